@@ -1,0 +1,150 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The plainest book there could be: two maps from price to size.
+#[derive(Debug, Default)]
+struct Model {
+    bids: BTreeMap<Price, Size>,
+    asks: BTreeMap<Price, Size>,
+}
+
+impl Model {
+    fn set(&mut self, side: Side, price: Price, size: Size) {
+        let levels = match side {
+            Side::Bid => &mut self.bids,
+            Side::Ask => &mut self.asks,
+        };
+        if size.is_zero() {
+            levels.remove(&price);
+        } else {
+            levels.insert(price, size);
+        }
+    }
+
+    fn best_first(&self, side: Side) -> Vec<Level> {
+        let level = |(price, size): (&Price, &Size)| Level::new(*price, *size);
+        match side {
+            Side::Bid => self.bids.iter().rev().map(level).collect(),
+            Side::Ask => self.asks.iter().map(level).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Change(Side, Price, Size),
+    Snapshot(Vec<Level>, Vec<Level>),
+}
+
+fn price() -> impl Strategy<Value = Price> {
+    // Few prices, so that changes meet levels.
+    (0u32..40).prop_map(|tick| Price::from_millionths(tick * 25_000).unwrap())
+}
+
+fn size() -> impl Strategy<Value = Size> {
+    (0u64..4).prop_map(|units| Size::from_millionths(units * 1_500_000))
+}
+
+fn levels() -> impl Strategy<Value = Vec<Level>> {
+    prop::collection::vec((price(), size()).prop_map(|(p, s)| Level::new(p, s)), 0..30)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let side = prop_oneof![Just(Side::Bid), Just(Side::Ask)];
+    prop_oneof![
+        8 => (side, price(), size()).prop_map(|(side, p, s)| Step::Change(side, p, s)),
+        1 => (levels(), levels()).prop_map(|(bids, asks)| Step::Snapshot(bids, asks)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_two_maps(steps in prop::collection::vec(step(), 0..200)) {
+        let mut book = OrderBook::default();
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Change(side, price, size) => {
+                    let before = model.best_first(side);
+                    model.set(side, price, size);
+                    let change = book.apply_change(side, price, size);
+                    let moved = before != model.best_first(side);
+                    prop_assert_eq!(change != Change::Unchanged, moved);
+                }
+                Step::Snapshot(bids, asks) => {
+                    model = Model::default();
+                    for level in &bids { model.set(Side::Bid, level.price, level.size); }
+                    for level in &asks { model.set(Side::Ask, level.price, level.size); }
+                    // In the model a later zero removes an earlier level; so it does here.
+                    book.apply_snapshot(bids, asks);
+                }
+            }
+            for side in [Side::Bid, Side::Ask] {
+                prop_assert_eq!(book.levels(side).collect::<Vec<_>>(), model.best_first(side));
+            }
+            prop_assert_eq!(book.best_bid(), model.best_first(Side::Bid).first().copied());
+            prop_assert_eq!(book.best_ask(), model.best_first(Side::Ask).first().copied());
+            prop_assert_eq!(&book.mirror().mirror(), &book);
+        }
+    }
+}
+
+fn book(bids: &[(&str, &str)], asks: &[(&str, &str)]) -> OrderBook {
+    let levels = |side: &[(&str, &str)]| {
+        side.iter()
+            .map(|(p, s)| Level::new(p.parse().unwrap(), s.parse().unwrap()))
+            .collect()
+    };
+    let mut book = OrderBook::default();
+    book.apply_snapshot(levels(bids), levels(asks));
+    book
+}
+
+#[test]
+fn derived_figures_are_exact() {
+    let book = book(
+        &[("0.48", "100"), ("0.4925", "50")],
+        &[("0.5", "30"), ("0.52", "20")],
+    );
+    assert_eq!(book.spread().unwrap().to_string(), "0.0075");
+    assert_eq!(book.mid().unwrap().to_string(), "0.49625");
+    assert_eq!(book.imbalance(10), Some(0.5));
+    assert_eq!(book.imbalance(1), Some(0.25));
+    assert!(!book.is_crossed());
+}
+
+#[test]
+fn locked_is_zero_spread_and_crossed_is_negative() {
+    let locked = book(&[("0.5", "1")], &[("0.5", "1")]);
+    assert_eq!(locked.spread().unwrap().to_string(), "0");
+    assert!(!locked.is_crossed());
+    let crossed = book(&[("0.53", "1")], &[("0.5", "1")]);
+    assert_eq!(crossed.spread().unwrap().to_string(), "-0.03");
+    assert!(crossed.is_crossed());
+}
+
+#[test]
+fn an_empty_side_has_no_top() {
+    let book = book(&[("0.4", "1")], &[]);
+    assert_eq!(
+        (book.best_ask(), book.spread(), book.mid()),
+        (None, None, None)
+    );
+    assert_eq!(OrderBook::default().imbalance(5), None);
+}
+
+#[test]
+fn the_other_outcome_mirrors() {
+    let yes = book(
+        &[("0.47", "250"), ("0.48", "100")],
+        &[("0.53", "300"), ("0.52", "120")],
+    );
+    let no = book(
+        &[("0.47", "300"), ("0.48", "120")],
+        &[("0.53", "250"), ("0.52", "100")],
+    );
+    assert_eq!(yes.mirror(), no);
+}

@@ -1,0 +1,85 @@
+//! The seam between the layer that reads sockets and the layer that writes books.
+//!
+//! A *feed* is one life of one socket: it begins when the socket opens and never
+//! comes back. Feed ids only grow, which settles every race of a hand-over with
+//! one rule: **a snapshot of a younger feed takes a book over, and nothing of an
+//! older feed touches it afterwards.** A book belongs to the feed whose snapshot
+//! it came from, and is live only while that feed is open.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::event::MarketEvent;
+use crate::intern::AssetKey;
+
+/// One life of one socket. Greater is younger; zero is nobody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct FeedId(pub u64);
+
+impl fmt::Display for FeedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Why a book is not to be trusted until its next snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StaleReason {
+    /// The socket it was fed by closed or was lost.
+    Disconnected,
+    /// We dropped an event for it: a full queue.
+    Dropped,
+    /// The thread that kept it died.
+    WorkerDied,
+    /// An event for it could not be decoded.
+    Undecodable,
+    /// Its hash kept disagreeing with the venue's.
+    Hash,
+    /// Best bid or best ask kept disagreeing with the venue's.
+    Top,
+    /// It stayed crossed longer than a moment.
+    Crossed,
+    /// The price grid became coarser: old levels may be off it.
+    Tick,
+    /// It was taken off its feed, to be subscribed anew.
+    Resubscribing,
+    /// Its feed is open and says nothing about it.
+    Silent,
+}
+
+/// Where decoded events go. Implemented by the router; called by sockets.
+///
+/// No call ever blocks or waits: what cannot be queued is dropped, counted, and
+/// the asset it concerned is shown as stale before the call returns.
+pub trait EventSink: Send + Sync {
+    /// Hands over what one read of one socket returned, in order. Leaves
+    /// `events` empty, with its memory.
+    fn deliver(&self, feed: FeedId, events: &mut Vec<MarketEvent>);
+
+    /// A socket opened; books may now belong to it.
+    fn feed_opened(&self, feed: FeedId);
+
+    /// A socket is gone; every book that belongs to it is stale from this call on.
+    fn feed_closed(&self, feed: FeedId, reason: StaleReason);
+
+    /// These books are stale from this call on, until a snapshot that is
+    /// delivered after it.
+    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason);
+
+    /// The market is settled: its book is kept readable, and never live again.
+    fn settle(&self, assets: &[AssetKey]);
+
+    /// The asset is forgotten: its book and everything about it is freed.
+    fn forget(&self, assets: &[AssetKey]);
+}
+
+/// Where a wish for a fresh snapshot goes. Implemented by the pool; called by
+/// whoever finds that a book is not right. Never blocks; asking twice is asking once.
+pub trait ResyncSink: Send + Sync {
+    /// Asks for new snapshots of these assets.
+    fn resync(&self, assets: &[AssetKey], reason: StaleReason);
+}

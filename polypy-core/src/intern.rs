@@ -1,0 +1,195 @@
+//! Long ids become small integers where they enter.
+//!
+//! An [`AssetKey`] is what every event, queue and book is addressed by. It
+//! carries its market's [`Shard`], so that routing needs no look-up, and a
+//! generation, so that a late event for a forgotten asset can never reach the
+//! asset that took over its slot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::id::{AssetId, ConditionId};
+use crate::market::AssetInfo;
+
+/// Shards a market can fall into. Fixed, so that the same market falls into the
+/// same shard in every process.
+pub const SHARDS: u16 = 256;
+
+/// Which of the [`SHARDS`] a market belongs to; both of its tokens do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u16);
+
+impl Shard {
+    /// The shard of a market: FNV-1a of the condition id's text, its bits mixed
+    /// once more (ids of one series differ in their last digits only), modulo
+    /// [`SHARDS`].
+    pub fn of(condition: &ConditionId) -> Self {
+        let hash = condition
+            .as_str()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 33;
+        Self(u16::try_from(mixed % u64::from(SHARDS)).unwrap_or(0))
+    }
+
+    /// The shard's number, below [`SHARDS`].
+    pub fn index(self) -> u16 {
+        self.0
+    }
+}
+
+/// Stands for an [`AssetId`] everywhere behind the decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssetKey {
+    slot: u32,
+    generation: u16,
+    shard: Shard,
+}
+
+impl AssetKey {
+    /// A small dense number, reused after the asset is forgotten.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// The market's shard.
+    pub fn shard(self) -> Shard {
+        self.shard
+    }
+}
+
+/// The table from id text to [`AssetInfo`]: one per process, kept by the
+/// registry, read by every decoder.
+#[derive(Debug, Default)]
+pub struct Interner {
+    by_id: HashMap<AssetId, Arc<AssetInfo>>,
+    by_slot: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u16,
+    info: Option<Arc<AssetInfo>>,
+}
+
+impl Interner {
+    /// What is known of an asset, by its text.
+    pub fn get(&self, asset_id: &str) -> Option<&Arc<AssetInfo>> {
+        self.by_id.get(asset_id)
+    }
+
+    /// What is known of an asset, by its key; `None` once forgotten.
+    pub fn info(&self, key: AssetKey) -> Option<&Arc<AssetInfo>> {
+        let slot = self.by_slot.get(key.slot())?;
+        slot.info
+            .as_ref()
+            .filter(|_| slot.generation == key.generation)
+    }
+
+    /// Interns an asset of `condition`. `describe` makes its description around
+    /// the new key. An id that is already known keeps its key and description.
+    pub fn insert(
+        &mut self,
+        asset_id: &AssetId,
+        condition: &ConditionId,
+        describe: impl FnOnce(AssetKey) -> AssetInfo,
+    ) -> Arc<AssetInfo> {
+        if let Some(known) = self.by_id.get(asset_id) {
+            return Arc::clone(known);
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.by_slot.push(Slot::default());
+            u32::try_from(self.by_slot.len() - 1).unwrap_or(u32::MAX)
+        });
+        let place = &mut self.by_slot[slot as usize];
+        let key = AssetKey {
+            slot,
+            generation: place.generation,
+            shard: Shard::of(condition),
+        };
+        let info = Arc::new(describe(key));
+        place.info = Some(Arc::clone(&info));
+        self.by_id.insert(asset_id.clone(), Arc::clone(&info));
+        info
+    }
+
+    /// Replaces the description of a known asset, under the same key.
+    pub fn update(&mut self, key: AssetKey, info: AssetInfo) -> Option<Arc<AssetInfo>> {
+        self.info(key)?;
+        let info = Arc::new(info);
+        self.by_slot[key.slot()].info = Some(Arc::clone(&info));
+        self.by_id.insert(info.asset_id.clone(), Arc::clone(&info));
+        Some(info)
+    }
+
+    /// Forgets an asset; its key never names anything again.
+    pub fn remove(&mut self, key: AssetKey) -> Option<Arc<AssetInfo>> {
+        self.info(key)?;
+        let place = &mut self.by_slot[key.slot()];
+        let info = place.info.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.slot);
+        self.by_id.remove(info.asset_id.as_str());
+        Some(info)
+    }
+
+    /// Assets known.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether no asset is known.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intern(interner: &mut Interner, asset: &str, condition: &str) -> AssetKey {
+        let asset_id: AssetId = asset.parse().unwrap();
+        let condition_id: ConditionId = condition.parse().unwrap();
+        interner
+            .insert(&asset_id.clone(), &condition_id.clone(), |key| {
+                AssetInfo::new(key, asset_id, condition_id)
+            })
+            .key
+    }
+
+    #[test]
+    fn both_tokens_of_a_market_share_its_shard() {
+        let mut interner = Interner::default();
+        let yes = intern(&mut interner, "11", "0xa1");
+        let no = intern(&mut interner, "12", "0xa1");
+        assert_eq!(yes.shard(), no.shard());
+        assert_ne!(yes, no);
+    }
+
+    #[test]
+    fn a_reused_slot_is_not_the_forgotten_asset() {
+        let mut interner = Interner::default();
+        let first = intern(&mut interner, "11", "0xa1");
+        assert!(interner.remove(first).is_some());
+        let second = intern(&mut interner, "22", "0xa1");
+        assert_eq!(first.slot(), second.slot());
+        assert_ne!(first, second);
+        assert!(interner.info(first).is_none());
+        assert!(interner.remove(first).is_none());
+        assert_eq!(interner.get("22").unwrap().key, second);
+    }
+
+    #[test]
+    fn shards_spread_over_all_numbers() {
+        let mut seen = std::collections::HashSet::new();
+        for market in 0..5_000u32 {
+            let condition = ConditionId::new(&format!("0x{market:064x}")).unwrap();
+            seen.insert(Shard::of(&condition));
+        }
+        assert_eq!(seen.len(), usize::from(SHARDS));
+    }
+}

@@ -1,0 +1,65 @@
+//! Order books, exact prices and the contracts every PolyPy layer speaks.
+//!
+//! This crate does no I/O, spawns nothing and reads no clock: it is the part
+//! others reuse. Two groups of modules:
+//!
+//! | group | modules |
+//! |---|---|
+//! | the domain | [`id`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`book`], [`history`], [`fingerprint`], [`time`] |
+//! | the contracts between layers | [`component`], [`health`], [`stats`], [`feed`], [`source`] |
+//!
+//! A book kept from exact decimals:
+//!
+//! ```
+//! use polypy_core::{Level, OrderBook, Price, Side, Size};
+//!
+//! let mut book = OrderBook::default();
+//! book.apply_snapshot(
+//!     vec![Level::new("0.48".parse()?, "100".parse()?)],
+//!     vec![Level::new("0.52".parse()?, "120.5".parse()?)],
+//! );
+//! book.apply_change(Side::Bid, "0.4925".parse()?, "7".parse()?);
+//!
+//! assert_eq!(book.best_bid().unwrap().price.to_string(), "0.4925");
+//! assert_eq!(book.spread().unwrap().to_string(), "0.0275");
+//! # Ok::<(), polypy_core::DecimalError>(())
+//! ```
+
+pub mod component;
+pub mod health;
+pub mod stats;
+
+pub mod feed;
+pub mod source;
+
+pub mod book;
+pub mod decimal;
+pub mod event;
+pub mod fingerprint;
+pub mod history;
+pub mod id;
+pub mod intern;
+pub mod market;
+pub mod price;
+pub mod size;
+pub mod time;
+
+pub use book::{Change, Level, OrderBook, Side};
+pub use component::{BoxFuture, Component, ComponentError, ComponentState};
+pub use decimal::{DecimalError, DecimalText, SignedDecimal};
+pub use event::{
+    BestBidAsk, BookEvent, LifecycleEvent, MarketEvent, MarketResolved, NewMarket, PriceChange,
+    TickSizeChange, Top, Trade,
+};
+pub use feed::{EventSink, FeedId, ResyncSink, StaleReason};
+pub use fingerprint::BookHash;
+pub use health::{Health, HealthSource};
+pub use history::{HistoryPoint, TopHistory};
+pub use id::{AssetId, ConditionId, IdError};
+pub use intern::{AssetKey, Interner, Shard};
+pub use market::{AssetInfo, Market, Token};
+pub use price::Price;
+pub use size::Size;
+pub use source::{BookLookup, BookSource, BookState, BookView, MarketSource};
+pub use stats::StatsSource;
+pub use time::{Clock, Timestamp};

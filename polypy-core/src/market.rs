@@ -1,0 +1,73 @@
+//! What is known of a market and of its tokens, apart from their books.
+
+use serde::Serialize;
+
+use crate::decimal::DecimalText;
+use crate::id::{AssetId, ConditionId};
+use crate::intern::AssetKey;
+use crate::time::Timestamp;
+
+/// One tradable outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Token {
+    /// The token's id.
+    pub token_id: AssetId,
+    /// The outcome it pays for, as the venue names it (`"Yes"`).
+    pub outcome: String,
+}
+
+/// A market as discovery found it. Text comes from the venue and is not to be
+/// trusted by whoever displays it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Market {
+    /// The market's id.
+    pub condition_id: ConditionId,
+    /// The question it settles.
+    pub question: String,
+    /// Its tokens, two in practice, in the venue's order of outcomes.
+    pub tokens: Vec<Token>,
+    /// End date as the venue wrote it. Trading goes on after it.
+    pub end_date_iso: Option<String>,
+    /// The same in milliseconds since the Unix epoch, when it could be read.
+    pub end_timestamp: Option<Timestamp>,
+    /// Smallest price step, as text (`"0.01"`); discovery's may lag the feed's.
+    pub tick_size: Option<DecimalText>,
+    /// Smallest order in shares, as text (`"5"`).
+    pub min_order_size: Option<DecimalText>,
+    /// Whether the market belongs to a negative-risk event.
+    pub neg_risk: bool,
+}
+
+/// What the hot path knows of one token. Shared by reference, replaced whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetInfo {
+    /// Its key.
+    pub key: AssetKey,
+    /// Its text id.
+    pub asset_id: AssetId,
+    /// Its market.
+    pub condition_id: ConditionId,
+    /// The market's other token, once both are interned.
+    pub complement: Option<AssetKey>,
+    /// Smallest price step known from discovery; the feed's own is newer.
+    pub tick_size: Option<DecimalText>,
+    /// Smallest order; part of the hashed text and absent from the feed.
+    pub min_order_size: Option<DecimalText>,
+    /// Negative risk; part of the hashed text and absent from the feed.
+    pub neg_risk: bool,
+}
+
+impl AssetInfo {
+    /// A token of which nothing but its ids is known yet.
+    pub fn new(key: AssetKey, asset_id: AssetId, condition_id: ConditionId) -> Self {
+        Self {
+            key,
+            asset_id,
+            condition_id,
+            complement: None,
+            tick_size: None,
+            min_order_size: None,
+            neg_risk: false,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What readers may ask: books and markets.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::book::Level;
+use crate::decimal::{DecimalText, SignedDecimal};
+use crate::feed::StaleReason;
+use crate::fingerprint::BookHash;
+use crate::history::HistoryPoint;
+use crate::id::AssetId;
+use crate::market::Market;
+use crate::time::Timestamp;
+
+/// How far a book can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "reason")]
+pub enum BookState {
+    /// Known to the catalogue, no snapshot yet.
+    Pending,
+    /// Kept by an open feed; nothing speaks against it.
+    Live,
+    /// Readable, and not to be trusted, for this reason.
+    Stale(StaleReason),
+    /// The market is settled; the book is its last one.
+    Settled,
+}
+
+impl BookState {
+    /// The state's name as JSON shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Live => "live",
+            Self::Stale(_) => "stale",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// A copy of one book at one moment.
+#[derive(Debug, Clone)]
+pub struct BookView {
+    /// The asset.
+    pub asset_id: AssetId,
+    /// How far to trust it.
+    pub state: BookState,
+    /// Grows with every snapshot that replaced the book.
+    pub epoch: u64,
+    /// Grows with every change applied, across epochs.
+    pub sequence: u64,
+    /// Best first.
+    pub bids: Vec<Level>,
+    /// Best first.
+    pub asks: Vec<Level>,
+    /// Levels on the bid side in all, whatever depth was asked for.
+    pub bid_levels: usize,
+    /// Levels on the ask side in all.
+    pub ask_levels: usize,
+    /// Best ask less best bid.
+    pub spread: Option<SignedDecimal>,
+    /// Mean of the two.
+    pub mid_price: Option<SignedDecimal>,
+    /// (bids − asks) / (bids + asks) over the levels asked for.
+    pub imbalance: Option<f64>,
+    /// Exchange time of the last change.
+    pub last_update: Timestamp,
+    /// Milliseconds since the last change reached us.
+    pub age_ms: u64,
+    /// Price grid.
+    pub tick_size: Option<DecimalText>,
+    /// Last trade price as text.
+    pub last_trade_price: Option<DecimalText>,
+    /// The venue's hash that came with the last change.
+    pub hash: Option<BookHash>,
+    /// Whether the last hash that could be checked was reproduced from the levels.
+    pub hash_verified: Option<bool>,
+    /// Top of book over time, oldest first.
+    pub history: Vec<HistoryPoint>,
+}
+
+/// The answer to a question for one book.
+#[derive(Debug, Clone)]
+pub enum BookLookup {
+    /// No such asset.
+    Unknown,
+    /// Known, and no snapshot has arrived yet.
+    Pending,
+    /// The book.
+    Found(Box<BookView>),
+}
+
+/// Where books can be read.
+pub trait BookSource: Send + Sync {
+    /// Copies one book with at most `depth` levels a side. Holds a writer up
+    /// for no longer than that copy.
+    fn book(&self, asset_id: &str, depth: usize) -> BookLookup;
+}
+
+/// Where the catalogue can be read.
+pub trait MarketSource: Send + Sync {
+    /// The markets with at least one subscribed token.
+    fn markets(&self) -> Vec<Arc<Market>>;
+}

@@ -1,0 +1,88 @@
+//! Wall-clock time as the venue writes it, and the clock that is handed in.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A wall-clock instant in milliseconds since the Unix epoch, the unit of every
+/// timestamp on the wire. Displays as RFC 3339 in UTC: `2026-11-23T10:30:00.000Z`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Milliseconds from `earlier` to `self`, zero when the clocks disagree.
+    pub fn millis_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Parses RFC 3339 (`2026-11-23T10:30:00Z`), as Gamma writes dates.
+    /// `None` for anything else, or before the epoch.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(instant.as_millisecond()).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instant = i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        match instant {
+            Some(instant) => write!(f, "{instant:.3}"),
+            None => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({self})")
+    }
+}
+
+/// The wall clock, handed in so that tests can move it. Durations are measured
+/// with monotonic clocks elsewhere; this one only stamps.
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn displays_as_rfc_3339_in_utc() {
+        assert_eq!(
+            Timestamp::from_millis(1_765_189_800_000).to_string(),
+            "2025-12-08T10:30:00.000Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(u64::MAX).to_string(),
+            format!("{}ms", u64::MAX)
+        );
+    }
+
+    #[test]
+    fn reads_what_gamma_writes() {
+        let stamp = Timestamp::from_rfc3339("2026-10-03T09:29:01.328428Z").unwrap();
+        assert_eq!(stamp.millis() % 1_000, 328);
+        assert_eq!(
+            Timestamp::from_rfc3339("2026-10-04 14:25:00+00"),
+            Timestamp::from_rfc3339("2026-10-04T14:25:00Z")
+        );
+        assert_eq!(Timestamp::from_rfc3339("not a date"), None);
+    }
+}

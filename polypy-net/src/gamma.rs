@@ -1,0 +1,1 @@
+//! Gamma: discovery of markets.

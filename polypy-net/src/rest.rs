@@ -1,0 +1,1 @@
+//! A small HTTP client for JSON: keep-alive, deadline, size cap, retry.
