@@ -1,0 +1,50 @@
+# PolyPy's commands. `make` alone lists them. CI runs `make test`.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo sim test check rules fmt lint doc unit e2e deny setup
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## run the server against the embedded exchange, on port 8080
+	$(CARGO) run --release --locked -p polypy -- run --demo
+
+sim: setup ## run the embedded exchange alone
+	$(CARGO) run --release --locked -p polypy -- sim
+
+test: check unit e2e deny ## run every check and test, fast ones first
+
+check: setup ## formatting, lints, documentation (no tests)
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+rules: setup ## architecture and document rules alone
+	$(CARGO) test --locked -p polypy-tests --test architecture --test documents
+
+unit: setup ## tests of every crate, with its documentation's examples
+	$(CARGO) test --locked --workspace --exclude polypy-tests
+
+e2e: setup ## architecture, document and end-to-end tests
+	$(CARGO) test --locked -p polypy-tests
+
+deny: ## licences, bans and sources of dependencies, if cargo-deny is installed
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check licenses bans sources; \
+	else \
+		echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; \
+	fi
+
+fmt: ## format all Rust code
+	$(CARGO) fmt --all
+
+lint: setup ## clippy alone
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc: setup ## build the API documentation into target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+setup:
+	@.ci/setup
