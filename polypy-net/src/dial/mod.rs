@@ -1,0 +1,197 @@
+//! Opens byte streams: the one place that knows names, sockets and TLS.
+//!
+//! [`Dial`] is handed to everything that talks to the venue, so that tests can
+//! replace the network. [`SystemDialer`] is the real one: it resolves the name
+//! anew at each attempt (the venue's addresses change), tries every address,
+//! and has a deadline for the whole of it. It neither retries nor pools.
+//!
+//! | scheme | port | stream |
+//! |---|---|---|
+//! | `http`, `ws` | 80 | plain |
+//! | `https`, `wss` | 443 | TLS 1.2 or 1.3, certificate checked against the name |
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Uri;
+use polypy_core::BoxFuture;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+/// A connected byte stream.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Opens streams to `http`, `https`, `ws` and `wss` authorities; handed in, so that tests can replace the network.
+pub trait Dial: Send + Sync {
+    /// Connects to the authority of `uri`, with TLS when its scheme says so.
+    fn dial<'a>(&'a self, uri: &'a Uri) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
+}
+
+/// Deadlines of [`SystemDialer`].
+#[derive(Debug, Clone)]
+pub struct DialConfig {
+    /// For name look-up and TCP over all addresses together.
+    pub connect_deadline: Duration,
+    /// For one address, so that a black hole among several costs no more.
+    pub address_deadline: Duration,
+    /// For the TLS handshake.
+    pub handshake_deadline: Duration,
+}
+
+impl Default for DialConfig {
+    /// A connection that is going to work takes three round trips and a name
+    /// look-up: well under a second from anywhere. The rest is retransmission.
+    fn default() -> Self {
+        Self {
+            connect_deadline: Duration::from_secs(10),
+            address_deadline: Duration::from_secs(4),
+            handshake_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a [`SystemDialer`] could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("tls could not be set up")]
+pub struct TlsSetupError(#[from] rustls::Error);
+
+/// Dials real addresses.
+pub struct SystemDialer {
+    tls: TlsConnector,
+    config: DialConfig,
+}
+
+impl fmt::Debug for SystemDialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemDialer")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SystemDialer {
+    /// Trusts the root certificates that Mozilla trusts.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up, which depends on the build alone.
+    pub fn new(config: DialConfig) -> Result<Self, TlsSetupError> {
+        Self::with_roots(config, &[])
+    }
+
+    /// Trusts these certificates as well: an exchange of one's own, a proxy.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up or a certificate is malformed.
+    pub fn with_roots(
+        config: DialConfig,
+        extra: &[CertificateDer<'static>],
+    ) -> Result<Self, TlsSetupError> {
+        let mut roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        for certificate in extra {
+            roots.add(certificate.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: TlsConnector::from(Arc::new(tls)),
+            config,
+        })
+    }
+
+    async fn open(&self, uri: &Uri) -> io::Result<Box<dyn Stream>> {
+        let target = Target::of(uri)?;
+        let socket = timeout(
+            self.config.connect_deadline,
+            connect(&target, self.config.address_deadline),
+        )
+        .await
+        .map_err(|_elapsed| timed_out("connect deadline passed"))??;
+        // Requests and pings are small and wait for their answers.
+        socket.set_nodelay(true)?;
+        if !target.tls {
+            return Ok(Box::new(socket));
+        }
+        let name = ServerName::try_from(target.host.to_owned()).map_err(invalid)?;
+        let stream = timeout(
+            self.config.handshake_deadline,
+            self.tls.connect(name, socket),
+        )
+        .await
+        .map_err(|_elapsed| timed_out("tls handshake deadline passed"))??;
+        Ok(Box::new(stream))
+    }
+}
+
+impl Dial for SystemDialer {
+    fn dial<'a>(&'a self, uri: &'a Uri) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(self.open(uri))
+    }
+}
+
+/// Where a URI leads.
+#[derive(Debug, PartialEq, Eq)]
+struct Target<'a> {
+    host: &'a str,
+    port: u16,
+    tls: bool,
+}
+
+impl<'a> Target<'a> {
+    fn of(uri: &'a Uri) -> io::Result<Self> {
+        let tls = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => return Err(invalid("scheme is none of http, https, ws, wss")),
+        };
+        let host = uri.host().ok_or_else(|| invalid("uri names no host"))?;
+        // An IPv6 address stands in brackets within a URI and nowhere else.
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { host, port, tls })
+    }
+}
+
+/// Tries every address of the name; the last failure is the one reported.
+async fn connect(target: &Target<'_>, per_address: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((target.host, target.port))
+        .await?
+        .collect();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "name has no address");
+    for address in addresses {
+        let deadline = tokio::time::Instant::now() + per_address;
+        match timeout_at(deadline, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => failure = error,
+            Err(_elapsed) => failure = timed_out("address did not answer"),
+        }
+    }
+    Err(failure)
+}
+
+fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
+}
+
+fn timed_out(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, reason)
+}
+
+#[cfg(test)]
+mod tests;

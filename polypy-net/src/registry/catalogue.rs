@@ -1,0 +1,474 @@
+//! The tables behind the registry, without locks: one market table, one asset
+//! table, and the two indexes the pool asks for (what is pending, what a
+//! connection holds). Every change of an asset's place goes through
+//! [`Catalogue::place`], so that indexes and counters cannot drift from it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use polypy_core::{AssetInfo, AssetKey, ConditionId, Interner, Market};
+
+use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket};
+
+/// All that the registry knows, apart from the interner.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue {
+    markets: HashMap<ConditionId, Listing>,
+    assets: HashMap<AssetKey, Asset>,
+    /// Markets with a pending token, by age: the pool serves the oldest first.
+    pending: BTreeMap<u64, ConditionId>,
+    /// Entries vanish with their last asset, so that closed connections leave nothing.
+    held: HashMap<ConnectionId, Held>,
+    counts: Counts,
+    live_markets: usize,
+    /// Age of the next new market.
+    next_age: u64,
+    /// Tokens refused because another market had them first.
+    conflicts: u64,
+}
+
+/// What [`Catalogue::upsert`] did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Upsert {
+    /// The market was not known.
+    pub(super) added: bool,
+    /// An asset became pending or expired.
+    pub(super) moved: bool,
+}
+
+#[derive(Debug)]
+struct Listing {
+    market: Arc<Market>,
+    keys: Vec<AssetKey>,
+    age: u64,
+    pending: usize,
+    expired: bool,
+}
+
+#[derive(Debug)]
+struct Asset {
+    condition: ConditionId,
+    place: Place,
+}
+
+/// An asset's status together with its connection: no other pair exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Pending,
+    Subscribed(ConnectionId),
+    Expired(Option<ConnectionId>),
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    subscribed: BTreeSet<AssetKey>,
+    expired: BTreeSet<AssetKey>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    pending: usize,
+    subscribed: usize,
+    expired: usize,
+}
+
+impl Place {
+    fn status(self) -> AssetStatus {
+        match self {
+            Self::Pending => AssetStatus::Pending,
+            Self::Subscribed(_) => AssetStatus::Subscribed,
+            Self::Expired(_) => AssetStatus::Expired,
+        }
+    }
+
+    fn connection(self) -> Option<ConnectionId> {
+        match self {
+            Self::Pending => None,
+            Self::Subscribed(connection) => Some(connection),
+            Self::Expired(connection) => connection,
+        }
+    }
+}
+
+impl Counts {
+    fn of(&mut self, status: AssetStatus) -> &mut usize {
+        match status {
+            AssetStatus::Pending => &mut self.pending,
+            AssetStatus::Subscribed => &mut self.subscribed,
+            AssetStatus::Expired => &mut self.expired,
+        }
+    }
+}
+
+impl Catalogue {
+    /// Whether exactly this is known already, the usual case of a crawl. A
+    /// market of which a token was refused is never: the token may be free now.
+    pub(super) fn is_same(&self, market: &Market) -> bool {
+        self.markets.get(&market.condition_id).is_some_and(|known| {
+            *known.market == *market && known.keys.len() >= market.tokens.len()
+        })
+    }
+
+    pub(super) fn upsert(&mut self, market: Market, interner: &mut Interner) -> Upsert {
+        let condition = market.condition_id.clone();
+        let market = Arc::new(market);
+        let added = !self.markets.contains_key(&condition);
+        let age = self.next_age;
+        let listing = self
+            .markets
+            .entry(condition.clone())
+            .or_insert_with(|| Listing {
+                market: Arc::clone(&market),
+                keys: Vec::new(),
+                age,
+                pending: 0,
+                expired: false,
+            });
+        listing.market = Arc::clone(&market);
+        let expired = listing.expired;
+        let before = std::mem::take(&mut listing.keys);
+        if added {
+            self.next_age += 1;
+            self.live_markets += 1;
+        }
+
+        let listed = self.intern(&market, interner);
+        let mut moved = false;
+        for key in &listed {
+            if !self.assets.contains_key(key) {
+                self.admit(*key, &condition, expired);
+                moved = true;
+            }
+        }
+        // Tokens no longer listed stay with their market until it is forgotten.
+        let mut keys = listed.clone();
+        for key in before {
+            if !listed.contains(&key) {
+                moved |= self.retire(key);
+                keys.push(key);
+            }
+        }
+        link(&keys, &listed, &market, interner);
+        if let Some(listing) = self.markets.get_mut(&condition) {
+            listing.keys = keys;
+        }
+        Upsert { added, moved }
+    }
+
+    /// Keys of the market's tokens; a token that another market had first is
+    /// left out, for two markets cannot share a book.
+    fn intern(&mut self, market: &Market, interner: &mut Interner) -> Vec<AssetKey> {
+        let mut keys = Vec::with_capacity(market.tokens.len());
+        for token in &market.tokens {
+            let info = interner.insert(&token.token_id, &market.condition_id, |key| {
+                AssetInfo::new(key, token.token_id.clone(), market.condition_id.clone())
+            });
+            if info.condition_id != market.condition_id {
+                self.conflicts += 1;
+            } else if !keys.contains(&info.key) {
+                keys.push(info.key);
+            }
+        }
+        keys
+    }
+
+    /// Enters a new asset of a market.
+    fn admit(&mut self, key: AssetKey, condition: &ConditionId, expired: bool) {
+        let place = if expired {
+            Place::Expired(None)
+        } else {
+            Place::Pending
+        };
+        self.assets.insert(
+            key,
+            Asset {
+                condition: condition.clone(),
+                place,
+            },
+        );
+        self.enter(key, condition, place);
+    }
+
+    /// Expires one asset; whether it was not expired before.
+    fn retire(&mut self, key: AssetKey) -> bool {
+        let Some(place) = self.assets.get(&key).map(|asset| asset.place) else {
+            return false;
+        };
+        match place {
+            Place::Expired(_) => false,
+            Place::Pending | Place::Subscribed(_) => {
+                self.place(key, Place::Expired(place.connection()));
+                true
+            }
+        }
+    }
+
+    pub(super) fn assign(&mut self, assets: &[AssetKey], connection: ConnectionId) {
+        for &key in assets {
+            match self.assets.get(&key).map(|asset| asset.place) {
+                Some(Place::Pending | Place::Subscribed(_)) => {
+                    self.place(key, Place::Subscribed(connection));
+                }
+                Some(Place::Expired(_)) => self.place(key, Place::Expired(Some(connection))),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether anything became pending.
+    pub(super) fn release(&mut self, assets: &[AssetKey]) -> bool {
+        let mut moved = false;
+        for &key in assets {
+            match self.assets.get(&key).map(|asset| asset.place) {
+                Some(Place::Subscribed(_)) => {
+                    self.place(key, Place::Pending);
+                    moved = true;
+                }
+                Some(Place::Expired(Some(_))) => self.place(key, Place::Expired(None)),
+                Some(Place::Pending | Place::Expired(None)) | None => {}
+            }
+        }
+        moved
+    }
+
+    pub(super) fn expire(&mut self, condition: &ConditionId) -> Vec<AssetKey> {
+        let Some(listing) = self.markets.get_mut(condition) else {
+            return Vec::new();
+        };
+        if !listing.expired {
+            listing.expired = true;
+            self.live_markets -= 1;
+        }
+        let mut keys = listing.keys.clone();
+        keys.retain(|key| self.retire(*key));
+        keys
+    }
+
+    pub(super) fn forget(
+        &mut self,
+        condition: &ConditionId,
+        interner: &mut Interner,
+    ) -> Vec<AssetKey> {
+        // Asset by asset first: leaving an index needs the market's entry.
+        let keys = self.assets_of(condition);
+        for key in &keys {
+            if let Some(place) = self.assets.get(key).map(|asset| asset.place) {
+                self.leave(*key, condition, place);
+                self.assets.remove(key);
+            }
+            interner.remove(*key);
+        }
+        if let Some(listing) = self.markets.remove(condition)
+            && !listing.expired
+        {
+            self.live_markets -= 1;
+        }
+        keys
+    }
+
+    /// Moves a known asset; the only way its place changes.
+    fn place(&mut self, key: AssetKey, to: Place) {
+        let Some(asset) = self.assets.get_mut(&key) else {
+            return;
+        };
+        let from = std::mem::replace(&mut asset.place, to);
+        let condition = asset.condition.clone();
+        self.leave(key, &condition, from);
+        self.enter(key, &condition, to);
+    }
+
+    fn enter(&mut self, key: AssetKey, condition: &ConditionId, place: Place) {
+        *self.counts.of(place.status()) += 1;
+        match place {
+            Place::Pending => {
+                if let Some(listing) = self.markets.get_mut(condition) {
+                    listing.pending += 1;
+                    self.pending.insert(listing.age, condition.clone());
+                }
+            }
+            Place::Subscribed(connection) => {
+                self.held
+                    .entry(connection)
+                    .or_default()
+                    .subscribed
+                    .insert(key);
+            }
+            Place::Expired(Some(connection)) => {
+                self.held.entry(connection).or_default().expired.insert(key);
+            }
+            Place::Expired(None) => {}
+        }
+    }
+
+    fn leave(&mut self, key: AssetKey, condition: &ConditionId, place: Place) {
+        *self.counts.of(place.status()) -= 1;
+        if place == Place::Pending
+            && let Some(listing) = self.markets.get_mut(condition)
+        {
+            listing.pending -= 1;
+            if listing.pending == 0 {
+                self.pending.remove(&listing.age);
+            }
+        }
+        if let Some(connection) = place.connection()
+            && let Some(held) = self.held.get_mut(&connection)
+        {
+            held.subscribed.remove(&key);
+            held.expired.remove(&key);
+            if held.subscribed.is_empty() && held.expired.is_empty() {
+                self.held.remove(&connection);
+            }
+        }
+    }
+
+    pub(super) fn pending(&self, limit: usize, interner: &Interner) -> Vec<PendingMarket> {
+        self.pending
+            .values()
+            .filter_map(|condition| self.markets.get(condition))
+            .take(limit)
+            .map(|listing| {
+                let places = || {
+                    listing
+                        .keys
+                        .iter()
+                        .filter_map(|key| Some((*key, self.assets.get(key)?.place)))
+                };
+                PendingMarket {
+                    condition_id: listing.market.condition_id.clone(),
+                    assets: places()
+                        .filter(|(_, place)| *place == Place::Pending)
+                        .filter_map(|(key, _)| interner.info(key).cloned())
+                        .collect(),
+                    connection: places().find_map(|(_, place)| match place {
+                        Place::Subscribed(connection) => Some(connection),
+                        Place::Pending | Place::Expired(_) => None,
+                    }),
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn connection_of(&self, key: AssetKey) -> Option<ConnectionId> {
+        self.assets.get(&key)?.place.connection()
+    }
+
+    pub(super) fn status(&self, key: AssetKey) -> Option<AssetStatus> {
+        Some(self.assets.get(&key)?.place.status())
+    }
+
+    pub(super) fn held_by(&self, connection: ConnectionId) -> impl Iterator<Item = AssetKey> + '_ {
+        self.held
+            .get(&connection)
+            .into_iter()
+            .flat_map(|held| held.subscribed.iter().chain(&held.expired).copied())
+    }
+
+    pub(super) fn expired_on(
+        &self,
+        connection: ConnectionId,
+    ) -> impl Iterator<Item = AssetKey> + '_ {
+        self.held
+            .get(&connection)
+            .into_iter()
+            .flat_map(|held| held.expired.iter().copied())
+    }
+
+    pub(super) fn load(&self, connection: ConnectionId) -> ConnectionLoad {
+        self.held
+            .get(&connection)
+            .map_or_else(ConnectionLoad::default, |held| ConnectionLoad {
+                subscribed: held.subscribed.len(),
+                expired: held.expired.len(),
+            })
+    }
+
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let Counts {
+            pending,
+            subscribed,
+            expired,
+        } = self.counts;
+        (pending, subscribed, expired)
+    }
+
+    pub(super) fn market(&self, condition: &ConditionId) -> Option<Arc<Market>> {
+        Some(Arc::clone(&self.markets.get(condition)?.market))
+    }
+
+    pub(super) fn assets_of(&self, condition: &ConditionId) -> Vec<AssetKey> {
+        self.markets
+            .get(condition)
+            .map(|listing| listing.keys.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn live_conditions(&self) -> Vec<ConditionId> {
+        self.markets
+            .iter()
+            .filter(|(_, listing)| !listing.expired)
+            .map(|(condition, _)| condition.clone())
+            .collect()
+    }
+
+    /// Markets with a subscribed token, oldest first.
+    pub(super) fn subscribed_markets(&self) -> Vec<Arc<Market>> {
+        let mut found: Vec<_> = self
+            .markets
+            .values()
+            .filter(|listing| {
+                listing
+                    .keys
+                    .iter()
+                    .any(|key| self.status(*key) == Some(AssetStatus::Subscribed))
+            })
+            .map(|listing| (listing.age, Arc::clone(&listing.market)))
+            .collect();
+        found.sort_unstable_by_key(|(age, _)| *age);
+        found.into_iter().map(|(_, market)| market).collect()
+    }
+
+    pub(super) fn live_market_count(&self) -> usize {
+        self.live_markets
+    }
+
+    pub(super) fn market_count(&self) -> usize {
+        self.markets.len()
+    }
+
+    pub(super) fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.markets.is_empty()
+            && self.assets.is_empty()
+            && self.pending.is_empty()
+            && self.held.is_empty()
+    }
+}
+
+/// Brings the descriptions of a market's assets up to date. Two listed tokens
+/// are each other's complement; any other number has none.
+fn link(keys: &[AssetKey], listed: &[AssetKey], market: &Market, interner: &mut Interner) {
+    for &key in keys {
+        let Some(known) = interner.info(key) else {
+            continue;
+        };
+        let complement = match *listed {
+            [first, second] if key == first => Some(second),
+            [first, second] if key == second => Some(first),
+            _ => None,
+        };
+        let info = AssetInfo {
+            complement,
+            tick_size: market.tick_size,
+            min_order_size: market.min_order_size,
+            neg_risk: market.neg_risk,
+            ..AssetInfo::clone(known)
+        };
+        if info != **known {
+            interner.update(key, info);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Every known asset: its status, its connection, its market.
+//!
+//! The table between discovery and the pool. An asset is *pending* (known, on
+//! no connection), *subscribed* (on exactly one) or *expired* (its market has
+//! ended; on none, or still on the one that has yet to drop it). Discovery
+//! writes markets in, the pool moves assets between connections, readers count.
+//! Both tokens of a market appear together wherever assets are handed out.
+//!
+//! The registry decides nothing: not which connection takes an asset, nor when
+//! a market has ended. It owns the [`Interner`] and is the only one to write
+//! it; decoders hold the read side. Lock order: catalogue, then interner.
+
+mod catalogue;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use polypy_core::{
+    AssetInfo, AssetKey, BoxFuture, Component, ComponentError, ComponentState, ConditionId, Health,
+    HealthSource, Interner, Market, MarketSource, StatsSource,
+};
+use tokio::sync::Notify;
+
+use catalogue::Catalogue;
+
+/// A connection's number, reused after it closes. Shown as `conn-7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u32);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "conn-{}", self.0)
+    }
+}
+
+/// Where an asset stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AssetStatus {
+    /// Waits for a connection.
+    Pending,
+    /// On a connection.
+    Subscribed,
+    /// Its market has ended.
+    Expired,
+}
+
+/// One market's tokens that wait for a connection.
+#[derive(Debug, Clone)]
+pub struct PendingMarket {
+    /// Its id.
+    pub condition_id: ConditionId,
+    /// Its pending tokens: they go to one connection together.
+    pub assets: Vec<Arc<AssetInfo>>,
+    /// Where another token of the market is subscribed already: these belong there.
+    pub connection: Option<ConnectionId>,
+}
+
+/// What one connection holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionLoad {
+    /// Assets subscribed on it.
+    pub subscribed: usize,
+    /// Expired assets that it has yet to drop.
+    pub expired: usize,
+}
+
+impl ConnectionLoad {
+    /// Assets held in all.
+    pub fn total(self) -> usize {
+        self.subscribed + self.expired
+    }
+}
+
+/// The catalogue of markets and the whereabouts of their tokens.
+#[derive(Debug, Default)]
+pub struct AssetRegistry {
+    interner: Arc<RwLock<Interner>>,
+    catalogue: RwLock<Catalogue>,
+    changed: Notify,
+    running: AtomicBool,
+}
+
+impl AssetRegistry {
+    /// The table from id text to key, for decoders and readers.
+    pub fn interner(&self) -> &Arc<RwLock<Interner>> {
+        &self.interner
+    }
+
+    /// Woken when something became pending or expired. Remembers one wake-up
+    /// while nobody waits; made for a single waiter, the pool.
+    pub fn changed(&self) -> &Notify {
+        &self.changed
+    }
+
+    /// Takes a market in, or what has changed about a known one. A known
+    /// asset's key and status stay; tokens that the market no longer lists
+    /// expire; an expired market stays expired. Returns whether it was new.
+    pub fn upsert(&self, market: Market) -> bool {
+        let known = self.catalogue.read().is_same(&market);
+        if known {
+            return false;
+        }
+        let outcome = {
+            let mut catalogue = self.catalogue.write();
+            catalogue.upsert(market, &mut self.interner.write())
+        };
+        if outcome.moved {
+            self.changed.notify_one();
+        }
+        outcome.added
+    }
+
+    /// At most `limit` markets with pending tokens, oldest first.
+    pub fn pending(&self, limit: usize) -> Vec<PendingMarket> {
+        self.catalogue.read().pending(limit, &self.interner.read())
+    }
+
+    /// Puts assets on `connection`: pending ones become subscribed, subscribed
+    /// ones move, expired ones move and stay expired. Unknown ones are ignored.
+    pub fn assign(&self, assets: &[AssetKey], connection: ConnectionId) {
+        let expired = {
+            let mut catalogue = self.catalogue.write();
+            catalogue.assign(assets, connection);
+            catalogue.load(connection).expired > 0
+        };
+        if expired {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes assets off their connection: subscribed ones become pending again,
+    /// expired ones are held by nobody from now on.
+    pub fn release(&self, assets: &[AssetKey]) {
+        if self.catalogue.write().release(assets) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The connection that holds an asset.
+    pub fn connection_of(&self, asset: AssetKey) -> Option<ConnectionId> {
+        self.catalogue.read().connection_of(asset)
+    }
+
+    /// Where an asset stands; `None` once forgotten.
+    pub fn status(&self, asset: AssetKey) -> Option<AssetStatus> {
+        self.catalogue.read().status(asset)
+    }
+
+    /// Subscribed and expired assets held by a connection, in order of key.
+    pub fn assets_on(&self, connection: ConnectionId) -> Vec<Arc<AssetInfo>> {
+        let catalogue = self.catalogue.read();
+        let interner = self.interner.read();
+        catalogue
+            .held_by(connection)
+            .filter_map(|key| interner.info(key).cloned())
+            .collect()
+    }
+
+    /// Assets of `connection` that have expired since and should be unsubscribed.
+    pub fn expired_on(&self, connection: ConnectionId) -> Vec<Arc<AssetInfo>> {
+        let catalogue = self.catalogue.read();
+        let interner = self.interner.read();
+        catalogue
+            .expired_on(connection)
+            .filter_map(|key| interner.info(key).cloned())
+            .collect()
+    }
+
+    /// How much a connection holds, and how much of it is dead weight.
+    pub fn load(&self, connection: ConnectionId) -> ConnectionLoad {
+        self.catalogue.read().load(connection)
+    }
+
+    /// Assets that are (pending, subscribed, expired).
+    pub fn counts(&self) -> (usize, usize, usize) {
+        self.catalogue.read().counts()
+    }
+
+    /// Ends a market. Returns the assets that were not expired before.
+    pub fn expire(&self, condition: &ConditionId) -> Vec<AssetKey> {
+        let keys = self.catalogue.write().expire(condition);
+        if !keys.is_empty() {
+            self.changed.notify_one();
+        }
+        keys
+    }
+
+    /// Forgets a market and its assets; their keys never name anything again.
+    /// Returns those keys.
+    pub fn forget(&self, condition: &ConditionId) -> Vec<AssetKey> {
+        let mut catalogue = self.catalogue.write();
+        catalogue.forget(condition, &mut self.interner.write())
+    }
+
+    /// What is known of a market.
+    pub fn market(&self, condition: &ConditionId) -> Option<Arc<Market>> {
+        self.catalogue.read().market(condition)
+    }
+
+    /// The assets of a market, in the venue's order of outcomes.
+    pub fn assets_of(&self, condition: &ConditionId) -> Vec<AssetKey> {
+        self.catalogue.read().assets_of(condition)
+    }
+
+    /// The markets that have not ended, in no particular order.
+    pub fn live_conditions(&self) -> Vec<ConditionId> {
+        self.catalogue.read().live_conditions()
+    }
+
+    /// Markets that have not ended.
+    pub fn live_market_count(&self) -> usize {
+        self.catalogue.read().live_market_count()
+    }
+
+    /// Markets known, ended ones included until they are forgotten.
+    pub fn market_count(&self) -> usize {
+        self.catalogue.read().market_count()
+    }
+}
+
+impl Component for AssetRegistry {
+    fn name(&self) -> &'static str {
+        "registry"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            if self.running.swap(true, Ordering::Relaxed) {
+                tracing::warn!("registry is already running");
+            }
+            Ok(())
+        })
+    }
+
+    /// Stops it; what it knows stays readable.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if !self.running.swap(false, Ordering::Relaxed) {
+                tracing::warn!("registry is not running");
+            }
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        if self.running.load(Ordering::Relaxed) {
+            ComponentState::Running
+        } else {
+            ComponentState::Stopped
+        }
+    }
+}
+
+impl HealthSource for AssetRegistry {
+    fn health(&self) -> Health {
+        Health::of(self.state() == ComponentState::Running)
+    }
+}
+
+impl StatsSource for AssetRegistry {
+    fn stats(&self) -> serde_json::Value {
+        let catalogue = self.catalogue.read();
+        let (pending, subscribed, expired) = catalogue.counts();
+        serde_json::json!({
+            "total_markets": catalogue.market_count(),
+            "assets": pending + subscribed + expired,
+            "pending": pending,
+            "subscribed": subscribed,
+            "expired": expired,
+            "conflicting_tokens": catalogue.conflicts(),
+        })
+    }
+}
+
+impl MarketSource for AssetRegistry {
+    fn markets(&self) -> Vec<Arc<Market>> {
+        self.catalogue.read().subscribed_markets()
+    }
+}
+
+#[cfg(test)]
+mod tests;
