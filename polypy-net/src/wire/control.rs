@@ -1,0 +1,28 @@
+//! Plain-text frames: whatever begins neither with `{` nor with `[`.
+//!
+//! They are counted by text and are never decode errors.
+
+use tracing::debug;
+
+use super::Frame;
+use super::stats::WireStats;
+
+/// Recognises a control text.
+pub(super) fn decode(text: &str, stats: &WireStats) -> Frame {
+    let text = text.trim();
+    if stats.count_control_text(text) {
+        debug!(text = ?excerpt(text), "first control text of its kind");
+    }
+    match text {
+        "PONG" => Frame::Pong,
+        "INVALID OPERATION" => Frame::InvalidOperation,
+        "NO NEW ASSETS" => Frame::NoNewAssets,
+        "INVALID MESSAGE" => Frame::InvalidMessage,
+        _ => Frame::Control,
+    }
+}
+
+/// As much of the venue's text as a log line needs.
+pub(super) fn excerpt(text: &str) -> &str {
+    &text[..text.floor_char_boundary(200)]
+}

@@ -1,0 +1,163 @@
+//! The way that reads every frame, whatever its shape.
+//!
+//! Its result is the definition of what a frame means: a faster way for some
+//! shapes goes before it, frame by frame, and has to agree with it.
+
+use std::str::Utf8Error;
+use std::sync::Arc;
+
+use polypy_core::{AssetInfo, AssetKey, Interner};
+use tracing::debug;
+
+use super::control::excerpt;
+use super::elements::Elements;
+use super::error::WireError;
+use super::stats::{EventKind, WireStats};
+use super::{Decoded, Frame, event, object, salvage, scalar};
+
+/// Decodes a frame that begins with `{` or `[`.
+pub(super) fn decode(text: &str, assets: &Interner, stats: &WireStats, out: &mut Decoded) -> Frame {
+    let lost = out.undecodable.len();
+    let kind = Decoder { assets, stats, out }.frame(text);
+    if out.undecodable.len() > lost {
+        keep_each_once(out);
+    }
+    kind
+}
+
+/// Counts a frame that is not even text.
+pub(super) fn refuse_bytes(
+    frame: &[u8],
+    error: Utf8Error,
+    assets: &Interner,
+    stats: &WireStats,
+    out: &mut Decoded,
+) -> Frame {
+    let text = String::from_utf8_lossy(frame);
+    Decoder { assets, stats, out }.refuse(EventKind::Unrecognised, &WireError::Utf8(error), &text);
+    keep_each_once(out);
+    Frame::Garbage
+}
+
+fn keep_each_once(out: &mut Decoded) {
+    out.undecodable.sort_unstable();
+    out.undecodable.dedup();
+}
+
+/// One frame's decoding under way.
+pub(super) struct Decoder<'a> {
+    pub(super) assets: &'a Interner,
+    pub(super) stats: &'a WireStats,
+    pub(super) out: &'a mut Decoded,
+}
+
+impl<'a> Decoder<'a> {
+    fn frame(&mut self, text: &str) -> Frame {
+        let Some(elements) = Elements::of(text) else {
+            return match self.event(text) {
+                Ok(()) => Frame::Data,
+                Err(NotJson) => Frame::Garbage,
+            };
+        };
+        let mut kind = Frame::Data;
+        for element in elements {
+            match element {
+                // A single event that is no JSON is one refused event of many.
+                Ok(text) => self.event(text).unwrap_or_default(),
+                Err(rest) => {
+                    self.refuse(EventKind::Unrecognised, &WireError::BrokenArray, rest);
+                    kind = Frame::Garbage;
+                }
+            }
+        }
+        kind
+    }
+
+    /// Decodes one event, or counts why not. Says only whether it was JSON.
+    fn event(&mut self, text: &str) -> Result<(), NotJson> {
+        let event = match object::parse::<object::Event<'_>>(text) {
+            Ok(event) => event,
+            Err(error) => {
+                self.refuse(EventKind::Unrecognised, &error, text);
+                return match error {
+                    WireError::Json(_) => Err(NotJson),
+                    _ => Ok(()),
+                };
+            }
+        };
+        match event::recognise(&event) {
+            Ok(event::Type::Known(kind)) => {
+                self.stats.count_event(kind);
+                if let Err(error) = self.known_event(kind, &event) {
+                    self.refuse(kind, &error, text);
+                }
+            }
+            Ok(event::Type::Unknown(name)) => {
+                if self.stats.count_unknown_event(&name) {
+                    debug!(name = ?excerpt(&name), event = ?excerpt(text), "first event of an unknown type");
+                }
+            }
+            Err(error) => self.refuse(EventKind::Unrecognised, &error, text),
+        }
+        Ok(())
+    }
+
+    /// The asset an event names, `None` if it is not known.
+    pub(super) fn asset(
+        &mut self,
+        asset_id: scalar::Value<'_>,
+    ) -> Result<Option<&'a Arc<AssetInfo>>, WireError> {
+        let id = scalar::required(asset_id, "asset_id")?;
+        let info = self.assets.get(&id);
+        if info.is_none() {
+            self.stats.count_unknown_asset();
+        }
+        Ok(info)
+    }
+
+    /// Counts an error.
+    pub(super) fn error(&mut self, kind: EventKind, error: &WireError) {
+        self.out.errors += 1;
+        self.stats.count_error(kind, error);
+    }
+
+    /// Counts an event, or what may have been one, that could not be decoded.
+    fn refuse(&mut self, kind: EventKind, error: &WireError, text: &str) {
+        self.error(kind, error);
+        debug!(event = kind.name(), ?error, text = ?excerpt(text), "could not be decoded");
+        match kind {
+            EventKind::Book | EventKind::TickSizeChange => {
+                let assets = self.assets;
+                for info in salvage::named_assets(text, assets) {
+                    self.lose(info.key);
+                }
+            }
+            EventKind::PriceChange | EventKind::Unrecognised => self.lose_named(text),
+            // They say something about a book and change none of its levels.
+            EventKind::LastTradePrice
+            | EventKind::BestBidAsk
+            | EventKind::NewMarket
+            | EventKind::MarketResolved => {}
+        }
+    }
+
+    /// A change to this asset's book is lost.
+    pub(super) fn lose(&mut self, asset: AssetKey) {
+        self.out.undecodable.push(asset);
+    }
+
+    /// Changes to any asset that `text` names may be lost, and to the other
+    /// token of its market, which the text may have been about to name.
+    fn lose_named(&mut self, text: &str) {
+        let assets = self.assets;
+        for info in salvage::named_assets(text, assets) {
+            self.lose(info.key);
+            if let Some(complement) = info.complement {
+                self.lose(complement);
+            }
+        }
+    }
+}
+
+/// The text is not JSON; already counted.
+struct NotJson;
