@@ -1,0 +1,171 @@
+use super::*;
+
+/// The root of the repository, where the files that show the table stand.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Compares a file with what the table makes of it; with `POLYPY_BLESS` set in
+/// the environment of the test, writes it.
+fn compare(path: &str, expected: impl FnOnce(&str) -> String) {
+    let path = root().join(path);
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let expected = expected(&found);
+    if std::env::var_os("POLYPY_BLESS").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+        return;
+    }
+    assert_eq!(
+        found,
+        expected,
+        "{} has drifted: run the test with POLYPY_BLESS=1",
+        path.display()
+    );
+}
+
+#[test]
+fn the_example_file_is_the_table() {
+    compare("polypy.example.toml", |_| example());
+}
+
+#[test]
+fn the_documented_keys_are_the_table() {
+    const BEGIN: &str = "<!-- keys: made from the table in polypy-bin/src/config/table.rs -->\n\n";
+    const END: &str = "<!-- end of keys -->";
+    compare("docs/configuration.md", |found| {
+        let (head, rest) = found.split_once(BEGIN).expect("the marker before the keys");
+        let (_, tail) = rest.split_once(END).expect("the marker after the keys");
+        format!("{head}{BEGIN}{}{END}{tail}", documentation())
+    });
+}
+
+#[test]
+fn the_example_file_has_every_key_and_means_the_defaults() {
+    let layer = layer::from_toml(&example(), Path::new("example"));
+    assert_eq!(layer.entries.len(), KEYS.len());
+    let loaded = merge(
+        None,
+        [Layer::default(), layer, Layer::default(), Layer::default()],
+    )
+    .unwrap();
+    assert_eq!(loaded.config, Config::default());
+}
+
+#[test]
+fn later_layers_outrank_earlier_ones() {
+    let folder = temporary("outrank");
+    let file = folder.join("p.toml");
+    std::fs::write(&file, "[http]\nport = 1\nhost = '::1'\nenabled = true\n").unwrap();
+    let mut flags = Layer::default();
+    flags.set(
+        key("http.enabled").unwrap(),
+        "false",
+        Source::Flag {
+            flag: "--enable-http".to_owned(),
+        },
+    );
+    let mut demo = Layer::default();
+    demo.set(key("http.port").unwrap(), "7", Source::Demo);
+    demo.set(key("log.level").unwrap(), "debug", Source::Demo);
+    let loaded = Sources {
+        named_file: Some(file.clone()),
+        variables: vec![("HTTP_PORT".to_owned(), "2".to_owned())],
+        demo,
+        flags,
+    }
+    .load()
+    .unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+
+    let origin = |name| loaded.origin(key(name).unwrap()).to_string();
+    assert!(!loaded.config.http.enabled);
+    assert_eq!(origin("http.enabled"), "flag --enable-http");
+    assert_eq!(loaded.config.http.port, 2);
+    assert_eq!(origin("http.port"), "environment HTTP_PORT");
+    assert_eq!(loaded.config.http.host.to_string(), "::1");
+    assert_eq!(origin("http.host"), format!("{} line 3", file.display()));
+    assert_eq!(origin("log.level"), "demo");
+    assert_eq!(origin("log.format"), "default");
+
+    let printed = effective(&loaded);
+    assert!(printed.contains("http.port = 2 "), "{printed}");
+    assert!(printed.contains("# environment HTTP_PORT\n"), "{printed}");
+    let again = layer::from_toml(&printed, Path::new("printed"));
+    assert!(again.mistakes.is_empty(), "what is printed can be read");
+    assert_eq!(again.entries.len(), KEYS.len());
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let mut flags = Layer::default();
+    flags.set(
+        key("log.format").unwrap(),
+        "xml",
+        Source::Flag {
+            flag: "--log-format".to_owned(),
+        },
+    );
+    let error = Sources {
+        named_file: Some(PathBuf::from("no/such.toml")),
+        variables: vec![
+            ("HTTP_PORT".to_owned(), "70000".to_owned()),
+            ("POLYPY_HTTP__HSOT".to_owned(), "::1".to_owned()),
+        ],
+        flags,
+        ..Sources::default()
+    }
+    .load()
+    .unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.mistakes().len(), 4, "{text}");
+    assert_eq!(text.lines().count(), 4);
+    assert!(text.contains("file: cannot be read: "), "{text}");
+    assert!(
+        text.contains("http.port: must be a whole number from 0 to 65535, not \"70000\" (environment HTTP_PORT)"),
+        "{text}"
+    );
+    assert!(text.contains("did you mean POLYPY_HTTP__HOST?"), "{text}");
+    assert!(
+        text.contains("log.format: must be auto, text or json, not \"xml\" (flag --log-format)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_is_looked_for_where_people_put_it() {
+    let show = |xdg, home| -> Vec<String> {
+        let places = places(xdg, home).into_iter();
+        places.map(|path| path.display().to_string()).collect()
+    };
+    assert_eq!(
+        show(Some("/x"), Some("/h")),
+        [
+            "polypy.toml",
+            "/x/polypy/polypy.toml",
+            "/etc/polypy/polypy.toml"
+        ]
+    );
+    assert_eq!(show(None, Some("/h"))[1], "/h/.config/polypy/polypy.toml");
+    assert_eq!(show(None, None).len(), 2);
+}
+
+#[test]
+fn the_first_file_found_is_the_only_one_read() {
+    let folder = temporary("first");
+    std::fs::write(folder.join("b.toml"), "[http]\nport = 1\n").unwrap();
+    std::fs::write(folder.join("c.toml"), "nonsense").unwrap();
+    let places: Vec<PathBuf> = ["a.toml", "b.toml", "c.toml"]
+        .iter()
+        .map(|name| folder.join(name))
+        .collect();
+    let (file, layer) = read_first(&places);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(file, Some(places[1].clone()));
+    assert_eq!((layer.entries.len(), layer.mistakes.len()), (1, 0));
+}
+
+fn temporary(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("polypy-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

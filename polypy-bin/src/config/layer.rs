@@ -1,0 +1,179 @@
+//! What was written where: a TOML file, the environment, the command line.
+//!
+//! A layer holds text for known keys and mistakes for everything else. Whether
+//! the text makes sense is judged when the layers are merged. Nothing here asks
+//! the system for anything: text and variables are handed in.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::mistake::{Mistake, Source};
+use super::suggest::nearest;
+use super::table::{KEYS, Key, key};
+
+/// A value that someone wrote.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: &'static Key,
+    pub(super) text: String,
+    pub(super) source: Source,
+}
+
+/// All that one place says.
+#[derive(Debug, Clone, Default)]
+pub struct Layer {
+    pub(super) entries: Vec<Entry>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Layer {
+    /// Adds a value for a known key.
+    pub fn set(&mut self, key: &'static Key, text: impl Into<String>, source: Source) {
+        self.entries.push(Entry {
+            key,
+            text: text.into(),
+            source,
+        });
+    }
+
+    fn refuse(&mut self, name: &str, suggestion: Option<String>, source: &Source) {
+        let reason = suggestion.map_or_else(
+            || "unknown key".to_owned(),
+            |name| format!("unknown key, did you mean {name}?"),
+        );
+        self.mistakes.push(Mistake::new(name, reason, source));
+    }
+}
+
+/// Reads the text of the TOML file at `path`.
+pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
+    let mut layer = Layer::default();
+    let at = |offset: usize| Source::File {
+        path: path.to_owned(),
+        line: 1 + text
+            .bytes()
+            .take(offset)
+            .filter(|byte| *byte == b'\n')
+            .count(),
+    };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let source = at(error.span().map_or(0, |span| span.start));
+        let mistake = Mistake::new("syntax", error.message().replace('\n', ", "), &source);
+        layer.mistakes.push(mistake);
+    }
+    // In the order of the file, not of the alphabet.
+    let mut tables: Vec<_> = document.get_ref().iter().collect();
+    tables.sort_by_key(|(name, _)| name.span().start);
+    for (section, table) in tables {
+        let source = at(section.span().start);
+        let section = section.get_ref();
+        let DeValue::Table(table) = table.get_ref() else {
+            layer.refuse(section, nearest_name(section), &source);
+            continue;
+        };
+        let mut fields: Vec<_> = table.iter().collect();
+        fields.sort_by_key(|(name, _)| name.span().start);
+        for (field, value) in fields {
+            let source = at(field.span().start);
+            let name = format!("{section}.{}", field.get_ref());
+            let Some(key) = key(&name) else {
+                layer.refuse(&name, nearest_name(&name), &source);
+                continue;
+            };
+            match scalar(value.get_ref()) {
+                Some(text) => layer.set(key, text, source),
+                None => {
+                    let reason = format!("must be a single value ({})", key.shape);
+                    layer.mistakes.push(Mistake::new(name, reason, &source));
+                }
+            }
+        }
+    }
+    layer
+}
+
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .map(|number| number.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(truth) => Some(truth.to_string()),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// The known name nearest to `wrong`, which may be a whole name or a field alone.
+fn nearest_name(wrong: &str) -> Option<String> {
+    nearest(wrong, KEYS.iter().map(|key| key.name))
+        .or_else(|| {
+            let same_field = KEYS.iter().find(|key| key.field == wrong);
+            same_field.map(|key| key.name)
+        })
+        .map(str::to_owned)
+}
+
+/// Variables of ours that are not keys: where the file is, and where the test
+/// suite finds recorded traffic.
+const RESERVED: [&str; 2] = ["POLYPY_CONFIG", "POLYPY_CAPTURES"];
+
+/// Reads the environment. An empty variable counts as absent, as Compose files
+/// produce them.
+pub(super) fn from_environment<'a>(
+    variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Layer {
+    let names: Vec<String> = KEYS.iter().map(Key::env).collect();
+    let mut layer = Layer::default();
+    for (variable, text) in variables {
+        let source = Source::Environment {
+            variable: variable.to_owned(),
+        };
+        if let Some(index) = names.iter().position(|name| name == variable) {
+            if !text.is_empty() {
+                layer.set(&KEYS[index], text, source);
+            }
+        } else if variable.starts_with("POLYPY_")
+            && !RESERVED.contains(&variable)
+            && !is_service_link(variable, text)
+        {
+            let twin = KEYS.iter().find(|key| is_spelling_of(variable, key));
+            let suggestion = twin
+                .map(Key::env)
+                .or_else(|| nearest(variable, names.iter().map(String::as_str)).map(str::to_owned));
+            layer.refuse(variable, suggestion, &source);
+        }
+    }
+    layer
+}
+
+/// Whether the variable's words are the key's name, or the name of its variable.
+fn is_spelling_of(variable: &str, key: &Key) -> bool {
+    let words = |name: &str| -> String {
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        letters.collect::<String>().to_ascii_lowercase()
+    };
+    let wrong = words(variable.trim_start_matches("POLYPY_"));
+    wrong == words(key.name) || wrong == words(&key.env())
+}
+
+/// Whether Kubernetes put the variable there, as it does in every pod beside a
+/// service whose name begins with `polypy`: `POLYPY_SERVICE_HOST`,
+/// `POLYPY_PORT=tcp://10.0.0.1:8080`, `POLYPY_PORT_8080_TCP_ADDR` and so on.
+fn is_service_link(variable: &str, text: &str) -> bool {
+    let numbered = |tail: &str| tail.starts_with(|digit: char| digit.is_ascii_digit());
+    !variable.contains("__")
+        && (variable.ends_with("_SERVICE_HOST")
+            || variable.contains("_SERVICE_PORT")
+            || variable.ends_with("_PORT") && text.contains("://")
+            || variable
+                .split_once("_PORT_")
+                .is_some_and(|(_, tail)| numbered(tail)))
+}
+
+#[cfg(test)]
+#[path = "layer_tests.rs"]
+mod tests;

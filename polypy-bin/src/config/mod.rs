@@ -1,0 +1,226 @@
+//! Configuration: default < file < environment < flag, checked as a whole.
+//!
+//! ```text
+//! table of keys ─► --help, polypy.example.toml, docs/configuration.md
+//!       │
+//! file, environment, flags ─► layers ─► merge ─► Loaded (Config + origins) or every mistake
+//! ```
+//!
+//! A value is judged wherever it was written, also where another layer outranks
+//! it. Unknown keys are mistakes. What a value needs beyond its own range, such
+//! as a target below its cap, is judged on the result.
+
+mod layer;
+mod mistake;
+mod render;
+mod suggest;
+mod table;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use layer::Layer;
+pub use mistake::{ConfigError, Mistake, Source};
+pub use render::{documentation, effective, example};
+pub use table::*;
+pub use value::{ByteSize, HttpUrl, LogFilter, LogFormat, Setting, Url, WorkerCount, WsUrl};
+
+/// A valid configuration and where each of its values was written.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
+    origins: Vec<Source>,
+}
+
+impl Loaded {
+    /// Where the key's value was written.
+    pub fn origin(&self, key: &Key) -> &Source {
+        KEYS.iter()
+            .position(|other| std::ptr::eq(other, key))
+            .and_then(|index| self.origins.get(index))
+            .unwrap_or(&Source::Default)
+    }
+}
+
+/// Everything that configuration is read from. Nothing is asked of the system
+/// but the text of the file.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file that was asked for; it must exist.
+    pub named_file: Option<PathBuf>,
+    /// The environment.
+    pub variables: Vec<(String, String)>,
+    /// Values that `--demo` puts above the defaults.
+    pub demo: Layer,
+    /// The command line.
+    pub flags: Layer,
+}
+
+impl Sources {
+    /// Reads and merges all layers.
+    ///
+    /// # Errors
+    /// Every mistake of every layer.
+    pub fn load(self) -> Result<Loaded, ConfigError> {
+        let variable = |name: &str| {
+            let found = self.variables.iter().find(|(known, _)| known == name);
+            found
+                .map(|(_, text)| text.as_str())
+                .filter(|text| !text.is_empty())
+        };
+        let (file, file_layer) = match &self.named_file {
+            Some(path) => (Some(path.clone()), read_named(path, "flag --config")),
+            None => match variable("POLYPY_CONFIG") {
+                Some(path) => {
+                    let path = PathBuf::from(path);
+                    let layer = read_named(&path, "environment POLYPY_CONFIG");
+                    (Some(path), layer)
+                }
+                None => read_first(&places(variable("XDG_CONFIG_HOME"), variable("HOME"))),
+            },
+        };
+        let variables = self.variables.iter();
+        let environment =
+            layer::from_environment(variables.map(|(name, text)| (name.as_str(), text.as_str())));
+        merge(file, [self.demo, file_layer, environment, self.flags])
+    }
+}
+
+/// Where a file is looked for when none is named; the first that exists is read.
+fn places(xdg: Option<&str>, home: Option<&str>) -> Vec<PathBuf> {
+    let own = xdg
+        .map(PathBuf::from)
+        .or_else(|| home.map(|home| Path::new(home).join(".config")));
+    [
+        Some(PathBuf::from("polypy.toml")),
+        own.map(|folder| folder.join("polypy/polypy.toml")),
+        Some(PathBuf::from("/etc/polypy/polypy.toml")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn read_named(path: &Path, asked_by: &str) -> Layer {
+    match std::fs::read_to_string(path) {
+        Ok(text) => layer::from_toml(&text, path),
+        Err(error) => unreadable(path, &format!("{error}, asked for by {asked_by}")),
+    }
+}
+
+fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
+    for path in places {
+        match std::fs::read_to_string(path) {
+            Ok(text) => return (Some(path.clone()), layer::from_toml(&text, path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+            Err(error) => return (Some(path.clone()), unreadable(path, &error.to_string())),
+        }
+    }
+    (None, Layer::default())
+}
+
+fn unreadable(path: &Path, reason: &str) -> Layer {
+    let source = Source::File {
+        path: path.to_owned(),
+        line: 1,
+    };
+    Layer {
+        mistakes: vec![Mistake::new(
+            "file",
+            format!("cannot be read: {reason}"),
+            &source,
+        )],
+        ..Layer::default()
+    }
+}
+
+/// What `--demo` puts above the defaults: the server that it is there to show.
+pub fn demo_defaults() -> Layer {
+    let mut layer = Layer::default();
+    if let Some(key) = key("http.enabled") {
+        layer.set(key, "true", Source::Demo);
+    }
+    layer
+}
+
+fn merge(file: Option<PathBuf>, layers: [Layer; 4]) -> Result<Loaded, ConfigError> {
+    let mut config = Config::default();
+    let mut origins = vec![Source::Default; KEYS.len()];
+    let mut mistakes = Vec::new();
+    for layer in layers {
+        mistakes.extend(layer.mistakes);
+        for entry in layer.entries {
+            match (entry.key.set)(&mut config, &entry.text) {
+                Ok(()) => {
+                    if let Some(index) = KEYS.iter().position(|key| std::ptr::eq(key, entry.key)) {
+                        origins[index] = entry.source;
+                    }
+                }
+                Err(reason) => {
+                    mistakes.push(Mistake::new(entry.key.name, reason, &entry.source));
+                }
+            }
+        }
+    }
+    let loaded = Loaded {
+        config,
+        file,
+        origins,
+    };
+    for (name, reason) in contradictions(&loaded.config) {
+        let source = key(name).map_or(&Source::Default, |key| loaded.origin(key));
+        mistakes.push(Mistake::new(name, reason, source));
+    }
+    ConfigError::of(mistakes).map_or(Ok(loaded), Err)
+}
+
+/// What no value shows alone: the key to correct, and why.
+pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let mut ordered = |name, value: String, other: &str, least: String, holds: bool| {
+        if !holds {
+            found.push((
+                name,
+                format!("must be at least {other} ({least}), not {value}"),
+            ));
+        }
+    };
+    let pool = &config.pool;
+    ordered(
+        "pool.cap",
+        pool.cap.show(),
+        "pool.target",
+        pool.target.show(),
+        pool.cap >= pool.target,
+    );
+    ordered(
+        "pool.pong_deadline",
+        pool.pong_deadline.show(),
+        "pool.ping_interval",
+        pool.ping_interval.show(),
+        pool.pong_deadline >= pool.ping_interval,
+    );
+    ordered(
+        "pool.silence_max",
+        pool.silence_max.show(),
+        "pool.silence_min",
+        pool.silence_min.show(),
+        pool.silence_max >= pool.silence_min,
+    );
+    ordered(
+        "pool.backoff_cap",
+        pool.backoff_cap.show(),
+        "pool.backoff",
+        pool.backoff.show(),
+        pool.backoff_cap >= pool.backoff,
+    );
+    found
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,337 @@
+//! The one table of keys.
+//!
+//! Each row makes a field of [`Config`], a line of `--help`, an environment
+//! variable, a place in the TOML file and a row of `docs/configuration.md`:
+//!
+//! ```text
+//! /// What it does.
+//! section: Type { /// What it does.
+//!     field: Type = "default", in "low" ..= "high", env "NAME", flag "name"; }
+//! ```
+//!
+//! `in`, `env` and `flag` are optional; without them a variable is called
+//! `POLYPY_SECTION__FIELD` and a flag `--section-field`. The words of a row are
+//! what a person reads, so they give the reason for the default.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value::{ByteSize, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within};
+
+/// A key: one row of the table.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.field`: the name in mistakes and documents, and the TOML path.
+    pub name: &'static str,
+    /// Its section, the first half of its name.
+    pub section: &'static str,
+    /// Its field, the second half of its name.
+    pub field: &'static str,
+    /// The default, as a person would write it.
+    pub default: &'static str,
+    /// What to write, from [`Setting::SHAPE`].
+    pub shape: &'static str,
+    /// Whether TOML writes the value without quotes.
+    pub bare: bool,
+    /// The accepted range, lowest and highest value.
+    pub range: Option<(&'static str, &'static str)>,
+    doc: &'static [&'static str],
+    env: Option<&'static str>,
+    flag: Option<&'static str>,
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+    pub(super) show: fn(&Config) -> String,
+}
+
+impl Key {
+    /// The environment variable.
+    pub fn env(&self) -> String {
+        self.env.map_or_else(
+            || format!("POLYPY_{}__{}", self.section, self.field).to_ascii_uppercase(),
+            str::to_owned,
+        )
+    }
+
+    /// The flag, without its dashes.
+    pub fn flag(&self) -> String {
+        self.flag.map_or_else(
+            || format!("{}-{}", self.section, self.field).replace('_', "-"),
+            str::to_owned,
+        )
+    }
+
+    /// What it does, in a sentence or two.
+    pub fn doc(&self) -> String {
+        joined(self.doc)
+    }
+
+    /// Whether a value is a truth: its flag may stand without one.
+    pub fn is_switch(&self) -> bool {
+        self.shape == bool::SHAPE
+    }
+}
+
+/// A group of keys.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name.
+    pub name: &'static str,
+    doc: &'static [&'static str],
+}
+
+impl Section {
+    /// What its keys have in common.
+    pub fn doc(&self) -> String {
+        joined(self.doc)
+    }
+
+    /// Its keys, in the order of the table.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(|key| key.section == self.name)
+    }
+}
+
+fn joined(lines: &[&str]) -> String {
+    lines
+        .iter()
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The key called `section.field`.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+macro_rules! maybe {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+macro_rules! table {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $Section:ident {$(
+            $(#[doc = $doc:literal])+
+            $field:ident: $kind:ty = $default:literal
+            $(, in $low:literal ..= $high:literal)?
+            $(, env $env:literal)?
+            $(, flag $flag:literal)?;
+        )+}
+    )+) => {
+        /// Everything that can be configured, checked key by key.
+        ///
+        /// `Config::default()` is the configuration of an empty file.
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct Config {$(
+            $(#[doc = $section_doc])+
+            pub $section: $Section,
+        )+}
+
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $Section {$(
+                $(#[doc = $doc])+
+                pub $field: $kind,
+            )+}
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self {$(
+                        $field: <$kind as Setting>::parse($default)
+                            .expect("the table's defaults are valid: a test reads each of them"),
+                    )+}
+                }
+            }
+        )+
+
+        /// The sections, in the order in which people read them.
+        pub static SECTIONS: &[Section] = &[$(
+            Section { name: stringify!($section), doc: &[$($section_doc),+] },
+        )+];
+
+        /// The keys, section by section.
+        pub static KEYS: &[Key] = &[$($(
+            Key {
+                name: concat!(stringify!($section), ".", stringify!($field)),
+                section: stringify!($section),
+                field: stringify!($field),
+                default: $default,
+                shape: <$kind as Setting>::SHAPE,
+                bare: <$kind as Setting>::BARE,
+                range: maybe!($(($low, $high))?),
+                doc: &[$($doc),+],
+                env: maybe!($($env)?),
+                flag: maybe!($($flag)?),
+                set: |config, text| {
+                    let value = <$kind as Setting>::parse(text)?;
+                    $(within(&value, $low, $high)?;)?
+                    config.$section.$field = value;
+                    Ok(())
+                },
+                show: |config| config.$section.$field.show(),
+            },
+        )+)+];
+    };
+}
+
+table! {
+    /// The HTTP server that answers `/health`, `/stats`, `/markets` and `/orderbook/{asset_id}`.
+    http: HttpSection {
+        /// Whether the server runs.
+        enabled: bool = "false", env "ENABLE_HTTP", flag "enable-http";
+        /// Address to listen on. The default suits containers; 127.0.0.1 keeps it to this machine.
+        host: IpAddr = "0.0.0.0";
+        /// Port to listen on; 0 lets the system choose one, which the log then names.
+        port: u16 = "8080", env "HTTP_PORT", flag "http-port";
+        /// Connections held at once; past it clients are told 503. Half of the 1,024 files a
+        /// process may usually open.
+        max_connections: usize = "512", in "1" ..= "100000";
+        /// From a request's first byte to the end of its head.
+        header_read_timeout: Duration = "10s", in "100ms" ..= "5m";
+        /// How long an answered connection may stay without a new request. Longer than the minute
+        /// at which slow scrapers ask.
+        idle_timeout: Duration = "75s", in "1s" ..= "1h";
+        /// How long a client may take to accept an answer once it has stopped reading.
+        write_timeout: Duration = "30s", in "100ms" ..= "10m";
+        /// How long an answer may be computed before the client is told 503.
+        answer_timeout: Duration = "5s", in "100ms" ..= "1m";
+        /// What requests in flight get to finish when the server stops.
+        drain_deadline: Duration = "5s", in "0ms" ..= "5m";
+        /// Longest request head; past it the answer is 431.
+        max_header_bytes: ByteSize = "32KiB", in "8KiB" ..= "1MiB";
+    }
+
+    /// What the program says of itself, on standard error.
+    log: LogSection {
+        /// off, error, warn, info, debug or trace; or directives by module, such as
+        /// info,polypy_net=debug.
+        level: LogFilter = "info", env "LOG_LEVEL", flag "log-level";
+        /// Text for people or a JSON object a line; auto chooses text on a terminal.
+        format: LogFormat = "auto";
+    }
+
+    /// Where the venue is. `--demo` replaces all three by the embedded exchange.
+    venue: VenueSection {
+        /// The catalogue of markets.
+        gamma_url: HttpUrl = "https://gamma-api.polymarket.com";
+        /// Whole books by request.
+        clob_url: HttpUrl = "https://clob.polymarket.com";
+        /// The market channel.
+        ws_url: WsUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market";
+    }
+
+    /// Which markets are followed, and for how long.
+    lifecycle: LifecycleSection {
+        /// Between two crawls of the catalogue. New markets are announced on the market channel
+        /// meanwhile.
+        discovery_interval: Duration = "60s", in "1s" ..= "24h";
+        /// Most markets to follow; 0 follows all of them, some 50,000.
+        max_markets: usize = "0";
+        /// How long a settled market stays readable.
+        forget_after: Duration = "1h", in "0ms" ..= "720h";
+    }
+
+    /// How subscriptions are spread over connections.
+    pool: PoolSection {
+        /// Tokens per connection. At 200 a lost connection costs little, and opening books never
+        /// fail to come, as they do past 500.
+        target: usize = "200", in "2" ..= "5000";
+        /// Most tokens on one connection, reached when the other token of a market has to join the
+        /// first.
+        cap: usize = "500", in "2" ..= "5000";
+        /// Least time between two connection attempts of the whole pool; bursts are answered with
+        /// 429.
+        pace: Duration = "100ms", in "0ms" ..= "1m";
+        /// Tokens per subscribe frame. Past 750 the venue sends no opening books.
+        chunk: usize = "100", in "2" ..= "500";
+        /// Name look-up, TCP, TLS and upgrade together.
+        handshake_deadline: Duration = "15s", in "100ms" ..= "5m";
+        /// Between keep-alive messages, as the venue documents. A silent socket dies at about 125 s.
+        ping_interval: Duration = "10s", in "100ms" ..= "100s";
+        /// Without an answer and without data for this long a connection is dead.
+        pong_deadline: Duration = "30s", in "100ms" ..= "10m";
+        /// Shortest silence of a connection's tokens that is worth asking for a sign of life.
+        silence_min: Duration = "45s", in "100ms" ..= "24h";
+        /// Longest silence without asking, for connections of quiet markets.
+        silence_max: Duration = "5m", in "100ms" ..= "24h";
+        /// How long to wait for that sign. It may queue behind a backlog of up to 11 s.
+        probe_deadline: Duration = "15s", in "100ms" ..= "5m";
+        /// First delay before connecting again, doubling, with full jitter.
+        backoff: Duration = "250ms", in "1ms" ..= "1m";
+        /// Longest such delay.
+        backoff_cap: Duration = "30s", in "1ms" ..= "1h";
+        /// A connection that lived this long and had data starts its delays over.
+        stable_after: Duration = "30s", in "100ms" ..= "1h";
+        /// A token without a book this long after it was asked for is asked for again. Opening
+        /// books take up to 0.5 s.
+        first_book_deadline: Duration = "8s", in "100ms" ..= "10m";
+        /// Largest message accepted. An opening of 600 tokens exceeds 1 MiB.
+        max_message: ByteSize = "16MiB", in "64KiB" ..= "1GiB";
+        /// Books asked for anew a second, over all connections, so that no fault becomes a storm.
+        resyncs_per_second: u32 = "200", in "1" ..= "100000";
+    }
+
+    /// The threads that keep the books.
+    workers: WorkersSection {
+        /// Threads; auto takes one fewer than there are cores, one to four.
+        count: WorkerCount = "auto";
+        /// Events that one worker's queue holds. Past it events are dropped, and their books are
+        /// stale until fetched anew.
+        queue_events: usize = "65536", in "64" ..= "16777216";
+        /// Whether the venue's hash of each book is recomputed after every change.
+        hash_check: bool = "true";
+        /// Searches a second and worker for a trade price that the hash already knows and the feed
+        /// has not announced. One takes about 0.2 ms.
+        hash_searches_per_second: u32 = "100", in "0" ..= "1000000";
+    }
+
+    /// When a connection is replaced, without a gap, by a fresh one.
+    recycler: RecyclerSection {
+        /// Share of settled tokens at which a connection is replaced.
+        pollution: f64 = "0.3", in "0.01" ..= "1.0";
+        /// Age at which it is replaced.
+        age: Duration = "24h", in "1s" ..= "8760h";
+        /// Between two looks at all connections.
+        interval: Duration = "60s", in "100ms" ..= "24h";
+        /// Replacements under way at once.
+        concurrent: usize = "2", in "1" ..= "64";
+    }
+
+    /// How the program ends.
+    shutdown: ShutdownSection {
+        /// For everything together; what has not ended then is aborted and named. Set it below the
+        /// time after which a supervisor kills.
+        deadline: Duration = "10s", in "100ms" ..= "1h";
+    }
+
+    /// The embedded exchange of `polypy run --demo` and `polypy sim`.
+    sim: SimSection {
+        /// Where it listens; port 0 lets the system choose.
+        listen: SocketAddr = "127.0.0.1:0";
+        /// Decides every market and every event: the same seed is the same venue.
+        seed: u64 = "1";
+        /// Markets, with two tokens each.
+        markets: usize = "500", in "1" ..= "100000";
+        /// Order events and trades a second over all markets.
+        rate: f64 = "2000.0", in "0.0" ..= "10000000.0";
+        /// Markets announced a minute.
+        new_markets_per_minute: f64 = "6.0", in "0.0" ..= "10000000.0";
+        /// Markets settled a minute.
+        resolve_per_minute: f64 = "2.0", in "0.0" ..= "10000000.0";
+        /// A recording of frames (JSON lines) to play instead of the seeded flow; none when empty.
+        playback: Option<PathBuf> = "";
+        /// 1 plays as recorded, 10 ten times faster, 0 as fast as possible.
+        playback_speed: f64 = "1.0", in "0.0" ..= "10000000.0", flag "sim-speed";
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

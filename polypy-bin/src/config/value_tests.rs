@@ -1,0 +1,106 @@
+use super::*;
+
+fn shown<T: Setting>(text: &str) -> Result<String, String> {
+    T::parse(text).map(|value| value.show())
+}
+
+#[test]
+fn values_read_as_a_person_writes_them() {
+    type Show = fn(&str) -> Result<String, String>;
+    let cases: &[(Show, &str, &str)] = &[
+        (shown::<bool>, "yes", "true"),
+        (shown::<bool>, "1", "true"),
+        (shown::<bool>, "FALSE", "false"),
+        (shown::<bool>, "no", "false"),
+        (shown::<u16>, "8080", "8080"),
+        (shown::<usize>, "65_536", "65536"),
+        (shown::<f64>, "0.30", "0.3"),
+        (shown::<f64>, "2", "2.0"),
+        (shown::<Duration>, "250ms", "250ms"),
+        (shown::<Duration>, "1.5s", "1500ms"),
+        (shown::<Duration>, "60s", "1m"),
+        (shown::<Duration>, "24h", "24h"),
+        (shown::<Duration>, "0s", "0ms"),
+        (shown::<ByteSize>, "16MiB", "16MiB"),
+        (shown::<ByteSize>, "16 mib", "16MiB"),
+        (shown::<ByteSize>, "2048B", "2KiB"),
+        (shown::<ByteSize>, "1KB", "1000B"),
+        (shown::<IpAddr>, "::1", "::1"),
+        (shown::<SocketAddr>, "127.0.0.1:9", "127.0.0.1:9"),
+        (shown::<WorkerCount>, "auto", "auto"),
+        (shown::<WorkerCount>, "3", "3"),
+        (shown::<LogFormat>, "JSON", "json"),
+        (shown::<LogFilter>, "INFO", "info"),
+        (shown::<LogFilter>, "WARNING", "warn"),
+        (
+            shown::<LogFilter>,
+            "info, polypy_net=DEBUG",
+            "info,polypy_net=debug",
+        ),
+        (shown::<HttpUrl>, "https://a.example/", "https://a.example"),
+        (shown::<WsUrl>, "ws://[::1]:80/ws", "ws://[::1]:80/ws"),
+        (shown::<Option<PathBuf>>, "", ""),
+        (shown::<Option<PathBuf>>, "a/b.jsonl", "a/b.jsonl"),
+    ];
+    for (show, text, expected) in cases {
+        let once = show(text);
+        assert_eq!(once.as_deref(), Ok(*expected), "{text}");
+        assert_eq!(show(expected), once, "{text} shown and read again");
+    }
+}
+
+#[test]
+fn nonsense_is_refused_with_what_was_wanted() {
+    type Show = fn(&str) -> Result<String, String>;
+    let cases: &[(Show, &str, &str)] = &[
+        (shown::<bool>, "maybe", "true, false"),
+        (shown::<u16>, "70000", "0 to 65535"),
+        (shown::<u16>, "-1", "0 to 65535"),
+        (shown::<usize>, "", "whole number"),
+        (shown::<f64>, "NaN", "number"),
+        (shown::<f64>, "inf", "number"),
+        (shown::<Duration>, "30", "such as 250ms"),
+        (shown::<Duration>, "-1s", "duration"),
+        (shown::<Duration>, "1e400h", "duration"),
+        (shown::<Duration>, "s", "duration"),
+        (shown::<ByteSize>, "16", "such as 64KiB"),
+        (shown::<ByteSize>, "99999999999999999999GiB", "size"),
+        (shown::<ByteSize>, "18446744073709551615GiB", "size"),
+        (shown::<IpAddr>, "localhost", "IP address"),
+        (shown::<SocketAddr>, "127.0.0.1", "port"),
+        (shown::<WorkerCount>, "0", "1 to 64"),
+        (shown::<WorkerCount>, "65", "1 to 64"),
+        (shown::<LogFormat>, "xml", "auto, text or json"),
+        (shown::<LogFilter>, "inof", "off, error"),
+        (shown::<LogFilter>, "info,polypy_net", "off, error"),
+        (shown::<HttpUrl>, "ws://a", "http://"),
+        (shown::<HttpUrl>, "http://", "http://"),
+        (shown::<HttpUrl>, "http://:80", "http://"),
+        (shown::<HttpUrl>, "http://a\u{1b}", "http://"),
+        (shown::<WsUrl>, "https://a", "wss://"),
+    ];
+    for (show, text, expected) in cases {
+        let reason = show(text).expect_err(text);
+        assert!(reason.contains(expected), "{text}: {reason}");
+        assert!(!reason.contains('\u{1b}'), "control characters escaped");
+    }
+}
+
+#[test]
+fn ranges_include_their_ends() {
+    let second = Duration::from_secs(1);
+    assert!(within(&second, "1s", "5s").is_ok());
+    assert!(within(&(second * 5), "1s", "5s").is_ok());
+    let reason = within(&(second * 6), "1s", "5s").unwrap_err();
+    assert_eq!(reason, "must be 1s to 5s, not 6s");
+}
+
+#[test]
+fn auto_leaves_a_core_to_the_sockets() {
+    let resolve = |cores| {
+        WorkerCount::Auto
+            .resolve(NonZeroUsize::new(cores).unwrap())
+            .get()
+    };
+    assert_eq!([1, 2, 3, 64].map(resolve), [1, 1, 2, 4]);
+}

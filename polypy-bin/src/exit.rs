@@ -1,0 +1,56 @@
+//! What the program's exit code says.
+
+use std::process::ExitCode;
+
+/// How a run of the program ended. The numbers follow `sysexits.h` where it has
+/// a word for the case, and the shell's custom for signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exit {
+    /// All went well; a signal that was obeyed in full counts as well.
+    Clean,
+    /// The program could not start, or a part of it ended for good.
+    Failure,
+    /// The command line was not understood.
+    Usage,
+    /// Standard output could not be written.
+    Io,
+    /// The configuration has mistakes; all of them have been named.
+    Config,
+    /// A second interrupt (Ctrl-C) cut the drain short.
+    Interrupted,
+    /// A second SIGTERM cut the drain short.
+    Terminated,
+}
+
+impl Exit {
+    /// All of them, with what `--help` says of each.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Clean, "clean end, also by a signal"),
+        (Self::Failure, "could not start, or a part ended for good"),
+        (Self::Usage, "command line not understood"),
+        (Self::Io, "standard output could not be written"),
+        (Self::Config, "mistakes in the configuration"),
+        (Self::Interrupted, "drain cut short by a second interrupt"),
+        (Self::Terminated, "drain cut short by a second SIGTERM"),
+    ];
+
+    /// The code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Io => 74,
+            Self::Config => 78,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

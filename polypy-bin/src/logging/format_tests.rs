@@ -1,0 +1,116 @@
+use std::io;
+
+use parking_lot::Mutex;
+use polypy_core::Timestamp;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::*;
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_765_189_800_123)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Captured {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What both formats make of the events of `log`: text, then JSON.
+fn lines(log: impl Fn()) -> (String, String) {
+    let take = |captured: &Captured| String::from_utf8(captured.0.lock().clone()).unwrap();
+    let captured = Captured::default();
+    let layer = tracing_subscriber::fmt::layer().with_writer(captured.clone());
+    let text = layer.event_format(Text::new(Arc::new(Noon), false));
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(text), &log);
+    let text = take(&captured);
+    let captured = Captured::default();
+    let layer = tracing_subscriber::fmt::layer().with_writer(captured.clone());
+    let json = layer.event_format(Json::new(Arc::new(Noon)));
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(json), &log);
+    (text, take(&captured))
+}
+
+#[test]
+fn fields_follow_the_message() {
+    let (text, json) = lines(|| {
+        tracing::info!(
+            assets = 400,
+            ratio = 0.5,
+            name = "a b",
+            open = true,
+            "subscribed"
+        );
+    });
+    assert_eq!(
+        text,
+        "10:30:00.123  INFO subscribed assets=400 ratio=0.5 name=\"a b\" open=true\n"
+    );
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        value,
+        serde_json::json!({
+            "timestamp": "2025-12-08T10:30:00.123Z",
+            "level": "INFO",
+            "target": module_path!(),
+            "message": "subscribed",
+            "assets": 400,
+            "ratio": 0.5,
+            "name": "a b",
+            "open": true,
+        })
+    );
+}
+
+#[test]
+fn control_characters_never_reach_the_terminal() {
+    let hostile = "\u{1b}[2J\r\n\"fake\u{7f}\u{9b}31m\u{202e}";
+    let (text, json) = lines(|| {
+        tracing::warn!(text = hostile, debug = ?hostile, display = %hostile, "{hostile}");
+    });
+    for line in [&text, &json] {
+        assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+        let control = |letter: char| is_unsafe(letter) && letter != '\n';
+        assert!(!line.contains(control), "{line:?}");
+    }
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["text"], hostile, "JSON gives the text back");
+    assert_eq!(value["message"], hostile);
+}
+
+#[test]
+fn a_field_cannot_pass_for_the_frame_of_the_line() {
+    let (_, json) = lines(|| tracing::info!(level = "FAKE", timestamp = 1, "real"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["level"], "INFO");
+    assert_eq!(value["field_level"], "FAKE");
+    assert_eq!(value["field_timestamp"], 1);
+}
+
+#[test]
+fn numbers_that_json_lacks_become_text() {
+    let (_, json) = lines(|| tracing::info!(rate = f64::NAN, "x"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["rate"], "NaN");
+}

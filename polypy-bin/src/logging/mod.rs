@@ -1,0 +1,89 @@
+//! The log: one line an event, on standard error.
+//!
+//! Text for people on a terminal, a JSON object a line otherwise or on request.
+//! Text that came from the venue can neither move a cursor nor forge a line:
+//! both formats escape control characters. Writing happens on a thread of its
+//! own behind a bounded queue, so that a reader of a socket never waits for a
+//! terminal; lines that find the queue full are counted, and the count is
+//! logged. Nothing here ends the program: a standard error that is closed or
+//! full loses the log alone.
+
+mod format;
+mod writer;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use polypy_core::Clock;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{LogFormat, LogSection};
+
+use format::{Json, Text};
+pub use writer::LogGuard;
+
+/// Sends the program's events and panics to standard error from here on.
+///
+/// The guard owns the writing thread: dropping it writes what is queued.
+///
+/// # Errors
+/// When the process has a subscriber already, or no thread can be had.
+pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<LogGuard, LogError> {
+    let filter = EnvFilter::try_new(config.level.as_str())?;
+    let terminal = io::stderr().is_terminal();
+    let (guard, lines) = writer::spawn(io::stderr(), |lost_lines| {
+        tracing::warn!(lost_lines, "log lines were lost");
+    })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(lines)
+        // A failed write must stay silent: the default reports it on standard
+        // error, which is what just failed, and panics there.
+        .log_internal_errors(false);
+    if wants_text(config.format, terminal) {
+        let colour = terminal && !no_colour();
+        registry
+            .with(layer.event_format(Text::new(clock, colour)))
+            .try_init()?;
+    } else {
+        registry
+            .with(layer.event_format(Json::new(clock)))
+            .try_init()?;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(panic = ?message, place, "a thread panicked");
+    }));
+    Ok(guard)
+}
+
+fn wants_text(format: LogFormat, terminal: bool) -> bool {
+    match format {
+        LogFormat::Auto => terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    }
+}
+
+/// <https://no-color.org>: any value but the empty one.
+fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The directives do not read.
+    #[error("log.level cannot be used: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Another subscriber was there first.
+    #[error("the log is open already: {0}")]
+    Open(#[from] TryInitError),
+    /// No thread to write with.
+    #[error("no thread to write the log with: {0}")]
+    Thread(#[from] io::Error),
+}

@@ -1,0 +1,235 @@
+//! A thread that writes finished lines, behind a queue that never blocks.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that wait for the writer. At some 200 bytes a line this is well under
+/// a mebibyte, and a second of the busiest start-up.
+const QUEUE_LINES: usize = 2_048;
+
+/// How long the end of the program waits for lines that a reader of standard
+/// error does not take.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Where formatted lines go: one write is one line.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    queue: SyncSender<Vec<u8>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    lost: AtomicU64,
+    closing: AtomicBool,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Lines;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(line.to_vec()).is_err() {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Owns the writing thread. Dropping it writes what is queued, for a second at
+/// most, and ends the log.
+#[derive(Debug)]
+pub struct LogGuard {
+    lines: Lines,
+    done: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        self.lines.shared.closing.store(true, Ordering::SeqCst);
+        // An empty line wakes a writer that waits. When the queue is full the
+        // writer is not waiting, and sees the flag after its next line.
+        drop(self.lines.queue.try_send(Vec::new()));
+        let ended = self.done.recv_timeout(FLUSH_DEADLINE);
+        let finished = ended != Err(RecvTimeoutError::Timeout);
+        if let Some(thread) = self.thread.take().filter(|_| finished) {
+            // A writer that panicked has no one left to tell.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Starts the writer. `report` is called on its thread, after a line could be
+/// written again, with the number of lines that could not.
+pub(super) fn spawn(
+    output: impl Write + Send + 'static,
+    report: impl Fn(u64) + Send + 'static,
+) -> io::Result<(LogGuard, Lines)> {
+    let (queue, received) = sync_channel::<Vec<u8>>(QUEUE_LINES);
+    let (finished, done) = sync_channel::<()>(1);
+    let shared = Arc::<Shared>::default();
+    let lines = Lines {
+        queue,
+        shared: Arc::clone(&shared),
+    };
+    let thread = std::thread::Builder::new()
+        .name("polypy-log".to_owned())
+        .spawn(move || {
+            write_lines(output, &received, &shared, report);
+            drop(finished);
+        })?;
+    let guard = LogGuard {
+        lines: lines.clone(),
+        done,
+        thread: Some(thread),
+    };
+    Ok((guard, lines))
+}
+
+fn write_lines(
+    mut output: impl Write,
+    received: &Receiver<Vec<u8>>,
+    shared: &Shared,
+    report: impl Fn(u64),
+) {
+    loop {
+        let line = if shared.closing.load(Ordering::SeqCst) {
+            received.try_recv().ok()
+        } else {
+            received.recv().ok()
+        };
+        let Some(line) = line else { return };
+        if output.write_all(&line).is_err() {
+            shared.lost.fetch_add(1, Ordering::Relaxed);
+        } else if !line.is_empty() {
+            match shared.lost.swap(0, Ordering::Relaxed) {
+                0 => {}
+                lost => report(lost),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::{Condvar, Mutex};
+
+    use super::*;
+
+    /// An output that can refuse and block.
+    #[derive(Clone, Default)]
+    struct Pipe(Arc<(Mutex<State>, Condvar)>);
+
+    #[derive(Default)]
+    struct State {
+        text: Vec<u8>,
+        broken: bool,
+        blocked: bool,
+    }
+
+    impl Pipe {
+        fn change(&self, change: impl FnOnce(&mut State)) {
+            change(&mut self.0.0.lock());
+            self.0.1.notify_all();
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.0.lock().text.clone()).unwrap()
+        }
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut state = self.0.0.lock();
+            while state.blocked {
+                self.0.1.wait(&mut state);
+            }
+            if state.broken {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            state.text.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Adds up what is reported as lost.
+    fn counter() -> (Arc<AtomicU64>, impl Fn(u64) + Send + 'static) {
+        let lost = Arc::<AtomicU64>::default();
+        let counter = Arc::clone(&lost);
+        (lost, move |lines| {
+            counter.fetch_add(lines, Ordering::SeqCst);
+        })
+    }
+
+    #[test]
+    fn dropping_the_guard_writes_what_is_queued() {
+        let pipe = Pipe::default();
+        let (lost, report) = counter();
+        let (guard, mut lines) = spawn(pipe.clone(), report).map(by_line).unwrap();
+        for number in 0..100 {
+            lines(number);
+        }
+        drop(guard);
+        let expected: String = (0..100).map(|number| format!("{number}\n")).collect();
+        assert_eq!(pipe.text(), expected);
+        assert_eq!(lost.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_blocked_output_blocks_nobody_and_losses_are_told() {
+        const OVER: usize = 10;
+        let pipe = Pipe::default();
+        let (lost, report) = counter();
+        pipe.change(|state| state.blocked = true);
+        let (guard, mut lines) = spawn(pipe.clone(), report).map(by_line).unwrap();
+        for number in 0..QUEUE_LINES + OVER {
+            lines(number);
+        }
+        pipe.change(|state| state.blocked = false);
+        drop(guard);
+        // One line may have been taken out of the queue before the block.
+        let lost = usize::try_from(lost.load(Ordering::SeqCst)).unwrap();
+        assert!((OVER - 1..=OVER).contains(&lost), "{lost}");
+        assert_eq!(pipe.text().lines().count(), QUEUE_LINES + OVER - lost);
+    }
+
+    #[test]
+    fn a_broken_output_ends_nothing() {
+        let pipe = Pipe::default();
+        let (_, report) = counter();
+        pipe.change(|state| state.broken = true);
+        let (guard, mut lines) = spawn(pipe.clone(), report).map(by_line).unwrap();
+        lines(1);
+        drop(guard);
+        assert_eq!(pipe.text(), "");
+    }
+
+    /// A whole line is one write, as the subscriber makes it.
+    fn by_line((guard, lines): (LogGuard, Lines)) -> (LogGuard, impl FnMut(usize)) {
+        (guard, move |number| {
+            (&lines)
+                .write_all(format!("{number}\n").as_bytes())
+                .unwrap();
+        })
+    }
+}
