@@ -1,15 +1,198 @@
-//! CLOB REST: whole books.
-use polypy_core::{AssetId, BookEvent, BoxFuture, Interner};
+//! CLOB REST: whole books, and the venue's clock.
+//!
+//! Behind [`BookFetch`], which is what whoever resyncs a book knows of it.
+//! Bodies are decoded by [`crate::wire`], as frames are. Tokens without a book
+//! (settled, or unknown to the venue) are left out of an answer: that is an
+//! answer, not an error. It joins nothing to a feed: which book is newer is for
+//! the caller to say.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use parking_lot::RwLock;
+use polypy_core::{AssetId, BookEvent, BoxFuture, Interner, StatsSource, Timestamp};
+use serde::Serialize;
+
+use crate::rest::{RestClient, RestError};
+use crate::wire::{self, WireError};
+
 /// Why a REST answer could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ClobError(pub String);
+#[non_exhaustive]
+pub enum ClobError {
+    /// No answer.
+    #[error("clob did not answer")]
+    Rest(#[from] RestError),
+    /// An answer that is no book.
+    #[error("clob's answer is no book")]
+    Decode(#[from] WireError),
+    /// An answer that is no time in seconds.
+    #[error("clob's answer is no time")]
+    Time(#[source] serde_json::Error),
+}
+
 /// Where whole books can be fetched. Handed to whoever resyncs.
 pub trait BookFetch: Send + Sync {
     /// `POST /books`. Assets without a book are left out of the answer.
     fn books<'a>(
         &'a self,
         assets: &'a [AssetId],
-        known: &'a parking_lot::RwLock<Interner>,
+        known: &'a RwLock<Interner>,
     ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>>;
 }
+
+/// Limits of a [`ClobClient`].
+#[derive(Debug, Clone)]
+pub struct ClobConfig {
+    /// Tokens in one `POST /books`. The venue is believed to take 500; a
+    /// hundred busy books are a megabyte already.
+    pub chunk: usize,
+}
+
+impl Default for ClobConfig {
+    fn default() -> Self {
+        Self { chunk: 100 }
+    }
+}
+
+/// Asks the CLOB.
+#[derive(Debug)]
+pub struct ClobClient {
+    rest: RestClient,
+    config: ClobConfig,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    asked: AtomicU64,
+    received: AtomicU64,
+    missing: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// One entry of a `POST /books` body.
+#[derive(Debug, Serialize)]
+struct Wanted<'a> {
+    token_id: &'a AssetId,
+}
+
+impl ClobClient {
+    /// A client over `rest`.
+    pub fn new(rest: RestClient, config: ClobConfig) -> Self {
+        Self {
+            rest,
+            config,
+            counters: Counters::default(),
+        }
+    }
+
+    /// `GET /book`; `None` if the venue has no book of this token.
+    ///
+    /// # Errors
+    /// [`ClobError`].
+    pub async fn book(
+        &self,
+        asset: &AssetId,
+        known: &RwLock<Interner>,
+    ) -> Result<Option<BookEvent>, ClobError> {
+        add(&self.counters.asked, 1);
+        match self.rest.get(&format!("/book?token_id={asset}")).await {
+            Ok(body) => {
+                let book = wire::decode_book(&body, &known.read());
+                add(
+                    match book {
+                        Ok(_) => &self.counters.received,
+                        Err(_) => &self.counters.refused,
+                    },
+                    1,
+                );
+                Ok(Some(book?))
+            }
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
+                add(&self.counters.missing, 1);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// `GET /time`: the venue's clock, in whole seconds.
+    ///
+    /// # Errors
+    /// [`ClobError`].
+    pub async fn time(&self) -> Result<Timestamp, ClobError> {
+        let body = self.rest.get("/time").await?;
+        let seconds: u64 = serde_json::from_slice(&body).map_err(ClobError::Time)?;
+        Ok(Timestamp::from_millis(seconds.saturating_mul(1_000)))
+    }
+
+    async fn chunk(
+        &self,
+        assets: &[AssetId],
+        known: &RwLock<Interner>,
+    ) -> Result<Vec<BookEvent>, ClobError> {
+        let wanted: Vec<_> = assets.iter().map(|token_id| Wanted { token_id }).collect();
+        let body = serde_json::to_vec(&wanted).map_err(WireError::Json)?;
+        add(&self.counters.asked, assets.len());
+        let answer = self.rest.post("/books", Bytes::from(body)).await?;
+        let decoded = wire::decode_books(&answer, &known.read())?;
+        for error in &decoded.refused {
+            tracing::debug!(?error, "book in a rest answer refused");
+        }
+        // Only what was asked for, and each once: the answer is the venue's.
+        let mut asked: HashSet<&AssetId> = assets.iter().collect();
+        let mut books = decoded.books;
+        books.retain(|book| asked.remove(&book.info.asset_id));
+        add(&self.counters.received, books.len());
+        add(&self.counters.refused, decoded.refused.len());
+        let missing = asked.len().saturating_sub(decoded.refused.len());
+        add(&self.counters.missing, missing);
+        Ok(books)
+    }
+}
+
+impl BookFetch for ClobClient {
+    fn books<'a>(
+        &'a self,
+        assets: &'a [AssetId],
+        known: &'a RwLock<Interner>,
+    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
+        Box::pin(async move {
+            let mut books = Vec::new();
+            for assets in assets.chunks(self.config.chunk.max(1)) {
+                books.append(&mut self.chunk(assets, known).await?);
+            }
+            Ok(books)
+        })
+    }
+}
+
+impl StatsSource for ClobClient {
+    fn stats(&self) -> serde_json::Value {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters {
+            asked,
+            received,
+            missing,
+            refused,
+        } = &self.counters;
+        serde_json::json!({
+            "books_asked": get(asked),
+            "books_received": get(received),
+            "books_missing": get(missing),
+            "books_refused": get(refused),
+            "rest": self.rest.stats(),
+        })
+    }
+}
+
+fn add(counter: &AtomicU64, amount: usize) {
+    counter.fetch_add(u64::try_from(amount).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+#[path = "clob_tests.rs"]
+mod tests;

@@ -1,1 +1,0 @@
-//! Gamma: discovery of markets.

@@ -1,0 +1,275 @@
+//! Gamma: discovery of markets.
+//!
+//! [`GammaClient::crawl`] walks the keyset listing of open markets and hands
+//! each page over as it comes, so that the first markets can be subscribed
+//! while the crawl goes on. [`GammaClient::by_condition`] asks for single
+//! markets, open or closed. What the listing is known to do, and what is done
+//! about it:
+//!
+//! | the venue | here |
+//! |---|---|
+//! | offsets beyond 2000 are refused | keyset only: `after_cursor` |
+//! | unknown cursor names are ignored: page 1 for ever | a cursor or a first row seen before ends the crawl as incomplete |
+//! | a cursor is bound to its filters | they are repeated on each page |
+//! | pages are clamped silently | the end is a missing cursor or an empty page, never a short one |
+//! | rows are half filled in | see [`row`]: skipped one by one, with a reason |
+//!
+//! Nothing here decides what becomes of a market, and an incomplete crawl says
+//! so: see [`CrawlEnd`].
+
+pub mod row;
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use polypy_core::ConditionId;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep_until};
+
+use crate::rest::{RestClient, RestError};
+
+pub use row::{Row, SkipReason};
+
+/// Ids in one look-up at most: the venue's own limit.
+pub const MAX_LOOKUP: usize = 100;
+
+/// How the listing is walked.
+#[derive(Debug, Clone)]
+pub struct GammaConfig {
+    /// Rows asked for in a page; the venue gives at most 100.
+    pub page_size: usize,
+    /// Pages of one crawl at most: a guard against a listing without end. Ten
+    /// times what the whole venue needed in 2026.
+    pub max_pages: usize,
+    /// Least time between two page requests: 300 in 10 s are allowed.
+    pub page_interval: Duration,
+    /// `order` of the listing, descending; the venue's own order when `None`.
+    /// Only for crawls that are cut short: an order that moves while it is
+    /// being walked lets rows slip through.
+    pub order: Option<String>,
+}
+
+impl Default for GammaConfig {
+    fn default() -> Self {
+        Self {
+            page_size: 100,
+            max_pages: 5_000,
+            page_interval: Duration::from_millis(35),
+            order: None,
+        }
+    }
+}
+
+/// Why Gamma gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GammaError {
+    /// No answer.
+    #[error("gamma did not answer")]
+    Rest(#[from] RestError),
+    /// An answer that is not a page of markets.
+    #[error("gamma's answer is not a page of markets")]
+    Shape(#[source] serde_json::Error),
+}
+
+/// How a crawl ended. Only [`Self::Complete`] speaks of markets not seen.
+#[derive(Debug)]
+pub enum CrawlEnd {
+    /// The last page was reached: every open market was listed.
+    Complete,
+    /// Whoever took the pages had enough.
+    Stopped,
+    /// The listing gave a cursor again that it had given before.
+    RepeatedCursor,
+    /// The listing gave a page again that it had given before.
+    RepeatedPage,
+    /// More pages than a crawl may have.
+    TooManyPages,
+    /// A page could not be had.
+    Failed(GammaError),
+}
+
+/// What a crawl came to; the rows themselves went to its caller.
+#[derive(Debug)]
+pub struct Crawl {
+    /// Pages received.
+    pub pages: usize,
+    /// Rows received, skipped ones included.
+    pub rows: usize,
+    /// How it ended.
+    pub end: CrawlEnd,
+}
+
+/// Asks Gamma.
+#[derive(Debug)]
+pub struct GammaClient {
+    rest: RestClient,
+    config: GammaConfig,
+}
+
+/// The keyset envelope.
+#[derive(Debug, Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    markets: Vec<&'a RawValue>,
+    #[serde(default)]
+    next_cursor: Option<String>,
+}
+
+/// What tells a page from another: a row's own id.
+#[derive(Debug, Deserialize)]
+struct Identity<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "conditionId")]
+    condition_id: Option<&'a RawValue>,
+}
+
+impl GammaClient {
+    /// A client over `rest`.
+    pub fn new(rest: RestClient, config: GammaConfig) -> Self {
+        Self { rest, config }
+    }
+
+    /// Walks all open markets, handing over page by page, until the end or
+    /// until `on_page` breaks off.
+    pub async fn crawl(&self, mut on_page: impl FnMut(Vec<Row>) -> ControlFlow<()>) -> Crawl {
+        let mut crawl = Crawl {
+            pages: 0,
+            rows: 0,
+            end: CrawlEnd::TooManyPages,
+        };
+        let mut cursors = HashSet::new();
+        let mut firsts = HashSet::new();
+        let mut cursor: Option<String> = None;
+        let mut next_page_at = Instant::now();
+        while crawl.pages < self.config.max_pages {
+            sleep_until(next_page_at).await;
+            next_page_at = Instant::now() + self.config.page_interval;
+            let page = match self.page(&self.listing(cursor.as_deref())).await {
+                Ok(page) => page,
+                Err(error) => {
+                    crawl.end = CrawlEnd::Failed(error);
+                    break;
+                }
+            };
+            if page.first.is_some_and(|first| !firsts.insert(first)) {
+                crawl.end = CrawlEnd::RepeatedPage;
+                break;
+            }
+            crawl.pages += 1;
+            crawl.rows += page.rows.len();
+            let is_empty = page.rows.is_empty();
+            let enough = !is_empty && on_page(page.rows).is_break();
+            cursor = page.next_cursor;
+            match &cursor {
+                None => crawl.end = CrawlEnd::Complete,
+                Some(_) if is_empty => crawl.end = CrawlEnd::Complete,
+                Some(_) if enough => crawl.end = CrawlEnd::Stopped,
+                Some(next) if !cursors.insert(next.clone()) => {
+                    crawl.end = CrawlEnd::RepeatedCursor;
+                }
+                Some(_) => continue,
+            }
+            break;
+        }
+        crawl
+    }
+
+    /// The rows of these markets among the open or among the closed ones, in
+    /// one request; those Gamma does not list are missing.
+    ///
+    /// # Errors
+    /// [`GammaError`].
+    pub async fn by_condition(
+        &self,
+        conditions: &[ConditionId],
+        state: MarketState,
+    ) -> Result<Vec<Row>, GammaError> {
+        let mut rows = Vec::new();
+        for conditions in conditions.chunks(MAX_LOOKUP) {
+            let closed = state == MarketState::Closed;
+            let mut path = format!("/markets/keyset?limit={MAX_LOOKUP}&closed={closed}");
+            for condition in conditions {
+                path.push_str("&condition_ids=");
+                path.push_str(condition.as_str());
+            }
+            rows.append(&mut self.page(&path).await?.rows);
+        }
+        Ok(rows)
+    }
+
+    /// Counters of the requests made, as a JSON object.
+    pub fn stats(&self) -> serde_json::Value {
+        self.rest.stats()
+    }
+
+    fn listing(&self, cursor: Option<&str>) -> String {
+        let mut path = format!(
+            "/markets/keyset?limit={}&closed=false",
+            self.config.page_size
+        );
+        if let Some(order) = &self.config.order {
+            path.push_str("&ascending=false&order=");
+            push_escaped(&mut path, order);
+        }
+        if let Some(cursor) = cursor {
+            path.push_str("&after_cursor=");
+            push_escaped(&mut path, cursor);
+        }
+        path
+    }
+
+    async fn page(&self, path: &str) -> Result<Page, GammaError> {
+        let body = self.rest.get(path).await?;
+        let envelope: Envelope<'_> = serde_json::from_slice(&body).map_err(GammaError::Shape)?;
+        Ok(Page {
+            first: envelope.markets.first().and_then(|row| identity(row)),
+            next_cursor: envelope.next_cursor.filter(|cursor| !cursor.is_empty()),
+            rows: envelope
+                .markets
+                .into_iter()
+                .map(|row| Row::parse(row.get()))
+                .collect(),
+        })
+    }
+}
+
+/// Which markets a look-up is about: Gamma answers for one kind at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarketState {
+    /// Not closed.
+    Open,
+    /// Closed: the venue's word that they have ended.
+    Closed,
+}
+
+struct Page {
+    rows: Vec<Row>,
+    first: Option<String>,
+    next_cursor: Option<String>,
+}
+
+/// What the row is called by the venue; `None` if it does not say.
+fn identity(row: &RawValue) -> Option<String> {
+    let Identity { id, condition_id } = serde_json::from_str(row.get()).ok()?;
+    id.or(condition_id).map(|name| name.get().to_owned())
+}
+
+/// Percent-encodes everything but what RFC 3986 calls unreserved.
+fn push_escaped(path: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else if write!(path, "%{byte:02X}").is_err() {
+            // Writing to a String cannot fail.
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Rows in every form that Gamma has been seen to give, and in worse ones.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn complete() -> Value {
+    json!({
+        "id": "9200001",
+        "question": "Synthetic A?",
+        "conditionId": "0xa1",
+        "endDate": "2026-10-11T14:00:00Z",
+        "endDateIso": "2026-10-11",
+        "outcomes": "[\"Yes\", \"No\"]",
+        "clobTokenIds": "[\"100011\", \"100012\"]",
+        "active": true,
+        "closed": false,
+        "enableOrderBook": true,
+        "acceptingOrders": true,
+        "orderPriceMinTickSize": 0.0025,
+        "orderMinSize": 5,
+        "negRisk": true,
+        "unknownField": {"nested": [1, 2, 3]},
+    })
+}
+
+/// The complete row with some fields replaced; null in `with` removes one.
+fn row(with: &Value) -> Row {
+    let mut row = complete();
+    for (key, value) in with.as_object().unwrap() {
+        if value.is_null() {
+            row.as_object_mut().unwrap().remove(key);
+        } else {
+            row[key] = value.clone();
+        }
+    }
+    Row::parse(&row.to_string())
+}
+
+fn ids(row: &Row) -> Vec<&str> {
+    let market = row.market.as_ref().unwrap();
+    market
+        .tokens
+        .iter()
+        .map(|token| token.token_id.as_str())
+        .collect()
+}
+
+#[test]
+fn reads_a_complete_row() {
+    let row = row(&json!({}));
+    assert_eq!(ids(&row), ["100011", "100012"]);
+    let market = row.market.unwrap();
+    assert_eq!(market.condition_id.as_str(), "0xa1");
+    assert_eq!(row.condition_id, Some(market.condition_id));
+    assert_eq!(market.question, "Synthetic A?");
+    assert_eq!(market.tokens[1].outcome, "No");
+    assert_eq!(market.tick_size.unwrap().as_str(), "0.0025");
+    assert_eq!(market.min_order_size.unwrap().as_str(), "5");
+    assert!(market.neg_risk);
+    let end = market.end_timestamp.unwrap();
+    assert_eq!(end.to_string(), "2026-10-11T14:00:00.000Z");
+}
+
+#[test]
+fn says_why_a_row_is_skipped() {
+    use SkipReason as R;
+    for (with, reason) in [
+        (json!({"conditionId": null}), R::NoCondition),
+        (json!({"conditionId": ""}), R::NoCondition),
+        (json!({"conditionId": false}), R::NoCondition),
+        (json!({"conditionId": "0xzz"}), R::BadCondition),
+        (json!({"conditionId": 7}), R::BadCondition),
+        (json!({"clobTokenIds": null}), R::NoTokens),
+        (json!({"clobTokenIds": ""}), R::NoTokens),
+        (json!({"clobTokenIds": "[]"}), R::NoTokens),
+        (json!({"clobTokenIds": []}), R::NoTokens),
+        (json!({"clobTokenIds": "[\"1\""}), R::NoTokens),
+        (json!({"clobTokenIds": {"a": 1}}), R::NoTokens),
+        (json!({"clobTokenIds": ["1", null]}), R::NoTokens),
+        (json!({"clobTokenIds": ["1", "x"]}), R::BadTokens),
+        (json!({"clobTokenIds": ["1", "1"]}), R::BadTokens),
+        (json!({"clobTokenIds": ["1", -2]}), R::BadTokens),
+        (json!({"closed": true}), R::Closed),
+        (json!({"closed": "true"}), R::Closed),
+        (json!({"enableOrderBook": false}), R::NoOrderBook),
+        (json!({"acceptingOrders": false}), R::NotAccepting),
+    ] {
+        let row = row(&with);
+        assert_eq!(row.market, Err(reason), "{with}");
+        assert_eq!(row.closed, reason == R::Closed, "{with}");
+    }
+    for garbage in ["null", "[]", "7", "\"text\"", "{\"id\":1", ""] {
+        assert_eq!(Row::parse(garbage).market, Err(R::Malformed), "{garbage}");
+    }
+    let many: Vec<String> = (0..65).map(|id| id.to_string()).collect();
+    let absurd = row(&json!({ "clobTokenIds": many }));
+    assert_eq!(absurd.market, Err(R::BadTokens));
+}
+
+#[test]
+fn a_skipped_row_still_names_its_market() {
+    let row = row(&json!({"acceptingOrders": false}));
+    assert_eq!(row.condition_id.unwrap().as_str(), "0xa1");
+}
+
+#[test]
+fn reads_every_form_of_token_ids() {
+    let long = "9".repeat(78);
+    for (with, expected) in [
+        (json!({"clobTokenIds": ["7", "8"]}), ["7", "8"]),
+        (json!({"clobTokenIds": "[\"7\",\"8\"]"}), ["7", "8"]),
+        (json!({"clobTokenIds": [7, 8]}), ["7", "8"]),
+        (
+            json!({"clobTokenIds": format!("[\"{long}\",\"8\"]")}),
+            [long.as_str(), "8"],
+        ),
+        // Position ids are for the second protocol, and for rows with nothing else.
+        (json!({"positionIds": ["5", "6"]}), ["100011", "100012"]),
+        (
+            json!({"positionIds": ["5", "6"], "version": "v1"}),
+            ["100011", "100012"],
+        ),
+        (
+            json!({"positionIds": ["5", "6"], "version": "v2"}),
+            ["5", "6"],
+        ),
+        (json!({"positionIds": ["5", "6"], "version": 2}), ["5", "6"]),
+        (
+            json!({"positionIds": ["5", "6"], "version": "2.1"}),
+            ["5", "6"],
+        ),
+        (
+            json!({"positionIds": ["5", "6"], "clobTokenIds": null}),
+            ["5", "6"],
+        ),
+        (json!({"version": "v2"}), ["100011", "100012"]),
+    ] {
+        assert_eq!(ids(&row(&with)), expected, "{with}");
+    }
+}
+
+#[test]
+fn token_ids_written_as_numbers_keep_all_their_digits() {
+    let long = "7".repeat(77);
+    let json = format!(r#"{{"conditionId":"0xa1","clobTokenIds":[{long},8]}}"#);
+    assert_eq!(ids(&Row::parse(&json)), [&long, "8"]);
+}
+
+#[test]
+fn what_only_describes_never_costs_the_row() {
+    for with in [
+        json!({"question": null}),
+        json!({"question": ["a"]}),
+        json!({"outcomes": null}),
+        json!({"outcomes": "[broken"}),
+        json!({"outcomes": ["only one"]}),
+        json!({"endDate": "31/12/2026", "endDateIso": null}),
+        json!({"endDate": "9999-99-99"}),
+        json!({"orderPriceMinTickSize": "a tick"}),
+        json!({"orderMinSize": -5}),
+        json!({"negRisk": "maybe"}),
+        json!({"enableOrderBook": null, "acceptingOrders": null}),
+    ] {
+        let row = row(&with);
+        assert!(row.market.is_ok(), "{with}: {row:?}");
+    }
+    let market = row(&json!({"outcomes": ["only one"]})).market.unwrap();
+    assert_eq!(market.tokens[0].outcome, "only one");
+    assert_eq!(market.tokens[1].outcome, "");
+}
+
+#[test]
+fn decimals_are_exact_and_written_as_hashed() {
+    for (written, read) in [
+        ("0.01", Some("0.01")),
+        ("\"0.01\"", Some("0.01")),
+        ("0.0001", Some("0.0001")),
+        ("0.010", Some("0.01")),
+        ("5.0", Some("5")),
+        ("15", Some("15")),
+        ("0", None),
+        ("1e-3", None),
+        ("0.010000000000000002", None),
+        ("null", None),
+    ] {
+        let json = format!(
+            r#"{{"conditionId":"0xa1","clobTokenIds":["1"],"orderPriceMinTickSize":{written}}}"#
+        );
+        let market = Row::parse(&json).market.unwrap();
+        let tick = market.tick_size.map(|tick| tick.to_string());
+        assert_eq!(tick.as_deref(), read, "{written}");
+    }
+}
+
+#[test]
+fn end_dates_fall_back_to_the_bare_date() {
+    for (with, text, end) in [
+        (
+            json!({"endDate": null}),
+            Some("2026-10-11"),
+            Some("2026-10-11T00:00:00.000Z"),
+        ),
+        (json!({"endDate": "soon"}), Some("soon"), None),
+        (json!({"endDate": null, "endDateIso": null}), None, None),
+    ] {
+        let market = row(&with).market.unwrap();
+        assert_eq!(market.end_date_iso.as_deref(), text, "{with}");
+        let stamp = market.end_timestamp.map(|stamp| stamp.to_string());
+        assert_eq!(stamp.as_deref(), end, "{with}");
+    }
+}
+
+#[test]
+fn reasons_are_listed_in_order() {
+    for (index, reason) in SkipReason::ALL.into_iter().enumerate() {
+        assert_eq!(reason.index(), index);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        Row::parse(&text);
+    }
+
+    /// Any field may hold any JSON value: the row is read or skipped.
+    #[test]
+    fn no_value_in_any_field_panics(field in 0usize..15, value in any_json()) {
+        let mut row = complete();
+        let key = row.as_object().unwrap().keys().nth(field).unwrap().clone();
+        row[&key] = value;
+        Row::parse(&row.to_string());
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+        Just(Value::from("[\"1\",\"2\"]")),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::hash_map("[a-z]{1,4}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}

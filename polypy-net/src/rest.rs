@@ -1,1 +1,0 @@
-//! A small HTTP client for JSON: keep-alive, deadline, size cap, retry.

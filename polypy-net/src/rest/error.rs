@@ -1,0 +1,69 @@
+//! Why a request has no answer.
+
+use std::io;
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+/// A request that failed, by cause.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestError {
+    /// The base address is not `http(s)://host[:port][/prefix]`.
+    #[error("base address {0:?} is not http or https with a host")]
+    Base(String),
+    /// Path and query do not make a valid address, or the body no request.
+    #[error("request could not be built")]
+    Request(#[source] hyper::http::Error),
+    /// No connection: name, network, TLS.
+    #[error("could not connect")]
+    Connect(#[source] io::Error),
+    /// The connection broke, or what came over it was not HTTP.
+    #[error("connection failed")]
+    Transport(#[source] hyper::Error),
+    /// The whole-request deadline passed.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The body exceeds the cap; nothing of it was kept.
+    #[error("answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The cap.
+        limit: usize,
+    },
+    /// The body came in an encoding that was not asked for.
+    #[error("answer has an encoding that was not asked for")]
+    Encoded,
+    /// Any status but 2xx.
+    #[error("status {status}: {excerpt:?}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The first bytes of the body.
+        excerpt: String,
+        /// What `Retry-After` asked for, when it did so in seconds.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl RestError {
+    /// Whether the same request may succeed a little later: 429, 5xx,
+    /// time-outs and connections that failed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.kind() != io::ErrorKind::InvalidInput,
+            Self::Transport(_) | Self::Timeout(_) => true,
+            Self::Status { status, .. } => {
+                *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+            }
+            Self::Base(_) | Self::Request(_) | Self::TooLarge { .. } | Self::Encoded => false,
+        }
+    }
+
+    /// The status answered, if an answer came.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
