@@ -2,7 +2,7 @@
 //!
 //! They are counted by text and are never decode errors.
 
-use tracing::debug;
+use tracing::info;
 
 use super::Frame;
 use super::stats::WireStats;
@@ -10,15 +10,18 @@ use super::stats::WireStats;
 /// Recognises a control text.
 pub(super) fn decode(text: &str, stats: &WireStats) -> Frame {
     let text = text.trim();
-    if stats.count_control_text(text) {
-        debug!(text = ?excerpt(text), "first control text of its kind");
-    }
+    let first = stats.count_control_text(text);
     match text {
         "PONG" => Frame::Pong,
         "INVALID OPERATION" => Frame::InvalidOperation,
         "NO NEW ASSETS" => Frame::NoNewAssets,
         "INVALID MESSAGE" => Frame::InvalidMessage,
-        _ => Frame::Control,
+        _ => {
+            if first {
+                info!(text = ?excerpt(text), "first control text of this kind");
+            }
+            Frame::Control
+        }
     }
 }
 

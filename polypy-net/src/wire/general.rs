@@ -7,7 +7,7 @@ use std::str::Utf8Error;
 use std::sync::Arc;
 
 use polypy_core::{AssetInfo, AssetKey, Interner};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::control::excerpt;
 use super::elements::Elements;
@@ -94,7 +94,7 @@ impl<'a> Decoder<'a> {
             }
             Ok(event::Type::Unknown(name)) => {
                 if self.stats.count_unknown_event(&name) {
-                    debug!(name = ?excerpt(&name), event = ?excerpt(text), "first event of an unknown type");
+                    info!(name = ?excerpt(&name), event = ?excerpt(text), "first event of an unknown type");
                 }
             }
             Err(error) => self.refuse(EventKind::Unrecognised, &error, text),
@@ -119,12 +119,13 @@ impl<'a> Decoder<'a> {
     pub(super) fn error(&mut self, kind: EventKind, error: &WireError) {
         self.out.errors += 1;
         self.stats.count_error(kind, error);
+        debug!(event = kind.name(), ?error, "could not be read");
     }
 
     /// Counts an event, or what may have been one, that could not be decoded.
     fn refuse(&mut self, kind: EventKind, error: &WireError, text: &str) {
         self.error(kind, error);
-        debug!(event = kind.name(), ?error, text = ?excerpt(text), "could not be decoded");
+        debug!(text = ?excerpt(text), "event refused");
         match kind {
             EventKind::Book | EventKind::TickSizeChange => {
                 let assets = self.assets;

@@ -4,8 +4,9 @@
 //! appended to [`Decoded`], what cannot is counted in [`WireStats`] and costs
 //! its neighbours nothing. Two promises hold for every input:
 //!
-//! - a change to the book of a known asset is either decoded exactly or its
-//!   asset is named in [`Decoded::undecodable`], so that nothing is lost unseen;
+//! - a change to the book of a known asset is either decoded exactly or, as
+//!   long as the frame still names the asset or the other token of its market,
+//!   listed in [`Decoded::undecodable`], so that nothing is lost unseen;
 //! - no input panics, recurses or allocates beyond a small multiple of its size.
 //!
 //! | first byte | frame | module |

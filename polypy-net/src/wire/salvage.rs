@@ -30,3 +30,35 @@ fn value_of_key(after_key: &str) -> Option<&str> {
     let end = digits.bytes().position(|byte| !byte.is_ascii_digit())?;
     Some(&digits[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::ConditionId;
+
+    use super::*;
+
+    #[test]
+    fn finds_ids_in_whatever_is_left_of_a_text() {
+        let mut assets = Interner::default();
+        let condition: ConditionId = "0xa1".parse().unwrap();
+        for id in ["11", "112"] {
+            let asset = id.parse().unwrap();
+            assets.insert(&asset, &condition, |key| {
+                AssetInfo::new(key, id.parse().unwrap(), condition.clone())
+            });
+        }
+        for (text, ids) in [
+            (r#"{"asset_id":"11","asset_id" : "112"]"#, vec!["11", "112"]),
+            (r#""asset_id":112,"#, vec!["112"]),
+            (r#""asset_id":"\u00e9" "asset_id":"99" "asset_id""#, vec![]),
+            (r#"asset_id":"11""#, vec![]),
+            // The id may have gone on.
+            (r#"{"asset_id":"11"#, vec![]),
+        ] {
+            let named: Vec<_> = named_assets(text, &assets)
+                .map(|info| info.asset_id.as_str())
+                .collect();
+            assert_eq!(named, ids, "{text}");
+        }
+    }
+}

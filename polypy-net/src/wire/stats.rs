@@ -134,33 +134,29 @@ impl WireStats {
         };
         let mut events: BTreeMap<_, _> = by_event(&self.events);
         events.remove(EventKind::Unrecognised.name());
+        let parse_errors_by_cause: BTreeMap<_, _> = CAUSES
+            .into_iter()
+            .zip(self.errors_by_cause.iter().map(load))
+            .collect();
         let (unknown_events, unknown_events_by_name) = self.unknown_events.snapshot();
-        Self::total(WireSnapshot {
+        WireSnapshot {
             frames: load(&self.frames),
             bytes: load(&self.bytes),
             events,
             level_changes: load(&self.level_changes),
-            parse_errors: 0,
-            parse_errors_by_cause: CAUSES
-                .into_iter()
-                .zip(self.errors_by_cause.iter().map(load))
-                .collect(),
+            parse_errors: parse_errors_by_cause.values().sum(),
+            parse_errors_by_cause,
             parse_errors_by_event: by_event(&self.errors_by_event),
             unknown_events,
             unknown_events_by_name,
             unknown_assets: load(&self.unknown_assets),
             control_texts: self.control_texts.snapshot().1,
-        })
+        }
     }
 
     /// Parse errors of every kind.
     pub fn parse_errors(&self) -> u64 {
         self.errors_by_cause.iter().map(load).sum()
-    }
-
-    fn total(mut snapshot: WireSnapshot) -> WireSnapshot {
-        snapshot.parse_errors = snapshot.parse_errors_by_cause.values().sum();
-        snapshot
     }
 
     pub(super) fn count_frame(&self, bytes: usize) {

@@ -95,6 +95,31 @@ fn numbers_for_strings_stay_exact() {
 }
 
 #[test]
+fn a_timestamp_is_an_integer_of_any_width() {
+    for (text, millis) in [
+        ("0", 0),
+        ("1791200000", 1_791_200_000),
+        ("18446744073709551615", u64::MAX),
+    ] {
+        let book = run(book(YES).replace("1791200000105", text)).only_book();
+        assert_eq!(book.timestamp.millis(), millis);
+    }
+    for text in [
+        "+5",
+        "-5",
+        "1.5",
+        "1e3",
+        " 7",
+        "2026-10-04",
+        "18446744073709551616",
+    ] {
+        let run = run(book(YES).replace("1791200000105", text));
+        assert_eq!(run.causes(), BTreeMap::from([("timestamp", 1)]), "{text}");
+        assert_eq!(run.lost(), [YES]);
+    }
+}
+
+#[test]
 fn escapes_are_read() {
     let plain = price_change(&[entry(YES, "BUY", "0.49", "50")]);
     same(&plain.replace("\"0.49\"", "\"\\u0030.49\""), &plain);
