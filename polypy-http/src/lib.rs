@@ -1,1 +1,125 @@
-//! http
+//! A small HTTP/1 server for health, statistics and order books.
+//!
+//! It is raw hyper under a route table of five rows, and it knows the traits of
+//! `polypy-core` and nothing behind them: whatever implements [`HealthSource`]
+//! and [`StatsSource`] can be served. Markets and books are optional.
+//!
+//! | route | source | answer |
+//! |---|---|---|
+//! | `GET /` | | the routes |
+//! | `GET /health` | [`HealthSource`] | 200 or 503 |
+//! | `GET /stats` | [`StatsSource`] | 200 |
+//! | `GET /markets` | [`MarketSource`] | 200, 503 without a source |
+//! | `GET /orderbook/{asset_id}` | [`BookSource`] | 200, 404, 503 |
+//!
+//! Deliberately absent: authentication, TLS, request bodies, HTTP/2. Everything
+//! is bounded: connections, heads, time to send a request, time to read an
+//! answer, memory for answers in flight, time to stop.
+//!
+//! [`HealthSource`]: polypy_core::HealthSource
+//! [`StatsSource`]: polypy_core::StatsSource
+//! [`MarketSource`]: polypy_core::MarketSource
+//! [`BookSource`]: polypy_core::BookSource
+//!
+//! # A component of one's own
+//!
+//! `examples/own_component.rs` is the same with a life of its own and a signal.
+//!
+//! ```
+//! use std::net::Ipv4Addr;
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use polypy_core::{Clock, Component, Health, HealthSource, StatsSource, Timestamp};
+//! use polypy_http::{HttpConfig, HttpServer, Sources};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! #[derive(Default)]
+//! struct Mill {
+//!     sacks: AtomicU64,
+//! }
+//!
+//! impl HealthSource for Mill {
+//!     fn health(&self) -> Health {
+//!         Health::of(true).with("stones", true).with("sails", true)
+//!     }
+//! }
+//!
+//! impl StatsSource for Mill {
+//!     fn stats(&self) -> serde_json::Value {
+//!         serde_json::json!({ "sacks": self.sacks.load(Ordering::Relaxed) })
+//!     }
+//! }
+//!
+//! struct Noon;
+//!
+//! impl Clock for Noon {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp::from_millis(1_765_195_200_000)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mill = Arc::new(Mill::default());
+//! let sources = Sources::new(mill.clone(), mill.clone(), Arc::new(Noon));
+//! let config = HttpConfig {
+//!     host: Ipv4Addr::LOCALHOST.into(),
+//!     port: 0,
+//!     ..HttpConfig::default()
+//! };
+//! let server = HttpServer::new(config, sources);
+//! server.start().await?;
+//! mill.sacks.fetch_add(3, Ordering::Relaxed);
+//!
+//! let address = server.local_addr().ok_or("not listening")?;
+//! let mut client = tokio::net::TcpStream::connect(address).await?;
+//! client
+//!     .write_all(b"GET /stats HTTP/1.1\r\nHost: mill\r\nConnection: close\r\n\r\n")
+//!     .await?;
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer).await?;
+//! assert!(answer.starts_with("HTTP/1.1 200 OK"));
+//! assert!(answer.ends_with("{\"sacks\":3}\n"));
+//!
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod server;
+
+mod config;
+
+mod error;
+
+mod sources;
+
+mod route;
+
+mod handler;
+
+mod query;
+
+mod reply;
+
+mod responder;
+
+mod request_id;
+
+mod connection;
+
+mod accept;
+
+mod io;
+
+mod activity;
+
+mod budget;
+
+mod counters;
+
+pub use config::{HttpConfig, MIN_HEADER_BYTES};
+pub use error::HttpError;
+pub use server::HttpServer;
+pub use sources::Sources;

@@ -1,0 +1,157 @@
+//! A component of one's own, served by `polypy-http`: copy and change.
+//!
+//! `Ticker` has a life (`Component`), a verdict (`HealthSource`) and numbers
+//! (`StatsSource`). Nothing else of PolyPy is needed:
+//!
+//! ```text
+//! cargo run -p polypy-http --example own_component
+//! curl -i http://127.0.0.1:8080/health
+//! curl http://127.0.0.1:8080/stats
+//! ```
+
+use std::error::Error;
+use std::io::Write;
+use std::mem;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use polypy_core::{
+    BoxFuture, Clock, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
+    Timestamp,
+};
+use polypy_http::{HttpConfig, HttpServer, Sources};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Counts ten times a second.
+#[derive(Default)]
+struct Ticker {
+    ticks: Arc<AtomicU64>,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+enum Life {
+    #[default]
+    Stopped,
+    Running(watch::Sender<bool>, JoinHandle<()>),
+    Stopping,
+}
+
+impl Component for Ticker {
+    fn name(&self) -> &'static str {
+        "ticker"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            let mut life = self.life.lock();
+            if !matches!(*life, Life::Stopped) {
+                tracing::warn!("ticker is not stopped, not started");
+                return Ok(());
+            }
+            let (stop, stopping) = watch::channel(false);
+            *life = Life::Running(stop, tokio::spawn(tick(self.ticks.clone(), stopping)));
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let taken = mem::replace(&mut *self.life.lock(), Life::Stopping);
+            match taken {
+                Life::Running(stop, task) => {
+                    stop.send_replace(true);
+                    if let Err(error) = task.await {
+                        tracing::error!(%error, "ticker had failed");
+                    }
+                    *self.life.lock() = Life::Stopped;
+                }
+                other => {
+                    tracing::warn!("ticker is not running, nothing to stop");
+                    *self.life.lock() = other;
+                }
+            }
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        match &*self.life.lock() {
+            Life::Stopped => ComponentState::Stopped,
+            Life::Stopping => ComponentState::Stopping,
+            Life::Running(_, task) if task.is_finished() => ComponentState::Failed,
+            Life::Running(..) => ComponentState::Running,
+        }
+    }
+}
+
+async fn tick(ticks: Arc<AtomicU64>, mut stopping: watch::Receiver<bool>) {
+    let mut clock = interval(Duration::from_millis(100));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => ticks.fetch_add(1, Ordering::Relaxed),
+            // A change or a sender that is gone: both mean the end.
+            _ = stopping.changed() => return,
+        };
+    }
+}
+
+impl HealthSource for Ticker {
+    fn health(&self) -> Health {
+        let running = self.state() == ComponentState::Running;
+        Health::of(running).with("ticker", running)
+    }
+}
+
+impl StatsSource for Ticker {
+    fn stats(&self) -> Value {
+        json!({
+            "running": self.state() == ComponentState::Running,
+            "ticker": { "ticks": self.ticks.load(Ordering::Relaxed) },
+        })
+    }
+}
+
+struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program's own clock, handed in from here"
+    )]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let ticker = Arc::new(Ticker::default());
+    let sources = Sources::new(ticker.clone(), ticker.clone(), Arc::new(WallClock));
+    let config = HttpConfig {
+        host: Ipv4Addr::LOCALHOST.into(),
+        ..HttpConfig::default()
+    };
+    let server = HttpServer::new(config, sources);
+
+    // In order, and back in reverse.
+    ticker.start().await?;
+    server.start().await?;
+    if let Some(address) = server.local_addr() {
+        let mut out = std::io::stdout();
+        writeln!(out, "curl http://{address}/stats   (Ctrl-C ends)")?;
+    }
+    tokio::signal::ctrl_c().await?;
+    server.stop().await;
+    ticker.stop().await;
+    Ok(())
+}

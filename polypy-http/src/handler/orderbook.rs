@@ -1,0 +1,177 @@
+//! `GET /orderbook/{asset_id}`: one book, with how far to trust it.
+//!
+//! | the asset is | status | `found` | `state` |
+//! |---|---|---|---|
+//! | no 1 to 78 decimal digits | 400 | | |
+//! | unknown | 404 | `false` | `null` |
+//! | known, without a snapshot yet | 503, `Retry-After` | `false` | `"pending"` |
+//! | kept | 200 | `true` | `"live"`, `"stale"` (with `reason`), `"settled"` |
+//!
+//! The last three have the same fields, so that a client reads one shape.
+//! Prices and sizes are decimal strings, exactly as kept; zero is `"0"`, and
+//! `null` means that there is none.
+
+use hyper::StatusCode;
+use polypy_core::{
+    AssetId, BookLookup, BookState, BookView, DecimalText, HistoryPoint, Level, Price,
+    SignedDecimal, Size, StaleReason, Timestamp,
+};
+use serde::Serialize;
+
+use crate::handler;
+use crate::reply::{ErrorBody, Reply};
+use crate::route::Call;
+use crate::sources::Sources;
+
+/// Levels a side when the request names none.
+const DEFAULT_DEPTH: usize = 10;
+/// Most levels a side: a price grid of 0.001 has no more than 999 prices.
+const MAX_DEPTH: usize = 1_000;
+/// Points of history in an answer, the newest.
+const HISTORY_POINTS: usize = 50;
+/// When a book that has no snapshot yet is worth asking for again: the venue
+/// sends it within a second of the subscription.
+const RETRY_SECONDS: u32 = 1;
+
+pub(crate) const PARAMETERS: &[&str] = &["depth"];
+
+#[derive(Serialize)]
+struct Body<'a> {
+    request_id: &'a str,
+    asset_id: &'a str,
+    found: bool,
+    state: Option<&'static str>,
+    reason: Option<StaleReason>,
+    epoch: Option<u64>,
+    sequence: Option<u64>,
+    age_ms: Option<u64>,
+    bids: Vec<(Price, Size)>,
+    asks: Vec<(Price, Size)>,
+    bid_levels: usize,
+    ask_levels: usize,
+    metrics: Metrics,
+    last_update_ts: Option<Timestamp>,
+    tick_size: Option<DecimalText>,
+    last_trade_price: Option<DecimalText>,
+    hash: Option<String>,
+    hash_verified: Option<bool>,
+    history: &'a [HistoryPoint],
+    error: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Metrics {
+    spread: Option<SignedDecimal>,
+    mid_price: Option<SignedDecimal>,
+    imbalance: Option<f64>,
+}
+
+impl<'a> Body<'a> {
+    /// A book that cannot be shown.
+    fn missing(call: &'a Call, state: Option<BookState>, error: &'static str) -> Self {
+        Self {
+            request_id: call.request_id.as_str(),
+            asset_id: &call.segment,
+            found: false,
+            state: state.map(BookState::name),
+            reason: None,
+            epoch: None,
+            sequence: None,
+            age_ms: None,
+            bids: Vec::new(),
+            asks: Vec::new(),
+            bid_levels: 0,
+            ask_levels: 0,
+            metrics: Metrics {
+                spread: None,
+                mid_price: None,
+                imbalance: None,
+            },
+            last_update_ts: None,
+            tick_size: None,
+            last_trade_price: None,
+            hash: None,
+            hash_verified: None,
+            history: &[],
+            error: Some(error),
+        }
+    }
+
+    fn found(call: &'a Call, view: &'a BookView) -> Self {
+        let reason = match view.state {
+            BookState::Stale(reason) => Some(reason),
+            BookState::Pending | BookState::Live | BookState::Settled => None,
+        };
+        let older = view.history.len().saturating_sub(HISTORY_POINTS);
+        Self {
+            request_id: call.request_id.as_str(),
+            asset_id: view.asset_id.as_str(),
+            found: true,
+            state: Some(view.state.name()),
+            reason,
+            epoch: Some(view.epoch),
+            sequence: Some(view.sequence),
+            age_ms: Some(view.age_ms),
+            bids: pairs(&view.bids),
+            asks: pairs(&view.asks),
+            bid_levels: view.bid_levels,
+            ask_levels: view.ask_levels,
+            metrics: Metrics {
+                spread: view.spread,
+                mid_price: view.mid_price,
+                imbalance: view.imbalance,
+            },
+            last_update_ts: Some(view.last_update),
+            tick_size: view.tick_size,
+            // The empty text stands for "no trade yet".
+            last_trade_price: view.last_trade_price.filter(|price| !price.is_empty()),
+            hash: view.hash.map(|hash| hash.to_string()),
+            hash_verified: view.hash_verified,
+            history: view.history.get(older..).unwrap_or_default(),
+            error: None,
+        }
+    }
+}
+
+fn pairs(levels: &[Level]) -> Vec<(Price, Size)> {
+    levels
+        .iter()
+        .map(|level| (level.price, level.size))
+        .collect()
+}
+
+pub(crate) fn get(sources: &Sources, call: &Call) -> Reply {
+    let depth = match call.query.number("depth", 1..=MAX_DEPTH) {
+        Ok(depth) => depth.unwrap_or(DEFAULT_DEPTH),
+        Err(error) => return handler::bad_query(&error, &call.request_id),
+    };
+    if let Err(error) = AssetId::new(&call.segment) {
+        let text = error.to_string();
+        return ErrorBody {
+            parameter: Some("asset_id"),
+            ..ErrorBody::new(StatusCode::BAD_REQUEST, &call.request_id, &text)
+        }
+        .reply();
+    }
+    let Some(source) = &sources.books else {
+        return handler::absent("order books", &call.request_id);
+    };
+    match source.book(&call.segment, depth) {
+        BookLookup::Unknown => Reply::json(
+            StatusCode::NOT_FOUND,
+            &Body::missing(call, None, "unknown asset"),
+        ),
+        BookLookup::Pending => pending(call),
+        BookLookup::Found(view) if view.state == BookState::Pending => pending(call),
+        BookLookup::Found(view) => Reply::json(StatusCode::OK, &Body::found(call, &view)),
+    }
+}
+
+fn pending(call: &Call) -> Reply {
+    let body = Body::missing(
+        call,
+        Some(BookState::Pending),
+        "no snapshot of this book has arrived yet",
+    );
+    Reply::json(StatusCode::SERVICE_UNAVAILABLE, &body).with_retry_after(RETRY_SECONDS)
+}

@@ -1,0 +1,185 @@
+//! A socket whose patience ends.
+//!
+//! hyper bounds the time a head may take, and nothing else: a client that asks
+//! for a large answer and never reads it would hold its connection for ever.
+//! [`DeadlineStream`] puts an absolute deadline on each state of the socket:
+//!
+//! | state | from | limit |
+//! |---|---|---|
+//! | head | the connection, or a request's first byte | `head` |
+//! | idle | an answer's last byte | `idle` |
+//! | write | the first moment the client takes no more bytes | `write` |
+//!
+//! A deadline that passes fails the pending read or write with `TimedOut` and
+//! notes itself in the connection's [`Activity`]. While a request is being
+//! answered and nothing is being written no deadline runs.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::activity::{Activity, Expired};
+
+/// The three limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) head: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) write: Duration,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct DeadlineStream<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    limits: Limits,
+    /// One timer serves all states: reads are not timed while a write is held up.
+    timer: Pin<Box<Sleep>>,
+    /// What the timer stands for; `None` while it is not to be heeded.
+    armed: Option<Expired>,
+}
+
+impl<S> DeadlineStream<S> {
+    /// Takes a socket on which a first request is awaited.
+    pub(crate) fn new(stream: S, limits: Limits, activity: Arc<Activity>) -> Self {
+        Self {
+            stream,
+            activity,
+            limits,
+            timer: Box::pin(sleep(limits.head)),
+            armed: Some(Expired::Head),
+        }
+    }
+
+    /// The socket itself.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    fn arm(&mut self, state: Expired) {
+        let limit = match state {
+            Expired::Head => self.limits.head,
+            Expired::Idle => self.limits.idle,
+            Expired::Write => self.limits.write,
+        };
+        self.timer.as_mut().reset(Instant::now() + limit);
+        self.armed = Some(state);
+    }
+
+    /// Ready once the armed deadline has passed; otherwise wakes the task then.
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(state) = self.armed else {
+            return Poll::Pending;
+        };
+        ready!(self.timer.as_mut().poll(cx));
+        self.activity.expire(state);
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    /// A write that could not go on waits for the client, but not for ever.
+    fn held_up<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.armed != Some(Expired::Write) {
+            self.arm(Expired::Write);
+        }
+        self.poll_expired(cx).map(Err)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            let arrived = buffer.filled().len() > before;
+            if arrived && !this.activity.is_answering() && !this.activity.is_receiving() {
+                this.activity.begin_receiving();
+                // The first head is timed from the connection on: its deadline runs.
+                if this.armed == Some(Expired::Idle) {
+                    this.arm(Expired::Head);
+                }
+            }
+            return Poll::Ready(result);
+        }
+        if this.activity.is_answering() || this.activity.is_writing() {
+            return Poll::Pending;
+        }
+        this.poll_expired(cx).map(Err)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.activity.begin_writing();
+        match Pin::new(&mut this.stream).poll_write(cx, bytes) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => this.held_up(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.activity.begin_writing();
+        match Pin::new(&mut this.stream).poll_write_vectored(cx, slices) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => this.held_up(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when its own buffer is empty: the answer is out.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                if this.activity.is_writing() {
+                    this.activity.flushed();
+                    this.arm(Expired::Idle);
+                    // Registers the wake-up; hyper may not read again by itself.
+                    if !this.activity.is_answering()
+                        && let Poll::Ready(error) = this.poll_expired(cx)
+                    {
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => this.held_up(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.stream).poll_shutdown(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => this.held_up(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "io_tests.rs"]
+mod tests;

@@ -1,0 +1,218 @@
+//! The server as a component: it listens between `start` and `stop`.
+//!
+//! It has one task, which owns the others: dropping the server, or a `stop`
+//! that is under way, ends them all. Answers are made by `responder`, the life
+//! of connections is in `accept` and `connection`.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use polypy_core::{BoxFuture, Component, ComponentError, ComponentState, StatsSource};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::accept::{Acceptor, Drain};
+use crate::budget::Budget;
+use crate::config::HttpConfig;
+use crate::counters::Counters;
+use crate::error::HttpError;
+use crate::request_id::RequestIds;
+use crate::responder::Shared;
+use crate::sources::Sources;
+
+/// Name of the component.
+const NAME: &str = "http";
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Serves [`Sources`] over HTTP/1. See the crate for what it answers.
+#[derive(Debug)]
+pub struct HttpServer {
+    config: HttpConfig,
+    shared: Arc<Shared>,
+    life: Mutex<Life>,
+}
+
+#[derive(Debug)]
+enum Life {
+    Stopped,
+    Running(Running),
+    Stopping,
+}
+
+#[derive(Debug)]
+struct Running {
+    address: SocketAddr,
+    /// True stops the accepting task and with it all connections.
+    stop: watch::Sender<bool>,
+    /// The accepting task, alone in its set. Dropping the set ends it.
+    accepting: JoinSet<Drain>,
+    handle: AbortHandle,
+}
+
+impl HttpServer {
+    /// A server that does not listen yet.
+    pub fn new(config: HttpConfig, sources: Sources) -> Self {
+        let shared = Shared {
+            sources,
+            counters: Counters::new(),
+            budget: Budget::new(),
+            request_ids: RequestIds::new(),
+            answer_timeout: config.answer_timeout,
+        };
+        Self {
+            config,
+            shared: Arc::new(shared),
+            life: Mutex::new(Life::Stopped),
+        }
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &HttpConfig {
+        &self.config
+    }
+
+    /// Where it listens; `None` unless it is running. With port 0 in the
+    /// settings this is how to learn the port.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &*self.life.lock() {
+            Life::Running(running) => Some(running.address),
+            Life::Stopped | Life::Stopping => None,
+        }
+    }
+
+    /// Listens. Nothing in here waits, so there is no half-started state.
+    fn listen(&self) -> Result<(), HttpError> {
+        let mut life = self.life.lock();
+        match &*life {
+            Life::Running(running) if !running.handle.is_finished() => {
+                tracing::warn!(address = %running.address, "http server is already running");
+                return Ok(());
+            }
+            Life::Stopping => {
+                tracing::warn!("http server is stopping, not started");
+                return Ok(());
+            }
+            Life::Running(_) | Life::Stopped => {}
+        }
+        let address = self.config.address();
+        let (listener, address) =
+            bind(address).map_err(|source| HttpError::bind(address, source))?;
+        let (stop, stopping) = watch::channel(false);
+        let acceptor = Acceptor::new(listener, &self.config, Arc::clone(&self.shared), stopping);
+        let mut accepting = JoinSet::new();
+        let handle = accepting.spawn(acceptor.run());
+        *life = Life::Running(Running {
+            address,
+            stop,
+            accepting,
+            handle,
+        });
+        tracing::info!(%address, "http server listening");
+        Ok(())
+    }
+
+    async fn drain(&self) {
+        let mut running = {
+            let mut life = self.life.lock();
+            match mem::replace(&mut *life, Life::Stopping) {
+                Life::Running(running) => running,
+                other => {
+                    tracing::warn!("http server is not running, nothing to stop");
+                    *life = other;
+                    return;
+                }
+            }
+        };
+        // Also when this future is dropped half-way: then `running` is too.
+        let stopped = OnDrop(|| *self.life.lock() = Life::Stopped);
+        running.stop.send_replace(true);
+        while let Some(ended) = running.accepting.join_next().await {
+            match ended {
+                Ok(drain) if drain.aborted == 0 && drain.unfinished == 0 => tracing::info!(
+                    address = %running.address,
+                    idle = drain.idle,
+                    drained = drain.drained,
+                    aborted = drain.aborted,
+                    "http server stopped"
+                ),
+                Ok(drain) => tracing::warn!(
+                    address = %running.address,
+                    idle = drain.idle,
+                    drained = drain.drained,
+                    aborted = drain.aborted,
+                    unfinished = drain.unfinished,
+                    deadline = ?self.config.drain_deadline,
+                    "http server stopped, not everything ended in time"
+                ),
+                Err(error) => tracing::error!(%error, "http accept task had failed"),
+            }
+        }
+        drop(stopped);
+    }
+}
+
+/// A listening socket that may follow another one on the same port at once.
+fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Old connections in TIME_WAIT do not keep a restart waiting. On Windows
+    // the option would let two servers share the port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// Runs at the end of a scope, however it is left.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Component for HttpServer {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            self.listen()
+                .map_err(|error| ComponentError::new(NAME, error))
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.drain())
+    }
+
+    fn state(&self) -> ComponentState {
+        match &*self.life.lock() {
+            Life::Stopped => ComponentState::Stopped,
+            Life::Stopping => ComponentState::Stopping,
+            Life::Running(running) if running.handle.is_finished() => ComponentState::Failed,
+            Life::Running(_) => ComponentState::Running,
+        }
+    }
+}
+
+impl StatsSource for HttpServer {
+    fn stats(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        all.insert("state".into(), json!(self.state()));
+        all.insert("address".into(), json!(self.local_addr()));
+        all.append(&mut self.shared.counters.to_json());
+        Value::Object(all)
+    }
+}

@@ -1,0 +1,590 @@
+//! What each route answers, over real sockets.
+
+use crate::common::*;
+use polypy_core::{Component, Health, StatsSource};
+use polypy_http::{HttpConfig, HttpServer};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn health_endpoint_healthy() {
+    let (server, address) = full().await;
+    let answer = get(address, "/health").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({
+            "healthy": true,
+            "timestamp": "2025-12-08T10:30:00.000Z",
+            "components": {
+                "registry": true, "pool": true, "router": true,
+                "workers": true, "lifecycle": true, "recycler": true,
+            },
+        })
+    );
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+        ("server", concat!("polypy/", env!("CARGO_PKG_VERSION"))),
+    ] {
+        assert_eq!(answer.header(name), Some(value));
+    }
+    assert!(
+        answer
+            .header("date")
+            .is_some_and(|date| date.ends_with("GMT"))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn health_endpoint_unhealthy() {
+    let probe = Probe::healthy();
+    *probe.health.lock() = Health::of(false)
+        .with("registry", false)
+        .with("pool", false);
+    let (server, address) = started(config(), sources(&probe)).await;
+    let answer = get(address, "/health").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["healthy"], false);
+    assert_eq!(
+        answer.json()["components"],
+        json!({ "registry": false, "pool": false })
+    );
+
+    // The verdict is read anew each time.
+    *probe.health.lock() = all_healthy();
+    assert_eq!(get(address, "/health").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn health_endpoint_partial_startup() {
+    let probe = Probe::healthy();
+    *probe.health.lock() = Health::of(false)
+        .with("registry", true)
+        .with("pool", false)
+        .with("workers", false);
+    let (server, address) = started(config(), sources(&probe)).await;
+    let answer = get(address, "/health").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(
+        answer.json()["components"],
+        json!({ "registry": true, "pool": false, "workers": false })
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn stats_endpoint_returns_data_as_it_is_whatever_the_health() {
+    let probe = Probe::healthy();
+    *probe.health.lock() = Health::of(false);
+    *probe.stats.lock() = json!({
+        "running": true,
+        "registry": { "total_markets": 100 },
+        "pool": { "connection_count": 3 },
+        "router": { "messages_routed": 50_000 },
+        "workers": { "alive_count": 4 },
+        "lifecycle": { "is_running": true },
+        "recycler": { "recycles_initiated": 2 },
+    });
+    let (server, address) = started(config(), sources(&probe)).await;
+    let answer = get(address, "/stats").await;
+    assert_eq!(answer.status, 200);
+    // The very text: names, nesting and order are the source's.
+    assert_eq!(answer.body, format!("{}\n", probe.stats.lock()));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn stats_endpoint_empty_stats() {
+    let probe = Probe::healthy();
+    *probe.stats.lock() = json!({ "running": false, "registry": {}, "workers": {} });
+    let (server, address) = started(config(), sources(&probe)).await;
+    let answer = get(address, "/stats").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["running"], false);
+    assert_eq!(answer.json()["registry"], json!({}));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_landing_page_lists_the_routes() {
+    let (server, address) = full().await;
+    let answer = get(address, "/").await;
+    assert_eq!(answer.status, 200);
+    let body = answer.json();
+    assert_eq!(body["service"], "polypy");
+    assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+    let paths: Vec<_> = body["endpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|endpoint| endpoint["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "/",
+            "/health",
+            "/stats",
+            "/markets",
+            "/orderbook/{asset_id}"
+        ]
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn markets_are_listed_whole_or_by_page() {
+    let (server, address) = full().await;
+    let body = get(address, "/markets").await.json();
+    assert_eq!(body["total"], 25);
+    assert_eq!(body["markets"].as_array().unwrap().len(), 25);
+    assert_eq!(
+        body["markets"][0],
+        json!({
+            "condition_id": format!("0x{:064x}", 0),
+            "question": "Does \"0\" hold?",
+            "outcomes": ["Yes", "No"],
+            "tokens": [
+                { "token_id": "0", "outcome": "Yes" },
+                { "token_id": "1", "outcome": "No" },
+            ],
+            "end_date_iso": "2026-12-31T00:00:00Z",
+            "end_timestamp": 1_798_675_200_000u64,
+            "tick_size": "0.01",
+            "min_order_size": null,
+            "neg_risk": false,
+        })
+    );
+
+    let page = get(address, "/markets?offset=20&limit=10").await.json();
+    assert_eq!(page["offset"], 20);
+    assert_eq!(page["total"], 25);
+    let page = page["markets"].as_array().unwrap();
+    assert_eq!(page.len(), 5);
+    assert_eq!(page[0]["tokens"][0]["token_id"], "200");
+    assert_eq!(
+        get(address, "/markets?offset=1000").await.json()["markets"],
+        json!([])
+    );
+
+    for (query, parameter) in [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("offset=-1", "offset"),
+        ("offset=1&offset=2", "offset"),
+        ("page=2", "page"),
+    ] {
+        let answer = get(address, &format!("/markets?{query}")).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert_eq!(answer.json()["parameter"], parameter, "{query}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_live_book_is_shown_exactly() {
+    let (server, address) = full().await;
+    let answer = get(address, &format!("/orderbook/{LIVE}?depth=2")).await;
+    assert_eq!(answer.status, 200);
+    let mut body = answer.json();
+    let history = body["history"].take();
+    let imbalance = body["metrics"]["imbalance"].take();
+    assert_eq!(
+        body,
+        json!({
+            "request_id": answer.header("x-request-id").unwrap(),
+            "asset_id": LIVE,
+            "found": true,
+            "state": "live",
+            "reason": null,
+            "epoch": 3,
+            "sequence": 4_711,
+            "age_ms": 250,
+            "bids": [["0.489", "29.5"], ["0.488", "29.5"]],
+            "asks": [["0.5025", "0.29"], ["0.521", "120"]],
+            "bid_levels": 60,
+            "ask_levels": 40,
+            "metrics": { "spread": "0.0135", "mid_price": "0.49575", "imbalance": null },
+            "last_update_ts": NOW - 250,
+            "tick_size": "0.001",
+            "last_trade_price": "0.850",
+            "hash": "0123456789abcdef0123456789abcdef01234567",
+            "hash_verified": true,
+            "history": null,
+            "error": null,
+        })
+    );
+    assert!(imbalance.as_f64().is_some_and(|value| value.abs() <= 1.0));
+    // The newest fifty, oldest first.
+    let history = history.as_array().unwrap();
+    assert_eq!(history.len(), 50);
+    assert_eq!(history[49]["timestamp"], 99 * 30_000);
+    assert_eq!(
+        history[0],
+        json!({
+            "timestamp": 50 * 30_000, "best_bid": null, "best_ask": null,
+            "spread": null, "mid_price": null,
+        })
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn depth_defaults_to_ten_and_is_checked() {
+    let (server, address) = full().await;
+    for (query, levels) in [("", 10), ("?depth=1", 1), ("?depth=1000", 60)] {
+        let body = get(address, &format!("/orderbook/{LIVE}{query}"))
+            .await
+            .json();
+        assert_eq!(body["bids"].as_array().unwrap().len(), levels, "{query}");
+    }
+    for depth in [
+        "abc",
+        "0",
+        "-1",
+        "1001",
+        "1e3",
+        "",
+        "1.5",
+        "99999999999999999999",
+        "5&depth=6",
+    ] {
+        let answer = get(address, &format!("/orderbook/{LIVE}?depth={depth}")).await;
+        assert_eq!(answer.status, 400, "{depth}");
+        let body = answer.json();
+        assert_eq!(body["parameter"], "depth", "{depth}");
+        assert!(body["error"].as_str().unwrap().contains("depth"), "{depth}");
+    }
+    // A typo is not silently another question.
+    let answer = get(address, &format!("/orderbook/{LIVE}?depht=5")).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["parameter"], "depht");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn how_far_to_trust_a_book_is_said() {
+    let (server, address) = full().await;
+    for (asset, state, reason) in [
+        (LIVE, "live", Value::Null),
+        (STALE, "stale", json!("worker_died")),
+        (SETTLED, "settled", Value::Null),
+    ] {
+        let answer = get(address, &format!("/orderbook/{asset}")).await;
+        assert_eq!(answer.status, 200, "{asset}");
+        assert_eq!(answer.json()["state"], state, "{asset}");
+        assert_eq!(answer.json()["reason"], reason, "{asset}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_spread_of_zero_is_zero_and_no_trade_is_null() {
+    let (server, address) = full().await;
+    let body = get(address, &format!("/orderbook/{LOCKED}")).await.json();
+    assert_eq!(body["metrics"]["spread"], "0");
+    assert_eq!(body["last_trade_price"], Value::Null);
+    assert_eq!(body["hash"], Value::Null);
+    assert_eq!(body["hash_verified"], Value::Null);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn books_that_cannot_be_shown_have_the_same_fields() {
+    let (server, address) = full().await;
+    let shown = get(address, &format!("/orderbook/{LIVE}")).await.json();
+    let fields = |body: &Value| {
+        body.as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+
+    let unknown = get(address, &format!("/orderbook/{UNKNOWN}")).await;
+    assert_eq!(unknown.status, 404);
+    assert_eq!(unknown.json()["found"], false);
+    assert_eq!(unknown.json()["state"], Value::Null);
+    assert_eq!(unknown.json()["error"], "unknown asset");
+    assert_eq!(fields(&unknown.json()), fields(&shown));
+
+    let pending = get(address, &format!("/orderbook/{PENDING}")).await;
+    assert_eq!(pending.status, 503);
+    assert_eq!(pending.header("retry-after"), Some("1"));
+    assert_eq!(pending.json()["found"], false);
+    assert_eq!(pending.json()["state"], "pending");
+    assert_eq!(pending.json()["bids"], json!([]));
+    assert_eq!(fields(&pending.json()), fields(&shown));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn asset_ids_are_decimal_digits_and_nothing_else() {
+    let (server, address) = full().await;
+    for id in [
+        "..%2f..%2fetc%2fpasswd",
+        "%00",
+        "12x",
+        "0x12",
+        "-1",
+        "%D9%A1",
+        "1;2",
+        "",
+        &"9".repeat(79),
+    ] {
+        let answer = get(address, &format!("/orderbook/{id}")).await;
+        assert_eq!(answer.status, 400, "{id}");
+        assert_eq!(answer.json()["parameter"], "asset_id", "{id}");
+    }
+    // Percent-encoded digits are digits.
+    let encoded = format!("/orderbook/%31{}", &LIVE[1..]);
+    assert_eq!(get(address, &encoded).await.json()["asset_id"], LIVE);
+    for (target, status) in [
+        ("/orderbook/%zz", 400),
+        ("/orderbook/%ff", 400),
+        ("/orderbook/../health", 404),
+        ("/orderbook//1", 404),
+        ("/orderbook", 404),
+    ] {
+        assert_eq!(get(address, target).await.status, status, "{target}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_their_sources_markets_and_books_are_503() {
+    let (server, address) = started(config(), sources(&Probe::healthy())).await;
+    for target in ["/markets", "/orderbook/1"] {
+        let answer = get(address, target).await;
+        assert_eq!(answer.status, 503, "{target}");
+        assert!(
+            answer.json()["error"]
+                .as_str()
+                .unwrap()
+                .contains("not served")
+        );
+    }
+    // What can be said without the source is said.
+    assert_eq!(get(address, "/markets?limit=x").await.status, 400);
+    assert_eq!(get(address, "/orderbook/x").await.status, 400);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let (server, address) = full().await;
+    for target in [
+        "/".to_owned(),
+        "/health".to_owned(),
+        "/stats".to_owned(),
+        "/markets".to_owned(),
+        format!("/orderbook/{LIVE}"),
+        format!("/orderbook/{UNKNOWN}"),
+        "/nowhere".to_owned(),
+    ] {
+        let get = get(address, &target).await;
+        let head = request(address, &format!("HEAD {target}")).await;
+        assert_eq!(head.status, get.status, "{target}");
+        assert_eq!(head.body, "", "{target}");
+        // The two differ in when, and in which request, they were.
+        let stable = |answer: &Answer| -> Vec<(String, String)> {
+            let mut headers = answer.headers.clone();
+            headers.retain(|(name, _)| name != "date" && name != "x-request-id");
+            headers
+        };
+        assert_eq!(stable(&head), stable(&get), "{target}");
+        assert!(get.header("content-length").is_some(), "{target}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn options_say_what_is_allowed() {
+    let (server, address) = full().await;
+    for target in ["/", "/health", "/orderbook/1", "*"] {
+        let answer = request(address, &format!("OPTIONS {target}")).await;
+        assert_eq!(answer.status, 204, "{target}");
+        assert_eq!(
+            answer.header("allow"),
+            Some("GET, HEAD, OPTIONS"),
+            "{target}"
+        );
+        assert_eq!(answer.body, "");
+        assert_eq!(answer.header("content-type"), None);
+    }
+    assert_eq!(request(address, "OPTIONS /nowhere").await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn other_methods_are_405_with_allow() {
+    let (server, address) = full().await;
+    for line in [
+        "POST /health",
+        "PUT /stats",
+        "DELETE /orderbook/1",
+        "PATCH /",
+        "TRACE /health",
+        "BREW /health",
+        "get /health",
+        "CONNECT here:80",
+    ] {
+        let answer = request(address, line).await;
+        assert_eq!(answer.status, 405, "{line}");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"), "{line}");
+        let body = answer.json();
+        assert_eq!(body["allow"], "GET, HEAD, OPTIONS");
+        assert_eq!(body["method"], line.split(' ').next().unwrap());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404_with_the_routes() {
+    let (server, address) = full().await;
+    for line in ["GET /nowhere", "POST /nowhere", "GET /health/", "GET *"] {
+        let answer = request(address, line).await;
+        assert_eq!(answer.status, 404, "{line}");
+        let body = answer.json();
+        assert_eq!(body["path"], line.split(' ').nth(1).unwrap());
+        assert_eq!(body["status"], 404);
+        assert!(
+            body["routes"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("/health"))
+        );
+        assert_eq!(body["request_id"], answer.header("x-request-id").unwrap());
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_may_add_a_query_to_routes_without_parameters() {
+    let (server, address) = full().await;
+    assert_eq!(get(address, "/health?probe=1&probe=%zz").await.status, 200);
+    assert_eq!(get(address, "/stats?_=123").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn request_ids_are_echoed_when_sane_and_made_otherwise() {
+    let (server, address) = full().await;
+    let ask = async |id: &str| {
+        let request = format!(
+            "GET /orderbook/{LIVE} HTTP/1.1\r\nHost: here\r\nX-Request-Id: {id}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        Answer::all(&raw(address, request.as_bytes()).await).remove(0)
+    };
+    let echoed = ask("scrape-7:a.b_c").await;
+    assert_eq!(echoed.header("x-request-id"), Some("scrape-7:a.b_c"));
+    assert_eq!(echoed.json()["request_id"], "scrape-7:a.b_c");
+    for odd in ["a b", "<script>", "", &"x".repeat(200)] {
+        let made = ask(odd).await;
+        let id = made.header("x-request-id").unwrap();
+        assert_eq!(id.len(), 17, "{odd:?} became {id}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_panicking_source_costs_its_own_request_only() {
+    let (server, address) = full().await;
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let poisoned = format!("GET /orderbook/{POISON} HTTP/1.1\r\nHost: here\r\n\r\n");
+    let answer = exchange(&mut stream, &poisoned).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.json()["status"], 500);
+    assert!(
+        !answer.body.contains("poisoned"),
+        "the panic's text stays in the log"
+    );
+    // The same connection goes on.
+    assert_eq!(exchange(&mut stream, KEEP_ALIVE).await.status, 200);
+    assert_eq!(server.stats()["handler_panics"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_panicking_statistics_source_is_a_500_too() {
+    struct Broken;
+    impl StatsSource for Broken {
+        fn stats(&self) -> Value {
+            panic!("no numbers today")
+        }
+    }
+    let probe = Probe::healthy();
+    let sources = polypy_http::Sources::new(
+        probe.clone(),
+        std::sync::Arc::new(Broken),
+        std::sync::Arc::new(FixedClock),
+    );
+    let (server, address) = started(config(), sources).await;
+    for _ in 0..10 {
+        assert_eq!(get(address, "/stats").await.status, 500);
+    }
+    assert_eq!(get(address, "/health").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_ordinary_client_reuses_its_connection() {
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+
+    let (server, address) = full().await;
+    let client: Client<_, Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    for target in ["health", "stats", "markets", "nowhere", "health"] {
+        let uri = format!("http://{address}/{target}").parse().unwrap();
+        let response = client.get(uri).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(serde_json::from_slice::<Value>(&body).is_ok(), "{target}");
+    }
+    assert_eq!(server.stats()["accepted_connections"], 1);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_server_counts_what_it_answers() {
+    let (server, address) = full().await;
+    for target in ["/health", "/health", "/nowhere", "/markets?x=1"] {
+        get(address, target).await;
+    }
+    let stats = until(&server, |stats| stats["active_connections"] == 0).await;
+    assert_eq!(
+        stats["requests"],
+        json!({
+            "/health": { "200": 2 },
+            "/markets": { "400": 1 },
+            "unmatched": { "404": 1 },
+        })
+    );
+    assert_eq!(stats["state"], "running");
+    assert_eq!(stats["accepted_connections"], 4);
+    assert_eq!(stats["address"], address.to_string());
+    server.stop().await;
+}
+
+#[test]
+fn default_and_custom_configuration_reach_the_server() {
+    let probe = Probe::healthy();
+    let server = HttpServer::new(HttpConfig::default(), sources(&probe));
+    assert_eq!(server.config().port, 8080);
+    assert_eq!(server.config().host.to_string(), "0.0.0.0");
+
+    let config = HttpConfig {
+        port: 9090,
+        host: [127, 0, 0, 1].into(),
+        ..HttpConfig::default()
+    };
+    let server = HttpServer::new(config.clone(), sources(&probe));
+    assert_eq!(server.config(), &config);
+    // Readable before it ever ran.
+    assert_eq!(server.stats()["state"], "stopped");
+    assert_eq!(server.local_addr(), None);
+}

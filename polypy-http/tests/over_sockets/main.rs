@@ -1,0 +1,10 @@
+//! The server as its clients meet it: over real sockets, on a port that the
+//! system chose, with fakes behind the traits.
+
+mod common;
+
+mod endpoints;
+
+mod lifecycle;
+
+mod hostile;
