@@ -1,1 +1,68 @@
-//! sim
+//! A faithful Polymarket on loopback: Gamma REST, CLOB REST, the market
+//! WebSocket and a control interface on one port, in one process.
+//!
+//! It is the peer of every end-to-end test and of the demonstration. Flow is
+//! seeded: the same seed gives the same markets and the same sequence of events,
+//! whatever clients do; only time stamps come from the clock that is handed in.
+//! Every book and every change carries the venue's own hash, and the true book
+//! of every asset can be asked for, in code and by `GET /sim/book/{asset_id}`.
+//!
+//! Not simulated: orders of clients, accounts, the user channel, rate limits
+//! (other than by fault), other venues.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `catalogue`, `flow` | the seeded world: which markets, what happens next |
+//! | `venue` | the truth: books, sequences, hashes |
+//! | `exchange`, `subscription`, `delivery` | who gets what and in which order |
+//! | `render`, `request` | the wire: what is sent, what is understood |
+//! | `gamma`, `clob`, `control` | the REST side |
+//! | `server`, `socket`, `outbox`, `driver`, `timeline` | sockets, tasks and time |
+//!
+//! ```no_run
+//! # async fn demo(clock: std::sync::Arc<dyn polypy_core::Clock>) -> Result<(), polypy_sim::SimError> {
+//! use polypy_sim::{Sim, SimConfig};
+//!
+//! let sim = Sim::start(SimConfig { markets: 50, ..SimConfig::default() }, clock).await?;
+//! println!("{} {}", sim.gamma_url(), sim.ws_url());
+//! let asset = &sim.assets()[0];
+//! println!("{:?}", sim.true_book(asset));
+//! sim.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod catalogue;
+mod flow;
+mod venue;
+
+mod delivery;
+mod exchange;
+mod subscription;
+
+mod render;
+mod request;
+
+mod clob;
+mod control;
+mod gamma;
+mod gamma_row;
+mod http;
+
+mod driver;
+mod outbox;
+mod server;
+mod sim;
+mod socket;
+mod timeline;
+mod world;
+
+mod config;
+mod error;
+mod stats;
+
+pub use config::SimConfig;
+pub use error::SimError;
+pub use sim::{Sim, SimHandle};
+pub use stats::{PlaybackStats, SimStats, Totals};
+pub use venue::TrueBook;

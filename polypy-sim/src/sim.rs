@@ -1,0 +1,154 @@
+//! The running exchange, for the program that embeds it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use polypy_core::{AssetId, Clock};
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::SimConfig;
+use crate::error::SimError;
+use crate::exchange::Exchange;
+use crate::stats::SimStats;
+use crate::venue::TrueBook;
+use crate::world::{Tasks, World};
+use crate::{driver, server};
+
+/// Connections the kernel may queue before they are accepted.
+const BACKLOG: u32 = 1_024;
+
+/// Starts exchanges.
+#[derive(Debug, Clone, Copy)]
+pub struct Sim;
+
+impl Sim {
+    /// Starts an exchange within the current Tokio runtime. Time stamps in its
+    /// frames are read from `clock`.
+    ///
+    /// # Errors
+    /// [`SimError`] when a setting is unusable, the address is taken or the
+    /// recording cannot be read; nothing is left running then.
+    pub async fn start(config: SimConfig, clock: Arc<dyn Clock>) -> Result<SimHandle, SimError> {
+        config.validate()?;
+        let address = config.listen;
+        let listen = |source| SimError::Listen { address, source };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let socket = socket.map_err(listen)?;
+        socket.set_reuseaddr(true).map_err(listen)?;
+        if let Some(bytes) = config.kernel_send_buffer {
+            socket.set_send_buffer_size(bytes).map_err(listen)?;
+        }
+        socket.bind(address).map_err(listen)?;
+        let listener = socket.listen(BACKLOG).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+
+        let config = Arc::new(config);
+        let exchange = Exchange::new(Arc::clone(&config), clock);
+        let (stop, stopping) = watch::channel(false);
+        let world = Arc::new(World {
+            config,
+            counters: Arc::clone(&exchange.counters),
+            wake: Arc::clone(&exchange.wake),
+            exchange: Mutex::new(exchange),
+            stop: stopping,
+            tasks: Tasks::default(),
+        });
+        let server = tokio::spawn(server::accept(listener, Arc::clone(&world)));
+        let driver = tokio::spawn(driver::drive(Arc::clone(&world)));
+        tracing::info!(%address, "simulated exchange listens");
+        Ok(SimHandle {
+            address,
+            world,
+            stop,
+            server,
+            driver,
+        })
+    }
+}
+
+/// A running exchange. Dropping it ends every task soon; [`SimHandle::stop`]
+/// waits for that.
+#[derive(Debug)]
+pub struct SimHandle {
+    address: SocketAddr,
+    world: Arc<World>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    driver: JoinHandle<()>,
+}
+
+impl SimHandle {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Gamma's base address, without a slash at its end.
+    pub fn gamma_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// CLOB's base address, without a slash at its end.
+    pub fn clob_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The market socket's address.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}/ws/market", self.address)
+    }
+
+    /// Stops the flow after the current step. What is queued or scheduled
+    /// still goes out, so that every reader can reach equality with the truth.
+    pub fn pause(&self) {
+        self.world.exchange.lock().paused = true;
+    }
+
+    /// Lets the flow go on.
+    pub fn resume(&self) {
+        self.world.exchange.lock().paused = false;
+        self.world.wake.notify_one();
+    }
+
+    /// An asset's true book at this moment; `None` for an unknown asset.
+    pub fn true_book(&self, asset_id: &AssetId) -> Option<TrueBook> {
+        self.world.exchange.lock().venue.true_book(asset_id)
+    }
+
+    /// Every asset there ever was, both tokens of a market in succession.
+    pub fn assets(&self) -> Vec<AssetId> {
+        let exchange = self.world.exchange.lock();
+        exchange
+            .venue
+            .tokens()
+            .map(|(_, token)| token.info.asset_id.clone())
+            .collect()
+    }
+
+    /// The figures of this moment.
+    pub fn stats(&self) -> SimStats {
+        self.world.exchange.lock().stats()
+    }
+
+    /// Ends everything and joins it: sockets get a close frame 1001.
+    pub async fn stop(self) {
+        // No receiver means that every task has ended already.
+        if self.stop.send(true).is_err() {
+            tracing::debug!("no task of the exchange was left");
+        }
+        for task in [self.server, self.driver] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the exchange died");
+            }
+        }
+        self.world.tasks.join().await;
+        tracing::info!(address = %self.address, "simulated exchange stopped");
+    }
+}

@@ -1,0 +1,256 @@
+//! What clients ask of the exchange, and what each socket is subscribed to.
+//!
+//! | asked | answered |
+//! |---|---|
+//! | `PING` | `PONG`, behind whatever waits |
+//! | a first frame, or `operation: subscribe` | one array of opening books after a delay, `[]` if none is live |
+//! | only assets already subscribed | `NO NEW ASSETS`; the custom flag is taken over nevertheless |
+//! | a second first frame, an unknown operation | `INVALID OPERATION` |
+//! | anything else | `INVALID MESSAGE` |
+//! | more ids than [`SimConfig::snapshot_id_limit`](crate::SimConfig) | no books, only events |
+//! | more ids than [`SimConfig::frame_id_limit`](crate::SimConfig) | the socket closes 100 to 200 ms later |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config;
+use crate::delivery::{Frame, FrameKind};
+use crate::exchange::{Due, Exchange, Link, Subscriber};
+use crate::outbox::Ending;
+use crate::render;
+use crate::request::{Request, Subscription};
+use crate::venue::TokenRef;
+
+/// Where one subscription stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its opening book is due; events come from then on.
+    Requested,
+    Active,
+}
+
+/// One socket's side of the exchange.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) link: Arc<Link>,
+    /// Whether its first frame has come.
+    opened: bool,
+    tokens: HashMap<TokenRef, Stage>,
+}
+
+impl Session {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self {
+            link,
+            opened: false,
+            tokens: HashMap::new(),
+        }
+    }
+
+    /// What it is subscribed to, in no order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = TokenRef> + '_ {
+        self.tokens.keys().copied()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether nothing is subscribed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    pub(crate) fn forget_market(&mut self, market: usize) {
+        self.tokens.retain(|place, _stage| place.market != market);
+    }
+}
+
+impl Exchange {
+    /// Handles one text frame of a client.
+    pub(crate) fn receive(&mut self, connection: u64, text: &str) {
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return;
+        };
+        let link = Arc::clone(&session.link);
+        match Request::parse(text) {
+            Request::Ping => self.answer_ping(&link),
+            Request::Open(subscription) if !session.opened => {
+                session.opened = true;
+                self.subscribe(&link, &subscription, Frames::First);
+            }
+            Request::Subscribe(subscription) => {
+                let frames = if session.opened {
+                    Frames::Later
+                } else {
+                    Frames::First
+                };
+                session.opened = true;
+                self.subscribe(&link, &subscription, frames);
+            }
+            Request::Unsubscribe(asset_ids) => {
+                session.opened = true;
+                self.unsubscribe(connection, &asset_ids);
+            }
+            Request::Open(_) | Request::UnknownOperation => {
+                self.answer(&link, "INVALID OPERATION");
+            }
+            Request::Malformed => self.answer(&link, "INVALID MESSAGE"),
+        }
+    }
+
+    fn subscribe(&mut self, link: &Arc<Link>, subscription: &Subscription, frames: Frames) {
+        // The flag is applied before duplicates are refused: a client flips it
+        // by sending one active asset again.
+        link.custom_features
+            .store(subscription.custom_features, Ordering::Relaxed);
+        let ids = subscription.asset_ids.len();
+        if ids > self.config.frame_id_limit {
+            self.counters.closed_oversized.increment();
+            let due = Instant::now() + Duration::from_millis(self.rng.u64(100..=200));
+            self.schedule(
+                due,
+                Due::End {
+                    link: Arc::clone(link),
+                    ending: Ending::Drop,
+                },
+            );
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&link.id) else {
+            return;
+        };
+        let mut places = Vec::with_capacity(ids);
+        let mut missing = 0;
+        for id in &subscription.asset_ids {
+            match self.venue.find(id) {
+                Some(place) if self.venue.markets[place.market].is_live() => {
+                    if let std::collections::hash_map::Entry::Vacant(entry) =
+                        session.tokens.entry(place)
+                    {
+                        entry.insert(Stage::Requested);
+                        places.push(place);
+                    }
+                }
+                Some(_) | None => missing += 1,
+            }
+        }
+        if places.is_empty() && missing == 0 {
+            if frames == Frames::Later || ids > 0 {
+                self.answer(link, "NO NEW ASSETS");
+            }
+            return;
+        }
+        if subscription.initial_dump && ids <= self.config.snapshot_id_limit {
+            let delay = config::pick(&self.config.snapshot_delay, &mut self.rng);
+            let due = Instant::now() + delay;
+            self.schedule(
+                due,
+                Due::Open {
+                    connection: link.id,
+                    places,
+                },
+            );
+        } else {
+            for place in places {
+                self.activate(link.id, place);
+            }
+        }
+    }
+
+    /// Sends the opening books of what is still wanted, in the order it was
+    /// asked for, and lets events follow from this very moment.
+    pub(crate) fn open_books(&mut self, connection: u64, places: &[TokenRef]) {
+        let mut text = String::from("[");
+        for &place in places {
+            if !self.activate(connection, place) {
+                continue;
+            }
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&render::opening_book(
+                &mut self.venue.markets[place.market],
+                place.outcome,
+            ));
+            self.counters.opening_books.increment();
+        }
+        text.push_str("]\n");
+        if let Some(session) = self.sessions.get(&connection) {
+            let link = Arc::clone(&session.link);
+            self.deliver(&link, &Frame::of_connection(FrameKind::Opening, text));
+        }
+    }
+
+    /// Lets events of a requested token flow; not if the request was taken back
+    /// or the market is settled by now.
+    fn activate(&mut self, connection: u64, place: TokenRef) -> bool {
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return false;
+        };
+        if !self.venue.markets[place.market].is_live() {
+            session.tokens.remove(&place);
+            return false;
+        }
+        match session.tokens.get_mut(&place) {
+            Some(stage @ Stage::Requested) => *stage = Stage::Active,
+            Some(Stage::Active) | None => return false,
+        }
+        let bit = 1 << place.outcome;
+        let subscribers = &mut self.subscribers[place.market];
+        match subscribers
+            .iter_mut()
+            .find(|subscriber| subscriber.link.id == connection)
+        {
+            Some(subscriber) => subscriber.outcomes |= bit,
+            None => subscribers.push(Subscriber {
+                link: Arc::clone(&session.link),
+                outcomes: bit,
+            }),
+        }
+        true
+    }
+
+    fn unsubscribe(&mut self, connection: u64, asset_ids: &[String]) {
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return;
+        };
+        for place in asset_ids.iter().filter_map(|id| self.venue.find(id)) {
+            session.tokens.remove(&place);
+            let subscribers = &mut self.subscribers[place.market];
+            if let Some(subscriber) = subscribers
+                .iter_mut()
+                .find(|subscriber| subscriber.link.id == connection)
+            {
+                subscriber.outcomes &= !(1 << place.outcome);
+            }
+            subscribers.retain(|subscriber| subscriber.outcomes != 0);
+        }
+    }
+
+    fn answer_ping(&mut self, link: &Arc<Link>) {
+        self.counters.pings.increment();
+        self.deliver(
+            link,
+            &Frame::of_connection(FrameKind::Pong, "PONG".to_owned()),
+        );
+    }
+
+    fn answer(&mut self, link: &Arc<Link>, text: &str) {
+        self.deliver(
+            link,
+            &Frame::of_connection(FrameKind::Control, text.to_owned()),
+        );
+    }
+}
+
+/// Whether a subscription is the socket's first frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frames {
+    First,
+    Later,
+}

@@ -1,0 +1,10 @@
+//! The exchange as clients meet it: over real sockets, on ports the system chose.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod client;
+mod market_socket;
