@@ -1,0 +1,306 @@
+//! Whose book it is and whether it is live: every rule of the slot by itself.
+
+use polypy_core::{BookState, EventSink, MarketEvent, Side, StaleReason};
+
+use crate::stats::BookCounts;
+use crate::testing::{Bench, LIVE, Truth, altered, assets, one_worker, opened, stale};
+
+const GONE: Option<BookState> = Some(BookState::Stale(StaleReason::Disconnected));
+
+#[test]
+fn changes_before_the_first_book_are_counted_and_left_out() {
+    let bench = Bench::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
+    assert_eq!(bench.state(&truth), None);
+    assert!(bench.store.book(truth.key(), 5).is_none());
+    assert_eq!(bench.count("deltas_without_book"), 1);
+}
+
+#[test]
+fn epochs_count_snapshots_and_sequences_count_changes() {
+    let (bench, mut truth) = opened();
+    let numbers = |bench: &Bench| {
+        let view = bench.view(&truth);
+        (view.epoch, view.sequence)
+    };
+    assert_eq!(numbers(&bench), (1, 1));
+    let mut next = truth.clone();
+    bench.send(
+        1,
+        [
+            next.change(Side::Bid, "0.49", "1"),
+            next.change(Side::Bid, "0.49", "2"),
+        ],
+    );
+    assert_eq!(numbers(&bench), (1, 3));
+    bench.send(1, [next.snapshot()]);
+    assert_eq!(numbers(&bench), (2, 4));
+    truth = next;
+    let view = bench.store.book(truth.key(), 1).unwrap();
+    assert_eq!((view.bids.len(), view.bid_levels), (1, 3));
+    assert_eq!(view.last_update.millis(), truth.now);
+    assert_eq!(view.history.len(), 1);
+    assert_eq!(view.spread.unwrap().to_string(), "0.03");
+}
+
+#[test]
+fn changes_older_than_the_snapshot_are_skipped_and_those_of_its_time_are_not() {
+    let (bench, mut truth) = opened();
+    let at = truth.now;
+    let older = truth.change_within(Side::Bid, "0.48", "1");
+    let older = altered(&older, |change| {
+        change.timestamp = polypy_core::Timestamp::from_millis(at - 1);
+    });
+    bench.send(1, [older]);
+    assert_eq!(bench.count("stale_deltas_skipped"), 1);
+    assert_eq!(bench.view(&truth).sequence, 1);
+    let same_time = truth.change_within(Side::Bid, "0.48", "3");
+    bench.send(1, [same_time]);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.count("failed"), 0);
+}
+
+#[test]
+fn a_frame_that_comes_twice_does_not_move_the_book_back() {
+    let (bench, mut truth) = opened();
+    let first = truth.change(Side::Bid, "0.48", "10");
+    let second = truth.change(Side::Bid, "0.48", "20");
+    let third = truth.change_within(Side::Bid, "0.48", "30");
+    bench.send(1, [first.clone(), second.clone(), third.clone()]);
+    bench.send(1, [first, second, third]);
+    assert_eq!(bench.count("duplicates"), 3);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+}
+
+#[test]
+fn a_change_that_was_overtaken_is_applied_when_it_is_missing() {
+    let (bench, mut truth) = opened();
+    let first = truth.change(Side::Bid, "0.45", "10");
+    let second = truth.change(Side::Bid, "0.49", "20");
+    bench.send(1, [second]);
+    assert_eq!(bench.view(&truth).hash_verified, Some(false));
+    bench.send(1, [first]);
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!((bench.count("out_of_order"), bench.count("late")), (1, 1));
+}
+
+#[test]
+fn a_clock_set_back_does_not_freeze_the_book() {
+    let (bench, mut truth) = opened();
+    bench.send(1, [truth.change(Side::Bid, "0.45", "10")]);
+    truth.now -= 3_600_000;
+    bench.send(1, [truth.change(Side::Bid, "0.49", "20")]);
+    bench.send(1, [truth.change(Side::Bid, "0.49", "30")]);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+}
+
+#[test]
+fn a_younger_snapshot_takes_over_and_the_older_feed_touches_nothing() {
+    let (bench, mut truth) = opened();
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    let seen = truth.change(Side::Bid, "0.49", "1");
+    bench.send(2, [seen]);
+    let (before, mut lagging) = (bench.view(&truth), truth.clone());
+    bench.send(1, [lagging.change(Side::Bid, "0.44", "9"), truth.opening()]);
+    let after = bench.view(&truth);
+    assert_eq!(
+        (after.epoch, after.sequence),
+        (before.epoch, before.sequence)
+    );
+    assert!(truth.equals(&after));
+    assert_eq!(bench.count("late_frames"), 1);
+    bench.close(1);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_younger_feed_that_lags_waits_until_it_has_caught_up() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    let changes = [
+        truth.change(Side::Bid, "0.49", "1"),
+        truth.change(Side::Ask, "0.51", "2"),
+    ];
+    bench.send(1, changes.clone());
+    bench.open(2);
+    bench.send(2, [old.opening()]);
+    assert!(truth.equals(&bench.view(&truth)), "moved back in time");
+    bench.send(2, [changes[0].clone()]);
+    assert!(truth.equals(&bench.view(&truth)), "moved back in time");
+    assert_eq!(bench.count("takeovers"), 0);
+    bench.send(2, [changes[1].clone()]);
+    assert_eq!(bench.count("takeovers"), 1);
+    assert!(truth.equals(&bench.view(&truth)));
+    bench.close(1);
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.send(2, [truth.change(Side::Bid, "0.49", "3")]);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn a_feed_that_lags_when_the_other_closes_is_stale_until_it_has_caught_up() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [change.clone()]);
+    bench.open(2);
+    bench.send(2, [old.opening()]);
+    bench.close(1);
+    assert_eq!(bench.state(&truth), GONE);
+    bench.settle_down();
+    // It shows the younger feed's book, and knows that there is a newer one.
+    assert_eq!(bench.state(&truth), GONE);
+    assert!(old.equals(&bench.view(&truth)));
+    assert_eq!(
+        bench.asked.take(),
+        [(truth.key(), StaleReason::Disconnected)]
+    );
+    bench.send(2, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn an_aborted_hand_over_leaves_the_older_feed_in_charge() {
+    let (bench, mut truth) = opened();
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(2, [change.clone()]);
+    bench.send(1, [change]);
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.send(1, [truth.change(Side::Bid, "0.49", "2")]);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    assert!(bench.asked.take().is_empty());
+}
+
+#[test]
+fn what_a_closed_feed_left_in_the_queue_takes_nothing_over() {
+    let (bench, mut truth) = opened();
+    bench.open(2);
+    truth.change(Side::Bid, "0.49", "1");
+    bench.queue(2, [truth.opening()]);
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.view(&truth).epoch, 1);
+    assert_eq!(bench.count("late_frames"), 1);
+}
+
+#[test]
+fn any_open_feed_is_better_than_a_closed_one() {
+    let (bench, truth) = opened();
+    bench.open(2);
+    bench.open(3);
+    bench.send(3, [truth.opening()]);
+    bench.close(1);
+    bench.close(3);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+    bench.send(2, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_new_feed_that_shows_less_than_was_seen_is_not_live_yet() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [change.clone()]);
+    bench.close(1);
+    bench.open(2);
+    bench.send(2, [old.opening()]);
+    assert_eq!(bench.state(&truth), GONE);
+    bench.send(2, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_live_book_ignores_an_older_copy_from_its_own_feed() {
+    let (bench, mut truth) = opened();
+    let copy = truth.snapshot();
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1"), copy]);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.count("snapshots_ignored"), 1);
+}
+
+#[test]
+fn a_stale_book_goes_on_but_stays_stale() {
+    let (bench, mut truth) = opened();
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Undecodable));
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Undecodable));
+    assert!(truth.equals(&bench.view(&truth)));
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_settled_book_stays_readable_and_is_never_live_again() {
+    let (bench, mut truth) = opened();
+    bench.router.settle(&[truth.key()]);
+    assert_eq!(bench.state(&truth), Some(BookState::Settled));
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1"), truth.snapshot()]);
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), Some(BookState::Settled));
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn a_forgotten_asset_is_gone_with_everything_and_late_events_do_not_bring_it_back() {
+    let (bench, mut truth) = opened();
+    let full = bench.manager.shared().workers[0].stats.memory_bytes.get();
+    bench.router.forget(&[truth.key()]);
+    assert_eq!(bench.state(&truth), None);
+    let event: MarketEvent = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [event, truth.opening()]);
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Dropped);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), None);
+    assert_eq!(bench.store.counts(), BookCounts::default());
+    assert_eq!(bench.count("events_for_forgotten"), 2);
+    let left = bench.manager.shared().workers[0].stats.memory_bytes.get();
+    assert!(left < full / 4, "{left} of {full} bytes left");
+}
+
+#[test]
+fn books_are_counted_by_state() {
+    let bench = Bench::new(one_worker());
+    let truths: Vec<_> = assets(3).iter().map(Truth::new).collect();
+    bench.open(1);
+    bench.open(2);
+    for truth in &truths[..4] {
+        bench.send(1, [truth.opening()]);
+    }
+    bench.send(2, [truths[4].opening()]);
+    bench.router.settle(&[truths[0].key()]);
+    bench
+        .router
+        .mark_stale(&[truths[5].key()], StaleReason::Dropped);
+    bench.close(2);
+    bench.settle_down();
+    let counts = BookCounts {
+        pending: 1,
+        live: 3,
+        stale: 1,
+        settled: 1,
+    };
+    assert_eq!(bench.store.counts(), counts);
+}

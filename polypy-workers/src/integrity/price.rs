@@ -1,0 +1,179 @@
+//! Which last trade price a hash was made with.
+//!
+//! The venue hashes a trade's price before it announces the trade, now and then
+//! one that it never announces, and the same one for both tokens of the market.
+//! So the price is looked for: first the one that worked last and those lately
+//! announced, then prices near the top of the book, and, when asked to and
+//! allowed to, all 1,001 prices of three decimals. SHA-1 leaves no room for a
+//! chance agreement: a price that reproduces the hash is the price.
+
+use polypy_core::fingerprint::{Fingerprint, Form};
+use polypy_core::{BookHash, DecimalText, OrderBook, Price};
+
+/// Announced prices remembered: fills of one taker order come in bursts.
+const ANNOUNCED: usize = 4;
+/// Millionths in the third decimal, the form the venue hashes.
+const THOUSANDTH: u32 = 1_000;
+
+/// How a price came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It worked before, or the venue announced it.
+    Known,
+    /// It was found by trying.
+    Candidate,
+}
+
+/// The last trade prices a book may have been hashed with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TradePrices {
+    /// The one that reproduced the last hash; until then, the last announced.
+    current: Option<DecimalText>,
+    /// Newest first.
+    announced: [Option<DecimalText>; ANNOUNCED],
+}
+
+impl TradePrices {
+    /// A book said which price it was hashed with, in that very form.
+    pub(crate) fn state(&mut self, text: DecimalText) {
+        self.current = Some(text);
+    }
+
+    /// A trade was announced, for this token or for its complement.
+    pub(crate) fn announce(&mut self, price: Price, text: DecimalText, proven: bool) {
+        let hashed = hashed_form(price).unwrap_or(text);
+        // The text as announced too: on grids finer than 0.001 the form that
+        // is hashed is not known.
+        for form in [text, hashed] {
+            if self.announced[0] != Some(form) {
+                self.announced.rotate_right(1);
+                self.announced[0] = Some(form);
+            }
+        }
+        // A hash verified with another price may be ahead of this trade.
+        if !proven {
+            self.current = Some(hashed);
+        }
+    }
+
+    /// The price the next hash is expected to have.
+    pub(crate) fn current(&self) -> Option<DecimalText> {
+        self.current
+    }
+
+    /// Tries the known prices and those near the top of the book.
+    pub(crate) fn find(
+        &mut self,
+        fingerprint: &Fingerprint,
+        form: Form,
+        hash: BookHash,
+        book: &OrderBook,
+    ) -> Option<Origin> {
+        let current = self.current.unwrap_or_default();
+        if fingerprint.with_last_trade_price(current.as_str()) == hash {
+            return Some(Origin::Known);
+        }
+        if form != Form::Ten {
+            return None;
+        }
+        let known = self.announced.iter().flatten().copied();
+        let nearby = near_top(book).filter_map(hashed_form);
+        let (price, origin) = known
+            .map(|text| (text, Origin::Known))
+            .chain(nearby.map(|text| (text, Origin::Candidate)))
+            .find(|(text, _)| fingerprint.with_last_trade_price(text.as_str()) == hash)?;
+        self.current = Some(price);
+        Some(origin)
+    }
+
+    /// Tries every price of three decimals.
+    pub(crate) fn sweep(&mut self, fingerprint: &Fingerprint, form: Form, hash: BookHash) -> bool {
+        if form != Form::Ten {
+            return false;
+        }
+        let found = (0..=1_000u32).find_map(|thousandths| {
+            let digits = three_decimals(thousandths);
+            let text = std::str::from_utf8(&digits).ok()?;
+            (fingerprint.with_last_trade_price(text) == hash)
+                .then(|| DecimalText::new(text).ok())
+                .flatten()
+        });
+        if found.is_some() {
+            self.current = found;
+        }
+        found.is_some()
+    }
+}
+
+/// The best prices, their neighbours and the complements of all: a trade takes
+/// what was the best level, seen from either token.
+fn near_top(book: &OrderBook) -> impl Iterator<Item = Price> {
+    let best = [book.best_bid(), book.best_ask()];
+    best.into_iter().flatten().flat_map(|level| {
+        let at = level.price.millionths();
+        let around = [
+            Some(at),
+            at.checked_sub(THOUSANDTH),
+            at.checked_add(THOUSANDTH),
+            at.checked_sub(10 * THOUSANDTH),
+            at.checked_add(10 * THOUSANDTH),
+        ];
+        around
+            .into_iter()
+            .flatten()
+            .filter_map(Price::from_millionths)
+            .flat_map(|price| [price, price.complement()])
+    })
+}
+
+/// A price in the form the venue hashes; `None` if it needs more decimals.
+fn hashed_form(price: Price) -> Option<DecimalText> {
+    let millionths = price.millionths();
+    if !millionths.is_multiple_of(THOUSANDTH) {
+        return None;
+    }
+    let digits = three_decimals(millionths / THOUSANDTH);
+    DecimalText::new(std::str::from_utf8(&digits).ok()?).ok()
+}
+
+/// `0.000` to `9.999`.
+fn three_decimals(thousandths: u32) -> [u8; 5] {
+    let digit = |value: u32| b'0' + u8::try_from(value % 10).unwrap_or(0);
+    [
+        digit(thousandths / 1_000),
+        b'.',
+        digit(thousandths / 100),
+        digit(thousandths / 10),
+        digit(thousandths),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_take_the_form_that_is_hashed() {
+        for (price, text) in [
+            ("0.63", Some("0.630")),
+            ("0", Some("0.000")),
+            ("1", Some("1.000")),
+            ("0.005", Some("0.005")),
+            ("0.0025", None),
+        ] {
+            let form = hashed_form(price.parse().unwrap());
+            assert_eq!(form.as_ref().map(DecimalText::as_str), text, "{price}");
+        }
+    }
+
+    #[test]
+    fn an_announced_trade_does_not_displace_a_proven_price() {
+        let mut prices = TradePrices::default();
+        let text = |text| DecimalText::new(text).unwrap();
+        prices.announce("0.63".parse().unwrap(), text("0.63"), false);
+        assert_eq!(prices.current(), Some(text("0.630")));
+        prices.announce("0.5".parse().unwrap(), text("0.5"), true);
+        assert_eq!(prices.current(), Some(text("0.630")));
+        assert_eq!(prices.announced[0], Some(text("0.500")));
+    }
+}

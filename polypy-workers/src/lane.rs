@@ -1,0 +1,388 @@
+//! The way from the router to one worker.
+//!
+//! Two things travel on it. *Batches* of events queue in order, bounded by the
+//! number of events and of snapshot levels in them. *Notices* (this book is
+//! stale, this market is settled, that feed is closed) never wait in the queue
+//! and are never dropped: they are kept by asset, which bounds them, and readers
+//! look at them before the worker does.
+//!
+//! A stamp puts the two in order. Every batch and every mark takes the next
+//! one, so that a snapshot that was queued before a mark cannot lift it, and a
+//! snapshot queued after it can.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use polypy_core::{AssetKey, FeedId, MarketEvent, StaleReason};
+use tokio::sync::Notify;
+
+/// Snapshot levels a queue holds for each event it may hold: the mean of real
+/// price changes to snapshots leaves it far from reach, and it bounds memory.
+const LEVELS_PER_EVENT: usize = 32;
+/// Emptied batches kept for their memory.
+const SPARES: usize = 16;
+
+/// Events of one read of one socket that belong to one worker.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) feed: FeedId,
+    pub(crate) stamp: u64,
+    pub(crate) queued_at: Instant,
+    pub(crate) events: Vec<MarketEvent>,
+}
+
+/// A book is stale until a snapshot whose batch has a greater stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) stamp: u64,
+    pub(crate) reason: StaleReason,
+}
+
+/// What was said of one asset apart from its events.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Notice {
+    pub(crate) mark: Option<Mark>,
+    pub(crate) settled: bool,
+    pub(crate) forgotten: bool,
+}
+
+/// Everything that waits for the worker's next look.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    pub(crate) assets: HashMap<AssetKey, Notice>,
+    pub(crate) closed: Vec<(FeedId, StaleReason)>,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Default)]
+pub(crate) struct Pushed {
+    pub(crate) accepted: usize,
+    pub(crate) dropped: usize,
+    /// The assets of dropped events, each once.
+    pub(crate) marked: Vec<AssetKey>,
+}
+
+/// What a worker is to do next.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Apply these events, after the notices.
+    Batch(Batch),
+    /// Look at the notices and at the time.
+    Look,
+    /// End.
+    Stop,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    most_events: usize,
+    /// Notices waiting; lets a reader skip the lock in the usual case.
+    notices: AtomicUsize,
+    /// Events queued or being applied.
+    depth: AtomicUsize,
+    /// Whether the worker's thread runs. Cleared by the dying thread itself.
+    alive: AtomicBool,
+    /// Tells a stopping router that the queue may have run dry.
+    drained: Notify,
+    panic_wanted: AtomicBool,
+    /// Whether the worker stays down: nothing that is dropped need be fetched.
+    given_up: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    batches: VecDeque<Batch>,
+    /// Events queued or being applied.
+    events: usize,
+    /// Levels of queued snapshots, those being applied included.
+    levels: usize,
+    /// Events and levels of the batch being applied.
+    in_flight: (usize, usize),
+    stamp: u64,
+    notices: Notices,
+    spares: Vec<Vec<MarketEvent>>,
+    stopping: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(most_events: usize) -> Self {
+        Self {
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            most_events,
+            notices: AtomicUsize::new(0),
+            depth: AtomicUsize::new(0),
+            alive: AtomicBool::new(false),
+            drained: Notify::new(),
+            panic_wanted: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues what fits, in order, and marks the assets of the rest. Leaves
+    /// `events` empty.
+    pub(crate) fn push(&self, feed: FeedId, events: &mut Vec<MarketEvent>) -> Pushed {
+        let mut queue = self.queue.lock();
+        let mut levels = queue.levels;
+        let room = self.most_events.saturating_sub(queue.events);
+        let most_levels = self.most_events.saturating_mul(LEVELS_PER_EVENT);
+        // An empty queue takes any event, or one larger than the bound would
+        // never pass.
+        let empty = queue.events == 0;
+        let accepted = events
+            .iter()
+            .take(room)
+            .enumerate()
+            .take_while(|(at, event)| {
+                levels += levels_of(event);
+                levels <= most_levels || (empty && *at == 0)
+            })
+            .count();
+        let mut pushed = Pushed {
+            accepted,
+            ..Pushed::default()
+        };
+        if accepted > 0 {
+            let mut batch = queue.spares.pop().unwrap_or_default();
+            batch.extend(events.drain(..accepted));
+            queue.events += accepted;
+            queue.levels += batch.iter().map(levels_of).sum::<usize>();
+            queue.stamp += 1;
+            let stamp = queue.stamp;
+            queue.batches.push_back(Batch {
+                feed,
+                stamp,
+                queued_at: Instant::now(),
+                events: batch,
+            });
+        }
+        if !events.is_empty() {
+            pushed.dropped = events.len();
+            pushed.marked = events.drain(..).map(|event| event.asset()).collect();
+            pushed.marked.sort_unstable();
+            pushed.marked.dedup();
+            self.mark_locked(&mut queue, &pushed.marked, StaleReason::Dropped);
+        }
+        self.publish(&queue);
+        drop(queue);
+        self.ready.notify_one();
+        pushed
+    }
+
+    /// Marks books as stale, visible to readers when this returns.
+    pub(crate) fn mark(&self, assets: &[AssetKey], reason: StaleReason) {
+        let mut queue = self.queue.lock();
+        self.mark_locked(&mut queue, assets, reason);
+        self.publish(&queue);
+        drop(queue);
+        self.ready.notify_one();
+    }
+
+    /// Says something else of assets, visible to readers when this returns.
+    pub(crate) fn notify(&self, assets: &[AssetKey], change: impl Fn(&mut Notice)) {
+        let mut queue = self.queue.lock();
+        for &asset in assets {
+            change(queue.notices.assets.entry(asset).or_default());
+        }
+        self.publish(&queue);
+        drop(queue);
+        self.ready.notify_one();
+    }
+
+    /// Tells the worker to look for books of a closed feed.
+    pub(crate) fn close_feed(&self, feed: FeedId, reason: StaleReason) {
+        let mut queue = self.queue.lock();
+        queue.notices.closed.push((feed, reason));
+        self.publish(&queue);
+        drop(queue);
+        self.ready.notify_one();
+    }
+
+    /// What was said of an asset and not yet seen by the worker. The caller
+    /// holds the partition, or the answer is out of date when it arrives.
+    pub(crate) fn notice(&self, asset: AssetKey) -> Option<Notice> {
+        if self.notices.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        self.queue.lock().notices.assets.get(&asset).copied()
+    }
+
+    /// Waits for something to do, at most `patience`.
+    pub(crate) fn next(&self, patience: Duration) -> Work {
+        let mut queue = self.queue.lock();
+        if queue.is_idle() && !self.panic_wanted.load(Ordering::SeqCst) {
+            self.ready.wait_for(&mut queue, patience);
+        }
+        if queue.stopping {
+            return Work::Stop;
+        }
+        match queue.batches.pop_front() {
+            Some(batch) => {
+                let levels = batch.events.iter().map(levels_of).sum();
+                queue.in_flight = (batch.events.len(), levels);
+                Work::Batch(batch)
+            }
+            None => Work::Look,
+        }
+    }
+
+    /// Takes the notices. The caller holds the partition until it has applied
+    /// them, so that no reader finds them in neither place.
+    pub(crate) fn take_notices(&self) -> Option<Notices> {
+        if self.notices.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        let notices = std::mem::take(&mut queue.notices);
+        self.publish(&queue);
+        Some(notices)
+    }
+
+    /// The batch from [`Self::next`] is applied; takes its memory back.
+    pub(crate) fn finish(&self, mut events: Vec<MarketEvent>) {
+        events.clear();
+        let mut queue = self.queue.lock();
+        queue.land();
+        if queue.spares.len() < SPARES {
+            queue.spares.push(events);
+        }
+        self.publish(&queue);
+    }
+
+    /// The batch from [`Self::next`] is lost with the thread that applied it.
+    pub(crate) fn abandon(&self) -> usize {
+        let mut queue = self.queue.lock();
+        let lost = queue.in_flight.0;
+        queue.land();
+        self.publish(&queue);
+        lost
+    }
+
+    /// Empties the queue; the number of events lost by it.
+    pub(crate) fn discard(&self) -> usize {
+        let mut queue = self.queue.lock();
+        let lost = queue
+            .batches
+            .drain(..)
+            .map(|batch| batch.events.len())
+            .sum();
+        (queue.events, queue.levels, queue.in_flight) = (0, 0, (0, 0));
+        self.publish(&queue);
+        lost
+    }
+
+    /// Events queued or being applied.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// The newest stamp given out.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.queue.lock().stamp
+    }
+
+    /// Whether nothing is left for the worker, events and notices.
+    pub(crate) fn is_dry(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.events == 0 && queue.notices.is_empty()
+    }
+
+    /// Woken when the lane may have run dry.
+    pub(crate) fn drained(&self) -> &Notify {
+        &self.drained
+    }
+
+    /// Wakes whoever waits for that.
+    pub(crate) fn tell_if_dry(&self) {
+        if self.depth() == 0 {
+            self.drained.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_alive(&self, alive: bool) {
+        self.alive.store(alive, Ordering::SeqCst);
+    }
+
+    /// The worker stays down.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Asks the worker to end, or allows the next one to run.
+    pub(crate) fn set_stopping(&self, stopping: bool) {
+        self.queue.lock().stopping = stopping;
+        self.given_up.store(false, Ordering::SeqCst);
+        self.ready.notify_one();
+    }
+
+    /// Asks the worker to panic at its next batch, or at once when idle.
+    pub(crate) fn want_panic(&self) {
+        // Under the lock, or a worker about to wait would not see it.
+        let queue = self.queue.lock();
+        self.panic_wanted.store(true, Ordering::SeqCst);
+        drop(queue);
+        self.ready.notify_one();
+    }
+
+    /// Whether a panic was asked for; asks once.
+    pub(crate) fn takes_panic(&self) -> bool {
+        self.panic_wanted.load(Ordering::SeqCst) && self.panic_wanted.swap(false, Ordering::SeqCst)
+    }
+
+    fn mark_locked(&self, queue: &mut Queue, assets: &[AssetKey], reason: StaleReason) {
+        queue.stamp += 1;
+        let mark = Mark {
+            stamp: queue.stamp,
+            reason,
+        };
+        for &asset in assets {
+            queue.notices.assets.entry(asset).or_default().mark = Some(mark);
+        }
+    }
+
+    fn publish(&self, queue: &Queue) {
+        let notices = queue.notices.assets.len() + queue.notices.closed.len();
+        self.notices.store(notices, Ordering::SeqCst);
+        self.depth.store(queue.events, Ordering::Relaxed);
+    }
+}
+
+impl Queue {
+    fn is_idle(&self) -> bool {
+        self.batches.is_empty() && self.notices.is_empty() && !self.stopping
+    }
+
+    fn land(&mut self) {
+        let (events, levels) = std::mem::take(&mut self.in_flight);
+        self.events = self.events.saturating_sub(events);
+        self.levels = self.levels.saturating_sub(levels);
+    }
+}
+
+impl Notices {
+    fn is_empty(&self) -> bool {
+        self.assets.is_empty() && self.closed.is_empty()
+    }
+}
+
+fn levels_of(event: &MarketEvent) -> usize {
+    match event {
+        MarketEvent::Book(event) => event.bids.len() + event.asks.len(),
+        MarketEvent::PriceChange(_)
+        | MarketEvent::Trade(_)
+        | MarketEvent::TickSizeChange(_)
+        | MarketEvent::BestBidAsk(_) => 0,
+    }
+}

@@ -1,0 +1,375 @@
+//! The books of one worker.
+//!
+//! Written by the worker's thread under the partition's lock, one batch at a
+//! time; read under the same lock. Entries stand where the asset's key says, so
+//! that finding one costs an index. A forgotten asset leaves a tombstone until
+//! its number is given out again: events still on their way cannot bring it back.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::mem::size_of;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polypy_core::{AssetKey, BookState, Level, MarketEvent, StaleReason};
+
+use crate::book_slot::{BookSlot, Context, Origin};
+use crate::config::IntegrityConfig;
+use crate::counter::count;
+use crate::feeds::Feeds;
+use crate::integrity::{Budget, Checker};
+use crate::lane::{Batch, Mark, Notice, Notices};
+use crate::stats::{BookCounts, WorkerStats};
+
+/// Between two looks at what only time changes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Books to be fetched anew, by reason.
+pub(crate) type Resyncs = HashMap<StaleReason, Vec<AssetKey>>;
+
+#[derive(Debug, Default)]
+enum Entry {
+    #[default]
+    Vacant,
+    Forgotten(AssetKey),
+    Kept(Box<BookSlot>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    entries: Vec<Entry>,
+    books: BookCounts,
+    levels: u64,
+    /// Set while something is being applied. A reader that finds it set looks
+    /// at what a dead thread left half done.
+    applying: bool,
+    /// The assets of that batch.
+    touched: Vec<AssetKey>,
+    resyncs: Vec<(AssetKey, StaleReason)>,
+    new_retries: Vec<(Instant, AssetKey)>,
+    retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
+    crossed: Vec<AssetKey>,
+    searches: Budget,
+    looked: Instant,
+    config: IntegrityConfig,
+    feeds: Arc<Feeds>,
+    stats: Arc<WorkerStats>,
+}
+
+impl Partition {
+    pub(crate) fn new(
+        config: &IntegrityConfig,
+        feeds: Arc<Feeds>,
+        stats: Arc<WorkerStats>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            entries: Vec::new(),
+            books: BookCounts::default(),
+            levels: 0,
+            applying: false,
+            touched: Vec::new(),
+            resyncs: Vec::new(),
+            new_retries: Vec::new(),
+            retries: BinaryHeap::new(),
+            crossed: Vec::new(),
+            searches: Budget::new(config.searches_per_second, now),
+            looked: now,
+            config: config.clone(),
+            feeds,
+            stats,
+        }
+    }
+
+    /// The asset's slot, if there is one.
+    pub(crate) fn slot(&self, asset: AssetKey) -> Option<&BookSlot> {
+        match self.entries.get(asset.slot())? {
+            Entry::Kept(slot) if slot.key == asset => Some(slot),
+            Entry::Kept(_) | Entry::Vacant | Entry::Forgotten(_) => None,
+        }
+    }
+
+    /// Whether a thread died in the middle of a batch.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.applying
+    }
+
+    /// Applies a batch. `drill` is called once in its midst.
+    pub(crate) fn apply(&mut self, batch: &mut Batch, now: Instant, drill: impl FnOnce()) {
+        self.applying = true;
+        self.touched.clear();
+        self.touched
+            .extend(batch.events.iter().map(MarketEvent::asset));
+        let origin = Origin {
+            feed: batch.feed,
+            stamp: batch.stamp,
+            closed: self.feeds.closed(batch.feed),
+            received: batch.queued_at,
+        };
+        let mut drill = Some(drill);
+        for event in batch.events.drain(..) {
+            self.apply_event(event, origin, now);
+            if let Some(drill) = drill.take() {
+                drill();
+            }
+        }
+        self.applying = false;
+        self.publish();
+    }
+
+    /// Takes in what was said apart from the events.
+    pub(crate) fn take(&mut self, notices: Notices, now: Instant) {
+        self.applying = true;
+        self.touched.clear();
+        for (asset, notice) in notices.assets {
+            self.take_notice(asset, notice, now);
+        }
+        if !notices.closed.is_empty() {
+            let closed: HashMap<_, _> = notices.closed.iter().copied().collect();
+            for at in 0..self.entries.len() {
+                let Some(Entry::Kept(slot)) = self.entries.get(at) else {
+                    continue;
+                };
+                let key = slot.key;
+                let feeds: Vec<_> = slot
+                    .feeds()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|feed| closed.get(&feed).map(|reason| (feed, *reason)))
+                    .collect();
+                for (feed, reason) in feeds {
+                    self.with(key, now, |slot, cx| slot.close_feed(feed, reason, cx));
+                }
+            }
+            for (feed, _) in notices.closed {
+                self.feeds.closing_applied(feed);
+            }
+        }
+        self.applying = false;
+        self.publish();
+    }
+
+    /// Looks at what only time changes, if it is time to.
+    pub(crate) fn look(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.looked) < LOOK_INTERVAL {
+            return;
+        }
+        self.looked = now;
+        let mut crossed = std::mem::take(&mut self.crossed);
+        crossed.sort_unstable();
+        crossed.dedup();
+        crossed.retain(|&key| {
+            self.with(key, now, |slot, cx| slot.check_crossing(cx))
+                .flatten()
+                .is_some()
+        });
+        self.crossed.append(&mut crossed);
+        while let Some(Reverse((at, key))) = self.retries.peek().copied()
+            && at <= now
+        {
+            self.retries.pop();
+            self.with(key, now, BookSlot::retry_at_last);
+        }
+        self.publish();
+    }
+
+    /// The requests that came up, by reason. To be made without the lock.
+    pub(crate) fn take_resyncs(&mut self) -> Option<Resyncs> {
+        if self.resyncs.is_empty() {
+            return None;
+        }
+        let mut by_reason = Resyncs::new();
+        for (asset, reason) in self.resyncs.drain(..) {
+            by_reason.entry(reason).or_default().push(asset);
+        }
+        Some(by_reason)
+    }
+
+    /// Picks up after a dead thread: no book can be trusted until a snapshot
+    /// stamped after `stamp`. The assets to be fetched anew are those with a
+    /// book and those of the batch that was lost.
+    pub(crate) fn recover(&mut self, stamp: u64) -> Vec<AssetKey> {
+        let torn = std::mem::take(&mut self.applying);
+        let mut assets = std::mem::take(&mut self.touched);
+        if !torn {
+            assets.clear();
+        }
+        self.resyncs.clear();
+        self.new_retries.clear();
+        self.retries.clear();
+        self.crossed.clear();
+        (self.books, self.levels) = (BookCounts::default(), 0);
+        for entry in &mut self.entries {
+            let Entry::Kept(slot) = entry else {
+                continue;
+            };
+            slot.orphan(Mark {
+                stamp,
+                reason: StaleReason::WorkerDied,
+            });
+            if matches!(slot.state(), BookState::Stale(_)) {
+                assets.push(slot.key);
+            }
+            *count_of(&mut self.books, slot.state()) += 1;
+            self.levels += slot.levels();
+        }
+        assets.sort_unstable();
+        assets.dedup();
+        self.publish();
+        assets
+    }
+
+    fn apply_event(&mut self, event: MarketEvent, origin: Origin, now: Instant) {
+        self.stats.messages_processed.increment();
+        let asset = event.asset();
+        match event {
+            MarketEvent::Book(event) => {
+                self.stats.snapshots_received.increment();
+                self.ensure(asset, now);
+                self.with(asset, now, |slot, cx| slot.snapshot(*event, origin, cx));
+            }
+            MarketEvent::PriceChange(change) => {
+                let known = self.with(asset, now, |slot, cx| slot.change(&change, origin, cx));
+                if known.is_none() {
+                    self.stats.events.deltas_without_book.increment();
+                }
+            }
+            MarketEvent::Trade(trade) => {
+                self.stats.events.trades.increment();
+                // One announcement stands for both tokens of the market.
+                let complement = self.with(asset, now, |slot, _| {
+                    slot.trade(&trade);
+                    slot.complement()
+                });
+                if let Some(complement) = complement.flatten() {
+                    self.with(complement, now, |slot, _| slot.trade(&trade));
+                }
+            }
+            MarketEvent::TickSizeChange(event) => {
+                self.stats.events.tick_size_changes.increment();
+                self.with(asset, now, |slot, cx| slot.change_tick(&event, cx));
+            }
+            // It runs ahead of the changes it reflects, so that it proves
+            // nothing against a book.
+            MarketEvent::BestBidAsk(_) => {}
+        }
+    }
+
+    fn take_notice(&mut self, asset: AssetKey, notice: Notice, now: Instant) {
+        if notice.forgotten {
+            self.forget(asset);
+            return;
+        }
+        // Without a slot, a snapshot that is still queued could not know of it.
+        self.ensure(asset, now);
+        self.with(asset, now, |slot, cx| {
+            if let Some(mark) = notice.mark {
+                slot.mark(mark, cx);
+            }
+            if notice.settled {
+                slot.settle();
+            }
+        });
+    }
+
+    /// Makes a slot unless the asset has one, or is forgotten.
+    fn ensure(&mut self, asset: AssetKey, now: Instant) {
+        let at = asset.slot();
+        if at >= self.entries.len() {
+            self.entries.resize_with(at + 1, Entry::default);
+        }
+        match &self.entries[at] {
+            Entry::Forgotten(key) if *key == asset => {
+                self.stats.events.events_for_forgotten.increment();
+                return;
+            }
+            // Of two assets with one number the greater key is the newer.
+            Entry::Kept(slot) if slot.key == asset => return,
+            Entry::Kept(slot) if slot.key > asset => {
+                self.stats.events.events_for_forgotten.increment();
+                return;
+            }
+            Entry::Kept(slot) => {
+                let replaced = slot.key;
+                self.forget(replaced);
+            }
+            Entry::Vacant | Entry::Forgotten(_) => {}
+        }
+        let slot = BookSlot::new(asset, now);
+        *count_of(&mut self.books, slot.state()) += 1;
+        self.entries[at] = Entry::Kept(Box::new(slot));
+    }
+
+    fn forget(&mut self, asset: AssetKey) {
+        let at = asset.slot();
+        if at >= self.entries.len() {
+            self.entries.resize_with(at + 1, Entry::default);
+        }
+        match &self.entries[at] {
+            Entry::Kept(slot) if slot.key != asset => return,
+            Entry::Kept(slot) => {
+                *count_of(&mut self.books, slot.state()) -= 1;
+                self.levels -= slot.levels();
+            }
+            Entry::Vacant | Entry::Forgotten(_) => {}
+        }
+        self.entries[at] = Entry::Forgotten(asset);
+    }
+
+    /// Lets `change` work on a slot and keeps the counts in step.
+    fn with<T>(
+        &mut self,
+        asset: AssetKey,
+        now: Instant,
+        change: impl FnOnce(&mut BookSlot, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let Entry::Kept(slot) = self.entries.get_mut(asset.slot())? else {
+            return None;
+        };
+        if slot.key != asset {
+            return None;
+        }
+        let (state, levels) = (slot.state(), slot.levels());
+        let mut cx = Context {
+            checker: Checker {
+                config: &self.config,
+                stats: &self.stats.integrity,
+                searches: &mut self.searches,
+                now,
+            },
+            stats: &self.stats,
+            feeds: &self.feeds,
+            resyncs: &mut self.resyncs,
+            retries: &mut self.new_retries,
+            crossed: &mut self.crossed,
+        };
+        let answer = change(slot, &mut cx);
+        if slot.state() != state {
+            *count_of(&mut self.books, state) -= 1;
+            *count_of(&mut self.books, slot.state()) += 1;
+        }
+        self.levels = self.levels - levels + slot.levels();
+        self.retries.extend(self.new_retries.drain(..).map(Reverse));
+        Some(answer)
+    }
+
+    fn publish(&self) {
+        self.stats.set_books(self.books);
+        let slots = self.books.pending + self.books.readable();
+        let slot_bytes = count(size_of::<BookSlot>());
+        let entry_bytes = count(self.entries.capacity() * size_of::<Entry>());
+        let level_bytes = self.levels * count(size_of::<Level>());
+        self.stats
+            .memory_bytes
+            .set(slots * slot_bytes + entry_bytes + level_bytes);
+    }
+}
+
+fn count_of(books: &mut BookCounts, state: BookState) -> &mut u64 {
+    match state {
+        BookState::Pending => &mut books.pending,
+        BookState::Live => &mut books.live,
+        BookState::Stale(_) => &mut books.stale,
+        BookState::Settled => &mut books.settled,
+    }
+}

@@ -1,0 +1,268 @@
+//! From sockets to workers.
+//!
+//! One pass over a delivery splits it by worker, in order; one lock a worker
+//! queues its part. Nothing here waits. What a queue cannot take, and what comes
+//! while the router is not running, is dropped: counted, its books marked before
+//! the call returns, and, while running, asked for anew.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use polypy_core::{
+    AssetKey, BoxFuture, Component, ComponentError, ComponentState, EventSink, FeedId, Health,
+    HealthSource, MarketEvent, StaleReason, StatsSource,
+};
+use serde_json::{Map, Value, json};
+
+use crate::counter::{HistogramSum, count};
+use crate::lane::Pushed;
+use crate::manager::WorkerManager;
+use crate::shared::Shared;
+
+const NAME: &str = "router";
+
+thread_local! {
+    /// A delivery's parts by worker, empty between deliveries; kept for its memory.
+    static PARTS: RefCell<Vec<Vec<MarketEvent>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Splits what sockets deliver among the workers. See the module's documentation.
+#[derive(Debug)]
+pub struct MessageRouter {
+    shared: Arc<Shared>,
+    state: Mutex<ComponentState>,
+}
+
+impl MessageRouter {
+    /// A router to the workers of `manager`.
+    pub fn new(manager: &WorkerManager) -> Self {
+        Self {
+            shared: Arc::clone(manager.shared()),
+            state: Mutex::new(ComponentState::Stopped),
+        }
+    }
+
+    /// Queues one worker's part; the assets to be fetched anew.
+    fn push(&self, worker: usize, feed: FeedId, part: &mut Vec<MarketEvent>) -> Vec<AssetKey> {
+        let lane = &self.shared.workers[worker].lane;
+        let stats = &self.shared.routing;
+        let Pushed {
+            accepted,
+            dropped,
+            marked,
+        } = lane.push(feed, part);
+        if accepted > 0 {
+            stats.messages_routed.add_shared(count(accepted));
+            stats.batches_sent.add_shared(1);
+        }
+        if dropped > 0 {
+            stats.messages_dropped.add_shared(count(dropped));
+            stats.queue_full_events.add_shared(1);
+            tracing::debug!(worker, dropped, assets = marked.len(), "queue is full");
+        }
+        if lane.is_given_up() {
+            return Vec::new();
+        }
+        marked
+    }
+
+    /// Asks for fresh books in place of dropped events.
+    fn ask(&self, assets: &[AssetKey]) {
+        if !assets.is_empty() {
+            self.shared.resync.resync(assets, StaleReason::Dropped);
+        }
+    }
+
+    /// Drops a delivery that comes while nothing is to be routed.
+    fn refuse(&self, events: &mut Vec<MarketEvent>) {
+        let refused = count(events.len());
+        self.shared.routing.routing_errors.add_shared(refused);
+        self.shared.routing.messages_dropped.add_shared(refused);
+        let assets: Vec<_> = events.drain(..).map(|event| event.asset()).collect();
+        self.mark_stale(&assets, StaleReason::Dropped);
+    }
+
+    /// Calls `tell` once for every worker concerned, with its assets.
+    fn by_worker(&self, assets: &[AssetKey], tell: impl Fn(usize, &[AssetKey])) {
+        if let [asset] = assets {
+            tell(self.shared.worker_of(*asset), assets);
+            return;
+        }
+        let mut parts = vec![Vec::new(); self.shared.workers.len()];
+        for &asset in assets {
+            parts[self.shared.worker_of(asset)].push(asset);
+        }
+        for (worker, part) in parts.iter().enumerate() {
+            if !part.is_empty() {
+                tell(worker, part);
+            }
+        }
+    }
+
+    /// Waits until every living worker has nothing left to do.
+    async fn drain(&self) {
+        for worker in &self.shared.workers {
+            loop {
+                let drained = worker.lane.drained().notified();
+                let mut drained = std::pin::pin!(drained);
+                drained.as_mut().enable();
+                if !worker.lane.is_alive() || worker.lane.is_dry() {
+                    break;
+                }
+                drained.await;
+            }
+        }
+    }
+}
+
+impl EventSink for MessageRouter {
+    fn deliver(&self, feed: FeedId, events: &mut Vec<MarketEvent>) {
+        if events.is_empty() {
+            return;
+        }
+        if !self.shared.is_accepting() {
+            self.refuse(events);
+            return;
+        }
+        if self.shared.workers.len() == 1 {
+            self.ask(&self.push(0, feed, events));
+            return;
+        }
+        let mut missing = Vec::new();
+        PARTS.with_borrow_mut(|parts| {
+            if parts.len() < self.shared.workers.len() {
+                parts.resize_with(self.shared.workers.len(), Vec::new);
+            }
+            for event in events.drain(..) {
+                parts[self.shared.worker_of(event.asset())].push(event);
+            }
+            for (worker, part) in parts.iter_mut().enumerate() {
+                if !part.is_empty() {
+                    missing.append(&mut self.push(worker, feed, part));
+                }
+            }
+        });
+        self.ask(&missing);
+    }
+
+    fn feed_opened(&self, feed: FeedId) {
+        self.shared.feeds.open(feed);
+    }
+
+    fn feed_closed(&self, feed: FeedId, reason: StaleReason) {
+        if self.shared.feeds.close(feed, reason) {
+            for worker in &self.shared.workers {
+                worker.lane.close_feed(feed, reason);
+            }
+        }
+    }
+
+    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
+        self.by_worker(assets, |worker, assets| {
+            self.shared.workers[worker].lane.mark(assets, reason);
+        });
+    }
+
+    fn settle(&self, assets: &[AssetKey]) {
+        self.by_worker(assets, |worker, assets| {
+            let lane = &self.shared.workers[worker].lane;
+            lane.notify(assets, |notice| notice.settled = true);
+        });
+    }
+
+    fn forget(&self, assets: &[AssetKey]) {
+        self.by_worker(assets, |worker, assets| {
+            let lane = &self.shared.workers[worker].lane;
+            lane.notify(assets, |notice| notice.forgotten = true);
+        });
+    }
+}
+
+impl Component for MessageRouter {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock();
+            if *state == ComponentState::Stopped {
+                *state = ComponentState::Running;
+                self.shared.accepting.store(true, Ordering::SeqCst);
+            } else {
+                tracing::warn!(component = NAME, state = ?*state, "start while not stopped");
+            }
+            Ok(())
+        })
+    }
+
+    /// Refuses new events at once, then waits for the queues to run dry, at most
+    /// [`crate::WorkersConfig::drain_deadline`].
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            {
+                let mut state = self.state.lock();
+                if *state != ComponentState::Running {
+                    tracing::warn!(component = NAME, state = ?*state, "stop while not running");
+                    return;
+                }
+                *state = ComponentState::Stopping;
+                self.shared.accepting.store(false, Ordering::SeqCst);
+            }
+            let deadline = self.shared.config.drain_deadline;
+            if tokio::time::timeout(deadline, self.drain()).await.is_err() {
+                let left: usize = self.shared.workers.iter().map(|w| w.lane.depth()).sum();
+                tracing::warn!(events = left, "queues did not run dry in time");
+            }
+            *self.state.lock() = ComponentState::Stopped;
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        *self.state.lock()
+    }
+}
+
+impl HealthSource for MessageRouter {
+    fn health(&self) -> Health {
+        Health::of(self.shared.is_accepting())
+    }
+}
+
+impl StatsSource for MessageRouter {
+    fn stats(&self) -> Value {
+        let stats = &self.shared.routing;
+        let mut depths = Map::new();
+        let mut latency = HistogramSum::default();
+        let mut queued = 0;
+        // Nothing is queued between a socket and its worker's queue.
+        depths.insert("async_queue".into(), 0.into());
+        depths.insert("worker_queue".into(), 0.into());
+        for (number, worker) in self.shared.workers.iter().enumerate() {
+            let depth = count(worker.lane.depth());
+            queued += depth;
+            depths.insert(format!("worker_{number}"), depth.into());
+            worker.stats.queue_time.add_to(&mut latency);
+        }
+        depths.insert("worker_queue".into(), queued.into());
+        json!({
+            "messages_routed": stats.messages_routed.get(),
+            "messages_dropped": stats.messages_dropped.get(),
+            "batches_sent": stats.batches_sent.get(),
+            "queue_full_events": stats.queue_full_events.get(),
+            "routing_errors": stats.routing_errors.get(),
+            "avg_latency_ms": latency.mean_ms(),
+            "latency_p50_ms": latency.percentile_ms(50),
+            "latency_p99_ms": latency.percentile_ms(99),
+            "queue_depths": depths,
+            "queue_capacity": self.shared.config.queue_events.get(),
+            "feeds_open": self.shared.feeds.open_count(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "router_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! Marks, drops and their order against what is queued.
+
+use std::num::NonZeroUsize;
+
+use polypy_core::{Component, MarketEvent, Side};
+
+use super::*;
+use crate::config::WorkersConfig;
+use crate::testing::{Bench, LIVE, Truth, assets, one_worker, opened, stale};
+
+fn small(queue_events: usize) -> WorkersConfig {
+    WorkersConfig {
+        queue_events: NonZeroUsize::new(queue_events).unwrap(),
+        ..one_worker()
+    }
+}
+
+#[test]
+fn a_dropped_event_marks_its_book_before_the_call_returns_and_asks_for_it() {
+    let bench = Bench::new(small(4));
+    let market = assets(1);
+    let (mut yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
+    bench.open(1);
+    bench.send(1, [yes.opening(), no.opening()]);
+    let mut flood: Vec<MarketEvent> = (1..=4)
+        .map(|step| yes.change(Side::Bid, "0.49", &step.to_string()))
+        .collect();
+    flood.push(no.change(Side::Bid, "0.49", "1"));
+    flood.push(no.change(Side::Bid, "0.49", "2"));
+    bench.queue(1, flood);
+    assert_eq!(bench.state(&yes), LIVE);
+    assert_eq!(bench.state(&no), stale(StaleReason::Dropped));
+    assert_eq!(bench.asked.take(), [(no.key(), StaleReason::Dropped)]);
+    let stats = bench.router.stats();
+    assert_eq!(stats["messages_dropped"], 2);
+    assert_eq!(stats["queue_full_events"], 1);
+    assert_eq!(stats["queue_depths"]["worker_0"], 4);
+    bench.settle_down();
+    assert_eq!(bench.router.stats()["queue_depths"]["worker_0"], 0);
+    assert_eq!(bench.state(&no), stale(StaleReason::Dropped));
+    bench.send(1, [no.opening()]);
+    assert_eq!(bench.state(&no), LIVE);
+    assert!(yes.equals(&bench.view(&yes)) && no.equals(&bench.view(&no)));
+}
+
+#[test]
+fn a_snapshot_queued_before_the_mark_does_not_lift_it() {
+    let (bench, truth) = opened();
+    let mark = || {
+        bench
+            .router
+            .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    };
+    bench.queue(1, [truth.opening()]);
+    mark();
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), stale(StaleReason::Undecodable));
+    mark();
+    bench.queue(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Undecodable));
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_mark_holds_for_a_book_that_is_still_in_the_queue() {
+    let bench = Bench::new(one_worker());
+    let truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.queue(1, [truth.opening()]);
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Dropped);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
+}
+
+#[test]
+fn a_closed_feed_is_visible_before_any_worker_looks() {
+    let (bench, truth) = opened();
+    bench
+        .router
+        .feed_closed(FeedId(1), StaleReason::Resubscribing);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Resubscribing));
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), stale(StaleReason::Resubscribing));
+    assert_eq!(bench.router.stats()["feeds_open"], 0);
+}
+
+#[test]
+fn both_tokens_of_a_market_go_to_one_worker_and_order_is_kept() {
+    let bench = Bench::new(WorkersConfig {
+        count: NonZeroUsize::new(3).unwrap(),
+        ..WorkersConfig::default()
+    });
+    let mut truths: Vec<_> = assets(20).iter().map(Truth::new).collect();
+    bench.open(1);
+    bench.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    let changes: Vec<_> = (0..200)
+        .map(|step| truths[step % 40].change(Side::Bid, "0.49", &step.to_string()))
+        .collect();
+    bench.send(1, changes);
+    for pair in truths.chunks(2) {
+        let shared = bench.manager.shared();
+        assert_eq!(
+            shared.worker_of(pair[0].key()),
+            shared.worker_of(pair[1].key())
+        );
+        assert!(pair.iter().all(|truth| truth.equals(&bench.view(truth))));
+    }
+    assert_eq!(bench.count("passed"), 240);
+    let stats = bench.router.stats();
+    assert_eq!(stats["messages_routed"], 240);
+    assert_eq!(stats["batches_sent"], 6);
+}
+
+#[test]
+fn the_levels_of_queued_books_are_bounded_too() {
+    let bench = Bench::new(small(10));
+    let mut truths: Vec<_> = assets(5).iter().map(Truth::new).collect();
+    for truth in &mut truths {
+        for tick in 1..=45 {
+            truth.change(Side::Bid, &format!("0.{tick:02}"), "1");
+        }
+    }
+    bench.open(1);
+    // Ten books of 48 levels, where 320 levels are allowed.
+    bench.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    assert_eq!(bench.router.stats()["queue_depths"]["worker_0"], 6);
+    assert_eq!(bench.router.stats()["messages_dropped"], 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_does_not_run_refuses_counts_and_marks() {
+    let (bench, mut truth) = opened();
+    bench.router.start().await.unwrap();
+    assert!(bench.router.health().healthy);
+    bench.router.stop().await;
+    assert!(!bench.router.health().healthy);
+    bench.router.stop().await;
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
+    assert_eq!(bench.router.stats()["routing_errors"], 1);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
+    assert!(bench.asked.take().is_empty());
+    bench.router.start().await.unwrap();
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_router_waits_for_the_queues_but_not_for_ever() {
+    let (bench, mut truth) = opened();
+    bench.router.start().await.unwrap();
+    bench.queue(1, [truth.change(Side::Bid, "0.49", "1")]);
+    // Nobody turns the worker: the deadline is all that ends it.
+    let begun = tokio::time::Instant::now();
+    bench.router.stop().await;
+    assert_eq!(begun.elapsed(), WorkersConfig::default().drain_deadline);
+    assert_eq!(bench.router.state(), ComponentState::Stopped);
+}

@@ -1,0 +1,185 @@
+//! What the workers have done, in numbers that are current at every read.
+//!
+//! Each worker writes its own [`WorkerStats`]; whoever asks adds them up. The
+//! cost of a read grows with the number of workers, never with that of assets.
+
+use serde_json::{Map, Value, json};
+
+use crate::counter::{Counter, Histogram, ratio};
+
+/// Books by state, as the workers have marked them so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BookCounts {
+    /// Spoken of, without a snapshot yet.
+    pub pending: u64,
+    /// Live.
+    pub live: u64,
+    /// Readable and not to be trusted.
+    pub stale: u64,
+    /// Of settled markets.
+    pub settled: u64,
+}
+
+impl BookCounts {
+    /// All books that can be read.
+    pub fn readable(&self) -> u64 {
+        self.live + self.stale + self.settled
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            pending: self.pending + other.pending,
+            live: self.live + other.live,
+            stale: self.stale + other.stale,
+            settled: self.settled + other.settled,
+        }
+    }
+
+    pub(crate) fn to_json(self) -> Value {
+        json!({
+            "pending": self.pending,
+            "live": self.live,
+            "stale": self.stale,
+            "settled": self.settled,
+        })
+    }
+}
+
+macro_rules! counters {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $name {
+            $($(#[$field_doc])* pub(crate) $field: Counter,)*
+        }
+
+        impl $name {
+            /// Adds every counter to the field of its name.
+            pub(crate) fn add_to(&self, sum: &mut Map<String, Value>) {
+                $({
+                    let before = sum.get(stringify!($field)).and_then(Value::as_u64);
+                    let total = before.unwrap_or(0) + self.$field.get();
+                    sum.insert(stringify!($field).into(), total.into());
+                })*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Checks, by what they found.
+    IntegrityStats {
+        /// Hashes reproduced at once.
+        passed,
+        /// Hashes reproduced with a last trade price that had to be found.
+        passed_with_candidate_price,
+        /// Hashes reproduced once an attribute was corrected.
+        passed_with_other_recipe,
+        /// Hashes that the next change healed.
+        late,
+        /// Hashes that were not reproduced, of books whose hashes had been.
+        failed,
+        /// Hashes that were not reproduced, of books none of whose hashes were.
+        unverifiable,
+        /// States that came without a hash, or with checking off.
+        not_applicable,
+        /// Searches for an unannounced price or an unknown attribute.
+        searches,
+        /// Searches the budget did not allow.
+        searches_refused,
+        /// Tops that were as stated.
+        top_passed,
+        /// Tops that were not, once the venue had moved on.
+        top_failed,
+    }
+}
+
+counters! {
+    /// What became of the events that did not simply change a book.
+    EventStats {
+        /// Frames of a feed that is not, or no longer, the book's own.
+        late_frames,
+        /// Changes before the book's first snapshot.
+        deltas_without_book,
+        /// Changes that the snapshot already had.
+        stale_deltas_skipped,
+        /// Changes that had been applied before.
+        duplicates,
+        /// Older changes that were applied because one was missing.
+        out_of_order,
+        /// Snapshots that would have moved a live book back.
+        snapshots_ignored,
+        /// Snapshots of a younger feed kept aside until they caught up.
+        snapshots_awaited,
+        /// Books that another feed took over.
+        takeovers,
+        /// Events for assets that are forgotten.
+        events_for_forgotten,
+        /// Trades.
+        trades,
+        /// Changes of the price grid.
+        tick_size_changes,
+        /// Times a book became stale.
+        went_stale,
+        /// Fresh snapshots asked for.
+        resyncs_requested,
+    }
+}
+
+/// Everything one worker counts. Written by its thread only.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerStats {
+    pub(crate) messages_processed: Counter,
+    pub(crate) updates_applied: Counter,
+    pub(crate) snapshots_received: Counter,
+    pub(crate) batches: Counter,
+    pub(crate) processing_nanos: Counter,
+    /// Written by the supervisor, while the thread is down.
+    pub(crate) restarts: Counter,
+    /// Events lost with a thread that died, or left over at the end.
+    pub(crate) lost: Counter,
+    pub(crate) queue_time: Histogram,
+    pub(crate) events: EventStats,
+    pub(crate) integrity: IntegrityStats,
+    pub(crate) pending: Counter,
+    pub(crate) live: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) settled: Counter,
+    pub(crate) memory_bytes: Counter,
+}
+
+impl WorkerStats {
+    pub(crate) fn books(&self) -> BookCounts {
+        BookCounts {
+            pending: self.pending.get(),
+            live: self.live.get(),
+            stale: self.stale.get(),
+            settled: self.settled.get(),
+        }
+    }
+
+    pub(crate) fn set_books(&self, books: BookCounts) {
+        self.pending.set(books.pending);
+        self.live.set(books.live);
+        self.stale.set(books.stale);
+        self.settled.set(books.settled);
+    }
+
+    /// One worker's entry in `worker_stats`.
+    pub(crate) fn to_json(&self, alive: bool) -> Value {
+        let busy = ratio(self.processing_nanos.get(), self.messages_processed.get());
+        json!({
+            "messages_processed": self.messages_processed.get(),
+            "updates_applied": self.updates_applied.get(),
+            "snapshots_received": self.snapshots_received.get(),
+            "avg_processing_time_us": busy / 1_000.0,
+            "orderbook_count": self.books().readable(),
+            "memory_usage_mb": ratio(self.memory_bytes.get(), 1_000_000),
+            "alive": alive,
+            "batches_processed": self.batches.get(),
+            "messages_lost": self.lost.get(),
+            "restarts": self.restarts.get(),
+            "books": self.books().to_json(),
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! A book as one feed tells it.
+//!
+//! The venue sends the changes of one token in the order of their exchange
+//! time. So a change that is older than what it should follow is a copy that
+//! was sent twice, or was already in the snapshot, and applying it would move
+//! the book back. Only while a hash says that something is missing is an older
+//! change taken for the missing one.
+
+use polypy_core::{BookHash, FeedId, OrderBook, PriceChange, Timestamp};
+
+/// Copies come up to 120 ms late and snapshots overlap by milliseconds. What
+/// is older than this is no copy: the venue's clock has been set back, and its
+/// changes count.
+const COPY_WINDOW_MS: u64 = 10_000;
+
+/// States of one millisecond that are remembered; more than two are rare.
+const MOST_PASSED: usize = 32;
+
+/// One feed's book of one asset.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) feed: FeedId,
+    pub(crate) book: OrderBook,
+    /// Stamp of the batch that brought the snapshot.
+    pub(crate) stamp: u64,
+    /// Exchange time of the newest change in it.
+    pub(crate) newest: Timestamp,
+    /// The hash that came with that change.
+    pub(crate) hash: Option<BookHash>,
+    /// Whether that hash was reproduced.
+    pub(crate) proven: bool,
+    /// Exchange time of the snapshot.
+    snapshot: Timestamp,
+    /// Earlier hashes of the newest millisecond.
+    passed: Vec<BookHash>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is in the book.
+    InOrder,
+    /// It is in the book, though the book had moved on: it may have been missing.
+    OutOfOrder,
+    /// Left out: the snapshot already had it.
+    OlderThanSnapshot,
+    /// Left out: it was applied before.
+    Duplicate,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        feed: FeedId,
+        stamp: u64,
+        book: OrderBook,
+        timestamp: Timestamp,
+        hash: Option<BookHash>,
+    ) -> Self {
+        Self {
+            feed,
+            book,
+            stamp,
+            newest: timestamp,
+            hash,
+            proven: false,
+            snapshot: timestamp,
+            passed: Vec::new(),
+        }
+    }
+
+    /// Whether a state of `timestamp` would move this book back in time.
+    pub(crate) fn is_ahead_of(&self, timestamp: Timestamp) -> bool {
+        is_copy(timestamp, self.newest)
+    }
+
+    /// Applies a change. `missing` says that a hash waits for one.
+    pub(crate) fn apply(&mut self, change: &PriceChange, missing: bool) -> Applied {
+        let at = change.timestamp;
+        if is_copy(at, self.snapshot) {
+            return Applied::OlderThanSnapshot;
+        }
+        if is_copy(at, self.newest) {
+            if !missing {
+                return Applied::Duplicate;
+            }
+            self.set_level(change);
+            return Applied::OutOfOrder;
+        }
+        if at != self.newest {
+            self.passed.clear();
+            self.newest = at;
+            self.snapshot = self.snapshot.min(at);
+            self.proven = false;
+        } else if let Some(hash) = change.hash {
+            let same = self.hash == Some(hash);
+            if (same && self.proven) || (!same && self.passed.contains(&hash)) {
+                return Applied::Duplicate;
+            }
+            if !same && self.passed.len() < MOST_PASSED {
+                self.passed.extend(self.hash);
+            }
+        }
+        if change.hash != self.hash {
+            self.hash = change.hash;
+            self.proven = false;
+        }
+        self.set_level(change);
+        Applied::InOrder
+    }
+
+    fn set_level(&mut self, change: &PriceChange) {
+        self.book
+            .apply_change(change.side, change.price, change.size);
+    }
+
+    /// Levels on both sides.
+    pub(crate) fn levels(&self) -> usize {
+        use polypy_core::Side::{Ask, Bid};
+        self.book.worst_first(Bid).len() + self.book.worst_first(Ask).len()
+    }
+}
+
+/// Whether something of `timestamp` is older than `than`, by no more than a
+/// copy can be.
+fn is_copy(timestamp: Timestamp, than: Timestamp) -> bool {
+    (1..=COPY_WINDOW_MS).contains(&than.millis_since(timestamp))
+}

@@ -1,0 +1,318 @@
+//! What the tests share: a small venue with true books, and a router whose
+//! workers are turned by hand, so that every interleaving can be written down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
+use polypy_core::{
+    AssetId, AssetInfo, AssetKey, BookEvent, BookHash, BookState, BookView, ConditionId,
+    DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange,
+    ResyncSink, Side, Size, StaleReason, TickSizeChange, Timestamp, Top, Trade,
+};
+
+use crate::config::WorkersConfig;
+use crate::manager::WorkerManager;
+use crate::router::MessageRouter;
+use crate::store::BookStore;
+use crate::worker;
+
+pub(crate) const START: u64 = 1_795_000_000_000;
+
+pub(crate) fn text(text: &str) -> DecimalText {
+    DecimalText::new(text).unwrap()
+}
+
+pub(crate) fn price(text: &str) -> Price {
+    text.parse().unwrap()
+}
+
+pub(crate) fn size(text: &str) -> Size {
+    text.parse().unwrap()
+}
+
+pub(crate) fn stale(reason: StaleReason) -> Option<BookState> {
+    Some(BookState::Stale(reason))
+}
+
+pub(crate) const LIVE: Option<BookState> = Some(BookState::Live);
+
+/// Both tokens of `count` markets.
+pub(crate) fn assets(count: usize) -> Vec<Arc<AssetInfo>> {
+    let mut interner = Interner::default();
+    let mut keys = Vec::new();
+    for market in 0..count {
+        let condition = ConditionId::new(&format!("0x{market:064x}")).unwrap();
+        for token in 1..=2 {
+            let id = AssetId::new(&format!("{market}{token}")).unwrap();
+            let info = interner.insert(&id.clone(), &condition.clone(), |key| {
+                AssetInfo::new(key, id, condition.clone())
+            });
+            keys.push(info.key);
+        }
+    }
+    for (at, key) in keys.iter().enumerate() {
+        let mut info = AssetInfo::clone(interner.info(*key).unwrap());
+        info.complement = Some(keys[at ^ 1]);
+        info.tick_size = Some(text("0.01"));
+        info.min_order_size = Some(text("5"));
+        interner.update(*key, info).unwrap();
+    }
+    keys.iter()
+        .map(|key| Arc::clone(interner.info(*key).unwrap()))
+        .collect()
+}
+
+/// One token's true book at the venue.
+#[derive(Debug, Clone)]
+pub(crate) struct Truth {
+    pub(crate) info: Arc<AssetInfo>,
+    pub(crate) book: OrderBook,
+    pub(crate) now: u64,
+    pub(crate) last_trade_price: &'static str,
+    pub(crate) tick: &'static str,
+    pub(crate) min_order_size: &'static str,
+    pub(crate) neg_risk: bool,
+    pub(crate) version: Option<&'static str>,
+    pub(crate) form: Form,
+}
+
+impl Truth {
+    pub(crate) fn new(info: &Arc<AssetInfo>) -> Self {
+        let mut book = OrderBook::default();
+        let level = |p, s| Level::new(price(p), size(s));
+        book.apply_snapshot(
+            vec![level("0.47", "250"), level("0.48", "100")],
+            vec![level("0.53", "300"), level("0.52", "120")],
+        );
+        Self {
+            info: Arc::clone(info),
+            book,
+            now: START,
+            last_trade_price: "0.500",
+            tick: "0.01",
+            min_order_size: "5",
+            neg_risk: false,
+            version: None,
+            form: Form::Ten,
+        }
+    }
+
+    pub(crate) fn key(&self) -> AssetKey {
+        self.info.key
+    }
+
+    pub(crate) fn hash(&self) -> BookHash {
+        let attributes = Attributes {
+            info: &self.info,
+            timestamp: Timestamp::from_millis(self.now),
+            tick_size: self.tick,
+            min_order_size: self.min_order_size,
+            neg_risk: self.neg_risk,
+            version: self.version,
+            form: self.form,
+        };
+        Fingerprint::new(&self.book, &attributes).with_last_trade_price(self.last_trade_price)
+    }
+
+    /// The book as an opening snapshot shows it.
+    pub(crate) fn opening(&self) -> MarketEvent {
+        let MarketEvent::Book(mut event) = self.snapshot() else {
+            unreachable!()
+        };
+        event.tick_size = Some(text(self.tick));
+        event.last_trade_price = Some(text(self.last_trade_price));
+        MarketEvent::Book(event)
+    }
+
+    /// The book as a later snapshot shows it.
+    pub(crate) fn snapshot(&self) -> MarketEvent {
+        MarketEvent::Book(Box::new(BookEvent {
+            info: Arc::clone(&self.info),
+            timestamp: Timestamp::from_millis(self.now),
+            hash: Some(self.hash()),
+            bids: self.book.worst_first(Side::Bid).to_vec(),
+            asks: self.book.worst_first(Side::Ask).to_vec(),
+            tick_size: None,
+            last_trade_price: None,
+            min_order_size: None,
+            neg_risk: None,
+            version: self.version.map(Into::into),
+        }))
+    }
+
+    /// Changes one level a millisecond later, and says so.
+    pub(crate) fn change(&mut self, side: Side, at: &str, to: &str) -> MarketEvent {
+        self.now += 1;
+        self.change_within(side, at, to)
+    }
+
+    /// Changes one level within the same millisecond, and says so.
+    pub(crate) fn change_within(&mut self, side: Side, at: &str, to: &str) -> MarketEvent {
+        self.book.apply_change(side, price(at), size(to));
+        self.say(side, at, to)
+    }
+
+    /// What the venue says of a level, with the present hash and top.
+    pub(crate) fn say(&self, side: Side, at: &str, to: &str) -> MarketEvent {
+        let top = |level: Option<Level>| level.map_or(Top::Empty, |level| Top::At(level.price));
+        MarketEvent::PriceChange(PriceChange {
+            asset: self.key(),
+            timestamp: Timestamp::from_millis(self.now),
+            side,
+            price: price(at),
+            size: size(to),
+            hash: Some(self.hash()),
+            best_bid: top(self.book.best_bid()),
+            best_ask: top(self.book.best_ask()),
+            last_in_frame: true,
+        })
+    }
+
+    pub(crate) fn trade(&self, at: &str) -> MarketEvent {
+        MarketEvent::Trade(Trade {
+            asset: self.key(),
+            timestamp: Timestamp::from_millis(self.now + 70),
+            price: price(at),
+            price_text: text(at),
+            size: size("12.345678"),
+            side: Some(Side::Bid),
+        })
+    }
+
+    pub(crate) fn tick_change(&self, new: &str) -> MarketEvent {
+        MarketEvent::TickSizeChange(TickSizeChange {
+            asset: self.key(),
+            timestamp: Timestamp::from_millis(self.now),
+            old: Some(text(self.tick)),
+            new: text(new),
+        })
+    }
+
+    pub(crate) fn equals(&self, view: &BookView) -> bool {
+        self.book.levels(Side::Bid).eq(view.bids.iter().copied())
+            && self.book.levels(Side::Ask).eq(view.asks.iter().copied())
+    }
+}
+
+/// An event with a change made to its price change.
+pub(crate) fn altered(event: &MarketEvent, alter: impl FnOnce(&mut PriceChange)) -> MarketEvent {
+    let MarketEvent::PriceChange(mut change) = event.clone() else {
+        panic!("not a price change")
+    };
+    alter(&mut change);
+    MarketEvent::PriceChange(change)
+}
+
+/// Remembers what was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(pub(crate) Mutex<Vec<(AssetKey, StaleReason)>>);
+
+impl ResyncSink for Asked {
+    fn resync(&self, assets: &[AssetKey], reason: StaleReason) {
+        let mut asked = self.0.lock();
+        asked.extend(assets.iter().map(|asset| (*asset, reason)));
+    }
+}
+
+impl Asked {
+    pub(crate) fn take(&self) -> Vec<(AssetKey, StaleReason)> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// A router and workers without threads.
+pub(crate) struct Bench {
+    pub(crate) manager: WorkerManager,
+    pub(crate) router: MessageRouter,
+    pub(crate) store: BookStore,
+    pub(crate) asked: Arc<Asked>,
+}
+
+impl Bench {
+    pub(crate) fn new(config: WorkersConfig) -> Self {
+        let asked = Arc::new(Asked::default());
+        let manager = WorkerManager::new(config, Arc::clone(&asked) as Arc<dyn ResyncSink>);
+        let router = MessageRouter::new(&manager);
+        let shared = manager.shared();
+        shared
+            .accepting
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+        for worker in &shared.workers {
+            worker.lane.set_alive(true);
+        }
+        Self {
+            store: manager.store(),
+            router,
+            manager,
+            asked,
+        }
+    }
+
+    pub(crate) fn open(&self, feed: u64) {
+        self.router.feed_opened(FeedId(feed));
+    }
+
+    pub(crate) fn close(&self, feed: u64) {
+        self.router
+            .feed_closed(FeedId(feed), StaleReason::Disconnected);
+    }
+
+    /// Delivers without applying.
+    pub(crate) fn queue(&self, feed: u64, events: impl Into<Vec<MarketEvent>>) {
+        let mut events = events.into();
+        self.router.deliver(FeedId(feed), &mut events);
+        assert!(events.is_empty());
+    }
+
+    /// Delivers and applies.
+    pub(crate) fn send(&self, feed: u64, events: impl Into<Vec<MarketEvent>>) {
+        self.queue(feed, events);
+        self.settle_down();
+    }
+
+    /// Lets every worker do what it has to do.
+    pub(crate) fn settle_down(&self) {
+        for worker in &self.manager.shared().workers {
+            while !worker.lane.is_dry() {
+                worker::turn(self.manager.shared(), worker, Duration::ZERO);
+            }
+        }
+    }
+
+    pub(crate) fn state(&self, truth: &Truth) -> Option<BookState> {
+        self.store.state(truth.key())
+    }
+
+    pub(crate) fn view(&self, truth: &Truth) -> BookView {
+        self.store.book(truth.key(), usize::MAX).unwrap()
+    }
+
+    /// A counter of the `events` or `integrity` part of the statistics.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        use polypy_core::StatsSource;
+        let stats = self.manager.stats();
+        let part = ["events", "integrity"]
+            .iter()
+            .find_map(|part| stats[part].get(name));
+        part.and_then(serde_json::Value::as_u64).unwrap()
+    }
+}
+
+pub(crate) fn one_worker() -> WorkersConfig {
+    WorkersConfig {
+        count: std::num::NonZeroUsize::MIN,
+        ..WorkersConfig::default()
+    }
+}
+
+/// One worker, one open feed, one book that it has just opened.
+pub(crate) fn opened() -> (Bench, Truth) {
+    let bench = Bench::new(one_worker());
+    let truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    (bench, truth)
+}

@@ -1,0 +1,92 @@
+//! A worker's thread: wait, apply, ask for what is missing.
+//!
+//! A panic ends the thread. Its [`Guard`] says so at once to readers and to the
+//! health check, and wakes the supervisor; the queue, the books and the counters
+//! are not the thread's own and outlive it. The batch that was being applied is
+//! not tried again: what made it panic once would do so for ever.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::counter::count;
+use crate::lane::{Batch, Work};
+use crate::shared::{Shared, Worker};
+
+/// How long an idle worker sleeps: the grain of everything that only time changes.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Runs worker `number` until it is asked to stop.
+pub(crate) fn run(shared: &Arc<Shared>, number: usize) {
+    let Some(worker) = shared.workers.get(number) else {
+        return;
+    };
+    let _guard = Guard { shared, worker };
+    while turn(shared, worker, PATIENCE) {}
+}
+
+/// Does what there is to do, or waits for it; `false` when asked to stop.
+pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool {
+    let batch = match worker.lane.next(patience) {
+        Work::Stop => return false,
+        Work::Look => None,
+        Work::Batch(batch) => Some(batch),
+    };
+    let now = Instant::now();
+    let resyncs = {
+        let mut partition = worker.partition.lock();
+        if let Some(notices) = worker.lane.take_notices() {
+            partition.take(notices, now);
+        }
+        let drill = worker.lane.takes_panic();
+        match batch {
+            Some(mut batch) => {
+                let events = count(batch.events.len());
+                partition.apply(&mut batch, now, || fail_if(drill));
+                record(worker, &batch, events, now);
+                worker.lane.finish(batch.events);
+            }
+            None => fail_if(drill),
+        }
+        partition.look(now);
+        let resyncs = partition.take_resyncs();
+        // Readers wait for this lock: the next batch is not to overtake them.
+        parking_lot::MutexGuard::unlock_fair(partition);
+        resyncs
+    };
+    for (reason, assets) in resyncs.into_iter().flatten() {
+        tracing::debug!(?reason, assets = assets.len(), "asking for fresh books");
+        shared.resync.resync(&assets, reason);
+    }
+    worker.lane.tell_if_dry();
+    true
+}
+
+fn record(worker: &Worker, batch: &Batch, events: u64, taken: Instant) {
+    let stats = &worker.stats;
+    let busy = u64::try_from(taken.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    stats.batches.increment();
+    stats.processing_nanos.add(busy);
+    let waited = taken.saturating_duration_since(batch.queued_at);
+    stats.queue_time.record(waited, events);
+}
+
+/// A drill: dies as a defect would.
+#[expect(clippy::panic, reason = "panicking is what a drill is for")]
+fn fail_if(drill: bool) {
+    if drill {
+        std::panic::panic_any("a panic was injected");
+    }
+}
+
+/// Says that the thread has ended, however it did.
+struct Guard<'a> {
+    shared: &'a Shared,
+    worker: &'a Worker,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.worker.lane.set_alive(false);
+        self.shared.died.notify_one();
+    }
+}
