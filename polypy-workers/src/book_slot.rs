@@ -14,26 +14,26 @@
 //! was taken over fills in should the younger close first. A live book thus
 //! never moves back in time.
 
+mod handover;
+mod pace;
+mod verify;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use polypy_core::{
     AssetInfo, AssetKey, BookEvent, BookState, BookView, FeedId, OrderBook, PriceChange, Side,
     StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
 };
 
+use self::handover::Fate;
+use self::pace::Pace;
 use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{Checker, Finding, HashCheck, Outcome, Subject, TopCheck, is_coarser};
+use crate::integrity::{Checker, HashCheck, TopCheck, is_coarser};
 use crate::lane::Mark;
 use crate::stats::WorkerStats;
 use crate::stream::{Applied, Stream};
-
-/// Between two requests for the same book, doubled each time. Five seconds is
-/// the time a subscription takes to answer on a bad day.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// The retry interval grows up to this, and starts anew after as long without one.
-const LAST_RETRY: Duration = Duration::from_secs(600);
 
 /// Where a batch came from.
 #[derive(Debug, Clone, Copy)]
@@ -59,15 +59,12 @@ pub(crate) struct Context<'a> {
     pub(crate) crossed: &'a mut Vec<AssetKey>,
 }
 
-/// What is to be done with a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It becomes the book.
-    Shown,
-    /// It is kept aside, replacing what is there.
-    KeptAside,
-    /// It is of no use.
-    Ignored,
+/// The book is stale until it reaches what was seen before.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    /// That exchange time.
+    time: Timestamp,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -78,8 +75,7 @@ pub(crate) struct BookSlot {
     main: Option<Stream>,
     standby: Option<Box<Stream>>,
     state: BookState,
-    /// Stale until the book reaches this exchange time, which was seen before.
-    awaited: Option<Timestamp>,
+    awaited: Option<Awaited>,
     mark: Option<Mark>,
     epoch: u64,
     sequence: u64,
@@ -88,9 +84,7 @@ pub(crate) struct BookSlot {
     history: TopHistory,
     hash: HashCheck,
     top: TopCheck,
-    /// When a snapshot was last asked for, and how long to wait before the next.
-    asked: Option<(Instant, Duration)>,
-    retry_pending: bool,
+    pace: Pace,
 }
 
 impl BookSlot {
@@ -110,8 +104,7 @@ impl BookSlot {
             history: TopHistory::default(),
             hash: HashCheck::default(),
             top: TopCheck::default(),
-            asked: None,
-            retry_pending: false,
+            pace: Pace::default(),
         }
     }
 
@@ -168,7 +161,7 @@ impl BookSlot {
             }
             Fate::Shown | Fate::Ignored => {
                 self.replace(stream, origin, cx);
-                self.verify_snapshot(cx);
+                self.verify_whole(cx);
             }
         }
     }
@@ -203,7 +196,7 @@ impl BookSlot {
         self.received = origin.received;
         self.watch_crossing(cx);
         if change.last_in_frame {
-            self.catch_up();
+            self.catch_up(cx.feeds);
             match applied {
                 Applied::InOrder => self.verify_change(change, cx),
                 _ => self.verify_again(cx),
@@ -247,7 +240,7 @@ impl BookSlot {
         {
             self.standby = None;
         }
-        if self.main.is_some() && self.stamp() < mark.stamp {
+        if self.stamp() < mark.stamp && !self.is_settled() {
             self.become_stale(mark.reason, cx);
             self.retry_later(cx);
         }
@@ -277,38 +270,29 @@ impl BookSlot {
     }
 
     /// The thread that wrote the book died: what it left may be half a change.
-    pub(crate) fn orphan(&mut self, mark: Mark) {
+    /// The time to see whether it is still stale.
+    pub(crate) fn orphan(&mut self, mark: Mark, now: Instant) -> Option<Instant> {
         self.standby = None;
         self.awaited = None;
         self.mark = Some(mark);
         self.hash.forget_expectation();
         self.top.reset();
-        self.retry_pending = false;
+        self.pace.retry_pending = false;
         self.crossed_since = None;
         if matches!(self.state, BookState::Live | BookState::Stale(_)) {
             self.state = BookState::Stale(mark.reason);
         }
-    }
-
-    /// Whether the book has been crossed for `patience`, with no hash to say
-    /// that the venue's is too. `None` once it is not crossed any more.
-    pub(crate) fn check_crossing(&mut self, cx: &mut Context<'_>) -> Option<()> {
-        let since = self.crossed_since?;
-        let lasted = cx.checker.now.saturating_duration_since(since);
-        if lasted > cx.checker.config.crossed_patience
-            && self.state == BookState::Live
-            && self.hash.last() != Some(true)
-        {
-            self.diverge(StaleReason::Crossed, cx);
-        }
-        Some(())
+        self.pace.next_retry(now).filter(|_| !self.is_settled())
     }
 
     /// The time for another request has come.
     pub(crate) fn retry_at_last(&mut self, cx: &mut Context<'_>) {
-        self.retry_pending = false;
-        if let BookState::Stale(reason) = self.state {
-            self.ask(reason, cx);
+        self.pace.retry_pending = false;
+        match (self.state, self.mark) {
+            (BookState::Stale(reason), _) => self.ask(reason, cx),
+            // Its first snapshot was lost.
+            (BookState::Pending, Some(mark)) => self.ask(mark.reason, cx),
+            (BookState::Pending | BookState::Live | BookState::Settled, _) => {}
         }
     }
 
@@ -343,30 +327,6 @@ impl BookSlot {
         self.standby.as_ref().map(|standby| standby.feed)
     }
 
-    fn fate(&self, timestamp: Timestamp, origin: Origin, feeds: &Feeds) -> Fate {
-        let Some(main) = &self.main else {
-            return Fate::Shown;
-        };
-        let live = self.state == BookState::Live;
-        let back = live && main.is_ahead_of(timestamp);
-        if origin.feed == main.feed {
-            return if back { Fate::Ignored } else { Fate::Shown };
-        }
-        let older = origin.feed < main.feed;
-        if feeds.closed(main.feed).is_some() {
-            // Whatever is open is better than what is not.
-            let useful = origin.closed.is_none() || !older;
-            return if useful { Fate::Shown } else { Fate::Ignored };
-        }
-        match (origin.closed, older) {
-            (Some(_), _) => Fate::Ignored,
-            (None, true) if live && self.standby_feed() == Some(origin.feed) => Fate::KeptAside,
-            (None, true) => Fate::Ignored,
-            (None, false) if back => Fate::KeptAside,
-            (None, false) => Fate::Shown,
-        }
-    }
-
     fn count_ignored(&mut self, origin: Origin, cx: &mut Context<'_>) {
         if self.feed() == Some(origin.feed) {
             cx.stats.events.snapshots_ignored.increment();
@@ -379,101 +339,19 @@ impl BookSlot {
         }
     }
 
-    /// Shows `stream` from now on.
-    fn replace(&mut self, stream: Stream, origin: Origin, cx: &mut Context<'_>) {
-        let newest = stream.newest;
-        let old = self.main.replace(stream);
-        self.awaited = None;
-        if let Some(old) = old.filter(|old| old.feed != origin.feed) {
-            cx.stats.events.takeovers.increment();
-            let open = cx.feeds.closed(old.feed).is_none();
-            if old.is_ahead_of(newest) && !self.is_settled() {
-                // Something newer than this book was seen already.
-                self.awaited = Some(old.newest);
-            }
-            self.standby = (open && self.state == BookState::Live).then(|| Box::new(old));
-        }
-        self.epoch += 1;
-        self.sequence += 1;
-        self.received = origin.received;
-        self.top.reset();
-        self.state = match (self.state, origin.closed, self.mark) {
-            (BookState::Settled, _, _) => BookState::Settled,
-            (_, Some(reason), _) => BookState::Stale(reason),
-            (_, None, Some(mark)) if mark.stamp > origin.stamp => BookState::Stale(mark.reason),
-            (BookState::Stale(reason), None, _) if self.awaited.is_some() => {
-                BookState::Stale(reason)
-            }
-            (_, None, _) if self.awaited.is_some() => BookState::Stale(StaleReason::Disconnected),
-            (_, None, _) => BookState::Live,
-        };
-        if self.awaited.is_some() {
-            self.retry_later(cx);
-        }
-        self.crossed_since = None;
-        self.watch_crossing(cx);
-        if let Some(main) = &self.main {
-            self.history.record(main.newest, &main.book);
-        }
-    }
-
-    /// A change of a feed that is not shown.
-    fn change_standby(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
-        let Some(standby) = self
-            .standby
-            .as_mut()
-            .filter(|standby| standby.feed == origin.feed)
-        else {
-            return;
-        };
-        standby.apply(change, false);
-        let younger = self.feed().is_some_and(|feed| feed < origin.feed);
-        if younger && change.last_in_frame && self.standby_is_level() {
-            self.promote(StaleReason::Resubscribing, cx);
-        }
-    }
-
-    /// Whether the standby has reached the time of what is shown.
-    fn standby_is_level(&self) -> bool {
-        match (&self.main, &self.standby) {
-            (Some(main), Some(standby)) => !main.is_ahead_of(standby.newest),
-            (None, _) | (_, None) => false,
-        }
-    }
-
-    /// Shows the standby instead: live, if nothing newer was seen already.
-    fn promote(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
-        let level = self.standby_is_level();
-        let Some(standby) = self.standby.take() else {
-            return;
-        };
-        let closed = cx.feeds.closed(standby.feed);
-        let old = self.main.replace(*standby);
-        cx.stats.events.takeovers.increment();
-        self.epoch += 1;
-        self.sequence += 1;
-        self.hash.forget_expectation();
-        self.top.reset();
-        self.crossed_since = None;
-        self.watch_crossing(cx);
-        let Some(old) = old else {
-            return;
-        };
-        if let Some(closed) = closed {
-            self.become_stale(closed, cx);
-        } else if !level {
-            self.become_stale(reason, cx);
-            self.awaited = Some(old.newest);
-            self.ask(reason, cx);
-        } else if cx.feeds.closed(old.feed).is_none() {
-            self.standby = Some(Box::new(old));
-        }
-    }
-
     /// The book is wrong by our own finding: stale, and a snapshot is asked for.
     fn diverge(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
-        if self.state != BookState::Live {
-            return;
+        match self.state {
+            BookState::Live => {}
+            BookState::Stale(_) => {
+                // Catching up no longer makes it right.
+                if self.awaited.take().is_some() {
+                    self.state = BookState::Stale(reason);
+                    self.ask(reason, cx);
+                }
+                return;
+            }
+            BookState::Pending | BookState::Settled => return,
         }
         let challenged = self.standby_feed() > self.feed();
         if challenged {
@@ -495,140 +373,25 @@ impl BookSlot {
         self.top.reset();
     }
 
-    /// Live again once the book has reached what was seen before.
-    fn catch_up(&mut self) {
-        let Some(main) = &self.main else {
-            return;
-        };
-        if self.awaited.is_some_and(|awaited| main.newest >= awaited) {
-            self.awaited = None;
-            let lifted = self.mark.is_none_or(|mark| mark.stamp < main.stamp);
-            if lifted && matches!(self.state, BookState::Stale(_)) {
-                self.state = BookState::Live;
-            }
-        }
-    }
-
-    fn verify_snapshot(&mut self, cx: &mut Context<'_>) {
-        // A snapshot that is only being waited for is checked like a live one:
-        // its levels are the venue's own.
-        let outcome = self.check_hash(true, cx);
-        self.conclude(outcome, cx);
-    }
-
-    fn verify_change(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
-        if self.state != BookState::Live {
-            return;
-        }
-        let Some(main) = &self.main else {
-            return;
-        };
-        let top = self.top.check(&main.book, change, &cx.checker);
-        let complete = matches!(top, Finding::Agrees | Finding::Unstated);
-        let outcome = self.check_hash(complete, cx);
-        if outcome == Outcome::Proven {
-            // The whole book agrees: a top that does not was stated wrongly.
-            self.top.reset();
-        } else if top == Finding::Diverged {
-            self.diverge(StaleReason::Top, cx);
-            return;
-        }
-        self.conclude(outcome, cx);
-    }
-
-    /// A change out of order was applied: it may have been the missing one.
-    fn verify_again(&mut self, cx: &mut Context<'_>) {
-        if self.state != BookState::Live {
-            return;
-        }
-        if let (Some(main), Some(info)) = (&self.main, &self.info) {
-            let subject = subject(main, info, true);
-            let outcome = self.hash.recheck(&subject, &mut cx.checker);
-            self.conclude(outcome, cx);
-        }
-    }
-
-    fn check_hash(&mut self, complete: bool, cx: &mut Context<'_>) -> Outcome {
-        match (&self.main, &self.info) {
-            (Some(main), Some(info)) => {
-                let subject = subject(main, info, complete);
-                self.hash.check(&subject, &mut cx.checker)
-            }
-            (None, _) | (_, None) => Outcome::NotApplicable,
-        }
-    }
-
-    fn conclude(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
-        match outcome {
-            Outcome::Proven => {
-                if let Some(main) = self.main.as_mut() {
-                    main.proven = true;
-                }
-            }
-            Outcome::Diverged => self.diverge(StaleReason::Hash, cx),
-            Outcome::Open | Outcome::NotApplicable => {}
-        }
-    }
-
-    fn watch_crossing(&mut self, cx: &mut Context<'_>) {
-        let crossed = self
-            .main
-            .as_ref()
-            .is_some_and(|main| main.book.is_crossed());
-        match (crossed, self.crossed_since) {
-            (true, None) => {
-                self.crossed_since = Some(cx.checker.now);
-                cx.crossed.push(self.key);
-            }
-            (false, Some(_)) => self.crossed_since = None,
-            (true, Some(_)) | (false, None) => {}
-        }
-    }
-
-    /// Asks for a snapshot, now or when the last request is old enough.
+    /// Asks for a snapshot, unless one was asked for lately; and again if the
+    /// book stays stale.
     fn ask(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
-        let now = cx.checker.now;
-        let next = match self.asked {
-            Some((at, wait)) if now.saturating_duration_since(at) < wait => {
-                self.retry_later(cx);
-                return;
-            }
-            Some((at, wait)) if now.saturating_duration_since(at) < wait + LAST_RETRY => {
-                (wait * 2).min(LAST_RETRY)
-            }
-            Some(_) | None => FIRST_RETRY,
-        };
-        self.asked = Some((now, next));
-        cx.stats.events.resyncs_requested.increment();
-        cx.resyncs.push((self.key, reason));
+        if self.pace.may_ask(cx.checker.now) {
+            cx.stats.events.resyncs_requested.increment();
+            cx.resyncs.push((self.key, reason));
+        }
         self.retry_later(cx);
     }
 
-    /// Sees to it that a book that stays stale is asked for again.
+    /// Sees to it that a book that stays stale is asked for.
     fn retry_later(&mut self, cx: &mut Context<'_>) {
-        if self.retry_pending {
-            return;
+        if let Some(at) = self.pace.next_retry(cx.checker.now) {
+            cx.retries.push((at, self.key));
         }
-        self.retry_pending = true;
-        let at = match self.asked {
-            Some((at, wait)) => (at + wait).max(cx.checker.now),
-            None => cx.checker.now + FIRST_RETRY,
-        };
-        cx.retries.push((at, self.key));
     }
 
     fn is_settled(&self) -> bool {
         self.state == BookState::Settled
-    }
-}
-
-fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, complete: bool) -> Subject<'a> {
-    Subject {
-        book: &main.book,
-        info,
-        timestamp: main.newest,
-        hash: main.hash,
-        complete,
     }
 }
 

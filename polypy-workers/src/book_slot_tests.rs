@@ -1,7 +1,10 @@
 //! Whose book it is and whether it is live: every rule of the slot by itself.
 
+use std::time::{Duration, Instant};
+
 use polypy_core::{BookState, EventSink, MarketEvent, Side, StaleReason};
 
+use crate::lane::Work;
 use crate::stats::BookCounts;
 use crate::testing::{Bench, LIVE, Truth, altered, assets, one_worker, opened, stale};
 
@@ -225,6 +228,82 @@ fn a_new_feed_that_shows_less_than_was_seen_is_not_live_yet() {
 }
 
 #[test]
+fn what_is_sent_whole_long_after_is_believed_whatever_its_time() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
+    bench.close(1);
+    bench.open(2);
+    let worker = &bench.manager.shared().workers[0];
+    for (seconds, state) in [(0, GONE), (4, GONE), (6, LIVE)] {
+        bench.queue(2, [old.opening()]);
+        let Work::Batch(mut batch) = worker.lane.next(Duration::ZERO) else {
+            panic!("nothing queued")
+        };
+        let mut partition = worker.partition.lock();
+        let now = Instant::now() + Duration::from_secs(seconds);
+        if let Some(notices) = worker.lane.take_notices() {
+            partition.take(notices, now);
+        }
+        partition.apply(&mut batch, now, || {});
+        drop(partition);
+        worker.lane.finish(batch.events);
+        assert_eq!(bench.state(&truth), state, "after {seconds} s");
+    }
+}
+
+#[test]
+fn a_first_snapshot_that_was_lost_is_asked_for_again() {
+    let bench = Bench::new(one_worker());
+    let truth = Truth::new(&assets(1)[0]);
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    bench.settle_down();
+    let mut partition = bench.manager.shared().workers[0].partition.lock();
+    partition.look(Instant::now() + Duration::from_secs(6));
+    assert!(partition.take_resyncs().is_some());
+}
+
+#[test]
+fn a_slot_is_small_enough_for_every_token_of_the_venue() {
+    // 100,000 of them in 64 MB.
+    let size = size_of::<super::BookSlot>();
+    assert!(size <= 640, "{size} bytes");
+}
+
+#[test]
+fn a_feed_that_closed_cannot_catch_up() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [change.clone()]);
+    bench.close(1);
+    bench.open(2);
+    bench.send(2, [old.opening()]);
+    bench.queue(2, [change]);
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+    assert_eq!(bench.store.counts().live, 0);
+}
+
+#[test]
+fn catching_up_does_not_make_up_for_a_coarser_grid() {
+    let (bench, mut truth) = opened();
+    bench.send(1, [truth.tick_change("0.001")]);
+    truth.tick = "0.001";
+    let old = truth.clone();
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [change.clone()]);
+    bench.close(1);
+    bench.open(2);
+    bench.send(2, [old.opening(), old.tick_change("0.01"), change]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Tick));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Tick)]);
+}
+
+#[test]
 fn a_live_book_ignores_an_older_copy_from_its_own_feed() {
     let (bench, mut truth) = opened();
     let copy = truth.snapshot();
@@ -245,6 +324,94 @@ fn a_stale_book_goes_on_but_stays_stale() {
     assert!(truth.equals(&bench.view(&truth)));
     bench.send(1, [truth.snapshot()]);
     assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_standby_that_may_have_lost_something_never_fills_in() {
+    let (bench, mut truth) = opened();
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    // Lost on the older feed, which is the standby by now.
+    let lost = truth.change(Side::Bid, "0.44", "9");
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    bench.send(2, [lost, truth.snapshot()]);
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [change.clone()]);
+    bench.send(2, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+}
+
+#[test]
+fn what_was_seen_is_remembered_over_several_feeds() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    let change = truth.change(Side::Bid, "0.49", "1");
+    bench.send(1, [change.clone()]);
+    for feed in 2..5 {
+        bench.close(feed - 1);
+        bench.open(feed);
+        bench.send(feed, [old.opening()]);
+        assert_eq!(bench.state(&truth), GONE);
+    }
+    bench.send(4, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_book_that_stays_stale_is_asked_for_again() {
+    let (bench, truth) = opened();
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    bench.settle_down();
+    assert!(bench.asked.take().is_empty(), "whoever marked it asks");
+    let worker = &bench.manager.shared().workers[0];
+    let asked_after = |seconds| {
+        let mut partition = worker.partition.lock();
+        partition.look(Instant::now() + Duration::from_secs(seconds));
+        partition.take_resyncs()
+    };
+    assert!(asked_after(4).is_none());
+    let asked = asked_after(6).unwrap();
+    assert_eq!(asked[&StaleReason::Undecodable], [truth.key()]);
+    assert!(asked_after(8).is_none());
+    assert!(asked_after(12).is_some());
+    bench.send(1, [truth.snapshot()]);
+    assert!(asked_after(3_600).is_none());
+}
+
+#[test]
+fn a_book_that_stays_crossed_is_stale_unless_its_hash_says_so_too() {
+    for hashed in [false, true] {
+        let (bench, mut truth) = opened();
+        let crossing = truth.change(Side::Bid, "0.55", "1");
+        bench.send(
+            1,
+            [altered(&crossing, |change| {
+                if !hashed {
+                    change.hash = None;
+                }
+                (change.best_bid, change.best_ask) = Default::default();
+            })],
+        );
+        assert_eq!(bench.state(&truth), LIVE);
+        let later = Instant::now() + Duration::from_secs(2);
+        bench.manager.shared().workers[0]
+            .partition
+            .lock()
+            .look(later);
+        let expected = if hashed {
+            LIVE
+        } else {
+            stale(StaleReason::Crossed)
+        };
+        assert_eq!(bench.state(&truth), expected, "hashed: {hashed}");
+    }
 }
 
 #[test]

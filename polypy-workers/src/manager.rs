@@ -31,7 +31,14 @@ const NAME: &str = "workers";
 pub struct WorkerManager {
     shared: Arc<Shared>,
     crew: Arc<Crew>,
-    supervisor: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    supervision: Mutex<Option<Supervision>>,
+}
+
+/// The supervisor's task, and what ends it.
+#[derive(Debug)]
+struct Supervision {
+    stop: Arc<Notify>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// The threads themselves.
@@ -39,8 +46,6 @@ pub struct WorkerManager {
 struct Crew {
     state: Mutex<ComponentState>,
     threads: Mutex<Vec<Option<JoinHandle<()>>>>,
-    /// Ends the supervisor.
-    stop: Notify,
 }
 
 impl WorkerManager {
@@ -52,9 +57,8 @@ impl WorkerManager {
             crew: Arc::new(Crew {
                 state: Mutex::new(ComponentState::Stopped),
                 threads: Mutex::default(),
-                stop: Notify::new(),
             }),
-            supervisor: Mutex::default(),
+            supervision: Mutex::default(),
         }
     }
 
@@ -96,7 +100,7 @@ impl WorkerManager {
                 Ok(thread) => threads.push(Some(thread)),
                 Err(error) => {
                     *self.crew.threads.lock() = threads;
-                    self.ask_all_to_stop();
+                    self.ask_threads_to_stop();
                     join_all(&self.crew);
                     return Err(ComponentError::new(NAME, error));
                 }
@@ -106,8 +110,7 @@ impl WorkerManager {
         Ok(())
     }
 
-    fn ask_all_to_stop(&self) {
-        self.crew.stop.notify_one();
+    fn ask_threads_to_stop(&self) {
         for worker in &self.shared.workers {
             worker.lane.set_stopping(true);
         }
@@ -117,9 +120,9 @@ impl WorkerManager {
 /// Whoever drops the manager without stopping it leaves no thread behind.
 impl Drop for WorkerManager {
     fn drop(&mut self) {
-        self.ask_all_to_stop();
-        if let Some(supervisor) = self.supervisor.lock().take() {
-            supervisor.abort();
+        self.ask_threads_to_stop();
+        if let Some(supervision) = self.supervision.lock().take() {
+            supervision.task.abort();
         }
     }
 }
@@ -145,12 +148,15 @@ impl Component for WorkerManager {
                 Err(_) => ComponentState::Stopped,
             };
             started?;
+            let stop = Arc::new(Notify::new());
             let supervisor = Supervisor {
                 shared: Arc::clone(&self.shared),
                 crew: Arc::clone(&self.crew),
+                stop: Arc::clone(&stop),
                 deaths: vec![VecDeque::new(); self.shared.workers.len()],
             };
-            *self.supervisor.lock() = Some(tokio::spawn(supervisor.run()));
+            let task = tokio::spawn(supervisor.run());
+            *self.supervision.lock() = Some(Supervision { stop, task });
             tracing::info!(workers = self.shared.workers.len(), "workers started");
             Ok(())
         })
@@ -166,12 +172,13 @@ impl Component for WorkerManager {
                 }
                 *state = ComponentState::Stopping;
             }
-            self.ask_all_to_stop();
-            let supervisor = self.supervisor.lock().take();
-            if let Some(supervisor) = supervisor
-                && let Err(error) = supervisor.await
-            {
-                tracing::error!(%error, "supervisor of the workers failed");
+            self.ask_threads_to_stop();
+            let supervision = self.supervision.lock().take();
+            if let Some(Supervision { stop, task }) = supervision {
+                stop.notify_one();
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "supervisor of the workers failed");
+                }
             }
             let crew = Arc::clone(&self.crew);
             if let Err(error) = tokio::task::spawn_blocking(move || join_all(&crew)).await {
@@ -228,6 +235,8 @@ impl StatsSource for WorkerManager {
 struct Supervisor {
     shared: Arc<Shared>,
     crew: Arc<Crew>,
+    /// Ends it.
+    stop: Arc<Notify>,
     /// When each worker was restarted lately.
     deaths: Vec<VecDeque<Instant>>,
 }
@@ -236,11 +245,11 @@ impl Supervisor {
     async fn run(mut self) {
         loop {
             tokio::select! {
-                () = self.crew.stop.notified() => return,
+                () = self.stop.notified() => return,
                 () = self.shared.died.notified() => {}
             }
             tokio::select! {
-                () = self.crew.stop.notified() => return,
+                () = self.stop.notified() => return,
                 () = tokio::time::sleep(self.shared.config.restart_delay) => {}
             }
             for number in 0..self.shared.workers.len() {
@@ -260,7 +269,10 @@ impl Supervisor {
         let shared = Arc::clone(&self.shared);
         let worker = &shared.workers[number];
         worker.stats.lost.add(count(worker.lane.abandon()));
-        let assets = worker.partition.lock().recover(worker.lane.stamp());
+        let assets = {
+            let mut partition = worker.partition.lock();
+            partition.recover(worker.lane.stamp(), std::time::Instant::now())
+        };
         if !self.may_restart(number) {
             worker.lane.give_up();
             tracing::error!(worker = number, "worker keeps dying and stays down");

@@ -188,7 +188,7 @@ impl Partition {
     /// Picks up after a dead thread: no book can be trusted until a snapshot
     /// stamped after `stamp`. The assets to be fetched anew are those with a
     /// book and those of the batch that was lost.
-    pub(crate) fn recover(&mut self, stamp: u64) -> Vec<AssetKey> {
+    pub(crate) fn recover(&mut self, stamp: u64, now: Instant) -> Vec<AssetKey> {
         let torn = std::mem::take(&mut self.applying);
         let mut assets = std::mem::take(&mut self.touched);
         if !torn {
@@ -203,10 +203,10 @@ impl Partition {
             let Entry::Kept(slot) = entry else {
                 continue;
             };
-            slot.orphan(Mark {
-                stamp,
-                reason: StaleReason::WorkerDied,
-            });
+            let reason = StaleReason::WorkerDied;
+            if let Some(at) = slot.orphan(Mark { stamp, reason }, now) {
+                self.retries.push(Reverse((at, slot.key)));
+            }
             if matches!(slot.state(), BookState::Stale(_)) {
                 assets.push(slot.key);
             }

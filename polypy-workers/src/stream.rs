@@ -122,6 +122,6 @@ impl Stream {
 
 /// Whether something of `timestamp` is older than `than`, by no more than a
 /// copy can be.
-fn is_copy(timestamp: Timestamp, than: Timestamp) -> bool {
+pub(crate) fn is_copy(timestamp: Timestamp, than: Timestamp) -> bool {
     (1..=COPY_WINDOW_MS).contains(&than.millis_since(timestamp))
 }
