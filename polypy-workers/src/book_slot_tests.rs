@@ -444,7 +444,8 @@ fn a_forgotten_asset_is_gone_with_everything_and_late_events_do_not_bring_it_bac
     assert_eq!(bench.store.counts(), BookCounts::default());
     assert_eq!(bench.count("events_for_forgotten"), 2);
     let left = bench.manager.shared().workers[0].stats.memory_bytes.get();
-    assert!(left < full / 4, "{left} of {full} bytes left");
+    // Nothing but the table of a few entries.
+    assert!(left < 100 && left < full, "{left} of {full} bytes left");
 }
 
 #[test]

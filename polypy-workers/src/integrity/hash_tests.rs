@@ -270,6 +270,28 @@ fn checking_can_be_turned_off() {
 }
 
 #[test]
+fn a_top_that_disagrees_for_a_moment_changes_nothing() {
+    let config = WorkersConfig {
+        integrity: IntegrityConfig {
+            hash: HashChecking::Off,
+            top_patience: std::time::Duration::from_secs(3_600),
+            ..IntegrityConfig::default()
+        },
+        ..one_worker()
+    };
+    let bench = Bench::new(config);
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    drop(truth.change(Side::Bid, "0.50", "5"));
+    for step in 1..=30 {
+        bench.send(1, [truth.change(Side::Bid, "0.40", &step.to_string())]);
+    }
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.count("top_failed"), 29);
+}
+
+#[test]
 fn a_top_that_keeps_disagreeing_makes_the_book_stale() {
     let config = WorkersConfig {
         integrity: IntegrityConfig {
