@@ -29,6 +29,8 @@ use crate::responder::Shared;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Refusals written at once; each takes a second at most.
 const REFUSALS: usize = 32;
+/// Between two log lines that say so.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a client past the cap has to send its request before it is refused.
 const REFUSAL_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -56,6 +58,8 @@ pub(crate) struct Acceptor {
     stopping: watch::Receiver<bool>,
     drain_deadline: Duration,
     connections: JoinSet<Ended>,
+    /// When refusals were last logged.
+    refusal_logged: Option<Instant>,
 }
 
 impl Acceptor {
@@ -75,6 +79,7 @@ impl Acceptor {
             stopping,
             drain_deadline: config.drain_deadline,
             connections: JoinSet::new(),
+            refusal_logged: None,
         }
     }
 
@@ -131,6 +136,16 @@ impl Acceptor {
             return;
         }
         count(&counters.rejected);
+        if self
+            .refusal_logged
+            .is_none_or(|last| last.elapsed() >= REFUSAL_LOG_INTERVAL)
+        {
+            self.refusal_logged = Some(Instant::now());
+            tracing::warn!(
+                rejected = counters.rejected.load(Ordering::Relaxed),
+                "http connections at their cap, refusing more"
+            );
+        }
         if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
             self.connections.spawn(async move {
                 refuse_at_cap(stream).await;

@@ -44,6 +44,8 @@ async fn dripping_bytes_does_not_extend_the_head_limit() {
     let (mut stream, mut far, activity) = pair(64);
     let started = Instant::now();
     let drip = tokio::spawn(async move {
+        // Nor does beginning late.
+        sleep(Duration::from_secs(5)).await;
         while far.write_all(b"x").await.is_ok() {
             sleep(Duration::from_secs(1)).await;
         }

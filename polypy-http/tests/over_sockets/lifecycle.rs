@@ -192,11 +192,11 @@ async fn stop_lets_a_half_sent_request_arrive() {
     assert_eq!(exchange(&mut kept, KEEP_ALIVE).await.status, 200);
     let mut clients = [fresh, kept];
     let (first, second) = KEEP_ALIVE.split_at(20);
+    until(&server, |stats| stats["active_connections"] == 2).await;
+    // The server is told to stop before it has seen these bytes.
     for client in &mut clients {
         client.write_all(first.as_bytes()).await.unwrap();
     }
-    until(&server, |stats| stats["active_connections"] == 2).await;
-
     let stopping = tokio::spawn({
         let server = Arc::clone(&server);
         async move { server.stop().await }
@@ -213,6 +213,33 @@ async fn stop_lets_a_half_sent_request_arrive() {
     }
     stopping.await.unwrap();
     assert_eq!(server.stats()["drained_connections"], 2);
+}
+
+#[tokio::test]
+async fn stop_lets_an_answer_under_way_be_read_and_closes_after_it() {
+    let probe = Probe::healthy();
+    // More than the system buffers for a connection.
+    *probe.stats.lock() = serde_json::json!({ "padding": "x".repeat(16 << 20) });
+    let (server, address) = started(config(), sources(&probe)).await;
+    let server = Arc::new(server);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(GET_STATS.as_bytes()).await.unwrap();
+    // Its head is written, without `Connection: close`, before the stop.
+    let mut start = [0; 64];
+    client.read_exact(&mut start).await.unwrap();
+    let stopping = tokio::spawn({
+        let server = Arc::clone(&server);
+        async move { server.stop().await }
+    });
+    while server.state() != ComponentState::Stopping {
+        tokio::task::yield_now().await;
+    }
+    let rest = read_all(client).await;
+    assert!(rest.ends_with("x\"}\n"));
+    assert!(rest.len() > 16 << 20);
+    stopping.await.unwrap();
+    assert_eq!(server.stats()["drained_connections"], 1);
+    assert_eq!(server.stats()["aborted_connections"], 0);
 }
 
 #[tokio::test]

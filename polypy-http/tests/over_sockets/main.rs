@@ -8,3 +8,5 @@ mod endpoints;
 mod lifecycle;
 
 mod hostile;
+
+mod manual;
