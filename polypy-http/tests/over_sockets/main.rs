@@ -5,6 +5,8 @@ mod common;
 
 mod endpoints;
 
+mod orderbook;
+
 mod lifecycle;
 
 mod hostile;
