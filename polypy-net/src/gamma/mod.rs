@@ -46,10 +46,6 @@ pub struct GammaConfig {
     pub max_pages: usize,
     /// Least time between two page requests: 300 in 10 s are allowed.
     pub page_interval: Duration,
-    /// `order` of the listing, descending; the venue's own order when `None`.
-    /// Only for crawls that are cut short: an order that moves while it is
-    /// being walked lets rows slip through.
-    pub order: Option<String>,
 }
 
 impl Default for GammaConfig {
@@ -58,9 +54,27 @@ impl Default for GammaConfig {
             page_size: 100,
             max_pages: 5_000,
             page_interval: Duration::from_millis(35),
-            order: None,
         }
     }
+}
+
+/// In which order open markets are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// The venue's own, which holds still: for crawls of everything.
+    Steady,
+    /// The most traded of the day first: for crawls that are cut short. It
+    /// moves while it is being walked, so that rows may slip through.
+    MostTraded,
+}
+
+/// Which markets a look-up is about: Gamma answers for one kind at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarketState {
+    /// Not closed.
+    Open,
+    /// Closed: the venue's word that they have ended.
+    Closed,
 }
 
 /// Why Gamma gave no usable answer.
@@ -136,7 +150,11 @@ impl GammaClient {
 
     /// Walks all open markets, handing over page by page, until the end or
     /// until `on_page` breaks off.
-    pub async fn crawl(&self, mut on_page: impl FnMut(Vec<Row>) -> ControlFlow<()>) -> Crawl {
+    pub async fn crawl(
+        &self,
+        listing: Listing,
+        mut on_page: impl FnMut(Vec<Row>) -> ControlFlow<()>,
+    ) -> Crawl {
         let mut crawl = Crawl {
             pages: 0,
             rows: 0,
@@ -149,7 +167,7 @@ impl GammaClient {
         while crawl.pages < self.config.max_pages {
             sleep_until(next_page_at).await;
             next_page_at = Instant::now() + self.config.page_interval;
-            let page = match self.page(&self.listing(cursor.as_deref())).await {
+            let page = match self.page(&self.path(listing, cursor.as_deref())).await {
                 Ok(page) => page,
                 Err(error) => {
                     crawl.end = CrawlEnd::Failed(error);
@@ -207,14 +225,19 @@ impl GammaClient {
         self.rest.stats()
     }
 
-    fn listing(&self, cursor: Option<&str>) -> String {
+    /// How requests are to be spaced, for callers that make many.
+    pub fn page_interval(&self) -> Duration {
+        self.config.page_interval
+    }
+
+    fn path(&self, listing: Listing, cursor: Option<&str>) -> String {
         let mut path = format!(
             "/markets/keyset?limit={}&closed=false",
             self.config.page_size
         );
-        if let Some(order) = &self.config.order {
-            path.push_str("&ascending=false&order=");
-            push_escaped(&mut path, order);
+        match listing {
+            Listing::Steady => {}
+            Listing::MostTraded => path.push_str("&order=volume24hr&ascending=false"),
         }
         if let Some(cursor) = cursor {
             path.push_str("&after_cursor=");
@@ -236,15 +259,6 @@ impl GammaClient {
                 .collect(),
         })
     }
-}
-
-/// Which markets a look-up is about: Gamma answers for one kind at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MarketState {
-    /// Not closed.
-    Open,
-    /// Closed: the venue's word that they have ended.
-    Closed,
 }
 
 struct Page {

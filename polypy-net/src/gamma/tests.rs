@@ -36,7 +36,7 @@ fn client(service: &Arc<FakeService>) -> GammaClient {
 async fn crawl(service: &Arc<FakeService>) -> (Vec<String>, Crawl) {
     let mut conditions = Vec::new();
     let crawl = client(service)
-        .crawl(|rows| {
+        .crawl(Listing::Steady, |rows| {
             conditions.extend(rows.into_iter().map(|row| {
                 row.condition_id
                     .map_or("?".to_owned(), |condition| condition.to_string())
@@ -122,7 +122,9 @@ async fn a_listing_without_end_has_one() {
     };
     let gamma = GammaClient::new(service.client(RestConfig::default()), config);
     let begin = Instant::now();
-    let crawl = gamma.crawl(|_| ControlFlow::Continue(())).await;
+    let crawl = gamma
+        .crawl(Listing::Steady, |_| ControlFlow::Continue(()))
+        .await;
     assert!(matches!(crawl.end, CrawlEnd::TooManyPages), "{crawl:?}");
     assert_eq!(crawl.pages, 30);
     // Within the venue's 300 requests in 10 s.
@@ -168,9 +170,14 @@ async fn a_bad_row_costs_no_other_and_a_page_of_bad_rows_is_not_the_end() {
 #[tokio::test(start_paused = true)]
 async fn whoever_takes_the_pages_may_stop() {
     let service = FakeService::scripted([page(1..3, Some("a")), page(3..5, Some("b"))]);
-    let crawl = client(&service).crawl(|_| ControlFlow::Break(())).await;
+    let crawl = client(&service)
+        .crawl(Listing::MostTraded, |_| ControlFlow::Break(()))
+        .await;
     assert!(matches!(crawl.end, CrawlEnd::Stopped), "{crawl:?}");
-    assert_eq!(service.seen().len(), 1);
+    assert_eq!(
+        service.lines(),
+        ["GET /markets/keyset?limit=100&closed=false&order=volume24hr&ascending=false"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,1 +1,290 @@
-//! lifecycle
+//! Which markets there are, from the first sight of them to the last.
+//!
+//! [`LifecycleController`] runs four tasks over one shared state, a file each:
+//!
+//! | task | does |
+//! |---|---|
+//! | `discovery` | lists all open markets, again and again; notices which are missing |
+//! | `hints` | takes what the feed announces: new markets, resolved ones |
+//! | `lookup` | asks Gamma for single markets: announced, missing, or said to be gone |
+//! | `expiry` | forgets ended markets after a while, everywhere |
+//!
+//! A market ends by one of two words of the venue: it was resolved, or Gamma
+//! calls it closed. Its end date ends nothing (trading goes on after it), nor
+//! does its absence from a listing, nor a failed or short listing: those lead
+//! to questions at most. Nobody here subscribes: the pool does, from the registry.
+
+mod discovery;
+mod expiry;
+mod hints;
+mod lookup;
+mod stats;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::{
+    BoxFuture, Clock, Component, ComponentError, ComponentState, ConditionId, EventSink, Health,
+    HealthSource, LifecycleEvent, Market, StatsSource,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::gamma::GammaClient;
+use crate::registry::AssetRegistry;
+
+use expiry::Graveyard;
+pub use hints::LifecycleHints;
+use lookup::Lookups;
+use stats::LifecycleStats;
+
+/// When things are asked and forgotten.
+#[derive(Debug, Clone)]
+pub struct LifecycleConfig {
+    /// Pause between two listings. Announcements on the feed are faster; this
+    /// is what catches those that were missed.
+    pub discovery_interval: Duration,
+    /// Markets kept at most, the most traded first; 0 for all.
+    pub max_markets: usize,
+    /// How long an ended market stays readable.
+    pub forget_after: Duration,
+    /// Announcements queued at most. The venue's busiest minute had 566.
+    pub hint_queue: usize,
+}
+
+impl Default for LifecycleConfig {
+    fn default() -> Self {
+        Self {
+            discovery_interval: Duration::from_secs(60),
+            max_markets: 0,
+            forget_after: Duration::from_secs(3_600),
+            hint_queue: 4_096,
+        }
+    }
+}
+
+/// Finds markets and ends them.
+pub struct LifecycleController {
+    shared: Arc<Shared>,
+    hints: LifecycleHints,
+    /// Held by the task that reads it, for as long as it runs.
+    announced: Arc<tokio::sync::Mutex<mpsc::Receiver<LifecycleEvent>>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// Dropping it aborts the tasks.
+struct Running {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// What the tasks work on.
+struct Shared {
+    config: LifecycleConfig,
+    gamma: GammaClient,
+    registry: Arc<AssetRegistry>,
+    sink: Arc<dyn EventSink>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<ComponentState>,
+    lookups: Lookups,
+    graveyard: Graveyard,
+    stats: LifecycleStats,
+}
+
+impl fmt::Debug for LifecycleController {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifecycleController")
+            .field("config", &self.shared.config)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl LifecycleController {
+    /// A controller that writes markets into `registry` and tells `sink` of
+    /// books that are settled or forgotten.
+    pub fn new(
+        config: LifecycleConfig,
+        gamma: GammaClient,
+        registry: Arc<AssetRegistry>,
+        sink: Arc<dyn EventSink>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(config.hint_queue.max(1));
+        let shared = Arc::new(Shared {
+            config,
+            gamma,
+            registry,
+            sink,
+            clock,
+            state: Mutex::new(ComponentState::Stopped),
+            lookups: Lookups::default(),
+            graveyard: Graveyard::default(),
+            stats: LifecycleStats::default(),
+        });
+        Self {
+            hints: LifecycleHints::new(Arc::clone(&shared), sender),
+            shared,
+            announced: Arc::new(tokio::sync::Mutex::new(receiver)),
+            running: Mutex::new(None),
+        }
+    }
+
+    /// Where connections say what they hear about markets. Works at any moment;
+    /// what is said while stopped is read after the start.
+    pub fn hints(&self) -> LifecycleHints {
+        self.hints.clone()
+    }
+
+    fn spawn(&self) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let shared = &self.shared;
+        let run = |work: BoxFuture<'static, ()>| watched(Arc::clone(shared), stopped.clone(), work);
+        tasks.spawn(run(Box::pin(discovery::run(Arc::clone(shared)))));
+        tasks.spawn(run(Box::pin(lookup::run(Arc::clone(shared)))));
+        tasks.spawn(run(Box::pin(expiry::run(Arc::clone(shared)))));
+        tasks.spawn(run(Box::pin(hints::run(
+            Arc::clone(shared),
+            Arc::clone(&self.announced),
+        ))));
+        Running { stop, tasks }
+    }
+}
+
+/// Does `work` until told to stop, wherever it is then. Work that ends by
+/// itself, or by panic, is a failure of the component; being aborted is not.
+async fn watched(
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+    work: impl Future<Output = ()>,
+) {
+    struct OnPanic<'a>(&'a Shared);
+    impl Drop for OnPanic<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                *self.0.state.lock() = ComponentState::Failed;
+            }
+        }
+    }
+    let _on_panic = OnPanic(&shared);
+    tokio::select! {
+        biased;
+        // An error means that the sender is gone, and so is the component.
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = work => *shared.state.lock() = ComponentState::Failed,
+    }
+}
+
+impl Component for LifecycleController {
+    fn name(&self) -> &'static str {
+        "lifecycle"
+    }
+
+    /// Starts discovery; does not wait for its first result.
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            let mut running = self.running.lock();
+            if running.is_some() && self.state() == ComponentState::Running {
+                tracing::warn!("lifecycle is already running");
+                return Ok(());
+            }
+            *self.shared.state.lock() = ComponentState::Running;
+            *running = Some(self.spawn());
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            struct Stopped<'a>(&'a Mutex<ComponentState>);
+            impl Drop for Stopped<'_> {
+                fn drop(&mut self) {
+                    *self.0.lock() = ComponentState::Stopped;
+                }
+            }
+            let Some(mut running) = self.running.lock().take() else {
+                tracing::warn!("lifecycle is not running");
+                return;
+            };
+            *self.shared.state.lock() = ComponentState::Stopping;
+            // Also when this future is dropped half-way: the tasks die with it.
+            let _stopped = Stopped(&self.shared.state);
+            running.stop.send_replace(true);
+            while let Some(ended) = running.tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "lifecycle task ended badly");
+                }
+            }
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        *self.shared.state.lock()
+    }
+}
+
+impl HealthSource for LifecycleController {
+    /// Running, and not without a single successful listing while they fail.
+    fn health(&self) -> Health {
+        Health::of(self.state() == ComponentState::Running && self.shared.stats.is_hopeful())
+    }
+}
+
+impl StatsSource for LifecycleController {
+    fn stats(&self) -> serde_json::Value {
+        self.shared.to_json()
+    }
+}
+
+impl Shared {
+    /// Takes a market in unless there are enough. Whether it is new.
+    fn admit(&self, market: Market) -> bool {
+        if self.is_full() && self.registry.market(&market.condition_id).is_none() {
+            return false;
+        }
+        let added = self.registry.upsert(market);
+        if added {
+            stats::count(&self.stats.markets_added);
+        }
+        added
+    }
+
+    /// Whether no further market is wanted.
+    fn is_full(&self) -> bool {
+        let max = self.config.max_markets;
+        max > 0 && self.registry.live_market_count() >= max
+    }
+
+    /// Ends a market, on the venue's word. Whether it was live.
+    fn expire(&self, condition: &ConditionId, word: Word) -> bool {
+        if !self.registry.is_live(condition) {
+            return false;
+        }
+        let assets = self.registry.expire(condition);
+        self.sink.settle(&assets);
+        self.graveyard
+            .bury(condition.clone(), self.config.forget_after);
+        stats::count(match word {
+            Word::Resolved => &self.stats.expired_resolved,
+            Word::Closed => &self.stats.expired_closed,
+        });
+        tracing::debug!(%condition, ?word, "market ended");
+        true
+    }
+}
+
+/// By which word of the venue a market ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// The feed said it is resolved.
+    Resolved,
+    /// Gamma says it is closed.
+    Closed,
+}
+
+#[cfg(test)]
+mod tests;

@@ -395,6 +395,12 @@ impl Catalogue {
         Some(Arc::clone(&self.markets.get(condition)?.market))
     }
 
+    pub(super) fn is_live(&self, condition: &ConditionId) -> bool {
+        self.markets
+            .get(condition)
+            .is_some_and(|listing| !listing.expired)
+    }
+
     pub(super) fn assets_of(&self, condition: &ConditionId) -> Vec<AssetKey> {
         self.markets
             .get(condition)

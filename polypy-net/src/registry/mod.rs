@@ -199,6 +199,11 @@ impl AssetRegistry {
         self.catalogue.read().market(condition)
     }
 
+    /// Whether a market is known and has not ended.
+    pub fn is_live(&self, condition: &ConditionId) -> bool {
+        self.catalogue.read().is_live(condition)
+    }
+
     /// The assets of a market, in the venue's order of outcomes.
     pub fn assets_of(&self, condition: &ConditionId) -> Vec<AssetKey> {
         self.catalogue.read().assets_of(condition)

@@ -2,19 +2,22 @@
 //! No ports and no wall clock: it runs on paused time.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use polypy_core::BoxFuture;
+use tokio::sync::Notify;
 
 use crate::dial::{Dial, Stream};
 use crate::rest::{RestClient, RestConfig};
@@ -32,6 +35,8 @@ pub(crate) enum Reply {
     Hang,
     /// The connection breaks before an answer.
     Break,
+    /// A body in pieces whose sum is not announced.
+    Pieces(Vec<String>),
     /// An answer, after which the connection is closed.
     OkThenClose(String),
 }
@@ -45,6 +50,8 @@ pub(crate) struct Seen {
     pub(crate) body: String,
 }
 
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
 type Answer = dyn Fn(&Seen) -> Reply + Send + Sync;
 
 /// The service.
@@ -54,6 +61,7 @@ pub(crate) struct FakeService {
     dials: AtomicUsize,
     open: AtomicUsize,
     refuse: Mutex<usize>,
+    hang_up: Notify,
 }
 
 impl FakeService {
@@ -65,6 +73,7 @@ impl FakeService {
             dials: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             refuse: Mutex::new(0),
+            hang_up: Notify::new(),
         })
     }
 
@@ -77,6 +86,11 @@ impl FakeService {
     /// Refuses the next connections.
     pub(crate) fn refuse(&self, connections: usize) {
         *self.refuse.lock() = connections;
+    }
+
+    /// Closes all connections without a word.
+    pub(crate) fn hang_up(&self) {
+        self.hang_up.notify_waiters();
     }
 
     /// All requests so far.
@@ -109,10 +123,7 @@ impl FakeService {
         RestClient::new(self.dialer(), "http://venue.test", config).unwrap()
     }
 
-    async fn serve(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> io::Result<Response<Full<Bytes>>> {
+    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let line = format!("{} {}", request.method(), request.uri());
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let seen = Seen {
@@ -122,7 +133,7 @@ impl FakeService {
         let reply = (self.answer)(&seen);
         self.seen.lock().push(seen);
         let respond = |status: u16, body: String| {
-            let mut response = Response::new(Full::new(Bytes::from(body)));
+            let mut response = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             response
         };
@@ -141,6 +152,13 @@ impl FakeService {
             }
             Reply::Hang => std::future::pending().await,
             Reply::Break => Err(io::ErrorKind::ConnectionReset.into()),
+            Reply::Pieces(pieces) => {
+                let frames = pieces
+                    .into_iter()
+                    .map(|piece| Ok(Frame::data(Bytes::from(piece))));
+                let body = StreamBody::new(futures_util::stream::iter(frames));
+                Ok(Response::new(body.boxed_unsync()))
+            }
             Reply::OkThenClose(body) => {
                 let mut response = respond(200, body);
                 response
@@ -183,9 +201,11 @@ impl Dial for Way {
             tokio::spawn(async move {
                 let handler = service_fn(|request| Arc::clone(&open.0).serve(request));
                 let served = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(theirs), handler)
-                    .await;
-                tracing::trace!(?served, "connection served");
+                    .serve_connection(TokioIo::new(theirs), handler);
+                tokio::select! {
+                    served = served => tracing::trace!(?served, "connection served"),
+                    () = open.0.hang_up.notified() => {}
+                }
             });
             Ok(Box::new(ours) as Box<dyn Stream>)
         })

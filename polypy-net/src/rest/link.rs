@@ -25,13 +25,11 @@ type Http = Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
 /// A connection, idle or in use by exactly one request.
 pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
-    connection: Pin<Box<Http>>,
-    /// Whether hyper has ended it; it must not be polled again.
-    ended: bool,
+    /// `None` once it has ended. It is dropped then and not kept: a request
+    /// waiting inside of it fails with it, and would otherwise wait for ever.
+    connection: Option<Pin<Box<Http>>>,
     /// Since when nobody uses it.
     pub(super) idle_since: Instant,
-    /// Whether it has carried a request before.
-    pub(super) used: bool,
 }
 
 impl Link {
@@ -42,10 +40,8 @@ impl Link {
             .map_err(RestError::Transport)?;
         Ok(Self {
             sender,
-            connection: Box::pin(connection),
-            ended: false,
+            connection: Some(Box::pin(connection)),
             idle_since: Instant::now(),
-            used: false,
         })
     }
 
@@ -68,26 +64,32 @@ impl Link {
             read(response, limit).await
         };
         tokio::pin!(work);
-        let answer = tokio::select! {
-            biased;
-            answer = &mut work => answer,
-            ended = connection => {
-                self.ended = true;
+        let ended = match connection.as_mut() {
+            Some(running) => tokio::select! {
+                biased;
+                answer = &mut work => Ok(answer),
+                ended = running => Err(ended.err()),
+            },
+            None => Err(None),
+        };
+        let answer = match ended {
+            Ok(answer) => answer,
+            Err(cause) => {
+                *connection = None;
                 // It may have ended because the answer is complete.
-                match (work.await, ended) {
-                    (Err(RestError::Transport(_)), Err(cause)) => Err(RestError::Transport(cause)),
+                match (work.await, cause) {
+                    (Err(RestError::Transport(_)), Some(cause)) => Err(RestError::Transport(cause)),
                     (answer, _) => answer,
                 }
             }
         };
-        self.used = true;
         self.idle_since = Instant::now();
         answer
     }
 
     /// Whether another request may be tried on it.
     pub(super) fn is_reusable(&self) -> bool {
-        !self.ended && !self.sender.is_closed()
+        self.connection.is_some() && !self.sender.is_closed()
     }
 }
 

@@ -54,7 +54,22 @@ async fn requests_side_by_side_have_connections_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_closed_while_idle_costs_no_retry() {
+async fn a_connection_closed_while_idle_costs_neither_retry_nor_time() {
+    let service = FakeService::scripted([ok("1"), ok("2")]);
+    let client = service.client(RestConfig::default());
+    assert_eq!(client.get("/").await.unwrap(), "1");
+    service.hang_up();
+    sleep(Duration::from_secs(1)).await;
+    let begin = Instant::now();
+    assert_eq!(client.get("/").await.unwrap(), "2");
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(service.dials(), 2);
+    assert_eq!(client.stats()["stale_connections"], 1);
+    assert_eq!(client.stats()["retries"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_closed_under_its_request_costs_no_retry() {
     let service = FakeService::scripted([ok("1"), Reply::Break, ok("2")]);
     let client = service.client(RestConfig::default());
     assert_eq!(client.get("/").await.unwrap(), "1");
@@ -72,6 +87,7 @@ async fn a_connection_announced_to_close_is_not_kept() {
     assert_eq!(client.get("/").await.unwrap(), "2");
     assert_eq!(service.dials(), 2);
     assert_eq!(client.stats()["stale_connections"], 0);
+    assert_eq!(client.stats()["retries"], 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,6 +195,19 @@ async fn a_large_answer_is_refused() {
     let error = client.get("/").await.unwrap_err();
     assert!(matches!(error, RestError::TooLarge { limit: 1_000 }));
     assert_eq!(service.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_of_unknown_length_is_refused() {
+    let pieces = |count| Reply::Pieces(vec!["x".repeat(100); count]);
+    let service = FakeService::scripted([pieces(10), pieces(11)]);
+    let client = service.client(RestConfig {
+        max_body: 1_000,
+        ..RestConfig::default()
+    });
+    assert_eq!(client.get("/").await.unwrap().len(), 1_000);
+    let error = client.get("/").await.unwrap_err();
+    assert!(matches!(error, RestError::TooLarge { limit: 1_000 }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,234 @@
+//! The listing of all open markets, again and again.
+//!
+//! Each page goes into the registry as it comes. A listing that reached its
+//! end is also compared with what is known: a market that two such listings in
+//! a row lack is asked for by name, and only the answer can end it. A listing
+//! that broke off, or that has shrunk to less than half, is not compared.
+//!
+//! With a cap on markets there is no complete listing: then every known market
+//! is asked for by name at each round, which a cap keeps cheap.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy_core::ConditionId;
+use tokio::time::{Instant, sleep};
+
+use super::lookup::Question;
+use super::stats::CrawlOutcome;
+use super::{Shared, Word};
+use crate::backoff::Backoff;
+use crate::gamma::{Crawl, CrawlEnd, GammaError, Listing, MAX_LOOKUP, MarketState, SkipReason};
+
+/// Complete listings in a row that must lack a market before it is asked for:
+/// rows shift between pages while a listing is walked.
+const MISSES: u8 = 2;
+/// Time between two lines of progress while the first listing runs.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// First pause after a failure; the client below has retried by then.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is remembered from one listing to the next.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Complete listings in a row that lacked a market.
+    missing: HashMap<ConditionId, u8>,
+    /// Rows of the last complete listing.
+    rows: usize,
+}
+
+/// One listing while it runs.
+struct Round {
+    begun: Instant,
+    told: Instant,
+    seen: HashSet<ConditionId>,
+    skipped: [u64; SkipReason::ALL.len()],
+    added: usize,
+}
+
+/// Why a round came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The listing broke off.
+    #[error("listing broke off: {0:?}")]
+    Crawl(CrawlEnd),
+    /// A known market could not be asked for.
+    #[error("known markets could not be asked for: {0:?}")]
+    Sweep(GammaError),
+}
+
+/// Discovers for ever: at once, then at the interval; after failures sooner,
+/// with a growing pause, and never in a hot loop.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let interval = shared.config.discovery_interval;
+    let mut backoff = Backoff::new(FIRST_PAUSE, interval.max(FIRST_PAUSE));
+    let mut memory = Memory::default();
+    loop {
+        match shared.discover(&mut memory).await {
+            Ok(()) => {
+                backoff.reset();
+                sleep(interval).await;
+            }
+            Err(failure) => {
+                shared.stats.round_failed();
+                let pause = FIRST_PAUSE + backoff.next_delay();
+                tracing::warn!(
+                    %failure,
+                    ?pause,
+                    "discovery failed, nothing is dropped for it"
+                );
+                sleep(pause).await;
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn discover(&self, memory: &mut Memory) -> Result<(), Failure> {
+        let known = self.registry.live_conditions();
+        let mut round = Round::begin();
+        if self.config.max_markets > 0 {
+            self.sweep(&known).await.map_err(Failure::Sweep)?;
+            if self.is_full() {
+                self.stats.round_succeeded(self.clock.now());
+                return Ok(());
+            }
+        }
+        let listing = if self.config.max_markets > 0 {
+            Listing::MostTraded
+        } else {
+            Listing::Steady
+        };
+        let crawl = self
+            .gamma
+            .crawl(listing, |rows| {
+                for row in rows {
+                    if row.closed
+                        && let Some(condition) = &row.condition_id
+                    {
+                        self.expire(condition, Word::Closed);
+                    }
+                    round.seen.extend(row.condition_id);
+                    match row.market {
+                        Ok(market) => round.added += usize::from(self.admit(market)),
+                        Err(reason) => round.skipped[reason.index()] += 1,
+                    }
+                }
+                self.tell_progress(&mut round);
+                if self.is_full() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+            .await;
+        self.conclude(&round, crawl, &known, memory)
+    }
+
+    /// Books a finished listing.
+    fn conclude(
+        &self,
+        round: &Round,
+        crawl: Crawl,
+        known: &[ConditionId],
+        memory: &mut Memory,
+    ) -> Result<(), Failure> {
+        let Crawl { pages, rows, end } = crawl;
+        let duration = round.begun.elapsed();
+        self.stats.crawled(&CrawlOutcome {
+            pages,
+            rows,
+            duration,
+            complete: matches!(end, CrawlEnd::Complete),
+            skipped: round.skipped,
+        });
+        match end {
+            CrawlEnd::Complete => {
+                if rows.saturating_mul(2) >= memory.rows {
+                    self.reconcile(&round.seen, known, memory);
+                } else {
+                    tracing::warn!(
+                        rows,
+                        before = memory.rows,
+                        "listing has shrunk, not compared"
+                    );
+                }
+                memory.rows = rows;
+            }
+            CrawlEnd::Stopped => {}
+            CrawlEnd::RepeatedCursor
+            | CrawlEnd::RepeatedPage
+            | CrawlEnd::TooManyPages
+            | CrawlEnd::Failed(_) => return Err(Failure::Crawl(end)),
+        }
+        let markets = self.registry.live_market_count();
+        let seconds = duration.as_secs_f64();
+        if self.stats.round_succeeded(self.clock.now()) {
+            tracing::info!(markets, pages, seconds, "discovery complete");
+        } else {
+            tracing::debug!(markets, added = round.added, seconds, "discovery complete");
+        }
+        Ok(())
+    }
+
+    /// Asks about markets that were known before the listing began and that
+    /// listings keep lacking.
+    fn reconcile(&self, seen: &HashSet<ConditionId>, known: &[ConditionId], memory: &mut Memory) {
+        let mut missing = HashMap::new();
+        for condition in known.iter().filter(|condition| !seen.contains(*condition)) {
+            if !self.registry.is_live(condition) {
+                continue;
+            }
+            let before = memory.missing.get(condition).copied().unwrap_or(0);
+            let misses = before.saturating_add(1);
+            if misses >= MISSES {
+                self.ask(Question::IsClosed, condition.clone());
+            }
+            missing.insert(condition.clone(), misses);
+        }
+        self.stats.missing(missing.len());
+        memory.missing = missing;
+    }
+
+    /// Asks about all known markets whether they are closed.
+    async fn sweep(&self, known: &[ConditionId]) -> Result<(), GammaError> {
+        for conditions in known.chunks(MAX_LOOKUP) {
+            for row in self
+                .gamma
+                .by_condition(conditions, MarketState::Closed)
+                .await?
+            {
+                if row.closed
+                    && let Some(condition) = &row.condition_id
+                {
+                    self.expire(condition, Word::Closed);
+                }
+            }
+            sleep(self.gamma.page_interval()).await;
+        }
+        Ok(())
+    }
+
+    /// Says how far the first listing has come, at most once a second.
+    fn tell_progress(&self, round: &mut Round) {
+        if !self.stats.has_succeeded() && round.told.elapsed() >= PROGRESS {
+            round.told = Instant::now();
+            let markets = self.registry.live_market_count();
+            tracing::info!(markets, "discovering markets");
+        }
+    }
+}
+
+impl Round {
+    fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            told: Instant::now(),
+            seen: HashSet::new(),
+            skipped: [0; SkipReason::ALL.len()],
+            added: 0,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Questions about single markets, asked in batches.
+//!
+//! Two kinds: whether an announced market is open by now (Gamma lists it up to
+//! minutes after the feed announces it), and whether a market that is missing
+//! or silent is closed (Gamma says so up to minutes after the fact). Both are
+//! asked a few times, further and further apart, and then left to discovery.
+//! One question a market and kind is pending at most; the queue is bounded.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::ConditionId;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Shared, Word, stats};
+use crate::backoff::Backoff;
+use crate::gamma::{GammaError, MAX_LOOKUP, MarketState, Row, SkipReason};
+
+/// Pending questions of one kind at most: an hour of announcements.
+const MAX_PENDING: usize = 4_096;
+/// Least time between two rounds of questions, so that they gather.
+const ROUND: Duration = Duration::from_secs(1);
+/// Longest pause while Gamma fails.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is asked about a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// It was announced: is it listed, and can it be traded?
+    IsOpen,
+    /// It seems gone: is it closed?
+    IsClosed,
+}
+
+impl Question {
+    /// When to ask, counted from the time before. A market is listed within
+    /// seconds to minutes, and called closed 51 s to 3 min after it resolved.
+    fn delays(self) -> &'static [Duration] {
+        const IS_OPEN: [Duration; 5] = [
+            Duration::from_secs(1),
+            Duration::from_secs(5),
+            Duration::from_secs(30),
+            Duration::from_secs(90),
+            Duration::from_secs(240),
+        ];
+        const IS_CLOSED: [Duration; 5] = [
+            Duration::ZERO,
+            Duration::from_secs(15),
+            Duration::from_secs(45),
+            Duration::from_secs(120),
+            Duration::from_secs(300),
+        ];
+        match self {
+            Self::IsOpen => &IS_OPEN,
+            Self::IsClosed => &IS_CLOSED,
+        }
+    }
+}
+
+/// The pending questions.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    is_open: Mutex<Queue>,
+    is_closed: Mutex<Queue>,
+    wake: Notify,
+}
+
+/// Questions of one kind, by the moment they are due.
+#[derive(Debug, Default)]
+struct Queue {
+    due: BTreeSet<(Instant, ConditionId)>,
+    /// How often each has been asked.
+    pending: HashMap<ConditionId, usize>,
+}
+
+/// A question taken out to be asked.
+#[derive(Debug)]
+struct Asked {
+    condition: ConditionId,
+    asked: usize,
+}
+
+impl Queue {
+    /// Whether there is room; a question that is pending already stays as it is.
+    fn push(&mut self, condition: ConditionId, due: Instant, asked: usize) -> bool {
+        if self.pending.contains_key(&condition) {
+            return true;
+        }
+        if self.pending.len() >= MAX_PENDING {
+            return false;
+        }
+        self.due.insert((due, condition.clone()));
+        self.pending.insert(condition, asked);
+        true
+    }
+
+    /// Takes what is due, the longest due first, one batch at most.
+    fn take_due(&mut self, now: Instant) -> Vec<Asked> {
+        let mut taken = Vec::new();
+        while taken.len() < MAX_LOOKUP
+            && let Some((due, _)) = self.due.first()
+            && *due <= now
+            && let Some((_, condition)) = self.due.pop_first()
+        {
+            let asked = self.pending.remove(&condition).unwrap_or(0);
+            taken.push(Asked { condition, asked });
+        }
+        taken
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+}
+
+impl Lookups {
+    fn queue(&self, question: Question) -> &Mutex<Queue> {
+        match question {
+            Question::IsOpen => &self.is_open,
+            Question::IsClosed => &self.is_closed,
+        }
+    }
+
+    /// Questions pending.
+    pub(super) fn len(&self, question: Question) -> usize {
+        self.queue(question).lock().pending.len()
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let is_open = self.is_open.lock().next_due();
+        let is_closed = self.is_closed.lock().next_due();
+        is_open.into_iter().chain(is_closed).min()
+    }
+}
+
+/// Asks what is due, for ever.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut backoff = Backoff::new(ROUND, MAX_PAUSE);
+    loop {
+        match shared.lookups.next_due() {
+            Some(due) => tokio::select! {
+                () = sleep_until(due) => {}
+                () = shared.lookups.wake.notified() => continue,
+            },
+            None => {
+                shared.lookups.wake.notified().await;
+                continue;
+            }
+        }
+        let mut failed = false;
+        for question in [Question::IsClosed, Question::IsOpen] {
+            failed |= shared.ask_due(question).await.is_err();
+        }
+        if failed {
+            sleep(ROUND + backoff.next_delay()).await;
+        } else {
+            backoff.reset();
+            sleep(ROUND).await;
+        }
+    }
+}
+
+impl Shared {
+    /// Puts a question; where there is no room it is dropped and counted.
+    pub(super) fn ask(&self, question: Question, condition: ConditionId) {
+        if self.is_moot(question, &condition) {
+            return;
+        }
+        self.put(question, condition, 0);
+    }
+
+    /// Whether the answer would change nothing.
+    fn is_moot(&self, question: Question, condition: &ConditionId) -> bool {
+        match question {
+            Question::IsOpen => self.registry.market(condition).is_some(),
+            Question::IsClosed => !self.registry.is_live(condition),
+        }
+    }
+
+    fn put(&self, question: Question, condition: ConditionId, asked: usize) {
+        let Some(delay) = question.delays().get(asked) else {
+            stats::count(&self.stats.lookups_given_up);
+            return;
+        };
+        let due = Instant::now() + *delay;
+        if self
+            .lookups
+            .queue(question)
+            .lock()
+            .push(condition, due, asked)
+        {
+            self.lookups.wake.notify_one();
+        } else {
+            stats::count(&self.stats.lookups_dropped);
+        }
+    }
+
+    async fn ask_due(&self, question: Question) -> Result<(), GammaError> {
+        let mut due = self.lookups.queue(question).lock().take_due(Instant::now());
+        due.retain(|asked| !self.is_moot(question, &asked.condition));
+        if due.is_empty() {
+            return Ok(());
+        }
+        stats::count(&self.stats.lookup_requests);
+        let conditions: Vec<ConditionId> =
+            due.iter().map(|asked| asked.condition.clone()).collect();
+        let state = match question {
+            Question::IsOpen => MarketState::Open,
+            Question::IsClosed => MarketState::Closed,
+        };
+        let answer = self.gamma.by_condition(&conditions, state).await;
+        let failure = match answer {
+            Ok(rows) => {
+                rows.into_iter()
+                    .for_each(|row| self.answered(question, row, &mut due));
+                None
+            }
+            Err(error) => {
+                stats::count(&self.stats.lookup_failures);
+                tracing::warn!(?error, markets = due.len(), "look-up of markets failed");
+                Some(error)
+            }
+        };
+        for Asked { condition, asked } in due {
+            self.put(question, condition, asked + 1);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Acts on one row and strikes the question it settles.
+    fn answered(&self, question: Question, row: Row, due: &mut Vec<Asked>) {
+        let Some(condition) = row.condition_id else {
+            return;
+        };
+        let settled = match (question, row.market) {
+            (Question::IsOpen, Ok(market)) => {
+                if self.admit(market) {
+                    stats::count(&self.stats.lookups_found);
+                }
+                true
+            }
+            (Question::IsOpen, Err(reason)) => reason == SkipReason::Closed,
+            (Question::IsClosed, _) => {
+                row.closed && {
+                    self.expire(&condition, Word::Closed);
+                    true
+                }
+            }
+        };
+        if settled {
+            due.retain(|asked| asked.condition != condition);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_is_bounded_deduplicated_and_served_in_order() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        let condition = |number: usize| ConditionId::new(&format!("0x{number:x}")).unwrap();
+        for number in 0..MAX_PENDING + 10 {
+            // Later numbers are due earlier.
+            let due = now + Duration::from_millis(u64::try_from(9_000 - number).unwrap());
+            let has_room = queue.push(condition(number), due, 0);
+            assert_eq!(has_room, number < MAX_PENDING);
+        }
+        assert!(queue.push(condition(0), now, 3));
+        assert_eq!(queue.due.len(), MAX_PENDING);
+        assert!(queue.take_due(now).is_empty());
+        let batch = queue.take_due(now + Duration::from_secs(10));
+        assert_eq!(batch.len(), MAX_LOOKUP);
+        assert_eq!(batch[0].condition, condition(MAX_PENDING - 1));
+        assert_eq!(queue.pending.len(), queue.due.len());
+        assert!(queue.push(batch[0].condition.clone(), now, 1));
+        assert_eq!(queue.next_due(), Some(now));
+        assert_eq!(queue.take_due(now)[0].asked, 1);
+    }
+}

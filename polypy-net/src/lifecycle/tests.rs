@@ -1,0 +1,619 @@
+//! The controller against a Gamma in memory, on paused time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use polypy_core::{
+    AssetId, AssetKey, FeedId, MarketEvent, MarketResolved, NewMarket, StaleReason, Timestamp,
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::gamma::GammaConfig;
+use crate::rest::RestConfig;
+use crate::rest::fake::{FakeService, Reply, Seen};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A Gamma that lists what it is told to, page by page.
+#[derive(Debug, Default)]
+struct World {
+    /// Market to whether it is closed.
+    markets: BTreeMap<u32, bool>,
+    /// Markets that the listing leaves out, and look-ups do not.
+    hidden: BTreeSet<u32>,
+    /// Markets known to nobody yet.
+    unborn: BTreeSet<u32>,
+    page: usize,
+    fault: Option<Reply>,
+    /// Gives page one again and again.
+    stuck: bool,
+}
+
+type SharedWorld = Arc<Mutex<World>>;
+
+fn row(market: u32, closed: bool) -> Value {
+    json!({
+        "id": market.to_string(),
+        "conditionId": format!("0x{market:x}"),
+        "question": format!("market {market}?"),
+        "clobTokenIds": [format!("{market}1"), format!("{market}2")],
+        "endDate": "2020-01-01T00:00:00Z",
+        "closed": closed,
+    })
+}
+
+impl World {
+    fn answer(&self, seen: &Seen) -> Reply {
+        if let Some(fault) = &self.fault {
+            return fault.clone();
+        }
+        let (_, query) = seen.line.split_once('?').unwrap();
+        let values = |name: &str| -> Vec<String> {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+                .collect()
+        };
+        let closed = values("closed") == ["true"];
+        let asked = values("condition_ids");
+        let rows: Vec<Value> = self
+            .markets
+            .iter()
+            .filter(|(market, is_closed)| {
+                **is_closed == closed
+                    && !self.unborn.contains(market)
+                    && if asked.is_empty() {
+                        !self.hidden.contains(market)
+                    } else {
+                        asked.contains(&format!("0x{market:x}"))
+                    }
+            })
+            .map(|(market, closed)| row(*market, *closed))
+            .collect();
+        let begin: usize = values("after_cursor")
+            .first()
+            .map_or(0, |cursor| cursor.parse().unwrap());
+        let begin = if self.stuck { 0 } else { begin };
+        let end = rows.len().min(begin + self.page);
+        let mut page = json!({ "markets": rows[begin..end] });
+        if end < rows.len() || self.stuck {
+            page["next_cursor"] = end.to_string().into();
+        }
+        Reply::Ok(page.to_string())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Sink {
+    settled: Mutex<Vec<AssetKey>>,
+    forgotten: Mutex<Vec<AssetKey>>,
+}
+
+impl EventSink for Sink {
+    fn deliver(&self, _feed: FeedId, _events: &mut Vec<MarketEvent>) {}
+    fn feed_opened(&self, _feed: FeedId) {}
+    fn feed_closed(&self, _feed: FeedId, _reason: StaleReason) {}
+    fn mark_stale(&self, _assets: &[AssetKey], _reason: StaleReason) {}
+    fn settle(&self, assets: &[AssetKey]) {
+        self.settled.lock().extend(assets);
+    }
+    fn forget(&self, assets: &[AssetKey]) {
+        self.forgotten.lock().extend(assets);
+    }
+}
+
+/// Stands still and counts who asks.
+#[derive(Debug, Default)]
+struct StillClock(AtomicUsize);
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Timestamp::from_millis(1_770_000_000_000)
+    }
+}
+
+struct Bench {
+    world: SharedWorld,
+    service: Arc<FakeService>,
+    registry: Arc<AssetRegistry>,
+    sink: Arc<Sink>,
+    controller: LifecycleController,
+}
+
+impl Bench {
+    fn new(markets: impl IntoIterator<Item = u32>, config: LifecycleConfig) -> Self {
+        let world = Arc::new(Mutex::new(World {
+            markets: markets.into_iter().map(|market| (market, false)).collect(),
+            page: 2,
+            ..World::default()
+        }));
+        let service = FakeService::new({
+            let world = Arc::clone(&world);
+            move |seen| world.lock().answer(seen)
+        });
+        let registry = Arc::new(AssetRegistry::default());
+        let sink = Arc::new(Sink::default());
+        let controller = LifecycleController::new(
+            config,
+            GammaClient::new(
+                service.client(RestConfig {
+                    attempts: 1,
+                    ..RestConfig::default()
+                }),
+                GammaConfig::default(),
+            ),
+            Arc::clone(&registry),
+            Arc::<Sink>::clone(&sink),
+            Arc::new(StillClock::default()),
+        );
+        Self {
+            world,
+            service,
+            registry,
+            sink,
+            controller,
+        }
+    }
+
+    async fn started(markets: impl IntoIterator<Item = u32>) -> Self {
+        let bench = Self::new(markets, LifecycleConfig::default());
+        bench.controller.start().await.unwrap();
+        sleep(SECOND).await;
+        bench
+    }
+
+    fn live(&self) -> BTreeSet<String> {
+        self.registry
+            .live_conditions()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    fn lives(&self, market: u32) -> bool {
+        self.live().contains(&format!("0x{market:x}"))
+    }
+
+    fn stat(&self, pointer: &str) -> u64 {
+        let stats = self.controller.stats();
+        stats.pointer(pointer).unwrap().as_u64().unwrap()
+    }
+
+    fn lookups(&self) -> usize {
+        let lines = self.service.lines();
+        lines.iter().filter(|l| l.contains("condition_ids")).count()
+    }
+
+    async fn stop(&self) {
+        self.controller.stop().await;
+        assert_eq!(self.controller.state(), ComponentState::Stopped);
+    }
+}
+
+fn condition(market: u32) -> ConditionId {
+    format!("0x{market:x}").parse().unwrap()
+}
+
+fn announced(market: u32) -> LifecycleEvent {
+    LifecycleEvent::NewMarket(NewMarket {
+        condition_id: condition(market),
+        asset_ids: tokens(market),
+    })
+}
+
+fn resolved(market: u32) -> LifecycleEvent {
+    LifecycleEvent::Resolved(MarketResolved {
+        condition_id: condition(market),
+        asset_ids: tokens(market),
+        winner: None,
+    })
+}
+
+fn tokens(market: u32) -> Vec<AssetId> {
+    [1, 2]
+        .map(|side| format!("{market}{side}").parse().unwrap())
+        .to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn finds_all_markets_at_once_and_new_ones_at_the_interval() {
+    let bench = Bench::started(1..=5).await;
+    assert_eq!(bench.registry.live_market_count(), 5);
+    assert_eq!(bench.registry.counts(), (10, 0, 0));
+    bench.world.lock().markets.insert(9, false);
+    sleep(50 * SECOND).await;
+    assert!(!bench.lives(9));
+    sleep(12 * SECOND).await;
+    assert!(bench.lives(9));
+    assert_eq!(bench.stat("/known_market_count"), 6);
+    assert_eq!(bench.stat("/discovery/complete_crawls"), 2);
+    assert!(bench.controller.health().healthy);
+    bench.stop().await;
+    assert!(!bench.controller.health().healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn markets_can_be_subscribed_while_the_listing_goes_on() {
+    let bench = Bench::new(1..=100, LifecycleConfig::default());
+    bench.controller.start().await.unwrap();
+    bench.registry.changed().notified().await;
+    assert_eq!(bench.registry.live_market_count(), 2);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolved_market_ends_at_once_and_is_forgotten_everywhere_later() {
+    let bench = Bench::started(1..=3).await;
+    let assets = bench.registry.assets_of(&condition(2));
+    bench.controller.hints().offer(resolved(2));
+    // Gamma takes minutes to agree: its listing does not bring the market back.
+    sleep(SECOND / 10).await;
+    assert!(!bench.lives(2));
+    assert_eq!(*bench.sink.settled.lock(), assets);
+    bench.controller.hints().offer(resolved(2));
+    sleep(300 * SECOND).await;
+    assert!(!bench.lives(2));
+    assert_eq!(bench.sink.settled.lock().len(), 2);
+    assert_eq!(bench.registry.counts(), (4, 0, 2));
+    assert_eq!(bench.stat("/awaiting_forget"), 1);
+
+    bench.world.lock().markets.insert(2, true);
+    sleep(3_400 * SECOND).await;
+    assert_eq!(bench.registry.counts().2, 0);
+    assert_eq!(*bench.sink.forgotten.lock(), assets);
+    assert!(bench.registry.market(&condition(2)).is_none());
+    assert!(bench.registry.interner().read().get("21").is_none());
+    assert_eq!(bench.stat("/forgotten"), 1);
+    assert_eq!(bench.stat("/awaiting_forget"), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolved_market_is_recognised_by_its_tokens_too() {
+    let bench = Bench::started([1]).await;
+    bench
+        .controller
+        .hints()
+        .offer(LifecycleEvent::Resolved(MarketResolved {
+            condition_id: condition(0xffff),
+            asset_ids: tokens(1),
+            winner: None,
+        }));
+    sleep(SECOND / 10).await;
+    assert!(!bench.lives(1));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announced_market_is_looked_up_until_it_is_listed() {
+    let bench = Bench::started(1..=2).await;
+    let hints = bench.controller.hints();
+    {
+        let mut world = bench.world.lock();
+        world.markets.extend([(7, false), (8, false)]);
+        world.unborn.insert(8);
+        // Only a look-up can find them.
+        world.hidden.extend([7, 8]);
+    }
+    for market in [7, 8, 7, 1] {
+        hints.offer(announced(market));
+    }
+    sleep(2 * SECOND).await;
+    assert!(bench.lives(7) && !bench.lives(8));
+    // Both in one request, and no question about what is known already.
+    assert_eq!(bench.lookups(), 1);
+    bench.world.lock().unborn.clear();
+    sleep(10 * SECOND).await;
+    assert!(bench.lives(8));
+    assert_eq!(bench.stat("/lookups/found"), 2);
+    assert_eq!(bench.stat("/lookups/pending_open"), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_market_that_is_never_listed_is_given_up() {
+    let bench = Bench::started([1]).await;
+    bench.controller.hints().offer(announced(7));
+    sleep(900 * SECOND).await;
+    assert_eq!(bench.lookups(), 5);
+    assert_eq!(bench.stat("/lookups/given_up"), 1);
+    assert_eq!(bench.stat("/lookups/pending_open"), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_market_missing_twice_is_asked_for_and_ended_by_the_answer_alone() {
+    let bench = Bench::started(1..=4).await;
+    {
+        let mut world = bench.world.lock();
+        world.markets.insert(3, true);
+        // Missing from the listing for another reason: it is open.
+        world.hidden.insert(4);
+    }
+    sleep(62 * SECOND).await;
+    assert_eq!(
+        (bench.lookups(), bench.stat("/discovery/missing_markets")),
+        (0, 2)
+    );
+    assert!(bench.lives(3) && bench.lives(4));
+    sleep(62 * SECOND).await;
+    assert!(!bench.lives(3) && bench.lives(4));
+    sleep(3_000 * SECOND).await;
+    assert!(bench.lives(4), "only the venue's word ends a market");
+    assert_eq!(bench.stat("/expired_closed"), 1);
+    assert_eq!(bench.sink.settled.lock().len(), 2);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_date_in_the_past_ends_nothing() {
+    // All rows of this world ended in 2020.
+    let bench = Bench::started(1..=3).await;
+    sleep(7_200 * SECOND).await;
+    assert_eq!(bench.registry.live_market_count(), 3);
+    assert_eq!(bench.lookups(), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_and_short_listings_end_nothing_and_are_not_hot() {
+    for (fault, stuck) in [
+        (Some(Reply::Status(503, Vec::new(), String::new())), false),
+        (Some(Reply::Ok("<html>".to_owned())), false),
+        (Some(Reply::Break), false),
+        (None, true),
+    ] {
+        let bench = Bench::started(1..=6).await;
+        {
+            let mut world = bench.world.lock();
+            world.fault = fault;
+            world.stuck = stuck;
+            // What the stuck page one lacks is not missing.
+            world.hidden.extend([1, 2, 3]);
+        }
+        let before = bench.service.seen().len();
+        sleep(3_600 * SECOND).await;
+        let requests = bench.service.seen().len() - before;
+        assert!(requests > 30, "{requests}: it goes on trying");
+        assert!(requests < 3_600, "{requests}: not hotter than one a second");
+        assert_eq!(bench.registry.live_market_count(), 6);
+        assert_eq!(bench.lookups(), 0);
+        assert!(bench.stat("/discovery/failures") > 10);
+        assert!(bench.controller.health().healthy, "it has succeeded before");
+
+        {
+            let mut world = bench.world.lock();
+            world.fault = None;
+            world.stuck = false;
+            world.hidden.clear();
+            world.markets.insert(7, false);
+        }
+        sleep(70 * SECOND).await;
+        assert!(bench.lives(7), "it recovers by itself");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_shrank_to_less_than_half_is_not_compared() {
+    let bench = Bench::started(1..=9).await;
+    bench.world.lock().hidden.extend(2..=9);
+    sleep(62 * SECOND).await;
+    assert_eq!(bench.stat("/discovery/missing_markets"), 0);
+    assert_eq!(bench.registry.live_market_count(), 9);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_first_success_it_is_not_healthy_once_it_has_failed() {
+    let bench = Bench::new([1], LifecycleConfig::default());
+    bench.world.lock().fault = Some(Reply::Status(500, Vec::new(), String::new()));
+    bench.controller.start().await.unwrap();
+    assert!(bench.controller.health().healthy, "it has not failed yet");
+    sleep(SECOND / 2).await;
+    assert!(!bench.controller.health().healthy);
+    bench.world.lock().fault = None;
+    sleep(61 * SECOND).await;
+    assert!(bench.controller.health().healthy);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn assets_said_to_be_gone_are_asked_for_until_gamma_agrees() {
+    let bench = Bench::started(1..=3).await;
+    let assets: Vec<AssetKey> = [1, 2]
+        .into_iter()
+        .flat_map(|market| bench.registry.assets_of(&condition(market)))
+        .collect();
+    let hints = bench.controller.hints();
+    hints.confirm_gone(&assets);
+    hints.confirm_gone(&assets);
+    sleep(5 * SECOND).await;
+    assert_eq!(bench.lookups(), 1);
+    assert!(bench.lives(1) && bench.lives(2), "gamma says they are open");
+    // Gamma agrees about one of them, later. Its listing shows neither.
+    bench.world.lock().markets.insert(1, true);
+    sleep(20 * SECOND).await;
+    assert!(!bench.lives(1) && bench.lives(2));
+    sleep(900 * SECOND).await;
+    assert!(bench.lives(2));
+    assert_eq!(bench.stat("/lookups/pending_closed"), 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_lookups_are_repeated() {
+    let bench = Bench::started(1..=2).await;
+    let assets = bench.registry.assets_of(&condition(1));
+    {
+        let mut world = bench.world.lock();
+        world.markets.insert(1, true);
+        world.fault = Some(Reply::Status(502, Vec::new(), String::new()));
+    }
+    bench.controller.hints().confirm_gone(&assets);
+    sleep(5 * SECOND).await;
+    assert!(bench.stat("/lookups/failures") > 0);
+    bench.world.lock().fault = None;
+    sleep(50 * SECOND).await;
+    assert!(!bench.lives(1));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_takes_the_most_traded_and_fills_up_when_markets_end() {
+    let bench = Bench::new(
+        1..=50,
+        LifecycleConfig {
+            max_markets: 5,
+            ..LifecycleConfig::default()
+        },
+    );
+    bench.controller.start().await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(bench.registry.live_market_count(), 5);
+    let lines = bench.service.lines();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].contains("order=volume24hr"));
+    bench.controller.hints().offer(announced(40));
+    sleep(20 * SECOND).await;
+    assert!(!bench.lives(40));
+    // One closes without a word on the feed.
+    bench.world.lock().markets.insert(3, true);
+    sleep(62 * SECOND).await;
+    assert!(!bench.lives(3) && bench.lives(6));
+    assert_eq!(bench.registry.live_market_count(), 5);
+    assert!(bench.controller.health().healthy);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn announcements_beyond_the_queue_are_dropped_and_counted() {
+    let bench = Bench::new(
+        [1],
+        LifecycleConfig {
+            hint_queue: 10,
+            ..LifecycleConfig::default()
+        },
+    );
+    let hints = bench.controller.hints();
+    for market in 0..25 {
+        hints.offer(announced(market));
+    }
+    assert_eq!(bench.stat("/hints/received"), 10);
+    assert_eq!(bench.stat("/hints/dropped"), 15);
+    bench.controller.start().await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(bench.stat("/hints/new_market"), 10);
+    hints.offer(announced(99));
+    assert_eq!(bench.stat("/hints/received"), 11);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stops_at_once_wherever_it_is_and_starts_again() {
+    let hang = Some(Reply::Hang);
+    let refuse = Some(Reply::Status(500, Vec::new(), String::new()));
+    for (fault, wait) in [
+        (None, SECOND / 1_000),
+        // Between two listings.
+        (None, 30 * SECOND),
+        // In the middle of a request.
+        (hang, 5 * SECOND),
+        // In a pause after failures.
+        (refuse, 20 * SECOND),
+    ] {
+        let bench = Bench::new(1..=20, LifecycleConfig::default());
+        bench.world.lock().fault = fault;
+        bench.controller.start().await.unwrap();
+        bench.controller.start().await.unwrap();
+        sleep(wait).await;
+        let begin = Instant::now();
+        bench.stop().await;
+        bench.stop().await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        let asked = bench.service.seen().len();
+        sleep(600 * SECOND).await;
+        assert_eq!(bench.service.seen().len(), asked, "nothing goes on");
+
+        bench.world.lock().fault = None;
+        bench.controller.start().await.unwrap();
+        sleep(2 * SECOND).await;
+        assert_eq!(bench.registry.live_market_count(), 20);
+        bench.controller.hints().offer(resolved(1));
+        sleep(SECOND).await;
+        assert!(!bench.lives(1), "announcements are read again");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_given_up_half_way_leaves_no_task_behind() {
+    let bench = Bench::started([1]).await;
+    drop(bench.controller.stop());
+    {
+        let mut stop = bench.controller.stop();
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(stop.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await);
+    }
+    assert_eq!(bench.controller.state(), ComponentState::Stopped);
+    let asked = bench.service.seen().len();
+    sleep(600 * SECOND).await;
+    assert_eq!(bench.service.seen().len(), asked);
+    assert_eq!(bench.controller.state(), ComponentState::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_by_itself_is_a_failure_and_a_start_repairs_it() {
+    let bench = Bench::started([1]).await;
+    let died = watched(
+        Arc::clone(&bench.controller.shared),
+        watch::channel(false).1,
+        std::future::pending(),
+    );
+    // Its sender is gone: that is a stop, not a failure.
+    died.await;
+    assert_eq!(bench.controller.state(), ComponentState::Running);
+    let (_stop, stopped) = watch::channel(false);
+    watched(Arc::clone(&bench.controller.shared), stopped, async {}).await;
+    assert_eq!(bench.controller.state(), ComponentState::Failed);
+    assert!(!bench.controller.health().healthy);
+    bench.stop().await;
+    bench.controller.start().await.unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let panics = watched(Arc::clone(&bench.controller.shared), stopped, async {
+        panic!("on purpose");
+    });
+    assert!(tokio::spawn(panics).await.unwrap_err().is_panic());
+    assert_eq!(bench.controller.state(), ComponentState::Failed);
+    bench.controller.start().await.unwrap();
+    sleep(SECOND).await;
+    assert!(bench.controller.health().healthy);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stats_are_complete_before_the_start_and_after_the_stop() {
+    let bench = Bench::new([1], LifecycleConfig::default());
+    let before = bench.controller.stats();
+    assert_eq!(before["is_running"], false);
+    assert_eq!(before["known_market_count"], 0);
+    assert_eq!(before["discovery"]["last_success"], Value::Null);
+    bench.controller.start().await.unwrap();
+    sleep(SECOND).await;
+    bench.stop().await;
+    let after = bench.controller.stats();
+    assert_eq!(after["known_market_count"], 1);
+    let stamp = &after["discovery"]["last_success"];
+    assert_eq!(stamp, "2026-02-02T02:40:00.000Z");
+    assert_eq!(after["discovery"]["last_crawl"]["skipped"]["malformed"], 0);
+    let keys =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(keys(&before), keys(&after));
+}
