@@ -5,14 +5,19 @@
 //! | `GET /sim/assets?limit=` | every asset: id, market, outcome, status |
 //! | `GET /sim/book/{asset_id}` | the true book with sequence, time stamp and hash, best levels first |
 //! | `GET /sim/stats` | counts |
+//! | `GET /sim/faults` | the faults that are on, and all there are |
+//! | `POST /sim/faults` | switches one on: `{"id":1}` |
+//! | `DELETE /sim/faults/{id}`, `/sim/faults` | switches one or all off |
 //! | `POST /sim/pause`, `/sim/resume` | whether the flow is paused now |
 
 use hyper::{Method, StatusCode};
 use polypy_core::{AssetId, Level};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::exchange::Exchange;
-use crate::http::{Answer, Query, error, not_found, ok};
+use crate::fault::{self, FAULTS, Fault, FaultError};
+use crate::http::{Answer, Query, error, json_text, not_found, ok};
 use crate::venue::TrueBook;
 
 /// Whether a path is one of the control interface's.
@@ -26,7 +31,7 @@ pub(crate) fn answer(
     method: &Method,
     path: &str,
     query: &Query,
-    _body: &[u8],
+    body: &[u8],
 ) -> Answer {
     let rest = path
         .strip_prefix("/sim")
@@ -38,10 +43,58 @@ pub(crate) fn answer(
         (&Method::POST, "pause") => set_paused(exchange, true),
         (&Method::POST, "resume") => set_paused(exchange, false),
         (&Method::GET, _) if rest.starts_with("book/") => book(exchange, &rest["book/".len()..]),
-        (_, "assets" | "stats" | "pause" | "resume") => {
+        (&Method::GET, "faults") => faults(exchange),
+        (&Method::POST, "faults") => add_fault(exchange, body),
+        (&Method::DELETE, "faults") => ok(&json!({ "removed": exchange.faults.clear() })),
+        (&Method::DELETE, _) if rest.starts_with("faults/") => {
+            remove_fault(exchange, &rest["faults/".len()..])
+        }
+        (_, "assets" | "stats" | "pause" | "resume" | "faults") => {
             error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
         }
         _ => not_found(),
+    }
+}
+
+/// What is on, and what there is.
+fn faults(exchange: &Exchange) -> Answer {
+    let known: Vec<Value> = FAULTS
+        .iter()
+        .map(|info| {
+            let parameters: Map<String, Value> = info
+                .parameters
+                .iter()
+                .map(|parameter| (parameter.name.to_owned(), fault::default_value(parameter)))
+                .collect();
+            json!({
+                "name": info.name,
+                "scope": info.scope.name(),
+                "summary": info.summary,
+                "parameters": parameters,
+            })
+        })
+        .collect();
+    ok(&json!({ "active": exchange.faults.list(Instant::now()), "known": known }))
+}
+
+fn add_fault(exchange: &mut Exchange, body: &[u8]) -> Answer {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return error(StatusCode::BAD_REQUEST, "body: not JSON");
+    };
+    match Fault::from_json(&body) {
+        Ok(fault) => ok(&json!({ "id": exchange.add_fault(fault) })),
+        Err(FaultError { field, reason }) => {
+            let body = json!({ "error": format!("{field}: {reason}"), "field": field });
+            json_text(StatusCode::BAD_REQUEST, body.to_string())
+        }
+    }
+}
+
+fn remove_fault(exchange: &mut Exchange, id: &str) -> Answer {
+    match id.parse::<u64>() {
+        Ok(id) if exchange.faults.remove(id) => ok(&json!({ "removed": 1 })),
+        Ok(_) => error(StatusCode::NOT_FOUND, "no such fault is on"),
+        Err(_) => error(StatusCode::BAD_REQUEST, "id: not a number"),
     }
 }
 

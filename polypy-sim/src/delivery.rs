@@ -94,6 +94,18 @@ impl Exchange {
             About::Token(place) => (place.market, 1 << place.outcome),
             About::Connection => return,
         };
+        let omitted;
+        let frame = if self.faults.is_empty() {
+            frame
+        } else {
+            match self.omit(frame) {
+                Some(left) => {
+                    omitted = left;
+                    &omitted
+                }
+                None => return,
+            }
+        };
         let custom = frame.kind.is_custom();
         // Taken out for the time of the loop: delivering needs the rest of self.
         let subscribers = std::mem::take(&mut self.subscribers[market]);
@@ -120,9 +132,13 @@ impl Exchange {
         }
     }
 
-    /// Sends a frame to one socket.
+    /// Sends a frame to one socket, under whatever faults are on.
     pub(crate) fn deliver(&mut self, link: &Arc<Link>, frame: &Frame) {
-        self.push(link, frame.text.clone());
+        if self.faults.is_empty() && self.held.is_empty() {
+            self.push(link, frame.text.clone());
+        } else {
+            self.deliver_disturbed(link, frame);
+        }
     }
 
     /// Queues a text for one socket, past every fault.

@@ -6,14 +6,15 @@
 //! same call. Nothing here waits or touches a socket; frames go to outboxes.
 //!
 //! The rest of the exchange's behaviour is in files beside this one:
-//! `subscription` (what clients ask), `delivery` (how frames reach sockets, and
-//! what faults make of that).
+//! `subscription` (what clients ask), `delivery` (how frames reach sockets),
+//! `disturbance` (what faults make of that).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fastrand::Rng;
+use hyper::StatusCode;
 use polypy_core::{Clock, DecimalText, Price, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -22,6 +23,9 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::catalogue::Catalogue;
 use crate::config::SimConfig;
 use crate::delivery::{Frame, FrameKind};
+use crate::disturbance::Held;
+use crate::fault::FaultKind;
+use crate::fault_set::FaultSet;
 use crate::flow::{self, Action, Flow};
 use crate::outbox::{Ending, Outbox};
 use crate::render::{self, Print};
@@ -61,6 +65,10 @@ pub(crate) enum Due {
     Resolved { market: usize, winner: usize },
     /// One socket gets one frame.
     Deliver { link: Arc<Link>, text: Utf8Bytes },
+    /// A frame that waited to change places goes out.
+    Release { connection: u64 },
+    /// Faults whose time is over are switched off.
+    EndFaults,
     /// One socket ends.
     End { link: Arc<Link>, ending: Ending },
 }
@@ -86,6 +94,9 @@ pub(crate) struct Exchange {
     /// For delays and choices that are not part of the flow.
     pub(crate) rng: Rng,
     pub(crate) paused: bool,
+    pub(crate) faults: FaultSet,
+    /// By connection.
+    pub(crate) held: HashMap<u64, Held>,
     catalogue: Catalogue,
     flow: Flow,
     next_connection: u64,
@@ -112,6 +123,8 @@ impl Exchange {
             wake: Arc::new(Notify::new()),
             rng: Rng::with_seed(config.seed ^ 0xde1a_75ee_d000_0003),
             paused: false,
+            faults: FaultSet::default(),
+            held: HashMap::new(),
             catalogue: Catalogue::new(config.seed),
             flow: Flow::new(&config),
             next_connection: 1,
@@ -159,6 +172,7 @@ impl Exchange {
             return;
         };
         self.counters.connections_closed.increment();
+        self.held.remove(&connection);
         for place in session.places() {
             self.subscribers[place.market].retain(|subscriber| subscriber.link.id != connection);
         }
@@ -205,6 +219,8 @@ impl Exchange {
                 Due::Open { connection, places } => self.open_books(connection, &places),
                 Due::Resolved { market, winner } => self.publish_resolved(market, winner),
                 Due::Deliver { link, text } => self.push(&link, text),
+                Due::Release { connection } => self.release(connection),
+                Due::EndFaults => self.end_faults(now),
                 Due::End { link, ending } => link.outbox.end(ending),
             }
         }
@@ -217,6 +233,26 @@ impl Exchange {
         }
         if self.timeline.schedule(due, item).is_err() {
             self.counters.timeline_dropped.increment();
+        }
+    }
+
+    /// The status with which a fault refuses this request, if one does.
+    pub(crate) fn refuses(&mut self, kind: FaultKind) -> Option<StatusCode> {
+        let fault = self.faults.on_request(kind, &mut self.rng)?;
+        let status = match kind {
+            FaultKind::Gamma5xx | FaultKind::Clob5xx => fault.count("status"),
+            _ => 429,
+        };
+        let status = u16::try_from(status)
+            .ok()
+            .and_then(|code| StatusCode::from_u16(code).ok());
+        Some(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE))
+    }
+
+    fn end_faults(&mut self, now: Instant) {
+        self.faults.prune(now);
+        if let Some(end) = self.faults.next_end() {
+            self.schedule(end, Due::EndFaults);
         }
     }
 

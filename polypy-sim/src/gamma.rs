@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::exchange::Exchange;
+use crate::fault::FaultKind;
 use crate::gamma_row as row;
 use crate::http::{Answer, Query, json_text, not_found, ok};
 use crate::venue::{MarketState, Phase, Venue};
@@ -51,7 +52,7 @@ enum List {
 }
 
 /// Answers a request for one of Gamma's paths.
-pub(crate) fn answer(exchange: &Exchange, path: &str, query: &Query) -> Answer {
+pub(crate) fn answer(exchange: &mut Exchange, path: &str, query: &Query) -> Answer {
     if path == "/status" {
         return ok(&json!("OK"));
     }
@@ -61,10 +62,11 @@ pub(crate) fn answer(exchange: &Exchange, path: &str, query: &Query) -> Answer {
         _ => List::Markets,
     };
     let now = Instant::now();
+    let stuck = exchange.refuses(FaultKind::GammaStuckCursor).is_some();
     let venue = &exchange.venue;
     match (parts.next(), parts.next(), parts.next()) {
         (None, None, None) => legacy(venue, list, query, now),
-        (Some("keyset"), None, None) => keyset(venue, list, query, now),
+        (Some("keyset"), None, None) => keyset(venue, list, query, now, stuck),
         (Some("slug"), Some(slug), None) => single(venue, list, now, |market| match list {
             List::Markets => market.listing.slug == slug,
             List::Events => market.listing.event.slug == slug,
@@ -143,7 +145,7 @@ fn legacy(venue: &Venue, list: List, query: &Query, now: Instant) -> Answer {
     ok(&Value::Array(rows))
 }
 
-fn keyset(venue: &Venue, list: List, query: &Query, now: Instant) -> Answer {
+fn keyset(venue: &Venue, list: List, query: &Query, now: Instant, stuck: bool) -> Answer {
     let (name, most) = match list {
         List::Markets => ("markets", MARKETS_LIMIT),
         List::Events => ("events", EVENTS_LIMIT),
@@ -182,7 +184,13 @@ fn keyset(venue: &Venue, list: List, query: &Query, now: Instant) -> Answer {
         .map(|(_, market)| one(venue, list, *market, now))
         .collect();
     body.insert(name.to_owned(), Value::Array(rows));
-    if let Some(last) = page.last()
+    let first_page = &selected[..selected.len().min(limit)];
+    if stuck && let Some(last) = first_page.last() {
+        body.insert(
+            "next_cursor".to_owned(),
+            write_cursor(*last, binding).into(),
+        );
+    } else if let Some(last) = page.last()
         && start + page.len() < selected.len()
     {
         body.insert(

@@ -24,7 +24,7 @@ fn exchange(markets: usize) -> Exchange {
     )
 }
 
-async fn get(exchange: &Exchange, path: &str, query: &str) -> (u16, Value) {
+async fn get(exchange: &mut Exchange, path: &str, query: &str) -> (u16, Value) {
     let reply = answer(exchange, path, &Query::parse(Some(query)));
     let status = reply.status().as_u16();
     let body = reply.into_body().collect().await.unwrap().to_bytes();
@@ -40,7 +40,7 @@ fn ids(rows: &Value) -> Vec<u64> {
 }
 
 /// Follows the cursors to the end.
-async fn crawl(exchange: &Exchange, path: &str, name: &str, filters: &str) -> Vec<u64> {
+async fn crawl(exchange: &mut Exchange, path: &str, name: &str, filters: &str) -> Vec<u64> {
     let mut all = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -57,7 +57,7 @@ async fn crawl(exchange: &Exchange, path: &str, name: &str, filters: &str) -> Ve
 
 #[tokio::test]
 async fn cursors_visit_every_market_once_in_every_order() {
-    let exchange = exchange(257);
+    let mut exchange = exchange(257);
     for filters in [
         "limit=100",
         "limit=1000",
@@ -66,44 +66,44 @@ async fn cursors_visit_every_market_once_in_every_order() {
         "order=volumeNum&ascending=false&limit=33",
         "order=endDate&limit=50",
     ] {
-        let mut all = crawl(&exchange, "/markets/keyset", "markets", filters).await;
+        let mut all = crawl(&mut exchange, "/markets/keyset", "markets", filters).await;
         assert_eq!(all.len(), 257, "{filters}");
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 257, "{filters}: a market came twice");
     }
-    let events = crawl(&exchange, "/events/keyset", "events", "limit=500").await;
+    let events = crawl(&mut exchange, "/events/keyset", "events", "limit=500").await;
     assert!(events.len() > 100 && events.len() < 257);
 }
 
 #[tokio::test]
 async fn pages_are_clamped_and_the_last_has_no_cursor() {
-    let exchange = exchange(150);
-    let (_, page) = get(&exchange, "/markets/keyset", "limit=1000").await;
+    let mut exchange = exchange(150);
+    let (_, page) = get(&mut exchange, "/markets/keyset", "limit=1000").await;
     assert_eq!(ids(&page["markets"]).len(), 100);
-    let (_, page) = get(&exchange, "/markets/keyset", "").await;
+    let (_, page) = get(&mut exchange, "/markets/keyset", "").await;
     assert_eq!(ids(&page["markets"]).len(), 20);
-    let (_, page) = get(&exchange, "/markets", "limit=500").await;
+    let (_, page) = get(&mut exchange, "/markets", "limit=500").await;
     assert_eq!(ids(&page).len(), 100);
-    let (_, page) = get(&exchange, "/markets", "limit=100&offset=100").await;
+    let (_, page) = get(&mut exchange, "/markets", "limit=100&offset=100").await;
     assert_eq!(ids(&page).len(), 50);
 }
 
 #[tokio::test]
 async fn wrong_names_of_the_cursor_give_page_one_for_ever() {
-    let exchange = exchange(60);
-    let (_, first) = get(&exchange, "/markets/keyset", "").await;
+    let mut exchange = exchange(60);
+    let (_, first) = get(&mut exchange, "/markets/keyset", "").await;
     let next = first["next_cursor"].as_str().unwrap();
     for name in ["cursor", "next_cursor"] {
-        let (_, page) = get(&exchange, "/markets/keyset", &format!("{name}={next}")).await;
+        let (_, page) = get(&mut exchange, "/markets/keyset", &format!("{name}={next}")).await;
         assert_eq!(page, first, "{name}");
     }
 }
 
 #[tokio::test]
 async fn refusals_are_422_with_the_venues_body() {
-    let exchange = exchange(60);
-    let (_, first) = get(&exchange, "/markets/keyset", "").await;
+    let mut exchange = exchange(60);
+    let (_, first) = get(&mut exchange, "/markets/keyset", "").await;
     let cursor = first["next_cursor"].as_str().unwrap();
     let of_other_filters = format!("neg_risk=true&after_cursor={cursor}");
     for (path, query) in [
@@ -116,11 +116,11 @@ async fn refusals_are_422_with_the_venues_body() {
         ("/markets/keyset", "order=volume_num"),
         ("/markets/keyset", "closed=maybe"),
     ] {
-        let (status, body) = get(&exchange, path, query).await;
+        let (status, body) = get(&mut exchange, path, query).await;
         assert_eq!(status, 422, "{path}?{query}");
         assert_eq!(body["type"], "validation error", "{path}?{query}");
     }
-    let (_, body) = get(&exchange, "/markets", "offset=2001").await;
+    let (_, body) = get(&mut exchange, "/markets", "offset=2001").await;
     assert_eq!(
         body["error"],
         "offset too large, use /markets/keyset for deeper pagination"
@@ -129,8 +129,8 @@ async fn refusals_are_422_with_the_venues_body() {
 
 #[tokio::test]
 async fn rows_have_the_observed_types_and_filters_find_them() {
-    let exchange = exchange(60);
-    let (_, page) = get(&exchange, "/markets/keyset", "limit=60").await;
+    let mut exchange = exchange(60);
+    let (_, page) = get(&mut exchange, "/markets/keyset", "limit=60").await;
     let row = &page["markets"][7];
     let held =
         |key: &str| -> Vec<String> { serde_json::from_str(row[key].as_str().unwrap()).unwrap() };
@@ -162,39 +162,41 @@ async fn rows_have_the_observed_types_and_filters_find_them() {
         (format!("condition_ids={condition}&closed=true"), 0),
         ("condition_ids=0x00".to_owned(), 0),
     ] {
-        let (_, page) = get(&exchange, "/markets/keyset", &query).await;
+        let (_, page) = get(&mut exchange, "/markets/keyset", &query).await;
         assert_eq!(ids(&page["markets"]).len(), count, "{query}");
     }
     assert_eq!(
-        get(&exchange, &format!("/markets/{id}"), "").await.1["slug"],
+        get(&mut exchange, &format!("/markets/{id}"), "").await.1["slug"],
         slug
     );
     assert_eq!(
-        get(&exchange, &format!("/markets/slug/{slug}"), "").await.1["id"],
+        get(&mut exchange, &format!("/markets/slug/{slug}"), "")
+            .await
+            .1["id"],
         id
     );
     let event = row["events"][0]["id"].as_str().unwrap();
-    let (_, found) = get(&exchange, &format!("/events/{event}"), "").await;
+    let (_, found) = get(&mut exchange, &format!("/events/{event}"), "").await;
     assert!(
         found["markets"]
             .as_array()
             .is_some_and(|markets| !markets.is_empty())
     );
-    assert_eq!(get(&exchange, "/markets/1", "").await.0, 404);
+    assert_eq!(get(&mut exchange, "/markets/1", "").await.0, 404);
 }
 
 #[tokio::test(start_paused = true)]
 async fn settled_markets_become_closed_later() {
     let mut exchange = exchange(3);
     exchange.settle(1, 0, std::time::Duration::from_millis(30));
-    let count = async |exchange: &Exchange, query: &str| {
+    let count = async |exchange: &mut Exchange, query: &str| {
         ids(&get(exchange, "/markets/keyset", query).await.1["markets"]).len()
     };
-    assert_eq!(count(&exchange, "").await, 3, "not yet");
+    assert_eq!(count(&mut exchange, "").await, 3, "not yet");
     tokio::time::advance(exchange.config.closing_lag).await;
-    assert_eq!(count(&exchange, "").await, 2);
-    assert_eq!(count(&exchange, "closed=true").await, 1);
-    let (_, all) = get(&exchange, "/markets", "").await;
+    assert_eq!(count(&mut exchange, "").await, 2);
+    assert_eq!(count(&mut exchange, "closed=true").await, 1);
+    let (_, all) = get(&mut exchange, "/markets", "").await;
     assert_eq!(
         ids(&all).len(),
         3,

@@ -15,6 +15,7 @@
 //! | `catalogue`, `flow` | the seeded world: which markets, what happens next |
 //! | `venue` | the truth: books, sequences, hashes |
 //! | `exchange`, `subscription`, `delivery` | who gets what and in which order |
+//! | `fault`, `fault_set`, `disturbance`, `mangle` | what can go wrong, and what is going wrong |
 //! | `render`, `request` | the wire: what is sent, what is understood |
 //! | `gamma`, `clob`, `control` | the REST side |
 //! | `server`, `socket`, `outbox`, `driver`, `timeline` | sockets, tasks and time |
@@ -37,8 +38,13 @@ mod flow;
 mod venue;
 
 mod delivery;
+mod disturbance;
 mod exchange;
 mod subscription;
+
+mod fault;
+mod fault_set;
+mod mangle;
 
 mod render;
 mod request;
@@ -63,6 +69,7 @@ mod stats;
 
 pub use config::SimConfig;
 pub use error::SimError;
+pub use fault::{FAULTS, Fault, FaultError, FaultInfo, FaultKind, Parameter, Scope, Values};
 pub use sim::{Sim, SimHandle};
 pub use stats::{PlaybackStats, SimStats, Totals};
 pub use venue::TrueBook;

@@ -29,6 +29,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::fault::FaultKind;
 use crate::http::{Answer, Query, error, not_found};
 use crate::socket::{self, stopped};
 use crate::world::World;
@@ -96,6 +97,15 @@ async fn handle(request: Request<Incoming>, world: Arc<World>) -> Answer {
     world.counters.http_requests.increment();
     let path = request.uri().path().to_owned();
     if path == "/ws/market" {
+        if world
+            .exchange
+            .lock()
+            .refuses(FaultKind::Handshake429)
+            .is_some()
+        {
+            world.counters.handshakes_refused.increment();
+            return error(StatusCode::TOO_MANY_REQUESTS, "too many requests");
+        }
         return upgrade(request, world);
     }
     let query = Query::parse(request.uri().query());
@@ -105,13 +115,23 @@ async fn handle(request: Request<Incoming>, world: Arc<World>) -> Answer {
         Err(_) => return error(StatusCode::PAYLOAD_TOO_LARGE, "body too large"),
     };
     let mut exchange = world.exchange.lock();
+    let faults: &[FaultKind] = if clob::owns(&path) {
+        &[FaultKind::Clob5xx]
+    } else if gamma::owns(&path) {
+        &[FaultKind::Gamma5xx, FaultKind::Gamma429]
+    } else {
+        &[]
+    };
+    if let Some(status) = faults.iter().find_map(|&kind| exchange.refuses(kind)) {
+        return error(status, "fault");
+    }
     if control::owns(&path) {
         control::answer(&mut exchange, &method, &path, &query, &body)
     } else if clob::owns(&path) {
         clob::answer(&mut exchange, &method, &path, &query, &body)
     } else if gamma::owns(&path) {
         match method {
-            Method::GET => gamma::answer(&exchange, &path, &query),
+            Method::GET => gamma::answer(&mut exchange, &path, &query),
             _ => error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
         }
     } else {

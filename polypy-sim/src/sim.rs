@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::config::SimConfig;
 use crate::error::SimError;
 use crate::exchange::Exchange;
+use crate::fault::Fault;
 use crate::stats::SimStats;
 use crate::venue::TrueBook;
 use crate::world::{Tasks, World};
@@ -135,6 +136,33 @@ impl SimHandle {
     /// The figures of this moment.
     pub fn stats(&self) -> SimStats {
         self.world.exchange.lock().stats()
+    }
+
+    /// Switches a fault on and returns its id. One that strikes once (a drop, a
+    /// close, a giant frame without a duration) is off again when this returns.
+    pub fn add_fault(&self, fault: Fault) -> u64 {
+        self.world.exchange.lock().add_fault(fault)
+    }
+
+    /// Switches a fault off; false if it was not on.
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.world.exchange.lock().faults.remove(id)
+    }
+
+    /// Switches every fault off and says how many there were.
+    pub fn clear_faults(&self) -> usize {
+        self.world.exchange.lock().faults.clear()
+    }
+
+    /// The ids of the sockets that are open, oldest first: what faults name.
+    pub fn connections(&self) -> Vec<u64> {
+        self.world
+            .exchange
+            .lock()
+            .sessions
+            .keys()
+            .copied()
+            .collect()
     }
 
     /// Ends everything and joins it: sockets get a close frame 1001.

@@ -23,6 +23,9 @@ use crate::world::World;
 /// How long a client has to read what was written and answer the close frame.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The same when the exchange stops: nobody should wait for a client that left.
+const STOP_DEADLINE: Duration = Duration::from_millis(500);
+
 /// Client frames are small: a subscribe frame of 2,000 ids takes 160 KiB.
 const MAX_CLIENT_FRAME: usize = 4 << 20;
 
@@ -55,6 +58,11 @@ where
 {
     let end = run(&mut socket, &link, &world).await;
     world.exchange.lock().disconnect(link.id);
+    let patience = if matches!(end, End::Stop) {
+        STOP_DEADLINE
+    } else {
+        CLOSE_DEADLINE
+    };
     let frame = match end {
         End::Client | End::Exchange(Ending::Drop) => None,
         End::Idle => {
@@ -73,7 +81,7 @@ where
         }),
     };
     if let Some(frame) = frame {
-        match timeout(CLOSE_DEADLINE, close(&mut socket, frame)).await {
+        match timeout(patience, close(&mut socket, frame)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(connection = link.id, %error, "close failed"),
             Err(_elapsed) => tracing::debug!(connection = link.id, "client ignores the close"),

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::config;
 use crate::delivery::{Frame, FrameKind};
 use crate::exchange::{Due, Exchange, Link, Subscriber};
+use crate::fault::FaultKind;
 use crate::outbox::Ending;
 use crate::render;
 use crate::request::{Request, Subscription};
@@ -73,11 +74,20 @@ impl Session {
 impl Exchange {
     /// Handles one text frame of a client.
     pub(crate) fn receive(&mut self, connection: u64, text: &str) {
-        let Some(session) = self.sessions.get_mut(&connection) else {
+        let Some(session) = self.sessions.get(&connection) else {
             return;
         };
         let link = Arc::clone(&session.link);
-        match Request::parse(text) {
+        let first = !session.opened;
+        let request = Request::parse(text);
+        if first && !self.faults.is_empty() && request != Request::Ping {
+            self.strike(FaultKind::DropConnection, &link);
+            self.strike(FaultKind::Close1013, &link);
+        }
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return;
+        };
+        match request {
             Request::Ping => self.answer_ping(&link),
             Request::Open(subscription) if !session.opened => {
                 session.opened = true;
@@ -109,7 +119,15 @@ impl Exchange {
         link.custom_features
             .store(subscription.custom_features, Ordering::Relaxed);
         let ids = subscription.asset_ids.len();
-        if ids > self.config.frame_id_limit {
+        let oversized = FaultKind::OversizedSubscribeClose;
+        let limit = self
+            .faults
+            .of(oversized)
+            .filter(|active| active.hits_connection(link.id))
+            .map(|active| active.fault.count("ids"))
+            .fold(self.config.frame_id_limit, usize::min);
+        if ids > limit {
+            self.faults.on_connection(oversized, link.id);
             self.counters.closed_oversized.increment();
             let due = Instant::now() + Duration::from_millis(self.rng.u64(100..=200));
             self.schedule(
@@ -167,7 +185,7 @@ impl Exchange {
     pub(crate) fn open_books(&mut self, connection: u64, places: &[TokenRef]) {
         let mut text = String::from("[");
         for &place in places {
-            if !self.activate(connection, place) {
+            if !self.activate(connection, place) || self.loses_book(connection, place) {
                 continue;
             }
             if text.len() > 1 {
@@ -184,6 +202,13 @@ impl Exchange {
             let link = Arc::clone(&session.link);
             self.deliver(&link, &Frame::of_connection(FrameKind::Opening, text));
         }
+    }
+
+    /// Whether a fault keeps an opening book away.
+    fn loses_book(&self, connection: u64, place: TokenRef) -> bool {
+        [FaultKind::MissingFirstBook, FaultKind::StallAsset]
+            .into_iter()
+            .any(|kind| self.faults.on_asset(kind, connection, place).is_some())
     }
 
     /// Lets events of a requested token flow; not if the request was taken back

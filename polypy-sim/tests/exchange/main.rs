@@ -7,4 +7,6 @@
 )]
 
 mod client;
+mod control;
+mod faults;
 mod market_socket;

@@ -1,0 +1,175 @@
+//! What faults make of a frame's text. Every function takes a text the exchange
+//! itself rendered; one it cannot read it gives back as it was.
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+/// Changes the entries of a `price_change`, or gives the text back.
+fn with_entries(text: &str, change: impl FnOnce(&mut Vec<Value>)) -> String {
+    let Ok(mut frame) = serde_json::from_str::<Value>(text) else {
+        return text.to_owned();
+    };
+    if let Some(Value::Array(entries)) = frame.get_mut("price_changes") {
+        change(entries);
+    }
+    frame.to_string()
+}
+
+/// The same entries in the opposite order, as repeats come.
+pub(crate) fn reversed(text: &str) -> String {
+    with_entries(text, |entries| entries.reverse())
+}
+
+/// Without the entries of these assets; `None` when no entry is left.
+pub(crate) fn without_assets(text: &str, gone: impl Fn(&str) -> bool) -> Option<String> {
+    let mut left = 0;
+    let text = with_entries(text, |entries| {
+        entries.retain(|entry| !entry["asset_id"].as_str().is_some_and(&gone));
+        left = entries.len();
+    });
+    (left > 0).then_some(text)
+}
+
+/// With empty tops.
+pub(crate) fn empty_tops(text: &str) -> String {
+    with_entries(text, |entries| {
+        for entry in entries {
+            entry["best_bid"] = json!("");
+            entry["best_ask"] = json!("");
+        }
+    })
+}
+
+/// Without tops and hashes.
+pub(crate) fn missing_tops(text: &str) -> String {
+    with_entries(text, |entries| {
+        for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+            for key in ["best_bid", "best_ask", "hash"] {
+                entry.shift_remove(key);
+            }
+        }
+    })
+}
+
+/// With blanks around everything JSON lets them stand around.
+pub(crate) fn spaced(text: &str) -> String {
+    let mut spaced = String::with_capacity(text.len() * 5 / 4);
+    spaced.push_str(" \n");
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        spaced.push(c);
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ',' if !quoted => spaced.push(' '),
+            ':' if !quoted => spaced.push('\t'),
+            '{' | '[' if !quoted => spaced.push_str("\r\n "),
+            _ => {}
+        }
+    }
+    spaced.push_str(" \n");
+    spaced
+}
+
+/// An event nobody has heard of.
+pub(crate) fn unknown_event(rng: &mut Rng) -> String {
+    json!({
+        "event_type": "liquidity_weather",
+        "market": crate::catalogue::hex32(rng),
+        "asset_id": "1",
+        "nested": { "levels": [[1, 2.5], null], "text": "}]\"," },
+    })
+    .to_string()
+}
+
+/// A frame together with an event nobody has heard of, in one array.
+pub(crate) fn beside_unknown(text: &str, rng: &mut Rng) -> String {
+    let unknown = unknown_event(rng);
+    let text = text.trim();
+    match text
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+    {
+        Some("") => format!("[{unknown}]\n"),
+        Some(inner) => format!("[{unknown},{inner}]\n"),
+        None => format!("[{unknown},{text}]"),
+    }
+}
+
+/// A text that is no JSON: a frame cut off, or another service's words.
+pub(crate) fn garbage(text: &str, rng: &mut Rng) -> String {
+    match rng.u32(0..3) {
+        0 => {
+            let cut = (0..=text.len() / 2)
+                .rev()
+                .find(|&at| text.is_char_boundary(at));
+            text[..cut.unwrap_or(0)].to_owned() + "\u{fffd}"
+        }
+        1 => "<html><body>502 Bad Gateway</body></html>".to_owned(),
+        _ => "{\"event_type\":\"book\",\"bids\":[{\"price\":}".to_owned(),
+    }
+}
+
+/// One event of so many bytes.
+pub(crate) fn giant(bytes: usize) -> String {
+    let head = "{\"event_type\":\"liquidity_weather\",\"padding\":\"";
+    let padding = bytes.saturating_sub(head.len() + 2);
+    let mut text = String::with_capacity(bytes);
+    text.push_str(head);
+    text.extend(std::iter::repeat_n('x', padding));
+    text.push_str("\"}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: &str = r#"{"market":"0x1","price_changes":[{"asset_id":"1","price":"0.5","hash":"a","best_bid":"0.4","best_ask":"0.6"},{"asset_id":"2","price":"0.5","hash":"b","best_bid":"0.4","best_ask":"0.6"}],"timestamp":"1","event_type":"price_change"}"#;
+
+    fn parse(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn every_change_keeps_the_rest_of_the_frame() {
+        let entries = |text: &str| parse(text)["price_changes"].clone();
+        assert_eq!(entries(&reversed(FRAME))[0]["asset_id"], "2");
+        assert_eq!(reversed(&reversed(FRAME)), FRAME);
+        assert_eq!(
+            entries(&without_assets(FRAME, |id| id == "1").unwrap())[0]["asset_id"],
+            "2"
+        );
+        assert_eq!(without_assets(FRAME, |_| true), None);
+        assert_eq!(entries(&empty_tops(FRAME))[1]["best_ask"], "");
+        assert_eq!(entries(&missing_tops(FRAME))[1].get("hash"), None);
+        assert_eq!(parse(&spaced(FRAME)), parse(FRAME));
+        assert!(spaced(FRAME).len() > FRAME.len());
+    }
+
+    #[test]
+    fn noise_is_what_it_says() {
+        let mut rng = Rng::with_seed(1);
+        for _ in 0..20 {
+            assert!(serde_json::from_str::<Value>(&garbage(FRAME, &mut rng)).is_err());
+        }
+        assert_eq!(parse(&giant(5_000))["event_type"], "liquidity_weather");
+        assert_eq!(giant(5_000).len(), 5_000);
+        assert_eq!(parse(&beside_unknown(FRAME, &mut rng))[1], parse(FRAME));
+        assert_eq!(
+            parse(&beside_unknown("[1,2]\n", &mut rng))
+                .as_array()
+                .unwrap()
+                .len(),
+            3
+        );
+        assert_eq!(
+            parse(&beside_unknown("[]\n", &mut rng))
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+}
