@@ -4,6 +4,20 @@
 //! gamma ─► lifecycle ─► registry ─► pool ─► connection ×N ─► wire ─► EventSink
 //!  clob ─► resync ───────▲            ▲  └─ recycler
 //! ```
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`gamma`], [`clob`] | what is asked over REST: markets, whole books |
+//! | [`lifecycle`] | which markets there are, and when one has ended |
+//! | [`registry`] | every asset's status and connection |
+//! | [`pool`], [`connection`] | who subscribes to what, one socket each |
+//! | [`recycler`], [`resync`] | replacing a connection, refreshing a book |
+//! | [`wire`] | bytes to events |
+//! | [`rest`], [`dial`], [`backoff`] | below all of these: HTTP, streams, patience |
+//!
+//! Network and wall clock are handed in ([`dial::Dial`], `polypy_core::Clock`),
+//! so that every part runs in memory on paused time. Nothing here reads
+//! configuration; each part takes a plain struct with reasoned defaults.
 
 pub mod backoff;
 pub mod clob;

@@ -287,4 +287,6 @@ enum Word {
 }
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod tests;

@@ -3,11 +3,12 @@
 //! connection holds). Every change of an asset's place goes through
 //! [`Catalogue::place`], so that indexes and counters cannot drift from it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use polypy_core::{AssetInfo, AssetKey, ConditionId, Interner, Market};
 
+use super::place::{Counts, Held, Place};
 use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket};
 
 /// All that the registry knows, apart from the interner.
@@ -49,55 +50,6 @@ struct Listing {
 struct Asset {
     condition: ConditionId,
     place: Place,
-}
-
-/// An asset's status together with its connection: no other pair exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Pending,
-    Subscribed(ConnectionId),
-    Expired(Option<ConnectionId>),
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    subscribed: BTreeSet<AssetKey>,
-    expired: BTreeSet<AssetKey>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    pending: usize,
-    subscribed: usize,
-    expired: usize,
-}
-
-impl Place {
-    fn status(self) -> AssetStatus {
-        match self {
-            Self::Pending => AssetStatus::Pending,
-            Self::Subscribed(_) => AssetStatus::Subscribed,
-            Self::Expired(_) => AssetStatus::Expired,
-        }
-    }
-
-    fn connection(self) -> Option<ConnectionId> {
-        match self {
-            Self::Pending => None,
-            Self::Subscribed(connection) => Some(connection),
-            Self::Expired(connection) => connection,
-        }
-    }
-}
-
-impl Counts {
-    fn of(&mut self, status: AssetStatus) -> &mut usize {
-        match status {
-            AssetStatus::Pending => &mut self.pending,
-            AssetStatus::Subscribed => &mut self.subscribed,
-            AssetStatus::Expired => &mut self.expired,
-        }
-    }
 }
 
 impl Catalogue {

@@ -11,6 +11,7 @@
 //! it; decoders hold the read side. Lock order: catalogue, then interner.
 
 mod catalogue;
+mod place;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,221 @@
+//! A Gamma in memory, and a controller at work on it, for the tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use polypy_core::{
+    AssetId, AssetKey, FeedId, MarketEvent, MarketResolved, NewMarket, StaleReason, Timestamp,
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::*;
+use crate::gamma::GammaConfig;
+use crate::rest::RestConfig;
+use crate::rest::fake::{FakeService, Reply, Seen};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// A Gamma that lists what it is told to, page by page.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// Market to whether it is closed.
+    pub(super) markets: BTreeMap<u32, bool>,
+    /// Markets that the listing leaves out, and look-ups do not.
+    pub(super) hidden: BTreeSet<u32>,
+    /// Markets known to nobody yet.
+    pub(super) unborn: BTreeSet<u32>,
+    pub(super) page: usize,
+    pub(super) fault: Option<Reply>,
+    /// Gives page one again and again.
+    pub(super) stuck: bool,
+}
+
+pub(super) type SharedWorld = Arc<Mutex<World>>;
+
+fn row(market: u32, closed: bool) -> Value {
+    json!({
+        "id": market.to_string(),
+        "conditionId": format!("0x{market:x}"),
+        "question": format!("market {market}?"),
+        "clobTokenIds": [format!("{market}1"), format!("{market}2")],
+        "endDate": "2020-01-01T00:00:00Z",
+        "closed": closed,
+    })
+}
+
+impl World {
+    fn answer(&self, seen: &Seen) -> Reply {
+        if let Some(fault) = &self.fault {
+            return fault.clone();
+        }
+        let (_, query) = seen.line.split_once('?').unwrap();
+        let values = |name: &str| -> Vec<String> {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+                .collect()
+        };
+        let closed = values("closed") == ["true"];
+        let asked = values("condition_ids");
+        let rows: Vec<Value> = self
+            .markets
+            .iter()
+            .filter(|(market, is_closed)| {
+                **is_closed == closed
+                    && !self.unborn.contains(market)
+                    && if asked.is_empty() {
+                        !self.hidden.contains(market)
+                    } else {
+                        asked.contains(&format!("0x{market:x}"))
+                    }
+            })
+            .map(|(market, closed)| row(*market, *closed))
+            .collect();
+        let begin: usize = values("after_cursor")
+            .first()
+            .map_or(0, |cursor| cursor.parse().unwrap());
+        let begin = if self.stuck { 0 } else { begin };
+        let end = rows.len().min(begin + self.page);
+        let mut page = json!({ "markets": rows[begin..end] });
+        if end < rows.len() || self.stuck {
+            page["next_cursor"] = end.to_string().into();
+        }
+        Reply::Ok(page.to_string())
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sink {
+    pub(super) settled: Mutex<Vec<AssetKey>>,
+    pub(super) forgotten: Mutex<Vec<AssetKey>>,
+}
+
+impl EventSink for Sink {
+    fn deliver(&self, _feed: FeedId, _events: &mut Vec<MarketEvent>) {}
+    fn feed_opened(&self, _feed: FeedId) {}
+    fn feed_closed(&self, _feed: FeedId, _reason: StaleReason) {}
+    fn mark_stale(&self, _assets: &[AssetKey], _reason: StaleReason) {}
+    fn settle(&self, assets: &[AssetKey]) {
+        self.settled.lock().extend(assets);
+    }
+    fn forget(&self, assets: &[AssetKey]) {
+        self.forgotten.lock().extend(assets);
+    }
+}
+
+/// Stands still and counts who asks.
+#[derive(Debug, Default)]
+pub(super) struct StillClock(AtomicUsize);
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Timestamp::from_millis(1_770_000_000_000)
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) world: SharedWorld,
+    pub(super) service: Arc<FakeService>,
+    pub(super) registry: Arc<AssetRegistry>,
+    pub(super) sink: Arc<Sink>,
+    pub(super) controller: LifecycleController,
+}
+
+impl Bench {
+    pub(super) fn new(markets: impl IntoIterator<Item = u32>, config: LifecycleConfig) -> Self {
+        let world = Arc::new(Mutex::new(World {
+            markets: markets.into_iter().map(|market| (market, false)).collect(),
+            page: 2,
+            ..World::default()
+        }));
+        let service = FakeService::new({
+            let world = Arc::clone(&world);
+            move |seen| world.lock().answer(seen)
+        });
+        let registry = Arc::new(AssetRegistry::default());
+        let sink = Arc::new(Sink::default());
+        let controller = LifecycleController::new(
+            config,
+            GammaClient::new(
+                service.client(RestConfig {
+                    attempts: 1,
+                    ..RestConfig::default()
+                }),
+                GammaConfig::default(),
+            ),
+            Arc::clone(&registry),
+            Arc::<Sink>::clone(&sink),
+            Arc::new(StillClock::default()),
+        );
+        Self {
+            world,
+            service,
+            registry,
+            sink,
+            controller,
+        }
+    }
+
+    pub(super) async fn started(markets: impl IntoIterator<Item = u32>) -> Self {
+        let bench = Self::new(markets, LifecycleConfig::default());
+        bench.controller.start().await.unwrap();
+        sleep(SECOND).await;
+        bench
+    }
+
+    pub(super) fn live(&self) -> BTreeSet<String> {
+        self.registry
+            .live_conditions()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    pub(super) fn lives(&self, market: u32) -> bool {
+        self.live().contains(&format!("0x{market:x}"))
+    }
+
+    pub(super) fn stat(&self, pointer: &str) -> u64 {
+        let stats = self.controller.stats();
+        stats.pointer(pointer).unwrap().as_u64().unwrap()
+    }
+
+    pub(super) fn lookups(&self) -> usize {
+        let lines = self.service.lines();
+        lines.iter().filter(|l| l.contains("condition_ids")).count()
+    }
+
+    pub(super) async fn stop(&self) {
+        self.controller.stop().await;
+        assert_eq!(self.controller.state(), ComponentState::Stopped);
+    }
+}
+
+pub(super) fn condition(market: u32) -> ConditionId {
+    format!("0x{market:x}").parse().unwrap()
+}
+
+pub(super) fn announced(market: u32) -> LifecycleEvent {
+    LifecycleEvent::NewMarket(NewMarket {
+        condition_id: condition(market),
+        asset_ids: tokens(market),
+    })
+}
+
+pub(super) fn resolved(market: u32) -> LifecycleEvent {
+    LifecycleEvent::Resolved(MarketResolved {
+        condition_id: condition(market),
+        asset_ids: tokens(market),
+        winner: None,
+    })
+}
+
+pub(super) fn tokens(market: u32) -> Vec<AssetId> {
+    [1, 2]
+        .map(|side| format!("{market}{side}").parse().unwrap())
+        .to_vec()
+}
