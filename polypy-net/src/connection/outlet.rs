@@ -1,0 +1,115 @@
+//! Where a socket's events leave for the sink, and its feed's life as the sink
+//! sees it.
+//!
+//! A serving socket's feed opens with it. A replacement holds everything back
+//! until it is told to take over: then its feed opens and all it held is
+//! delivered in order. If it never takes over, the sink never hears of it: that
+//! is what makes an aborted replacement leave nothing behind.
+//!
+//! The feed is closed when the outlet is dropped, however the task ends.
+
+use std::sync::Arc;
+
+use polypy_core::{AssetKey, EventSink, FeedId, MarketEvent, StaleReason};
+
+/// One socket's way out.
+pub(super) struct Outlet {
+    sink: Arc<dyn EventSink>,
+    state: State,
+}
+
+enum State {
+    Open(FeedId),
+    Held {
+        events: Vec<MarketEvent>,
+        limit: usize,
+    },
+    /// Held back too much: nothing of it is complete any more.
+    Overflowed,
+}
+
+impl Outlet {
+    /// A feed that delivers from the start.
+    pub(super) fn open(sink: Arc<dyn EventSink>, feed: FeedId) -> Self {
+        sink.feed_opened(feed);
+        Self {
+            sink,
+            state: State::Open(feed),
+        }
+    }
+
+    /// Holds back up to `limit` events.
+    pub(super) fn held(sink: Arc<dyn EventSink>, limit: usize) -> Self {
+        Self {
+            sink,
+            state: State::Held {
+                events: Vec::new(),
+                limit,
+            },
+        }
+    }
+
+    /// Whether the sink gets what is delivered.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// Whether it held back more than it may.
+    pub(super) fn has_overflowed(&self) -> bool {
+        matches!(self.state, State::Overflowed)
+    }
+
+    /// Hands over, or holds back. Leaves `events` empty.
+    pub(super) fn deliver(&mut self, events: &mut Vec<MarketEvent>) {
+        if events.is_empty() {
+            return;
+        }
+        match &mut self.state {
+            State::Open(feed) => self.sink.deliver(*feed, events),
+            State::Held {
+                events: held,
+                limit,
+            } => {
+                held.append(events);
+                if held.len() > *limit {
+                    self.state = State::Overflowed;
+                }
+            }
+            State::Overflowed => {}
+        }
+        events.clear();
+    }
+
+    /// Marks books stale, unless another feed still serves them.
+    pub(super) fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
+        if self.is_open() && !assets.is_empty() {
+            self.sink.mark_stale(assets, reason);
+        }
+    }
+
+    /// Opens the feed and delivers what was held back. The feed's number is
+    /// drawn now and not when the socket opened, so that it is younger than any
+    /// feed that served these books meanwhile. `false` when what was held is
+    /// not complete: the socket is of no use then.
+    pub(super) fn take_over(&mut self, feed: FeedId) -> bool {
+        match &mut self.state {
+            State::Open(_) => true,
+            State::Overflowed => false,
+            State::Held { events, .. } => {
+                let mut events = std::mem::take(events);
+                self.sink.feed_opened(feed);
+                self.state = State::Open(feed);
+                self.deliver(&mut events);
+                true
+            }
+        }
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if let State::Open(feed) = self.state {
+            self.sink.feed_closed(feed, StaleReason::Disconnected);
+        }
+    }
+}

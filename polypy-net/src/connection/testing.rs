@@ -1,0 +1,583 @@
+//! A venue in memory for the tests of connections, pool and recycler: streams
+//! are `tokio::io::duplex`, the far end speaks WebSocket, REST is a table, and
+//! everything that reaches the sink is recorded. Time can be paused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::Uri;
+use parking_lot::{Mutex, RwLock};
+use polypy_core::{
+    AssetId, AssetInfo, AssetKey, BookEvent, BoxFuture, EventSink, FeedId, Interner,
+    LifecycleEvent, Market, MarketEvent, StaleReason, Token,
+};
+use serde_json::Value;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+
+use super::{ConnectionConfig, LifecycleListener, Venue};
+use crate::clob::{BookFetch, ClobError};
+use crate::dial::{Dial, Stream};
+use crate::registry::AssetRegistry;
+use crate::resync::{ResyncConfig, ResyncQueue};
+use crate::wire::{self, WireStats};
+
+/// What the sink was told, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Told {
+    Opened(FeedId),
+    Closed(FeedId),
+    /// Feed, assets with a book, other events.
+    Delivered(FeedId, Vec<AssetKey>, usize),
+    Stale(Vec<AssetKey>, StaleReason),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) told: Mutex<Vec<(Instant, Told)>>,
+}
+
+impl Recorder {
+    fn tell(&self, told: Told) {
+        self.told.lock().push((Instant::now(), told));
+    }
+
+    pub(crate) fn all(&self) -> Vec<Told> {
+        self.told
+            .lock()
+            .iter()
+            .map(|(_, told)| told.clone())
+            .collect()
+    }
+
+    pub(crate) fn open_feeds(&self) -> BTreeSet<FeedId> {
+        let mut open = BTreeSet::new();
+        for told in self.all() {
+            match told {
+                Told::Opened(feed) => assert!(open.insert(feed)),
+                Told::Closed(feed) => assert!(open.remove(&feed)),
+                Told::Delivered(feed, ..) => assert!(open.contains(&feed), "{feed} not open"),
+                Told::Stale(..) => {}
+            }
+        }
+        open
+    }
+
+    pub(crate) fn feeds(&self) -> usize {
+        let opened = |told: &&Told| matches!(told, Told::Opened(_));
+        self.all().iter().filter(opened).count()
+    }
+
+    /// What a worker would hold: each asset's owner by the feed rule, for
+    /// assets whose owner is open and that no mark followed.
+    pub(crate) fn live(&self) -> BTreeMap<AssetKey, FeedId> {
+        let mut owner: BTreeMap<AssetKey, FeedId> = BTreeMap::new();
+        let mut stale = BTreeSet::new();
+        let mut open = BTreeSet::new();
+        for told in self.all() {
+            match told {
+                Told::Opened(feed) => {
+                    open.insert(feed);
+                }
+                Told::Closed(feed) => {
+                    open.remove(&feed);
+                }
+                Told::Delivered(feed, books, _) => {
+                    for asset in books {
+                        let held = owner.entry(asset).or_insert(feed);
+                        if *held <= feed {
+                            *held = feed;
+                            stale.remove(&asset);
+                        }
+                    }
+                }
+                Told::Stale(assets, _) => stale.extend(assets),
+            }
+        }
+        owner.retain(|asset, feed| open.contains(feed) && !stale.contains(asset));
+        owner
+    }
+}
+
+impl EventSink for Recorder {
+    fn deliver(&self, feed: FeedId, events: &mut Vec<MarketEvent>) {
+        let books: Vec<_> = events
+            .iter()
+            .filter(|event| matches!(event, MarketEvent::Book(_)))
+            .map(MarketEvent::asset)
+            .collect();
+        let others = events.len() - books.len();
+        events.clear();
+        self.tell(Told::Delivered(feed, books, others));
+    }
+    fn feed_opened(&self, feed: FeedId) {
+        self.tell(Told::Opened(feed));
+    }
+    fn feed_closed(&self, feed: FeedId, _reason: StaleReason) {
+        self.tell(Told::Closed(feed));
+    }
+    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
+        self.tell(Told::Stale(assets.to_vec(), reason));
+    }
+    fn settle(&self, _assets: &[AssetKey]) {}
+    fn forget(&self, _assets: &[AssetKey]) {}
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Listener {
+    pub(crate) offered: Mutex<Vec<LifecycleEvent>>,
+    pub(crate) gone: Mutex<Vec<AssetKey>>,
+}
+
+impl LifecycleListener for Listener {
+    fn offer(&self, event: LifecycleEvent) {
+        self.offered.lock().push(event);
+    }
+    fn confirm_gone(&self, assets: &[AssetKey]) {
+        self.gone.lock().extend(assets);
+    }
+}
+
+/// REST: knows the books of all assets, or of some.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    pub(crate) unknown: Mutex<BTreeSet<String>>,
+    pub(crate) asked: Mutex<Vec<Vec<String>>>,
+    pub(crate) fails: Mutex<bool>,
+}
+
+impl BookFetch for Rest {
+    fn books<'a>(
+        &'a self,
+        assets: &'a [AssetId],
+        known: &'a RwLock<Interner>,
+    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
+        Box::pin(async move {
+            let ids: Vec<_> = assets.iter().map(|id| id.as_str().to_owned()).collect();
+            self.asked.lock().push(ids.clone());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if *self.fails.lock() {
+                return Err(refusal());
+            }
+            let unknown = self.unknown.lock().clone();
+            let text = opening(ids.iter().filter(|id| !unknown.contains(*id)));
+            let mut decoded = wire::Decoded::default();
+            wire::decode(
+                text.as_bytes(),
+                &known.read(),
+                &WireStats::default(),
+                &mut decoded,
+            );
+            Ok(decoded
+                .events
+                .into_iter()
+                .filter_map(|event| match event {
+                    MarketEvent::Book(book) => Some(*book),
+                    _ => None,
+                })
+                .collect())
+        })
+    }
+}
+
+fn refusal() -> ClobError {
+    let broken = serde_json::from_str::<u64>("out of order");
+    ClobError::Time(broken.unwrap_err())
+}
+
+/// How the far end answers the next dials.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Accept,
+    /// No byte stream.
+    Unreachable,
+    /// The stream opens and stays mute.
+    Mute,
+    /// HTTP status and `Retry-After`.
+    Refuse(u16, Option<u32>),
+}
+
+/// The far end: hands each accepted socket to the test.
+pub(crate) struct Network {
+    answers: Mutex<Vec<Answer>>,
+    otherwise: Mutex<Answer>,
+    pub(crate) dials: Mutex<Vec<Instant>>,
+    accepted: mpsc::Sender<Peer>,
+    mute: Mutex<Vec<DuplexStream>>,
+}
+
+impl Network {
+    /// Scripts the next dials, then what happens ever after.
+    pub(crate) fn script(&self, answers: &[Answer], otherwise: Answer) {
+        *self.answers.lock() = answers.iter().rev().cloned().collect();
+        *self.otherwise.lock() = otherwise;
+    }
+
+    pub(crate) fn dial_count(&self) -> usize {
+        self.dials.lock().len()
+    }
+}
+
+impl Dial for Network {
+    fn dial<'a>(&'a self, _uri: &'a Uri) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            self.dials.lock().push(Instant::now());
+            let answer = self.answers.lock().pop();
+            let answer = answer.unwrap_or_else(|| self.otherwise.lock().clone());
+            let (near, far) = tokio::io::duplex(1 << 20);
+            match answer {
+                Answer::Unreachable => {
+                    return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+                }
+                Answer::Mute => self.mute.lock().push(far),
+                Answer::Accept | Answer::Refuse(..) => {
+                    let accepted = self.accepted.clone();
+                    drop(tokio::spawn(serve(far, answer, accepted)));
+                }
+            }
+            Ok(Box::new(near) as Box<dyn Stream>)
+        })
+    }
+}
+
+#[expect(
+    clippy::result_large_err,
+    reason = "the callback's type is tungstenite's"
+)]
+async fn serve(far: DuplexStream, answer: Answer, accepted: mpsc::Sender<Peer>) {
+    let ws =
+        tokio_tungstenite::accept_hdr_async(far, |_: &Request, response: Response| match answer {
+            Answer::Refuse(status, retry_after) => {
+                let mut refusal = ErrorResponse::new(None);
+                *refusal.status_mut() = status.try_into().unwrap();
+                if let Some(seconds) = retry_after {
+                    let headers = refusal.headers_mut();
+                    headers.insert(hyper::header::RETRY_AFTER, seconds.into());
+                }
+                Err(refusal)
+            }
+            _ => Ok(response),
+        })
+        .await;
+    if let Ok(ws) = ws {
+        let peer = Peer {
+            ws,
+            active: BTreeSet::new(),
+        };
+        assert!(accepted.send(peer).await.is_ok());
+    }
+}
+
+/// The venue's end of one socket.
+pub(crate) struct Peer {
+    ws: WebSocketStream<DuplexStream>,
+    pub(crate) active: BTreeSet<String>,
+}
+
+/// How a [`Peer`] behaves when left to itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Manners {
+    /// Assets of which it never says anything.
+    pub(crate) swallow: BTreeSet<String>,
+    /// Answers nothing but `PING`.
+    pub(crate) frozen: bool,
+    /// Does not answer `PING`.
+    pub(crate) no_pong: bool,
+    /// Changes of the first active asset this far apart.
+    pub(crate) flow: Option<Duration>,
+}
+
+impl Peer {
+    /// The next text frame; `None` once the socket is gone.
+    pub(crate) async fn frame(&mut self) -> Option<String> {
+        loop {
+            match self.ws.next().await? {
+                Ok(Message::Text(text)) => return Some(text.to_string()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next frame with ids: its operation (`open` for the first) and them.
+    pub(crate) async fn request(&mut self) -> Option<(String, Vec<String>)> {
+        loop {
+            let text = self.frame().await?;
+            if text != "PING" {
+                return Some(request(&text));
+            }
+        }
+    }
+
+    pub(crate) async fn say(&mut self, text: impl Into<String>) {
+        // A client that is gone is not the venue's concern.
+        drop(self.ws.send(Message::text(text.into())).await);
+    }
+
+    pub(crate) async fn close(mut self, code: u16, reason: &str) {
+        let frame = CloseFrame {
+            code: code.into(),
+            reason: reason.to_owned().into(),
+        };
+        // The client may be gone before the frame is flushed.
+        drop(self.ws.close(Some(frame)).await);
+        while self.frame().await.is_some() {}
+    }
+
+    /// Answers one frame as the venue does.
+    async fn answer(&mut self, text: &str, manners: &Manners) {
+        if text == "PING" {
+            if !manners.no_pong {
+                self.say("PONG").await;
+            }
+            return;
+        }
+        let (operation, ids) = request(text);
+        if operation == "unsubscribe" {
+            for id in &ids {
+                self.active.remove(id);
+            }
+            return;
+        }
+        let fresh: Vec<_> = ids
+            .into_iter()
+            .filter(|id| self.active.insert(id.clone()))
+            .collect();
+        if manners.frozen {
+            return;
+        }
+        if fresh.is_empty() {
+            self.say("NO NEW ASSETS").await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(130)).await;
+            let known = fresh.iter().filter(|id| !manners.swallow.contains(*id));
+            self.say(format!("{}\n", opening(known))).await;
+        }
+    }
+
+    /// Behaves until the client is gone, or until manners are changed for the
+    /// last time (the sender is dropped).
+    pub(crate) async fn behave(mut self, manners: Arc<Mutex<Manners>>) {
+        loop {
+            let now = manners.lock().clone();
+            let flow = async {
+                match now.flow {
+                    Some(gap) => tokio::time::sleep(gap).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                text = self.frame() => match text {
+                    Some(text) => {
+                        let now = manners.lock().clone();
+                        self.answer(&text, &now).await;
+                    }
+                    None => return,
+                },
+                () = flow => if !manners.lock().frozen
+                    && let Some(id) = self.active.first().cloned()
+                {
+                    self.say(change(&id)).await;
+                },
+            }
+        }
+    }
+}
+
+fn request(text: &str) -> (String, Vec<String>) {
+    let value: Value = serde_json::from_str(text).unwrap();
+    let operation = value["operation"].as_str().unwrap_or("open").to_owned();
+    if operation == "open" {
+        assert_eq!(value["type"], "market");
+    }
+    if operation != "unsubscribe" {
+        assert_eq!(value["initial_dump"], true);
+        assert_eq!(value["custom_feature_enabled"], true);
+    }
+    let ids = value["assets_ids"].as_array().unwrap();
+    let ids = ids.iter().map(|id| id.as_str().unwrap().to_owned());
+    (operation, ids.collect())
+}
+
+/// An opening array of books.
+pub(crate) fn opening<'a>(ids: impl Iterator<Item = &'a String>) -> String {
+    let books: Vec<_> = ids
+        .map(|id| {
+            format!(
+                r#"{{"market":"{}","asset_id":"{id}","timestamp":"1780000000000","hash":"{:040x}","bids":[{{"price":"0.4","size":"10"}}],"asks":[{{"price":"0.6","size":"10"}}],"tick_size":"0.01","event_type":"book","last_trade_price":"0.500"}}"#,
+                condition(id),
+                1
+            )
+        })
+        .collect();
+    format!("[{}]", books.join(","))
+}
+
+/// A level change of one asset.
+pub(crate) fn change(id: &str) -> String {
+    format!(
+        r#"{{"market":"{}","price_changes":[{{"asset_id":"{id}","price":"0.41","size":"5","side":"BUY","hash":"{:040x}","best_bid":"0.41","best_ask":"0.6"}}],"timestamp":"1780000000001","event_type":"price_change"}}"#,
+        condition(id),
+        2
+    )
+}
+
+/// Assets 2n and 2n+1 are the tokens of market n.
+fn condition(id: &str) -> String {
+    let id: u64 = id.parse().unwrap();
+    format!("0x{:064x}", id / 2)
+}
+
+/// Everything a connection needs, and what it leaves behind.
+pub(crate) struct World {
+    pub(crate) registry: Arc<AssetRegistry>,
+    pub(crate) sink: Arc<Recorder>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) rest: Arc<Rest>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) resync: Arc<ResyncQueue>,
+    accepted: mpsc::Receiver<Peer>,
+}
+
+impl World {
+    /// A world with `markets` markets of two tokens each: ids `0`, `1`, ...
+    pub(crate) fn new(markets: u64) -> Self {
+        let registry = Arc::new(AssetRegistry::default());
+        let (sender, accepted) = mpsc::channel(1_024);
+        let world = Self {
+            registry,
+            sink: Arc::default(),
+            listener: Arc::default(),
+            rest: Arc::default(),
+            network: Arc::new(Network {
+                answers: Mutex::default(),
+                otherwise: Mutex::new(Answer::Accept),
+                dials: Mutex::default(),
+                accepted: sender,
+                mute: Mutex::default(),
+            }),
+            resync: Arc::new(ResyncQueue::new(ResyncConfig::default())),
+            accepted,
+        };
+        for market in 0..markets {
+            world.add_market(market);
+        }
+        world
+    }
+
+    pub(crate) fn add_market(&self, market: u64) {
+        let token = |id: u64, outcome: &str| Token {
+            token_id: id.to_string().parse().unwrap(),
+            outcome: outcome.to_owned(),
+        };
+        self.registry.upsert(Market {
+            condition_id: format!("0x{market:064x}").parse().unwrap(),
+            question: format!("market {market}?"),
+            tokens: vec![token(market * 2, "Yes"), token(market * 2 + 1, "No")],
+            end_date_iso: None,
+            end_timestamp: None,
+            tick_size: None,
+            min_order_size: None,
+            neg_risk: false,
+        });
+    }
+
+    pub(crate) fn expire(&self, market: u64) {
+        let condition = format!("0x{market:064x}").parse().unwrap();
+        self.registry.expire(&condition);
+    }
+
+    pub(crate) fn venue(&self) -> Venue {
+        Venue {
+            url: Uri::from_static("ws://venue.test/ws/market"),
+            dialer: self.network.clone(),
+            books: self.rest.clone(),
+            sink: self.sink.clone(),
+            lifecycle: self.listener.clone(),
+            resync: self.resync.clone(),
+            wire: Arc::default(),
+        }
+    }
+
+    pub(crate) fn asset(&self, id: u64) -> Arc<AssetInfo> {
+        let interner = self.registry.interner().read();
+        interner.get(&id.to_string()).unwrap().clone()
+    }
+
+    pub(crate) fn assets(&self, ids: impl Iterator<Item = u64>) -> Vec<Arc<AssetInfo>> {
+        ids.map(|id| self.asset(id)).collect()
+    }
+
+    /// The next socket that was accepted.
+    pub(crate) async fn accept(&mut self) -> Peer {
+        self.accepted.recv().await.unwrap()
+    }
+
+    /// Serves every socket from now on, each by the same manners.
+    pub(crate) fn serve_all(mut self) -> (Served, Arc<Mutex<Manners>>) {
+        let manners = Arc::new(Mutex::new(Manners::default()));
+        let shared = Arc::clone(&manners);
+        let (_, empty) = mpsc::channel(1);
+        let mut accepted = std::mem::replace(&mut self.accepted, empty);
+        let server = tokio::spawn(async move {
+            let mut peers = tokio::task::JoinSet::new();
+            while let Some(peer) = accepted.recv().await {
+                peers.spawn(peer.behave(Arc::clone(&shared)));
+            }
+        });
+        (
+            Served {
+                world: self,
+                server,
+            },
+            manners,
+        )
+    }
+}
+
+/// A [`World`] whose sockets are served.
+pub(crate) struct Served {
+    pub(crate) world: World,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl std::ops::Deref for Served {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Lets paused time pass, in small steps, until something holds.
+pub(crate) async fn until(
+    what: &str,
+    limit: Duration,
+    mut holds: impl FnMut() -> bool,
+) -> Duration {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    start.elapsed()
+}
+
+/// The default numbers.
+pub(crate) fn config() -> ConnectionConfig {
+    ConnectionConfig::default()
+}

@@ -1,0 +1,498 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy_core::{FeedId, StaleReason};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::testing::{Answer, Manners, Served, Told, World, change, config, opening, until};
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Rig {
+    connection: Connection,
+    task: JoinHandle<()>,
+}
+
+impl Rig {
+    fn new(world: &World, assets: std::ops::Range<u64>) -> Self {
+        Self::with(world, assets, config(), Role::Serving)
+    }
+
+    fn with(
+        world: &World,
+        assets: std::ops::Range<u64>,
+        config: ConnectionConfig,
+        role: Role,
+    ) -> Self {
+        let context = Arc::new(Context::new(
+            world.venue(),
+            world.registry.interner().clone(),
+            config,
+        ));
+        let (connection, life) = Connection::new(ConnectionId(7), context, role);
+        connection.subscribe(world.assets(assets));
+        Self {
+            connection,
+            task: tokio::spawn(life),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        self.connection.stats().json(Default::default())
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.json()[name].as_u64().unwrap()
+    }
+
+    fn closes(&self, cause: &str) -> u64 {
+        self.json()["closes"][cause].as_u64().unwrap_or(0)
+    }
+
+    /// Tells it to end and sees that it does so at once.
+    async fn stop(self, world: &World) {
+        let start = Instant::now();
+        self.connection.close();
+        self.task.await.unwrap();
+        assert!(start.elapsed() < Duration::from_millis(100));
+        assert_eq!(self.connection.stats().status(), ConnectionStatus::Closed);
+        assert!(world.sink.open_feeds().is_empty());
+    }
+}
+
+fn served(markets: u64) -> (Served, Arc<parking_lot::Mutex<Manners>>) {
+    World::new(markets).serve_all()
+}
+
+fn ids(range: std::ops::Range<u64>) -> Vec<String> {
+    range.map(|id| id.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_assets_in_chunks_and_introduces_itself_once() {
+    let mut world = World::new(120);
+    let rig = Rig::new(&world, 0..240);
+    let mut peer = world.accept().await;
+    let open = peer.request().await.unwrap();
+    assert_eq!((open.0.as_str(), open.1.len()), ("open", 100));
+    let mut named = open.1;
+    for expected in [100, 40] {
+        let (operation, ids) = peer.request().await.unwrap();
+        assert_eq!((operation.as_str(), ids.len()), ("subscribe", expected));
+        named.extend(ids);
+    }
+    named.sort_by_key(|id| id.parse::<u64>().unwrap());
+    assert_eq!(named, ids(0..240));
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribes_and_unsubscribes_in_place() {
+    let mut world = World::new(3);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    assert_eq!(peer.request().await.unwrap().0, "open");
+    let before = Instant::now();
+    rig.connection.subscribe(world.assets(2..4));
+    assert_eq!(
+        peer.request().await.unwrap(),
+        ("subscribe".to_owned(), ids(2..4))
+    );
+    rig.connection.unsubscribe(&[world.asset(0).key]);
+    assert_eq!(
+        peer.request().await.unwrap(),
+        ("unsubscribe".to_owned(), ids(0..1))
+    );
+    assert!(before.elapsed() < Duration::from_millis(50));
+    assert_eq!(rig.count("total_markets"), 3);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_book() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(0..2).iter())).await;
+    until("books", SECOND, || world.sink.live().len() == 2).await;
+    let asset = world.asset(0).key;
+    rig.connection.resubscribe(&[(asset, StaleReason::Top)]);
+    assert_eq!(peer.request().await.unwrap().0, "unsubscribe");
+    assert_eq!(peer.request().await.unwrap().0, "subscribe");
+    assert!(!world.sink.live().contains_key(&asset));
+    // A later book, without a tick size, was on its way: not the snapshot.
+    let opening_book = opening(ids(0..1).iter());
+    let later = opening_book.replace(r#""tick_size":"0.01","#, "");
+    assert_ne!(later, opening_book);
+    peer.say(change("0")).await;
+    peer.say(later).await;
+    tokio::time::sleep(SECOND).await;
+    assert!(!world.sink.live().contains_key(&asset));
+    peer.say(opening_book).await;
+    until("snapshot", SECOND, || world.sink.live().len() == 2).await;
+    assert!(
+        world
+            .sink
+            .all()
+            .contains(&Told::Stale(vec![asset], StaleReason::Top))
+    );
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_in_text_and_a_silent_socket_is_dead() {
+    let (world, manners) = served(1);
+    manners.lock().no_pong = true;
+    let rig = Rig::new(&world, 0..2);
+    until("first socket", SECOND, || world.sink.feeds() == 1).await;
+    let lived = until("its end", MINUTE, || rig.closes("no_pong") == 1).await;
+    assert!(lived >= 29 * SECOND && lived <= 32 * SECOND, "{lived:?}");
+    assert!(rig.count("pings") >= 2);
+    until("another", MINUTE, || world.sink.feeds() == 2).await;
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_without_pong_is_life() {
+    let (world, manners) = served(1);
+    *manners.lock() = Manners {
+        no_pong: true,
+        flow: Some(SECOND),
+        ..Manners::default()
+    };
+    let rig = Rig::new(&world, 0..2);
+    tokio::time::sleep(5 * MINUTE).await;
+    assert_eq!(world.sink.feeds(), 1);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_feed_is_found_out_although_it_pongs() {
+    let (world, manners) = served(2);
+    manners.lock().flow = Some(Duration::from_millis(100));
+    let rig = Rig::new(&world, 0..4);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(rig.count("probes"), 0);
+    manners.lock().frozen = true;
+    let found = until("detection", 2 * MINUTE, || rig.closes("frozen") == 1).await;
+    assert!(found >= 55 * SECOND && found <= 65 * SECOND, "{found:?}");
+    assert!(world.sink.live().is_empty());
+    manners.lock().frozen = false;
+    until("recovery", MINUTE, || world.sink.live().len() == 4).await;
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_market_is_never_reconnected() {
+    let (world, _manners) = served(2);
+    let rig = Rig::new(&world, 0..4);
+    tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
+    assert_eq!(world.sink.feeds(), 1);
+    assert_eq!(rig.json()["closes"], serde_json::json!({}));
+    let probes = rig.count("probes");
+    assert!((200..300).contains(&probes), "{probes}");
+    assert_eq!(world.sink.live().len(), 4);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_to_end_is_followed_by_another_socket_and_a_closed_feed() {
+    for (code, cause) in [
+        (None, "dropped"),
+        (Some(1000), "closed"),
+        (Some(1001), "closed"),
+        (Some(1008), "closed"),
+        (Some(1011), "closed"),
+        (Some(1012), "closed"),
+    ] {
+        let mut world = World::new(1);
+        let rig = Rig::new(&world, 0..2);
+        let mut peer = world.accept().await;
+        peer.request().await.unwrap();
+        match code {
+            None => drop(peer),
+            Some(code) => peer.close(code, "bye").await,
+        }
+        until("end", SECOND, || rig.closes(cause) == 1).await;
+        assert!(world.sink.open_feeds().is_empty());
+        let mut peer = world.accept().await;
+        assert_eq!(peer.request().await.unwrap().0, "open");
+        assert_eq!(
+            world.sink.open_feeds().into_iter().collect::<Vec<_>>(),
+            [FeedId(2)]
+        );
+        assert_eq!(rig.count("reconnect_count"), 1);
+        rig.stop(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_close_is_answered_at_once() {
+    let (world, _manners) = served(1);
+    drop(world);
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    peer.close(1013, "slow consumer: send buffer full").await;
+    let start = Instant::now();
+    let _peer = world.accept().await;
+    assert!(start.elapsed() < Duration::from_millis(20));
+    assert_eq!(rig.connection.stats().slow_consumer_closes(), 1);
+    assert_eq!(rig.json()["close_codes"]["1013"], 1);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn resolved_assets_are_not_named_again_once_discovery_agrees() {
+    let mut world = World::new(2);
+    let rig = Rig::new(&world, 0..4);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.close(1000, "all subscribed assets resolved").await;
+    until("question", SECOND, || world.listener.gone.lock().len() == 4).await;
+    // Discovery confirms the first market only.
+    rig.connection
+        .unsubscribe(&[world.asset(0).key, world.asset(1).key]);
+    let start = Instant::now();
+    let mut peer = world.accept().await;
+    assert!(start.elapsed() >= 4 * SECOND);
+    assert_eq!(peer.request().await.unwrap().1, ids(2..4));
+    peer.close(1000, "all subscribed assets resolved").await;
+    until("end", SECOND, || rig.closes("closed") == 2).await;
+    // Something new is carried: no reason to wait.
+    world.add_market(2);
+    rig.connection.subscribe(world.assets(4..6));
+    let start = Instant::now();
+    let mut peer = world.accept().await;
+    assert!(start.elapsed() < SECOND);
+    assert_eq!(peer.request().await.unwrap().1.len(), 4);
+    peer.close(1000, "all subscribed assets resolved").await;
+    until("end", SECOND, || rig.closes("closed") == 3).await;
+    let all: Vec<_> = (2..6).map(|id| world.asset(id).key).collect();
+    rig.connection.unsubscribe(&all);
+    tokio::time::sleep(30 * MINUTE).await;
+    assert_eq!(rig.connection.stats().status(), ConnectionStatus::Idle);
+    assert_eq!(world.network.dial_count(), 3);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_upgrade_waits_as_long_as_it_is_told() {
+    let (world, _manners) = served(1);
+    world.network.script(
+        &[
+            Answer::Refuse(429, Some(7)),
+            Answer::Refuse(503, None),
+            Answer::Refuse(403, Some(86_400)),
+        ],
+        Answer::Accept,
+    );
+    let rig = Rig::new(&world, 0..2);
+    until("books", 2 * MINUTE, || world.sink.live().len() == 2).await;
+    let dials = world.network.dials.lock().clone();
+    assert_eq!(dials.len(), 4);
+    assert!(dials[1] - dials[0] >= 7 * SECOND);
+    assert!(dials[2] - dials[1] <= SECOND);
+    let clamped = dials[3] - dials[2];
+    assert!(
+        clamped >= MINUTE && clamped <= MINUTE + SECOND,
+        "{clamped:?}"
+    );
+    let json = rig.json();
+    assert_eq!(
+        json["refusals"],
+        serde_json::json!({"403": 1, "429": 1, "503": 1})
+    );
+    assert_eq!(json["open_failures"], 3);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn flapping_does_not_reset_the_backoff() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let flap = async {
+        loop {
+            let mut peer = world.accept().await;
+            peer.request().await.unwrap();
+            peer.say(opening(ids(0..2).iter())).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(10 * MINUTE, flap).await.is_err());
+    // Eight quick ones, then one in 15 s on average.
+    let dials = world.network.dial_count();
+    assert!(dials <= 90, "{dials}");
+    assert!(dials >= 20, "{dials}");
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stable_connection_starts_its_backoff_over() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    for life in 0..20 {
+        let start = Instant::now();
+        let mut peer = world.accept().await;
+        assert!(start.elapsed() <= SECOND, "life {life}");
+        peer.request().await.unwrap();
+        peer.say(opening(ids(0..2).iter())).await;
+        // Until something stable has answered, jitter decides: leave it out.
+        peer.say(change("0")).await;
+        tokio::time::sleep(31 * SECOND).await;
+        drop(peer);
+    }
+    assert!(rig.count("reconnect_count") >= 19);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
+    let (world, manners) = served(2);
+    manners.lock().swallow = ["0", "1"].map(str::to_owned).into();
+    world.rest.unknown.lock().insert("1".to_owned());
+    let rig = Rig::new(&world, 0..4);
+    let resubscribed = until("resubscription", MINUTE, || rig.count("resubscribes") == 2).await;
+    assert!(
+        (8..=11).contains(&resubscribed.as_secs()),
+        "{resubscribed:?}"
+    );
+    assert!(world.rest.asked.lock().is_empty());
+    until("rest", MINUTE, || rig.count("rest_seeds") == 1).await;
+    // The asset REST knows has a readable book, and is not called live, since
+    // the feed says nothing of it; the other one is discovery's question.
+    let told = world.sink.all();
+    let silent = Told::Stale(vec![world.asset(0).key], StaleReason::Silent);
+    assert!(told.contains(&silent));
+    assert_eq!(*world.listener.gone.lock(), [world.asset(1).key]);
+    assert_eq!(rig.count("awaiting_books"), 1);
+    assert_eq!(world.sink.live().len(), 2);
+    // Never a storm: ever fewer attempts for the two of them.
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(rig.count("resubscribes") - 2 * rig.count("probes") <= 20);
+    assert!(world.rest.asked.lock().len() <= 20);
+    assert_eq!(world.sink.feeds(), 1);
+    // The venue comes to its senses.
+    manners.lock().swallow.clear();
+    until("books", 30 * MINUTE, || world.sink.live().len() == 4).await;
+    assert_eq!(rig.count("awaiting_books"), 0);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
+    let (world, manners) = served(1);
+    manners.lock().frozen = true;
+    let rig = Rig::new(&world, 0..2);
+    assert!(!rig.connection.stats().is_healthy());
+    tokio::time::sleep(5 * SECOND).await;
+    assert!(rig.connection.stats().is_healthy());
+    tokio::time::sleep(4 * SECOND).await;
+    assert!(!rig.connection.stats().is_healthy());
+    until("end", MINUTE, || rig.closes("never_fed") == 1).await;
+    manners.lock().frozen = false;
+    until("books", MINUTE, || world.sink.live().len() == 2).await;
+    assert!(rig.connection.stats().is_healthy());
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_decoded_is_stale_and_asked_for_anew() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(0..2).iter())).await;
+    until("books", SECOND, || world.sink.live().len() == 2).await;
+    peer.say(change("0").replace("0.41", "four")).await;
+    until("mark", SECOND, || world.sink.live().len() == 1).await;
+    assert_eq!(world.resync.stats().waiting, 1);
+    assert!(rig.count("parse_errors") >= 1);
+    peer.say("PONG").await;
+    peer.say("NO NEW ASSETS").await;
+    peer.say(change("1")).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(rig.count("parse_errors"), 1);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_stays_unheard_until_it_takes_over() {
+    let (world, manners) = served(1);
+    manners.lock().flow = Some(SECOND / 10);
+    let rig = Rig::with(&world, 0..2, config(), Role::Replacement);
+    until("books", 2 * SECOND, || {
+        rig.connection.stats().is_open() && rig.connection.stats().hoped_for().is_empty()
+    })
+    .await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(world.sink.all(), []);
+    rig.connection.take_over();
+    until("take-over", SECOND, || world.sink.live().len() == 2).await;
+    let told = world.sink.all();
+    assert_eq!(told[0], Told::Opened(FeedId(1)));
+    assert!(
+        matches!(&told[1], Told::Delivered(_, books, others) if books.len() == 2 && *others > 5)
+    );
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_never_takes_over_leaves_nothing() {
+    let (world, _manners) = served(1);
+    let rig = Rig::with(&world, 0..2, config(), Role::Replacement);
+    tokio::time::sleep(5 * SECOND).await;
+    assert!(rig.connection.stats().is_open());
+    rig.stop(&world).await;
+    assert_eq!(world.sink.all(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_at_once_whatever_it_is_doing() {
+    let cases: [(&str, Answer, Duration); 4] = [
+        ("backing off", Answer::Unreachable, 20 * SECOND),
+        ("told to wait", Answer::Refuse(429, Some(50)), SECOND),
+        ("in the handshake", Answer::Mute, 3 * SECOND),
+        ("waiting for books", Answer::Accept, 3 * SECOND),
+    ];
+    for (what, answer, after) in cases {
+        let (world, manners) = served(1);
+        manners.lock().frozen = true;
+        world.network.script(&[], answer);
+        let rig = Rig::new(&world, 0..2);
+        tokio::time::sleep(after).await;
+        assert!(!rig.task.is_finished(), "{what}");
+        rig.stop(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mute_handshake_ends_at_its_deadline() {
+    let (world, _manners) = served(1);
+    world.network.script(&[Answer::Mute], Answer::Accept);
+    let rig = Rig::new(&world, 0..2);
+    let took = until("books", MINUTE, || world.sink.live().len() == 2).await;
+    assert!((15..=17).contains(&took.as_secs()), "{took:?}");
+    assert_eq!(rig.count("open_failures"), 1);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_connection_ends_with_its_socket() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    rig.connection.retire();
+    until("word", SECOND, || rig.connection.stats().is_retired()).await;
+    assert_eq!(rig.connection.stats().status(), ConnectionStatus::Draining);
+    drop(peer);
+    rig.task.await.unwrap();
+    assert_eq!(world.network.dial_count(), 1);
+}

@@ -1,0 +1,202 @@
+//! Judges whether a socket is alive and whether its data still flows. No I/O
+//! and no clock of its own: it is told what happened when.
+//!
+//! Two questions, kept apart. *Alive*: something arrived lately, be it only the
+//! answer to a `PING`. *Flowing*: events of subscribed tokens arrived lately,
+//! against this connection's own past rate; a `PONG` or a platform-wide
+//! announcement is no proof. A silent connection is not condemned but probed:
+//! one market is subscribed anew, and its snapshot, which even the quietest
+//! market has, proves that data flows.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::config::ConnectionConfig;
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Fine,
+    /// Ask for a snapshot of one market.
+    Probe,
+    /// Neither `PONG` nor data: give the socket up.
+    Dead,
+    /// A probe stayed unanswered: give the socket up.
+    Frozen,
+}
+
+/// How often data comes, learnt over all lives of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rhythm {
+    mean_gap: Option<Duration>,
+}
+
+impl Rhythm {
+    fn learn(&mut self, gap: Duration) {
+        // An exponential mean over some 16 gaps: a burst does not erase a
+        // quiet hour, a changed mood is followed within a minute.
+        self.mean_gap = Some(match self.mean_gap {
+            None => gap,
+            Some(mean) => (mean * 15 + gap) / 16,
+        });
+    }
+
+    /// Silence that is worth a probe.
+    pub(super) fn patience(self, config: &ConnectionConfig) -> Duration {
+        self.mean_gap.map_or(config.silence_max, |mean| {
+            mean.saturating_mul(config.silence_factor)
+                .clamp(config.silence_min, config.silence_max)
+        })
+    }
+}
+
+/// The watch over one life of a socket.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    next_ping: Instant,
+    last_frame: Instant,
+    /// Last sign that data flows; the opening counts as one.
+    last_flow: Instant,
+    last_data: Option<Instant>,
+    probe: Option<Instant>,
+}
+
+impl Watchdog {
+    pub(super) fn new(now: Instant, config: &ConnectionConfig) -> Self {
+        Self {
+            next_ping: now + config.ping_interval,
+            last_frame: now,
+            last_flow: now,
+            last_data: None,
+            probe: None,
+        }
+    }
+
+    /// Any text frame arrived.
+    pub(super) fn on_frame(&mut self, now: Instant) {
+        self.last_frame = now;
+    }
+
+    /// Events of subscribed tokens arrived.
+    pub(super) fn on_data(&mut self, now: Instant, rhythm: &mut Rhythm) {
+        if let Some(before) = self.last_data.replace(now) {
+            rhythm.learn(now.saturating_duration_since(before));
+        }
+        self.on_flow(now);
+    }
+
+    /// A snapshot frame arrived, be it empty.
+    pub(super) fn on_flow(&mut self, now: Instant) {
+        self.last_flow = now;
+        self.probe = None;
+    }
+
+    /// When events of subscribed tokens last arrived in this life.
+    pub(super) fn last_data(&self) -> Option<Instant> {
+        self.last_data
+    }
+
+    /// Whether a `PING` is due; if so the next one is planned.
+    pub(super) fn ping_due(&mut self, now: Instant, config: &ConnectionConfig) -> bool {
+        let due = now >= self.next_ping;
+        if due {
+            self.next_ping = now + config.ping_interval;
+        }
+        due
+    }
+
+    /// A probe was sent.
+    pub(super) fn probed(&mut self, now: Instant, config: &ConnectionConfig) {
+        self.probe = Some(now + config.probe_deadline);
+    }
+
+    /// Nothing could be probed: the silence starts over.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        self.on_flow(now);
+    }
+
+    /// The judgement as of now.
+    pub(super) fn verdict(
+        &self,
+        now: Instant,
+        rhythm: Rhythm,
+        config: &ConnectionConfig,
+    ) -> Verdict {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        if since(self.last_frame) >= config.pong_deadline {
+            return Verdict::Dead;
+        }
+        match self.probe {
+            Some(deadline) if now >= deadline => Verdict::Frozen,
+            Some(_) => Verdict::Fine,
+            None if since(self.last_flow) >= rhythm.patience(config) => Verdict::Probe,
+            None => Verdict::Fine,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn patience_follows_the_connections_own_past() {
+        let config = ConnectionConfig::default();
+        for (gap, patience) in [
+            (Duration::from_millis(2), 45),
+            (Duration::from_millis(2_250), 45),
+            (5 * SECOND, 100),
+            (60 * SECOND, 300),
+        ] {
+            let mut rhythm = Rhythm::default();
+            assert_eq!(rhythm.patience(&config), config.silence_max);
+            for _ in 0..100 {
+                rhythm.learn(gap);
+            }
+            let found = rhythm.patience(&config).as_secs();
+            assert!(found.abs_diff(patience) <= 1, "{gap:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn pong_keeps_alive_and_proves_nothing_about_data() {
+        let config = ConnectionConfig::default();
+        let start = Instant::now();
+        let (mut watchdog, mut rhythm) = (Watchdog::new(start, &config), Rhythm::default());
+        let mut now = start;
+        for _ in 0..200 {
+            watchdog.on_data(now, &mut rhythm);
+            now += SECOND / 10;
+        }
+        let mut silent = 0;
+        while watchdog.verdict(now, rhythm, &config) == Verdict::Fine {
+            watchdog.on_frame(now);
+            now += SECOND;
+            silent += 1;
+        }
+        assert_eq!(watchdog.verdict(now, rhythm, &config), Verdict::Probe);
+        assert!((44..=46).contains(&silent), "{silent}");
+        watchdog.probed(now, &config);
+        watchdog.on_frame(now + 14 * SECOND);
+        let at = |seconds| watchdog.verdict(now + seconds * SECOND, rhythm, &config);
+        assert_eq!((at(14), at(15)), (Verdict::Fine, Verdict::Frozen));
+        watchdog.on_flow(now + 15 * SECOND);
+        assert_eq!(
+            watchdog.verdict(now + 16 * SECOND, rhythm, &config),
+            Verdict::Fine
+        );
+    }
+
+    #[test]
+    fn without_any_frame_the_socket_is_dead() {
+        let config = ConnectionConfig::default();
+        let start = Instant::now();
+        let watchdog = Watchdog::new(start, &config);
+        let at = |seconds| watchdog.verdict(start + seconds * SECOND, Rhythm::default(), &config);
+        assert_eq!((at(29), at(30)), (Verdict::Fine, Verdict::Dead));
+    }
+}

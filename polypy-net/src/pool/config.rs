@@ -1,0 +1,37 @@
+//! Numbers of the pool, each with its reason.
+
+use std::time::Duration;
+
+/// How assets are spread over connections.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// Assets per connection. Larger connections were seen to stall silently.
+    pub target: usize,
+    /// Assets a connection takes at most, where a market's tokens belong
+    /// together. Past 500, updates came and opening books did not.
+    pub cap: usize,
+    /// Whether assets of ended markets are unsubscribed in place. If not, they
+    /// stay until their connection is recycled.
+    pub unsubscribe_expired: bool,
+    /// A second close 1013 within this time halves the connection.
+    pub slow_consumer_window: Duration,
+    /// Longest a replacement may take to have a book for every asset. A
+    /// snapshot takes half a second, REST is asked at 16.
+    pub replace_deadline: Duration,
+    /// How long the old connection serves on after its replacement has begun
+    /// to deliver: until what was handed over has been applied, with a margin.
+    pub overlap: Duration,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            target: 200,
+            cap: 500,
+            unsubscribe_expired: true,
+            slow_consumer_window: Duration::from_secs(600),
+            replace_deadline: Duration::from_secs(30),
+            overlap: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! All connections to the market channel, and who carries what.
+//!
+//! The pool takes pending markets from the registry, as many or as few as there
+//! are, and puts each on one connection with all of its tokens: on one with room
+//! first, on a new one else. It takes ended markets off, closes connections
+//! that carry nothing, has books subscribed anew when someone asked for it
+//! ([`crate::resync`]), splits a connection that is too much for one socket, and
+//! replaces one without a gap ([`ConnectionPool::replace`]).
+//!
+//! One task does all of that; everything else here reads. The pool does not
+//! decide when to replace a connection ([`crate::recycler`] does) nor what is a
+//! market ([`crate::lifecycle`] does).
+
+mod config;
+mod migration;
+mod owned_task;
+mod owner;
+mod slot;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use polypy_core::{
+    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::{ConnectionConfig, ConnectionStats, Context, Venue};
+use crate::registry::{AssetRegistry, ConnectionId};
+
+pub use config::PoolConfig;
+pub use migration::{Migration, RecycleError};
+
+pub(crate) use owned_task::OwnedTask;
+
+use owner::{Owner, Request};
+
+/// Wishes to replace a connection that may wait: more than anyone has at once.
+const REQUESTS: usize = 16;
+
+/// The component.
+#[derive(Debug)]
+pub struct ConnectionPool {
+    shared: Arc<Shared>,
+    run: Mutex<Run>,
+}
+
+/// What the owner's task and readers share.
+struct Shared {
+    config: PoolConfig,
+    registry: Arc<AssetRegistry>,
+    context: Arc<Context>,
+    connections: RwLock<BTreeMap<ConnectionId, Arc<ConnectionStats>>>,
+    counts: Mutex<Counts>,
+}
+
+/// What happened to connections since the program began.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    opened: u64,
+    closed: u64,
+    failed: u64,
+    splits: u64,
+}
+
+#[derive(Debug)]
+enum Run {
+    Stopped,
+    Running {
+        owner: OwnedTask,
+        requests: mpsc::Sender<Request>,
+        stop: oneshot::Sender<()>,
+    },
+    Stopping,
+}
+
+impl ConnectionPool {
+    /// A pool for the assets of `registry`, over `venue`. Feeds are numbered
+    /// over all its starts.
+    pub fn new(
+        config: PoolConfig,
+        connection: ConnectionConfig,
+        registry: Arc<AssetRegistry>,
+        venue: Venue,
+    ) -> Self {
+        let interner = Arc::clone(registry.interner());
+        Self {
+            shared: Arc::new(Shared {
+                context: Arc::new(Context::new(venue, interner, connection)),
+                config,
+                registry,
+                connections: RwLock::default(),
+                counts: Mutex::default(),
+            }),
+            run: Mutex::new(Run::Stopped),
+        }
+    }
+
+    /// Connections whose socket is open, handshake done.
+    pub fn active_connections(&self) -> usize {
+        let connections = self.shared.connections.read();
+        let open = connections.values().filter(|stats| stats.is_open());
+        open.count()
+    }
+
+    /// All connections, by number.
+    pub fn connections(&self) -> Vec<Arc<ConnectionStats>> {
+        self.shared.connections.read().values().cloned().collect()
+    }
+
+    /// Whether it runs and has an open connection, or nothing to connect for.
+    pub fn is_healthy(&self) -> bool {
+        let (pending, subscribed, _) = self.shared.registry.counts();
+        self.state() == ComponentState::Running
+            && (pending + subscribed == 0 || self.active_connections() > 0)
+    }
+
+    /// Replaces a connection without a gap: a second one opens with the same
+    /// live assets and holds everything back until it has a book for each;
+    /// then it takes over, and the old one closes a moment later. Dropping the
+    /// future before the take-over gives the replacement up.
+    ///
+    /// # Errors
+    /// Why it was given up. The old connection serves on, and nothing of the
+    /// replacement is left.
+    pub async fn replace(&self, connection: ConnectionId) -> Result<Migration, RecycleError> {
+        let requests = match &*self.run.lock() {
+            Run::Running { requests, .. } => requests.clone(),
+            Run::Stopped | Run::Stopping => return Err(RecycleError::NotRunning),
+        };
+        let (reply, answer) = oneshot::channel();
+        // Both fail only because the owner has ended.
+        if requests.send(Request { connection, reply }).await.is_err() {
+            return Err(RecycleError::NotRunning);
+        }
+        answer.await.unwrap_or(Err(RecycleError::NotRunning))
+    }
+}
+
+impl Shared {
+    fn count(&self, write: impl FnOnce(&mut Counts)) {
+        write(&mut self.counts.lock());
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Component for ConnectionPool {
+    fn name(&self) -> &'static str {
+        "pool"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            let mut run = self.run.lock();
+            if !matches!(*run, Run::Stopped) {
+                tracing::warn!("pool is already running");
+                return Ok(());
+            }
+            let (requests, receiver) = mpsc::channel(REQUESTS);
+            let (stop, stopped) = oneshot::channel();
+            let owner = Owner::new(Arc::clone(&self.shared));
+            *run = Run::Running {
+                owner: OwnedTask::spawn(owner.run(receiver, stopped)),
+                requests,
+                stop,
+            };
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let run = {
+                let mut run = self.run.lock();
+                match std::mem::replace(&mut *run, Run::Stopping) {
+                    Run::Running { owner, stop, .. } => (owner, stop),
+                    idle @ (Run::Stopped | Run::Stopping) => {
+                        *run = idle;
+                        tracing::warn!("pool is not running");
+                        return;
+                    }
+                }
+            };
+            let stopped = Stopped(self);
+            let (owner, stop) = run;
+            drop(stop);
+            owner.join("pool").await;
+            drop(stopped);
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        match &*self.run.lock() {
+            Run::Stopped => ComponentState::Stopped,
+            Run::Stopping => ComponentState::Stopping,
+            Run::Running { owner, .. } if owner.is_finished() => ComponentState::Failed,
+            Run::Running { .. } => ComponentState::Running,
+        }
+    }
+}
+
+/// Ends the stopping, also when whoever stopped gave up waiting: the owner's
+/// task was aborted then, and its connections with it.
+struct Stopped<'a>(&'a ConnectionPool);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        let shared = &self.0.shared;
+        let left = std::mem::take(&mut *shared.connections.write());
+        for id in left.into_keys() {
+            let assets = shared.registry.assets_on(id);
+            let keys: Vec<_> = assets.iter().map(|info| info.key).collect();
+            shared.registry.release(&keys);
+        }
+        *self.0.run.lock() = Run::Stopped;
+    }
+}
+
+impl HealthSource for ConnectionPool {
+    fn health(&self) -> Health {
+        Health::of(self.is_healthy())
+    }
+}
+
+impl StatsSource for ConnectionPool {
+    fn stats(&self) -> serde_json::Value {
+        let connections = self.connections();
+        let counts = *self.shared.counts.lock();
+        let shown: Vec<_> = connections
+            .iter()
+            .map(|stats| stats.json(self.shared.registry.load(stats.id())))
+            .collect();
+        serde_json::json!({
+            "connection_count": connections.len(),
+            "active_connections": self.active_connections(),
+            "total_capacity": connections.len() * self.shared.config.target,
+            "connections_opened": counts.opened,
+            "connections_closed": counts.closed,
+            "connections_failed": counts.failed,
+            "connections_split": counts.splits,
+            "resync": self.shared.context.venue().resync.stats(),
+            "stats": shown,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,102 @@
+//! One connection as the pool's owner keeps it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use polypy_core::{AssetInfo, AssetKey, FeedId};
+use tokio::time::Instant;
+
+use crate::connection::Connection;
+
+/// A connection and what was put on it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) connection: Connection,
+    pub(super) members: BTreeMap<AssetKey, Arc<AssetInfo>>,
+    /// Assets it should hold: the configured number, less after it was too much.
+    pub(super) target: usize,
+    /// It is being replaced, or is the replacement: its set stands still.
+    pub(super) migrating: bool,
+    /// It was told to end; only its task's end is awaited.
+    pub(super) closing: bool,
+    slow_seen: u64,
+    slow_at: Option<Instant>,
+}
+
+impl Slot {
+    pub(super) fn new(connection: Connection, target: usize) -> Self {
+        Self {
+            connection,
+            members: BTreeMap::new(),
+            target,
+            migrating: false,
+            closing: false,
+            slow_seen: 0,
+            slow_at: None,
+        }
+    }
+
+    /// Room for more assets, up to `limit`, for assets whose books belonged to
+    /// feeds up to `floor`: an older feed than that could never serve them.
+    pub(super) fn room(&self, limit: usize, floor: FeedId) -> usize {
+        let feed = self.connection.stats().feed();
+        let too_old = feed != FeedId::default() && feed <= floor;
+        if self.migrating || self.closing || too_old {
+            0
+        } else {
+            limit.saturating_sub(self.members.len())
+        }
+    }
+
+    /// Puts assets on it.
+    pub(super) fn add(&mut self, assets: &[Arc<AssetInfo>]) {
+        for info in assets {
+            self.members.insert(info.key, Arc::clone(info));
+        }
+        self.connection.subscribe(assets.iter().cloned());
+    }
+
+    /// Takes assets off it.
+    pub(super) fn remove(&mut self, assets: &[AssetKey]) {
+        for key in assets {
+            self.members.remove(key);
+        }
+        self.connection.unsubscribe(assets);
+    }
+
+    pub(super) fn keys(&self) -> Vec<AssetKey> {
+        self.members.keys().copied().collect()
+    }
+
+    /// Whether the venue closed it for being too slow for the second time
+    /// within `window`.
+    pub(super) fn is_overwhelmed(&mut self, now: Instant, window: std::time::Duration) -> bool {
+        let slow = self.connection.stats().slow_consumer_closes();
+        if slow == self.slow_seen {
+            return false;
+        }
+        self.slow_seen = slow;
+        let before = self.slow_at.replace(now);
+        // What it holds already was too much once: nothing more goes on it.
+        self.target = self.target.min(self.members.len());
+        before.is_some_and(|before| now.saturating_duration_since(before) <= window)
+    }
+
+    /// The half of its assets to move elsewhere, whole markets only. Empty when
+    /// it holds a single market.
+    pub(super) fn upper_half(&self) -> Vec<AssetKey> {
+        let mut markets: Vec<Vec<AssetKey>> = Vec::new();
+        let mut place: BTreeMap<&str, usize> = BTreeMap::new();
+        for info in self.members.values() {
+            let at = *place.entry(info.condition_id.as_str()).or_insert_with(|| {
+                markets.push(Vec::new());
+                markets.len() - 1
+            });
+            if let Some(market) = markets.get_mut(at) {
+                market.push(info.key);
+            }
+        }
+        let kept = markets.len().div_ceil(2);
+        markets.into_iter().skip(kept).flatten().collect()
+    }
+}

@@ -1,0 +1,420 @@
+//! When a connection is replaced by a new one, and what came of it.
+//!
+//! | reason | condition |
+//! |---|---|
+//! | pollution | the share of ended markets' assets on it reaches a limit |
+//! | age | it is older than a limit, with jitter |
+//! | unhealthy | it has been so for longer than reconnecting takes |
+//! | request | [`ConnectionRecycler::recycle_now`] |
+//!
+//! A quiet connection is none of them: silence is the connection's own to
+//! judge, by probing. How a connection is replaced is the pool's
+//! ([`ConnectionPool::replace`]); one that could not be is left alone for a
+//! while. At most so many are replaced at a time, requests included.
+//!
+//! The figures mean what they say: `markets_migrated` counts assets that moved,
+//! `avg_downtime_ms` is the mean time per moved asset without a live feed (zero
+//! when old and new overlapped), `success_rate` is of those that ended, and 1
+//! before the first has.
+
+mod config;
+mod receipt;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::{
+    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
+};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::connection::{ConnectionStats, ConnectionStatus, millis, ratio};
+use crate::pool::{ConnectionPool, OwnedTask, RecycleError};
+use crate::registry::{AssetRegistry, ConnectionId};
+
+pub use config::RecyclerConfig;
+pub use receipt::{Receipt, RecycleReason};
+
+use receipt::Receipts;
+
+/// The component.
+#[derive(Debug)]
+pub struct ConnectionRecycler {
+    work: Arc<Work>,
+    run: Mutex<Run>,
+}
+
+#[derive(Debug)]
+enum Run {
+    Stopped,
+    Running {
+        task: OwnedTask,
+        stop: oneshot::Sender<()>,
+    },
+    Stopping,
+}
+
+/// What the task and requests share.
+#[derive(Debug)]
+struct Work {
+    config: RecyclerConfig,
+    pool: Arc<ConnectionPool>,
+    registry: Arc<AssetRegistry>,
+    places: Semaphore,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    initiated: u64,
+    completed: u64,
+    failed: u64,
+    migrated: u64,
+    /// Assets times milliseconds without a feed.
+    downtime_ms: u64,
+    active: BTreeSet<ConnectionId>,
+    by_reason: BTreeMap<RecycleReason, u64>,
+    receipts: Receipts,
+}
+
+impl ConnectionRecycler {
+    /// A recycler of `pool`'s connections.
+    pub fn new(
+        config: RecyclerConfig,
+        pool: Arc<ConnectionPool>,
+        registry: Arc<AssetRegistry>,
+    ) -> Self {
+        Self {
+            work: Arc::new(Work {
+                places: Semaphore::new(config.concurrency.max(1)),
+                config,
+                pool,
+                registry,
+                record: Mutex::default(),
+            }),
+            run: Mutex::new(Run::Stopped),
+        }
+    }
+
+    /// Replaces a connection now, whatever its state; waits for a free place.
+    ///
+    /// # Errors
+    /// Why it was not replaced; it serves on.
+    pub async fn recycle_now(&self, connection: ConnectionId) -> Result<Receipt, RecycleError> {
+        self.work.recycle(connection, RecycleReason::Request).await
+    }
+
+    /// The newest replacements, oldest first.
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.work.record.lock().receipts.all()
+    }
+}
+
+impl Work {
+    async fn recycle(
+        &self,
+        connection: ConnectionId,
+        reason: RecycleReason,
+    ) -> Result<Receipt, RecycleError> {
+        let Ok(_place) = self.places.acquire().await else {
+            return Err(RecycleError::NotRunning);
+        };
+        let started = Instant::now();
+        let active = Active::begin(self, connection, reason);
+        tracing::info!(connection = %connection, reason = ?reason, "replacing connection");
+        let result = self.pool.replace(connection).await;
+        drop(active);
+        let took = Instant::now().saturating_duration_since(started);
+        let receipt = Receipt::new(connection, reason, &result, millis(took));
+        let mut record = self.record.lock();
+        match &result {
+            Ok(migration) => {
+                let assets = u64::try_from(migration.assets).unwrap_or(u64::MAX);
+                record.completed += 1;
+                record.migrated += assets;
+                record.downtime_ms = record
+                    .downtime_ms
+                    .saturating_add(assets.saturating_mul(millis(migration.downtime)));
+            }
+            Err(_) => record.failed += 1,
+        }
+        record.receipts.keep(receipt.clone());
+        result.map(|_| receipt)
+    }
+
+    /// Looks at the connections until told to stop. Replacements under way are
+    /// given up then: the pool undoes them.
+    async fn watch(self: Arc<Self>, mut stop: oneshot::Receiver<()>) {
+        let mut under_way: JoinSet<(ConnectionId, bool)> = JoinSet::new();
+        let mut watch = Watch::default();
+        let mut check = interval(self.config.check_interval);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                // A dropped sender means the same.
+                _ = &mut stop => break,
+                joined = under_way.join_next(), if !under_way.is_empty() => match joined {
+                    Some(Ok((connection, replaced))) => {
+                        watch.ended(connection, replaced, Instant::now() + self.config.cool_down);
+                    }
+                    Some(Err(error)) => {
+                        tracing::error!(error = %error, "replacement task failed");
+                    }
+                    None => {}
+                },
+                _ = check.tick() => {
+                    let connections = self.pool.connections();
+                    let room = self.config.concurrency.saturating_sub(under_way.len());
+                    let due = watch.due(&connections, &self.registry, &self.config, Instant::now());
+                    for (connection, reason) in due.into_iter().take(room) {
+                        watch.begun(connection);
+                        let work = Arc::clone(&self);
+                        under_way.spawn(async move {
+                            let result = work.recycle(connection, reason).await;
+                            (connection, result.is_ok())
+                        });
+                    }
+                }
+            }
+        }
+        under_way.shutdown().await;
+    }
+}
+
+/// Shows a replacement as under way; one that is given up half-way counts as failed.
+struct Active<'a> {
+    work: &'a Work,
+    connection: ConnectionId,
+}
+
+impl<'a> Active<'a> {
+    fn begin(work: &'a Work, connection: ConnectionId, reason: RecycleReason) -> Self {
+        let mut record = work.record.lock();
+        record.initiated += 1;
+        *record.by_reason.entry(reason).or_default() += 1;
+        record.active.insert(connection);
+        drop(record);
+        Self { work, connection }
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.work.record.lock().active.remove(&self.connection);
+    }
+}
+
+/// What the task remembers of connections from check to check.
+#[derive(Debug, Default)]
+struct Watch {
+    known: BTreeMap<ConnectionId, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    stats: Arc<ConnectionStats>,
+    /// Its own share of the jitter, 0 to 1.
+    jitter: f64,
+    unhealthy_since: Option<Instant>,
+    rests_until: Option<Instant>,
+    under_way: bool,
+}
+
+impl Watch {
+    /// Who is to be replaced, the most pressing first.
+    fn due(
+        &mut self,
+        connections: &[Arc<ConnectionStats>],
+        registry: &AssetRegistry,
+        config: &RecyclerConfig,
+        now: Instant,
+    ) -> Vec<(ConnectionId, RecycleReason)> {
+        let mut known = std::mem::take(&mut self.known);
+        let mut due = Vec::new();
+        for stats in connections {
+            let id = stats.id();
+            // Numbers are reused: another connection is not this one.
+            let same = known
+                .remove(&id)
+                .filter(|known| Arc::ptr_eq(&known.stats, stats));
+            let mut entry = same.unwrap_or_else(|| Known {
+                stats: Arc::clone(stats),
+                jitter: fastrand::f64(),
+                unhealthy_since: None,
+                rests_until: None,
+                under_way: false,
+            });
+            if let Some(reason) = entry.reason(registry, config, now) {
+                due.push((id, reason));
+            }
+            self.known.insert(id, entry);
+        }
+        due.sort_by_key(|(_, reason)| match reason {
+            RecycleReason::Unhealthy => 0,
+            RecycleReason::Pollution => 1,
+            RecycleReason::Age | RecycleReason::Request => 2,
+        });
+        due
+    }
+
+    fn begun(&mut self, connection: ConnectionId) {
+        if let Some(known) = self.known.get_mut(&connection) {
+            known.under_way = true;
+        }
+    }
+
+    fn ended(&mut self, connection: ConnectionId, replaced: bool, rests_until: Instant) {
+        if let Some(known) = self.known.get_mut(&connection) {
+            known.under_way = false;
+            if !replaced {
+                known.rests_until = Some(rests_until);
+            }
+        }
+    }
+}
+
+impl Known {
+    fn reason(
+        &mut self,
+        registry: &AssetRegistry,
+        config: &RecyclerConfig,
+        now: Instant,
+    ) -> Option<RecycleReason> {
+        let status = self.stats.status();
+        let idle = matches!(
+            status,
+            ConnectionStatus::Idle | ConnectionStatus::Draining | ConnectionStatus::Closed
+        );
+        if self.stats.is_healthy() || idle {
+            self.unhealthy_since = None;
+        } else {
+            self.unhealthy_since.get_or_insert(now);
+        }
+        if idle || self.under_way || self.rests_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let load = registry.load(self.stats.id());
+        let limit = config.age + scaled(config.age, config.age_jitter * self.jitter);
+        if self
+            .unhealthy_since
+            .is_some_and(|then| since(then) >= config.unhealthy_for)
+        {
+            Some(RecycleReason::Unhealthy)
+        } else if load.subscribed > 0 && ratio(load.expired, load.total()) >= config.pollution {
+            Some(RecycleReason::Pollution)
+        } else if self.stats.age() >= limit {
+            Some(RecycleReason::Age)
+        } else {
+            None
+        }
+    }
+}
+
+/// A share of a duration; nothing for a share that is no number above zero.
+fn scaled(duration: Duration, share: f64) -> Duration {
+    if share.is_finite() && share > 0.0 {
+        duration.mul_f64(share.min(1.0))
+    } else {
+        Duration::ZERO
+    }
+}
+
+impl Component for ConnectionRecycler {
+    fn name(&self) -> &'static str {
+        "recycler"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            let mut run = self.run.lock();
+            if !matches!(*run, Run::Stopped) {
+                tracing::warn!("recycler is already running");
+                return Ok(());
+            }
+            let (stop, stopped) = oneshot::channel();
+            let work = Arc::clone(&self.work);
+            *run = Run::Running {
+                task: OwnedTask::spawn(work.watch(stopped)),
+                stop,
+            };
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let (task, stop) = {
+                let mut run = self.run.lock();
+                match std::mem::replace(&mut *run, Run::Stopping) {
+                    Run::Running { task, stop } => (task, stop),
+                    idle @ (Run::Stopped | Run::Stopping) => {
+                        *run = idle;
+                        tracing::warn!("recycler is not running");
+                        return;
+                    }
+                }
+            };
+            let stopped = Stopped(self);
+            drop(stop);
+            task.join("recycler").await;
+            drop(stopped);
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        match &*self.run.lock() {
+            Run::Stopped => ComponentState::Stopped,
+            Run::Stopping => ComponentState::Stopping,
+            Run::Running { task, .. } if task.is_finished() => ComponentState::Failed,
+            Run::Running { .. } => ComponentState::Running,
+        }
+    }
+}
+
+/// Ends the stopping, also when whoever stopped gave up waiting.
+struct Stopped<'a>(&'a ConnectionRecycler);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        *self.0.run.lock() = Run::Stopped;
+    }
+}
+
+impl HealthSource for ConnectionRecycler {
+    fn health(&self) -> Health {
+        Health::of(self.state() == ComponentState::Running)
+    }
+}
+
+impl StatsSource for ConnectionRecycler {
+    fn stats(&self) -> serde_json::Value {
+        let record = self.work.record.lock();
+        let ended = record.completed + record.failed;
+        let mean = |total: u64, count: u64| {
+            #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
+            let (total, count) = (total as f64, count.max(1) as f64);
+            total / count
+        };
+        let active: Vec<_> = record.active.iter().map(ToString::to_string).collect();
+        serde_json::json!({
+            "recycles_initiated": record.initiated,
+            "recycles_completed": record.completed,
+            "recycles_failed": record.failed,
+            "success_rate": if ended == 0 { 1.0 } else { mean(record.completed, ended) },
+            "markets_migrated": record.migrated,
+            "avg_downtime_ms": mean(record.downtime_ms, record.migrated),
+            "active_recycles": active,
+            "by_reason": record.by_reason,
+            "receipts": record.receipts.all(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
