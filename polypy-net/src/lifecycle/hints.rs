@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::lookup::Question;
 use super::{Shared, Word, stats};
+use crate::connection::LifecycleListener;
 
 /// Where connections say what they hear. Cloning is cheap.
 #[derive(Clone)]
@@ -54,6 +55,16 @@ impl LifecycleHints {
         for condition in conditions {
             self.shared.ask(Question::IsClosed, condition);
         }
+    }
+}
+
+impl LifecycleListener for LifecycleHints {
+    fn offer(&self, event: LifecycleEvent) {
+        Self::offer(self, event);
+    }
+
+    fn confirm_gone(&self, assets: &[AssetKey]) {
+        Self::confirm_gone(self, assets);
     }
 }
 
