@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::exchange::Exchange;
-use crate::fault::{self, FAULTS, Fault, FaultError};
+use crate::fault::{self, Fault, FaultError};
+use crate::fault_table::FAULTS;
 use crate::http::{Answer, Query, error, json_text, not_found, ok};
 use crate::venue::TrueBook;
 

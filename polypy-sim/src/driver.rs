@@ -36,7 +36,11 @@ pub(crate) async fn drive(world: Arc<World>) {
             for _ in 0..steps {
                 exchange.step();
             }
-            exchange.timeline.next_due()
+            let played = exchange.play(now);
+            [exchange.timeline.next_due(), played]
+                .into_iter()
+                .flatten()
+                .min()
         };
         if pace.owes() {
             tokio::task::yield_now().await;

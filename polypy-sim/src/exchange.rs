@@ -6,8 +6,9 @@
 //! same call. Nothing here waits or touches a socket; frames go to outboxes.
 //!
 //! The rest of the exchange's behaviour is in files beside this one:
-//! `subscription` (what clients ask), `delivery` (how frames reach sockets),
-//! `disturbance` (what faults make of that).
+//! `publication` (what happens, as frames), `subscription` (what clients ask),
+//! `delivery` (how frames reach sockets), `disturbance` (what faults make of
+//! that), `player` (a recording in place of the flow).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,24 +16,24 @@ use std::sync::atomic::AtomicBool;
 
 use fastrand::Rng;
 use hyper::StatusCode;
-use polypy_core::{Clock, DecimalText, Price, Timestamp};
+use polypy_core::{Clock, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::catalogue::Catalogue;
 use crate::config::SimConfig;
-use crate::delivery::{Frame, FrameKind};
 use crate::disturbance::Held;
-use crate::fault::FaultKind;
 use crate::fault_set::FaultSet;
-use crate::flow::{self, Action, Flow};
+use crate::fault_table::FaultKind;
+use crate::flow::{Action, Flow};
 use crate::outbox::{Ending, Outbox};
+use crate::player::Player;
 use crate::render::{self, Print};
 use crate::stats::{Counters, SimStats};
 use crate::subscription::Session;
 use crate::timeline::Timeline;
-use crate::venue::{LevelChange, Phase, TokenRef, Venue};
+use crate::venue::{TokenRef, Venue};
 
 /// What the exchange and a socket's task share.
 #[derive(Debug)]
@@ -73,12 +74,6 @@ pub(crate) enum Due {
     End { link: Arc<Link>, ending: Ending },
 }
 
-/// Text of the close after the last settlement, in the venue's own words.
-const ALL_RESOLVED: &str = "all subscribed assets resolved";
-
-/// Levels of a settlement's burst in one frame.
-const CLEARING_LEVELS: usize = 20;
-
 /// Everything behind the exchange's lock.
 pub(crate) struct Exchange {
     pub(crate) config: Arc<SimConfig>,
@@ -97,7 +92,9 @@ pub(crate) struct Exchange {
     pub(crate) faults: FaultSet,
     /// By connection.
     pub(crate) held: HashMap<u64, Held>,
-    catalogue: Catalogue,
+    /// Plays a recording in place of the flow.
+    pub(crate) player: Option<Player>,
+    pub(crate) catalogue: Catalogue,
     flow: Flow,
     next_connection: u64,
 }
@@ -125,6 +122,7 @@ impl Exchange {
             paused: false,
             faults: FaultSet::default(),
             held: HashMap::new(),
+            player: None,
             catalogue: Catalogue::new(config.seed),
             flow: Flow::new(&config),
             next_connection: 1,
@@ -140,7 +138,7 @@ impl Exchange {
         exchange
     }
 
-    fn open_market(&mut self, listed_at: Instant) -> usize {
+    pub(crate) fn open_market(&mut self, listed_at: Instant) -> usize {
         let now = self.clock.now();
         let listing = self.catalogue.next_listing(now);
         let book = self.flow.open(self.venue.markets.len(), &listing);
@@ -256,171 +254,29 @@ impl Exchange {
         }
     }
 
-    fn publish_change(&mut self, market: usize, changes: &[LevelChange], split: bool) {
-        let before = self.tops(market);
-        let now = self.clock.now();
-        self.venue.markets[market].apply(changes, now);
-        if self.subscribers[market].is_empty() {
-            return;
-        }
-        self.publish_tops(market, &before);
-        let frames = if split { 1 } else { changes.len().max(1) };
-        for part in changes.chunks(frames) {
-            let text = render::price_change(&mut self.venue.markets[market], part);
-            self.publish(&Frame::of_market(FrameKind::PriceChange, market, text));
-        }
-    }
-
-    fn publish_trade(
-        &mut self,
-        market: usize,
-        changes: &[LevelChange],
-        print: Print,
-        printed_at: Instant,
-    ) {
-        self.counters.trades.increment();
-        let state = &mut self.venue.markets[market];
-        // The hash shows the trade's price before anything announces it.
-        state.last_trade_price = hashed_price(print.price);
-        state.last_trade_side = Some(print.side);
-        self.publish_change(market, changes, false);
-        if self.subscribers[market].is_empty() {
-            return;
-        }
-        for outcome in 0..self.venue.markets[market].tokens.len() {
-            let text = render::later_book(&mut self.venue.markets[market], outcome);
-            let place = TokenRef { market, outcome };
-            self.publish(&Frame::of_token(FrameKind::Book, place, text));
-        }
-        self.schedule(printed_at, Due::Print { market, print });
-    }
-
-    fn publish_print(&mut self, market: usize, print: &Print) {
-        let stamp = self.stamp(market);
-        let text = render::last_trade_price(&self.venue.markets[market], print, stamp);
-        let place = TokenRef {
-            market,
-            outcome: print.outcome,
-        };
-        self.publish(&Frame::of_token(FrameKind::Trade, place, text));
-    }
-
-    /// The tops of a market's tokens.
-    fn tops(&self, market: usize) -> Vec<(Price, Price)> {
-        let tokens = &self.venue.markets[market].tokens;
-        tokens
-            .iter()
-            .map(|token| render::tops(&token.book))
-            .collect()
-    }
-
-    /// Says the tops that moved, ahead of the changes that moved them: so the
-    /// venue does.
-    fn publish_tops(&mut self, market: usize, before: &[(Price, Price)]) {
-        for (outcome, (old, new)) in before.iter().zip(self.tops(market)).enumerate() {
-            if *old != new {
-                let text = render::best_bid_ask(&self.venue.markets[market], outcome);
-                let place = TokenRef { market, outcome };
-                self.publish(&Frame::of_token(FrameKind::BestBidAsk, place, text));
-            }
-        }
-    }
-
-    fn refine_tick(&mut self, market: usize) {
-        if let Some(tick) = flow::refined(&self.venue.markets[market]) {
-            // Half of all tick changes reach clients twice on the venue.
-            let twice = self.rng.bool();
-            self.change_tick(market, tick, twice);
-        }
-    }
-
-    /// Gives a market a new price grid and says so for each token.
-    pub(crate) fn change_tick(&mut self, market: usize, tick: DecimalText, twice: bool) {
-        let state = &mut self.venue.markets[market];
-        let old = state.tick_size;
-        state.set_tick(tick);
-        self.counters.tick_changes.increment();
-        let stamp = self.stamp(market);
-        for outcome in 0..self.venue.markets[market].tokens.len() {
-            let text = render::tick_size_change(&self.venue.markets[market], outcome, old, stamp);
-            let place = TokenRef { market, outcome };
-            let frame = Frame::of_token(FrameKind::TickSize, place, text);
-            self.publish(&frame);
-            if twice {
-                self.publish(&frame);
-            }
-        }
-    }
-
-    /// Opens a market, or all of a new event's, and tells every socket with
-    /// custom features. Gamma learns of it later.
-    fn announce(&mut self) {
-        loop {
-            let market = self.open_market(Instant::now() + self.config.listing_lag);
-            self.counters.markets_announced.increment();
-            let text = render::new_market(&self.venue.markets[market], self.clock.now());
-            self.broadcast(&Frame::of_market(FrameKind::NewMarket, market, text));
-            if !self.catalogue.has_open_event() {
-                return;
-            }
-        }
-    }
-
-    /// Empties a market's books. The word of it follows after `delay`.
-    pub(crate) fn settle(&mut self, market: usize, winner: usize, delay: std::time::Duration) {
-        self.counters.markets_settled.increment();
-        let clearing = self.venue.markets[market].clearing();
-        let before = self.tops(market);
-        let now = self.clock.now();
-        let state = &mut self.venue.markets[market];
-        state.apply(&clearing, now);
-        let instant = Instant::now();
-        state.phase = Phase::Settled {
-            winner,
-            closed_at: instant + self.config.closing_lag,
-        };
-        if !self.subscribers[market].is_empty() {
-            self.publish_tops(market, &before);
-            for part in clearing.chunks(CLEARING_LEVELS) {
-                let text = render::price_change(&mut self.venue.markets[market], part);
-                self.publish(&Frame::of_market(FrameKind::PriceChange, market, text));
-            }
-        }
-        self.schedule(instant + delay, Due::Resolved { market, winner });
-    }
-
-    fn publish_resolved(&mut self, market: usize, winner: usize) {
-        let stamp = self.stamp(market);
-        let text = render::market_resolved(&self.venue.markets[market], winner, stamp);
-        self.publish(&Frame::of_market(FrameKind::Resolved, market, text));
-        for subscriber in std::mem::take(&mut self.subscribers[market]) {
-            let Some(session) = self.sessions.get_mut(&subscriber.link.id) else {
-                continue;
-            };
-            session.forget_market(market);
-            if session.is_idle() {
-                self.counters.closed_resolved.increment();
-                let ending = Ending::CloseAfterQueue(1000, ALL_RESOLVED.into());
-                subscriber.link.outbox.end(ending);
-            }
-        }
+    /// Whether there is a book of a token: always, but for recordings of which
+    /// none has been played.
+    pub(crate) fn has_book(&self, place: TokenRef) -> bool {
+        self.player.is_none() || self.venue.token(place).sequence > 1
     }
 
     /// A token's book as REST answers it.
+    ///
+    /// A recording's own REST answers come before books rebuilt from it; before
+    /// any book of the token was played there is none.
     pub(crate) fn rest_book(&mut self, place: TokenRef) -> Option<String> {
+        if let Some(player) = &self.player {
+            if let Some(recorded) = player.rest_book(place) {
+                return Some(recorded.clone());
+            }
+            if !self.has_book(place) {
+                return None;
+            }
+        }
         Some(render::rest_book(
             &mut self.venue.markets[place.market],
             place.outcome,
         ))
-    }
-
-    /// A stamp of now that is not before the market's last change.
-    fn stamp(&self, market: usize) -> Timestamp {
-        let changed = self.venue.markets[market]
-            .tokens
-            .first()
-            .map(|token| token.changed);
-        self.clock.now().max(changed.unwrap_or_default())
     }
 
     /// The figures of this moment.
@@ -447,23 +303,7 @@ impl Exchange {
             queued_bytes,
             scheduled: self.timeline.len(),
             totals: self.counters.totals(),
-            playback: None,
+            playback: self.player.as_ref().map(Player::stats),
         }
     }
-}
-
-/// A trade's price in the form that books state and hash: three decimals, more
-/// only where the grid is finer.
-pub(crate) fn hashed_price(price: Price) -> DecimalText {
-    let millionths = price.millionths();
-    let text = if millionths.is_multiple_of(1_000) {
-        format!(
-            "{}.{:03}",
-            millionths / 1_000_000,
-            millionths % 1_000_000 / 1_000
-        )
-    } else {
-        price.to_string()
-    };
-    DecimalText::new(&text).unwrap_or_default()
 }

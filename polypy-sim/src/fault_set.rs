@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::delivery::{About, Frame};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
+use crate::fault_table::FaultKind;
 use crate::venue::{TokenRef, Venue};
 
 /// One fault that is on.

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::exchange::Exchange;
-use crate::fault::FaultKind;
+use crate::fault_table::FaultKind;
 use crate::gamma_row as row;
 use crate::http::{Answer, Query, json_text, not_found, ok};
 use crate::venue::{MarketState, Phase, Venue};

@@ -68,13 +68,6 @@ impl Query {
             .filter(move |(name, _)| name == key)
             .map(|(_, value)| value.as_str())
     }
-
-    /// Everything, in order.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-    }
 }
 
 /// Undoes percent encoding; what is not valid stays as it is.

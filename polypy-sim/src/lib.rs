@@ -14,8 +14,9 @@
 //! |---|---|
 //! | `catalogue`, `flow` | the seeded world: which markets, what happens next |
 //! | `venue` | the truth: books, sequences, hashes |
-//! | `exchange`, `subscription`, `delivery` | who gets what and in which order |
-//! | `fault`, `fault_set`, `disturbance`, `mangle` | what can go wrong, and what is going wrong |
+//! | `recording`, `inference`, `player` | a recording played in place of the flow |
+//! | `exchange`, `publication`, `subscription`, `delivery` | who gets what and in which order |
+//! | `fault_table`, `fault`, `fault_set`, `disturbance`, `mangle` | what can go wrong, and what is going wrong |
 //! | `render`, `request` | the wire: what is sent, what is understood |
 //! | `gamma`, `clob`, `control` | the REST side |
 //! | `server`, `socket`, `outbox`, `driver`, `timeline` | sockets, tasks and time |
@@ -37,13 +38,19 @@ mod catalogue;
 mod flow;
 mod venue;
 
+mod inference;
+mod player;
+mod recording;
+
 mod delivery;
 mod disturbance;
 mod exchange;
+mod publication;
 mod subscription;
 
 mod fault;
 mod fault_set;
+mod fault_table;
 mod mangle;
 
 mod render;
@@ -69,7 +76,8 @@ mod stats;
 
 pub use config::SimConfig;
 pub use error::SimError;
-pub use fault::{FAULTS, Fault, FaultError, FaultInfo, FaultKind, Parameter, Scope, Values};
+pub use fault::{Fault, FaultError};
+pub use fault_table::{FAULTS, FaultInfo, FaultKind, Parameter, Scope, Values};
 pub use sim::{Sim, SimHandle};
 pub use stats::{PlaybackStats, SimStats, Totals};
 pub use venue::TrueBook;

@@ -146,6 +146,11 @@ impl Outbox {
         }
     }
 
+    /// Whether as much waits as a considerate sender would let wait.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.queue.lock().bytes > self.limit / 2
+    }
+
     /// Frames and bytes that wait.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let queue = self.queue.lock();

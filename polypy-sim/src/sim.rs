@@ -1,6 +1,7 @@
 //! The running exchange, for the program that embeds it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use crate::config::SimConfig;
 use crate::error::SimError;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::recording::Recording;
 use crate::stats::SimStats;
 use crate::venue::TrueBook;
 use crate::world::{Tasks, World};
@@ -34,6 +36,10 @@ impl Sim {
     /// recording cannot be read; nothing is left running then.
     pub async fn start(config: SimConfig, clock: Arc<dyn Clock>) -> Result<SimHandle, SimError> {
         config.validate()?;
+        let recording = match config.playback.clone() {
+            Some(path) => Some(read_recording(path).await?),
+            None => None,
+        };
         let address = config.listen;
         let listen = |source| SimError::Listen { address, source };
         let socket = if address.is_ipv4() {
@@ -51,7 +57,10 @@ impl Sim {
         let address = listener.local_addr().map_err(listen)?;
 
         let config = Arc::new(config);
-        let exchange = Exchange::new(Arc::clone(&config), clock);
+        let mut exchange = Exchange::new(Arc::clone(&config), clock);
+        if let Some(recording) = recording {
+            exchange.load(recording);
+        }
         let (stop, stopping) = watch::channel(false);
         let world = Arc::new(World {
             config,
@@ -71,6 +80,18 @@ impl Sim {
             server,
             driver,
         })
+    }
+}
+
+/// Reads a recording on a thread that may block: it can be large.
+async fn read_recording(path: PathBuf) -> Result<Recording, SimError> {
+    let named = path.clone();
+    match tokio::task::spawn_blocking(move || Recording::read(&path)).await {
+        Ok(recording) => recording,
+        Err(source) => Err(SimError::Recording {
+            path: named,
+            source: source.into(),
+        }),
     }
 }
 

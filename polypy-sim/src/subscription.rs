@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use crate::config;
 use crate::delivery::{Frame, FrameKind};
 use crate::exchange::{Due, Exchange, Link, Subscriber};
-use crate::fault::FaultKind;
+use crate::fault_table::FaultKind;
 use crate::outbox::Ending;
+use crate::player::Player;
 use crate::render;
 use crate::request::{Request, Subscription};
 use crate::venue::TokenRef;
@@ -163,7 +164,13 @@ impl Exchange {
             }
             return;
         }
-        if subscription.initial_dump && ids <= self.config.snapshot_id_limit {
+        if let Some(player) = &mut self.player {
+            player.subscribed(Instant::now());
+            self.wake.notify_one();
+        }
+        // Before a recording begins its own opening books are still to come.
+        let begun = self.player.as_ref().is_none_or(Player::has_begun);
+        if begun && subscription.initial_dump && ids <= self.config.snapshot_id_limit {
             let delay = config::pick(&self.config.snapshot_delay, &mut self.rng);
             let due = Instant::now() + delay;
             self.schedule(
@@ -185,7 +192,10 @@ impl Exchange {
     pub(crate) fn open_books(&mut self, connection: u64, places: &[TokenRef]) {
         let mut text = String::from("[");
         for &place in places {
-            if !self.activate(connection, place) || self.loses_book(connection, place) {
+            if !self.activate(connection, place)
+                || !self.has_book(place)
+                || self.loses_book(connection, place)
+            {
                 continue;
             }
             if text.len() > 1 {
@@ -196,6 +206,10 @@ impl Exchange {
                 place.outcome,
             ));
             self.counters.opening_books.increment();
+        }
+        if text.len() == 1 && self.player.is_some() {
+            // Nothing of it has been played: the recording has the word.
+            return;
         }
         text.push_str("]\n");
         if let Some(session) = self.sessions.get(&connection) {

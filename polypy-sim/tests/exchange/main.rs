@@ -10,3 +10,4 @@ mod client;
 mod control;
 mod faults;
 mod market_socket;
+mod playback;

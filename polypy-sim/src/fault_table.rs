@@ -1,0 +1,313 @@
+//! The table of faults: what each is called, does and can be told.
+//!
+//! [`FAULTS`] is the one table: requests are checked against it, `GET
+//! /sim/faults` lists it, and `docs/sim.md` is held against it by a test. Each
+//! entry has been seen on the real venue or reported by those who trade there.
+
+/// A fault by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the table beside it says what each does")]
+pub enum FaultKind {
+    StallSocket,
+    StallAll,
+    StallAsset,
+    DropConnection,
+    Close1013,
+    MissingFirstBook,
+    OmitChange,
+    Duplicate,
+    Reorder,
+    OversizedSubscribeClose,
+    UnknownEvent,
+    Garbage,
+    ControlText,
+    PongDelay,
+    GiantFrame,
+    Whitespace,
+    EmptyTops,
+    TickChangeTwice,
+    Handshake429,
+    Gamma5xx,
+    Gamma429,
+    GammaStuckCursor,
+    Clob5xx,
+}
+
+/// What a fault's target and share choose from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Sockets: `connections` or `share` of them; else every one.
+    Connection,
+    /// Assets: `assets` or `share` of them, on `connections` if given; else
+    /// every asset.
+    Asset,
+    /// Requests: `share` is the probability of each; else every one.
+    Request,
+}
+
+impl Scope {
+    /// Its name in the listing and in the documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Asset => "asset",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// One thing a fault can be told beyond its target.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its key in the request.
+    pub name: &'static str,
+    /// What it is when not given, as text.
+    pub default: &'static str,
+    /// What values it takes.
+    pub values: Values,
+}
+
+/// What values a parameter takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Values {
+    /// A number within these bounds.
+    Number(f64, f64),
+    /// A duration such as `"120ms"`, up to an hour.
+    Duration,
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Flag,
+}
+
+/// One row of the table of faults.
+#[derive(Debug, Clone, Copy)]
+pub struct FaultInfo {
+    /// Which it is.
+    pub kind: FaultKind,
+    /// Its name in requests.
+    pub name: &'static str,
+    /// What its target chooses from.
+    pub scope: Scope,
+    /// What it does.
+    pub summary: &'static str,
+    /// What else it can be told.
+    pub parameters: &'static [Parameter],
+}
+
+const fn number(name: &'static str, default: &'static str, low: f64, high: f64) -> Parameter {
+    Parameter {
+        name,
+        default,
+        values: Values::Number(low, high),
+    }
+}
+
+const fn duration(name: &'static str, default: &'static str) -> Parameter {
+    Parameter {
+        name,
+        default,
+        values: Values::Duration,
+    }
+}
+
+const fn flag(name: &'static str) -> Parameter {
+    Parameter {
+        name,
+        default: "false",
+        values: Values::Flag,
+    }
+}
+
+const RATE: Parameter = number("rate", "0.05", 0.0, 1.0);
+
+/// Every fault there is.
+pub const FAULTS: &[FaultInfo] = &[
+    FaultInfo {
+        kind: FaultKind::StallSocket,
+        name: "stall_socket",
+        scope: Scope::Connection,
+        summary: "market data is lost, PING is still answered",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::StallAll,
+        name: "stall_all",
+        scope: Scope::Connection,
+        summary: "everything is lost, PONG too",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::StallAsset,
+        name: "stall_asset",
+        scope: Scope::Asset,
+        summary: "neither opening books nor events of the asset are sent, its siblings flow",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::DropConnection,
+        name: "drop_connection",
+        scope: Scope::Connection,
+        summary: "TCP closes without a close frame; at once, and while it lasts at each first frame",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::Close1013,
+        name: "close_1013",
+        scope: Scope::Connection,
+        summary: "closed as a slow consumer; at once, and while it lasts at each first frame",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::MissingFirstBook,
+        name: "missing_first_book",
+        scope: Scope::Asset,
+        summary: "the opening array leaves the asset out, its events flow",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::OmitChange,
+        name: "omit_change",
+        scope: Scope::Asset,
+        summary: "the next changes of the asset are never sent to anybody",
+        parameters: &[number("count", "1", 1.0, 1e6)],
+    },
+    FaultInfo {
+        kind: FaultKind::Duplicate,
+        name: "duplicate",
+        scope: Scope::Asset,
+        summary: "a price_change comes again up to delay later, its entries reversed",
+        parameters: &[RATE, duration("delay", "120ms")],
+    },
+    FaultInfo {
+        kind: FaultKind::Reorder,
+        name: "reorder",
+        scope: Scope::Asset,
+        summary: "best_bid_ask and prints come up to delay late; with across_tokens, neighbouring \
+                  frames of different markets also change places",
+        parameters: &[
+            number("rate", "0.5", 0.0, 1.0),
+            duration("delay", "600ms"),
+            flag("across_tokens"),
+        ],
+    },
+    FaultInfo {
+        kind: FaultKind::OversizedSubscribeClose,
+        name: "oversized_subscribe_close",
+        scope: Scope::Connection,
+        summary: "a subscribe frame with more ids than this ends the socket 100 to 200 ms later",
+        parameters: &[number("ids", "100", 0.0, 1e6)],
+    },
+    FaultInfo {
+        kind: FaultKind::UnknownEvent,
+        name: "unknown_event",
+        scope: Scope::Asset,
+        summary: "an event of unknown type comes before a frame, or in one array with it",
+        parameters: &[RATE],
+    },
+    FaultInfo {
+        kind: FaultKind::Garbage,
+        name: "garbage",
+        scope: Scope::Connection,
+        summary: "a text that is no JSON comes before a frame",
+        parameters: &[RATE],
+    },
+    FaultInfo {
+        kind: FaultKind::ControlText,
+        name: "control_text",
+        scope: Scope::Connection,
+        summary: "a plain text comes before a frame",
+        parameters: &[
+            RATE,
+            Parameter {
+                name: "text",
+                default: "SUBSCRIPTION UPDATED",
+                values: Values::Text,
+            },
+        ],
+    },
+    FaultInfo {
+        kind: FaultKind::PongDelay,
+        name: "pong_delay",
+        scope: Scope::Connection,
+        summary: "PONG comes delay late",
+        parameters: &[duration("delay", "11s")],
+    },
+    FaultInfo {
+        kind: FaultKind::GiantFrame,
+        name: "giant_frame",
+        scope: Scope::Connection,
+        summary: "one frame of an unknown event with so many bytes, at once",
+        parameters: &[number("bytes", "2097152", 100.0, 67_108_864.0)],
+    },
+    FaultInfo {
+        kind: FaultKind::Whitespace,
+        name: "whitespace",
+        scope: Scope::Asset,
+        summary: "frames have blanks after commas and colons and around them",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::EmptyTops,
+        name: "empty_tops",
+        scope: Scope::Asset,
+        summary: "best_bid and best_ask of a price_change are empty; with missing, they and the \
+                  hash are left out",
+        parameters: &[flag("missing")],
+    },
+    FaultInfo {
+        kind: FaultKind::TickChangeTwice,
+        name: "tick_change_twice",
+        scope: Scope::Asset,
+        summary: "each tick_size_change is sent twice; markets of named assets change now if \
+                  their grid can become finer",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::Handshake429,
+        name: "handshake_429",
+        scope: Scope::Request,
+        summary: "the WebSocket handshake is refused with 429",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::Gamma5xx,
+        name: "gamma_5xx",
+        scope: Scope::Request,
+        summary: "Gamma answers an error",
+        parameters: &[number("status", "503", 500.0, 599.0)],
+    },
+    FaultInfo {
+        kind: FaultKind::Gamma429,
+        name: "gamma_429",
+        scope: Scope::Request,
+        summary: "Gamma answers 429",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaStuckCursor,
+        name: "gamma_stuck_cursor",
+        scope: Scope::Request,
+        summary: "every page of Gamma's keyset lists names page one's cursor as the next",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::Clob5xx,
+        name: "clob_5xx",
+        scope: Scope::Request,
+        summary: "CLOB answers an error",
+        parameters: &[number("status", "503", 500.0, 599.0)],
+    },
+];
+
+impl FaultKind {
+    /// Its row of the table.
+    pub fn info(self) -> &'static FaultInfo {
+        // A test holds that every kind has a row.
+        FAULTS
+            .iter()
+            .find(|info| info.kind == self)
+            .unwrap_or(&FAULTS[0])
+    }
+}

@@ -1,0 +1,70 @@
+//! What a recording does not say of a market, found by the hash of a book.
+//!
+//! Tick, smallest order and negative risk go into the hashed text but are not
+//! on the stream (the tick only sometimes). The values that occur on the venue
+//! are few, so they are tried; what verifies is true.
+
+use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
+use polypy_core::{AssetInfo, DecimalText, OrderBook};
+
+use crate::recording::RecordedBook;
+
+const TICKS: [&str; 6] = ["0.01", "0.001", "0.0001", "0.1", "0.0025", "0.005"];
+const MIN_ORDER_SIZES: [&str; 7] = ["5", "15", "1", "10", "20", "50", "100"];
+
+/// What a market trades by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) tick_size: DecimalText,
+    pub(crate) min_order_size: DecimalText,
+    pub(crate) neg_risk: bool,
+}
+
+/// The terms under which the book's hash verifies; what the book states, and
+/// the venue's most frequent values, where none do.
+pub(crate) fn terms(info: &AssetInfo, book: &RecordedBook) -> Terms {
+    let text = |text: &str| DecimalText::new(text).unwrap_or_default();
+    let choices = |stated: Option<DecimalText>, all: &[&str]| -> Vec<DecimalText> {
+        stated.map_or_else(
+            || all.iter().map(|value| text(value)).collect(),
+            |value| vec![value],
+        )
+    };
+    let ticks = choices(book.tick_size, &TICKS);
+    let sizes = choices(book.min_order_size, &MIN_ORDER_SIZES);
+    let risks = book.neg_risk.map_or(vec![false, true], |risk| vec![risk]);
+    let mut levels = OrderBook::default();
+    levels.apply_snapshot(book.bids.clone(), book.asks.clone());
+    let price = book.last_trade_price.unwrap_or_default();
+    for &tick_size in &ticks {
+        for &min_order_size in &sizes {
+            for &neg_risk in &risks {
+                let verifies = [Form::Ten, Form::Nine].into_iter().any(|form| {
+                    let attributes = Attributes {
+                        info,
+                        timestamp: book.stamp,
+                        tick_size: tick_size.as_str(),
+                        min_order_size: min_order_size.as_str(),
+                        neg_risk,
+                        version: book.version.as_deref(),
+                        form,
+                    };
+                    let fingerprint = Fingerprint::new(&levels, &attributes);
+                    Some(fingerprint.with_last_trade_price(price.as_str())) == book.hash
+                });
+                if verifies {
+                    return Terms {
+                        tick_size,
+                        min_order_size,
+                        neg_risk,
+                    };
+                }
+            }
+        }
+    }
+    Terms {
+        tick_size: ticks.first().copied().unwrap_or_default(),
+        min_order_size: sizes.first().copied().unwrap_or_default(),
+        neg_risk: risks.first().copied().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,220 @@
+//! Recordings played over the market socket.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use polypy_core::AssetId;
+use polypy_sim::{Sim, SimConfig, SimError, SimHandle};
+use serde_json::{Value, json};
+
+use crate::client::{Client, clock, eventually, get, start};
+
+const MARKET: &str = "0x00000000000000000000000000000000000000000000000000000000000000a1";
+
+fn yes() -> AssetId {
+    format!("1{:0>76}", "11").parse().unwrap()
+}
+
+fn no() -> AssetId {
+    format!("1{:0>76}", "12").parse().unwrap()
+}
+
+/// A recording in a file that is gone when the test is over.
+struct Recording {
+    path: PathBuf,
+    lines: Vec<String>,
+}
+
+impl Recording {
+    fn new(name: &str, lines: Vec<String>) -> Self {
+        let name = format!("polypy-sim-playback-{}-{name}.jsonl", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        Self { path, lines }
+    }
+
+    async fn start(&self, config: SimConfig) -> SimHandle {
+        start(SimConfig {
+            playback: Some(self.path.clone()),
+            ..config
+        })
+        .await
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        // What stays is a small file in the temporary folder.
+        std::fs::remove_file(&self.path).unwrap_or_default();
+    }
+}
+
+/// The two sides of a market whose hashes are known from elsewhere, then a
+/// change with the venue's blanks, then a REST answer.
+fn lines() -> Vec<String> {
+    let opening = format!(
+        "[{{\"market\":\"{MARKET}\",\"asset_id\":\"{}\",\"timestamp\":\"1791199970000\",\
+         \"hash\":\"b17e93a1f6202e13d8e0dd3aeb958b4a882dca3c\",\
+         \"bids\":[{{\"price\":\"0.47\",\"size\":\"250\"}},{{\"price\":\"0.48\",\"size\":\"100\"}}],\
+         \"asks\":[{{\"price\":\"0.53\",\"size\":\"300\"}},{{\"price\":\"0.52\",\"size\":\"120\"}}],\
+         \"event_type\":\"book\",\"last_trade_price\":\"0.500\"}}]",
+        yes()
+    );
+    let change = format!(
+        "{{\"market\":\"{MARKET}\", \"price_changes\":[{{\"asset_id\":\"{}\", \"price\":\"0.49\", \
+         \"size\":\"50\", \"side\":\"BUY\", \"hash\":\"00000000000000000000000000000000000000aa\"}}], \
+         \"timestamp\":\"1791200000100\", \"event_type\":\"price_change\"}}",
+        yes()
+    );
+    let rest = format!(
+        "{{\"market\":\"{MARKET}\",\"asset_id\":\"{}\",\"timestamp\":\"1791200000100\",\
+         \"hash\":\"00000000000000000000000000000000000000bb\",\"bids\":[],\"asks\":[],\
+         \"min_order_size\":\"5\",\"tick_size\":\"0.01\",\"neg_risk\":false}}",
+        no()
+    );
+    vec![opening, change, rest]
+}
+
+#[tokio::test]
+async fn frames_are_played_byte_for_byte_to_whoever_subscribed() {
+    let recording = Recording::new("bytes", lines());
+    let sim = recording.start(SimConfig::for_tests()).await;
+    let (_, stats) = get(&sim, "/sim/stats").await;
+    assert_eq!(
+        stats["playback"],
+        json!({ "sent": 0, "total": 3, "done": false })
+    );
+    let mut both = Client::connect(&sim).await;
+    both.open(&[yes(), no()]).await;
+    let mut other = Client::connect(&sim).await;
+    other.open(&[no()]).await;
+    assert_eq!(both.text().await, format!("{}\n", recording.lines[0]));
+    assert_eq!(both.text().await, recording.lines[1]);
+    assert_eq!(both.text().await, recording.lines[2]);
+    assert_eq!(
+        other.text().await,
+        recording.lines[2],
+        "the only frame of its asset"
+    );
+    assert!(sim.stats().playback.unwrap().done);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn gamma_and_clob_answer_from_the_recording() {
+    let recording = Recording::new("rest", lines());
+    let sim = recording.start(SimConfig::for_tests()).await;
+    let (_, page) = get(&sim, "/markets/keyset").await;
+    let row = &page["markets"][0];
+    assert_eq!(row["conditionId"], MARKET);
+    let tokens: Vec<String> = serde_json::from_str(row["clobTokenIds"].as_str().unwrap()).unwrap();
+    assert_eq!(tokens, [yes().to_string(), no().to_string()]);
+    // Not stated by the book: found because the hash verifies.
+    assert_eq!(row["orderPriceMinTickSize"], 0.01);
+    assert_eq!(row["orderMinSize"], 5);
+    assert_eq!(row["negRisk"], false);
+    let path = format!("/book?token_id={}", no());
+    assert_eq!(get(&sim, &path).await.0, 404, "not played yet");
+    let mut client = Client::connect(&sim).await;
+    client.open(&[yes(), no()]).await;
+    eventually("all is played", || sim.stats().playback.unwrap().done).await;
+    let (_, body) = crate::client::request(&sim, "GET", &path, "").await;
+    assert_eq!(body, recording.lines[2]);
+    let (_, rebuilt) = get(&sim, &format!("/book?token_id={}", yes())).await;
+    assert_eq!(rebuilt["hash"], "00000000000000000000000000000000000000aa");
+    assert_eq!(rebuilt["bids"][2], json!({ "price": "0.49", "size": "50" }));
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_late_subscriber_gets_a_book_rebuilt_from_what_was_played() {
+    let recording = Recording::new("late", lines());
+    let sim = recording.start(SimConfig::for_tests()).await;
+    let mut first = Client::connect(&sim).await;
+    first.open(&[yes()]).await;
+    eventually("all is played", || sim.stats().playback.unwrap().done).await;
+    let mut late = Client::connect(&sim).await;
+    late.open(&[yes()]).await;
+    let books: Vec<Value> = serde_json::from_str(&late.text().await).unwrap();
+    assert_eq!(books[0]["bids"].as_array().unwrap().len(), 3);
+    assert_eq!(books[0]["hash"], "00000000000000000000000000000000000000aa");
+    assert_eq!(books[0]["timestamp"], "1791200000100");
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn speed_divides_the_recorded_time_and_pause_stops_it() {
+    let timed = |t_ms: u64, line: &str| format!("{{\"t_ms\":{t_ms},\"frame\":{line}}}");
+    let [first, second, third]: [String; 3] = lines().try_into().unwrap();
+    let recording = Recording::new(
+        "speed",
+        vec![
+            timed(1_000, &first),
+            timed(5_000, &second),
+            timed(9_000, &third),
+        ],
+    );
+    let sim = recording
+        .start(SimConfig {
+            playback_speed: 20.0,
+            ..SimConfig::for_tests()
+        })
+        .await;
+    let mut client = Client::connect(&sim).await;
+    client.open(&[yes(), no()]).await;
+    client.text().await;
+    let begun = Instant::now();
+    client.text().await;
+    // 4 s of recorded time at 20 times the speed.
+    assert!(
+        begun.elapsed() > Duration::from_millis(150),
+        "{:?}",
+        begun.elapsed()
+    );
+    sim.pause();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(sim.stats().playback.unwrap().sent, 2);
+    sim.resume();
+    client.text().await;
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn at_full_speed_no_reader_is_overrun() {
+    let change = &lines()[1];
+    let count = 20_000;
+    let recording = Recording::new("overrun", vec![change.clone(); count]);
+    let config = SimConfig {
+        send_buffer: 64 << 10,
+        kernel_send_buffer: Some(16 << 10),
+        ..SimConfig::for_tests()
+    };
+    let sim = recording.start(config).await;
+    let mut client = Client::connect(&sim).await;
+    client.open(&[yes()]).await;
+    for _ in 0..count {
+        assert_eq!(client.text().await, *change);
+    }
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_be_read_fails_the_start() {
+    let missing = SimConfig {
+        playback: Some("no-such.jsonl".into()),
+        ..SimConfig::for_tests()
+    };
+    assert!(matches!(
+        Sim::start(missing, clock()).await,
+        Err(SimError::Recording { .. })
+    ));
+    let broken = Recording::new("broken", vec!["nonsense".to_owned()]);
+    let config = SimConfig {
+        playback: Some(broken.path.clone()),
+        ..SimConfig::for_tests()
+    };
+    match Sim::start(config, clock()).await {
+        Err(SimError::RecordingLine { line, .. }) => assert_eq!(line, 1),
+        other => panic!("{other:?}"),
+    }
+}
