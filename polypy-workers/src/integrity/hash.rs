@@ -147,7 +147,7 @@ impl HashCheck {
         }
         let searched = subject.complete && self.may_search(checker);
         if searched {
-            if self.prices.sweep(&fingerprint, form, hash) {
+            if self.sweep(&fingerprint, hash, subject.book) {
                 stats.passed_with_candidate_price.increment();
                 return self.prove();
             }
@@ -190,9 +190,7 @@ impl HashCheck {
             self.prove();
         } else if !open.searched
             && self.may_search(checker)
-            && self
-                .prices
-                .sweep(&open.fingerprint, self.recipe.form, open.hash)
+            && self.sweep(&open.fingerprint, open.hash, subject.book)
         {
             stats.passed_with_candidate_price.increment();
             self.prove();
@@ -202,6 +200,14 @@ impl HashCheck {
         } else {
             stats.unverifiable.increment();
         }
+    }
+
+    /// Looks for the last trade price that gives `hash`.
+    fn sweep(&mut self, fingerprint: &Fingerprint, hash: BookHash, book: &OrderBook) -> bool {
+        let Recipe {
+            form, tick_size, ..
+        } = self.recipe;
+        self.prices.sweep(fingerprint, form, hash, book, tick_size)
     }
 
     /// Whether the present levels under the expectation's time give its hash.

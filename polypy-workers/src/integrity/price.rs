@@ -4,9 +4,11 @@
 //! one that it never announces, and the same one for both tokens of the market.
 //! So the price is looked for: first the one that worked last and those lately
 //! announced, then prices near the top of the book, and, when asked to and
-//! allowed to, all 1,001 prices of three decimals. SHA-1 leaves no room for a
-//! chance agreement: a price that reproduces the hash is the price.
+//! allowed to, all 1,001 prices of three decimals and, on a finer grid, those
+//! within two cents of the top. SHA-1 leaves no room for a chance agreement: a
+//! price that reproduces the hash is the price.
 
+use polypy_core::decimal::{MAX_TEXT, write_millionths};
 use polypy_core::fingerprint::{Fingerprint, Form};
 use polypy_core::{BookHash, DecimalText, OrderBook, Price};
 
@@ -14,6 +16,12 @@ use polypy_core::{BookHash, DecimalText, OrderBook, Price};
 const ANNOUNCED: usize = 4;
 /// Millionths in the third decimal, the form the venue hashes.
 const THOUSANDTH: u32 = 1_000;
+/// Millionths in the finest grid's step. On grids finer than 0.001 a price may
+/// need four decimals, and is then taken to be hashed with them.
+const TEN_THOUSANDTH: u32 = 100;
+/// How far from the top a price of four decimals is looked for, in millionths:
+/// a trade that swept further has moved the top with it.
+const SWEPT: u32 = 20_000;
 
 /// How a price came to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,23 +94,54 @@ impl TradePrices {
         Some(origin)
     }
 
-    /// Tries every price of three decimals.
-    pub(crate) fn sweep(&mut self, fingerprint: &Fingerprint, form: Form, hash: BookHash) -> bool {
+    /// Tries every price of three decimals, and on a grid finer than that those
+    /// of four decimals around the top.
+    pub(crate) fn sweep(
+        &mut self,
+        fingerprint: &Fingerprint,
+        form: Form,
+        hash: BookHash,
+        book: &OrderBook,
+        tick: Option<DecimalText>,
+    ) -> bool {
         if form != Form::Ten {
             return false;
         }
-        let found = (0..=1_000u32).find_map(|thousandths| {
-            let digits = three_decimals(thousandths);
-            let text = std::str::from_utf8(&digits).ok()?;
-            (fingerprint.with_last_trade_price(text) == hash)
-                .then(|| DecimalText::new(text).ok())
-                .flatten()
-        });
+        let coarse = (0..=1_000).filter_map(|price| Price::from_millionths(price * THOUSANDTH));
+        let fine = is_fine(tick)
+            .then(|| around_top(book))
+            .into_iter()
+            .flatten();
+        let found = coarse
+            .chain(fine)
+            .filter_map(hashed_form)
+            .find(|text| fingerprint.with_last_trade_price(text.as_str()) == hash);
         if found.is_some() {
             self.current = found;
         }
         found.is_some()
     }
+}
+
+/// Whether prices on this grid can need more than three decimals.
+fn is_fine(tick: Option<DecimalText>) -> bool {
+    let price = tick.and_then(|tick| tick.as_str().parse::<Price>().ok());
+    price.is_some_and(|price| !price.millionths().is_multiple_of(THOUSANDTH))
+}
+
+/// Every price of four decimals within [`SWEPT`] of either best price, and its
+/// complement.
+fn around_top(book: &OrderBook) -> impl Iterator<Item = Price> {
+    let best = [book.best_bid(), book.best_ask()];
+    best.into_iter().flatten().flat_map(|level| {
+        let at = level.price.millionths();
+        let low = at.saturating_sub(SWEPT) / TEN_THOUSANDTH;
+        let high = (at + SWEPT) / TEN_THOUSANDTH;
+        (low..=high)
+            .filter_map(|price| Price::from_millionths(price * TEN_THOUSANDTH))
+            .filter(|price| !price.millionths().is_multiple_of(THOUSANDTH))
+            .flat_map(|price| [price, price.complement()])
+    })
 }
 
 /// The best prices, their neighbours and the complements of all: a trade takes
@@ -113,6 +152,8 @@ fn near_top(book: &OrderBook) -> impl Iterator<Item = Price> {
         let at = level.price.millionths();
         let around = [
             Some(at),
+            at.checked_sub(TEN_THOUSANDTH),
+            at.checked_add(TEN_THOUSANDTH),
             at.checked_sub(THOUSANDTH),
             at.checked_add(THOUSANDTH),
             at.checked_sub(10 * THOUSANDTH),
@@ -126,14 +167,19 @@ fn near_top(book: &OrderBook) -> impl Iterator<Item = Price> {
     })
 }
 
-/// A price in the form the venue hashes; `None` if it needs more decimals.
+/// A price in the form the venue hashes: three decimals, or four where three
+/// do not hold it; `None` for one finer than any grid.
 fn hashed_form(price: Price) -> Option<DecimalText> {
     let millionths = price.millionths();
-    if !millionths.is_multiple_of(THOUSANDTH) {
+    if millionths.is_multiple_of(THOUSANDTH) {
+        let digits = three_decimals(millionths / THOUSANDTH);
+        return DecimalText::new(std::str::from_utf8(&digits).ok()?).ok();
+    }
+    if !millionths.is_multiple_of(TEN_THOUSANDTH) {
         return None;
     }
-    let digits = three_decimals(millionths / THOUSANDTH);
-    DecimalText::new(std::str::from_utf8(&digits).ok()?).ok()
+    let mut digits = [0; MAX_TEXT];
+    DecimalText::new(write_millionths(u64::from(millionths), &mut digits)).ok()
 }
 
 /// `0.000` to `9.999`.
@@ -159,7 +205,8 @@ mod tests {
             ("0", Some("0.000")),
             ("1", Some("1.000")),
             ("0.005", Some("0.005")),
-            ("0.0025", None),
+            ("0.0025", Some("0.0025")),
+            ("0.00025", None),
         ] {
             let form = hashed_form(price.parse().unwrap());
             assert_eq!(form.as_ref().map(DecimalText::as_str), text, "{price}");
