@@ -15,12 +15,19 @@ fn compare(path: &str, expected: impl FnOnce(&str) -> String) {
         std::fs::write(&path, &expected).unwrap();
         return;
     }
-    assert_eq!(
-        found,
-        expected,
-        "{} has drifted: run the test with POLYPY_BLESS=1",
-        path.display()
-    );
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (found, expected) = (lines(&found), lines(&expected));
+    let longest = found.len().max(expected.len());
+    if let Some(line) = (0..longest).find(|line| found.get(*line) != expected.get(*line)) {
+        panic!(
+            "{} has drifted from the table, run the test with POLYPY_BLESS=1\n\
+             line {}: {:?}\nexpected: {:?}",
+            path.display(),
+            line + 1,
+            found.get(line),
+            expected.get(line),
+        );
+    }
 }
 
 #[test]
