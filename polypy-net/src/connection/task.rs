@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
 
+use super::cause::{Cause, Lived};
 use super::inbox::{Inbox, Word};
-use super::life::{Cause, Life, Lived};
+use super::life::Life;
 use super::socket::{OpenError, Socket};
 use super::stats::{ConnectionStats, ConnectionStatus, Counters};
 use super::watchdog::Rhythm;
