@@ -144,6 +144,7 @@ async fn a_life_from_start_to_stop_and_once_more() {
         app.stop().await;
         assert!(!app.is_running() && !app.is_healthy(), "life {life}");
         assert_eq!(app.http_addr(), None);
+        assert!(app.http_server().is_none());
         assert_eq!(app.stats()["running"], false);
         app.stop().await;
     }

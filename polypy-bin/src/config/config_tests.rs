@@ -139,6 +139,30 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
+fn the_environment_can_name_the_file_and_a_flag_outranks_it() {
+    let folder = temporary("named");
+    let file = |name: &str, port: u16| {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("[http]\nport = {port}\n")).unwrap();
+        path
+    };
+    let (named, flagged) = (file("named.toml", 1), file("flagged.toml", 2));
+    let variable = ("POLYPY_CONFIG".to_owned(), named.display().to_string());
+    let load = |named_file| {
+        let sources = Sources {
+            named_file,
+            variables: vec![variable.clone()],
+            ..Sources::default()
+        };
+        let loaded = sources.load().unwrap();
+        (loaded.config.http.port, loaded.file)
+    };
+    let found = [load(None), load(Some(flagged.clone()))];
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, [(1, Some(named)), (2, Some(flagged))]);
+}
+
+#[test]
 fn a_file_is_looked_for_where_people_put_it() {
     let show = |xdg, home| -> Vec<String> {
         let places = places(xdg, home).into_iter();
