@@ -12,3 +12,8 @@ pub mod exit;
 pub mod logging;
 
 pub use app::{BuildError, PolyPy, PolyPyBuilder, Progress, RunError, StartError};
+
+/// The Rust examples of README.md, compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;
