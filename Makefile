@@ -8,8 +8,8 @@ CARGO ?= cargo
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The profile of the tests, so that trying it out and testing share one build:
-# half of what a release build costs, and quick enough for the demo's flow.
+# In the profile of the tests, so that trying it out and testing share one build:
+# it costs as much as a release build, and keeps up with the demo's flow easily.
 demo: setup ## run the server against the embedded exchange, on port 8080
 	$(CARGO) run --locked -p polypy -- run --demo
 
