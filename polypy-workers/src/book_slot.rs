@@ -455,8 +455,8 @@ impl BookSlot {
         self.fell = true;
         self.hash.forget_expectation();
         self.top.reset();
-        self.doubts = Doubts::default();
-        self.expected = None;
+        // What the venue has come to stays true, whoever tells it.
+        self.doubts.settle_levels();
     }
 
     /// Asks for a snapshot, unless one was asked for lately; and again if the

@@ -26,29 +26,54 @@ pub(super) struct Expected {
 }
 
 impl BookSlot {
-    /// Compares a fetched book with ours.
+    /// Compares a fetched book with ours. One that is stale anyway is only told
+    /// how far it has to come.
     pub(crate) fn audit(&mut self, event: BookEvent, cx: &mut Context<'_>) {
         let stats = cx.checker.stats;
-        let (Some(main), Some(hash), BookState::Live) = (&self.main, event.hash, self.state) else {
+        let live = match self.state {
+            BookState::Live => true,
+            BookState::Stale(_) => false,
+            BookState::Pending | BookState::Settled => {
+                stats.audit_not_applicable.increment();
+                return;
+            }
+        };
+        let (Some(main), Some(hash)) = (&self.main, event.hash) else {
             stats.audit_not_applicable.increment();
             return;
         };
-        if main.hash == Some(hash) {
+        if live && main.hash == Some(hash) {
             self.compare_levels(event, cx);
-        } else if self.recent.contains(hash) {
+        } else if live && self.recent.contains(hash) {
             stats.audit_passed.increment();
-        } else if event.timestamp >= main.newest {
+        } else if event.timestamp >= main.newest && main.hash != Some(hash) {
             stats.audit_leading.increment();
-            if self.expected.is_none() {
-                self.expected = Some(Box::new(Expected {
-                    timestamp: event.timestamp,
-                    hash,
-                    since: cx.checker.now,
-                }));
-                self.raise(Doubt::Behind, cx);
-            }
+            self.expect(event.timestamp, hash, cx);
         } else {
             stats.audit_not_applicable.increment();
+        }
+    }
+
+    /// The venue has come to a state that our feed has yet to tell.
+    fn expect(&mut self, timestamp: Timestamp, hash: BookHash, cx: &mut Context<'_>) {
+        let now = cx.checker.now;
+        let expected = self.expected.get_or_insert_with(|| {
+            Box::new(Expected {
+                timestamp,
+                hash,
+                since: now,
+            })
+        });
+        if expected.timestamp < timestamp {
+            (expected.timestamp, expected.hash) = (timestamp, hash);
+        }
+        self.raise(Doubt::Behind, cx);
+    }
+
+    /// The book is told by another feed: it has all the time to come as far.
+    pub(super) fn expect_anew(&mut self, now: Instant) {
+        if let Some(expected) = self.expected.as_mut() {
+            expected.since = now;
         }
     }
 
@@ -75,7 +100,7 @@ impl BookSlot {
         let over = self.expected.as_ref().is_some_and(|expected| {
             cx.checker.now.saturating_duration_since(expected.since) >= patience
         });
-        if over {
+        if over && self.state == BookState::Live {
             cx.checker.stats.audit_failed.increment();
             self.forget_expected();
             self.diverge(StaleReason::Silent, cx);

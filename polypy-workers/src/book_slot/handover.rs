@@ -70,6 +70,7 @@ impl BookSlot {
         self.top.reset();
         self.doubts.settle_levels();
         self.diverged = false;
+        self.expect_anew(cx.checker.now);
         self.state = match (self.state, origin.closed, self.mark) {
             (BookState::Settled, _, _) => BookState::Settled,
             (_, Some(reason), _) => BookState::Stale(reason),
@@ -145,6 +146,7 @@ impl BookSlot {
         self.top.reset();
         self.doubts.settle_levels();
         self.diverged = false;
+        self.expect_anew(cx.checker.now);
         self.crossed_since = None;
         self.watch_crossing(cx);
         let Some(old) = old else {

@@ -27,6 +27,9 @@ pub(crate) use recent::Recent;
 pub(crate) use recipe::is_coarser;
 pub(crate) use top::{Finding, TopCheck};
 
+#[cfg(test)]
+mod evidence_tests;
+
 use polypy_core::DecimalText;
 
 use crate::config::IntegrityConfig;
