@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::event::MarketEvent;
+use crate::event::{BookEvent, MarketEvent};
 use crate::intern::AssetKey;
 
 /// One life of one socket. Greater is younger; zero is nobody's.
@@ -37,17 +37,21 @@ pub enum StaleReason {
     WorkerDied,
     /// An event for it could not be decoded.
     Undecodable,
-    /// Its hash kept disagreeing with the venue's.
+    /// Its levels do not give the venue's hash.
     Hash,
-    /// Best bid or best ask kept disagreeing with the venue's.
+    /// Its best bid or best ask disagrees with the venue's.
     Top,
+    /// It is not the mirror image of the market's other token.
+    Mirror,
+    /// A whole book fetched apart from the feed has other levels.
+    Audit,
     /// It stayed crossed longer than a moment.
     Crossed,
     /// The price grid became coarser: old levels may be off it.
     Tick,
     /// It was taken off its feed, to be subscribed anew.
     Resubscribing,
-    /// Its feed is open and says nothing about it.
+    /// Its feed is open, and is behind what is known of it or says nothing.
     Silent,
 }
 
@@ -72,6 +76,15 @@ pub trait EventSink: Send + Sync {
 
     /// The market is settled: its book is kept readable, and never live again.
     fn settle(&self, assets: &[AssetKey]);
+
+    /// A whole book that was fetched apart from any feed (a REST answer), to be
+    /// compared with what the feeds have made of it. It is evidence and never
+    /// applied: it can prove a book, or speak against it. One that cannot be
+    /// queued is dropped, and nothing follows. Whoever keeps no books has
+    /// nothing to compare, and does nothing.
+    fn audit(&self, book: Box<BookEvent>) {
+        drop(book);
+    }
 
     /// The asset is forgotten: its book and everything about it is freed.
     fn forget(&self, assets: &[AssetKey]);

@@ -68,6 +68,9 @@ pub struct BookView {
     pub last_update: Timestamp,
     /// Milliseconds since the last change reached us.
     pub age_ms: u64,
+    /// Milliseconds for which it has been live, or not, without a break. A new
+    /// reason for being stale does not begin anew.
+    pub since_ms: u64,
     /// Price grid.
     pub tick_size: Option<DecimalText>,
     /// Last trade price as text.

@@ -3,8 +3,10 @@
 //! | from | to | on |
 //! |---|---|---|
 //! | pending | live | a snapshot |
-//! | live | stale | its feed closed, a mark, a check that diverged, a coarser grid, crossed too long |
-//! | stale | live | a snapshot stamped after the mark; catching up with what was already seen |
+//! | live | in doubt, shown as stale | something contradicts it |
+//! | in doubt | live | what contradicted it is settled: same book, same epoch |
+//! | live, in doubt | stale | its feed closed, a mark, a doubt that lasted, a coarser grid, crossed too long |
+//! | stale | live | a snapshot stamped after the mark; catching up with what was already seen; a hash that proves what we had found wrong |
 //! | any | settled | the market's end; never live again |
 //!
 //! A book belongs to the feed of its snapshot, and a snapshot of a younger feed
@@ -14,6 +16,8 @@
 //! was taken over fills in should the younger close first. A live book thus
 //! never moves back in time.
 
+mod audit;
+mod doubt;
 mod handover;
 mod pace;
 mod verify;
@@ -22,15 +26,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{
-    AssetInfo, AssetKey, BookEvent, BookState, BookView, FeedId, OrderBook, PriceChange, Side,
-    StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
+    AssetInfo, AssetKey, BookEvent, BookState, BookView, DecimalText, FeedId, OrderBook,
+    PriceChange, Side, StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
 };
 
+use self::audit::Expected;
+use self::doubt::Doubts;
 use self::handover::Fate;
 use self::pace::Pace;
+pub(crate) use self::verify::Mirrored;
 use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{Checker, HashCheck, TopCheck, is_coarser};
+use crate::integrity::{Changed, Checker, Extent, HashCheck, Recent, TopCheck, is_coarser};
 use crate::lane::Mark;
 use crate::stats::WorkerStats;
 use crate::stream::{Applied, Stream};
@@ -55,8 +62,16 @@ pub(crate) struct Context<'a> {
     pub(crate) resyncs: &'a mut Vec<(AssetKey, StaleReason)>,
     /// When to see whether a book is still stale.
     pub(crate) retries: &'a mut Vec<(Instant, AssetKey)>,
-    /// Books that became crossed.
-    pub(crate) crossed: &'a mut Vec<AssetKey>,
+    /// Books to be looked at when time has passed.
+    pub(crate) watched: &'a mut Vec<AssetKey>,
+    /// What is to be compared with the market's other token.
+    pub(crate) changed: &'a mut Vec<Changed>,
+}
+
+impl Context<'_> {
+    fn note_change(&mut self, asset: AssetKey, extent: Extent) {
+        self.changed.push(Changed { asset, extent });
+    }
 }
 
 /// The book is stale until it reaches what was seen before.
@@ -74,13 +89,25 @@ pub(crate) struct BookSlot {
     /// What is shown.
     main: Option<Stream>,
     standby: Option<Box<Stream>>,
+    /// Apart from doubts.
     state: BookState,
+    doubts: Doubts,
+    /// Whether it is stale by our own finding alone.
+    diverged: bool,
+    /// Since when it has been shown as live, or as not.
+    since: Instant,
+    /// Whether it has been stale, and not only in doubt, since it was last live.
+    fell: bool,
     awaited: Option<Awaited>,
     mark: Option<Mark>,
     epoch: u64,
     sequence: u64,
     received: Instant,
     crossed_since: Option<Instant>,
+    /// Whether the partition will look at it when time has passed.
+    watched: bool,
+    recent: Recent,
+    expected: Option<Box<Expected>>,
     history: TopHistory,
     hash: HashCheck,
     top: TopCheck,
@@ -95,12 +122,19 @@ impl BookSlot {
             main: None,
             standby: None,
             state: BookState::Pending,
+            doubts: Doubts::default(),
+            diverged: false,
+            since: now,
+            fell: false,
             awaited: None,
             mark: None,
             epoch: 0,
             sequence: 0,
             received: now,
             crossed_since: None,
+            watched: false,
+            recent: Recent::default(),
+            expected: None,
             history: TopHistory::default(),
             hash: HashCheck::default(),
             top: TopCheck::default(),
@@ -108,8 +142,37 @@ impl BookSlot {
         }
     }
 
+    /// The state to be shown.
     pub(crate) fn state(&self) -> BookState {
-        self.state
+        match (self.state, self.doubts.reason()) {
+            (BookState::Live, Some(reason)) => BookState::Stale(reason),
+            (state, _) => state,
+        }
+    }
+
+    /// The state that is shown may have changed; `before` is what it was.
+    pub(crate) fn note_shown(&mut self, before: BookState, stats: &WorkerStats, now: Instant) {
+        let after = self.state();
+        if before.name() == after.name() {
+            return;
+        }
+        let lasted = now.saturating_duration_since(self.since);
+        self.since = now;
+        match (before, after) {
+            (_, BookState::Stale(_)) if self.state == BookState::Live => {
+                stats.integrity.doubts.increment();
+                self.fell = false;
+            }
+            (_, BookState::Stale(_)) => self.fell = true,
+            (BookState::Stale(_), BookState::Live) if self.fell => {
+                stats.stale_time.record(lasted, 1);
+            }
+            (BookState::Stale(_), BookState::Live) => {
+                stats.integrity.healed.increment();
+                stats.doubt_time.record(lasted, 1);
+            }
+            (_, BookState::Pending | BookState::Live | BookState::Settled) => {}
+        }
     }
 
     /// The feed the book belongs to.
@@ -195,6 +258,7 @@ impl BookSlot {
         self.sequence += 1;
         self.received = origin.received;
         self.watch_crossing(cx);
+        cx.note_change(self.key, Extent::Level(change.side, change.price));
         if change.last_in_frame {
             self.catch_up(cx.feeds);
             match applied {
@@ -207,6 +271,11 @@ impl BookSlot {
     /// A trade of this market was announced.
     pub(crate) fn trade(&mut self, trade: &Trade) {
         self.hash.trade(trade);
+    }
+
+    /// The market's other token was hashed with this last trade price.
+    pub(crate) fn hear(&mut self, price: DecimalText) {
+        self.hash.hear(price);
     }
 
     /// The price grid changes. A finer one leaves every level where it is.
@@ -249,8 +318,10 @@ impl BookSlot {
     /// The market is settled.
     pub(crate) fn settle(&mut self) {
         self.state = BookState::Settled;
+        self.doubts = Doubts::default();
         self.standby = None;
         self.awaited = None;
+        self.expected = None;
     }
 
     /// A feed closed.
@@ -279,6 +350,10 @@ impl BookSlot {
         self.top.reset();
         self.pace.retry_pending = false;
         self.crossed_since = None;
+        self.watched = false;
+        self.expected = None;
+        self.doubts = Doubts::default();
+        self.diverged = false;
         if matches!(self.state, BookState::Live | BookState::Stale(_)) {
             self.state = BookState::Stale(mark.reason);
         }
@@ -300,7 +375,12 @@ impl BookSlot {
     pub(crate) fn view(&self, depth: usize, state: BookState, now: Instant) -> Option<BookView> {
         let (main, info) = (self.main.as_ref()?, self.info.as_ref()?);
         let book = &main.book;
-        let age = now.saturating_duration_since(self.received);
+        let millis = |since| {
+            let passed = now.saturating_duration_since(since);
+            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+        };
+        // What the worker has not seen yet has only just happened.
+        let known = state.name() == self.state().name();
         Some(BookView {
             asset_id: info.asset_id.clone(),
             state,
@@ -314,7 +394,8 @@ impl BookSlot {
             mid_price: book.mid(),
             imbalance: book.imbalance(depth),
             last_update: main.newest,
-            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            age_ms: millis(self.received),
+            since_ms: if known { millis(self.since) } else { 0 },
             tick_size: self.hash.tick_size(),
             last_trade_price: self.hash.last_trade_price(),
             hash: main.hash,
@@ -358,6 +439,7 @@ impl BookSlot {
             self.promote(reason, cx);
         } else {
             self.become_stale(reason, cx);
+            self.diverged = true;
             self.ask(reason, cx);
         }
     }
@@ -369,8 +451,12 @@ impl BookSlot {
             BookState::Pending | BookState::Settled => return,
         }
         self.state = BookState::Stale(reason);
+        self.diverged = false;
+        self.fell = true;
         self.hash.forget_expectation();
         self.top.reset();
+        // What the venue has come to stays true, whoever tells it.
+        self.doubts.settle_levels();
     }
 
     /// Asks for a snapshot, unless one was asked for lately; and again if the

@@ -62,19 +62,26 @@ pub enum HashChecking {
 pub struct IntegrityConfig {
     /// Whether hashes are recomputed.
     pub hash: HashChecking,
-    /// Failed checks in a row, none of which the next change healed, after
-    /// which a book whose hashes used to agree is stale. Single failures are
-    /// normal: some 50 in 20,000 checks of a quiet hour.
+    /// How much of a core each worker may spend on hashes, in hundredths.
+    /// Beyond it checks are left out, so that every book is still checked once
+    /// a second, once in a hundred changes, and when it falls silent. The
+    /// default, half a core, pays for some 200,000 checks a second.
+    pub hash_cpu_percent: u32,
+    /// Failed checks in a row after which a book whose hashes used to agree is
+    /// wrong. One is enough: it has failed twice by then, at once and against
+    /// the next change.
     pub hash_failures: NonZeroU32,
     /// Searches for an unannounced last trade price or an unknown attribute a
     /// second and worker. One costs up to 1,001 SHA-1 blocks, about 0.2 ms, so
     /// that the default of 100 takes two hundredths of a core at most.
     pub searches_per_second: u32,
-    /// Disagreements with the stated best prices in a row after which a book
-    /// is stale, if they also lasted [`Self::top_patience`].
-    pub top_failures: NonZeroU32,
-    /// How long the top must disagree; a few messages are normal.
-    pub top_patience: Duration,
+    /// How long a book may be in doubt. It is shown as stale meanwhile, and
+    /// usually the next change settles it; a second is ten times what the parts
+    /// of a batch take to arrive, and short for a book that nothing follows.
+    pub doubt_patience: Duration,
+    /// How long the feed may be behind a book fetched apart from it. The
+    /// longest seen was 1.1 s.
+    pub audit_patience: Duration,
     /// How long a book may stay crossed without a hash that proves it right;
     /// transient crossings heal within a few messages.
     pub crossed_patience: Duration,
@@ -84,10 +91,11 @@ impl Default for IntegrityConfig {
     fn default() -> Self {
         Self {
             hash: HashChecking::All,
-            hash_failures: const { NonZeroU32::new(4).expect("is not zero") },
+            hash_cpu_percent: 50,
+            hash_failures: NonZeroU32::MIN,
             searches_per_second: 100,
-            top_failures: const { NonZeroU32::new(8).expect("is not zero") },
-            top_patience: Duration::from_secs(1),
+            doubt_patience: Duration::from_secs(1),
+            audit_patience: Duration::from_secs(2),
             crossed_patience: Duration::from_secs(1),
         }
     }

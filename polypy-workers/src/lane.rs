@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use polypy_core::{AssetKey, FeedId, MarketEvent, StaleReason};
+use polypy_core::{AssetKey, BookEvent, FeedId, MarketEvent, StaleReason};
 use tokio::sync::Notify;
 
 /// Snapshot levels a queue holds for each event it may hold: the mean of real
@@ -31,6 +31,21 @@ pub(crate) struct Batch {
     pub(crate) stamp: u64,
     pub(crate) queued_at: Instant,
     pub(crate) events: Vec<MarketEvent>,
+    /// A book to be compared with ours once the events are applied.
+    pub(crate) audit: Option<Box<BookEvent>>,
+}
+
+impl Batch {
+    /// What it takes of the queue's bound.
+    fn weight(&self) -> usize {
+        self.events.len() + usize::from(self.audit.is_some())
+    }
+
+    /// Levels of the snapshots in it.
+    fn levels(&self) -> usize {
+        let audited = self.audit.as_deref().map_or(0, levels_in);
+        audited + self.events.iter().map(levels_of).sum::<usize>()
+    }
 }
 
 /// A book is stale until a snapshot whose batch has a greater stamp.
@@ -149,16 +164,7 @@ impl Lane {
         if accepted > 0 {
             let mut batch = queue.spares.pop().unwrap_or_default();
             batch.extend(events.drain(..accepted));
-            queue.events += accepted;
-            queue.levels += batch.iter().map(levels_of).sum::<usize>();
-            queue.stamp += 1;
-            let stamp = queue.stamp;
-            queue.batches.push_back(Batch {
-                feed,
-                stamp,
-                queued_at: Instant::now(),
-                events: batch,
-            });
+            queue.append(feed, batch, None);
         }
         if !events.is_empty() {
             pushed.dropped = events.len();
@@ -171,6 +177,23 @@ impl Lane {
         drop(queue);
         self.ready.notify_one();
         pushed
+    }
+
+    /// Queues a book to be compared with ours, behind the events that are
+    /// queued already; `false` if there is no room for it.
+    pub(crate) fn audit(&self, book: Box<BookEvent>) -> bool {
+        let mut queue = self.queue.lock();
+        let levels = queue.levels + levels_in(&book);
+        let most_levels = self.most_events.saturating_mul(LEVELS_PER_EVENT);
+        if queue.events >= self.most_events || levels > most_levels {
+            return false;
+        }
+        let events = queue.spares.pop().unwrap_or_default();
+        queue.append(FeedId::default(), events, Some(book));
+        self.publish(&queue);
+        drop(queue);
+        self.ready.notify_one();
+        true
     }
 
     /// Marks books as stale, visible to readers when this returns.
@@ -222,8 +245,7 @@ impl Lane {
         }
         match queue.batches.pop_front() {
             Some(batch) => {
-                let levels = batch.events.iter().map(levels_of).sum();
-                queue.in_flight = (batch.events.len(), levels);
+                queue.in_flight = (batch.weight(), batch.levels());
                 Work::Batch(batch)
             }
             None => Work::Look,
@@ -265,11 +287,7 @@ impl Lane {
     /// Empties the queue; the number of events lost by it.
     pub(crate) fn discard(&self) -> usize {
         let mut queue = self.queue.lock();
-        let lost = queue
-            .batches
-            .drain(..)
-            .map(|batch| batch.events.len())
-            .sum();
+        let lost = queue.batches.drain(..).map(|batch| batch.weight()).sum();
         (queue.events, queue.levels, queue.in_flight) = (0, 0, (0, 0));
         self.publish(&queue);
         lost
@@ -364,6 +382,20 @@ impl Queue {
         self.batches.is_empty() && self.notices.is_empty() && !self.stopping
     }
 
+    fn append(&mut self, feed: FeedId, events: Vec<MarketEvent>, audit: Option<Box<BookEvent>>) {
+        self.stamp += 1;
+        let batch = Batch {
+            feed,
+            stamp: self.stamp,
+            queued_at: Instant::now(),
+            events,
+            audit,
+        };
+        self.events += batch.weight();
+        self.levels += batch.levels();
+        self.batches.push_back(batch);
+    }
+
     fn land(&mut self) {
         let (events, levels) = std::mem::take(&mut self.in_flight);
         self.events = self.events.saturating_sub(events);
@@ -379,10 +411,14 @@ impl Notices {
 
 fn levels_of(event: &MarketEvent) -> usize {
     match event {
-        MarketEvent::Book(event) => event.bids.len() + event.asks.len(),
+        MarketEvent::Book(event) => levels_in(event),
         MarketEvent::PriceChange(_)
         | MarketEvent::Trade(_)
         | MarketEvent::TickSizeChange(_)
         | MarketEvent::BestBidAsk(_) => 0,
     }
+}
+
+fn levels_in(book: &BookEvent) -> usize {
+    book.bids.len() + book.asks.len()
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::WorkersConfig;
-use crate::counter::count;
+use crate::counter::{HistogramSum, count};
 use crate::shared::Shared;
 use crate::store::BookStore;
 use crate::worker;
@@ -209,6 +209,7 @@ impl StatsSource for WorkerManager {
         let mut events = Map::new();
         let mut integrity = Map::new();
         let mut restarts = 0;
+        let (mut doubt, mut stale) = (HistogramSum::default(), HistogramSum::default());
         for (number, worker) in self.shared.workers.iter().enumerate() {
             by_worker.insert(
                 number.to_string(),
@@ -216,7 +217,14 @@ impl StatsSource for WorkerManager {
             );
             worker.stats.events.add_to(&mut events);
             worker.stats.integrity.add_to(&mut integrity);
+            worker.stats.doubt_time.add_to(&mut doubt);
+            worker.stats.stale_time.add_to(&mut stale);
             restarts += worker.stats.restarts.get();
+        }
+        for (name, sum) in [("doubt", doubt), ("stale", stale)] {
+            integrity.insert(format!("{name}_p50_ms"), sum.percentile_ms(50).into());
+            integrity.insert(format!("{name}_p99_ms"), sum.percentile_ms(99).into());
+            integrity.insert(format!("{name}_mean_ms"), sum.mean_ms().into());
         }
         json!({
             "alive_count": self.alive_count(),

@@ -11,18 +11,26 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::{AssetKey, BookState, Level, MarketEvent, StaleReason};
+use polypy_core::{AssetKey, BookEvent, BookState, Level, MarketEvent, PriceChange, StaleReason};
 
-use crate::book_slot::{BookSlot, Context, Origin};
+use crate::book_slot::{BookSlot, Context, Mirrored, Origin};
 use crate::config::IntegrityConfig;
 use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{Budget, Checker};
+use crate::integrity::{Budget, Changed, Checker, CpuBudget, Extent, Recent};
 use crate::lane::{Batch, Mark, Notice, Notices};
 use crate::stats::{BookCounts, WorkerStats};
 
 /// Between two looks at what only time changes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Changes of which one level is compared with the other token's, for each of
+/// which whole books are: then a level that no change names any more is found.
+const LEVELS_PER_WHOLE: u32 = 64;
+
+/// Events that a frame of the same state may come behind. Frames carry an entry
+/// of each token of a market.
+const FRAME_AHEAD: usize = 4;
 
 /// Books to be fetched anew, by reason.
 pub(crate) type Resyncs = HashMap<StaleReason, Vec<AssetKey>>;
@@ -48,8 +56,14 @@ pub(crate) struct Partition {
     resyncs: Vec<(AssetKey, StaleReason)>,
     new_retries: Vec<(Instant, AssetKey)>,
     retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
-    crossed: Vec<AssetKey>,
+    /// Books to be looked at when time has passed, each once.
+    watched: Vec<AssetKey>,
+    /// What is to be compared between tokens at the end of the batch.
+    changed: Vec<Changed>,
+    /// Comparisons of single levels until the next of whole books.
+    until_whole: u32,
     searches: Budget,
+    cpu: CpuBudget,
     looked: Instant,
     config: IntegrityConfig,
     feeds: Arc<Feeds>,
@@ -72,8 +86,11 @@ impl Partition {
             resyncs: Vec::new(),
             new_retries: Vec::new(),
             retries: BinaryHeap::new(),
-            crossed: Vec::new(),
+            watched: Vec::new(),
+            changed: Vec::new(),
+            until_whole: LEVELS_PER_WHOLE,
             searches: Budget::new(config.searches_per_second, now),
+            cpu: CpuBudget::new(config.hash_cpu_percent, now),
             looked: now,
             config: config.clone(),
             feeds,
@@ -107,12 +124,23 @@ impl Partition {
             received: batch.queued_at,
         };
         let mut drill = Some(drill);
-        for event in batch.events.drain(..) {
+        let mut events = batch.events.drain(..);
+        while let Some(mut event) = events.next() {
+            if let MarketEvent::PriceChange(change) = &mut event
+                && is_continued(change, events.as_slice())
+            {
+                change.last_in_frame = false;
+            }
             self.apply_event(event, origin, now);
             if let Some(drill) = drill.take() {
                 drill();
             }
         }
+        drop(events);
+        if let Some(book) = batch.audit.take() {
+            self.audit(*book, now);
+        }
+        self.compare_tokens(now);
         self.applying = false;
         self.publish();
     }
@@ -145,6 +173,7 @@ impl Partition {
                 self.feeds.closing_applied(feed);
             }
         }
+        self.compare_tokens(now);
         self.applying = false;
         self.publish();
     }
@@ -155,21 +184,17 @@ impl Partition {
             return;
         }
         self.looked = now;
-        let mut crossed = std::mem::take(&mut self.crossed);
-        crossed.sort_unstable();
-        crossed.dedup();
-        crossed.retain(|&key| {
-            self.with(key, now, |slot, cx| slot.check_crossing(cx))
-                .flatten()
-                .is_some()
-        });
-        self.crossed.append(&mut crossed);
+        let mut watched = std::mem::take(&mut self.watched);
+        watched.retain(|&key| self.with(key, now, BookSlot::look).unwrap_or(false));
+        // Some are watched from this look on.
+        self.watched.append(&mut watched);
         while let Some(Reverse((at, key))) = self.retries.peek().copied()
             && at <= now
         {
             self.retries.pop();
             self.with(key, now, BookSlot::retry_at_last);
         }
+        self.compare_tokens(now);
         self.publish();
     }
 
@@ -197,7 +222,8 @@ impl Partition {
         self.resyncs.clear();
         self.new_retries.clear();
         self.retries.clear();
-        self.crossed.clear();
+        self.watched.clear();
+        self.changed.clear();
         (self.books, self.levels) = (BookCounts::default(), 0);
         for entry in &mut self.entries {
             let Entry::Kept(slot) = entry else {
@@ -252,6 +278,65 @@ impl Partition {
             // It runs ahead of the changes it reflects, so that it proves
             // nothing against a book.
             MarketEvent::BestBidAsk(_) => {}
+        }
+    }
+
+    /// A book that was fetched apart from the feeds.
+    fn audit(&mut self, book: BookEvent, now: Instant) {
+        let asset = book.info.key;
+        let known = self.with(asset, now, |slot, cx| slot.audit(book, cx));
+        if known.is_none() {
+            self.stats.integrity.audit_not_applicable.increment();
+        }
+    }
+
+    /// Compares what changed with the market's other token. At the end of a
+    /// batch, for a frame's entries for both are applied by then.
+    fn compare_tokens(&mut self, now: Instant) {
+        let mut changed = std::mem::take(&mut self.changed);
+        let mut before: Option<Changed> = None;
+        for mut change in changed.drain(..) {
+            let Some(complement) = self.slot(change.asset).and_then(BookSlot::complement) else {
+                continue;
+            };
+            if before.is_some_and(|before| change.repeats(&before, complement)) {
+                continue;
+            }
+            before = Some(change);
+            self.until_whole = self.until_whole.saturating_sub(1);
+            if self.until_whole == 0 {
+                self.until_whole = LEVELS_PER_WHOLE;
+                change.extent = Extent::Whole;
+            }
+            self.compare(change, complement, now);
+        }
+        self.changed = changed;
+    }
+
+    fn compare(&mut self, change: Changed, complement: AssetKey, now: Instant) {
+        let (Some(slot), Some(other)) = (self.slot(change.asset), self.slot(complement)) else {
+            self.stats.integrity.mirror_not_applicable.increment();
+            return;
+        };
+        let doubted = slot.mirror_is_in_doubt() || other.mirror_is_in_doubt();
+        // One level that agrees does not settle what another has raised.
+        let extent = if doubted {
+            Extent::Whole
+        } else {
+            change.extent
+        };
+        let mirrored = slot.mirrors(other, extent);
+        let stats = &self.stats.integrity;
+        let counter = match mirrored {
+            Mirrored::Agrees => &stats.mirror_passed,
+            Mirrored::Disagrees => &stats.mirror_failed,
+            Mirrored::NotApplicable => &stats.mirror_not_applicable,
+        };
+        counter.increment();
+        if mirrored == Mirrored::Disagrees || doubted {
+            for key in [change.asset, complement] {
+                self.with(key, now, |slot, cx| slot.compared(mirrored, cx));
+            }
         }
     }
 
@@ -330,39 +415,64 @@ impl Partition {
             return None;
         }
         let (state, levels) = (slot.state(), slot.levels());
+        let mut found = None;
         let mut cx = Context {
             checker: Checker {
                 config: &self.config,
                 stats: &self.stats.integrity,
                 searches: &mut self.searches,
+                cpu: &mut self.cpu,
+                found: &mut found,
                 now,
             },
             stats: &self.stats,
             feeds: &self.feeds,
             resyncs: &mut self.resyncs,
             retries: &mut self.new_retries,
-            crossed: &mut self.crossed,
+            watched: &mut self.watched,
+            changed: &mut self.changed,
         };
         let answer = change(slot, &mut cx);
         if slot.state() != state {
+            slot.note_shown(state, &self.stats, now);
             *count_of(&mut self.books, state) -= 1;
             *count_of(&mut self.books, slot.state()) += 1;
         }
         self.levels = self.levels - levels + slot.levels();
         self.retries.extend(self.new_retries.drain(..).map(Reverse));
+        if let (Some(price), Some(complement)) = (found, slot.complement())
+            && let Some(Entry::Kept(other)) = self.entries.get_mut(complement.slot())
+            && other.key == complement
+        {
+            other.hear(price);
+        }
         Some(answer)
     }
 
     fn publish(&self) {
         self.stats.set_books(self.books);
         let slots = self.books.pending + self.books.readable();
-        let slot_bytes = count(size_of::<BookSlot>());
+        let slot_bytes = count(size_of::<BookSlot>() + Recent::BYTES);
         let entry_bytes = count(self.entries.capacity() * size_of::<Entry>());
         let level_bytes = self.levels * count(size_of::<Level>());
         self.stats
             .memory_bytes
             .set(slots * slot_bytes + entry_bytes + level_bytes);
     }
+}
+
+/// Whether another frame of the batch carries the same state of the asset on:
+/// until then there is nothing to be checked.
+fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
+    let state = |change: &PriceChange| (change.asset, change.timestamp, change.hash);
+    change.hash.is_some()
+        && ahead.iter().take(FRAME_AHEAD).any(|event| match event {
+            MarketEvent::PriceChange(next) => state(next) == state(change),
+            MarketEvent::Book(_)
+            | MarketEvent::Trade(_)
+            | MarketEvent::TickSizeChange(_)
+            | MarketEvent::BestBidAsk(_) => false,
+        })
 }
 
 fn count_of(books: &mut BookCounts, state: BookState) -> &mut u64 {

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use polypy_core::{
-    AssetKey, BoxFuture, Component, ComponentError, ComponentState, EventSink, FeedId, Health,
-    HealthSource, MarketEvent, StaleReason, StatsSource,
+    AssetKey, BookEvent, BoxFuture, Component, ComponentError, ComponentState, EventSink, FeedId,
+    Health, HealthSource, MarketEvent, StaleReason, StatsSource,
 };
 use serde_json::{Map, Value, json};
 
@@ -172,6 +172,19 @@ impl EventSink for MessageRouter {
         });
     }
 
+    fn audit(&self, book: Box<BookEvent>) {
+        let worker = self.shared.worker_of(book.info.key);
+        let lane = &self.shared.workers[worker].lane;
+        let queued = self.shared.is_accepting() && lane.is_alive() && lane.audit(book);
+        let stats = &self.shared.routing;
+        let counter = if queued {
+            &stats.audits_routed
+        } else {
+            &stats.audits_dropped
+        };
+        counter.add_shared(1);
+    }
+
     fn forget(&self, assets: &[AssetKey]) {
         self.by_worker(assets, |worker, assets| {
             let lane = &self.shared.workers[worker].lane;
@@ -253,6 +266,8 @@ impl StatsSource for MessageRouter {
             "batches_sent": stats.batches_sent.get(),
             "queue_full_events": stats.queue_full_events.get(),
             "routing_errors": stats.routing_errors.get(),
+            "audits_routed": stats.audits_routed.get(),
+            "audits_dropped": stats.audits_dropped.get(),
             "avg_latency_ms": latency.mean_ms(),
             "latency_p50_ms": latency.percentile_ms(50),
             "latency_p99_ms": latency.percentile_ms(99),

@@ -44,6 +44,9 @@ pub(crate) struct RoutingStats {
     pub(crate) batches_sent: Counter,
     pub(crate) queue_full_events: Counter,
     pub(crate) routing_errors: Counter,
+    pub(crate) audits_routed: Counter,
+    /// Books that were not compared, for want of room or of a worker.
+    pub(crate) audits_dropped: Counter,
 }
 
 impl Shared {

@@ -83,6 +83,13 @@ counters! {
         unverifiable,
         /// States that came without a hash, or with checking off.
         not_applicable,
+        /// Checks left out because the worker's share of a core was used up.
+        skipped,
+        /// Hashes that were not reproduced, for want of a search that was
+        /// not allowed.
+        ambiguous,
+        /// Books whose hashes agreed once and whose recipe is unknown now.
+        recipes_lost,
         /// Searches for an unannounced price or an unknown attribute.
         searches,
         /// Searches the budget did not allow.
@@ -91,6 +98,31 @@ counters! {
         top_passed,
         /// Tops that were not, once the venue had moved on.
         top_failed,
+        /// Changes that stated no top.
+        top_not_applicable,
+        /// Changes that the market's other token showed, too.
+        mirror_passed,
+        /// Changes that it did not, at the same exchange time.
+        mirror_failed,
+        /// Changes of books whose other token was not live, or at another time.
+        mirror_not_applicable,
+        /// Crossed or locked books that came apart again, or that their hash
+        /// proved to be so.
+        crossed_passed,
+        /// Books that stayed crossed or locked.
+        crossed_failed,
+        /// Fetched books that were the same as ours, or as ours had been.
+        audit_passed,
+        /// Fetched books that ours differed from, or never came to.
+        audit_failed,
+        /// Fetched books with nothing to be compared with.
+        audit_not_applicable,
+        /// Fetched books that were ahead of the feed.
+        audit_leading,
+        /// Times a live book was in doubt.
+        doubts,
+        /// Times it was live again without having been replaced.
+        healed,
     }
 }
 
@@ -139,6 +171,10 @@ pub(crate) struct WorkerStats {
     /// Events lost with a thread that died, or left over at the end.
     pub(crate) lost: Counter,
     pub(crate) queue_time: Histogram,
+    /// For how long books were in doubt that healed.
+    pub(crate) doubt_time: Histogram,
+    /// For how long books were stale that are live again.
+    pub(crate) stale_time: Histogram,
     pub(crate) events: EventStats,
     pub(crate) integrity: IntegrityStats,
     pub(crate) pending: Counter,

@@ -2,7 +2,7 @@
 //! workers are turned by hand, so that every interleaving can be written down.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
@@ -279,6 +279,26 @@ impl Bench {
                 worker::turn(self.manager.shared(), worker, Duration::ZERO);
             }
         }
+    }
+
+    /// What the worker does when nothing has come for this long.
+    pub(crate) fn look_after(&self, passed: Duration) {
+        for worker in &self.manager.shared().workers {
+            let mut partition = worker.partition.lock();
+            partition.look(Instant::now() + passed);
+            for (reason, assets) in partition.take_resyncs().into_iter().flatten() {
+                self.asked.resync(&assets, reason);
+            }
+        }
+    }
+
+    /// Hands over a book that was fetched apart from the feeds, and compares it.
+    pub(crate) fn audit(&self, event: MarketEvent) {
+        let MarketEvent::Book(book) = event else {
+            panic!("not a book")
+        };
+        self.router.audit(book);
+        self.settle_down();
     }
 
     pub(crate) fn state(&self, truth: &Truth) -> Option<BookState> {

@@ -163,6 +163,7 @@ pub(crate) fn view(asset_id: &str, state: BookState) -> BookView {
         imbalance: book.imbalance(10),
         last_update: Timestamp::from_millis(NOW - 250),
         age_ms: 250,
+        since_ms: 1_250,
         tick_size: Some(polypy_core::DecimalText::new("0.001").unwrap()),
         last_trade_price: Some(polypy_core::DecimalText::new("0.850").unwrap()),
         hash: polypy_core::BookHash::from_hex(b"0123456789abcdef0123456789abcdef01234567"),

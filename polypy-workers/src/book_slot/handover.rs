@@ -60,12 +60,17 @@ impl BookSlot {
         if let Some(old) = old.filter(|old| old.feed != origin.feed) {
             cx.stats.events.takeovers.increment();
             let open = cx.feeds.closed(old.feed).is_none();
-            self.standby = (open && self.state == BookState::Live).then(|| Box::new(old));
+            // One in doubt could not stand in.
+            let trusted = self.state() == BookState::Live;
+            self.standby = (open && trusted).then(|| Box::new(old));
         }
         self.epoch += 1;
         self.sequence += 1;
         self.received = origin.received;
         self.top.reset();
+        self.doubts.settle_levels();
+        self.diverged = false;
+        self.expect_anew(cx.checker.now);
         self.state = match (self.state, origin.closed, self.mark) {
             (BookState::Settled, _, _) => BookState::Settled,
             (_, Some(reason), _) => BookState::Stale(reason),
@@ -136,8 +141,12 @@ impl BookSlot {
         cx.stats.events.takeovers.increment();
         self.epoch += 1;
         self.sequence += 1;
+        let trusted = self.doubts.reason().is_none();
         self.hash.forget_expectation();
         self.top.reset();
+        self.doubts.settle_levels();
+        self.diverged = false;
+        self.expect_anew(cx.checker.now);
         self.crossed_since = None;
         self.watch_crossing(cx);
         let Some(old) = old else {
@@ -151,7 +160,7 @@ impl BookSlot {
             self.awaited = self.awaited_by(newest, old.newest, cx.checker.now);
             self.ask(reason, cx);
         } else {
-            if cx.feeds.closed(old.feed).is_none() {
+            if trusted && cx.feeds.closed(old.feed).is_none() {
                 self.standby = Some(Box::new(old));
             }
             self.verify_whole(cx);

@@ -2,51 +2,104 @@
 
 use polypy_core::{AssetInfo, BookState, PriceChange, StaleReason};
 
+use super::doubt::Doubt;
 use super::{BookSlot, Context};
-use crate::integrity::{Finding, Outcome, Subject};
+use crate::integrity::{Extent, Finding, Outcome, Stage, Subject};
 use crate::stream::Stream;
 
+/// How the two tokens of a market compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mirrored {
+    Agrees,
+    Disagrees,
+    NotApplicable,
+}
+
 impl BookSlot {
-    /// Whether the book has been crossed for `patience`, with no hash to say
-    /// that the venue's is too. `None` once it is not crossed any more.
-    pub(crate) fn check_crossing(&mut self, cx: &mut Context<'_>) -> Option<()> {
-        let since = self.crossed_since?;
+    /// Whether the book has been crossed or locked for too long, with no hash
+    /// to say that the venue's is, too.
+    pub(super) fn check_crossing(&mut self, cx: &mut Context<'_>) {
+        let Some(since) = self.crossed_since else {
+            return;
+        };
         let lasted = cx.checker.now.saturating_duration_since(since);
-        if lasted > cx.checker.config.crossed_patience
-            && self.state == BookState::Live
-            && !self.main.as_ref().is_some_and(|main| main.proven)
-        {
-            self.diverge(StaleReason::Crossed, cx);
+        if lasted <= cx.checker.config.crossed_patience || self.state != BookState::Live {
+            return;
         }
-        Some(())
+        if self.main.as_ref().is_some_and(|main| main.proven) {
+            return;
+        }
+        cx.checker.stats.crossed_failed.increment();
+        self.crossed_since = None;
+        self.diverge(StaleReason::Crossed, cx);
+    }
+
+    /// Makes a check that had been left out, once there is time for it.
+    pub(super) fn check_late(&mut self, cx: &mut Context<'_>) {
+        if self.state == BookState::Live && self.hash.is_unchecked() {
+            let stage = if self.doubts.has(Doubt::Top) {
+                Stage::Unfinished
+            } else {
+                Stage::Frame
+            };
+            let outcome = self.check_hash(stage, cx);
+            self.conclude(outcome, cx);
+        }
     }
 
     /// Checks a book that is shown from now on. One that is only being waited for is
     /// checked like a live one: its levels are the venue's own.
     pub(super) fn verify_whole(&mut self, cx: &mut Context<'_>) {
-        let outcome = self.check_hash(true, cx);
+        let outcome = self.check_hash(Stage::Whole, cx);
         self.conclude(outcome, cx);
+        cx.note_change(self.key, Extent::Whole);
+        self.note_state(cx);
     }
 
-    /// Checks a live book after a frame's last change.
+    /// Checks a book after a frame's last change.
     pub(super) fn verify_change(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
-        if self.state != BookState::Live {
-            return;
+        match self.state {
+            BookState::Live => self.verify_live(change, cx),
+            BookState::Stale(_) if self.diverged => self.verify_diverged(cx),
+            BookState::Stale(_) | BookState::Pending | BookState::Settled => {}
         }
+        self.note_state(cx);
+    }
+
+    fn verify_live(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
         let Some(main) = &self.main else {
             return;
         };
-        let top = self.top.check(&main.book, change, &cx.checker);
-        let complete = matches!(top, Finding::Agrees | Finding::Unstated);
-        let outcome = self.check_hash(complete, cx);
-        if outcome == Outcome::Proven {
-            // The whole book agrees: a top that does not was stated wrongly.
-            self.top.reset();
-        } else if top == Finding::Diverged {
-            self.diverge(StaleReason::Top, cx);
-            return;
-        }
+        let top = self.top.check(&main.book, change, cx.checker.stats);
+        let stage = match top {
+            Finding::Disagrees => Stage::Unfinished,
+            Finding::Agrees | Finding::Unstated => Stage::Frame,
+        };
+        let outcome = self.check_hash(stage, cx);
         self.conclude(outcome, cx);
+        // A top that disagrees with a book that is proven was stated wrongly.
+        if outcome != Outcome::Proven {
+            match top {
+                Finding::Disagrees => self.raise(Doubt::Top, cx),
+                Finding::Agrees => self.doubts.settle(Doubt::Top),
+                Finding::Unstated => {}
+            }
+        }
+    }
+
+    /// A book that we found wrong may have come right since: what was missing
+    /// is often overwritten. Only its hash can say so.
+    fn verify_diverged(&mut self, cx: &mut Context<'_>) {
+        let (Some(main), Some(info)) = (&self.main, &self.info) else {
+            return;
+        };
+        let open = cx.feeds.closed(main.feed).is_none();
+        let subject = subject(main, info, Stage::Frame);
+        if open && self.hash.reproves(&subject, &mut cx.checker) {
+            self.state = BookState::Live;
+            self.diverged = false;
+            self.conclude(Outcome::Proven, cx);
+        }
     }
 
     /// A change out of order was applied: it may have been the missing one.
@@ -55,57 +108,110 @@ impl BookSlot {
             return;
         }
         if let (Some(main), Some(info)) = (&self.main, &self.info) {
-            let subject = subject(main, info, true);
+            let subject = subject(main, info, Stage::Frame);
             let outcome = self.hash.recheck(&subject, &mut cx.checker);
             self.conclude(outcome, cx);
         }
     }
 
-    fn check_hash(&mut self, complete: bool, cx: &mut Context<'_>) -> Outcome {
+    /// The last word on a hash that has been open for too long.
+    pub(super) fn decide_hash(&mut self, cx: &mut Context<'_>) -> Outcome {
         match (&self.main, &self.info) {
             (Some(main), Some(info)) => {
-                let subject = subject(main, info, complete);
+                let subject = subject(main, info, Stage::Frame);
+                self.hash.decide(&subject, &mut cx.checker)
+            }
+            (None, _) | (_, None) => Outcome::NotApplicable,
+        }
+    }
+
+    /// Whether the book shows at `extent` what the market's other token does.
+    pub(crate) fn mirrors(&self, other: &Self, extent: Extent) -> Mirrored {
+        let (Some(main), Some(its)) = (&self.main, &other.main) else {
+            return Mirrored::NotApplicable;
+        };
+        let live = self.state == BookState::Live && other.state == BookState::Live;
+        if !live || main.newest != its.newest {
+            return Mirrored::NotApplicable;
+        }
+        if crate::integrity::agrees(&main.book, &its.book, extent) {
+            Mirrored::Agrees
+        } else {
+            Mirrored::Disagrees
+        }
+    }
+
+    /// Takes in how it compared. A book that its hash has proven is right, and
+    /// the other one is wrong.
+    pub(crate) fn compared(&mut self, mirrored: Mirrored, cx: &mut Context<'_>) {
+        match mirrored {
+            Mirrored::Agrees => self.doubts.settle(Doubt::Mirror),
+            Mirrored::Disagrees if self.main.as_ref().is_some_and(|main| !main.proven) => {
+                self.raise(Doubt::Mirror, cx);
+            }
+            Mirrored::Disagrees | Mirrored::NotApplicable => {}
+        }
+    }
+
+    /// Whether the other token speaks against it.
+    pub(crate) fn mirror_is_in_doubt(&self) -> bool {
+        self.doubts.has(Doubt::Mirror)
+    }
+
+    fn check_hash(&mut self, stage: Stage, cx: &mut Context<'_>) -> Outcome {
+        match (&self.main, &self.info) {
+            (Some(main), Some(info)) => {
+                let subject = subject(main, info, stage);
                 self.hash.check(&subject, &mut cx.checker)
             }
             (None, _) | (_, None) => Outcome::NotApplicable,
         }
     }
 
-    fn conclude(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
+    pub(super) fn conclude(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
         match outcome {
             Outcome::Proven => {
                 if let Some(main) = self.main.as_mut() {
                     main.proven = true;
                 }
+                self.doubts.settle_levels();
+                self.top.reset();
             }
             Outcome::Diverged => self.diverge(StaleReason::Hash, cx),
-            Outcome::Open | Outcome::NotApplicable => {}
+            Outcome::Open => self.raise(Doubt::Hash, cx),
+            Outcome::Skipped => self.watch(cx),
+            Outcome::NotApplicable => {}
         }
     }
 
-    /// Notes when the book became crossed, and when it no longer is.
+    /// Notes when the book became crossed or locked, and when it came apart.
     pub(super) fn watch_crossing(&mut self, cx: &mut Context<'_>) {
-        let crossed = self
-            .main
-            .as_ref()
-            .is_some_and(|main| main.book.is_crossed());
+        let crossed = self.main.as_ref().is_some_and(|main| {
+            match (main.book.best_bid(), main.book.best_ask()) {
+                (Some(bid), Some(ask)) => bid.price >= ask.price,
+                (None, _) | (_, None) => false,
+            }
+        });
         match (crossed, self.crossed_since) {
             (true, None) => {
                 self.crossed_since = Some(cx.checker.now);
-                cx.crossed.push(self.key);
+                self.watch(cx);
             }
-            (false, Some(_)) => self.crossed_since = None,
+            (false, Some(_)) => {
+                cx.checker.stats.crossed_passed.increment();
+                self.crossed_since = None;
+            }
             (true, Some(_)) | (false, None) => {}
         }
     }
 }
 
-fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, complete: bool) -> Subject<'a> {
+fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, stage: Stage) -> Subject<'a> {
     Subject {
         book: &main.book,
         info,
         timestamp: main.newest,
         hash: main.hash,
-        complete,
+        stage,
     }
 }

@@ -7,8 +7,15 @@
 //! change. When the venue moves on to another state, the expectation is tried
 //! once more, against the new levels under its own time; only then has it failed.
 //!
+//! A failure stands for itself only when the unannounced part of the hashed text
+//! is ruled out: after a search for it, or when the stated top disagreed, too.
+//! One for which no search could be afforded leaves the book in doubt.
+//!
 //! A book none of whose hashes was ever reproduced is *unverifiable*: there the
-//! recipe is in doubt, not the levels, and nothing follows from it.
+//! recipe is in doubt, not the levels, and nothing follows from it. So is one
+//! sent whole twice that still does not give its own hash.
+
+use std::time::{Duration, Instant};
 
 use polypy_core::fingerprint::{Fingerprint, Form};
 use polypy_core::{AssetInfo, BookEvent, BookHash, DecimalText, OrderBook, Timestamp};
@@ -17,6 +24,17 @@ use super::Checker;
 use super::price::{Origin, TradePrices};
 use super::recipe::Recipe;
 use crate::config::HashChecking;
+use crate::stats::IntegrityStats;
+
+/// Whole books in a row that fail after a search, before it is the recipe that
+/// is wrong: levels that were just sent are right.
+const WHOLE_FAILURES: u8 = 2;
+
+/// A check that the budget does not allow is made all the same after as many
+/// changes, or as long: every book is proven now and then, at a hundredth of
+/// the cost.
+const MOST_UNCHECKED: u32 = 100;
+const UNCHECKED_FOR: Duration = Duration::from_secs(1);
 
 /// Most checks between two searches for a book on which searching keeps failing.
 const MOST_PATIENCE: u32 = 1_024;
@@ -28,21 +46,33 @@ pub(crate) struct Subject<'a> {
     pub(crate) info: &'a AssetInfo,
     pub(crate) timestamp: Timestamp,
     pub(crate) hash: Option<BookHash>,
-    /// Whether the state is complete as far as can be told: a top that
-    /// disagrees says that more of the batch is to come.
-    pub(crate) complete: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How much of a state is there, as far as can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The book was just sent whole.
+    Whole,
+    /// The last change of a frame was applied.
+    Frame,
+    /// It was, and the stated top disagrees: more of the batch is to come, or
+    /// something is missing.
+    Unfinished,
 }
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// There was nothing to compare with.
+    /// There was nothing to compare with, or the recipe is not known.
     NotApplicable,
+    /// Left out for now.
+    Skipped,
     /// The levels are the venue's.
     Proven,
     /// They are not, or not yet.
     Open,
-    /// They have not been for too long.
+    /// They are not.
     Diverged,
 }
 
@@ -54,6 +84,11 @@ pub(crate) struct HashCheck {
     open: Option<Box<Expectation>>,
     /// Expectations in a row that failed for good.
     failures: u32,
+    /// Whole books in a row that did.
+    whole_failures: u8,
+    /// Changes since the last check, and when that was.
+    unchecked: u32,
+    checked: Option<Instant>,
     /// Whether the recipe ever reproduced a hash.
     proven: bool,
     last: Option<bool>,
@@ -69,6 +104,8 @@ struct Expectation {
     hash: BookHash,
     /// The levels it came with, ready for another last trade price.
     fingerprint: Fingerprint,
+    /// Whether the stated top agreed.
+    complete: bool,
     searched: bool,
 }
 
@@ -109,63 +146,58 @@ impl HashCheck {
 
     /// Whether a hash waits for a change that has not come.
     pub(crate) fn is_open(&self) -> bool {
-        self.open.is_some()
+        self.proven && self.open.is_some()
+    }
+
+    /// Whether the book has changed since its last check.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.unchecked > 0
+    }
+
+    /// A last trade price that the market's other token was hashed with.
+    pub(crate) fn hear(&mut self, price: DecimalText) {
+        self.prices.hear(price);
     }
 
     /// The book is to be replaced: nothing that was expected of it matters.
     pub(crate) fn forget_expectation(&mut self) {
         self.open = None;
         self.failures = 0;
+        self.unchecked = 0;
         self.last = None;
+    }
+
+    /// Another source shows the same levels under the same hash: what does not
+    /// fit is the recipe.
+    pub(crate) fn trust_levels(&mut self, event: &BookEvent, stats: &IntegrityStats) {
+        if self.is_open() {
+            self.lose_recipe(stats);
+        }
+        self.open = None;
+        if !self.proven {
+            self.recipe.take(event, false);
+        }
+        if let Some(price) = event.last_trade_price {
+            self.prices.hear(price);
+        }
     }
 
     /// Compares a state with its hash.
     pub(crate) fn check(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> Outcome {
-        let stats = checker.stats;
         let (HashChecking::All, Some(hash)) = (checker.config.hash, subject.hash) else {
-            stats.not_applicable.increment();
+            checker.stats.not_applicable.increment();
             return Outcome::NotApplicable;
         };
-        if let Some(open) = self.open.take()
-            && (open.timestamp, open.hash) != (subject.timestamp, hash)
-        {
-            self.resolve(*open, subject, checker);
+        if !self.is_due(subject, checker) {
+            checker.stats.skipped.increment();
+            self.unchecked = self.unchecked.saturating_add(1);
+            return Outcome::Skipped;
         }
-        let attributes = self.recipe.attributes(subject.info, subject.timestamp);
-        let fingerprint = Fingerprint::new(subject.book, &attributes);
-        let form = self.recipe.form;
-        match self.prices.find(&fingerprint, form, hash, subject.book) {
-            Some(Origin::Known) => {
-                stats.passed.increment();
-                return self.prove();
-            }
-            Some(Origin::Candidate) => {
-                stats.passed_with_candidate_price.increment();
-                return self.prove();
-            }
-            None => {}
-        }
-        let searched = subject.complete && self.may_search(checker);
-        if searched {
-            if self.sweep(&fingerprint, hash, subject.book) {
-                stats.passed_with_candidate_price.increment();
-                return self.prove();
-            }
-            if self.vary(subject, hash) {
-                stats.passed_with_other_recipe.increment();
-                return self.prove();
-            }
-        }
-        self.open = Some(Box::new(Expectation {
-            timestamp: subject.timestamp,
-            hash,
-            fingerprint,
-            searched,
-        }));
-        if self.proven {
-            self.last = Some(false);
-        }
-        self.verdict(checker)
+        let started = Instant::now();
+        let outcome = self.compare(subject, hash, checker);
+        checker.cpu.charge(started.elapsed());
+        (self.unchecked, self.checked) = (0, Some(checker.now));
+        outcome
     }
 
     /// Tries the open expectation against levels that a change out of order
@@ -182,32 +214,171 @@ impl HashCheck {
         Outcome::Open
     }
 
+    /// Whether a book that was found wrong is right by now.
+    pub(crate) fn reproves(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
+        let (true, Some(hash)) = (self.proven, subject.hash) else {
+            return false;
+        };
+        if !checker.cpu.allows(checker.now) {
+            return false;
+        }
+        let started = Instant::now();
+        let attributes = self.recipe.attributes(subject.info, subject.timestamp);
+        let fingerprint = Fingerprint::new(subject.book, &attributes);
+        let form = self.recipe.form;
+        let found = self.prices.find(&fingerprint, form, hash, subject.book);
+        checker.cpu.charge(started.elapsed());
+        if found.is_some() {
+            checker.stats.passed.increment();
+            self.prove();
+        }
+        found.is_some()
+    }
+
+    /// The doubt has lasted. Diverged, unless what has to be searched for still
+    /// cannot be afforded.
+    pub(crate) fn decide(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> Outcome {
+        let Some(open) = self.open.take() else {
+            return Outcome::Diverged;
+        };
+        let present = (Some(open.hash), open.timestamp) == (subject.hash, subject.timestamp);
+        if present && open.complete && !open.searched {
+            if !self.can_search(checker) {
+                self.open = Some(open);
+                return Outcome::Open;
+            }
+            if self.search(&open.fingerprint, subject, open.hash, checker) {
+                return self.prove();
+            }
+        }
+        checker.stats.failed.increment();
+        Outcome::Diverged
+    }
+
+    /// Whether a check is to be made now. One that something depends on is.
+    fn is_due(&self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
+        let since = |at| checker.now.saturating_duration_since(at);
+        subject.stage == Stage::Whole
+            || self.is_open()
+            || checker.cpu.allows(checker.now)
+            || self.unchecked >= MOST_UNCHECKED
+            || self.checked.is_none_or(|at| since(at) >= UNCHECKED_FOR)
+    }
+
+    fn compare(
+        &mut self,
+        subject: &Subject<'_>,
+        hash: BookHash,
+        checker: &mut Checker<'_>,
+    ) -> Outcome {
+        let stats = checker.stats;
+        if let Some(open) = self.open.take()
+            && (open.timestamp, open.hash) != (subject.timestamp, hash)
+        {
+            self.resolve(*open, subject, checker);
+        }
+        let attributes = self.recipe.attributes(subject.info, subject.timestamp);
+        let fingerprint = Fingerprint::new(subject.book, &attributes);
+        let form = self.recipe.form;
+        match self.prices.find(&fingerprint, form, hash, subject.book) {
+            Some(Origin::Known) => {
+                stats.passed.increment();
+                return self.prove();
+            }
+            Some(Origin::Candidate) => {
+                stats.passed_with_candidate_price.increment();
+                *checker.found = self.prices.current();
+                return self.prove();
+            }
+            None => {}
+        }
+        let wrong = self.failures >= checker.config.hash_failures.get();
+        let complete = subject.stage != Stage::Unfinished;
+        let searched = complete && !wrong && self.may_search(subject, checker);
+        if searched && self.search(&fingerprint, subject, hash, checker) {
+            return self.prove();
+        }
+        self.open = Some(Box::new(Expectation {
+            timestamp: subject.timestamp,
+            hash,
+            fingerprint,
+            complete,
+            searched,
+        }));
+        if subject.stage == Stage::Whole && searched && self.proven {
+            self.whole_failures += 1;
+            if self.whole_failures >= WHOLE_FAILURES {
+                self.lose_recipe(stats);
+            }
+        }
+        if !self.proven {
+            return Outcome::NotApplicable;
+        }
+        self.last = Some(false);
+        if wrong {
+            Outcome::Diverged
+        } else {
+            Outcome::Open
+        }
+    }
+
     /// The venue has moved on: the expectation heals now or has failed.
     fn resolve(&mut self, open: Expectation, subject: &Subject<'_>, checker: &mut Checker<'_>) {
         let stats = checker.stats;
         if self.reproduces(&open, subject) {
             stats.late.increment();
             self.prove();
-        } else if !open.searched
-            && self.may_search(checker)
-            && self.sweep(&open.fingerprint, open.hash, subject.book)
-        {
-            stats.passed_with_candidate_price.increment();
+            return;
+        }
+        let searchable = open.complete && !open.searched;
+        let searched = searchable && self.may_search(subject, checker);
+        if searched && self.sweep(&open.fingerprint, open.hash, subject.book, checker) {
             self.prove();
-        } else if self.proven {
+        } else if !self.proven {
+            stats.unverifiable.increment();
+        } else if searchable && !searched {
+            stats.ambiguous.increment();
+        } else {
             stats.failed.increment();
             self.failures = self.failures.saturating_add(1);
-        } else {
-            stats.unverifiable.increment();
         }
     }
 
+    /// Looks for what the recipe does not know, at any price.
+    fn search(
+        &mut self,
+        fingerprint: &Fingerprint,
+        subject: &Subject<'_>,
+        hash: BookHash,
+        checker: &mut Checker<'_>,
+    ) -> bool {
+        if self.sweep(fingerprint, hash, subject.book, checker) {
+            return true;
+        }
+        let varied = self.vary(subject, hash);
+        if varied {
+            checker.stats.passed_with_other_recipe.increment();
+        }
+        varied
+    }
+
     /// Looks for the last trade price that gives `hash`.
-    fn sweep(&mut self, fingerprint: &Fingerprint, hash: BookHash, book: &OrderBook) -> bool {
+    fn sweep(
+        &mut self,
+        fingerprint: &Fingerprint,
+        hash: BookHash,
+        book: &OrderBook,
+        checker: &mut Checker<'_>,
+    ) -> bool {
         let Recipe {
             form, tick_size, ..
         } = self.recipe;
-        self.prices.sweep(fingerprint, form, hash, book, tick_size)
+        let found = self.prices.sweep(fingerprint, form, hash, book, tick_size);
+        if found {
+            checker.stats.passed_with_candidate_price.increment();
+            *checker.found = self.prices.current();
+        }
+        found
     }
 
     /// Whether the present levels under the expectation's time give its hash.
@@ -257,36 +428,50 @@ impl HashCheck {
         false
     }
 
-    /// Whether a search is due, and the worker can afford it.
-    fn may_search(&mut self, checker: &mut Checker<'_>) -> bool {
-        if let Some(left) = self.search_in.checked_sub(1) {
+    /// Whether a search is due, and the worker can afford it. For a book that
+    /// was just sent whole it always is: much depends on it.
+    fn may_search(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
+        if let Some(left) = self.search_in.checked_sub(1)
+            && !(subject.stage == Stage::Whole && self.proven)
+        {
             self.search_in = left;
             return false;
         }
-        if !checker.searches.spend(checker.now) {
-            checker.stats.searches_refused.increment();
+        if !self.can_search(checker) {
             return false;
         }
-        checker.stats.searches.increment();
         self.search_in = self.search_every;
         self.search_every = (self.search_every * 2 + 1).min(MOST_PATIENCE);
         true
     }
 
+    /// Whether the worker can afford a search; counts it as made.
+    fn can_search(&self, checker: &mut Checker<'_>) -> bool {
+        let allowed = checker.searches.spend(checker.now);
+        let counter = if allowed {
+            &checker.stats.searches
+        } else {
+            &checker.stats.searches_refused
+        };
+        counter.increment();
+        allowed
+    }
+
     fn prove(&mut self) -> Outcome {
         self.proven = true;
         self.failures = 0;
+        self.whole_failures = 0;
         self.last = Some(true);
         (self.search_in, self.search_every) = (0, 0);
         Outcome::Proven
     }
 
-    fn verdict(&self, checker: &Checker<'_>) -> Outcome {
-        if self.failures >= checker.config.hash_failures.get() {
-            Outcome::Diverged
-        } else {
-            Outcome::Open
-        }
+    fn lose_recipe(&mut self, stats: &IntegrityStats) {
+        stats.recipes_lost.increment();
+        self.proven = false;
+        self.failures = 0;
+        self.whole_failures = 0;
+        self.last = None;
     }
 }
 

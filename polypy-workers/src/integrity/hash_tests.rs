@@ -1,12 +1,14 @@
 //! Hash and top checks through the whole crate, on events hashed as the venue does.
 
-use std::num::NonZeroU32;
+use std::time::Duration;
 
 use polypy_core::fingerprint::Form;
-use polypy_core::{BookState, MarketEvent, Side, StaleReason};
+use polypy_core::{EventSink, Side, StaleReason, Top};
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
-use crate::testing::{Bench, LIVE, Truth, altered, assets, one_worker, opened, price, stale, text};
+use crate::testing::{
+    Bench, LIVE, Truth, altered, assets, one_worker, opened, price, size, stale, text,
+};
 
 fn verified(bench: &Bench, truth: &Truth) -> Option<bool> {
     bench.view(truth).hash_verified
@@ -78,10 +80,13 @@ fn frames_that_share_time_and_hash_are_one_state() {
     for frame in &frames[..3] {
         bench.send(1, [frame.clone()]);
         assert_eq!(verified(&bench, &truth), Some(false));
-        assert_eq!(bench.state(&truth), LIVE);
+        // Levels in the middle of a batch are no state of the venue.
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     }
     bench.send(1, [frames[3].clone()]);
     assert_eq!(verified(&bench, &truth), Some(true));
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!((bench.count("doubts"), bench.count("healed")), (1, 1));
     bench.send(1, [truth.change(Side::Bid, "0.49", "5")]);
     assert_eq!(bench.count("passed"), 3);
     assert_eq!(bench.count("failed") + bench.count("top_failed"), 0);
@@ -108,26 +113,95 @@ fn a_hash_that_includes_the_next_change_heals_late() {
 }
 
 #[test]
-fn a_lost_change_is_found_out_and_the_book_fetched_anew() {
+fn frames_of_one_state_in_one_read_are_checked_once() {
+    let (bench, mut truth) = opened();
+    truth.now += 5;
+    for (at, to) in [("0.41", "1"), ("0.42", "2"), ("0.49", "4")] {
+        truth.book.apply_change(Side::Bid, price(at), size(to));
+    }
+    let frames =
+        [("0.41", "1"), ("0.42", "2"), ("0.49", "4")].map(|(at, to)| truth.say(Side::Bid, at, to));
+    bench.send(1, frames);
+    assert_eq!((bench.count("passed"), bench.count("doubts")), (2, 0));
+    assert_eq!(bench.count("top_passed"), 1);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_anew_by_the_one_after() {
     let (bench, mut truth) = opened();
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
     drop(truth.change(Side::Bid, "0.40", "99"));
-    // The next change already fails; the book stays live until that persists.
-    for step in 1..=4 {
-        bench.send(
-            1,
-            [truth.change(Side::Bid, "0.45", &format!("{}", step + 1))],
-        );
-        assert_eq!(verified(&bench, &truth), Some(false));
-        assert_eq!(bench.state(&truth), LIVE, "after {step}");
-    }
+    let epoch = bench.view(&truth).epoch;
+    // The next change contradicts the book: it is not shown as live any more.
+    bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
+    assert_eq!(verified(&bench, &truth), Some(false));
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    assert!(bench.asked.take().is_empty(), "it may still heal");
     bench.send(1, [truth.change(Side::Bid, "0.45", "9")]);
     assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
-    assert_eq!(bench.count("failed"), 4);
+    assert_eq!(bench.count("failed"), 1);
     bench.send(1, [truth.snapshot()]);
     assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.view(&truth).epoch, epoch + 1);
     assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!((bench.count("doubts"), bench.count("healed")), (1, 0));
+}
+
+#[test]
+fn a_lost_change_that_nothing_follows_but_one_is_fetched_anew_after_a_moment() {
+    let (bench, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
+    bench.look_after(Duration::from_millis(900));
+    assert!(bench.asked.take().is_empty());
+    bench.look_after(Duration::from_millis(1_300));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+    assert_eq!(bench.count("failed"), 1);
+}
+
+#[test]
+fn what_was_lost_and_is_overwritten_is_live_again_without_a_snapshot() {
+    let (bench, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    for step in 1..=3 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    }
+    let epoch = bench.view(&truth).epoch;
+    bench.send(1, [truth.change(Side::Bid, "0.40", "0")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.view(&truth).epoch, epoch);
+    // Not so when something was dropped: there a snapshot was promised.
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    bench.send(1, [truth.change(Side::Bid, "0.45", "7")]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Undecodable));
+}
+
+#[test]
+fn a_change_that_is_not_applied_is_found_out_by_the_next_one_of_its_token() {
+    // Every kind of change, left out once in the middle of others.
+    for (omitted, (side, at, to)) in [
+        (Side::Bid, "0.49", "5"),
+        (Side::Bid, "0.48", "0"),
+        (Side::Ask, "0.53", "1"),
+        (Side::Ask, "0.99", "7"),
+        (Side::Bid, "0.01", "0.01"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (bench, mut truth) = opened();
+        bench.send(1, [truth.change(Side::Bid, "0.47", "3")]);
+        drop(truth.change(side, at, to));
+        assert_eq!(bench.state(&truth), LIVE, "nothing has said so yet");
+        bench.send(1, [truth.change(Side::Ask, "0.60", "3")]);
+        assert_ne!(bench.state(&truth), LIVE, "case {omitted}");
+    }
 }
 
 #[test]
@@ -233,23 +307,125 @@ fn a_finer_tick_keeps_the_book_and_a_coarser_one_does_not() {
 }
 
 #[test]
-fn the_search_budget_is_kept() {
-    let config = WorkersConfig {
-        integrity: IntegrityConfig {
-            searches_per_second: 0,
-            ..IntegrityConfig::default()
-        },
-        ..one_worker()
-    };
-    let bench = Bench::new(config);
+fn want_of_a_search_is_doubt_and_no_divergence_for_a_while() {
+    let bench = Bench::new(configured(|config| config.searches_per_second = 0));
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
     truth.last_trade_price = "0.137";
-    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
-    assert_eq!(verified(&bench, &truth), Some(false));
-    assert_eq!(bench.count("searches"), 0);
-    assert_eq!(bench.count("searches_refused"), 1);
+    for step in 1..=5 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    }
+    assert_eq!((bench.count("failed"), bench.count("searches")), (0, 0));
+    assert_eq!(bench.count("ambiguous"), 4);
+    bench.look_after(Duration::from_secs(4));
+    assert!(bench.asked.take().is_empty());
+    // Announced at last: the doubt was for nothing.
+    bench.send(1, [truth.trade("0.137")]);
+    bench.send(1, [truth.change(Side::Bid, "0.45", "9")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    // Never announced: in the end, it is fetched.
+    truth.last_trade_price = "0.731";
+    bench.send(1, [truth.change(Side::Bid, "0.45", "10")]);
+    bench.look_after(Duration::from_secs(6));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+}
+
+#[test]
+fn a_search_that_had_to_wait_is_made_when_there_is_time() {
+    let bench = Bench::new(configured(|config| config.searches_per_second = 1));
+    let mut truths: Vec<_> = assets(3).iter().step_by(2).map(Truth::new).collect();
+    bench.open(1);
+    for truth in &mut truths {
+        bench.send(1, [truth.opening()]);
+        truth.last_trade_price = "0.137";
+        bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    }
+    let live = |bench: &Bench| bench.store.counts().live;
+    assert_eq!((live(&bench), bench.count("searches_refused")), (1, 2));
+    bench.look_after(Duration::from_millis(2_100));
+    assert_eq!(live(&bench), 2);
+    bench.look_after(Duration::from_millis(3_200));
+    assert_eq!(live(&bench), 3);
+    assert!(bench.asked.take().is_empty());
+    assert_eq!(bench.count("failed"), 0);
+}
+
+#[test]
+fn a_price_found_for_one_token_is_known_for_the_other() {
+    let bench = Bench::new(one_worker());
+    let market = assets(1);
+    let (mut yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
+    bench.open(1);
+    bench.send(1, [yes.opening(), no.opening()]);
+    (yes.last_trade_price, no.last_trade_price) = ("0.137", "0.137");
+    bench.send(1, [yes.change(Side::Bid, "0.4", "7")]);
+    bench.send(1, [no.change(Side::Ask, "0.6", "7")]);
+    assert_eq!(bench.count("searches"), 1);
+    assert_eq!(bench.count("doubts"), 0);
+}
+
+#[test]
+fn an_unannounced_price_of_four_decimals_is_found_on_the_finest_grid() {
+    let bench = Bench::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    truth.tick = "0.0001";
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    truth.last_trade_price = "0.4937";
+    bench.send(1, [truth.change(Side::Bid, "0.4801", "1")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.count("passed_with_candidate_price"), 1);
+    assert_eq!(bench.view(&truth).last_trade_price, Some(text("0.4937")));
+}
+
+#[test]
+fn a_recipe_that_changes_overnight_costs_every_book_one_request() {
+    let (bench, mut truth) = opened();
+    truth.min_order_size = "7777";
+    for step in 1..=3 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    }
+    assert_eq!(bench.asked.take().len(), 1);
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    bench.send(1, [truth.opening()]);
+    // What was just sent is right: it is the recipe that is not known.
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.count("recipes_lost"), 1);
+    bench.send(1, [truth.change(Side::Bid, "0.45", "9")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(bench.asked.take().is_empty());
+    truth.min_order_size = "5";
+    bench.send(1, [truth.change(Side::Bid, "0.45", "10")]);
+    assert_eq!(verified(&bench, &truth), Some(true));
+}
+
+#[test]
+fn beyond_its_share_of_a_core_every_book_is_checked_now_and_then() {
+    let bench = Bench::new(configured(|config| config.hash_cpu_percent = 0));
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    for step in 1..=1_010 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+    }
+    // The opening and every 101st change, and one for every second it took.
+    let passed = bench.count("passed");
+    assert_eq!(passed + bench.count("skipped"), 1_011);
+    assert!((11..100).contains(&passed), "{passed}");
+    // The last one before a silence is checked, too.
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    bench.send(1, [truth.change(Side::Bid, "0.45", "7")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.look_after(Duration::from_millis(1_200));
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    // A book in doubt is checked at every change, whatever it costs.
+    bench.send(1, [truth.change(Side::Bid, "0.40", "0")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.count("healed"), 1);
 }
 
 #[test]
@@ -270,55 +446,54 @@ fn checking_can_be_turned_off() {
 }
 
 #[test]
-fn a_top_that_disagrees_for_a_moment_changes_nothing() {
-    let config = WorkersConfig {
-        integrity: IntegrityConfig {
-            hash: HashChecking::Off,
-            top_patience: std::time::Duration::from_secs(3_600),
-            ..IntegrityConfig::default()
-        },
-        ..one_worker()
-    };
-    let bench = Bench::new(config);
-    let mut truth = Truth::new(&assets(1)[0]);
-    bench.open(1);
-    bench.send(1, [truth.opening()]);
-    drop(truth.change(Side::Bid, "0.50", "5"));
-    for step in 1..=30 {
-        bench.send(1, [truth.change(Side::Bid, "0.40", &step.to_string())]);
-    }
-    assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!(bench.count("top_failed"), 29);
-}
-
-#[test]
-fn a_top_that_keeps_disagreeing_makes_the_book_stale() {
-    let config = WorkersConfig {
-        integrity: IntegrityConfig {
-            hash: HashChecking::Off,
-            top_failures: NonZeroU32::new(3).unwrap(),
-            top_patience: std::time::Duration::ZERO,
-            ..IntegrityConfig::default()
-        },
-        ..one_worker()
-    };
-    let bench = Bench::new(config);
+fn a_top_that_disagrees_is_doubt_until_it_agrees() {
+    let bench = Bench::new(configured(|config| config.hash = HashChecking::Off));
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
     // A better bid that never reached us: every top from here on says so.
     drop(truth.change(Side::Bid, "0.50", "5"));
-    let change = |truth: &mut Truth, step: u32| -> MarketEvent {
-        truth.change(Side::Bid, "0.40", &format!("{step}"))
-    };
-    for step in 1..=3 {
-        bench.send(1, [change(&mut truth, step)]);
-        assert_eq!(bench.state(&truth), LIVE);
+    for step in 1..=30 {
+        bench.send(1, [truth.change(Side::Bid, "0.40", &step.to_string())]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Top));
     }
-    bench.send(1, [change(&mut truth, 4)]);
-    assert_eq!(bench.state(&truth), stale(StaleReason::Top));
-    assert_eq!(bench.count("top_failed"), 3);
-    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Top)]);
+    assert_eq!(bench.count("top_failed"), 29);
+    bench.send(1, [truth.change(Side::Bid, "0.50", "0")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!((bench.count("doubts"), bench.count("healed")), (1, 1));
+    assert!(bench.asked.take().is_empty());
+}
+
+#[test]
+fn a_top_that_keeps_disagreeing_makes_the_book_stale() {
+    let bench = Bench::new(configured(|config| config.hash = HashChecking::Off));
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
     bench.send(1, [truth.opening()]);
-    assert_eq!(bench.state(&truth), Some(BookState::Live));
+    drop(truth.change(Side::Bid, "0.50", "5"));
+    bench.send(1, [truth.change(Side::Bid, "0.40", "1")]);
+    bench.look_after(Duration::from_millis(1_300));
+    assert_eq!(bench.state(&truth), stale(StaleReason::Top));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Top)]);
+    // With no hash to prove it, only a snapshot helps from here on.
+    bench.send(1, [truth.change(Side::Bid, "0.50", "0")]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Top));
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_top_that_was_stated_wrongly_is_no_doubt_of_a_proven_book() {
+    let (bench, mut truth) = opened();
+    let change = truth.change(Side::Bid, "0.45", "1");
+    let change = altered(&change, |change| change.best_bid = Top::At(price("0.99")));
+    bench.send(1, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.count("doubts"), 0);
+}
+
+fn configured(alter: impl FnOnce(&mut IntegrityConfig)) -> WorkersConfig {
+    let mut config = one_worker();
+    alter(&mut config.integrity);
+    config
 }

@@ -64,6 +64,14 @@ impl TradePrices {
         }
     }
 
+    /// Another book of the market is hashed with this price.
+    pub(crate) fn hear(&mut self, text: DecimalText) {
+        if !self.announced.contains(&Some(text)) {
+            self.announced.rotate_right(1);
+            self.announced[0] = Some(text);
+        }
+    }
+
     /// The price the next hash is expected to have.
     pub(crate) fn current(&self) -> Option<DecimalText> {
         self.current

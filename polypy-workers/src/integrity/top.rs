@@ -1,24 +1,18 @@
 //! The venue's best prices against ours.
 //!
-//! Every change states the top after its batch. A disagreement is judged when
-//! the venue moves on to another state, since the rest of a batch may be to
-//! come; and only one that persists means something, because the venue itself
-//! is off for a few messages now and then.
-
-use std::time::{Duration, Instant};
+//! Every change states the top after its batch. A disagreement speaks against
+//! the book from the moment it arrives, though the rest of a batch may still
+//! settle it; it is counted as failed when the venue moves on to another state.
 
 use polypy_core::{BookHash, Level, OrderBook, PriceChange, Timestamp, Top};
 
-use super::Checker;
+use crate::stats::IntegrityStats;
 
 /// One book's standing with the stated top.
 #[derive(Debug, Default)]
 pub(crate) struct TopCheck {
     /// The state whose top disagreed and may still heal.
     open: Option<(Timestamp, Option<BookHash>)>,
-    /// Disagreements in a row, and when the first of them was.
-    failures: u32,
-    since: Option<Instant>,
 }
 
 /// What a check found.
@@ -30,8 +24,6 @@ pub(crate) enum Finding {
     Agrees,
     /// They are not, or not yet.
     Disagrees,
-    /// They have not been for too long.
-    Diverged,
 }
 
 impl TopCheck {
@@ -45,37 +37,27 @@ impl TopCheck {
         &mut self,
         book: &OrderBook,
         change: &PriceChange,
-        checker: &Checker<'_>,
+        stats: &IntegrityStats,
     ) -> Finding {
-        let stats = checker.stats;
         let state = (change.timestamp, change.hash);
         if let Some(open) = self.open.take()
             && (open != state || change.hash.is_none())
         {
             stats.top_failed.increment();
-            self.failures = self.failures.saturating_add(1);
-            self.since.get_or_insert(checker.now);
         }
         let bid = agrees(change.best_bid, book.best_bid());
         let ask = agrees(change.best_ask, book.best_ask());
         match (bid, ask) {
-            (None, None) => Finding::Unstated,
+            (None, None) => {
+                stats.top_not_applicable.increment();
+                Finding::Unstated
+            }
             (Some(false), _) | (_, Some(false)) => {
                 self.open = Some(state);
-                let lasted = self.since.map_or(Duration::ZERO, |since| {
-                    checker.now.saturating_duration_since(since)
-                });
-                if self.failures >= checker.config.top_failures.get()
-                    && lasted > checker.config.top_patience
-                {
-                    Finding::Diverged
-                } else {
-                    Finding::Disagrees
-                }
+                Finding::Disagrees
             }
             _ => {
                 stats.top_passed.increment();
-                self.reset();
                 Finding::Agrees
             }
         }

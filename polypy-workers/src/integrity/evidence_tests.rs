@@ -1,0 +1,310 @@
+//! What the market's other token and books fetched apart from the feed say.
+
+use std::time::Duration;
+
+use polypy_core::{EventSink, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top};
+
+use crate::config::{HashChecking, WorkersConfig};
+use crate::testing::{
+    Bench, LIVE, Truth, altered, assets, one_worker, opened, price, size, stale, text,
+};
+
+/// One market, both books of which are open.
+struct Pair {
+    bench: Bench,
+    yes: Truth,
+    no: Truth,
+}
+
+impl Pair {
+    fn new(config: WorkersConfig) -> Self {
+        let bench = Bench::new(config);
+        let market = assets(1);
+        let (yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
+        no.book = yes.book.mirror();
+        bench.open(1);
+        bench.send(1, [yes.opening(), no.opening()]);
+        let pair = Self { bench, yes, no };
+        pair.show(LIVE, LIVE);
+        pair
+    }
+
+    fn without_hashes() -> Self {
+        let mut config = one_worker();
+        config.integrity.hash = HashChecking::Off;
+        Self::new(config)
+    }
+
+    /// The two entries that an order for the first token makes.
+    fn order(&mut self, at: &str, to: &str) -> [MarketEvent; 2] {
+        let mirrored = price(at).complement().to_string();
+        [
+            self.yes.change(Side::Bid, at, to),
+            self.no.change(Side::Ask, &mirrored, to),
+        ]
+    }
+
+    #[track_caller]
+    fn show(&self, yes: Option<polypy_core::BookState>, no: Option<polypy_core::BookState>) {
+        let states = (self.bench.state(&self.yes), self.bench.state(&self.no));
+        assert_eq!(states, (yes, no));
+    }
+}
+
+/// The same event with no hash and no top in it.
+fn bare(event: &MarketEvent) -> MarketEvent {
+    altered(event, |change| {
+        change.hash = None;
+        (change.best_bid, change.best_ask) = (Top::Unstated, Top::Unstated);
+    })
+}
+
+#[test]
+fn tokens_that_mirror_each_other_are_compared_once_an_order() {
+    let mut pair = Pair::new(one_worker());
+    assert_eq!(pair.bench.count("mirror_passed"), 1);
+    for step in 1..=200 {
+        let events = pair.order("0.45", &step.to_string());
+        pair.bench.send(1, events);
+    }
+    assert_eq!(pair.bench.count("mirror_passed"), 201);
+    let others = ["mirror_failed", "mirror_not_applicable", "doubts"];
+    assert!(others.into_iter().all(|name| pair.bench.count(name) == 0));
+}
+
+#[test]
+fn a_token_that_is_not_there_yet_is_not_compared() {
+    let mut pair = Pair::without_hashes();
+    let [yes, no] = pair.order("0.45", "7");
+    pair.bench.send(1, [yes]);
+    assert_eq!(pair.bench.count("mirror_not_applicable"), 1);
+    pair.show(LIVE, LIVE);
+    pair.bench.send(1, [no]);
+    assert_eq!(pair.bench.count("mirror_passed"), 2);
+    pair.show(LIVE, LIVE);
+}
+
+#[test]
+fn without_hashes_tokens_that_disagree_are_both_in_doubt_and_then_stale() {
+    let mut pair = Pair::without_hashes();
+    let [yes, no] = pair.order("0.45", "7");
+    let wrong = altered(&no, |change| change.size = size("8"));
+    let mirror = stale(StaleReason::Mirror);
+    pair.bench.send(1, [yes.clone(), wrong]);
+    pair.show(mirror, mirror);
+    pair.bench.send(1, [no]);
+    pair.show(LIVE, LIVE);
+    assert_eq!(pair.bench.count("healed"), 2);
+    let [yes, no] = pair.order("0.45", "9");
+    pair.bench
+        .send(1, [yes, altered(&no, |change| change.size = size("8"))]);
+    pair.bench.look_after(Duration::from_millis(1_300));
+    pair.show(mirror, mirror);
+    let mut asked = pair.bench.asked.take();
+    asked.sort_unstable_by_key(|(asset, _)| *asset);
+    let reason = StaleReason::Mirror;
+    assert_eq!(asked, [(pair.yes.key(), reason), (pair.no.key(), reason)]);
+}
+
+#[test]
+fn the_token_that_its_hash_proves_right_stays_live() {
+    let mut pair = Pair::new(one_worker());
+    let [yes, no] = pair.order("0.45", "7");
+    let wrong = altered(&bare(&no), |change| change.size = size("8"));
+    pair.bench.send(1, [yes, wrong]);
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    pair.bench.look_after(Duration::from_millis(1_300));
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    let asked = pair.bench.asked.take();
+    assert_eq!(asked, [(pair.no.key(), StaleReason::Mirror)]);
+}
+
+#[test]
+fn a_level_that_no_change_names_is_found_by_comparing_whole_books() {
+    let mut pair = Pair::without_hashes();
+    // One token's half of an order is lost, and nothing says so.
+    let [yes, _lost] = pair.order("0.30", "7");
+    pair.bench.send(1, [yes]);
+    let mut orders = 0;
+    while pair.bench.state(&pair.yes) == LIVE {
+        orders += 1;
+        assert!(orders <= 64);
+        let events = pair.order("0.45", &orders.to_string());
+        pair.bench.send(1, events);
+    }
+    assert!(orders > 50, "{orders}");
+    // A level that agrees does not settle what the whole books have shown.
+    let events = pair.order("0.45", "99");
+    pair.bench.send(1, events);
+    pair.show(stale(StaleReason::Mirror), stale(StaleReason::Mirror));
+}
+
+#[test]
+fn a_fetched_book_that_is_the_same_passes() {
+    let (bench, mut truth) = opened();
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    bench.audit(truth.snapshot());
+    assert_eq!(bench.count("audit_passed"), 1);
+    assert_eq!(bench.view(&truth).epoch, 1, "nothing is applied");
+}
+
+#[test]
+fn a_fetched_book_that_lags_passes_and_a_much_older_one_says_nothing() {
+    let (bench, mut truth) = opened();
+    let old = truth.snapshot();
+    for step in 1..=20 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+    }
+    bench.audit(old.clone());
+    assert_eq!(bench.count("audit_passed"), 1);
+    for step in 1..=40 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+    }
+    bench.audit(old);
+    assert_eq!(bench.count("audit_not_applicable"), 1);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_fetched_book_that_leads_is_doubt_until_the_feed_has_come_as_far() {
+    for reached_by_hash in [true, false] {
+        let (bench, mut truth) = opened();
+        let change = truth.change(Side::Bid, "0.45", "1");
+        bench.audit(truth.snapshot());
+        assert_eq!(bench.count("audit_leading"), 1);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Silent));
+        if reached_by_hash {
+            bench.send(1, [change]);
+        } else {
+            let next = truth.change(Side::Bid, "0.46", "2");
+            bench.send(1, [bare(&change), next]);
+        }
+        assert_eq!(bench.state(&truth), LIVE);
+        assert_eq!(bench.count("audit_passed"), 1);
+        bench.look_after(Duration::from_secs(60));
+        assert_eq!(bench.count("audit_failed"), 0);
+        assert!(bench.asked.take().is_empty());
+    }
+}
+
+#[test]
+fn a_silent_token_is_found_out_and_fetched_anew() {
+    let (bench, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.45", "1"));
+    bench.audit(truth.snapshot());
+    bench.look_after(Duration::from_millis(1_900));
+    assert_eq!(bench.state(&truth), stale(StaleReason::Silent));
+    assert!(bench.asked.take().is_empty());
+    bench.look_after(Duration::from_millis(2_300));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Silent)]);
+    assert_eq!(bench.count("audit_failed"), 1);
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn what_was_fetched_is_expected_of_every_feed_that_follows() {
+    let (bench, mut truth) = opened();
+    let old = truth.clone();
+    let change = truth.change(Side::Bid, "0.45", "1");
+    bench.audit(truth.snapshot());
+    bench.close(1);
+    bench.open(2);
+    bench.send(2, [old.opening()]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Silent));
+    bench.send(2, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.look_after(Duration::from_secs(60));
+    assert_eq!(bench.count("audit_failed"), 0);
+}
+
+#[test]
+fn a_fetched_book_with_our_hash_and_other_levels_proves_us_wrong() {
+    let mut config = one_worker();
+    config.integrity.hash = HashChecking::Off;
+    let bench = Bench::new(config);
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    assert_eq!(bench.state(&truth), LIVE, "hashes are not looked at");
+    bench.audit(truth.snapshot());
+    assert_eq!(bench.state(&truth), stale(StaleReason::Audit));
+    assert_eq!(bench.count("audit_failed"), 1);
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Audit)]);
+}
+
+#[test]
+fn a_fetched_book_settles_a_doubt_that_only_the_recipe_was_to_blame_for() {
+    let (bench, mut truth) = opened();
+    truth.min_order_size = "7777";
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    let MarketEvent::Book(mut fetched) = truth.opening() else {
+        unreachable!()
+    };
+    fetched.min_order_size = Some(text("7777"));
+    bench.audit(MarketEvent::Book(fetched));
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    assert_eq!(bench.count("recipes_lost"), 1);
+}
+
+#[test]
+fn nothing_is_concluded_where_there_is_nothing_to_compare() {
+    let (bench, truth) = opened();
+    let other = Truth::new(&assets(2)[2]);
+    bench.audit(other.snapshot());
+    let MarketEvent::Book(mut unhashed) = truth.snapshot() else {
+        unreachable!()
+    };
+    unhashed.hash = None;
+    unhashed.timestamp = Timestamp::from_millis(truth.now + 9);
+    bench.audit(MarketEvent::Book(unhashed));
+    bench.close(1);
+    bench.audit(truth.snapshot());
+    assert_eq!(bench.count("audit_not_applicable"), 3);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
+}
+
+#[test]
+fn fetched_books_never_crowd_events_out() {
+    let mut config = one_worker();
+    config.queue_events = std::num::NonZeroUsize::new(4).unwrap();
+    let bench = Bench::new(config);
+    let truth = Truth::new(&assets(1)[0]);
+    for _ in 0..6 {
+        let MarketEvent::Book(book) = truth.snapshot() else {
+            unreachable!()
+        };
+        bench.router.audit(book);
+    }
+    let stats = bench.router.stats();
+    assert_eq!(
+        (&stats["audits_routed"], &stats["audits_dropped"]),
+        (&4.into(), &2.into())
+    );
+    assert_eq!(bench.manager.shared().workers[0].lane.depth(), 4);
+    bench.settle_down();
+    assert_eq!(bench.manager.shared().workers[0].lane.depth(), 0);
+    assert_eq!(bench.state(&truth), None);
+}
+
+#[test]
+fn how_long_a_book_has_been_stale_does_not_depend_on_the_reason() {
+    let (bench, mut truth) = opened();
+    let since = |bench: &Bench, truth: &Truth, seconds| {
+        let partition = bench.manager.shared().workers[0].partition.lock();
+        let slot = partition.slot(truth.key()).unwrap();
+        let now = std::time::Instant::now() + Duration::from_secs(seconds);
+        slot.view(1, slot.state(), now).unwrap().since_ms / 1_000
+    };
+    assert_eq!(since(&bench, &truth, 30), 30);
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    bench.look_after(Duration::from_secs(10));
+    // In doubt, then given up: not live for all of it.
+    assert_eq!(since(&bench, &truth, 30), 30);
+}

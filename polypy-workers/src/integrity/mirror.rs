@@ -1,0 +1,112 @@
+//! The two tokens of a market against each other.
+//!
+//! An order on one outcome is shown on the other at the complement of its
+//! price, on the opposite side, at the same exchange time. So at one time the
+//! two books are mirror images, and each is evidence about the other. Every
+//! change is compared at its own level; now and then, and after a snapshot, the
+//! whole books are.
+
+use polypy_core::{AssetKey, OrderBook, Price, Side, Size};
+
+/// What is to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// One level, as the changed book names it.
+    Level(Side, Price),
+    /// Everything.
+    Whole,
+}
+
+/// A book that changed, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) asset: AssetKey,
+    pub(crate) extent: Extent,
+}
+
+impl Changed {
+    /// Whether comparing `self` says what comparing `other` said: they are the
+    /// two entries that one order makes.
+    pub(crate) fn repeats(&self, other: &Self, complement: AssetKey) -> bool {
+        let mirrored = match other.extent {
+            Extent::Level(side, price) => Extent::Level(side.opposite(), price.complement()),
+            Extent::Whole => Extent::Whole,
+        };
+        other.asset == complement && self.extent == mirrored
+    }
+}
+
+/// Whether `other` shows at `extent` what `book` does.
+pub(crate) fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> bool {
+    match extent {
+        Extent::Level(side, price) => {
+            size_at(book, side, price) == size_at(other, side.opposite(), price.complement())
+        }
+        Extent::Whole => [Side::Bid, Side::Ask].into_iter().all(|side| {
+            let (own, its) = (book.worst_first(side), other.worst_first(side.opposite()));
+            own.len() == its.len()
+                && own
+                    .iter()
+                    .zip(its)
+                    .all(|(own, its)| own.price == its.price.complement() && own.size == its.size)
+        }),
+    }
+}
+
+/// The shares at a price, zero for a level that is not there.
+fn size_at(book: &OrderBook, side: Side, price: Price) -> Size {
+    let levels = book.worst_first(side);
+    let found = match side {
+        Side::Bid => levels.binary_search_by(|level| level.price.cmp(&price)),
+        Side::Ask => levels.binary_search_by(|level| price.cmp(&level.price)),
+    };
+    found.map_or(Size::default(), |at| levels[at].size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Truth, assets, price, size};
+
+    #[test]
+    fn a_book_agrees_with_its_mirror_image_and_with_nothing_else() {
+        let book = Truth::new(&assets(1)[0]).book;
+        let mirror = book.mirror();
+        let (at, elsewhere) = (price("0.48"), price("0.31"));
+        assert!(agrees(&book, &mirror, Extent::Whole));
+        for side in [Side::Bid, Side::Ask] {
+            for price in [at, elsewhere] {
+                assert!(agrees(&book, &mirror, Extent::Level(side, price)));
+            }
+        }
+        type Alter = fn(&mut OrderBook);
+        let cases: [Alter; 3] = [
+            |mirror| _ = mirror.apply_change(Side::Ask, price("0.52"), size("99")),
+            |mirror| _ = mirror.apply_change(Side::Ask, price("0.52"), size("0")),
+            |mirror| _ = mirror.apply_change(Side::Ask, price("0.69"), size("1")),
+        ];
+        for (case, alter) in cases.into_iter().enumerate() {
+            let mut mirror = mirror.clone();
+            alter(&mut mirror);
+            assert!(!agrees(&book, &mirror, Extent::Whole), "case {case}");
+            let level = |price| agrees(&book, &mirror, Extent::Level(Side::Bid, price));
+            assert_eq!(level(at), case == 2, "case {case}");
+            assert_eq!(level(elsewhere), case != 2, "case {case}");
+        }
+    }
+
+    #[test]
+    fn the_two_entries_of_one_order_are_compared_once() {
+        let market = assets(1);
+        let changed = |at: usize, side, at_price: &str| Changed {
+            asset: market[at].key,
+            extent: Extent::Level(side, price(at_price)),
+        };
+        let first = changed(0, Side::Bid, "0.48");
+        let complement = market[0].key;
+        assert!(changed(1, Side::Ask, "0.52").repeats(&first, complement));
+        assert!(!changed(1, Side::Ask, "0.53").repeats(&first, complement));
+        assert!(!changed(1, Side::Bid, "0.52").repeats(&first, complement));
+        assert!(!first.repeats(&first, market[1].key));
+    }
+}
