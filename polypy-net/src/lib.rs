@@ -12,6 +12,7 @@
 //! | [`registry`] | every asset's status and connection |
 //! | [`pool`], [`connection`] | who subscribes to what, one socket each |
 //! | [`recycler`], [`resync`] | replacing a connection, refreshing a book |
+//! | [`audit`] | every book against CLOB's, slowly, for tokens that fell silent |
 //! | [`wire`] | bytes to events |
 //! | [`rest`], [`dial`], [`backoff`] | below all of these: HTTP, streams, patience |
 //!
@@ -19,6 +20,7 @@
 //! so that every part runs in memory on paused time. Nothing here reads
 //! configuration; each part takes a plain struct with reasoned defaults.
 
+pub mod audit;
 pub mod backoff;
 pub mod clob;
 pub mod connection;

@@ -1,0 +1,297 @@
+//! The slow check that finds silent tokens: every book against CLOB's, in turn.
+//!
+//! A token whose changes never arrive says nothing, and nothing that arrives can
+//! contradict its book. So the auditor asks CLOB REST for the books of all
+//! subscribed assets, a chunk at a time, spread evenly over its period, and
+//! hands each answer to the workers, which compare it with what they hold by
+//! hash. It judges nothing and applies nothing. Assets of which the venue has no
+//! book are named to discovery, which asks whether their market has ended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::{
+    AssetId, AssetKey, BoxFuture, Component, ComponentError, ComponentState, EventSink,
+    HealthSource, StatsSource,
+};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::clob::BookFetch;
+use crate::connection::LifecycleListener;
+use crate::pool::OwnedTask;
+use crate::registry::{AssetRegistry, AssetStatus};
+
+/// How thoroughly books are audited, and at what cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// The time over which every book is compared once. The venue's 93,000
+    /// tokens make 930 requests; over five minutes that is three a second, of
+    /// the fifty it allows.
+    pub period: Duration,
+    /// Assets in one request.
+    pub chunk: usize,
+    /// Shortest time between two requests, should the catalogue outgrow the period.
+    pub pace: Duration,
+    /// Shortest time between two sweeps of a small catalogue.
+    pub rest: Duration,
+    /// What one request may take.
+    pub deadline: Duration,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_secs(300),
+            chunk: 100,
+            // A fifth of what the venue allows for `/books`: resyncs come first.
+            pace: Duration::from_millis(100),
+            rest: Duration::from_secs(1),
+            deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Compares every book with CLOB's, slowly and for ever.
+pub struct BookAuditor {
+    work: Arc<Work>,
+    run: Mutex<Run>,
+}
+
+enum Run {
+    Stopped,
+    Running {
+        task: OwnedTask,
+        stop: oneshot::Sender<()>,
+    },
+    Stopping,
+}
+
+struct Work {
+    config: AuditConfig,
+    registry: Arc<AssetRegistry>,
+    books: Arc<dyn BookFetch>,
+    sink: Arc<dyn EventSink>,
+    lifecycle: Arc<dyn LifecycleListener>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    sweeps: AtomicU64,
+    requests: AtomicU64,
+    failures: AtomicU64,
+    compared: AtomicU64,
+    missing: AtomicU64,
+    last_sweep_ms: AtomicU64,
+}
+
+impl std::fmt::Debug for BookAuditor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BookAuditor")
+            .field("state", &self.state())
+            .field("counters", &self.work.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BookAuditor {
+    /// An auditor of what `registry` has subscribed.
+    pub fn new(
+        config: AuditConfig,
+        registry: Arc<AssetRegistry>,
+        books: Arc<dyn BookFetch>,
+        sink: Arc<dyn EventSink>,
+        lifecycle: Arc<dyn LifecycleListener>,
+    ) -> Self {
+        Self {
+            work: Arc::new(Work {
+                config,
+                registry,
+                books,
+                sink,
+                lifecycle,
+                counters: Counters::default(),
+            }),
+            run: Mutex::new(Run::Stopped),
+        }
+    }
+}
+
+impl Work {
+    async fn run(self: Arc<Self>, mut stop: oneshot::Receiver<()>) {
+        tokio::select! {
+            biased;
+            // A dropped sender means the same.
+            _ = &mut stop => {}
+            () = self.sweep_for_ever() => {}
+        }
+    }
+
+    async fn sweep_for_ever(&self) {
+        loop {
+            let began = Instant::now();
+            self.sweep().await;
+            let left = self.config.period.saturating_sub(began.elapsed());
+            // A catalogue of one chunk has no pauses of its own.
+            sleep(left.max(self.config.rest)).await;
+        }
+    }
+
+    /// Every subscribed asset once.
+    async fn sweep(&self) {
+        let began = Instant::now();
+        let assets = self.subscribed();
+        if assets.is_empty() {
+            return;
+        }
+        let chunks = assets.len().div_ceil(self.config.chunk.max(1));
+        let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
+        let pause = (self.config.period / chunks).max(self.config.pace);
+        for (at, chunk) in assets.chunks(self.config.chunk.max(1)).enumerate() {
+            if at > 0 {
+                sleep(pause).await;
+            }
+            self.compare(chunk).await;
+        }
+        add(&self.counters.sweeps, 1);
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.counters.last_sweep_ms.store(took, Ordering::Relaxed);
+    }
+
+    fn subscribed(&self) -> Vec<(AssetKey, AssetId)> {
+        let mut assets = Vec::new();
+        for condition in self.registry.live_conditions() {
+            let keys = self.registry.assets_of(&condition);
+            let interner = self.registry.interner().read();
+            let subscribed = keys.into_iter().filter_map(|key| {
+                let info = interner.info(key)?;
+                Some((key, info.asset_id.clone()))
+            });
+            assets.extend(subscribed);
+        }
+        assets.retain(|(key, _)| self.registry.status(*key) == Some(AssetStatus::Subscribed));
+        assets
+    }
+
+    async fn compare(&self, chunk: &[(AssetKey, AssetId)]) {
+        let ids: Vec<AssetId> = chunk.iter().map(|(_, id)| id.clone()).collect();
+        add(&self.counters.requests, 1);
+        let answer = self.books.books(&ids, self.registry.interner());
+        let books = match timeout(self.config.deadline, answer).await {
+            Ok(Ok(books)) => books,
+            Ok(Err(error)) => {
+                add(&self.counters.failures, 1);
+                tracing::debug!(%error, "books could not be fetched for the audit");
+                return;
+            }
+            Err(_elapsed) => {
+                add(&self.counters.failures, 1);
+                tracing::debug!("books for the audit did not come in time");
+                return;
+            }
+        };
+        let mut missing: Vec<AssetKey> = chunk.iter().map(|(key, _)| *key).collect();
+        missing.retain(|key| books.iter().all(|book| book.info.key != *key));
+        add(&self.counters.compared, count(books.len()));
+        for book in books {
+            self.sink.audit(Box::new(book));
+        }
+        if !missing.is_empty() {
+            add(&self.counters.missing, count(missing.len()));
+            self.lifecycle.confirm_gone(&missing);
+        }
+    }
+}
+
+impl Component for BookAuditor {
+    fn name(&self) -> &'static str {
+        "audit"
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
+        Box::pin(async {
+            let mut run = self.run.lock();
+            if !matches!(*run, Run::Stopped) {
+                tracing::warn!("audit is already running");
+                return Ok(());
+            }
+            let (stop, stopped) = oneshot::channel();
+            let task = OwnedTask::spawn(Arc::clone(&self.work).run(stopped));
+            *run = Run::Running { task, stop };
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let (task, stop) = {
+                let mut run = self.run.lock();
+                match std::mem::replace(&mut *run, Run::Stopping) {
+                    Run::Running { task, stop } => (task, stop),
+                    idle @ (Run::Stopped | Run::Stopping) => {
+                        *run = idle;
+                        tracing::warn!("audit is not running");
+                        return;
+                    }
+                }
+            };
+            let stopped = Stopped(self);
+            drop(stop);
+            task.join("audit").await;
+            drop(stopped);
+        })
+    }
+
+    fn state(&self) -> ComponentState {
+        match &*self.run.lock() {
+            Run::Stopped => ComponentState::Stopped,
+            Run::Stopping => ComponentState::Stopping,
+            Run::Running { task, .. } if task.is_finished() => ComponentState::Failed,
+            Run::Running { .. } => ComponentState::Running,
+        }
+    }
+}
+
+/// Leaves the auditor stopped, also when whoever stops it gives up waiting.
+struct Stopped<'a>(&'a BookAuditor);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        *self.0.run.lock() = Run::Stopped;
+    }
+}
+
+impl HealthSource for BookAuditor {
+    fn health(&self) -> polypy_core::Health {
+        polypy_core::Health::of(self.state() == ComponentState::Running)
+    }
+}
+
+impl StatsSource for BookAuditor {
+    fn stats(&self) -> serde_json::Value {
+        let counters = &self.work.counters;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        serde_json::json!({
+            "sweeps": get(&counters.sweeps),
+            "requests": get(&counters.requests),
+            "failures": get(&counters.failures),
+            "books_compared": get(&counters.compared),
+            "books_missing": get(&counters.missing),
+            "last_sweep_ms": get(&counters.last_sweep_ms),
+        })
+    }
+}
+
+fn add(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

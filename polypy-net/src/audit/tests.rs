@@ -1,0 +1,213 @@
+//! The auditor on paused time, with a CLOB and workers made of notes.
+
+use parking_lot::RwLock;
+use polypy_core::{
+    BookEvent, FeedId, Interner, LifecycleEvent, Market, MarketEvent, StaleReason, Timestamp, Token,
+};
+
+use super::*;
+use crate::clob::ClobError;
+use crate::registry::ConnectionId;
+
+/// Has a book of every asset but those named; may be out of order.
+#[derive(Default)]
+struct Clob {
+    lacks: Mutex<Vec<String>>,
+    broken: Mutex<bool>,
+    hangs: Mutex<bool>,
+    asked: Mutex<Vec<(Instant, usize)>>,
+}
+
+impl BookFetch for Clob {
+    fn books<'a>(
+        &'a self,
+        assets: &'a [AssetId],
+        known: &'a RwLock<Interner>,
+    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
+        Box::pin(async move {
+            self.asked.lock().push((Instant::now(), assets.len()));
+            if *self.hangs.lock() {
+                std::future::pending::<()>().await;
+            }
+            if *self.broken.lock() {
+                let error = serde_json::from_str::<u64>("x").unwrap_err();
+                return Err(ClobError::Time(error));
+            }
+            let known = known.read();
+            let there = assets
+                .iter()
+                .filter(|id| !self.lacks.lock().contains(&id.to_string()));
+            Ok(there
+                .map(|id| BookEvent {
+                    info: Arc::clone(known.get(id.as_str()).unwrap()),
+                    timestamp: Timestamp::from_millis(1),
+                    hash: None,
+                    bids: Vec::new(),
+                    asks: Vec::new(),
+                    tick_size: None,
+                    last_trade_price: None,
+                    min_order_size: None,
+                    neg_risk: None,
+                    version: None,
+                })
+                .collect())
+        })
+    }
+}
+
+#[derive(Default)]
+struct Notes {
+    audited: Mutex<Vec<String>>,
+    gone: Mutex<Vec<AssetKey>>,
+}
+
+impl EventSink for Notes {
+    fn deliver(&self, _feed: FeedId, events: &mut Vec<MarketEvent>) {
+        events.clear();
+    }
+    fn feed_opened(&self, _feed: FeedId) {}
+    fn feed_closed(&self, _feed: FeedId, _reason: StaleReason) {}
+    fn mark_stale(&self, _assets: &[AssetKey], _reason: StaleReason) {}
+    fn settle(&self, _assets: &[AssetKey]) {}
+    fn forget(&self, _assets: &[AssetKey]) {}
+    fn audit(&self, book: Box<BookEvent>) {
+        self.audited.lock().push(book.info.asset_id.to_string());
+    }
+}
+
+impl LifecycleListener for Notes {
+    fn offer(&self, _event: LifecycleEvent) {}
+    fn confirm_gone(&self, assets: &[AssetKey]) {
+        self.gone.lock().extend(assets);
+    }
+}
+
+struct Setting {
+    registry: Arc<AssetRegistry>,
+    clob: Arc<Clob>,
+    notes: Arc<Notes>,
+    auditor: BookAuditor,
+}
+
+/// `markets` markets with tokens `1, 2, 3, ...`, all of them subscribed.
+fn setting(markets: usize, config: AuditConfig) -> Setting {
+    let registry = Arc::new(AssetRegistry::default());
+    for market in 0..markets {
+        let token = |outcome: usize| Token {
+            token_id: (market * 2 + outcome).to_string().parse().unwrap(),
+            outcome: outcome.to_string(),
+        };
+        registry.upsert(Market {
+            condition_id: format!("0x{market:x}").parse().unwrap(),
+            question: String::new(),
+            tokens: vec![token(1), token(2)],
+            end_date_iso: None,
+            end_timestamp: None,
+            tick_size: None,
+            min_order_size: None,
+            neg_risk: false,
+        });
+    }
+    for pending in registry.pending(markets) {
+        let keys: Vec<_> = pending.assets.iter().map(|info| info.key).collect();
+        registry.assign(&keys, ConnectionId(0));
+    }
+    let (clob, notes) = (Arc::<Clob>::default(), Arc::<Notes>::default());
+    let auditor = BookAuditor::new(
+        config,
+        Arc::clone(&registry),
+        Arc::clone(&clob) as Arc<dyn BookFetch>,
+        Arc::clone(&notes) as Arc<dyn EventSink>,
+        Arc::clone(&notes) as Arc<dyn LifecycleListener>,
+    );
+    Setting {
+        registry,
+        clob,
+        notes,
+        auditor,
+    }
+}
+
+fn config() -> AuditConfig {
+    AuditConfig {
+        period: Duration::from_secs(100),
+        chunk: 10,
+        ..AuditConfig::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_subscribed_book_is_compared_once_a_period_at_an_even_pace() {
+    let setting = setting(25, config());
+    setting.auditor.start().await.unwrap();
+    sleep(Duration::from_secs(99)).await;
+    let mut audited = setting.notes.audited.lock().clone();
+    audited.sort();
+    audited.dedup();
+    assert_eq!(audited.len(), 50);
+    assert_eq!(setting.notes.audited.lock().len(), 50, "none of them twice");
+    let asked = setting.clob.asked.lock().clone();
+    assert_eq!(
+        asked.iter().map(|(_, count)| *count).collect::<Vec<_>>(),
+        [10; 5]
+    );
+    assert!(
+        asked
+            .windows(2)
+            .all(|pair| pair[1].0 - pair[0].0 == Duration::from_secs(20))
+    );
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(setting.notes.audited.lock().len(), 100);
+    setting.auditor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_venue_has_no_book_of_is_named_to_discovery() {
+    let setting = setting(3, config());
+    *setting.clob.lacks.lock() = vec!["3".into(), "4".into()];
+    setting.auditor.start().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let interner = setting.registry.interner().read();
+    let expected: Vec<_> = ["3", "4"].map(|id| interner.get(id).unwrap().key).to_vec();
+    let mut gone = setting.notes.gone.lock().clone();
+    gone.sort();
+    assert_eq!(gone, expected);
+    drop(interner);
+    setting.auditor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_fails_or_hangs_is_counted_and_asked_again_at_the_same_pace() {
+    let setting = setting(3, config());
+    *setting.clob.broken.lock() = true;
+    setting.auditor.start().await.unwrap();
+    sleep(Duration::from_secs(50)).await;
+    assert_eq!(setting.auditor.stats()["failures"], 1);
+    assert_eq!(setting.notes.gone.lock().len(), 0, "no answer is no news");
+    *setting.clob.broken.lock() = false;
+    *setting.clob.hangs.lock() = true;
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(setting.auditor.stats()["failures"], 2);
+    *setting.clob.hangs.lock() = false;
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(setting.notes.audited.lock().len(), 6);
+    setting.auditor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stops_at_once_in_any_state_and_can_start_again() {
+    let setting = setting(3, config());
+    *setting.clob.hangs.lock() = true;
+    for _life in 0..2 {
+        setting.auditor.start().await.unwrap();
+        setting.auditor.start().await.unwrap();
+        assert_eq!(setting.auditor.state(), ComponentState::Running);
+        sleep(Duration::from_secs(1)).await;
+        let before = Instant::now();
+        setting.auditor.stop().await;
+        setting.auditor.stop().await;
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        assert_eq!(setting.auditor.state(), ComponentState::Stopped);
+    }
+    assert_eq!(setting.clob.asked.lock().len(), 2);
+}
