@@ -29,8 +29,7 @@ impl Answer {
     /// # Panics
     /// When it is not.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body).expect("the body is JSON")
     }
 }
 

@@ -23,9 +23,13 @@ const RECORDINGS: [(&str, usize); 5] = [
     ("tinli_fed_20260720", 26),
 ];
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that checks nothing must say so"
+)]
 fn recordings() -> Vec<(PathBuf, usize)> {
     let Some(folder) = std::env::var_os("POLYPY_CAPTURES").map(PathBuf::from) else {
-        println!("nothing checked: POLYPY_CAPTURES names no folder of recordings");
+        eprintln!("nothing checked: POLYPY_CAPTURES names no folder of recordings");
         return Vec::new();
     };
     RECORDINGS
@@ -111,14 +115,17 @@ fn verified(stats: &Value) -> u64 {
         "late",
     ]
     .iter()
-    .map(|field| integrity[field].as_u64().unwrap())
+    .map(|field| integrity[field].as_u64().expect("a count"))
     .sum();
-    reproduced + stats["workers"]["events"]["duplicates"].as_u64().unwrap()
+    reproduced
+        + stats["workers"]["events"]["duplicates"]
+            .as_u64()
+            .expect("a count")
 }
 
 fn checked(stats: &Value) -> u64 {
     let integrity = &stats["workers"]["integrity"];
-    let not = ["failed", "unverifiable"].map(|field| integrity[field].as_u64().unwrap());
+    let not = ["failed", "unverifiable"].map(|field| integrity[field].as_u64().expect("a count"));
     verified(stats) + not.iter().sum::<u64>()
 }
 
@@ -127,13 +134,13 @@ fn plain(shown: &Value) -> PlainBook {
     let side = |name: &str| -> BTreeMap<_, _> {
         shown[name]
             .as_array()
-            .unwrap()
+            .expect("levels")
             .iter()
             .map(|level| {
-                let price = level[0].as_str().unwrap();
+                let price = level[0].as_str().expect("a price");
                 (
                     polypy_tests::replay::Decimal::new(price),
-                    level[1].as_str().unwrap().to_owned(),
+                    level[1].as_str().expect("a size").to_owned(),
                 )
             })
             .collect()
