@@ -30,8 +30,8 @@ use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager
 /// Levels of a book, both sides together.
 const LEVELS: u32 = 60;
 /// Markets that take turns, so that books do not all stay in the nearest cache.
-const MARKETS: usize = 200;
-const FRAMES: usize = 60_000;
+const MARKETS: u32 = 200;
+const FRAMES: u32 = 60_000;
 /// Frames that one read of a busy socket returns.
 const FRAMES_A_READ: usize = 16;
 const RUNS: usize = 5;
@@ -114,7 +114,7 @@ async fn run(hash: HashChecking, openings: &[MarketEvent], frames: &[MarketEvent
     assert_eq!(integrity["passed"], expected, "{integrity:#}");
     router.stop().await;
     manager.stop().await;
-    (FRAMES as f64) / spent
+    f64::from(FRAMES) / spent
 }
 
 /// Seconds the worker has spent applying and checking.
@@ -139,10 +139,10 @@ fn flow() -> (Vec<MarketEvent>, Vec<MarketEvent>) {
     let mut frames = Vec::new();
     for frame in 0..FRAMES {
         // A level near the touch, as most real changes.
-        let price = price(LEVELS / 2 - u32::try_from(frame % 4).unwrap_or(0));
-        let size = Size::from_millionths(10_000_000 + 10_000 * frame as u64);
-        let market = 2 * (frame % MARKETS);
-        let at = Timestamp::from_millis(START + 1 + frame as u64);
+        let price = price(LEVELS / 2 - frame % 4);
+        let size = Size::from_millionths(10_000_000 + 10_000 * u64::from(frame));
+        let market = 2 * (frame % MARKETS) as usize;
+        let at = Timestamp::from_millis(START + 1 + u64::from(frame));
         frames.push(tokens[market].change(at, Side::Bid, price, size));
         frames.push(tokens[market + 1].change(at, Side::Ask, price.complement(), size));
     }
@@ -234,7 +234,7 @@ impl Token {
 }
 
 /// Both tokens of `count` markets, with ids as long as real ones.
-fn infos(count: usize) -> Vec<Arc<AssetInfo>> {
+fn infos(count: u32) -> Vec<Arc<AssetInfo>> {
     let mut interner = Interner::default();
     let mut keys = Vec::new();
     for market in 0..count {

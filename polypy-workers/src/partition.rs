@@ -5,6 +5,8 @@
 //! that finding one costs an index. A forgotten asset leaves a tombstone until
 //! its number is given out again: events still on their way cannot bring it back.
 
+mod mirror;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::mem::size_of;
@@ -13,20 +15,16 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{AssetKey, BookEvent, BookState, Level, MarketEvent, PriceChange, StaleReason};
 
-use crate::book_slot::{BookSlot, Context, Mirrored, Origin};
+use crate::book_slot::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
 use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{Budget, Changed, Checker, CpuBudget, Extent, Recent};
+use crate::integrity::{Budget, Changed, Checker, CpuBudget, Recent};
 use crate::lane::{Batch, Mark, Notice, Notices};
 use crate::stats::{BookCounts, WorkerStats};
 
 /// Between two looks at what only time changes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Changes of which one level is compared with the other token's, for each of
-/// which whole books are: then a level that no change names any more is found.
-const LEVELS_PER_WHOLE: u32 = 64;
 
 /// Events that a frame of the same state may come behind. Frames carry an entry
 /// of each token of a market.
@@ -88,7 +86,7 @@ impl Partition {
             retries: BinaryHeap::new(),
             watched: Vec::new(),
             changed: Vec::new(),
-            until_whole: LEVELS_PER_WHOLE,
+            until_whole: mirror::LEVELS_PER_WHOLE,
             searches: Budget::new(config.searches_per_second, now),
             cpu: CpuBudget::new(config.hash_cpu_percent, now),
             looked: now,
@@ -287,56 +285,6 @@ impl Partition {
         let known = self.with(asset, now, |slot, cx| slot.audit(book, cx));
         if known.is_none() {
             self.stats.integrity.audit_not_applicable.increment();
-        }
-    }
-
-    /// Compares what changed with the market's other token. At the end of a
-    /// batch, for a frame's entries for both are applied by then.
-    fn compare_tokens(&mut self, now: Instant) {
-        let mut changed = std::mem::take(&mut self.changed);
-        let mut before: Option<Changed> = None;
-        for mut change in changed.drain(..) {
-            let Some(complement) = self.slot(change.asset).and_then(BookSlot::complement) else {
-                continue;
-            };
-            if before.is_some_and(|before| change.repeats(&before, complement)) {
-                continue;
-            }
-            before = Some(change);
-            self.until_whole = self.until_whole.saturating_sub(1);
-            if self.until_whole == 0 {
-                self.until_whole = LEVELS_PER_WHOLE;
-                change.extent = Extent::Whole;
-            }
-            self.compare(change, complement, now);
-        }
-        self.changed = changed;
-    }
-
-    fn compare(&mut self, change: Changed, complement: AssetKey, now: Instant) {
-        let (Some(slot), Some(other)) = (self.slot(change.asset), self.slot(complement)) else {
-            self.stats.integrity.mirror_not_applicable.increment();
-            return;
-        };
-        let doubted = slot.mirror_is_in_doubt() || other.mirror_is_in_doubt();
-        // One level that agrees does not settle what another has raised.
-        let extent = if doubted {
-            Extent::Whole
-        } else {
-            change.extent
-        };
-        let mirrored = slot.mirrors(other, extent);
-        let stats = &self.stats.integrity;
-        let counter = match mirrored {
-            Mirrored::Agrees => &stats.mirror_passed,
-            Mirrored::Disagrees => &stats.mirror_failed,
-            Mirrored::NotApplicable => &stats.mirror_not_applicable,
-        };
-        counter.increment();
-        if mirrored == Mirrored::Disagrees || doubted {
-            for key in [change.asset, complement] {
-                self.with(key, now, |slot, cx| slot.compared(mirrored, cx));
-            }
         }
     }
 

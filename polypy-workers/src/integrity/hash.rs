@@ -15,12 +15,13 @@
 //! recipe is in doubt, not the levels, and nothing follows from it. So is one
 //! sent whole twice that still does not give its own hash.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use polypy_core::fingerprint::{Fingerprint, Form};
 use polypy_core::{AssetInfo, BookEvent, BookHash, DecimalText, OrderBook, Timestamp};
 
 use super::Checker;
+use super::pace::{CheckPace, SearchPace};
 use super::price::{Origin, TradePrices};
 use super::recipe::Recipe;
 use crate::config::HashChecking;
@@ -29,15 +30,6 @@ use crate::stats::IntegrityStats;
 /// Whole books in a row that fail after a search, before it is the recipe that
 /// is wrong: levels that were just sent are right.
 const WHOLE_FAILURES: u8 = 2;
-
-/// A check that the budget does not allow is made all the same after as many
-/// changes, or as long: every book is proven now and then, at a hundredth of
-/// the cost.
-const MOST_UNCHECKED: u32 = 100;
-const UNCHECKED_FOR: Duration = Duration::from_secs(1);
-
-/// Most checks between two searches for a book on which searching keeps failing.
-const MOST_PATIENCE: u32 = 1_024;
 
 /// A state to be checked.
 #[derive(Debug, Clone, Copy)]
@@ -86,15 +78,11 @@ pub(crate) struct HashCheck {
     failures: u32,
     /// Whole books in a row that did.
     whole_failures: u8,
-    /// Changes since the last check, and when that was.
-    unchecked: u32,
-    checked: Option<Instant>,
+    checks: CheckPace,
+    searches: SearchPace,
     /// Whether the recipe ever reproduced a hash.
     proven: bool,
     last: Option<bool>,
-    /// Checks to let pass before the next search, and how many it was last time.
-    search_in: u32,
-    search_every: u32,
 }
 
 /// A hash that was not reproduced yet.
@@ -151,7 +139,7 @@ impl HashCheck {
 
     /// Whether the book has changed since its last check.
     pub(crate) fn is_unchecked(&self) -> bool {
-        self.unchecked > 0
+        self.checks.is_behind()
     }
 
     /// A last trade price that the market's other token was hashed with.
@@ -163,7 +151,7 @@ impl HashCheck {
     pub(crate) fn forget_expectation(&mut self) {
         self.open = None;
         self.failures = 0;
-        self.unchecked = 0;
+        self.checks.forget();
         self.last = None;
     }
 
@@ -190,13 +178,13 @@ impl HashCheck {
         };
         if !self.is_due(subject, checker) {
             checker.stats.skipped.increment();
-            self.unchecked = self.unchecked.saturating_add(1);
+            self.checks.skip();
             return Outcome::Skipped;
         }
         let started = Instant::now();
         let outcome = self.compare(subject, hash, checker);
         checker.cpu.charge(started.elapsed());
-        (self.unchecked, self.checked) = (0, Some(checker.now));
+        self.checks.made(checker.now);
         outcome
     }
 
@@ -257,12 +245,10 @@ impl HashCheck {
 
     /// Whether a check is to be made now. One that something depends on is.
     fn is_due(&self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
-        let since = |at| checker.now.saturating_duration_since(at);
         subject.stage == Stage::Whole
             || self.is_open()
             || checker.cpu.allows(checker.now)
-            || self.unchecked >= MOST_UNCHECKED
-            || self.checked.is_none_or(|at| since(at) >= UNCHECKED_FOR)
+            || self.checks.is_overdue(checker.now)
     }
 
     fn compare(
@@ -431,18 +417,12 @@ impl HashCheck {
     /// Whether a search is due, and the worker can afford it. For a book that
     /// was just sent whole it always is: much depends on it.
     fn may_search(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
-        if let Some(left) = self.search_in.checked_sub(1)
-            && !(subject.stage == Stage::Whole && self.proven)
-        {
-            self.search_in = left;
-            return false;
+        let depended_on = subject.stage == Stage::Whole && self.proven;
+        let allowed = (depended_on || self.searches.is_due()) && self.can_search(checker);
+        if allowed {
+            self.searches.made();
         }
-        if !self.can_search(checker) {
-            return false;
-        }
-        self.search_in = self.search_every;
-        self.search_every = (self.search_every * 2 + 1).min(MOST_PATIENCE);
-        true
+        allowed
     }
 
     /// Whether the worker can afford a search; counts it as made.
@@ -462,7 +442,7 @@ impl HashCheck {
         self.failures = 0;
         self.whole_failures = 0;
         self.last = Some(true);
-        (self.search_in, self.search_every) = (0, 0);
+        self.searches = SearchPace::default();
         Outcome::Proven
     }
 

@@ -15,6 +15,7 @@
 mod budget;
 mod hash;
 mod mirror;
+mod pace;
 mod price;
 mod recent;
 mod recipe;
