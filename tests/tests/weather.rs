@@ -32,6 +32,7 @@ fn impatient(mut config: Config) -> Config {
     config.lifecycle.discovery_interval = seconds(5);
     config.recycler.check_interval = seconds(2);
     config.recycler.age = seconds(40);
+    config.audit.period = seconds(10);
     config.http.enabled = true;
     config.http.port = 0;
     config

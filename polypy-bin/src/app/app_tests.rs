@@ -74,6 +74,7 @@ fn sections_can_be_asked_for_before_the_start() {
         "workers",
         "lifecycle",
         "recycler",
+        "audit",
         "http",
         "wire",
     ] {

@@ -1,8 +1,8 @@
 //! The whole program as one value.
 //!
 //! ```text
-//! start: registry, workers, router, pool, lifecycle, recycler, http
-//! stop:  recycler, http, lifecycle, pool, router, workers, registry
+//! start: registry, workers, router, pool, lifecycle, recycler, audit, http
+//! stop:  audit, recycler, http, lifecycle, pool, router, workers, registry
 //! ```
 //!
 //! A failed start stops what had started and is an error; the HTTP server alone

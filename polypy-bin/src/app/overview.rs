@@ -84,6 +84,7 @@ impl StatsSource for Overview {
             "workers": parts.workers.stats(),
             "lifecycle": parts.lifecycle.stats(),
             "recycler": parts.recycler.stats(),
+            "audit": parts.audit.stats(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_seconds": uptime,
             "http": http,

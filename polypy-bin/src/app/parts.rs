@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use polypy_core::{Clock, Component, EventSink, ResyncSink};
+use polypy_net::audit::BookAuditor;
 use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
 use polypy_net::connection::Venue;
 use polypy_net::dial::Dial;
@@ -39,6 +40,9 @@ pub(super) struct Parts {
     pub(super) pool: Arc<ConnectionPool>,
     pub(super) lifecycle: Arc<LifecycleController>,
     pub(super) recycler: Arc<ConnectionRecycler>,
+    /// Whether it is started is for the configuration to say.
+    pub(super) audit: Arc<BookAuditor>,
+    audited: bool,
     /// Asked by connections and by the resync of books; here for its numbers.
     pub(super) clob: Arc<ClobClient>,
     /// Written by every connection's decoder.
@@ -104,6 +108,13 @@ impl Parts {
             Arc::clone(&pool),
             Arc::clone(&registry),
         ));
+        let audit = Arc::new(BookAuditor::new(
+            conversion::audit(&config.audit),
+            Arc::clone(&registry),
+            Arc::clone(&clob) as Arc<dyn BookFetch>,
+            Arc::clone(&router) as Arc<dyn EventSink>,
+            Arc::new(lifecycle.hints()),
+        ));
         Ok(Self {
             registry,
             workers,
@@ -111,20 +122,26 @@ impl Parts {
             pool,
             lifecycle,
             recycler,
+            audit,
+            audited: config.audit.enabled,
             clob,
             wire,
         })
     }
 
     pub(super) fn in_start_order(&self) -> Vec<Arc<dyn Component>> {
-        vec![
+        let mut parts = vec![
             Arc::clone(&self.registry) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.pool) as Arc<dyn Component>,
             Arc::clone(&self.lifecycle) as Arc<dyn Component>,
             Arc::clone(&self.recycler) as Arc<dyn Component>,
-        ]
+        ];
+        if self.audited {
+            parts.push(Arc::clone(&self.audit) as Arc<dyn Component>);
+        }
+        parts
     }
 
     /// What stops first is what would still ask something of the others.
@@ -132,7 +149,10 @@ impl Parts {
         &self,
         http: Option<Arc<dyn Component>>,
     ) -> Vec<Arc<dyn Component>> {
-        let mut parts = vec![Arc::clone(&self.recycler) as Arc<dyn Component>];
+        let mut parts = vec![
+            Arc::clone(&self.audit) as Arc<dyn Component>,
+            Arc::clone(&self.recycler) as Arc<dyn Component>,
+        ];
         parts.extend(http);
         parts.extend([
             Arc::clone(&self.lifecycle) as Arc<dyn Component>,

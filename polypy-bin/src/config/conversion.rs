@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 
 use polypy_http::HttpConfig;
+use polypy_net::audit::AuditConfig;
 use polypy_net::connection::ConnectionConfig;
 use polypy_net::lifecycle::LifecycleConfig;
 use polypy_net::pool::PoolConfig;
@@ -16,8 +17,8 @@ use polypy_sim::SimConfig;
 use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
 use super::{
-    HttpSection, LifecycleSection, PoolSection, RecyclerSection, SimSection, VenueSection,
-    WorkersSection,
+    AuditSection, HttpSection, LifecycleSection, PoolSection, RecyclerSection, SimSection,
+    VenueSection, WorkersSection,
 };
 
 /// Settings of the HTTP server.
@@ -123,6 +124,15 @@ pub(crate) fn recycler(section: &RecyclerSection) -> RecyclerConfig {
     }
 }
 
+/// Settings of the audit.
+pub(crate) fn audit(section: &AuditSection) -> AuditConfig {
+    AuditConfig {
+        period: section.period,
+        chunk: section.chunk,
+        ..AuditConfig::default()
+    }
+}
+
 /// Settings of the embedded exchange.
 pub fn exchange(section: &SimSection) -> SimConfig {
     SimConfig {
@@ -165,6 +175,7 @@ mod tests {
         same(&resync(&config.pool), &ResyncConfig::default());
         same(&workers(&config.workers, cores), &WorkersConfig::default());
         same(&recycler(&config.recycler), &RecyclerConfig::default());
+        same(&audit(&config.audit), &AuditConfig::default());
         same(&exchange(&config.sim), &SimConfig::default());
     }
 }

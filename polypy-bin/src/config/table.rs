@@ -326,6 +326,18 @@ table! {
         deadline: Duration = "30s", in "100ms" ..= "10m";
     }
 
+    /// The slow comparison of every book with the venue's answer over REST, which finds tokens
+    /// that fell silent.
+    audit: AuditSection {
+        /// Whether it runs.
+        enabled: bool = "true";
+        /// The time over which every book is compared once. 93,000 tokens in five minutes are
+        /// three requests a second, of the fifty that the venue allows.
+        period: Duration = "5m", in "1s" ..= "24h";
+        /// Tokens in one request.
+        chunk: usize = "100", in "1" ..= "500";
+    }
+
     /// How the program ends.
     shutdown: ShutdownSection {
         /// For everything together; what has not ended then is aborted and named. Set it below the
