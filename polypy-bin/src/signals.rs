@@ -1,4 +1,4 @@
-//! The two signals that end the program, caught from before the start.
+//! The signals that end the program, caught from before the start.
 
 use std::io;
 
@@ -13,6 +13,8 @@ pub(crate) enum Request {
     Interrupt,
     /// SIGTERM, as supervisors send it.
     Terminate,
+    /// SIGHUP, as a terminal that closes sends it.
+    HangUp,
 }
 
 impl Request {
@@ -20,6 +22,7 @@ impl Request {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
         }
     }
 
@@ -27,7 +30,7 @@ impl Request {
     fn exit(self) -> Exit {
         match self {
             Self::Interrupt => Exit::Interrupted,
-            Self::Terminate => Exit::Terminated,
+            Self::Terminate | Self::HangUp => Exit::Terminated,
         }
     }
 }
@@ -36,14 +39,16 @@ impl Request {
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
-    /// Installs both handlers; signals from here on are not lost.
+    /// Installs the handlers; signals from here on are not lost.
     pub(crate) fn install() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
@@ -52,6 +57,7 @@ impl Signals {
         tokio::select! {
             Some(()) = self.interrupt.recv() => Request::Interrupt,
             Some(()) = self.terminate.recv() => Request::Terminate,
+            Some(()) = self.hang_up.recv() => Request::HangUp,
             else => std::future::pending().await,
         }
     }

@@ -66,7 +66,7 @@ impl Default for HttpConfig {
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(5),
-            drain_deadline: Duration::from_secs(5),
+            drain_deadline: Duration::from_secs(3),
             max_header_bytes: 32 * 1024,
         }
     }

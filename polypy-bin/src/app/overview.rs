@@ -59,6 +59,7 @@ impl HealthSource for Overview {
             recycler: runs(&*parts.recycler),
             open_connections: parts.pool.active_connections(),
             wanted_assets: pending + subscribed,
+            live_books: parts.workers.store().counts().live,
         }
         .judge()
     }

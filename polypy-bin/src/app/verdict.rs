@@ -8,7 +8,8 @@
 //! | `lifecycle` | it runs, and discovery has succeeded or has not failed yet |
 //!
 //! The whole is healthy when it runs, every component but the pool is healthy,
-//! and a connection is open or no asset is wanted yet.
+//! and no asset is wanted yet, or a connection is open and a book is live: an
+//! open connection over which nothing comes is no feed.
 
 use polypy_core::Health;
 
@@ -23,6 +24,7 @@ pub(super) struct Facts {
     pub(super) recycler: bool,
     pub(super) open_connections: usize,
     pub(super) wanted_assets: usize,
+    pub(super) live_books: u64,
 }
 
 impl Facts {
@@ -34,7 +36,7 @@ impl Facts {
             && self.workers
             && self.lifecycle
             && self.recycler
-            && (connected || self.wanted_assets == 0);
+            && (self.wanted_assets == 0 || (connected && self.live_books > 0));
         Health::of(healthy)
             .with("registry", self.registry)
             .with("pool", connected)
@@ -58,6 +60,7 @@ mod tests {
         recycler: true,
         open_connections: 2,
         wanted_assets: 400,
+        live_books: 1,
     };
 
     #[test]
@@ -122,10 +125,19 @@ mod tests {
                 false,
             ),
             (
+                "connected, and nothing comes",
+                Facts {
+                    live_books: 0,
+                    ..GOOD
+                },
+                false,
+            ),
+            (
                 "nothing wanted yet",
                 Facts {
                     open_connections: 0,
                     wanted_assets: 0,
+                    live_books: 0,
                     ..GOOD
                 },
                 true,

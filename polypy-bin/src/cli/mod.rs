@@ -99,7 +99,7 @@ Examples:
   polypy run --config polypy.toml --log-format json
 
 Every key can also be set in the file and in the environment; flags outrank both.
-SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once.";
+SIGINT (Ctrl-C), SIGTERM or SIGHUP drains and ends; a second one ends at once.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:

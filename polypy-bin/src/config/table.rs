@@ -216,7 +216,7 @@ table! {
         /// How long an answer may be computed before the client is told 503.
         answer_timeout: Duration = "5s", in "100ms" ..= "1m";
         /// What requests in flight get to finish when the server stops.
-        drain_deadline: Duration = "5s", in "0ms" ..= "5m";
+        drain_deadline: Duration = "3s", in "0ms" ..= "5m";
         /// Longest request head; past it the answer is 431.
         max_header_bytes: ByteSize = "32KiB", in "8KiB" ..= "1MiB";
     }

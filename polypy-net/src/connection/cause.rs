@@ -42,7 +42,11 @@ impl Cause {
     /// What the other side or the system said about it.
     pub(super) fn detail(&self) -> String {
         match self {
-            Self::End(End::Closed { code, reason }) => format!("{code:?} {reason:?}"),
+            Self::End(End::Closed {
+                code: Some(code),
+                reason,
+            }) => format!("{code} {reason}"),
+            Self::End(End::Closed { code: None, reason }) => reason.clone(),
             Self::End(End::Broken(error)) => error.to_string(),
             _ => String::new(),
         }

@@ -20,7 +20,7 @@
 pub mod row;
 
 use std::collections::HashSet;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
-use crate::rest::{RestClient, RestError};
+use crate::rest::{RestClient, RestError, chain};
 
 pub use row::{Row, SkipReason};
 
@@ -104,6 +104,19 @@ pub enum CrawlEnd {
     TooManyPages,
     /// A page could not be had.
     Failed(GammaError),
+}
+
+impl fmt::Display for CrawlEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Complete => "complete",
+            Self::Stopped => "stopped",
+            Self::RepeatedCursor => "a cursor came twice",
+            Self::RepeatedPage => "a page came twice",
+            Self::TooManyPages => "more pages than there can be",
+            Self::Failed(error) => return f.write_str(&chain(error)),
+        })
+    }
 }
 
 /// What a crawl came to; the rows themselves went to its caller.

@@ -21,6 +21,7 @@ use super::stats::CrawlOutcome;
 use super::{Shared, Word};
 use crate::backoff::Backoff;
 use crate::gamma::{Crawl, CrawlEnd, GammaError, Listing, MAX_LOOKUP, MarketState, SkipReason};
+use crate::rest::chain;
 
 /// Complete listings in a row that must lack a market before it is asked for:
 /// rows shift between pages while a listing is walked.
@@ -52,10 +53,10 @@ struct Round {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The listing broke off.
-    #[error("listing broke off: {0:?}")]
+    #[error("listing broke off: {0}")]
     Crawl(CrawlEnd),
     /// A known market could not be asked for.
-    #[error("known markets could not be asked for: {0:?}")]
+    #[error("known markets could not be asked for: {}", chain(.0))]
     Sweep(GammaError),
 }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Shared, Word, stats};
 use crate::backoff::Backoff;
 use crate::gamma::{GammaError, MAX_LOOKUP, MarketState, Row, SkipReason};
+use crate::rest::chain;
 
 /// Pending questions of one kind at most: an hour of announcements.
 const MAX_PENDING: usize = 4_096;
@@ -220,7 +221,7 @@ impl Shared {
             }
             Err(error) => {
                 stats::count(&self.stats.lookup_failures);
-                tracing::warn!(?error, markets = due.len(), "look-up of markets failed");
+                tracing::warn!(error = ?chain(&error), markets = due.len(), "look-up of markets failed");
                 Some(error)
             }
         };
