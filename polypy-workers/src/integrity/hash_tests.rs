@@ -113,6 +113,28 @@ fn a_hash_that_includes_the_next_change_heals_late() {
 }
 
 #[test]
+fn hashes_that_are_always_one_change_ahead_are_never_divergence() {
+    let (bench, mut truth) = opened();
+    for step in 1..=20_u32 {
+        // The hash of the change after this one, under the time of this one.
+        let change = truth.change(Side::Bid, "0.45", &step.to_string());
+        let mut next = truth.clone();
+        next.book
+            .apply_change(Side::Bid, price("0.45"), size(&(step + 1).to_string()));
+        bench.send(
+            1,
+            [altered(&change, |change| change.hash = Some(next.hash()))],
+        );
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+        assert!(truth.equals(&bench.view(&truth)));
+    }
+    bench.send(1, [truth.change(Side::Bid, "0.45", "21")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!((bench.count("late"), bench.count("failed")), (20, 0));
+    assert!(bench.asked.take().is_empty());
+}
+
+#[test]
 fn frames_of_one_state_in_one_read_are_checked_once() {
     let (bench, mut truth) = opened();
     truth.now += 5;
