@@ -8,11 +8,13 @@ CARGO ?= cargo
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# In the profile of the tests, so that trying it out and testing share one build:
+# it costs as much as a release build, and keeps up with the demo's flow easily.
 demo: setup ## run the server against the embedded exchange, on port 8080
-	$(CARGO) run --release --locked -p polypy -- run --demo
+	$(CARGO) run --locked -p polypy -- run --demo
 
 sim: setup ## run the embedded exchange alone
-	$(CARGO) run --release --locked -p polypy -- sim
+	$(CARGO) run --locked -p polypy -- sim
 
 test: check unit e2e deny ## run every check and test, fast ones first
 
@@ -28,6 +30,7 @@ unit: setup ## tests of every crate, with its documentation's examples
 	$(CARGO) test --locked --workspace --exclude polypy-tests
 
 e2e: setup ## architecture, document and end-to-end tests
+	$(CARGO) build --locked -p polypy
 	$(CARGO) test --locked -p polypy-tests
 
 deny: ## licences, bans and sources of dependencies, if cargo-deny is installed

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All went well; a signal that was obeyed in full counts as well.
     Clean,
-    /// The program could not start, or a part of it ended for good.
+    /// The program could not start, or a part of it died.
     Failure,
     /// The command line was not understood.
     Usage,
@@ -27,7 +27,7 @@ impl Exit {
     /// All of them, with what `--help` says of each.
     pub const ALL: [(Self, &'static str); 7] = [
         (Self::Clean, "clean end, also by a signal"),
-        (Self::Failure, "could not start, or a part ended for good"),
+        (Self::Failure, "could not start, or a part died"),
         (Self::Usage, "command line not understood"),
         (Self::Io, "standard output could not be written"),
         (Self::Config, "mistakes in the configuration"),

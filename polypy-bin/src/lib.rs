@@ -1,6 +1,19 @@
 //! PolyPy as a library: the whole program as one value, and its configuration.
+//!
+//! [`PolyPy`] starts and stops everything and gives access to books, health and
+//! statistics; [`config`] holds every key. Arguments, the environment and
+//! signals are read by the `polypy` command alone, which is a thin layer over
+//! this.
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod logging;
+
+pub use app::{BuildError, PolyPy, PolyPyBuilder, Progress, RunError, StartError};
+
+/// The Rust examples of README.md, compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;

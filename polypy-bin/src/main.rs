@@ -1,1 +1,53 @@
-fn main() {}
+//! The `polypy` command: reads the command line, the environment and signals,
+//! and decides the exit code. Everything else is in the library.
+
+mod check;
+mod cli;
+mod demo;
+mod run;
+mod signals;
+mod sim;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use polypy::exit::Exit;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let typed = match Cli::try_parse() {
+        Ok(typed) => typed,
+        Err(error) => return answer(&error).into(),
+    };
+    // A name that is not Unicode is not ours; a value that is not is refused as it reads.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            Some((name, value.to_string_lossy().into_owned()))
+        })
+        .collect();
+    let exit = match typed.command {
+        Command::CheckConfig(typed) => check::check(typed, variables),
+        Command::Run(typed) => run::run(typed, variables),
+        Command::Sim(typed) => sim::run(typed, variables),
+    };
+    exit.into()
+}
+
+/// `--help` and `--version` are data; anything else was a mistake.
+fn answer(error: &clap::Error) -> Exit {
+    let asked = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    match error.print() {
+        Ok(()) if asked => Exit::Clean,
+        Ok(()) => Exit::Usage,
+        Err(failure) if failure.kind() == std::io::ErrorKind::BrokenPipe && asked => Exit::Clean,
+        Err(_) if asked => Exit::Io,
+        Err(_) => Exit::Usage,
+    }
+}

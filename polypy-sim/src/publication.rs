@@ -196,3 +196,22 @@ pub(crate) fn hashed_price(price: Price) -> DecimalText {
     };
     DecimalText::new(&text).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashed_prices_have_three_decimals_or_as_many_as_they_need() {
+        for (price, text) in [
+            ("0.5", "0.500"),
+            ("0.85", "0.850"),
+            ("0.001", "0.001"),
+            ("0.4925", "0.4925"),
+            ("0.0001", "0.0001"),
+            ("1", "1.000"),
+        ] {
+            assert_eq!(hashed_price(price.parse().unwrap()).as_str(), text);
+        }
+    }
+}

@@ -6,15 +6,20 @@
 //! the book back. Only while a hash says that something is missing is an older
 //! change taken for the missing one.
 
-use polypy_core::{BookHash, FeedId, OrderBook, PriceChange, Timestamp};
+use polypy_core::{BookHash, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
 
 /// Copies come up to 120 ms late and snapshots overlap by milliseconds. What
 /// is older than this is no copy: the venue's clock has been set back, and its
 /// changes count.
 const COPY_WINDOW_MS: u64 = 10_000;
 
-/// States of one millisecond that are remembered; more than two are rare.
+/// Changes of one millisecond that are remembered; more than two are rare.
 const MOST_PASSED: usize = 32;
+
+/// What makes a change a copy of another: the same level set to the same size,
+/// giving the same book. The hash alone does not, since an order that comes and
+/// goes within a millisecond leads back to a book that was there before.
+type Passed = (BookHash, Side, Price, Size);
 
 /// One feed's book of one asset.
 #[derive(Debug)]
@@ -31,8 +36,8 @@ pub(crate) struct Stream {
     pub(crate) proven: bool,
     /// Exchange time of the snapshot.
     snapshot: Timestamp,
-    /// Earlier hashes of the newest millisecond.
-    passed: Vec<BookHash>,
+    /// The changes of the newest millisecond.
+    passed: Vec<Passed>,
 }
 
 /// What became of a change.
@@ -91,13 +96,16 @@ impl Stream {
             self.newest = at;
             self.snapshot = self.snapshot.min(at);
             self.proven = false;
-        } else if let Some(hash) = change.hash {
-            let same = self.hash == Some(hash);
-            if (same && self.proven) || (!same && self.passed.contains(&hash)) {
+        } else if self.proven && change.hash.is_some() && change.hash == self.hash {
+            return Applied::Duplicate;
+        }
+        if let Some(hash) = change.hash {
+            let passed = (hash, change.side, change.price, change.size);
+            if self.passed.contains(&passed) {
                 return Applied::Duplicate;
             }
-            if !same && self.passed.len() < MOST_PASSED {
-                self.passed.extend(self.hash);
+            if self.passed.len() < MOST_PASSED {
+                self.passed.push(passed);
             }
         }
         if change.hash != self.hash {

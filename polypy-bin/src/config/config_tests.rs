@@ -15,12 +15,19 @@ fn compare(path: &str, expected: impl FnOnce(&str) -> String) {
         std::fs::write(&path, &expected).unwrap();
         return;
     }
-    assert_eq!(
-        found,
-        expected,
-        "{} has drifted: run the test with POLYPY_BLESS=1",
-        path.display()
-    );
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (found, expected) = (lines(&found), lines(&expected));
+    let longest = found.len().max(expected.len());
+    if let Some(line) = (0..longest).find(|line| found.get(*line) != expected.get(*line)) {
+        panic!(
+            "{} has drifted from the table, run the test with POLYPY_BLESS=1\n\
+             line {}: {:?}\nexpected: {:?}",
+            path.display(),
+            line + 1,
+            found.get(line),
+            expected.get(line),
+        );
+    }
 }
 
 #[test]
@@ -129,6 +136,30 @@ fn all_mistakes_are_reported_at_once() {
         text.contains("log.format: must be auto, text or json, not \"xml\" (flag --log-format)"),
         "{text}"
     );
+}
+
+#[test]
+fn the_environment_can_name_the_file_and_a_flag_outranks_it() {
+    let folder = temporary("named");
+    let file = |name: &str, port: u16| {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("[http]\nport = {port}\n")).unwrap();
+        path
+    };
+    let (named, flagged) = (file("named.toml", 1), file("flagged.toml", 2));
+    let variable = ("POLYPY_CONFIG".to_owned(), named.display().to_string());
+    let load = |named_file| {
+        let sources = Sources {
+            named_file,
+            variables: vec![variable.clone()],
+            ..Sources::default()
+        };
+        let loaded = sources.load().unwrap();
+        (loaded.config.http.port, loaded.file)
+    };
+    let found = [load(None), load(Some(flagged.clone()))];
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, [(1, Some(named)), (2, Some(flagged))]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn toml_notations_reach_the_same_value() {
         let mut config = super::super::Config::default();
         config.http.port = 1;
         let entry = layer.entries.first().expect(text);
-        assert_eq!((entry.key.set)(&mut config, &entry.text), Ok(()));
+        assert_eq!(entry.key.set(&mut config, &entry.text), Ok(()));
         assert_eq!(config.http.port, 8080, "{text}");
     }
 }

@@ -35,8 +35,10 @@ impl fmt::Display for Source {
         match self {
             Self::Default => f.write_str("default"),
             Self::Demo => f.write_str("demo"),
-            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Environment { variable } => write!(f, "environment {variable}"),
+            Self::File { path, line } => {
+                write!(f, "{} line {line}", one_line(&path.to_string_lossy()))
+            }
+            Self::Environment { variable } => write!(f, "environment {}", one_line(variable)),
             Self::Flag { flag } => write!(f, "flag {flag}"),
         }
     }
@@ -64,7 +66,7 @@ impl Mistake {
     }
 }
 
-/// What was written in place of a key, without what would move a terminal's cursor.
+/// Text of unknown origin, without what would move a terminal's cursor.
 fn one_line(text: &str) -> impl fmt::Display {
     text.escape_debug()
 }

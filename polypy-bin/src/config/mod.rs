@@ -10,6 +10,7 @@
 //! it. Unknown keys are mistakes. What a value needs beyond its own range, such
 //! as a target below its cap, is judged on the result.
 
+pub(crate) mod conversion;
 mod layer;
 mod mistake;
 mod render;
@@ -19,6 +20,7 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
+pub use conversion::exchange as exchange_config;
 pub use layer::Layer;
 pub use mistake::{ConfigError, Mistake, Source};
 pub use render::{documentation, effective, example};
@@ -154,7 +156,7 @@ fn merge(file: Option<PathBuf>, layers: [Layer; 4]) -> Result<Loaded, ConfigErro
     for layer in layers {
         mistakes.extend(layer.mistakes);
         for entry in layer.entries {
-            match (entry.key.set)(&mut config, &entry.text) {
+            match entry.key.set(&mut config, &entry.text) {
                 Ok(()) => {
                     if let Some(index) = KEYS.iter().position(|key| std::ptr::eq(key, entry.key)) {
                         origins[index] = entry.source;

@@ -86,7 +86,7 @@ pub fn effective(loaded: &Loaded) -> String {
 
 /// The key's value as TOML writes it.
 fn literal(key: &Key, config: &Config) -> String {
-    let shown = (key.show)(config);
+    let shown = key.show(config);
     if key.bare {
         shown
     } else {

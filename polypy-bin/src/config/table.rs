@@ -39,8 +39,8 @@ pub struct Key {
     doc: &'static [&'static str],
     env: Option<&'static str>,
     flag: Option<&'static str>,
-    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
-    pub(super) show: fn(&Config) -> String,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+    show: fn(&Config) -> String,
 }
 
 impl Key {
@@ -63,6 +63,19 @@ impl Key {
     /// What it does, in a sentence or two.
     pub fn doc(&self) -> String {
         joined(self.doc)
+    }
+
+    /// Sets it from what a person wrote.
+    ///
+    /// # Errors
+    /// The reason, worded to follow the key's name.
+    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        (self.set)(config, text)
+    }
+
+    /// Its value, as a person would write it.
+    pub fn show(&self, config: &Config) -> String {
+        (self.show)(config)
     }
 
     /// Whether a value is a truth: its flag may stand without one.
@@ -225,6 +238,8 @@ table! {
         clob_url: HttpUrl = "https://clob.polymarket.com";
         /// The market channel.
         ws_url: WsUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market";
+        /// For one answer of Gamma or the CLOB. They take a second; slow lines exist.
+        request_deadline: Duration = "20s", in "100ms" ..= "10m";
     }
 
     /// Which markets are followed, and for how long.
@@ -249,6 +264,9 @@ table! {
         /// Least time between two connection attempts of the whole pool; bursts are answered with
         /// 429.
         pace: Duration = "100ms", in "0ms" ..= "1m";
+        /// Whether settled tokens are unsubscribed at once. If not, they stay until their connection is
+        /// recycled.
+        unsubscribe_settled: bool = "true";
         /// Tokens per subscribe frame. Past 750 the venue sends no opening books.
         chunk: usize = "100", in "2" ..= "500";
         /// Name look-up, TCP, TLS and upgrade together.
@@ -296,12 +314,16 @@ table! {
     recycler: RecyclerSection {
         /// Share of settled tokens at which a connection is replaced.
         pollution: f64 = "0.3", in "0.01" ..= "1.0";
-        /// Age at which it is replaced.
+        /// Age at which it is replaced, a little later for some than for others.
         age: Duration = "24h", in "1s" ..= "8760h";
+        /// How long a connection is unhealthy before it is replaced: its own reconnecting comes first.
+        unhealthy_for: Duration = "90s", in "1s" ..= "24h";
         /// Between two looks at all connections.
-        interval: Duration = "60s", in "100ms" ..= "24h";
-        /// Replacements under way at once.
-        concurrent: usize = "2", in "1" ..= "64";
+        check_interval: Duration = "60s", in "100ms" ..= "24h";
+        /// Replacements under way at once; each doubles its connection's traffic.
+        concurrency: usize = "2", in "1" ..= "64";
+        /// Longest a replacement may take to have every book; the old connection stays otherwise.
+        deadline: Duration = "30s", in "100ms" ..= "10m";
     }
 
     /// How the program ends.

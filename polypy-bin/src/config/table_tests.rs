@@ -6,12 +6,12 @@ use super::*;
 fn every_default_is_read_as_written() {
     for key in KEYS {
         let mut config = Config::default();
-        let read = (key.set)(&mut config, key.default);
+        let read = key.set(&mut config, key.default);
         assert_eq!(read, Ok(()), "{}", key.name);
         assert_eq!(config, Config::default(), "{}", key.name);
-        let shown = (key.show)(&config);
+        let shown = key.show(&config);
         assert_eq!(
-            (key.set)(&mut config, &shown),
+            key.set(&mut config, &shown),
             Ok(()),
             "{} = {shown}",
             key.name
@@ -24,8 +24,8 @@ fn ranges_read_and_hold_the_default() {
     for key in KEYS {
         if let Some((low, high)) = key.range {
             let mut config = Config::default();
-            assert_eq!((key.set)(&mut config, low), Ok(()), "{}", key.name);
-            assert_eq!((key.set)(&mut config, high), Ok(()), "{}", key.name);
+            assert_eq!(key.set(&mut config, low), Ok(()), "{}", key.name);
+            assert_eq!(key.set(&mut config, high), Ok(()), "{}", key.name);
         }
     }
 }

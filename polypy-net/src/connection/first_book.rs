@@ -122,6 +122,8 @@ impl FirstBooks {
                 waiting.named_at = now;
                 waiting.renewed = true;
                 waiting.heard = false;
+                // A run of changes across the gap would have a hole.
+                waiting.kept = None;
             } else {
                 self.named(std::slice::from_ref(info), now, config);
                 if let Some(waiting) = self.waiting.get_mut(&info.key) {

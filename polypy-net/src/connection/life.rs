@@ -4,112 +4,30 @@
 //! frames. Frames are taken all at once, decoded under one lock, and delivered
 //! in one call that never waits. Every deadline is looked at on the tick.
 
-use std::error::Error;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetInfo, AssetKey, BookEvent, FeedId, ResyncSink, StaleReason};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
+use polypy_core::{AssetInfo, AssetKey, FeedId, ResyncSink, StaleReason};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::wire::{self, Decoded, Frame};
+use crate::wire::{self, Decoded};
 
+use super::cause::{Cause, Lived};
 use super::first_book::FirstBooks;
 use super::inbox::Word;
 use super::outlet::Outlet;
 use super::request::{self, Request};
+use super::seeding::{Answer, Seeding, answered};
 use super::socket::{End, Socket};
 use super::stats::ConnectionStatus;
+use super::tally::Tally;
 use super::task::Task;
 use super::watchdog::{Verdict, Watchdog};
 use super::{Context, Role};
 
 /// How often deadlines are looked at: a small part of the shortest of them.
 const TICK: Duration = Duration::from_millis(250);
-/// Longest wait for a REST answer, its turn included; the request has a
-/// deadline of its own.
-const SEED_DEADLINE: Duration = Duration::from_secs(60);
-/// Close code of an orderly end.
-const NORMAL: u16 = 1000;
-
-/// Why a socket ended.
-#[derive(Debug)]
-pub(super) enum Cause {
-    /// We were told to.
-    Asked,
-    /// The other side, or the way to it.
-    End(End),
-    /// Neither `PONG` nor data.
-    NoPong,
-    /// A probe for data stayed unanswered.
-    Frozen,
-    /// It never said anything of its assets, and REST has books of them.
-    NeverFed,
-    /// A replacement that held back more than it may.
-    Overflowed,
-}
-
-impl Cause {
-    /// The name under which it is counted.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::End(End::Closed { .. }) => "closed",
-            Self::End(End::Dropped) => "dropped",
-            Self::End(End::Broken(_)) => "broken",
-            Self::NoPong => "no_pong",
-            Self::Frozen => "frozen",
-            Self::NeverFed => "never_fed",
-            Self::Overflowed => "overflowed",
-        }
-    }
-
-    /// What the other side or the system said about it.
-    pub(super) fn detail(&self) -> String {
-        match self {
-            Self::End(End::Closed { code, reason }) => format!("{code:?} {reason:?}"),
-            Self::End(End::Broken(error)) => error.to_string(),
-            _ => String::new(),
-        }
-    }
-
-    /// The venue's close code.
-    pub(super) fn close_code(&self) -> Option<u16> {
-        match self {
-            Self::End(End::Closed { code, .. }) => *code,
-            _ => None,
-        }
-    }
-
-    /// Whether the venue closed because all of its assets are resolved.
-    pub(super) fn is_all_resolved(&self) -> bool {
-        match self {
-            Self::End(End::Closed { code, reason }) => {
-                *code == Some(NORMAL) && reason.contains("resolved")
-            }
-            _ => false,
-        }
-    }
-}
-
-/// What a life came to.
-#[derive(Debug)]
-pub(super) struct Lived {
-    pub(super) cause: Cause,
-    pub(super) time: Duration,
-    /// Events of its assets arrived.
-    pub(super) had_data: bool,
-}
-
-type Answer = Option<Vec<BookEvent>>;
-
-/// Books being asked of REST.
-struct Seeding {
-    asked: Vec<Arc<AssetInfo>>,
-    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
-}
-
 /// An open socket at work for its connection.
 pub(super) struct Life<'a> {
     task: &'a mut Task,
@@ -340,11 +258,7 @@ impl<'a> Life<'a> {
         }
         if !steps.seed.is_empty() && self.seeding.is_none() {
             self.first_books.asked(&steps.seed);
-            let answer = fetch(Arc::clone(&self.context), steps.seed.clone());
-            self.seeding = Some(Seeding {
-                asked: steps.seed,
-                answer: Box::pin(answer),
-            });
+            self.seeding = Some(Seeding::of(Arc::clone(&self.context), steps.seed));
         }
     }
 
@@ -537,63 +451,4 @@ impl<'a> Life<'a> {
         });
         self.context.progress.notify_one();
     }
-}
-
-/// What a batch of frames was, in numbers.
-#[derive(Debug, Default)]
-struct Tally {
-    frames: u64,
-    bytes: u64,
-    data: u64,
-    pongs: u64,
-    /// Frames of ours that the venue refused.
-    refused: u64,
-    empty_snapshots: u64,
-}
-
-impl Tally {
-    fn count(&mut self, frame: &Frame, bytes: &[u8]) {
-        self.frames += 1;
-        self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        match frame {
-            Frame::Data => {
-                self.data += 1;
-                if bytes.trim_ascii() == b"[]" {
-                    self.empty_snapshots += 1;
-                }
-            }
-            Frame::Pong => self.pongs += 1,
-            Frame::InvalidOperation | Frame::InvalidMessage => self.refused += 1,
-            Frame::Garbage | Frame::NoNewAssets | Frame::Control => {}
-        }
-    }
-}
-
-/// The answer to what is being asked; never, while nothing is.
-async fn answered(seeding: &mut Option<Seeding>) -> Answer {
-    match seeding {
-        Some(seeding) => seeding.answer.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Asks REST for books, in turn with the other connections.
-async fn fetch(context: Arc<Context>, assets: Vec<Arc<AssetInfo>>) -> Answer {
-    let ids: Vec<_> = assets.iter().map(|info| info.asset_id.clone()).collect();
-    let asking = async {
-        let _permit = context.seeds.acquire().await.ok()?;
-        let venue = &context.venue;
-        match venue.books.books(&ids, &context.interner).await {
-            Ok(books) => Some(books),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn Error,
-                    assets = ids.len(),
-                    "books could not be fetched"
-                );
-                None
-            }
-        }
-    };
-    timeout(SEED_DEADLINE, asking).await.unwrap_or_default()
 }

@@ -17,6 +17,7 @@
 //! socket ends, whichever way it does. It does not decide who carries what
 //! (the pool does), when a market has ended (discovery does), nor what a book is.
 
+mod cause;
 mod config;
 mod first_book;
 mod inbox;
@@ -24,8 +25,10 @@ mod life;
 mod outlet;
 mod pacer;
 mod request;
+mod seeding;
 mod socket;
 mod stats;
+mod tally;
 mod task;
 mod watchdog;
 

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
 
+use super::cause::{Cause, Lived};
 use super::inbox::{Inbox, Word};
-use super::life::{Cause, Life, Lived};
+use super::life::Life;
 use super::socket::{OpenError, Socket};
 use super::stats::{ConnectionStats, ConnectionStatus, Counters};
 use super::watchdog::Rhythm;
@@ -204,7 +205,7 @@ impl Task {
 
     fn not_opened(&mut self, error: &OpenError) -> Pause {
         let config = &self.context.config;
-        let mut wait = self.backoff.next_delay();
+        let wait = self.backoff.next_delay();
         self.stats.update(|counters| {
             counters.open_failures += 1;
             if let OpenError::Refused { status, .. } = error {
@@ -218,7 +219,6 @@ impl Task {
         {
             let asked = (*asked).min(config.retry_after_cap);
             self.context.pacer.hold_off(asked);
-            wait = wait.max(asked);
         }
         tracing::warn!(
             connection = %self.stats.id(),

@@ -108,6 +108,10 @@ async fn subscribes_and_unsubscribes_in_place() {
     );
     assert!(before.elapsed() < Duration::from_millis(50));
     assert_eq!(rig.count("total_markets"), 3);
+    // Frames that were on their way concern nobody here any more.
+    peer.say(opening(ids(0..2).iter())).await;
+    until("the other book", SECOND, || world.sink.live().len() == 1).await;
+    assert!(world.sink.live().contains_key(&world.asset(1).key));
     rig.stop(&world).await;
 }
 

@@ -177,6 +177,7 @@ mod tests {
             watchdog.on_frame(now);
             now += SECOND;
             silent += 1;
+            assert!(silent < 1_000, "never probed");
         }
         assert_eq!(watchdog.verdict(now, rhythm, &config), Verdict::Probe);
         assert!((44..=46).contains(&silent), "{silent}");

@@ -12,9 +12,11 @@
 //! market ([`crate::lifecycle`] does).
 
 mod config;
+mod hand_over;
 mod migration;
 mod owned_task;
 mod owner;
+mod placement;
 mod slot;
 
 use std::collections::BTreeMap;

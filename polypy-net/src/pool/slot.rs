@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use polypy_core::{AssetInfo, AssetKey, FeedId};
 use tokio::time::Instant;
@@ -70,7 +71,7 @@ impl Slot {
 
     /// Whether the venue closed it for being too slow for the second time
     /// within `window`.
-    pub(super) fn is_overwhelmed(&mut self, now: Instant, window: std::time::Duration) -> bool {
+    pub(super) fn is_overwhelmed(&mut self, now: Instant, window: Duration) -> bool {
         let slow = self.connection.stats().slow_consumer_closes();
         if slow == self.slow_seen {
             return false;

@@ -408,3 +408,68 @@ async fn stops_at_once_in_the_middle_of_a_replacement() {
     stopped(&world, &pool).await;
     assert_eq!(replacing.await.unwrap(), Err(RecycleError::NotRunning));
 }
+
+#[tokio::test(start_paused = true)]
+async fn moved_assets_go_where_the_feed_is_younger() {
+    let mut world = World::new(10);
+    let pool = pool(
+        &world,
+        PoolConfig {
+            target: 16,
+            ..PoolConfig::default()
+        },
+    );
+    pool.start().await.unwrap();
+    let mut hot = world.accept().await;
+    let calm = world.accept().await;
+    let calm = tokio::spawn(calm.behave(Arc::default()));
+    for _ in 0..2 {
+        let (_, ids) = hot.request().await.unwrap();
+        hot.say(opening(ids.iter())).await;
+        tokio::time::sleep(20 * SECOND).await;
+        hot.close(1013, "slow consumer: send buffer full").await;
+        hot = world.accept().await;
+    }
+    let hot = tokio::spawn(hot.behave(Arc::default()));
+    let (world, _manners) = world.serve_all();
+    // The calm connection has room, and an older feed than the one that served
+    // these books last: its snapshots of them would be ignored.
+    until("books", MINUTE, || world.sink.live().len() == 20).await;
+    assert_eq!(
+        loads(&world, &pool).into_values().collect::<Vec<_>>(),
+        [8, 4, 8]
+    );
+    stopped(&world, &pool).await;
+    hot.await.unwrap();
+    calm.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_connection_does_not_come_back() {
+    let mut world = World::new(1);
+    let pool = pool(&world, PoolConfig::default());
+    pool.start().await.unwrap();
+    let books = opening(["0".to_owned(), "1".to_owned()].iter());
+    let mut old = world.accept().await;
+    old.request().await.unwrap();
+    old.say(books.clone()).await;
+    until("books", SECOND, || world.sink.live().len() == 2).await;
+    let replacing = {
+        let pool = Arc::clone(&pool);
+        tokio::spawn(async move { pool.replace(ConnectionId(0)).await })
+    };
+    let mut new = world.accept().await;
+    new.request().await.unwrap();
+    new.say(books).await;
+    until("take-over", SECOND, || world.sink.feeds() == 2).await;
+    // Lost in the overlap: reopened, it would take the books back with a
+    // younger feed, and close with them.
+    drop(old);
+    let migration = replacing.await.unwrap().unwrap();
+    assert_eq!(migration.downtime, Duration::ZERO);
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(world.network.dial_count(), 2);
+    assert_eq!(world.sink.live().len(), 2);
+    stopped(&world, &pool).await;
+    drop(new);
+}

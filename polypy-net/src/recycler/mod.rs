@@ -19,10 +19,10 @@
 
 mod config;
 mod receipt;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::{
@@ -32,7 +32,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::connection::{ConnectionStats, ConnectionStatus, millis, ratio};
+use crate::connection::millis;
 use crate::pool::{ConnectionPool, OwnedTask, RecycleError};
 use crate::registry::{AssetRegistry, ConnectionId};
 
@@ -40,6 +40,7 @@ pub use config::RecyclerConfig;
 pub use receipt::{Receipt, RecycleReason};
 
 use receipt::Receipts;
+use watch::Watch;
 
 /// The component.
 #[derive(Debug)]
@@ -206,122 +207,6 @@ impl<'a> Active<'a> {
 impl Drop for Active<'_> {
     fn drop(&mut self) {
         self.work.record.lock().active.remove(&self.connection);
-    }
-}
-
-/// What the task remembers of connections from check to check.
-#[derive(Debug, Default)]
-struct Watch {
-    known: BTreeMap<ConnectionId, Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    stats: Arc<ConnectionStats>,
-    /// Its own share of the jitter, 0 to 1.
-    jitter: f64,
-    unhealthy_since: Option<Instant>,
-    rests_until: Option<Instant>,
-    under_way: bool,
-}
-
-impl Watch {
-    /// Who is to be replaced, the most pressing first.
-    fn due(
-        &mut self,
-        connections: &[Arc<ConnectionStats>],
-        registry: &AssetRegistry,
-        config: &RecyclerConfig,
-        now: Instant,
-    ) -> Vec<(ConnectionId, RecycleReason)> {
-        let mut known = std::mem::take(&mut self.known);
-        let mut due = Vec::new();
-        for stats in connections {
-            let id = stats.id();
-            // Numbers are reused: another connection is not this one.
-            let same = known
-                .remove(&id)
-                .filter(|known| Arc::ptr_eq(&known.stats, stats));
-            let mut entry = same.unwrap_or_else(|| Known {
-                stats: Arc::clone(stats),
-                jitter: fastrand::f64(),
-                unhealthy_since: None,
-                rests_until: None,
-                under_way: false,
-            });
-            if let Some(reason) = entry.reason(registry, config, now) {
-                due.push((id, reason));
-            }
-            self.known.insert(id, entry);
-        }
-        due.sort_by_key(|(_, reason)| match reason {
-            RecycleReason::Unhealthy => 0,
-            RecycleReason::Pollution => 1,
-            RecycleReason::Age | RecycleReason::Request => 2,
-        });
-        due
-    }
-
-    fn begun(&mut self, connection: ConnectionId) {
-        if let Some(known) = self.known.get_mut(&connection) {
-            known.under_way = true;
-        }
-    }
-
-    fn ended(&mut self, connection: ConnectionId, replaced: bool, rests_until: Instant) {
-        if let Some(known) = self.known.get_mut(&connection) {
-            known.under_way = false;
-            if !replaced {
-                known.rests_until = Some(rests_until);
-            }
-        }
-    }
-}
-
-impl Known {
-    fn reason(
-        &mut self,
-        registry: &AssetRegistry,
-        config: &RecyclerConfig,
-        now: Instant,
-    ) -> Option<RecycleReason> {
-        let status = self.stats.status();
-        let idle = matches!(
-            status,
-            ConnectionStatus::Idle | ConnectionStatus::Draining | ConnectionStatus::Closed
-        );
-        if self.stats.is_healthy() || idle {
-            self.unhealthy_since = None;
-        } else {
-            self.unhealthy_since.get_or_insert(now);
-        }
-        if idle || self.under_way || self.rests_until.is_some_and(|until| now < until) {
-            return None;
-        }
-        let since = |then: Instant| now.saturating_duration_since(then);
-        let load = registry.load(self.stats.id());
-        let limit = config.age + scaled(config.age, config.age_jitter * self.jitter);
-        if self
-            .unhealthy_since
-            .is_some_and(|then| since(then) >= config.unhealthy_for)
-        {
-            Some(RecycleReason::Unhealthy)
-        } else if load.subscribed > 0 && ratio(load.expired, load.total()) >= config.pollution {
-            Some(RecycleReason::Pollution)
-        } else if self.stats.age() >= limit {
-            Some(RecycleReason::Age)
-        } else {
-            None
-        }
-    }
-}
-
-/// A share of a duration; nothing for a share that is no number above zero.
-fn scaled(duration: Duration, share: f64) -> Duration {
-    if share.is_finite() && share > 0.0 {
-        duration.mul_f64(share.min(1.0))
-    } else {
-        Duration::ZERO
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use parking_lot::Mutex as PlainMutex;
 
 use super::*;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{Client, Got, Kept, eventually, get, ids, start};
-use polypy_core::AssetId;
+use polypy_core::{AssetId, Price};
 use polypy_sim::SimConfig;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
@@ -241,6 +241,22 @@ async fn a_trade_is_changes_then_two_books_then_a_later_print() {
     let stamp = |event: &Value| event["timestamp"].as_str().unwrap().parse::<u64>().unwrap();
     assert!(stamp(&print) >= stamp(&book));
     assert_eq!(print["fee_rate_bps"], "0");
+
+    // What books hash as the last trade's price is a price that was printed.
+    sim.pause();
+    eventually("all is sent", || sim.stats().scheduled == 0).await;
+    let mut prices = vec![print["price"].as_str().unwrap().parse::<Price>().unwrap()];
+    for text in client.until_pong().await {
+        let event: Value = serde_json::from_str(&text).unwrap();
+        if event["event_type"] == "last_trade_price" {
+            prices.push(event["price"].as_str().unwrap().parse().unwrap());
+        }
+    }
+    let hashed = sim.true_book(&assets[0]).unwrap().last_trade_price;
+    assert!(
+        prices.contains(&hashed.as_str().parse().unwrap()),
+        "{hashed} of {prices:?}"
+    );
     sim.stop().await;
 }
 

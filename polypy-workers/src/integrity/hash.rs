@@ -391,7 +391,9 @@ impl HashCheck {
             .is_some()
     }
 
-    /// Looks for another recipe, and keeps it if it gives the hash.
+    /// Looks for another recipe, and keeps it if it gives the hash: first with
+    /// the prices that come to mind, then, since a trade that leaves the middle
+    /// of the range makes the grid finer too, finer grids with every price.
     fn vary(&mut self, subject: &Subject<'_>, hash: BookHash) -> bool {
         for variant in self.recipe.variants(self.proven) {
             let attributes = variant.attributes(subject.info, subject.timestamp);
@@ -406,6 +408,20 @@ impl HashCheck {
                 } else {
                     self.recipe = variant;
                 }
+                return true;
+            }
+        }
+        for variant in self.recipe.finer() {
+            let attributes = variant.attributes(subject.info, subject.timestamp);
+            let fingerprint = Fingerprint::new(subject.book, &attributes);
+            let Recipe {
+                form, tick_size, ..
+            } = variant;
+            if self
+                .prices
+                .sweep(&fingerprint, form, hash, subject.book, tick_size)
+            {
+                self.recipe = variant;
                 return true;
             }
         }

@@ -5,7 +5,7 @@
 //! So the price is looked for: first the one that worked last and those lately
 //! announced, then prices near the top of the book, and, when asked to and
 //! allowed to, all 1,001 prices of three decimals and, on a finer grid, those
-//! within two cents of the top. SHA-1 leaves no room for a chance agreement: a
+//! around the top. SHA-1 leaves no room for a chance agreement: a
 //! price that reproduces the hash is the price.
 
 use polypy_core::decimal::{MAX_TEXT, write_millionths};
@@ -137,19 +137,18 @@ fn is_fine(tick: Option<DecimalText>) -> bool {
     price.is_some_and(|price| !price.millionths().is_multiple_of(THOUSANDTH))
 }
 
-/// Every price of four decimals within [`SWEPT`] of either best price, and its
-/// complement.
+/// Every price of four decimals from [`SWEPT`] below the best bid to as much
+/// above the best ask, and its complement. A side that was swept empty leaves
+/// its edge open.
 fn around_top(book: &OrderBook) -> impl Iterator<Item = Price> {
-    let best = [book.best_bid(), book.best_ask()];
-    best.into_iter().flatten().flat_map(|level| {
-        let at = level.price.millionths();
-        let low = at.saturating_sub(SWEPT) / TEN_THOUSANDTH;
-        let high = (at + SWEPT) / TEN_THOUSANDTH;
-        (low..=high)
-            .filter_map(|price| Price::from_millionths(price * TEN_THOUSANDTH))
-            .filter(|price| !price.millionths().is_multiple_of(THOUSANDTH))
-            .flat_map(|price| [price, price.complement()])
-    })
+    let bid = book.best_bid().map_or(Price::ZERO, |level| level.price);
+    let ask = book.best_ask().map_or(Price::ONE, |level| level.price);
+    let low = bid.min(ask).millionths().saturating_sub(SWEPT) / TEN_THOUSANDTH;
+    let high = (bid.max(ask).millionths() + SWEPT) / TEN_THOUSANDTH;
+    (low..=high)
+        .filter_map(|price| Price::from_millionths(price * TEN_THOUSANDTH))
+        .filter(|price| !price.millionths().is_multiple_of(THOUSANDTH))
+        .flat_map(|price| [price, price.complement()])
 }
 
 /// The best prices, their neighbours and the complements of all: a trade takes

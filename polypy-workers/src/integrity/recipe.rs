@@ -109,6 +109,15 @@ impl Recipe {
         variants
     }
 
+    /// The same recipe on each finer grid, for a market whose grid is known.
+    pub(crate) fn finer(&self) -> Vec<Self> {
+        let Some(own) = self.tick_size else {
+            return Vec::new();
+        };
+        let finer = TICKS.iter().filter(|tick| is_coarser(own, text(tick)));
+        finer.map(|tick| self.with_tick(tick)).collect()
+    }
+
     fn attributes_tick(&self) -> &str {
         self.tick_size
             .as_ref()

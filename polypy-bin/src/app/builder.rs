@@ -1,0 +1,121 @@
+//! Puts a program together, and refuses values that cannot work.
+
+use std::fmt;
+use std::sync::Arc;
+
+use polypy_core::Clock;
+use polypy_net::dial::{Dial, DialConfig, SystemDialer};
+
+use super::PolyPy;
+use super::error::BuildError;
+use super::parts::Parts;
+use crate::clock::SystemClock;
+use crate::config::{self, Config};
+
+/// Settings of a [`PolyPy`] that is to be built. Starts from the defaults; what
+/// is called later counts.
+#[must_use]
+#[derive(Clone)]
+pub struct PolyPyBuilder {
+    config: Config,
+    /// Values that were given as text or numbers and do not read.
+    mistakes: Vec<(&'static str, String)>,
+    clock: Arc<dyn Clock>,
+    dialer: Option<Arc<dyn Dial>>,
+}
+
+impl Default for PolyPyBuilder {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            mistakes: Vec::new(),
+            clock: Arc::new(SystemClock),
+            dialer: None,
+        }
+    }
+}
+
+impl fmt::Debug for PolyPyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolyPyBuilder")
+            .field("config", &self.config)
+            .field("mistakes", &self.mistakes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PolyPyBuilder {
+    /// Takes over a whole configuration.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Threads that keep the books.
+    pub fn num_workers(mut self, count: usize) -> Self {
+        self.read("workers.count", &count.to_string());
+        self
+    }
+
+    /// Whether the HTTP server runs; it does not by default.
+    pub fn enable_http(mut self, enabled: bool) -> Self {
+        self.config.http.enabled = enabled;
+        self
+    }
+
+    /// Port of the HTTP server; 0 lets the system choose.
+    pub fn http_port(mut self, port: u16) -> Self {
+        self.config.http.port = port;
+        self
+    }
+
+    /// Where the venue is: Gamma, CLOB and the market channel.
+    pub fn venue(mut self, gamma_url: &str, clob_url: &str, ws_url: &str) -> Self {
+        self.read("venue.gamma_url", gamma_url);
+        self.read("venue.clob_url", clob_url);
+        self.read("venue.ws_url", ws_url);
+        self
+    }
+
+    /// The clock that stamps answers and drives expiry; the machine's by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What opens connections to the venue; real sockets and TLS by default.
+    pub fn dialer(mut self, dialer: Arc<dyn Dial>) -> Self {
+        self.dialer = Some(dialer);
+        self
+    }
+
+    /// Puts the parts together. Nothing runs yet.
+    ///
+    /// # Errors
+    /// [`BuildError`] for the first value that cannot work.
+    pub fn build(self) -> Result<PolyPy, BuildError> {
+        let mistakes = self.mistakes.into_iter();
+        let mut mistakes = mistakes.chain(config::contradictions(&self.config));
+        if let Some((key, reason)) = mistakes.next() {
+            return Err(BuildError::Value { key, reason });
+        }
+        let dialer = match self.dialer {
+            Some(dialer) => dialer,
+            None => {
+                let dialer = SystemDialer::new(DialConfig::default());
+                Arc::new(dialer.map_err(|error| BuildError::Tls(error.into()))?)
+            }
+        };
+        let parts = Parts::new(&self.config, &self.clock, &dialer)?;
+        Ok(PolyPy::new(self.config, parts, self.clock))
+    }
+
+    /// Sets a key as the other layers do, with the same checks.
+    fn read(&mut self, name: &'static str, text: &str) {
+        let result = config::key(name).map(|key| key.set(&mut self.config, text));
+        self.mistakes.retain(|(known, _)| *known != name);
+        if let Some(Err(reason)) = result {
+            self.mistakes.push((name, reason));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Why the program could not be put together or started, or did not last.
+
+use polypy_core::ComponentError;
+
+/// A configuration that no program can be built from.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A value is out of its range, or two contradict each other.
+    #[error("{key}: {reason}")]
+    Value {
+        /// The key as the configuration names it.
+        key: &'static str,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The program could not start, and nothing of it runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A part failed; those before it were stopped again.
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+}
+
+/// The program ended without being asked to; nothing of it runs any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// It never came up.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A part died while it ran, which only a defect of the program can cause.
+    #[error("{component} ended without being asked to")]
+    Ended {
+        /// The part.
+        component: &'static str,
+    },
+}

@@ -1,0 +1,309 @@
+//! The whole program as one value.
+//!
+//! ```text
+//! start: registry, workers, router, pool, lifecycle, recycler, http
+//! stop:  recycler, http, lifecycle, pool, router, workers, registry
+//! ```
+//!
+//! A failed start stops what had started and is an error; the HTTP server alone
+//! may fail without stopping the rest. `stop` has one deadline over everything.
+//! What the parts do is theirs: here is only their order, their common health
+//! and statistics, and the way to their books.
+
+mod books;
+mod builder;
+mod error;
+mod overview;
+mod parts;
+mod progress;
+mod sequence;
+mod verdict;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
+use polypy_http::{HttpServer, Sources};
+use polypy_net::pool::ConnectionPool;
+use polypy_net::recycler::ConnectionRecycler;
+use polypy_net::registry::AssetRegistry;
+use polypy_workers::{BookCounts, WorkerManager};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::config::{Config, conversion};
+pub use builder::PolyPyBuilder;
+pub use error::{BuildError, RunError, StartError};
+use overview::{Overview, Phase};
+use parts::Parts;
+pub use progress::Progress;
+
+/// The Polymarket market-data server.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = polypy::PolyPy::builder()
+///     .num_workers(2)
+///     .enable_http(true)
+///     .http_port(0)
+///     .build()?;
+/// app.start().await?;
+/// println!("{:?} {}", app.http_addr(), app.stats()["running"]);
+/// app.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct PolyPy {
+    config: Config,
+    overview: Arc<Overview>,
+    books: Arc<dyn BookSource>,
+    clock: Arc<dyn Clock>,
+    /// There from a start with HTTP enabled to the stop; not if it failed.
+    http_server: Mutex<Option<Arc<HttpServer>>>,
+    /// Held by `start` and `stop`, so that neither overtakes the other.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl PolyPy {
+    /// A program with the defaults, to be changed before it is built.
+    pub fn builder() -> PolyPyBuilder {
+        PolyPyBuilder::default()
+    }
+
+    fn new(config: Config, parts: Parts, clock: Arc<dyn Clock>) -> Self {
+        let books = books::Books::new(Arc::clone(parts.registry.interner()), parts.workers.store());
+        Self {
+            config,
+            overview: Overview::new(parts),
+            books: Arc::new(books),
+            clock,
+            http_server: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Starts every part in order. A second start logs a warning and changes
+    /// nothing. A start whose future is dropped has to be stopped.
+    ///
+    /// # Errors
+    /// When a part fails; nothing runs then. The HTTP server's failure is
+    /// logged, and the program runs without it.
+    pub async fn start(&self) -> Result<(), StartError> {
+        let _turn = self.turn.lock().await;
+        {
+            let mut phase = self.overview.phase.lock();
+            if *phase != Phase::Stopped {
+                tracing::warn!("start while not stopped");
+                return Ok(());
+            }
+            *phase = Phase::Starting;
+        }
+        let deadline = self.config.shutdown.deadline;
+        let parts = self.parts().in_start_order();
+        if let Err(error) = sequence::start_all(&parts, deadline).await {
+            *self.overview.phase.lock() = Phase::Stopped;
+            return Err(error.into());
+        }
+        self.start_http().await;
+        *self.overview.phase.lock() = Phase::Running {
+            since: Instant::now(),
+        };
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "polypy started");
+        Ok(())
+    }
+
+    async fn start_http(&self) {
+        if !self.config.http.enabled {
+            return;
+        }
+        let registry: Arc<AssetRegistry> = Arc::clone(&self.parts().registry);
+        let sources = Sources::new(
+            Arc::clone(&self.overview) as Arc<dyn HealthSource>,
+            Arc::clone(&self.overview) as Arc<dyn StatsSource>,
+            Arc::clone(&self.clock),
+        )
+        .with_markets(registry)
+        .with_books(Arc::clone(&self.books));
+        let server = Arc::new(HttpServer::new(
+            conversion::http(&self.config.http),
+            sources,
+        ));
+        let component: Arc<dyn Component> = Arc::clone(&server) as Arc<dyn Component>;
+        match sequence::start(&component).await {
+            Ok(()) => {
+                *self.overview.http.lock() = Arc::downgrade(&server);
+                *self.http_server.lock() = Some(server);
+            }
+            Err(error) => {
+                tracing::error!(%error, "http server could not start, running without it");
+            }
+        }
+    }
+
+    /// Stops every part in order, all under one deadline. What did not end in
+    /// time is aborted, counted and named in the last line of the log. A stop
+    /// while stopped logs a warning and changes nothing.
+    pub async fn stop(&self) {
+        let _turn = self.turn.lock().await;
+        {
+            let mut phase = self.overview.phase.lock();
+            if *phase == Phase::Stopped {
+                tracing::warn!("stop while stopped");
+                return;
+            }
+            *phase = Phase::Stopping;
+        }
+        let before = Instant::now();
+        let http = self.http_server.lock().take();
+        let http = http.map(|server| server as Arc<dyn Component>);
+        let parts = self.parts().in_stop_order(http);
+        let report = sequence::stop_all(&parts, self.config.shutdown.deadline).await;
+        *self.overview.phase.lock() = Phase::Stopped;
+        let took = before.elapsed();
+        if report.is_clean() {
+            tracing::info!(?took, "polypy stopped");
+        } else {
+            tracing::error!(
+                ?took,
+                aborted = ?report.aborted,
+                failed = ?report.failed,
+                unclean = report.aborted.len() + report.failed.len(),
+                "polypy stopped, not all of it cleanly"
+            );
+        }
+    }
+
+    /// Starts, runs until `shutdown` resolves, and stops. A shutdown during the
+    /// start stops what has started and is no error.
+    ///
+    /// # Errors
+    /// When the start fails, or a part dies; what was left is stopped then.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let started = tokio::select! {
+            biased;
+            () = &mut shutdown => None,
+            started = self.start() => Some(started),
+        };
+        let mut result = Ok(());
+        match started {
+            Some(Err(error)) => return Err(error.into()),
+            None => tracing::info!("ending before the start was through"),
+            Some(Ok(())) => {
+                let parts = self.parts().in_start_order();
+                tokio::select! {
+                    () = &mut shutdown => {}
+                    () = progress::report(self) => {}
+                    component = sequence::failure(&parts) => {
+                        tracing::error!(component, "a part ended without being asked to");
+                        result = Err(RunError::Ended { component });
+                    }
+                }
+            }
+        }
+        // A start that was cut short before its first step has left nothing.
+        if *self.overview.phase.lock() != Phase::Stopped {
+            self.stop().await;
+        }
+        result
+    }
+
+    /// Whether the start is through and no stop has begun.
+    pub fn is_running(&self) -> bool {
+        self.overview.is_running()
+    }
+
+    /// The verdict that `/health` gives.
+    pub fn is_healthy(&self) -> bool {
+        self.overview.health().healthy
+    }
+
+    /// The verdict with those on the parts.
+    pub fn health(&self) -> Health {
+        self.overview.health()
+    }
+
+    /// What `/stats` shows.
+    pub fn stats(&self) -> Value {
+        self.overview.stats()
+    }
+
+    /// How far discovery and subscription have come.
+    pub fn progress(&self) -> Progress {
+        let parts = self.parts();
+        let (pending, subscribed, _expired) = parts.registry.counts();
+        let BookCounts { live, .. } = parts.workers.store().counts();
+        Progress {
+            markets: parts.registry.live_market_count(),
+            assets: pending + subscribed,
+            subscribed,
+            connections: parts.pool.active_connections(),
+            live_books: usize::try_from(live).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Where the HTTP server listens; `None` while it does not.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_server.lock().as_ref()?.local_addr()
+    }
+
+    /// The HTTP server; `None` when it is disabled, not started, or failed to start.
+    pub fn http_server(&self) -> Option<Arc<HttpServer>> {
+        self.http_server.lock().clone()
+    }
+
+    /// The configuration it was built with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The books, by asset id.
+    pub fn books(&self) -> Arc<dyn BookSource> {
+        Arc::clone(&self.books)
+    }
+
+    /// The markets with a subscribed token.
+    pub fn markets(&self) -> Arc<dyn MarketSource> {
+        Arc::clone(&self.parts().registry) as Arc<dyn MarketSource>
+    }
+
+    /// The catalogue, for whoever needs more than [`Self::markets`].
+    pub fn registry(&self) -> &Arc<AssetRegistry> {
+        &self.parts().registry
+    }
+
+    /// The connections, for drills and inspection.
+    pub fn pool(&self) -> &Arc<ConnectionPool> {
+        &self.parts().pool
+    }
+
+    /// The recycler, for drills and inspection.
+    pub fn recycler(&self) -> &Arc<ConnectionRecycler> {
+        &self.parts().recycler
+    }
+
+    /// The worker threads, for drills and inspection.
+    pub fn workers(&self) -> &Arc<WorkerManager> {
+        &self.parts().workers
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.overview.parts
+    }
+}
+
+impl fmt::Debug for PolyPy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolyPy")
+            .field("phase", &*self.overview.phase.lock())
+            .field("http_addr", &self.http_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

@@ -1,0 +1,146 @@
+//! The parts, and who is told of whom.
+//!
+//! ```text
+//! resync queue ◄── workers ◄── router ◄── lifecycle ──► registry
+//!       ▲                        ▲            ▲            ▲
+//!       └──────────── pool ──────┴────────────┴────────────┘
+//!                      ▲
+//!                   recycler
+//! ```
+//!
+//! Nothing runs here. The order of life is that of `start` and `stop`.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use polypy_core::{Clock, Component, EventSink, ResyncSink};
+use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
+use polypy_net::connection::Venue;
+use polypy_net::dial::Dial;
+use polypy_net::gamma::{GammaClient, GammaConfig};
+use polypy_net::lifecycle::LifecycleController;
+use polypy_net::pool::ConnectionPool;
+use polypy_net::recycler::ConnectionRecycler;
+use polypy_net::registry::AssetRegistry;
+use polypy_net::rest::RestClient;
+use polypy_net::resync::ResyncQueue;
+use polypy_net::wire::WireStats;
+use polypy_workers::{MessageRouter, WorkerManager};
+
+use super::error::BuildError;
+use crate::config::{Config, conversion};
+
+/// Every part of the program but the HTTP server.
+pub(super) struct Parts {
+    pub(super) registry: Arc<AssetRegistry>,
+    pub(super) workers: Arc<WorkerManager>,
+    pub(super) router: Arc<MessageRouter>,
+    pub(super) pool: Arc<ConnectionPool>,
+    pub(super) lifecycle: Arc<LifecycleController>,
+    pub(super) recycler: Arc<ConnectionRecycler>,
+    /// Asked by connections and by the resync of books; here for its numbers.
+    pub(super) clob: Arc<ClobClient>,
+    /// Written by every connection's decoder.
+    pub(super) wire: Arc<WireStats>,
+}
+
+impl Parts {
+    pub(super) fn new(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        dialer: &Arc<dyn Dial>,
+    ) -> Result<Self, BuildError> {
+        let unusable = |key| {
+            move |error: &dyn std::fmt::Display| BuildError::Value {
+                key,
+                reason: error.to_string(),
+            }
+        };
+        let rest = |key, url: &str| {
+            RestClient::new(Arc::clone(dialer), url, conversion::rest(&config.venue))
+                .map_err(|error| unusable(key)(&error))
+        };
+        let gamma = rest("venue.gamma_url", config.venue.gamma_url.as_str())?;
+        let clob = rest("venue.clob_url", config.venue.clob_url.as_str())?;
+        let url = config.venue.ws_url.as_str().parse();
+        let url = url.map_err(|error| unusable("venue.ws_url")(&error))?;
+
+        let registry = Arc::new(AssetRegistry::default());
+        let resync = Arc::new(ResyncQueue::new(conversion::resync(&config.pool)));
+        let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let workers = Arc::new(WorkerManager::new(
+            conversion::workers(&config.workers, cores),
+            Arc::clone(&resync) as Arc<dyn ResyncSink>,
+        ));
+        let router = Arc::new(MessageRouter::new(&workers));
+        let sink = Arc::clone(&router) as Arc<dyn EventSink>;
+        let lifecycle = Arc::new(LifecycleController::new(
+            conversion::lifecycle(&config.lifecycle),
+            GammaClient::new(gamma, GammaConfig::default()),
+            Arc::clone(&registry),
+            Arc::clone(&sink),
+            Arc::clone(clock),
+        ));
+        let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
+        let wire = Arc::new(WireStats::default());
+        let venue = Venue {
+            url,
+            dialer: Arc::clone(dialer),
+            books: Arc::clone(&clob) as Arc<dyn BookFetch>,
+            sink,
+            lifecycle: Arc::new(lifecycle.hints()),
+            resync,
+            wire: Arc::clone(&wire),
+        };
+        let pool = Arc::new(ConnectionPool::new(
+            conversion::pool(&config.pool, &config.recycler),
+            conversion::connection(&config.pool),
+            Arc::clone(&registry),
+            venue,
+        ));
+        let recycler = Arc::new(ConnectionRecycler::new(
+            conversion::recycler(&config.recycler),
+            Arc::clone(&pool),
+            Arc::clone(&registry),
+        ));
+        Ok(Self {
+            registry,
+            workers,
+            router,
+            pool,
+            lifecycle,
+            recycler,
+            clob,
+            wire,
+        })
+    }
+
+    pub(super) fn in_start_order(&self) -> Vec<Arc<dyn Component>> {
+        vec![
+            Arc::clone(&self.registry) as Arc<dyn Component>,
+            Arc::clone(&self.workers) as Arc<dyn Component>,
+            Arc::clone(&self.router) as Arc<dyn Component>,
+            Arc::clone(&self.pool) as Arc<dyn Component>,
+            Arc::clone(&self.lifecycle) as Arc<dyn Component>,
+            Arc::clone(&self.recycler) as Arc<dyn Component>,
+        ]
+    }
+
+    /// What stops first is what would still ask something of the others.
+    pub(super) fn in_stop_order(
+        &self,
+        http: Option<Arc<dyn Component>>,
+    ) -> Vec<Arc<dyn Component>> {
+        let mut parts = vec![Arc::clone(&self.recycler) as Arc<dyn Component>];
+        parts.extend(http);
+        parts.extend([
+            Arc::clone(&self.lifecycle) as Arc<dyn Component>,
+            Arc::clone(&self.pool) as Arc<dyn Component>,
+            Arc::clone(&self.router) as Arc<dyn Component>,
+            Arc::clone(&self.workers) as Arc<dyn Component>,
+            Arc::clone(&self.registry) as Arc<dyn Component>,
+        ]);
+        parts
+    }
+}

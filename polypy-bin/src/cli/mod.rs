@@ -1,0 +1,135 @@
+//! The command line, as typed. What it means is decided by the configuration.
+//!
+//! Flags for keys come from the table of keys, so a key cannot lack its flag;
+//! their values stay text here, to be judged with the other layers' values and
+//! reported together with them.
+
+mod flags;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use polypy::exit::Exit;
+
+use flags::{AllKeys, SimKeys};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "polypy",
+    version,
+    about = "The Polymarket market-data server: every book, and how right it is",
+    after_help = AFTER_HELP,
+    after_long_help = after_long_help(),
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Follow the venue and keep every book
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Run),
+    /// Run the embedded exchange alone: Gamma, CLOB and market channel on one port
+    #[command(after_help = SIM_EXAMPLES)]
+    Sim(Sim),
+    /// Check the configuration and name every mistake
+    #[command(after_help = CHECK_EXAMPLES)]
+    CheckConfig(CheckConfig),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Use the embedded exchange instead of the venue, and turn the HTTP server on
+    #[arg(long)]
+    pub(crate) demo: bool,
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) keys: AllKeys,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sim {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) keys: SimKeys,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfig {
+    /// Print every value in force with its origin, as TOML
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Check what `run --demo` would use
+    #[arg(long)]
+    pub(crate) demo: bool,
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) keys: AllKeys,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct File {
+    /// TOML file to read [default: ./polypy.toml, then polypy/polypy.toml in the user's and the
+    /// system's configuration folder] [env: POLYPY_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  polypy run --demo                    books of an embedded exchange, served on port 8080
+  polypy run --enable-http             the real venue
+  polypy check-config --print          every value in force, and where it was written
+
+`polypy run --help` lists every key. Documentation: docs/configuration.md, docs/http-api.md";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  polypy run --demo
+  polypy run --enable-http --http-port 9090 --lifecycle-max-markets 500
+  ENABLE_HTTP=true HTTP_PORT=9090 LOG_LEVEL=debug polypy run
+  polypy run --config polypy.toml --log-format json
+
+Every key can also be set in the file and in the environment; flags outrank both.
+SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once.";
+
+const SIM_EXAMPLES: &str = "\
+Examples:
+  polypy sim --listen 127.0.0.1:9000 --markets 2000 --rate 5000
+  polypy sim --playback frames.jsonl --speed 10
+
+Point a server to it with --venue-gamma-url, --venue-clob-url and --venue-ws-url as printed.
+The control interface under /sim/ is described in docs/sim.md.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  polypy check-config
+  polypy check-config --print --config polypy.toml > effective.toml";
+
+fn after_long_help() -> String {
+    let mut text = format!("{AFTER_HELP}\n\nExit codes:\n");
+    for (exit, meaning) in Exit::ALL {
+        text.push_str(&format!("  {:<4} {meaning}\n", exit.code()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,170 @@
+//! The parts' own settings, made from the configuration.
+//!
+//! What has no key keeps the part's own default. A test holds the defaults of
+//! keys and parts together, so that a number has one meaning.
+
+use std::num::NonZeroUsize;
+
+use polypy_http::HttpConfig;
+use polypy_net::connection::ConnectionConfig;
+use polypy_net::lifecycle::LifecycleConfig;
+use polypy_net::pool::PoolConfig;
+use polypy_net::recycler::RecyclerConfig;
+use polypy_net::rest::RestConfig;
+use polypy_net::resync::ResyncConfig;
+use polypy_sim::SimConfig;
+use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
+
+use super::{
+    HttpSection, LifecycleSection, PoolSection, RecyclerSection, SimSection, VenueSection,
+    WorkersSection,
+};
+
+/// Settings of the HTTP server.
+pub(crate) fn http(section: &HttpSection) -> HttpConfig {
+    HttpConfig {
+        host: section.host,
+        port: section.port,
+        max_connections: section.max_connections,
+        header_read_timeout: section.header_read_timeout,
+        idle_timeout: section.idle_timeout,
+        write_timeout: section.write_timeout,
+        answer_timeout: section.answer_timeout,
+        drain_deadline: section.drain_deadline,
+        max_header_bytes: section.max_header_bytes.0,
+    }
+}
+
+/// Settings of the clients of Gamma and the CLOB.
+pub(crate) fn rest(section: &VenueSection) -> RestConfig {
+    RestConfig {
+        deadline: section.request_deadline,
+        ..RestConfig::default()
+    }
+}
+
+/// Settings of discovery.
+pub(crate) fn lifecycle(section: &LifecycleSection) -> LifecycleConfig {
+    LifecycleConfig {
+        discovery_interval: section.discovery_interval,
+        max_markets: section.max_markets,
+        forget_after: section.forget_after,
+        ..LifecycleConfig::default()
+    }
+}
+
+/// Settings of the pool.
+pub(crate) fn pool(section: &PoolSection, recycler: &RecyclerSection) -> PoolConfig {
+    PoolConfig {
+        target: section.target,
+        cap: section.cap,
+        unsubscribe_expired: section.unsubscribe_settled,
+        replace_deadline: recycler.deadline,
+        ..PoolConfig::default()
+    }
+}
+
+/// Settings of each connection.
+pub(crate) fn connection(section: &PoolSection) -> ConnectionConfig {
+    ConnectionConfig {
+        chunk: section.chunk,
+        pace: section.pace,
+        handshake_deadline: section.handshake_deadline,
+        ping_interval: section.ping_interval,
+        pong_deadline: section.pong_deadline,
+        silence_min: section.silence_min,
+        silence_max: section.silence_max,
+        probe_deadline: section.probe_deadline,
+        backoff: section.backoff,
+        backoff_cap: section.backoff_cap,
+        stable_after: section.stable_after,
+        first_book_deadline: section.first_book_deadline,
+        max_message_bytes: section.max_message.0,
+        ..ConnectionConfig::default()
+    }
+}
+
+/// Settings of the queue of wishes for fresh books.
+pub(crate) fn resync(section: &PoolSection) -> ResyncConfig {
+    ResyncConfig {
+        per_second: section.resyncs_per_second,
+        ..ResyncConfig::default()
+    }
+}
+
+/// Settings of the worker threads on a machine of `cores`.
+pub(crate) fn workers(section: &WorkersSection, cores: NonZeroUsize) -> WorkersConfig {
+    let defaults = WorkersConfig::default();
+    WorkersConfig {
+        count: section.count.resolve(cores),
+        queue_events: NonZeroUsize::new(section.queue_events).unwrap_or(defaults.queue_events),
+        integrity: IntegrityConfig {
+            hash: if section.hash_check {
+                HashChecking::All
+            } else {
+                HashChecking::Off
+            },
+            searches_per_second: section.hash_searches_per_second,
+            ..defaults.integrity
+        },
+        ..defaults
+    }
+}
+
+/// Settings of the recycler.
+pub(crate) fn recycler(section: &RecyclerSection) -> RecyclerConfig {
+    RecyclerConfig {
+        check_interval: section.check_interval,
+        pollution: section.pollution,
+        age: section.age,
+        unhealthy_for: section.unhealthy_for,
+        concurrency: section.concurrency,
+        ..RecyclerConfig::default()
+    }
+}
+
+/// Settings of the embedded exchange.
+pub fn exchange(section: &SimSection) -> SimConfig {
+    SimConfig {
+        listen: section.listen,
+        seed: section.seed,
+        markets: section.markets,
+        events_per_second: section.rate,
+        new_markets_per_minute: section.new_markets_per_minute,
+        resolve_per_minute: section.resolve_per_minute,
+        playback: section.playback.clone(),
+        playback_speed: section.playback_speed,
+        ..SimConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::thread::available_parallelism;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn same(made: &impl Debug, default: &impl Debug) {
+        assert_eq!(format!("{made:#?}"), format!("{default:#?}"));
+    }
+
+    #[test]
+    fn the_defaults_of_keys_are_those_of_the_parts() {
+        let config = Config::default();
+        let cores = available_parallelism().unwrap();
+        same(&http(&config.http), &HttpConfig::default());
+        same(&rest(&config.venue), &RestConfig::default());
+        same(&lifecycle(&config.lifecycle), &LifecycleConfig::default());
+        same(
+            &pool(&config.pool, &config.recycler),
+            &PoolConfig::default(),
+        );
+        same(&connection(&config.pool), &ConnectionConfig::default());
+        same(&resync(&config.pool), &ResyncConfig::default());
+        same(&workers(&config.workers, cores), &WorkersConfig::default());
+        same(&recycler(&config.recycler), &RecyclerConfig::default());
+        same(&exchange(&config.sim), &SimConfig::default());
+    }
+}

@@ -1,0 +1,193 @@
+//! The command line, the configuration's mistakes and the exit codes, against
+//! the built program.
+
+use crate::process::{output, polypy};
+
+#[test]
+fn version_is_data() {
+    let (code, stdout, stderr) = output(&mut polypy(&["--version"]));
+    assert_eq!(code, 0);
+    assert_eq!(stdout, format!("polypy {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn help_names_commands_examples_and_exit_codes() {
+    let (code, stdout, _) = output(&mut polypy(&["--help"]));
+    assert_eq!(code, 0);
+    for text in [
+        "run",
+        "sim",
+        "check-config",
+        "polypy run --demo",
+        "78 ",
+        "130 ",
+    ] {
+        assert!(stdout.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn long_help_of_run_names_every_key_with_its_variable() {
+    let (code, stdout, _) = output(&mut polypy(&["run", "--help"]));
+    assert_eq!(code, 0);
+    // Lines are wrapped, so words are compared.
+    let words: std::collections::HashSet<&str> = stdout
+        .split(|c: char| c.is_whitespace() || "[]=<>".contains(c))
+        .collect();
+    for key in polypy::config::KEYS {
+        let flag = format!("--{}", key.flag());
+        assert!(words.contains(flag.as_str()), "{flag}");
+        assert!(words.contains(key.env().as_str()), "{}", key.env());
+    }
+}
+
+#[test]
+fn short_help_of_run_is_short() {
+    let (_, stdout, _) = output(&mut polypy(&["run", "-h"]));
+    assert!(stdout.contains("--demo"));
+    assert!(stdout.contains("HTTP_PORT"));
+    assert!(!stdout.contains("--pool-pong-deadline"));
+}
+
+#[test]
+fn nothing_typed_is_a_question_for_help() {
+    let (code, stdout, stderr) = output(&mut polypy(&[]));
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("Usage: polypy"));
+}
+
+#[test]
+fn an_unknown_flag_is_a_usage_error_with_a_suggestion() {
+    let (code, _, stderr) = output(&mut polypy(&["run", "--http-prot", "1"]));
+    assert_eq!(code, 2);
+    assert!(stderr.contains("--http-port"), "{stderr}");
+}
+
+#[test]
+fn check_config_names_all_mistakes_at_once() {
+    let mut command = polypy(&["check-config", "--log-format", "xml"]);
+    command
+        .env("HTTP_PORT", "70000")
+        .env("POLYPY_POOL__TARQET", "1");
+    let (code, stdout, stderr) = output(&mut command);
+    assert_eq!((code, stdout.as_str()), (78, ""));
+    for line in [
+        "http.port: must be a whole number from 0 to 65535, not \"70000\" (environment HTTP_PORT)",
+        "POLYPY_POOL__TARQET: unknown key, did you mean POLYPY_POOL__TARGET? (environment POLYPY_POOL__TARQET)",
+        "log.format: must be auto, text or json, not \"xml\" (flag --log-format)",
+        "3 mistakes in the configuration",
+    ] {
+        assert!(
+            stderr.lines().any(|found| found == line),
+            "{line}\n{stderr}"
+        );
+    }
+}
+
+#[test]
+fn run_refuses_what_check_config_refuses() {
+    let (code, _, stderr) = output(&mut polypy(&["run", "--demo", "--http-port", "http"]));
+    assert_eq!(code, 78);
+    assert!(stderr.contains("http.port: "), "{stderr}");
+    assert!(stderr.contains("(flag --http-port)"), "{stderr}");
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_named_with_their_origin() {
+    let (code, _, stderr) = output(&mut polypy(&["check-config", "--pool-cap", "100"]));
+    assert_eq!(code, 78);
+    assert!(
+        stderr.contains("pool.cap: must be at least pool.target (200), not 100 (flag --pool-cap)"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_missing_file_that_was_asked_for_is_a_mistake() {
+    let (code, _, stderr) = output(&mut polypy(&["check-config", "--config", "no/such.toml"]));
+    assert_eq!(code, 78);
+    assert!(stderr.contains("file: cannot be read: "), "{stderr}");
+    assert!(stderr.contains("no/such.toml"), "{stderr}");
+}
+
+#[test]
+fn what_a_file_says_cannot_steer_the_terminal() {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile.toml");
+    let text = "[http]\n\"po\\u001b[2Jrt\" = 1\nhost = \"\\u001b[31m\"\n\\u001b";
+    std::fs::write(&file, text).unwrap();
+    let mut command = polypy(&["check-config", "--config"]);
+    command.arg(&file).env("POLYPY_\u{1b}[2J", "1");
+    let (code, _, stderr) = output(&mut command);
+    assert_eq!(code, 78);
+    assert!(stderr.contains("\\u{1b}[2J"), "{stderr}");
+    assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+}
+
+#[test]
+fn check_config_prints_values_with_their_origin() {
+    let mut command = polypy(&["check-config", "--print", "--enable-http"]);
+    command.env("HTTP_PORT", "9090").env("LOG_LEVEL", "WARNING");
+    let (code, stdout, stderr) = output(&mut command);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let line = |start: &str| {
+        let found = stdout.lines().find(|line| line.starts_with(start));
+        let words = found.expect(start).split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        line("http.enabled"),
+        "http.enabled = true # flag --enable-http"
+    );
+    assert_eq!(
+        line("http.port"),
+        "http.port = 9090 # environment HTTP_PORT"
+    );
+    assert_eq!(
+        line("log.level"),
+        "log.level = \"warn\" # environment LOG_LEVEL"
+    );
+    assert_eq!(line("pool.target"), "pool.target = 200 # default");
+    assert_eq!(stdout.lines().count(), polypy::config::KEYS.len());
+}
+
+#[test]
+fn the_example_file_is_valid_and_changes_nothing() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../polypy.example.toml");
+    let print = |args: &[&str]| {
+        let (code, stdout, stderr) = output(&mut polypy(args));
+        assert_eq!(code, 0, "{stderr}");
+        let values = stdout.lines().map(|line| line.split("  #").next());
+        values
+            .map(|value| value.unwrap().trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        print(&["check-config", "--print", "--config", example]),
+        print(&["check-config", "--print"])
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let program = env!("CARGO_BIN_EXE_polypy");
+    let script = format!("'{program}' check-config --print | head -n 1; echo ${{PIPESTATUS[0]}}");
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.ends_with("\n0\n"), "{stdout}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_has_its_own_code() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = polypy(&["check-config", "--print"]);
+    let status = command.stdout(full).status().unwrap();
+    assert_eq!(status.code(), Some(74));
+}

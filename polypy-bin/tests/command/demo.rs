@@ -1,0 +1,197 @@
+//! `polypy run --demo` and `polypy sim` against the built program.
+
+use std::time::{Duration, Instant};
+
+use crate::process::{Running, get, polypy};
+
+/// The URL in a line such as `  curl 'http://127.0.0.1:8080/markets?limit=3'`.
+fn url(line: &str) -> String {
+    let start = line.find("http://").unwrap();
+    line[start..].trim_end_matches('\'').to_owned()
+}
+
+#[test]
+fn the_demo_shows_live_books_within_ten_seconds_and_ends_cleanly() {
+    let begun = Instant::now();
+    let mut demo = Running::start(&[
+        "run",
+        "--demo",
+        "--http-port=0",
+        "--sim-markets=50",
+        "--log-format=json",
+    ]);
+    let health = url(&demo.stdout_line("/health"));
+    let stats = url(&demo.stdout_line("/stats"));
+    let markets = url(&demo.stdout_line("/markets"));
+    let book = url(&demo.stdout_line("/orderbook/"));
+    let truth = url(&demo.stdout_line("/sim/book/"));
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:#?}",
+        demo.seen
+    );
+
+    let (status, answer) = get(&health);
+    assert_eq!(
+        (status, &answer["healthy"]),
+        (200, &true.into()),
+        "{answer}"
+    );
+    let (status, answer) = get(&stats);
+    assert_eq!(status, 200);
+    assert_eq!(answer["running"], true);
+    assert!(
+        answer["pool"]["active_connections"].as_u64() > Some(0),
+        "{answer}"
+    );
+    let (status, answer) = get(&markets);
+    assert_eq!(
+        (status, answer["markets"].as_array().map(Vec::len)),
+        (200, Some(3))
+    );
+    let (status, answer) = get(&book);
+    assert_eq!(
+        (status, &answer["state"]),
+        (200, &"live".into()),
+        "{answer}"
+    );
+    assert_eq!(get(&truth).0, 200);
+
+    let line = demo.stderr_line("every book is live");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["live_books"], 100);
+    assert_eq!(line["assets"], 100);
+
+    let asked = Instant::now();
+    demo.signal("INT");
+    let status = demo.end();
+    assert_eq!(status.code(), Some(0), "{:#?}", demo.seen);
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(demo.seen.iter().any(|line| line.contains("polypy stopped")));
+}
+
+#[test]
+fn every_line_of_the_log_is_an_object_when_nobody_watches() {
+    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
+    let mut lines = Vec::new();
+    loop {
+        let line = demo.stderr_line("{");
+        let last = line.contains("every book is live");
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+    for line in lines {
+        let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        let stamp = line["timestamp"].as_str().unwrap();
+        assert!(stamp.ends_with('Z') && stamp.len() == 24, "{stamp}");
+        for field in ["level", "target", "message"] {
+            assert!(line[field].is_string(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_taken_port_is_told_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = format!("--http-port={}", taken.local_addr().unwrap().port());
+    let mut demo = Running::start(&["run", "--demo", "--sim-markets=5", &port]);
+    let line = demo.stderr_line("running without it");
+    assert!(line.contains("\"level\":\"ERROR\""), "{line}");
+    demo.stdout_line("--http-port");
+    demo.stderr_line("every book is live");
+    demo.signal("INT");
+    assert_eq!(demo.end().code(), Some(0));
+}
+
+#[test]
+fn the_server_is_off_unless_asked_for() {
+    let mut sim = Running::start(&["sim", "--markets=5"]);
+    let mut arguments = vec!["run".to_owned()];
+    for (line, flag) in [
+        ("gamma_url", "--venue-gamma-url"),
+        ("clob_url", "--venue-clob-url"),
+        ("ws_url", "--venue-ws-url"),
+    ] {
+        let line = sim.stdout_line(line);
+        let url = line.split('"').nth(1).unwrap();
+        arguments.push(format!("{flag}={url}"));
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut server = Running::start(&arguments);
+    server.stderr_line("every book is live");
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(0));
+    assert!(!server.seen.iter().any(|line| line.contains("http server")));
+    sim.signal("TERM");
+    assert_eq!(sim.end().code(), Some(0));
+}
+
+#[test]
+fn a_signal_while_starting_is_a_clean_end() {
+    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--log-level=debug"]);
+    demo.stderr_line("\"message\":\"starting\"");
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    // The exchange does not answer a request that is being waited for at the end.
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut demo = Running::spawn(
+            polypy(&["run", "--demo", "--http-port=0", "--sim-markets=5"])
+                .env("POLYPY_HTTP__DRAIN_DEADLINE", "1m")
+                .env("POLYPY_SHUTDOWN__DEADLINE", "1m"),
+        );
+        let health = url(&demo.stdout_line("/health"));
+        // A request whose head never ends keeps the server draining.
+        let host = health
+            .strip_prefix("http://")
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap();
+        let mut half = std::net::TcpStream::connect(host).unwrap();
+        std::io::Write::write_all(&mut half, b"GET /health HTTP/1.1\r\nHost: a\r\n").unwrap();
+        get(&health);
+        demo.signal(signal);
+        demo.stderr_line("a second signal ends at once");
+        demo.signal(signal);
+        assert_eq!(demo.end().code(), Some(code), "{:#?}", demo.seen);
+    }
+}
+
+#[test]
+fn a_closed_standard_error_ends_nothing() {
+    let mut demo = polypy(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut demo = {
+        use std::io::BufRead;
+        let mut child = demo
+            .stderr(full)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        let shown = stdout.lines().map_while(Result::ok);
+        assert!(shown.into_iter().any(|line| line.contains("/orderbook/")));
+        child
+    };
+    let status = std::process::Command::new("kill")
+        .args(["-INT", &demo.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,11 @@
+//! The built `polypy` command, black box.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod cli;
+mod demo;
+mod process;

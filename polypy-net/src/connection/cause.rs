@@ -1,0 +1,77 @@
+//! Why a socket ended, and what its life came to.
+
+use std::time::Duration;
+
+use super::socket::End;
+
+/// Close code of an orderly end.
+const NORMAL: u16 = 1000;
+
+/// Why a socket ended.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// We were told to.
+    Asked,
+    /// The other side, or the way to it.
+    End(End),
+    /// Neither `PONG` nor data.
+    NoPong,
+    /// A probe for data stayed unanswered.
+    Frozen,
+    /// It never said anything of its assets, and REST has books of them.
+    NeverFed,
+    /// A replacement that held back more than it may.
+    Overflowed,
+}
+
+impl Cause {
+    /// The name under which it is counted.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::End(End::Closed { .. }) => "closed",
+            Self::End(End::Dropped) => "dropped",
+            Self::End(End::Broken(_)) => "broken",
+            Self::NoPong => "no_pong",
+            Self::Frozen => "frozen",
+            Self::NeverFed => "never_fed",
+            Self::Overflowed => "overflowed",
+        }
+    }
+
+    /// What the other side or the system said about it.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::End(End::Closed { code, reason }) => format!("{code:?} {reason:?}"),
+            Self::End(End::Broken(error)) => error.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The venue's close code.
+    pub(super) fn close_code(&self) -> Option<u16> {
+        match self {
+            Self::End(End::Closed { code, .. }) => *code,
+            _ => None,
+        }
+    }
+
+    /// Whether the venue closed because all of its assets are resolved.
+    pub(super) fn is_all_resolved(&self) -> bool {
+        match self {
+            Self::End(End::Closed { code, reason }) => {
+                *code == Some(NORMAL) && reason.contains("resolved")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What a life came to.
+#[derive(Debug)]
+pub(super) struct Lived {
+    pub(super) cause: Cause,
+    pub(super) time: Duration,
+    /// Events of its assets arrived.
+    pub(super) had_data: bool,
+}

@@ -1,0 +1,148 @@
+//! The owner's work on hand-overs: what [`HandOver::next`] says is done here.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::connection::{ConnectionStats, Role, millis};
+use crate::registry::AssetStatus;
+
+use super::migration::{HandOver, Migration, Move, RecycleError};
+use super::owner::{Owner, Request, TICK};
+use super::slot::Slot;
+
+impl Owner {
+    pub(super) fn begin(&mut self, request: Request) {
+        let Request { connection, reply } = request;
+        let refusal = match self.slots.get(&connection) {
+            None => Some(RecycleError::Unknown(connection)),
+            Some(slot) if slot.closing => Some(RecycleError::Unknown(connection)),
+            Some(slot) if slot.migrating => Some(RecycleError::UnderWay(connection)),
+            Some(slot) if slot.members.is_empty() => Some(RecycleError::Empty(connection)),
+            Some(_) => None,
+        };
+        if let Some(error) = refusal {
+            answer(reply, Err(error));
+            return;
+        }
+        let to = self.open(Role::Replacement);
+        let mut target = self.shared.config.target;
+        let mut assets = Vec::new();
+        if let Some(old) = self.slots.get_mut(&connection) {
+            old.migrating = true;
+            target = old.target;
+            assets.extend(old.members.values().cloned());
+        }
+        // Dead weight stays behind.
+        assets
+            .retain(|info| self.shared.registry.status(info.key) == Some(AssetStatus::Subscribed));
+        if let Some(new) = self.slots.get_mut(&to) {
+            new.migrating = true;
+            new.target = target;
+            new.add(&assets);
+        }
+        let now = Instant::now();
+        let config = &self.shared.config;
+        let hand_over = HandOver::new(connection, to, reply, now, config);
+        self.hand_overs.push(hand_over);
+    }
+
+    /// When to look at them again.
+    pub(super) fn drive_hand_overs(&mut self, now: Instant) -> Instant {
+        let mut again = now + TICK;
+        for mut hand_over in std::mem::take(&mut self.hand_overs) {
+            let ended = loop {
+                let stats = |id| {
+                    let slot: Option<&Slot> = self.slots.get(id);
+                    slot.map(|slot| Arc::clone(slot.connection.stats()))
+                };
+                let old: Option<Arc<ConnectionStats>> = stats(&hand_over.from);
+                let Some(new) = stats(&hand_over.to) else {
+                    break Some(Err(RecycleError::Setback));
+                };
+                let assets = self
+                    .slots
+                    .get(&hand_over.to)
+                    .map_or(0, |slot| slot.members.len());
+                let config = &self.shared.config;
+                match hand_over.next(old.as_deref(), &new, assets, now, config) {
+                    Move::Wait(until) => {
+                        again = again.min(until);
+                        break None;
+                    }
+                    Move::Retire => {
+                        if let Some(old) = self.slots.get(&hand_over.from) {
+                            old.connection.retire();
+                        }
+                    }
+                    Move::TakeOver => self.commit(&hand_over),
+                    Move::Finish(migration) => break Some(Ok(migration)),
+                    Move::Abort(error) => break Some(Err(error)),
+                }
+            };
+            match ended {
+                None => self.hand_overs.push(hand_over),
+                Some(result) => self.conclude(hand_over, result),
+            }
+        }
+        again
+    }
+
+    fn commit(&self, hand_over: &HandOver) {
+        if let Some(new) = self.slots.get(&hand_over.to) {
+            new.connection.take_over();
+            self.shared.registry.assign(&new.keys(), hand_over.to);
+        }
+    }
+
+    fn conclude(&mut self, hand_over: HandOver, result: Result<Migration, RecycleError>) {
+        let loser = if hand_over.is_committed() {
+            hand_over.from
+        } else {
+            hand_over.to
+        };
+        for id in [hand_over.from, hand_over.to] {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.migrating = false;
+            }
+        }
+        if let Some(slot) = self.slots.get_mut(&loser) {
+            slot.closing = true;
+            slot.members.clear();
+            slot.connection.close();
+        }
+        for id in [hand_over.from, hand_over.to] {
+            if self.slots.get(&id).is_none_or(|slot| slot.closing) {
+                self.let_go(id);
+            }
+        }
+        match &result {
+            Ok(migration) => tracing::info!(
+                from = %migration.from,
+                to = %migration.to,
+                assets = migration.assets,
+                took_ms = millis(migration.took),
+                downtime_ms = millis(migration.downtime),
+                "connection replaced"
+            ),
+            Err(error) => tracing::warn!(
+                connection = %hand_over.from,
+                error = error as &dyn Error,
+                "connection not replaced"
+            ),
+        }
+        answer(hand_over.reply, result);
+    }
+}
+
+/// Reports to whoever asked, if he still waits.
+pub(super) fn answer(
+    reply: oneshot::Sender<Result<Migration, RecycleError>>,
+    result: Result<Migration, RecycleError>,
+) {
+    if reply.send(result).is_err() {
+        tracing::debug!("nobody waits for the replacement any more");
+    }
+}

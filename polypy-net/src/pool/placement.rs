@@ -1,0 +1,199 @@
+//! The owner's work on who carries what: ended markets off, departed assets
+//! collected, pending ones on, connections that carry nothing closed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use polypy_core::{AssetInfo, FeedId};
+use tokio::time::Instant;
+
+use crate::connection::Role;
+use crate::registry::{ConnectionId, PendingMarket};
+
+use super::owner::Owner;
+
+/// Markets asked of the registry at a time.
+const ROUND: usize = 1_000;
+
+impl Owner {
+    pub(super) fn drop_expired(&mut self) {
+        if !self.shared.config.unsubscribe_expired {
+            return;
+        }
+        let ids: Vec<_> = self.slots.keys().copied().collect();
+        for id in ids {
+            if self.shared.registry.load(id).expired == 0 {
+                continue;
+            }
+            let expired = self.shared.registry.expired_on(id);
+            let keys: Vec<_> = expired.iter().map(|info| info.key).collect();
+            self.shared.registry.release(&keys);
+            // While a connection is handed over both of them carry the asset.
+            let partners = self.hand_overs.iter().filter_map(|hand_over| {
+                [
+                    (hand_over.from, hand_over.to),
+                    (hand_over.to, hand_over.from),
+                ]
+                .into_iter()
+                .find_map(|(one, other)| (one == id).then_some(other))
+            });
+            for id in std::iter::once(id).chain(partners) {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.remove(&keys);
+                }
+            }
+        }
+    }
+
+    /// Moves half of the markets off a connection that the venue keeps closing
+    /// for being too slow.
+    pub(super) fn split_overwhelmed(&mut self, now: Instant) {
+        let window = self.shared.config.slow_consumer_window;
+        for (id, slot) in &mut self.slots {
+            if slot.migrating || slot.closing || !slot.is_overwhelmed(now, window) {
+                continue;
+            }
+            let half = slot.upper_half();
+            if half.is_empty() {
+                continue;
+            }
+            slot.target = slot.members.len() - half.len();
+            tracing::info!(
+                connection = %id,
+                moved = half.len(),
+                kept = slot.target,
+                "connection is too much for one socket: splitting it"
+            );
+            slot.connection.depart(&half);
+            self.shared.count(|counts| counts.splits += 1);
+        }
+    }
+
+    /// Assets that left their connection wait for another one.
+    pub(super) fn collect_departed(&mut self) {
+        for slot in self.slots.values_mut() {
+            let (departed, floor) = slot.connection.stats().take_departed();
+            if departed.is_empty() {
+                continue;
+            }
+            for key in &departed {
+                slot.members.remove(key);
+                self.floors.insert(*key, floor);
+            }
+            self.shared.registry.release(&departed);
+        }
+    }
+
+    pub(super) fn place_pending(&mut self) {
+        loop {
+            let pending = self.shared.registry.pending(ROUND);
+            if pending.is_empty() {
+                self.floors.clear();
+                return;
+            }
+            let mut free: VecDeque<_> = self
+                .slots
+                .iter()
+                .map(|(id, slot)| (*id, slot.room(slot.target, FeedId::default())))
+                .filter(|(_, room)| *room > 0)
+                .collect();
+            let mut plan: BTreeMap<ConnectionId, Vec<Arc<AssetInfo>>> = BTreeMap::new();
+            for market in pending {
+                for part in market.assets.chunks(self.shared.config.cap.max(1)) {
+                    let id = self.choose(&market, part, &mut free);
+                    if let Some(slot) = self.slots.get_mut(&id) {
+                        for info in part {
+                            slot.members.insert(info.key, Arc::clone(info));
+                        }
+                    }
+                    plan.entry(id).or_default().extend(part.iter().cloned());
+                }
+            }
+            for (id, assets) in plan {
+                let keys: Vec<_> = assets.iter().map(|info| info.key).collect();
+                self.shared.registry.assign(&keys, id);
+                for key in &keys {
+                    self.floors.remove(key);
+                }
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.add(&assets);
+                }
+            }
+        }
+    }
+
+    /// The connection for some tokens of one market: where its other tokens
+    /// are, else the first with room, else a new one.
+    fn choose(
+        &mut self,
+        market: &PendingMarket,
+        part: &[Arc<AssetInfo>],
+        free: &mut VecDeque<(ConnectionId, usize)>,
+    ) -> ConnectionId {
+        let floor = part
+            .iter()
+            .filter_map(|info| self.floors.get(&info.key).copied())
+            .max()
+            .unwrap_or_default();
+        let cap = self.shared.config.cap;
+        let sibling = market.connection.filter(|id| {
+            let slot = self.slots.get(id);
+            slot.is_some_and(|slot| slot.room(cap, floor) >= part.len())
+        });
+        if let Some(id) = sibling {
+            return id;
+        }
+        if floor == FeedId::default() {
+            while let Some((id, room)) = free.front_mut() {
+                if *room >= part.len() {
+                    *room -= part.len();
+                    return *id;
+                }
+                free.pop_front();
+            }
+        } else {
+            let young = self
+                .slots
+                .iter()
+                .find(|(_, slot)| slot.room(slot.target, floor) >= part.len());
+            if let Some((&id, _)) = young {
+                if let Some((_, room)) = free.iter_mut().find(|(other, _)| *other == id) {
+                    *room = room.saturating_sub(part.len());
+                }
+                return id;
+            }
+        }
+        let id = self.open(Role::Serving);
+        let room = self.shared.config.target.saturating_sub(part.len());
+        free.push_back((id, room));
+        id
+    }
+
+    /// Compares what connections hold with what the registry says: it may have
+    /// forgotten assets without expiring them first.
+    pub(super) fn reconcile(&mut self) {
+        for (&id, slot) in &mut self.slots {
+            if slot.migrating || slot.closing {
+                continue;
+            }
+            let gone: Vec<_> = slot
+                .members
+                .keys()
+                .copied()
+                .filter(|key| self.shared.registry.connection_of(*key) != Some(id))
+                .collect();
+            if !gone.is_empty() {
+                slot.remove(&gone);
+            }
+        }
+    }
+
+    pub(super) fn close_empty(&mut self) {
+        for slot in self.slots.values_mut() {
+            if slot.members.is_empty() && !slot.migrating && !slot.closing {
+                slot.closing = true;
+                slot.connection.close();
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The program beside an exchange, in one process, on ports the system chose.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polypy::clock::SystemClock;
+use polypy::{PolyPy, PolyPyBuilder};
+use polypy_sim::{Sim, SimConfig, SimHandle};
+use serde_json::{Value, json};
+
+use crate::http::{self, Client};
+use crate::wait;
+
+/// Long enough for anything that should take moments, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Between two looks at all books.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A running program and the exchange it follows.
+#[derive(Debug)]
+pub struct World {
+    /// The exchange, which knows the truth.
+    pub sim: SimHandle,
+    /// The program under test.
+    pub polypy: PolyPy,
+}
+
+impl World {
+    /// Starts the exchange, then the program with HTTP on a free port.
+    ///
+    /// # Panics
+    /// When either cannot start.
+    pub async fn start(
+        config: SimConfig,
+        tune: impl FnOnce(PolyPyBuilder) -> PolyPyBuilder,
+    ) -> Self {
+        let sim = exchange(config).await;
+        let builder = beside(&sim).enable_http(true).http_port(0);
+        let polypy = tune(builder).build().expect("the settings are usable");
+        polypy.start().await.expect("the program starts");
+        Self { sim, polypy }
+    }
+
+    /// Where the program answers.
+    ///
+    /// # Panics
+    /// When its HTTP server does not run.
+    pub fn http(&self) -> SocketAddr {
+        let address = self.polypy.http_addr().expect("the HTTP server runs");
+        SocketAddr::from(([127, 0, 0, 1], address.port()))
+    }
+
+    /// `/stats`, asked over HTTP.
+    ///
+    /// # Panics
+    /// When it is not answered with 200.
+    pub async fn stats(&self) -> Value {
+        let answer = http::get(self.http(), "/stats").await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        answer.json()
+    }
+
+    /// Waits until every asset that trades has a live book.
+    ///
+    /// # Panics
+    /// When that does not come about within `deadline`; says which have none.
+    pub async fn all_live(&self, deadline: Duration) -> Duration {
+        let began = Instant::now();
+        loop {
+            let comparison = self.compare().await;
+            if comparison.live > 0 && comparison.not_live.is_empty() {
+                return began.elapsed();
+            }
+            assert!(
+                began.elapsed() < deadline,
+                "after {deadline:?}: {}",
+                comparison.summary()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Pauses the flow and waits until what was sent has been applied: all
+    /// live books equal the truth, and all that trade are live.
+    ///
+    /// # Panics
+    /// When that does not come about within `deadline`; says what differs.
+    pub async fn assert_equal_to_truth(&self, deadline: Duration) -> Comparison {
+        self.sim.pause();
+        let began = Instant::now();
+        loop {
+            let comparison = self.compare().await;
+            if comparison.differing.is_empty() && comparison.not_live.is_empty() {
+                return comparison;
+            }
+            assert!(
+                began.elapsed() < deadline,
+                "after {deadline:?}: {}",
+                comparison.summary()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Holds every book the program shows against the exchange's, over HTTP.
+    ///
+    /// # Panics
+    /// When the HTTP server stops answering.
+    pub async fn compare(&self) -> Comparison {
+        let mut client = Client::connect(self.http()).await.expect("a connection");
+        let mut comparison = Comparison::default();
+        for asset in self.sim.assets() {
+            let path = format!("/orderbook/{asset}?depth=1000");
+            let answer = client.get(&path).await.expect("an answer");
+            let truth = self
+                .sim
+                .true_book(&asset)
+                .expect("the exchange knows its assets");
+            let shown = answer.json();
+            match (
+                answer.status.as_u16(),
+                shown["state"].as_str(),
+                truth.settled,
+            ) {
+                (200, Some("live"), true) => {
+                    comparison
+                        .not_live
+                        .push(format!("{asset}: live though settled"));
+                }
+                (200, Some("live"), false) => {
+                    comparison.live += 1;
+                    let bids = truth
+                        .bids
+                        .iter()
+                        .map(|level| json!([level.price, level.size]));
+                    let asks = truth
+                        .asks
+                        .iter()
+                        .map(|level| json!([level.price, level.size]));
+                    let same = shown["bids"] == bids.collect::<Value>()
+                        && shown["asks"] == asks.collect::<Value>()
+                        && shown["hash"] == truth.hash.to_string();
+                    if !same {
+                        comparison
+                            .differing
+                            .push(format!("{asset}: {shown} against {truth:?}"));
+                    }
+                }
+                (_, _, true) => comparison.settled += 1,
+                (status, state, false) => comparison
+                    .not_live
+                    .push(format!("{asset}: {status} {state:?} {:?}", shown["reason"])),
+            }
+        }
+        comparison
+    }
+
+    /// Stops the program, then the exchange, which must have no connection left.
+    ///
+    /// # Panics
+    /// When one is left.
+    pub async fn stop(self) {
+        self.polypy.stop().await;
+        wait::until("the exchange has no connection left", SOON, async || {
+            self.sim.stats().connections == 0
+        })
+        .await;
+        self.sim.stop().await;
+    }
+}
+
+/// What [`World::compare`] found.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Books shown as live.
+    pub live: usize,
+    /// Of those, the ones that were not as the exchange's.
+    pub differing: Vec<String>,
+    /// Assets that trade and have no live book.
+    pub not_live: Vec<String>,
+    /// Assets of settled markets, none of them shown as live.
+    pub settled: usize,
+}
+
+impl Comparison {
+    /// The figures, and the first of what is not as it should be.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} live, {} differing {:#?}, {} not live {:#?}",
+            self.live,
+            self.differing.len(),
+            self.differing.iter().take(2).collect::<Vec<_>>(),
+            self.not_live.len(),
+            self.not_live.iter().take(8).collect::<Vec<_>>(),
+        )
+    }
+}
+
+/// An exchange on a free port.
+///
+/// # Panics
+/// When it cannot start.
+pub async fn exchange(config: SimConfig) -> SimHandle {
+    Sim::start(config, Arc::new(SystemClock))
+        .await
+        .expect("the exchange starts")
+}
+
+/// A program that follows `sim`.
+pub fn beside(sim: &SimHandle) -> PolyPyBuilder {
+    PolyPy::builder()
+        .venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url())
+        .num_workers(2)
+}

@@ -1,0 +1,380 @@
+//! The project's rules about its own source, held against the checkout.
+//!
+//! The crate arrows are read from `docs/architecture.md`, section "Crates", so
+//! that the picture people look at is the one that is enforced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use polypy_tests::{markdown, source, tree};
+use serde_json::Value;
+
+/// Past this a file holds two ideas.
+const LONGEST_FILE: usize = 600;
+
+/// Crate to the crates of ours it may name.
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// What cargo knows of the workspace's packages.
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--locked"])
+        .current_dir(tree::root())
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo metadata: {errors}");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    packages.clone()
+}
+
+/// A package's name, and the dependencies that its manifest states, of every kind.
+fn dependencies(package: &Value) -> (String, Vec<&Value>) {
+    let name = package["name"].as_str().expect("packages have names");
+    let stated = package["dependencies"].as_array().expect("a list");
+    (name.to_owned(), stated.iter().collect())
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field]
+        .as_str()
+        .expect("a text field of cargo metadata")
+}
+
+/// The arrows drawn: lines `crate ──► crate, crate` of the first code block.
+fn drawn() -> Arrows {
+    let document = tree::read("docs/architecture.md");
+    let section = markdown::section(&document, "Crates").expect("a section on crates");
+    section
+        .iter()
+        .filter_map(|line| line.split_once("──►"))
+        .map(|(from, to)| {
+            let to = to.split(',').map(|name| name.trim().to_owned()).collect();
+            (from.trim().to_owned(), to)
+        })
+        .collect()
+}
+
+#[test]
+fn crates_depend_on_each_other_as_drawn() {
+    let packages = packages();
+    let ours: BTreeSet<_> = packages
+        .iter()
+        .map(|package| text(package, "name"))
+        .collect();
+    let mut found = Arrows::new();
+    for package in &packages {
+        let (name, stated) = dependencies(package);
+        let inside: BTreeSet<_> = stated
+            .iter()
+            .map(|dependency| text(dependency, "name"))
+            .filter(|name| ours.contains(name))
+            .map(str::to_owned)
+            .collect();
+        if !inside.is_empty() {
+            found.insert(name, inside);
+        }
+    }
+    assert_eq!(
+        found,
+        drawn(),
+        "left: cargo metadata, right: docs/architecture.md"
+    );
+}
+
+#[test]
+fn every_dependency_is_explained() {
+    let mut used = BTreeSet::new();
+    for package in &packages() {
+        let (_, stated) = dependencies(package);
+        // A dependency with a path is a crate of ours.
+        let external = stated
+            .iter()
+            .filter(|dependency| dependency["path"].is_null());
+        used.extend(external.map(|dependency| text(dependency, "name").to_owned()));
+    }
+    let document = tree::read("docs/dependencies.md");
+    let section = markdown::section(&document, "Direct dependencies").expect("the list");
+    let explained: BTreeSet<_> = section
+        .iter()
+        .filter_map(|line| markdown::cells(line))
+        .filter_map(|cells| {
+            markdown::quoted(cells[0])
+                .first()
+                .map(|name| (*name).to_owned())
+        })
+        .collect();
+    assert_eq!(
+        used, explained,
+        "left: manifests, right: docs/dependencies.md"
+    );
+}
+
+#[test]
+fn every_declared_dependency_is_used() {
+    let manifest = tree::read("Cargo.toml");
+    let used: BTreeSet<_> = packages()
+        .iter()
+        .flat_map(|package| {
+            let (_, stated) = dependencies(package);
+            let names = stated
+                .into_iter()
+                .map(|dependency| text(dependency, "name").to_owned());
+            names.collect::<Vec<_>>()
+        })
+        .collect();
+    let declared = table(&manifest, "[workspace.dependencies]");
+    assert!(!declared.is_empty(), "the table of dependencies is found");
+    let idle: Vec<_> = declared
+        .iter()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name.trim())
+        .filter(|name| !used.contains(*name))
+        // Declared for those who embed the crates, though no crate of ours names it.
+        .filter(|name| !name.starts_with("polypy"))
+        .collect();
+    assert_eq!(
+        idle,
+        Vec::<&str>::new(),
+        "declared in Cargo.toml and used by no crate"
+    );
+}
+
+#[test]
+fn every_crate_inherits_what_the_workspace_states_once() {
+    for package in &packages() {
+        let manifest = text(package, "manifest_path");
+        let manifest = std::fs::read_to_string(manifest).expect("a manifest");
+        let name = text(package, "name");
+        assert_eq!(
+            table(&manifest, "[lints]"),
+            ["workspace = true"],
+            "lints of {name}"
+        );
+        for key in ["version", "edition", "rust-version", "license", "publish"] {
+            let inherited = format!("{key}.workspace = true");
+            assert!(
+                manifest.contains(&inherited),
+                "{name} does not say {inherited}"
+            );
+        }
+        for head in [
+            "[dependencies]",
+            "[dev-dependencies]",
+            "[build-dependencies]",
+        ] {
+            for line in table(&manifest, head) {
+                assert!(
+                    line.contains("workspace = true"),
+                    "{name}: {line}: declare it once"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_toolchain_is_the_stated_minimum() {
+    let manifest = tree::read("Cargo.toml");
+    let toolchain = tree::read("rust-toolchain.toml");
+    let value = |text: &str, key: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(key))
+            .expect("the key is there");
+        line.split('"').nth(1).expect("a quoted value").to_owned()
+    };
+    let (stated, pinned) = (
+        value(&manifest, "rust-version"),
+        value(&toolchain, "channel"),
+    );
+    assert!(
+        pinned.starts_with(&stated),
+        "{pinned} is pinned, {stated} is stated"
+    );
+}
+
+#[test]
+fn every_source_file_says_what_it_is() {
+    let undocumented: Vec<_> = tree::rust_files()
+        .into_iter()
+        // A unit-test module belongs to the file that names it.
+        .filter(|file| !file.unit_test)
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| file.path)
+        .collect();
+    assert_eq!(
+        undocumented,
+        Vec::<String>::new(),
+        "the first line is not a module doc"
+    );
+}
+
+#[test]
+fn no_file_holds_two_ideas() {
+    let long: Vec<_> = tree::rust_files()
+        .into_iter()
+        .map(|file| (file.text.lines().count(), file.path))
+        .filter(|(lines, _)| *lines > LONGEST_FILE)
+        .collect();
+    assert_eq!(long, Vec::new(), "longer than {LONGEST_FILE} lines");
+}
+
+#[test]
+fn nothing_names_a_folder_of_one_machine() {
+    let here = ["/work/", "/root/", "/home/", "/Users/"];
+    let mut found = Vec::new();
+    for file in tree::files(|_| true) {
+        // This list names them.
+        if file.path == "tests/tests/architecture.rs" {
+            continue;
+        }
+        for (at, line) in file.text.lines().enumerate() {
+            if here.iter().any(|folder| names_folder(line, folder)) {
+                found.push(format!("{}:{}: {line}", file.path, at + 1));
+            }
+        }
+        for (number, line) in source::product_lines(&file) {
+            if file.name().ends_with(".rs") && names_folder(line, "/tmp/") {
+                found.push(format!("{}:{number}: {line}", file.path));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_test_that_is_left_out_says_why() {
+    let mut found = Vec::new();
+    for file in tree::rust_files() {
+        for (at, line) in file.text.lines().enumerate() {
+            if line.trim() == concat!("#[ig", "nore]") {
+                found.push(format!("{}:{}", file.path, at + 1));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new(), "ignored without a reason");
+}
+
+#[test]
+fn no_task_is_detached() {
+    let mut found = Vec::new();
+    for file in tree::rust_files() {
+        for number in source::detached_spawns(&file) {
+            found.push(format!("{}:{number}", file.path));
+        }
+    }
+    assert_eq!(
+        found,
+        Vec::<String>::new(),
+        "started, and nobody holds its handle"
+    );
+}
+
+#[test]
+fn no_queue_is_unbounded() {
+    let found = product_lines_with(|_| true, &["unbounded_channel", "mpsc::channel()"]);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn only_the_binary_reads_its_surroundings() {
+    // The exchange alone opens a file, the recording it is told to play.
+    let surroundings = [
+        "env::var",
+        "env::args",
+        "current_dir(",
+        "tokio::signal",
+        "signal::",
+    ];
+    let files = ["std::fs", "tokio::fs", "File::open", "fs::read"];
+    let library = |path: &str| !path.starts_with("polypy-bin/");
+    let mut found = product_lines_with(library, &surroundings);
+    let no_files = |path: &str| library(path) && !path.starts_with("polypy-sim/");
+    found.extend(product_lines_with(no_files, &files));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn the_clock_is_handed_in() {
+    let wall = product_lines_with(
+        |path| !path.starts_with("polypy-bin/"),
+        &[
+            "SystemTime::now",
+            "UNIX_EPOCH",
+            "Timestamp::now",
+            "Zoned::now",
+        ],
+    );
+    assert_eq!(wall, Vec::<String>::new(), "reads the wall clock");
+    // Time in asynchronous code is tokio's, which tests can stop.
+    let elapsed = product_lines_with(
+        |path| path.starts_with("polypy-net/") || path.starts_with("polypy-http/"),
+        &["time::Instant", "thread::sleep"],
+    );
+    let elapsed: Vec<_> = elapsed
+        .into_iter()
+        .filter(|line| !line.contains("tokio::time::"))
+        .collect();
+    assert_eq!(
+        elapsed,
+        Vec::<String>::new(),
+        "cannot be tested on stopped time"
+    );
+}
+
+#[test]
+fn core_does_nothing_but_compute() {
+    let found = product_lines_with(
+        |path| path.starts_with("polypy-core/"),
+        &[
+            "std::net",
+            "tokio",
+            "hyper",
+            "std::thread",
+            "std::io",
+            "println",
+            "tracing",
+        ],
+    );
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// `path:line: text` of every line of product code that holds one of `words`.
+fn product_lines_with(wanted: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in tree::rust_files() {
+        if !wanted(&file.path) || file.path.contains("/examples/") {
+            continue;
+        }
+        for (number, line) in source::product_lines(&file) {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+/// The entries below a table's head, comments and blank lines left out.
+fn table<'a>(manifest: &'a str, head: &str) -> Vec<&'a str> {
+    manifest
+        .lines()
+        .skip_while(|line| line.trim() != head)
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+/// Whether `folder` stands in `line` as the beginning of an absolute path.
+fn names_folder(line: &str, folder: &str) -> bool {
+    line.match_indices(folder).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| {
+            !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '}' | '*'))
+        })
+    })
+}

@@ -1,0 +1,60 @@
+//! Replacing a connection by a fresh one, while its books move.
+
+use polypy_sim::SimConfig;
+use polypy_tests::world::{SOON, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recycling_every_connection_loses_nothing() {
+    let config = SimConfig {
+        markets: 150,
+        events_per_second: 3_000.0,
+        ..SimConfig::for_tests()
+    };
+    let world = World::start(config, |builder| builder).await;
+    world.all_live(SOON).await;
+    let assets: u64 = world.stats().await["registry"]["subscribed"]
+        .as_u64()
+        .unwrap();
+
+    for round in 1..=3u64 {
+        let before: Vec<_> = world.polypy.pool().connections();
+        for connection in &before {
+            let receipt = world
+                .polypy
+                .recycler()
+                .recycle_now(connection.id())
+                .await
+                .unwrap();
+            println!("{receipt:?}");
+        }
+        let stats = world.stats().await;
+        let recycler = &stats["recycler"];
+        assert_eq!(
+            recycler["recycles_completed"],
+            round * before.len() as u64,
+            "{recycler}"
+        );
+        assert_eq!(recycler["recycles_failed"], 0, "{recycler}");
+        assert_eq!(recycler["markets_migrated"], round * assets, "{recycler}");
+        assert_eq!(recycler["avg_downtime_ms"], 0.0, "{recycler}");
+        assert_eq!(
+            recycler["active_recycles"].as_array().map(Vec::len),
+            Some(0)
+        );
+        assert_eq!(stats["pool"]["connection_count"], before.len() as u64);
+    }
+    let stats = world.stats().await;
+    let events = &stats["workers"]["events"];
+    assert_eq!(
+        events["went_stale"], 0,
+        "no book was without a feed for a moment: {events}"
+    );
+    assert_eq!(
+        events["resyncs_requested"], 0,
+        "{}",
+        stats["workers"]["integrity"]
+    );
+    assert!(events["takeovers"].as_u64() >= Some(3 * assets), "{events}");
+    world.assert_equal_to_truth(SOON).await;
+    world.stop().await;
+}

@@ -1,0 +1,136 @@
+//! Two minutes of everything that is known to go wrong, on four thousand tokens.
+//!
+//! Every fault the exchange knows is switched on at some moment, one after the
+//! other and overlapping, while connections are recycled by age. When the weather
+//! clears, the books must be the exchange's, level for level, and nothing may be
+//! left behind by what broke.
+
+use std::time::Duration;
+
+use polypy::config::Config;
+use polypy_sim::{FAULTS, Fault, FaultKind, Scope, SimConfig};
+use polypy_tests::wait;
+use polypy_tests::world::{SOON, World};
+
+const SEED: u64 = 20_261_123;
+const BAD_WEATHER: Duration = Duration::from_secs(120);
+/// How long each fault lasts; the next begins before it ends.
+const SPELL: Duration = Duration::from_secs(6);
+
+/// Watchdogs of seconds instead of minutes, so that two minutes are a long life.
+fn impatient(mut config: Config) -> Config {
+    let seconds = Duration::from_secs;
+    config.pool.ping_interval = seconds(1);
+    config.pool.pong_deadline = seconds(4);
+    config.pool.silence_min = seconds(2);
+    config.pool.silence_max = seconds(4);
+    config.pool.probe_deadline = seconds(2);
+    config.pool.first_book_deadline = seconds(2);
+    config.pool.handshake_deadline = seconds(3);
+    config.pool.backoff_cap = seconds(2);
+    config.pool.stable_after = seconds(3);
+    config.lifecycle.discovery_interval = seconds(5);
+    config.recycler.check_interval = seconds(2);
+    config.recycler.age = seconds(40);
+    config.http.enabled = true;
+    config.http.port = 0;
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_two_minutes_of_every_fault_every_book_equals_the_truth() {
+    let sim = SimConfig {
+        seed: SEED,
+        markets: 2_000,
+        events_per_second: 3_000.0,
+        new_markets_per_minute: 10.0,
+        resolve_per_minute: 10.0,
+        ..SimConfig::for_tests()
+    };
+    println!("seed {SEED}");
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let world = World::start(sim, |builder| {
+        let venue = builder.clone().build().unwrap().config().venue.clone();
+        let config = impatient(Config {
+            venue,
+            ..Config::default()
+        });
+        builder.config(config)
+    })
+    .await;
+    let took = world.all_live(Duration::from_secs(60)).await;
+    println!("4,000 books live after {took:?}");
+
+    let pause = BAD_WEATHER / u32::try_from(FAULTS.len()).unwrap();
+    for info in FAULTS {
+        world.sim.add_fault(spell(info.kind, info.scope));
+        if matches!(
+            info.kind,
+            FaultKind::Handshake429 | FaultKind::OversizedSubscribeClose
+        ) {
+            // These meet only who connects.
+            let drop = Fault::new(FaultKind::DropConnection)
+                .on_share(0.3)
+                .lasting(pause / 4);
+            world.sim.add_fault(drop);
+        }
+        tokio::time::sleep(pause).await;
+        let stats = world.stats().await;
+        println!(
+            "{:<26} {} connections, books {}, healthy {}",
+            info.name,
+            stats["pool"]["active_connections"],
+            stats["workers"]["books"],
+            world.polypy.is_healthy(),
+        );
+    }
+    world.sim.clear_faults();
+
+    let clearing = std::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let comparison = world.assert_equal_to_truth(Duration::from_secs(60)).await;
+    let stats = world.stats().await;
+    println!(
+        "{} books equal to the truth, {} settled, {:?} after the weather cleared; recycler {:#}",
+        comparison.live,
+        comparison.settled,
+        clearing.elapsed(),
+        stats["recycler"],
+    );
+    assert!(comparison.live > 3_900);
+    assert!(
+        stats["recycler"]["recycles_completed"].as_u64() > Some(0),
+        "{}",
+        stats["recycler"]
+    );
+    assert!(world.polypy.is_healthy());
+    let held: u64 = stats["pool"]["stats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|connection| connection["subscribed_markets"].as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        stats["registry"]["subscribed"], held,
+        "no asset on two connections or on none"
+    );
+    assert_eq!(
+        world.sim.stats().connections as u64,
+        stats["pool"]["connection_count"],
+        "the exchange sees the connections we know of, and no other"
+    );
+
+    world.stop().await;
+    wait::until("no task is left", SOON, async || {
+        tasks.num_alive_tasks() == 0
+    })
+    .await;
+}
+
+fn spell(kind: FaultKind, scope: Scope) -> Fault {
+    let share = match scope {
+        Scope::Connection | Scope::Asset => 0.3,
+        Scope::Request => 0.5,
+    };
+    Fault::new(kind).on_share(share).lasting(SPELL)
+}
