@@ -95,6 +95,16 @@ fn frames_that_share_time_and_hash_are_one_state() {
 }
 
 #[test]
+fn a_copy_in_the_same_read_does_not_keep_a_change_from_being_checked() {
+    let (bench, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    let change = truth.change(Side::Bid, "0.45", "1");
+    bench.send(1, [change.clone(), change.clone(), change]);
+    assert_eq!(bench.count("duplicates"), 2);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+}
+
+#[test]
 fn a_hash_that_includes_the_next_change_heals_late() {
     let (bench, mut truth) = opened();
     let first = truth.change(Side::Bid, "0.49", "7");
