@@ -13,8 +13,9 @@ use std::fmt;
 use sha1::{Digest, Sha1};
 
 use crate::book::{Level, OrderBook, Side};
-use crate::decimal::{self, MAX_TEXT};
+
 use crate::market::AssetInfo;
+use crate::render::{RENDER_ROOM, render_millionths};
 use crate::time::Timestamp;
 
 /// SHA-1 of a book's text.
@@ -116,11 +117,10 @@ impl Fingerprint {
         text.push(attributes.info.asset_id.as_str().as_bytes());
         text.push(b"\",\"timestamp\":\"");
         text.push(attributes.timestamp.millis().to_string().as_bytes());
-        text.push(b"\",\"hash\":\"\",\"bids\":[");
+        text.push(b"\",\"hash\":\"\",\"bids\":");
         text.levels(book.worst_first(Side::Bid));
-        text.push(b"],\"asks\":[");
+        text.push(b",\"asks\":");
         text.levels(book.worst_first(Side::Ask));
-        text.push(b"]");
         if attributes.form != Form::Six {
             text.push(b",\"min_order_size\":\"");
             text.push(attributes.min_order_size.as_bytes());
@@ -161,11 +161,24 @@ impl Fingerprint {
     }
 }
 
+/// SHA-1 takes 64 bytes at a time; it is handed whole blocks where possible.
+const BLOCK: usize = 64;
+/// Text collected before it is hashed.
+const BUFFER: usize = 32 * BLOCK;
+
+/// What stands before and between the numbers of a level. The first byte is
+/// `[` or `,`.
+const PRICE: &[u8; 10] = b"{\"price\":\"";
+const SIZE: &[u8; 10] = b"\",\"size\":\"";
+const END: &[u8; 2] = b"\"}";
+/// The longest level, and room for what rendering writes past its end.
+const LEVEL: usize = 1 + PRICE.len() + SIZE.len() + END.len() + 2 * RENDER_ROOM;
+
 /// Collects the text in a buffer on the stack, so that SHA-1 sees long runs and
 /// nothing is allocated.
 struct Text {
     hasher: Sha1,
-    buffer: [u8; 1024],
+    buffer: [u8; BUFFER],
     length: usize,
 }
 
@@ -173,7 +186,7 @@ impl Default for Text {
     fn default() -> Self {
         Self {
             hasher: Sha1::new(),
-            buffer: [0; 1024],
+            buffer: [0; BUFFER],
             length: 0,
         }
     }
@@ -182,38 +195,66 @@ impl Default for Text {
 impl Text {
     fn push(&mut self, bytes: &[u8]) {
         if self.length + bytes.len() > self.buffer.len() {
-            self.hasher.update(&self.buffer[..self.length]);
-            self.length = 0;
+            self.flush();
         }
         match self.buffer.get_mut(self.length..self.length + bytes.len()) {
             Some(place) => {
                 place.copy_from_slice(bytes);
                 self.length += bytes.len();
             }
-            None => self.hasher.update(bytes),
+            None => {
+                self.hasher.update(&self.buffer[..self.length]);
+                self.hasher.update(bytes);
+                self.length = 0;
+            }
         }
     }
 
+    /// A side with its brackets.
     fn levels(&mut self, levels: &[Level]) {
-        let mut digits = [0; MAX_TEXT];
-        for (at, level) in levels.iter().enumerate() {
-            self.push(if at == 0 {
-                b"{\"price\":\""
-            } else {
-                b",{\"price\":\""
-            });
-            let price = u64::from(level.price.millionths());
-            self.push(decimal::write_millionths(price, &mut digits).as_bytes());
-            self.push(b"\",\"size\":\"");
-            self.push(decimal::write_millionths(level.size.millionths(), &mut digits).as_bytes());
-            self.push(b"\"}");
+        let mut before = b'[';
+        for level in levels {
+            if self.length + LEVEL > self.buffer.len() {
+                self.flush();
+            }
+            if let Some(place) = self.buffer[self.length..].first_chunk_mut() {
+                self.length += render_level(before, level, place);
+            }
+            before = b',';
         }
+        self.push(if levels.is_empty() { b"[]" } else { b"]" });
+    }
+
+    /// Hashes the whole blocks there are.
+    fn flush(&mut self) {
+        let whole = self.length - self.length % BLOCK;
+        self.hasher.update(&self.buffer[..whole]);
+        self.buffer.copy_within(whole..self.length, 0);
+        self.length -= whole;
     }
 
     fn hashed(mut self) -> Sha1 {
         self.hasher.update(&self.buffer[..self.length]);
         self.hasher
     }
+}
+
+/// Writes a level to the front of `out` and returns its length.
+fn render_level(before: u8, level: &Level, out: &mut [u8; LEVEL]) -> usize {
+    out[0] = before;
+    let mut at = 1;
+    for (name, units) in [
+        (PRICE, u64::from(level.price.millionths())),
+        (SIZE, level.size.millionths()),
+    ] {
+        out[at..at + name.len()].copy_from_slice(name);
+        at += name.len();
+        if let Some(place) = out[at..].first_chunk_mut() {
+            at += render_millionths(units, place);
+        }
+    }
+    out[at..at + END.len()].copy_from_slice(END);
+    at + END.len()
 }
 
 #[cfg(test)]

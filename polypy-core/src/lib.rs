@@ -41,6 +41,7 @@ pub mod id;
 pub mod intern;
 pub mod market;
 pub mod price;
+mod render;
 pub mod size;
 pub mod time;
 

@@ -217,6 +217,11 @@ impl BookSlot {
             }
             Applied::Duplicate => {
                 cx.stats.events.duplicates.increment();
+                // The frame it copies may have left the check to this one.
+                let unchecked = main.newest == change.timestamp && !main.proven;
+                if unchecked && change.last_in_frame {
+                    self.verify_change(change, cx);
+                }
                 return;
             }
             Applied::OutOfOrder => cx.stats.events.out_of_order.increment(),

@@ -65,7 +65,7 @@ pub struct IntegrityConfig {
     /// How much of a core each worker may spend on hashes, in hundredths.
     /// Beyond it checks are left out, so that every book is still checked once
     /// a second, once in a hundred changes, and when it falls silent. The
-    /// default, half a core, pays for some 200,000 checks a second.
+    /// default, half a core, pays for some 150,000 checks a second.
     pub hash_cpu_percent: u32,
     /// Failed checks in a row after which a book whose hashes used to agree is
     /// wrong. One is enough: it has failed twice by then, at once and against

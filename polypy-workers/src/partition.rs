@@ -227,10 +227,11 @@ impl Partition {
             let Entry::Kept(slot) = entry else {
                 continue;
             };
-            let reason = StaleReason::WorkerDied;
+            let (reason, before) = (StaleReason::WorkerDied, slot.state());
             if let Some(at) = slot.orphan(Mark { stamp, reason }, now) {
                 self.retries.push(Reverse((at, slot.key)));
             }
+            slot.note_shown(before, &self.stats, now);
             if matches!(slot.state(), BookState::Stale(_)) {
                 assets.push(slot.key);
             }

@@ -40,10 +40,13 @@ impl File {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
-    /// Whether it is test code as a whole: of a test crate, or a unit-test
-    /// module in a file of its own.
+    /// Whether it is test code as a whole: of a test crate, a unit-test module
+    /// in a file of its own, or a benchmark.
     pub fn is_test_code(&self) -> bool {
-        self.unit_test || self.path.starts_with("tests/") || self.path.contains("/tests/")
+        self.unit_test
+            || self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+            || self.path.contains("/benches/")
     }
 }
 

@@ -140,7 +140,7 @@ impl BookSlot {
             Outcome::Proven => self.conclude(outcome, cx),
             Outcome::Diverged => self.diverge(doubt.reason(), cx),
             Outcome::Open if given_up => self.diverge(doubt.reason(), cx),
-            Outcome::Open | Outcome::NotApplicable | Outcome::Skipped => {}
+            Outcome::Open | Outcome::Reopened | Outcome::NotApplicable | Outcome::Skipped => {}
         }
     }
 }

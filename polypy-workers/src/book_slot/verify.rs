@@ -146,10 +146,14 @@ impl BookSlot {
     pub(crate) fn compared(&mut self, mirrored: Mirrored, cx: &mut Context<'_>) {
         match mirrored {
             Mirrored::Agrees => self.doubts.settle(Doubt::Mirror),
-            Mirrored::Disagrees if self.main.as_ref().is_some_and(|main| !main.proven) => {
-                self.raise(Doubt::Mirror, cx);
+            Mirrored::Disagrees => {
+                self.hash.hurry();
+                self.check_late(cx);
+                if self.main.as_ref().is_some_and(|main| !main.proven) {
+                    self.raise(Doubt::Mirror, cx);
+                }
             }
-            Mirrored::Disagrees | Mirrored::NotApplicable => {}
+            Mirrored::NotApplicable => {}
         }
     }
 
@@ -179,6 +183,10 @@ impl BookSlot {
             }
             Outcome::Diverged => self.diverge(StaleReason::Hash, cx),
             Outcome::Open => self.raise(Doubt::Hash, cx),
+            Outcome::Reopened => {
+                self.doubts.settle_levels();
+                self.raise(Doubt::Hash, cx);
+            }
             Outcome::Skipped => self.watch(cx),
             Outcome::NotApplicable => {}
         }

@@ -120,6 +120,18 @@ fn the_token_that_its_hash_proves_right_stays_live() {
 }
 
 #[test]
+fn a_hash_that_was_left_out_is_looked_at_when_tokens_disagree() {
+    let mut config = one_worker();
+    config.integrity.hash_cpu_percent = 0;
+    let mut pair = Pair::new(config);
+    let [yes, no] = pair.order("0.45", "7");
+    let wrong = altered(&no, |change| change.size = size("8"));
+    pair.bench.send(1, [yes, wrong]);
+    assert_eq!(pair.bench.count("skipped"), 2);
+    pair.show(LIVE, stale(StaleReason::Hash));
+}
+
+#[test]
 fn a_level_that_no_change_names_is_found_by_comparing_whole_books() {
     let mut pair = Pair::without_hashes();
     // One token's half of an order is lost, and nothing says so.

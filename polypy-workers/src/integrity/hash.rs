@@ -64,6 +64,8 @@ pub(crate) enum Outcome {
     Proven,
     /// They are not, or not yet.
     Open,
+    /// They were for the hash before, and are not, or not yet, for this one.
+    Reopened,
     /// They are not.
     Diverged,
 }
@@ -140,6 +142,11 @@ impl HashCheck {
     /// Whether the book has changed since its last check.
     pub(crate) fn is_unchecked(&self) -> bool {
         self.checks.is_behind()
+    }
+
+    /// The next check is not to be left out.
+    pub(crate) fn hurry(&mut self) {
+        self.checks.hurry();
     }
 
     /// A last trade price that the market's other token was hashed with.
@@ -258,11 +265,10 @@ impl HashCheck {
         checker: &mut Checker<'_>,
     ) -> Outcome {
         let stats = checker.stats;
-        if let Some(open) = self.open.take()
-            && (open.timestamp, open.hash) != (subject.timestamp, hash)
-        {
-            self.resolve(*open, subject, checker);
-        }
+        let before = self.open.take();
+        let healed = before
+            .filter(|open| (open.timestamp, open.hash) != (subject.timestamp, hash))
+            .is_some_and(|open| self.resolve(*open, subject, checker));
         let attributes = self.recipe.attributes(subject.info, subject.timestamp);
         let fingerprint = Fingerprint::new(subject.book, &attributes);
         let form = self.recipe.form;
@@ -301,26 +307,33 @@ impl HashCheck {
             return Outcome::NotApplicable;
         }
         self.last = Some(false);
-        if wrong {
-            Outcome::Diverged
-        } else {
-            Outcome::Open
+        match (wrong, healed) {
+            (true, _) => Outcome::Diverged,
+            (false, true) => Outcome::Reopened,
+            (false, false) => Outcome::Open,
         }
     }
 
-    /// The venue has moved on: the expectation heals now or has failed.
-    fn resolve(&mut self, open: Expectation, subject: &Subject<'_>, checker: &mut Checker<'_>) {
+    /// The venue has moved on: the expectation heals now, or has failed.
+    fn resolve(
+        &mut self,
+        open: Expectation,
+        subject: &Subject<'_>,
+        checker: &mut Checker<'_>,
+    ) -> bool {
         let stats = checker.stats;
         if self.reproduces(&open, subject) {
             stats.late.increment();
             self.prove();
-            return;
+            return true;
         }
         let searchable = open.complete && !open.searched;
         let searched = searchable && self.may_search(subject, checker);
         if searched && self.sweep(&open.fingerprint, open.hash, subject.book, checker) {
             self.prove();
-        } else if !self.proven {
+            return true;
+        }
+        if !self.proven {
             stats.unverifiable.increment();
         } else if searchable && !searched {
             stats.ambiguous.increment();
@@ -328,6 +341,7 @@ impl HashCheck {
             stats.failed.increment();
             self.failures = self.failures.saturating_add(1);
         }
+        false
     }
 
     /// Looks for what the recipe does not know, at any price.

@@ -95,6 +95,16 @@ fn frames_that_share_time_and_hash_are_one_state() {
 }
 
 #[test]
+fn a_copy_in_the_same_read_does_not_keep_a_change_from_being_checked() {
+    let (bench, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.40", "99"));
+    let change = truth.change(Side::Bid, "0.45", "1");
+    bench.send(1, [change.clone(), change.clone(), change]);
+    assert_eq!(bench.count("duplicates"), 2);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+}
+
+#[test]
 fn a_hash_that_includes_the_next_change_heals_late() {
     let (bench, mut truth) = opened();
     let first = truth.change(Side::Bid, "0.49", "7");
@@ -110,6 +120,28 @@ fn a_hash_that_includes_the_next_change_heals_late() {
     bench.send(1, [second]);
     assert_eq!(verified(&bench, &truth), Some(true));
     assert_eq!((bench.count("late"), bench.count("failed")), (1, 0));
+}
+
+#[test]
+fn hashes_that_are_always_one_change_ahead_are_never_divergence() {
+    let (bench, mut truth) = opened();
+    for step in 1..=20_u32 {
+        // The hash of the change after this one, under the time of this one.
+        let change = truth.change(Side::Bid, "0.45", &step.to_string());
+        let mut next = truth.clone();
+        next.book
+            .apply_change(Side::Bid, price("0.45"), size(&(step + 1).to_string()));
+        bench.send(
+            1,
+            [altered(&change, |change| change.hash = Some(next.hash()))],
+        );
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+        assert!(truth.equals(&bench.view(&truth)));
+    }
+    bench.send(1, [truth.change(Side::Bid, "0.45", "21")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!((bench.count("late"), bench.count("failed")), (20, 0));
+    assert!(bench.asked.take().is_empty());
 }
 
 #[test]

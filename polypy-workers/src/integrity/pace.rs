@@ -33,6 +33,11 @@ impl CheckPace {
         self.unchecked = self.unchecked.saturating_add(1);
     }
 
+    /// Something depends on the next check.
+    pub(super) fn hurry(&mut self) {
+        self.checked = None;
+    }
+
     pub(super) fn made(&mut self, now: Instant) {
         (self.unchecked, self.checked) = (0, Some(now));
     }
