@@ -48,6 +48,11 @@ pub struct SimConfig {
     pub frame_id_limit: usize,
     /// How long a socket may stay without traffic before it is dropped.
     pub idle_timeout: Duration,
+    /// A script of faults, run from the start of the exchange.
+    pub script: Option<PathBuf>,
+    /// Newest published states kept of each asset, for [`crate::SimHandle::journal`];
+    /// 0 keeps none, and then a state that nobody sees is never hashed.
+    pub journal: usize,
     /// A recording to play instead of a seeded flow.
     pub playback: Option<PathBuf>,
     /// 1 plays as recorded, 10 ten times faster, 0 as fast as it can be sent.
@@ -79,6 +84,8 @@ impl Default for SimConfig {
             frame_id_limit: 2_000,
             // Measured on the venue: 125.1 s, four times of four.
             idle_timeout: Duration::from_secs(125),
+            script: None,
+            journal: 0,
             playback: None,
             playback_speed: 1.0,
             playback_settle: Duration::from_millis(500),

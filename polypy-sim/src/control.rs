@@ -5,7 +5,7 @@
 //! | `GET /sim/assets?limit=` | every asset: id, market, outcome, status |
 //! | `GET /sim/book/{asset_id}` | the true book with sequence, time stamp and hash, best levels first |
 //! | `GET /sim/stats` | counts |
-//! | `GET /sim/faults` | the faults that are on, and all there are |
+//! | `GET /sim/faults` | the faults that are on, those a script has yet to switch on, and all there are |
 //! | `POST /sim/faults` | switches one on: `{"id":1}` |
 //! | `DELETE /sim/faults/{id}`, `/sim/faults` | switches one or all off |
 //! | `POST /sim/pause`, `/sim/resume` | whether the flow is paused now |
@@ -75,7 +75,12 @@ fn faults(exchange: &Exchange) -> Answer {
             })
         })
         .collect();
-    ok(&json!({ "active": exchange.faults.list(Instant::now()), "known": known }))
+    let now = Instant::now();
+    ok(&json!({
+        "active": exchange.faults.list(now),
+        "script": exchange.cues(now),
+        "known": known,
+    }))
 }
 
 fn add_fault(exchange: &mut Exchange, body: &[u8]) -> Answer {
@@ -83,7 +88,7 @@ fn add_fault(exchange: &mut Exchange, body: &[u8]) -> Answer {
         return error(StatusCode::BAD_REQUEST, "body: not JSON");
     };
     match Fault::from_json(&body) {
-        Ok(fault) => ok(&json!({ "id": exchange.add_fault(fault) })),
+        Ok(fault) => ok(&json!({ "id": exchange.add_fault(fault, None) })),
         Err(FaultError { field, reason }) => {
             let body = json!({ "error": format!("{field}: {reason}"), "field": field });
             json_text(StatusCode::BAD_REQUEST, body.to_string())

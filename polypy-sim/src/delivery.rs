@@ -134,7 +134,7 @@ impl Exchange {
 
     /// Sends a frame to one socket, under whatever faults are on.
     pub(crate) fn deliver(&mut self, link: &Arc<Link>, frame: &Frame) {
-        if self.faults.is_empty() && self.held.is_empty() {
+        if self.faults.is_empty() && self.held.is_empty() && self.trails.is_empty() {
             self.push(link, frame.text.clone());
         } else {
             self.deliver_disturbed(link, frame);

@@ -19,10 +19,14 @@ use crate::fault_table::FaultKind;
 use crate::flow;
 use crate::mangle;
 use crate::outbox::{CLOSE_TRY_AGAIN, Ending, SLOW_CONSUMER};
+use crate::publication::ALL_RESOLVED;
 use crate::venue::TokenRef;
 
 /// How long a frame waits at most for another to change places with.
 const HOLD: Duration = Duration::from_millis(20);
+
+/// How long the venue's engine restarts each week.
+const RESTART: Duration = Duration::from_secs(90);
 
 /// A frame that waits to change places with the next one of another market.
 #[derive(Debug)]
@@ -35,15 +39,24 @@ pub(crate) struct Held {
 impl Exchange {
     /// Switches a fault on. Those that strike at once do so now; a strike
     /// without a duration is over with it.
-    pub(crate) fn add_fault(&mut self, fault: Fault) -> u64 {
+    pub(crate) fn add_fault(&mut self, fault: Fault, script_line: Option<usize>) -> u64 {
         let now = Instant::now();
         let kind = fault.kind;
+        let fault = match kind {
+            FaultKind::EngineRestart if fault.lasting.is_none() => fault.lasting(RESTART),
+            _ => fault,
+        };
         let once = fault.lasting.is_none();
         let named = fault.assets.clone();
-        let id = self.faults.add(fault, self.config.seed, &self.venue, now);
-        tracing::info!(fault = kind.info().name, id, "fault on");
+        let id = self
+            .faults
+            .add(fault, script_line, self.config.seed, &self.venue, now);
+        tracing::info!(fault = kind.info().name, id, ?script_line, "fault on");
         match kind {
-            FaultKind::DropConnection | FaultKind::Close1013 | FaultKind::GiantFrame => {
+            FaultKind::DropConnection
+            | FaultKind::Close1013
+            | FaultKind::Close1000
+            | FaultKind::GiantFrame => {
                 for link in self.links() {
                     self.strike(kind, &link);
                 }
@@ -94,6 +107,11 @@ impl Exchange {
                 link.outbox
                     .end(Ending::Close(CLOSE_TRY_AGAIN, SLOW_CONSUMER.into()));
             }
+            FaultKind::Close1000 => {
+                self.counters.closed_by_fault.increment();
+                link.outbox
+                    .end(Ending::CloseAfterQueue(1000, ALL_RESOLVED.into()));
+            }
             _ => {}
         }
     }
@@ -115,6 +133,7 @@ impl Exchange {
                 }
             }
         }
+        self.withhold(FaultKind::OmitChange, None, &gone);
         self.without(frame, &gone)
     }
 
@@ -152,6 +171,7 @@ impl Exchange {
             self.push(link, frame.text);
             return;
         }
+        let frame = self.lie(link, frame);
         let frame = self.change(link, frame);
         self.add_noise(link, &frame);
         self.repeat(link, &frame);
@@ -162,12 +182,14 @@ impl Exchange {
     fn lose(&mut self, link: &Arc<Link>, frame: &Frame) -> Option<Frame> {
         let stalled = |kind| self.faults.on_connection(kind, link.id).is_some();
         if stalled(FaultKind::StallAll) {
+            self.withhold_frame(FaultKind::StallAll, link, frame);
             return None;
         }
         if matches!(frame.kind, FrameKind::Pong | FrameKind::Control) {
             return Some(frame.clone());
         }
         if stalled(FaultKind::StallSocket) {
+            self.withhold_frame(FaultKind::StallSocket, link, frame);
             return None;
         }
         let asset_stalled = |place| {
@@ -181,9 +203,13 @@ impl Exchange {
                     .map(|outcome| TokenRef { market, outcome })
                     .filter(|&place| asset_stalled(place))
                     .collect();
+                self.withhold(FaultKind::StallAsset, Some(link.id), &gone);
                 self.without(frame, &gone)
             }
-            (_, About::Token(place)) if asset_stalled(place) => None,
+            (_, About::Token(place)) if asset_stalled(place) => {
+                self.withhold_frame(FaultKind::StallAsset, link, frame);
+                None
+            }
             _ => Some(frame.clone()),
         }
     }
@@ -330,15 +356,15 @@ impl Exchange {
             About::Connection => None,
         };
         match self.held.remove(&link.id) {
-            None => self.push(link, frame.text),
+            None => self.push_in_order(link, frame.text),
             Some(held) => {
                 let (first, second) = (market(held.about), market(frame.about));
                 if second.is_some() && first != second {
-                    self.push(link, frame.text);
-                    self.push(link, held.text);
+                    self.push_in_order(link, frame.text);
+                    self.push_in_order(link, held.text);
                 } else {
-                    self.push(link, held.text);
-                    self.push(link, frame.text);
+                    self.push_in_order(link, held.text);
+                    self.push_in_order(link, frame.text);
                 }
             }
         }
@@ -347,7 +373,7 @@ impl Exchange {
     /// Nothing came to change places with: the frame goes out.
     pub(crate) fn release(&mut self, connection: u64) {
         if let Some(held) = self.held.remove(&connection) {
-            self.push(&held.link, held.text);
+            self.push_in_order(&held.link, held.text);
         }
     }
 

@@ -28,21 +28,26 @@ pub(crate) async fn drive(world: Arc<World>) {
     let mut pace = Pace::new(rate, Instant::now());
     loop {
         let now = Instant::now();
-        let mut next = {
+        let (mut next, owes) = {
             let mut exchange = world.exchange.lock();
+            exchange.run_script(now);
             exchange.run_due(now);
-            let steps = pace.due(now, exchange.paused);
+            let rests = exchange.restarts() || exchange.paused;
+            pace.owe(exchange.take_burst());
+            let steps = pace.due(now, rests);
             world.counters.steps_late.add(pace.take_given_up());
             for _ in 0..steps {
                 exchange.step();
             }
             let played = exchange.play(now);
-            [exchange.timeline.next_due(), played]
+            let next = [exchange.timeline.next_due(), exchange.next_cue(), played]
                 .into_iter()
                 .flatten()
-                .min()
+                .min();
+            // While nothing may happen, what is owed is no reason to hurry.
+            (next, pace.owes() && !rests)
         };
-        if pace.owes() {
+        if owes {
             tokio::task::yield_now().await;
             if *stop.borrow() {
                 return;
@@ -73,6 +78,8 @@ struct Pace {
     credit: f64,
     last: Instant,
     given_up: u64,
+    /// Steps owed besides, as fast as they can be taken.
+    burst: u64,
 }
 
 impl Pace {
@@ -82,6 +89,7 @@ impl Pace {
             credit: 0.0,
             last: now,
             given_up: 0,
+            burst: 0,
         }
     }
 
@@ -99,14 +107,24 @@ impl Pace {
             self.given_up += whole(self.credit - most);
             self.credit = most;
         }
+        if self.burst > 0 {
+            let steps = self.burst.min(u64::from(BATCH));
+            self.burst -= steps;
+            return u32::try_from(steps).unwrap_or(BATCH);
+        }
         let steps = whole(self.credit).min(u64::from(BATCH));
         let steps = u32::try_from(steps).unwrap_or(BATCH);
         self.credit -= f64::from(steps);
         steps
     }
 
+    /// Adds steps that are owed at once.
+    fn owe(&mut self, steps: u64) {
+        self.burst = self.burst.saturating_add(steps);
+    }
+
     fn owes(&self) -> bool {
-        self.credit >= 1.0
+        self.burst > 0 || self.credit >= 1.0
     }
 
     fn take_given_up(&mut self) -> u64 {
@@ -138,5 +156,16 @@ mod tests {
         assert_eq!(pace.due(at(10_502), false), BATCH);
         assert!(pace.owes());
         assert_eq!(pace.take_given_up(), 9_000);
+        let mut pace = Pace::new(0.0, start);
+        pace.owe(70);
+        assert_eq!(
+            pace.due(at(1), true),
+            0,
+            "a burst waits for the end of a pause"
+        );
+        assert_eq!(pace.due(at(2), false), BATCH);
+        assert!(pace.owes());
+        assert_eq!(pace.due(at(3), false), 6);
+        assert!(!pace.owes());
     }
 }

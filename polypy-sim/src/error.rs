@@ -32,6 +32,22 @@ pub enum SimError {
         /// What the system said.
         source: io::Error,
     },
+    /// The script of faults could not be read.
+    #[error("cannot read the script {path}")]
+    ScriptFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The script of faults has mistakes.
+    #[error("the script {path} has mistakes")]
+    Script {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        source: crate::ScriptError,
+    },
     /// The recording has nothing to play.
     #[error("the recording {path} holds no frame that names an asset")]
     EmptyRecording {

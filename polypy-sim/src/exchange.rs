@@ -8,9 +8,10 @@
 //! The rest of the exchange's behaviour is in files beside this one:
 //! `publication` (what happens, as frames), `subscription` (what clients ask),
 //! `delivery` (how frames reach sockets), `disturbance` (what faults make of
-//! that), `player` (a recording in place of the flow).
+//! that), `lies` and `lag` (faults of the truth and of time), `journal` and
+//! `script`, `player` (a recording in place of the flow).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -23,13 +24,17 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::catalogue::Catalogue;
 use crate::config::SimConfig;
+use crate::delivery::Frame;
 use crate::disturbance::Held;
 use crate::fault_set::FaultSet;
 use crate::fault_table::FaultKind;
 use crate::flow::{Action, Flow};
+use crate::journal::Ledger;
+use crate::lag::{RestPast, Trail};
 use crate::outbox::{Ending, Outbox};
 use crate::player::Player;
 use crate::render::{self, Print};
+use crate::script::Cue;
 use crate::stats::{Counters, SimStats};
 use crate::subscription::Session;
 use crate::timeline::Timeline;
@@ -68,6 +73,10 @@ pub(crate) enum Due {
     Deliver { link: Arc<Link>, text: Utf8Bytes },
     /// A frame that waited to change places goes out.
     Release { connection: u64 },
+    /// The same for what trails behind REST.
+    Trailing { link: Arc<Link>, text: Utf8Bytes },
+    /// Changes that waited for the next one's hash go out.
+    ReleaseChange { market: usize },
     /// Faults whose time is over are switched off.
     EndFaults,
     /// One socket ends.
@@ -92,6 +101,15 @@ pub(crate) struct Exchange {
     pub(crate) faults: FaultSet,
     /// By connection.
     pub(crate) held: HashMap<u64, Held>,
+    /// Changes that wait for the next one's hash, by market.
+    pub(crate) awaiting: HashMap<usize, Vec<Frame>>,
+    pub(crate) trails: HashMap<u64, Trail>,
+    pub(crate) rest_past: RestPast,
+    pub(crate) ledger: Ledger,
+    /// Faults to come, earliest first.
+    pub(crate) script: VecDeque<Cue>,
+    /// Events to follow at once when the engine is back, while it restarts.
+    pub(crate) restart: Option<u64>,
     /// Plays a recording in place of the flow.
     pub(crate) player: Option<Player>,
     pub(crate) catalogue: Catalogue,
@@ -122,6 +140,12 @@ impl Exchange {
             paused: false,
             faults: FaultSet::default(),
             held: HashMap::new(),
+            awaiting: HashMap::new(),
+            trails: HashMap::new(),
+            rest_past: RestPast::default(),
+            ledger: Ledger::new(config.journal),
+            script: VecDeque::new(),
+            restart: None,
             player: None,
             catalogue: Catalogue::new(config.seed),
             flow: Flow::new(&config),
@@ -147,6 +171,7 @@ impl Exchange {
         let changed = Timestamp::from_millis(now.millis().saturating_sub(quiet));
         let market = self.venue.add(listing, &book, changed, listed_at);
         self.subscribers.push(Vec::new());
+        self.enter(market);
         market
     }
 
@@ -171,6 +196,7 @@ impl Exchange {
         };
         self.counters.connections_closed.increment();
         self.held.remove(&connection);
+        self.trails.remove(&connection);
         for place in session.places() {
             self.subscribers[place.market].retain(|subscriber| subscriber.link.id != connection);
         }
@@ -218,20 +244,24 @@ impl Exchange {
                 Due::Resolved { market, winner } => self.publish_resolved(market, winner),
                 Due::Deliver { link, text } => self.push(&link, text),
                 Due::Release { connection } => self.release(connection),
+                Due::Trailing { link, text } => self.push_trailing(&link, text),
+                Due::ReleaseChange { market } => self.release_changes(market),
                 Due::EndFaults => self.end_faults(now),
                 Due::End { link, ending } => link.outbox.end(ending),
             }
         }
     }
 
-    /// Schedules something, or counts it as given up.
-    pub(crate) fn schedule(&mut self, due: Instant, item: Due) {
+    /// Schedules something; false, and counted, when too much waits already.
+    pub(crate) fn schedule(&mut self, due: Instant, item: Due) -> bool {
         if self.timeline.next_due().is_none_or(|next| due < next) {
             self.wake.notify_one();
         }
-        if self.timeline.schedule(due, item).is_err() {
+        let scheduled = self.timeline.schedule(due, item).is_ok();
+        if !scheduled {
             self.counters.timeline_dropped.increment();
         }
+        scheduled
     }
 
     /// The status with which a fault refuses this request, if one does.
@@ -239,6 +269,7 @@ impl Exchange {
         let fault = self.faults.on_request(kind, &mut self.rng)?;
         let status = match kind {
             FaultKind::Gamma5xx | FaultKind::Clob5xx => fault.count("status"),
+            FaultKind::Clob425 => 425,
             _ => 429,
         };
         let status = u16::try_from(status)
@@ -272,6 +303,9 @@ impl Exchange {
             if !self.has_book(place) {
                 return None;
             }
+        }
+        if let Some(past) = self.past_book(place) {
+            return Some(past);
         }
         Some(render::rest_book(
             &mut self.venue.markets[place.market],

@@ -144,11 +144,16 @@ impl Fault {
         Ok(fault)
     }
 
-    fn with_field(self, info: &FaultInfo, field: &str, value: &Value) -> Result<Self, FaultError> {
+    pub(crate) fn with_field(
+        self,
+        info: &FaultInfo,
+        field: &str,
+        value: &Value,
+    ) -> Result<Self, FaultError> {
         let wrong = |reason: &str| FaultError::new(field, reason);
         match field {
             "name" => Ok(self),
-            "connections" if info.scope != Scope::Request => {
+            "connections" if matches!(info.scope, Scope::Connection | Scope::Asset) => {
                 let ids = value
                     .as_array()
                     .and_then(|ids| ids.iter().map(Value::as_u64).collect());
@@ -163,6 +168,9 @@ impl Fault {
                 });
                 let ids = ids.ok_or_else(|| wrong("not a list of asset ids as strings"))?;
                 Ok(self.on_assets(ids))
+            }
+            "connections" | "assets" | "share" if info.scope == Scope::Exchange => {
+                Err(wrong(&format!("{} hits the whole exchange", info.name)))
             }
             "connections" | "assets" => Err(wrong(&format!(
                 "{} chooses among {}s",
@@ -295,7 +303,7 @@ fn expected(parameter: &Parameter) -> String {
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 /// Reads `"250ms"`, `"10s"`, `"1.5s"`, `"2m"` or `"1h"`.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);
     let number: f64 = number.trim().parse().ok()?;
@@ -311,7 +319,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         .filter(|duration| *duration <= LONGEST)
 }
 
-fn unknown_name(name: &str) -> String {
+pub(crate) fn unknown_name(name: &str) -> String {
     let near = nearest(name, FAULTS.iter().map(|info| info.name));
     match near {
         Some(near) => format!("no fault {name:?}, did you mean {near:?}?"),
@@ -329,7 +337,10 @@ fn unknown_field(info: &FaultInfo, field: &str) -> String {
 }
 
 /// The candidate with the fewest edits, if they are few.
-fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    text: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
         .map(|candidate| (edits(text, candidate), candidate))
         .min()

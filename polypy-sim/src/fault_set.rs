@@ -26,6 +26,8 @@ pub(crate) struct Active {
     places: Option<HashSet<TokenRef>>,
     seed: u64,
     until: Option<Instant>,
+    /// Line of the script that switched it on, if one did.
+    script_line: Option<usize>,
     /// How often it struck.
     hits: AtomicU64,
     /// Changes omitted so far, by token.
@@ -80,6 +82,16 @@ impl Active {
             }
     }
 
+    /// Whether a fault with a rate hits a published state, told by its hash: so
+    /// every frame that shows the state is hit, or none.
+    pub(crate) fn hits_state(&self, hash: &str) -> bool {
+        let head = hash
+            .get(..16)
+            .and_then(|head| u64::from_str_radix(head, 16).ok());
+        let mut rng = Rng::with_seed(self.seed ^ head.unwrap_or_default());
+        rng.f64() < self.fault.number("rate")
+    }
+
     /// Counts a strike.
     pub(crate) fn struck(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +122,14 @@ impl FaultSet {
     }
 
     /// Switches a fault on and returns its id.
-    pub(crate) fn add(&mut self, fault: Fault, seed: u64, venue: &Venue, now: Instant) -> u64 {
+    pub(crate) fn add(
+        &mut self,
+        fault: Fault,
+        script_line: Option<usize>,
+        seed: u64,
+        venue: &Venue,
+        now: Instant,
+    ) -> u64 {
         self.made += 1;
         let id = self.made;
         let places = fault.assets.as_ref().map(|assets| {
@@ -124,6 +143,7 @@ impl FaultSet {
             places,
             seed: seed.rotate_left(17) ^ id.wrapping_mul(0xd6e8_feb8_6659_fd93),
             until: fault.lasting.map(|lasting| now + lasting),
+            script_line,
             hits: AtomicU64::new(0),
             omitted: HashMap::new(),
             fault,
@@ -191,6 +211,21 @@ impl FaultSet {
         Some(&active.fault)
     }
 
+    /// The first of a kind that hits an asset on every socket; counts the strike.
+    pub(crate) fn on_place(&self, kind: FaultKind, place: TokenRef) -> Option<&Fault> {
+        let active = self.of(kind).find(|active| active.hits_asset(place))?;
+        active.struck();
+        Some(&active.fault)
+    }
+
+    /// The first of a kind, for those that hit the whole exchange; counts the
+    /// strike.
+    pub(crate) fn on_exchange(&self, kind: FaultKind) -> Option<&Fault> {
+        let active = self.of(kind).next()?;
+        active.struck();
+        Some(&active.fault)
+    }
+
     /// The first of a kind that hits this request; counts the strike.
     pub(crate) fn on_request(&self, kind: FaultKind, rng: &mut Rng) -> Option<&Fault> {
         let active = self
@@ -211,6 +246,9 @@ impl FaultSet {
                     "hits".to_owned(),
                     json!(active.hits.load(Ordering::Relaxed)),
                 );
+                if let Some(line) = active.script_line {
+                    row.insert("script_line".to_owned(), json!(line));
+                }
                 if let Some(until) = active.until {
                     let left = until.saturating_duration_since(now).as_secs_f64();
                     row.insert("ends_in_seconds".to_owned(), json!(left));

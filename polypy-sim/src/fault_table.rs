@@ -32,6 +32,21 @@ pub enum FaultKind {
     Gamma429,
     GammaStuckCursor,
     Clob5xx,
+    Clob429,
+    Clob425,
+    Close1000,
+    WrongHash,
+    NextHash,
+    SharedHash,
+    PriceAhead,
+    MissingFields,
+    LateSnapshotDelta,
+    OpeningDuplicateToken,
+    RestLag,
+    RestLead,
+    GammaListedLate,
+    GammaClosedLate,
+    EngineRestart,
 }
 
 /// What a fault's target and share choose from.
@@ -44,6 +59,8 @@ pub enum Scope {
     Asset,
     /// Requests: `share` is the probability of each; else every one.
     Request,
+    /// The exchange as a whole: there is nothing to choose.
+    Exchange,
 }
 
 impl Scope {
@@ -53,6 +70,7 @@ impl Scope {
             Self::Connection => "connection",
             Self::Asset => "asset",
             Self::Request => "request",
+            Self::Exchange => "exchange",
         }
     }
 }
@@ -298,6 +316,122 @@ pub const FAULTS: &[FaultInfo] = &[
         scope: Scope::Request,
         summary: "CLOB answers an error",
         parameters: &[number("status", "503", 500.0, 599.0)],
+    },
+    FaultInfo {
+        kind: FaultKind::Clob429,
+        name: "clob_429",
+        scope: Scope::Request,
+        summary: "CLOB answers 429",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::Clob425,
+        name: "clob_425",
+        scope: Scope::Request,
+        summary: "CLOB answers 425, as while its engine restarts",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::Close1000,
+        name: "close_1000",
+        scope: Scope::Connection,
+        summary: "closed as if all assets were settled; at once, and while it lasts at each first \
+                  frame",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::WrongHash,
+        name: "wrong_hash",
+        scope: Scope::Asset,
+        summary: "the hash of a state is no state's, wherever the socket shows it",
+        parameters: &[RATE],
+    },
+    FaultInfo {
+        kind: FaultKind::NextHash,
+        name: "next_hash",
+        scope: Scope::Asset,
+        summary: "a price_change waits for the following change, at most delay, and carries that \
+                  one's hash",
+        parameters: &[RATE, duration("delay", "100ms")],
+    },
+    FaultInfo {
+        kind: FaultKind::SharedHash,
+        name: "shared_hash",
+        scope: Scope::Asset,
+        summary: "changes of several levels come as one frame a level, all with the hash after \
+                  the last",
+        parameters: &[number("rate", "1", 0.0, 1.0)],
+    },
+    FaultInfo {
+        kind: FaultKind::PriceAhead,
+        name: "price_ahead",
+        scope: Scope::Asset,
+        summary: "the hash uses a last trade price announced delay later, or never",
+        parameters: &[RATE, duration("delay", "2s"), flag("never")],
+    },
+    FaultInfo {
+        kind: FaultKind::MissingFields,
+        name: "missing_fields",
+        scope: Scope::Asset,
+        summary: "books and entries of a price_change lack these fields",
+        parameters: &[
+            number("rate", "1", 0.0, 1.0),
+            Parameter {
+                name: "fields",
+                default: "hash,best_bid,best_ask",
+                values: Values::Text,
+            },
+        ],
+    },
+    FaultInfo {
+        kind: FaultKind::LateSnapshotDelta,
+        name: "late_snapshot_delta",
+        scope: Scope::Asset,
+        summary: "right after the opening book comes an entry 1 to 2 ms older; with conflict, its \
+                  size is one the book has moved on from",
+        parameters: &[flag("conflict")],
+    },
+    FaultInfo {
+        kind: FaultKind::OpeningDuplicateToken,
+        name: "opening_duplicate_token",
+        scope: Scope::Asset,
+        summary: "the opening array holds the asset's book twice",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::RestLag,
+        name: "rest_lag",
+        scope: Scope::Asset,
+        summary: "REST books are those of delay ago",
+        parameters: &[duration("delay", "1100ms")],
+    },
+    FaultInfo {
+        kind: FaultKind::RestLead,
+        name: "rest_lead",
+        scope: Scope::Connection,
+        summary: "the socket's market data comes delay late, in order, so that REST is ahead of it",
+        parameters: &[duration("delay", "1100ms")],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaListedLate,
+        name: "gamma_listed_late",
+        scope: Scope::Exchange,
+        summary: "markets announced meanwhile are listed delay after their announcement",
+        parameters: &[duration("delay", "60s")],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaClosedLate,
+        name: "gamma_closed_late",
+        scope: Scope::Exchange,
+        summary: "markets settled meanwhile are closed delay after their settlement",
+        parameters: &[duration("delay", "3m")],
+    },
+    FaultInfo {
+        kind: FaultKind::EngineRestart,
+        name: "engine_restart",
+        scope: Scope::Exchange,
+        summary: "nothing happens, for 90 s if not told otherwise; then a burst of events at once",
+        parameters: &[number("burst", "200", 0.0, 1e4)],
     },
 ];
 

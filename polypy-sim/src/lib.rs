@@ -13,10 +13,11 @@
 //! | file | idea |
 //! |---|---|
 //! | `catalogue`, `flow` | the seeded world: which markets, what happens next |
-//! | `venue` | the truth: books, sequences, hashes |
+//! | `venue`, `journal` | the truth: books, sequences, hashes, and the newest states there were |
 //! | `recording`, `inference`, `player` | a recording played in place of the flow |
 //! | `exchange`, `publication`, `subscription`, `delivery` | who gets what and in which order |
-//! | `fault_table`, `fault`, `fault_set`, `disturbance`, `mangle` | what can go wrong, and what is going wrong |
+//! | `fault_table`, `fault`, `fault_set`, `script` | what can go wrong, is going wrong and will go wrong |
+//! | `disturbance`, `lies`, `lag`, `mangle` | what that makes of frames, of the truth, of time and of texts |
 //! | `render`, `request` | the wire: what is sent, what is understood |
 //! | `gamma`, `clob`, `control` | the REST side |
 //! | `server`, `socket`, `outbox`, `driver`, `timeline` | sockets, tasks and time |
@@ -36,6 +37,7 @@
 
 mod catalogue;
 mod flow;
+mod journal;
 mod venue;
 
 mod inference;
@@ -51,7 +53,10 @@ mod subscription;
 mod fault;
 mod fault_set;
 mod fault_table;
+mod lag;
+mod lies;
 mod mangle;
+mod script;
 
 mod render;
 mod request;
@@ -78,6 +83,8 @@ pub use config::SimConfig;
 pub use error::SimError;
 pub use fault::{Fault, FaultError};
 pub use fault_table::{FAULTS, FaultInfo, FaultKind, Parameter, Scope, Values};
+pub use journal::{JournalEntry, Withheld, digest};
+pub use script::{Script, ScriptError, ScriptMistake};
 pub use sim::{Sim, SimHandle};
 pub use stats::{PlaybackStats, SimStats, Totals};
 pub use venue::TrueBook;

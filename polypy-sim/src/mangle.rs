@@ -2,7 +2,7 @@
 //! itself rendered; one it cannot read it gives back as it was.
 
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Changes the entries of a `price_change`, or gives the text back.
 fn with_entries(text: &str, change: impl FnOnce(&mut Vec<Value>)) -> String {
@@ -49,6 +49,71 @@ pub(crate) fn missing_tops(text: &str) -> String {
             }
         }
     })
+}
+
+/// With other hashes, where `other` has one for an asset's hash. Takes events,
+/// arrays of them and the entries of a `price_change`.
+pub(crate) fn with_hashes(
+    text: &str,
+    mut other: impl FnMut(&str, &str) -> Option<String>,
+) -> Option<String> {
+    let mut changed = false;
+    let text = with_states(text, |state| {
+        let asset = state.get("asset_id").and_then(Value::as_str);
+        let hash = state.get("hash").and_then(Value::as_str);
+        if let Some(hash) = asset.zip(hash).and_then(|(asset, hash)| other(asset, hash)) {
+            state.insert("hash".to_owned(), hash.into());
+            changed = true;
+        }
+    });
+    text.filter(|_| changed)
+}
+
+/// Without these fields, where `hit` says so of an asset.
+pub(crate) fn without_fields(
+    text: &str,
+    fields: &str,
+    mut hit: impl FnMut(&str) -> bool,
+) -> Option<String> {
+    with_states(text, |state| {
+        let asset = state.get("asset_id").and_then(Value::as_str);
+        if asset.is_some_and(&mut hit) {
+            for field in fields.split(',') {
+                state.shift_remove(field.trim());
+            }
+        }
+    })
+}
+
+/// Changes whatever in a frame states something of one asset.
+fn with_states(text: &str, mut change: impl FnMut(&mut Map<String, Value>)) -> Option<String> {
+    let mut frame: Value = serde_json::from_str(text).ok()?;
+    let array = frame.is_array();
+    let events = match &mut frame {
+        Value::Array(events) => events.as_mut_slice(),
+        event => std::slice::from_mut(event),
+    };
+    for event in events.iter_mut().filter_map(Value::as_object_mut) {
+        match event.get_mut("price_changes") {
+            Some(Value::Array(entries)) => entries
+                .iter_mut()
+                .filter_map(Value::as_object_mut)
+                .for_each(&mut change),
+            _ => change(event),
+        }
+    }
+    // Opening arrays end in a line feed.
+    let end = if array { "\n" } else { "" };
+    Some(format!("{frame}{end}"))
+}
+
+/// A hash of no state: every digit another, and the same for the same hash.
+pub(crate) fn wrong_hash(hash: &str) -> String {
+    let digit = |c: char| {
+        c.to_digit(16)
+            .and_then(|digit| char::from_digit(15 - digit, 16))
+    };
+    hash.chars().map(|c| digit(c).unwrap_or(c)).collect()
 }
 
 /// With blanks around everything JSON lets them stand around.
@@ -146,6 +211,25 @@ mod tests {
         assert_eq!(entries(&missing_tops(FRAME))[1].get("hash"), None);
         assert_eq!(parse(&spaced(FRAME)), parse(FRAME));
         assert!(spaced(FRAME).len() > FRAME.len());
+    }
+
+    #[test]
+    fn hashes_and_fields_change_for_the_assets_meant() {
+        let wrong = |asset: &str, hash: &str| (asset == "2").then(|| wrong_hash(hash));
+        let text = with_hashes(FRAME, wrong).unwrap();
+        assert_eq!(parse(&text)["price_changes"][1]["hash"], "4");
+        assert_eq!(parse(&text)["price_changes"][0]["hash"], "a");
+        assert_eq!(with_hashes(FRAME, |_, _| None), None);
+        let opening = "[{\"asset_id\":\"2\",\"hash\":\"0f\"}]\n";
+        assert_eq!(
+            with_hashes(opening, wrong).unwrap(),
+            "[{\"asset_id\":\"2\",\"hash\":\"f0\"}]\n"
+        );
+        let text = without_fields(FRAME, "hash, best_ask", |asset| asset == "1").unwrap();
+        let frame = parse(&text);
+        assert_eq!(frame["price_changes"][0].get("hash"), None);
+        assert_eq!(frame["price_changes"][0]["best_bid"], "0.4");
+        assert_eq!(frame["price_changes"][1]["hash"], "b");
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl Exchange {
                     .book
                     .apply_snapshot(book.bids.clone(), book.asks.clone());
                 token.state_recorded(book.stamp, book.hash);
+                self.enter_token(place);
                 if let (Some(text), Some(player)) = (&book.rest, &mut self.player) {
                     player.rest.insert(place, text.clone());
                 }
@@ -251,11 +252,13 @@ impl Exchange {
                 stamp,
                 hash,
             } => {
-                let token = self.venue.token_mut(token_ref(*place));
+                let place = token_ref(*place);
+                let token = self.venue.token_mut(place);
                 // Without a book there is nothing to change.
                 if token.sequence > 1 {
                     token.book.apply_change(*side, *price, *size);
                     token.state_recorded(*stamp, *hash);
+                    self.enter_token(place);
                 }
             }
             Effect::LastPrice(market, price) => {

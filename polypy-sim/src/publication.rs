@@ -9,30 +9,44 @@ use tokio::time::Instant;
 
 use crate::delivery::{Frame, FrameKind};
 use crate::exchange::{Due, Exchange};
+use crate::fault_table::FaultKind;
 use crate::flow;
 use crate::outbox::Ending;
 use crate::render::{self, Print};
 use crate::venue::{LevelChange, Phase, TokenRef};
 
 /// Text of the close after the last settlement, in the venue's own words.
-const ALL_RESOLVED: &str = "all subscribed assets resolved";
+pub(crate) const ALL_RESOLVED: &str = "all subscribed assets resolved";
 
 /// Levels of a settlement's burst in one frame.
 const CLEARING_LEVELS: usize = 20;
 
 impl Exchange {
     pub(crate) fn publish_change(&mut self, market: usize, changes: &[LevelChange], split: bool) {
+        if !self.faults.is_empty() {
+            self.move_price_ahead(market);
+        }
+        self.remember(market);
         let before = self.tops(market);
         let now = self.clock.now();
         self.venue.markets[market].apply(changes, now);
+        self.enter(market);
+        self.release_with_next_hash(market);
         if self.subscribers[market].is_empty() {
             return;
         }
         self.publish_tops(market, &before);
+        let split = split || (changes.len() > 1 && self.shares_hash(market));
         let frames = if split { 1 } else { changes.len().max(1) };
+        let holds = self.holds_change(market);
         for part in changes.chunks(frames) {
             let text = render::price_change(&mut self.venue.markets[market], part);
-            self.publish(&Frame::of_market(FrameKind::PriceChange, market, text));
+            let frame = Frame::of_market(FrameKind::PriceChange, market, text);
+            if holds {
+                self.awaiting.entry(market).or_default().push(frame);
+            } else {
+                self.publish(&frame);
+            }
         }
     }
 
@@ -49,6 +63,8 @@ impl Exchange {
         state.last_trade_price = hashed_price(print.price);
         state.last_trade_side = Some(print.side);
         self.publish_change(market, changes, false);
+        // A trade's books follow its changes and never overtake them.
+        self.release_changes(market);
         if self.subscribers[market].is_empty() {
             return;
         }
@@ -101,9 +117,12 @@ impl Exchange {
 
     /// Gives a market a new price grid and says so for each token.
     pub(crate) fn change_tick(&mut self, market: usize, tick: DecimalText, twice: bool) {
+        self.release_changes(market);
+        self.remember(market);
         let state = &mut self.venue.markets[market];
         let old = state.tick_size;
         state.set_tick(tick);
+        self.enter(market);
         self.counters.tick_changes.increment();
         let stamp = self.stamp(market);
         for outcome in 0..self.venue.markets[market].tokens.len() {
@@ -120,8 +139,10 @@ impl Exchange {
     /// Opens a market, or all of a new event's, and tells every socket with
     /// custom features. Gamma learns of it later.
     pub(crate) fn announce(&mut self) {
+        let late = self.faults.on_exchange(FaultKind::GammaListedLate);
+        let lag = late.map_or(self.config.listing_lag, |fault| fault.duration("delay"));
         loop {
-            let market = self.open_market(Instant::now() + self.config.listing_lag);
+            let market = self.open_market(Instant::now() + lag);
             self.counters.markets_announced.increment();
             let text = render::new_market(&self.venue.markets[market], self.clock.now());
             self.broadcast(&Frame::of_market(FrameKind::NewMarket, market, text));
@@ -134,6 +155,9 @@ impl Exchange {
     /// Empties a market's books. The word of it follows after `delay`.
     pub(crate) fn settle(&mut self, market: usize, winner: usize, delay: Duration) {
         self.counters.markets_settled.increment();
+        self.release_changes(market);
+        let late = self.faults.on_exchange(FaultKind::GammaClosedLate);
+        let lag = late.map_or(self.config.closing_lag, |fault| fault.duration("delay"));
         let clearing = self.venue.markets[market].clearing();
         let before = self.tops(market);
         let now = self.clock.now();
@@ -142,8 +166,9 @@ impl Exchange {
         let instant = Instant::now();
         state.phase = Phase::Settled {
             winner,
-            closed_at: instant + self.config.closing_lag,
+            closed_at: instant + lag,
         };
+        self.enter(market);
         if !self.subscribers[market].is_empty() {
             self.publish_tops(market, &before);
             for part in clearing.chunks(CLEARING_LEVELS) {

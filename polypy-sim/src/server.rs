@@ -116,7 +116,7 @@ async fn handle(request: Request<Incoming>, world: Arc<World>) -> Answer {
     };
     let mut exchange = world.exchange.lock();
     let faults: &[FaultKind] = if clob::owns(&path) {
-        &[FaultKind::Clob5xx]
+        &[FaultKind::Clob5xx, FaultKind::Clob429, FaultKind::Clob425]
     } else if gamma::owns(&path) {
         &[FaultKind::Gamma5xx, FaultKind::Gamma429]
     } else {

@@ -1,5 +1,6 @@
 //! The running exchange, for the program that embeds it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use crate::config::SimConfig;
 use crate::error::SimError;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::journal::{JournalEntry, Withheld};
 use crate::recording::Recording;
+use crate::script::Script;
 use crate::stats::SimStats;
 use crate::venue::TrueBook;
 use crate::world::{Tasks, World};
@@ -40,6 +43,10 @@ impl Sim {
             Some(path) => Some(read_recording(path).await?),
             None => None,
         };
+        let script = match config.script.clone() {
+            Some(path) => Some(read_script(path).await?),
+            None => None,
+        };
         let address = config.listen;
         let listen = |source| SimError::Listen { address, source };
         let socket = if address.is_ipv4() {
@@ -60,6 +67,9 @@ impl Sim {
         let mut exchange = Exchange::new(Arc::clone(&config), clock);
         if let Some(recording) = recording {
             exchange.load(recording);
+        }
+        if let Some(script) = script {
+            exchange.begin(script);
         }
         let (stop, stopping) = watch::channel(false);
         let world = Arc::new(World {
@@ -91,6 +101,23 @@ async fn read_recording(path: PathBuf) -> Result<Recording, SimError> {
         Err(source) => Err(SimError::Recording {
             path: named,
             source: source.into(),
+        }),
+    }
+}
+
+/// Reads a script, on a thread that may block.
+async fn read_script(path: PathBuf) -> Result<Script, SimError> {
+    let named = path.clone();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path));
+    let text: io::Result<String> = read.await.unwrap_or_else(|died| Err(died.into()));
+    match text {
+        Ok(text) => Script::parse(&text).map_err(|source| SimError::Script {
+            path: named,
+            source,
+        }),
+        Err(source) => Err(SimError::ScriptFile {
+            path: named,
+            source,
         }),
     }
 }
@@ -162,7 +189,7 @@ impl SimHandle {
     /// Switches a fault on and returns its id. One that strikes once (a drop, a
     /// close, a giant frame without a duration) is off again when this returns.
     pub fn add_fault(&self, fault: Fault) -> u64 {
-        self.world.exchange.lock().add_fault(fault)
+        self.world.exchange.lock().add_fault(fault, None)
     }
 
     /// Switches a fault off; false if it was not on.
@@ -173,6 +200,24 @@ impl SimHandle {
     /// Switches every fault off and says how many there were.
     pub fn clear_faults(&self) -> usize {
         self.world.exchange.lock().faults.clear()
+    }
+
+    /// Runs a script of faults; its times count from now.
+    pub fn run_script(&self, script: Script) {
+        self.world.exchange.lock().begin(script);
+        self.world.wake.notify_one();
+    }
+
+    /// The newest states of an asset that were ever the truth, oldest first, as
+    /// many as [`SimConfig::journal`] says; empty for an unknown asset.
+    pub fn journal(&self, asset_id: &AssetId) -> Vec<JournalEntry> {
+        self.world.exchange.lock().journal(asset_id)
+    }
+
+    /// The newest events of an asset's book that a fault kept from reaching
+    /// anyone, or one socket, oldest first. Kept only with a journal.
+    pub fn withheld(&self, asset_id: &AssetId) -> Vec<Withheld> {
+        self.world.exchange.lock().withheld(asset_id)
     }
 
     /// The ids of the sockets that are open, oldest first: what faults name.

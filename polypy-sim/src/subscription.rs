@@ -84,6 +84,7 @@ impl Exchange {
         if first && !self.faults.is_empty() && request != Request::Ping {
             self.strike(FaultKind::DropConnection, &link);
             self.strike(FaultKind::Close1013, &link);
+            self.strike(FaultKind::Close1000, &link);
         }
         let Some(session) = self.sessions.get_mut(&connection) else {
             return;
@@ -191,6 +192,7 @@ impl Exchange {
     /// asked for, and lets events follow from this very moment.
     pub(crate) fn open_books(&mut self, connection: u64, places: &[TokenRef]) {
         let mut text = String::from("[");
+        let mut opened = Vec::new();
         for &place in places {
             if !self.activate(connection, place)
                 || !self.has_book(place)
@@ -201,10 +203,14 @@ impl Exchange {
             if text.len() > 1 {
                 text.push(',');
             }
-            text.push_str(&render::opening_book(
-                &mut self.venue.markets[place.market],
-                place.outcome,
-            ));
+            let book = render::opening_book(&mut self.venue.markets[place.market], place.outcome);
+            text.push_str(&book);
+            let twice = FaultKind::OpeningDuplicateToken;
+            if self.faults.on_asset(twice, connection, place).is_some() {
+                text.push(',');
+                text.push_str(&book);
+            }
+            opened.push(place);
             self.counters.opening_books.increment();
         }
         if text.len() == 1 && self.player.is_some() {
@@ -215,14 +221,19 @@ impl Exchange {
         if let Some(session) = self.sessions.get(&connection) {
             let link = Arc::clone(&session.link);
             self.deliver(&link, &Frame::of_connection(FrameKind::Opening, text));
+            self.send_late_deltas(&link, &opened);
         }
     }
 
     /// Whether a fault keeps an opening book away.
-    fn loses_book(&self, connection: u64, place: TokenRef) -> bool {
-        [FaultKind::MissingFirstBook, FaultKind::StallAsset]
+    fn loses_book(&mut self, connection: u64, place: TokenRef) -> bool {
+        let lost = [FaultKind::MissingFirstBook, FaultKind::StallAsset]
             .into_iter()
-            .any(|kind| self.faults.on_asset(kind, connection, place).is_some())
+            .find(|&kind| self.faults.on_asset(kind, connection, place).is_some());
+        if let Some(kind) = lost {
+            self.withhold(kind, Some(connection), &[place]);
+        }
+        lost.is_some()
     }
 
     /// Lets events of a requested token flow; not if the request was taken back

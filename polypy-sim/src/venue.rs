@@ -94,23 +94,32 @@ impl MarketState {
 
     /// The hash of a token's book as it stands.
     pub(crate) fn hash(&mut self, outcome: usize) -> BookHash {
-        let token = &mut self.tokens[outcome];
+        let token = &self.tokens[outcome];
         if let Some(hash) = token.hash {
             return hash;
         }
+        let hash = self.hash_of(outcome, &token.book, token.changed);
+        self.tokens[outcome].hash = Some(hash);
+        hash
+    }
+
+    /// The hash a token's book would have if it were `book` since `timestamp`.
+    pub(crate) fn hash_of(
+        &self,
+        outcome: usize,
+        book: &OrderBook,
+        timestamp: Timestamp,
+    ) -> BookHash {
         let attributes = Attributes {
-            info: &token.info,
-            timestamp: token.changed,
+            info: &self.tokens[outcome].info,
+            timestamp,
             tick_size: self.tick_size.as_str(),
             min_order_size: self.listing.min_order_size.as_str(),
             neg_risk: self.listing.neg_risk,
             version: None,
             form: Form::Ten,
         };
-        let hash = Fingerprint::new(&token.book, &attributes)
-            .with_last_trade_price(self.last_trade_price.as_str());
-        token.hash = Some(hash);
-        hash
+        Fingerprint::new(book, &attributes).with_last_trade_price(self.last_trade_price.as_str())
     }
 
     /// Applies one batch to every token; each gets one new sequence number.

@@ -9,5 +9,6 @@
 mod client;
 mod control;
 mod faults;
+mod lies;
 mod market_socket;
 mod playback;
