@@ -132,6 +132,7 @@ fn spell(kind: FaultKind, scope: Scope) -> Fault {
     let share = match scope {
         Scope::Connection | Scope::Asset => 0.3,
         Scope::Request => 0.5,
+        Scope::Exchange => 1.0,
     };
     Fault::new(kind).on_share(share).lasting(SPELL)
 }
