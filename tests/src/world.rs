@@ -13,7 +13,7 @@ use crate::http::{self, Client};
 use crate::wait;
 
 /// Long enough for anything that should take moments, on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Between two looks at all books.
 const LOOK: Duration = Duration::from_millis(100);
