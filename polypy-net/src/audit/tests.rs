@@ -167,12 +167,13 @@ async fn what_the_venue_has_no_book_of_is_named_to_discovery() {
     *setting.clob.lacks.lock() = vec!["3".into(), "4".into()];
     setting.auditor.start().await.unwrap();
     sleep(Duration::from_secs(1)).await;
-    let interner = setting.registry.interner().read();
-    let expected: Vec<_> = ["3", "4"].map(|id| interner.get(id).unwrap().key).to_vec();
+    let expected: Vec<_> = {
+        let interner = setting.registry.interner().read();
+        ["3", "4"].map(|id| interner.get(id).unwrap().key).to_vec()
+    };
     let mut gone = setting.notes.gone.lock().clone();
     gone.sort();
     assert_eq!(gone, expected);
-    drop(interner);
     setting.auditor.stop().await;
 }
 
