@@ -67,7 +67,8 @@ pub fn files(wanted: impl Fn(&str) -> bool) -> Vec<File> {
                 if !skipped {
                     folders.push(path);
                 }
-            } else if wanted(name) {
+            } else if name != ".git" && wanted(name) {
+                // (In a linked worktree `.git` is a file.)
                 let relative = path.strip_prefix(&root).expect("found below the root");
                 let bytes = fs::read(&path).expect("a file of the checkout can be read");
                 found.push(File {
