@@ -307,6 +307,7 @@ impl Exchange {
         if let Some(past) = self.past_book(place) {
             return Some(past);
         }
+        self.serve(place);
         Some(render::rest_book(
             &mut self.venue.markets[place.market],
             place.outcome,

@@ -13,12 +13,13 @@ use polypy_core::{AssetId, BookHash, DecimalText, Level, Side, Timestamp};
 use tokio::time::Instant;
 
 use crate::delivery::{About, Frame, FrameKind};
-use crate::exchange::{Exchange, Link};
+use crate::exchange::{Exchange, Link, Subscriber};
 use crate::fault_table::FaultKind;
 use crate::venue::TokenRef;
 
-/// Most withheld events kept, over all assets: some minutes of a stalled venue.
-const WITHHELD_LIMIT: usize = 65_536;
+/// Most withheld events kept, and as many answers, over all assets: some minutes
+/// of a stalled venue.
+const KEPT: usize = 65_536;
 
 /// One state of an asset's book that was the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub struct JournalEntry {
     pub tick_size: DecimalText,
     /// As hashed.
     pub last_trade_price: DecimalText,
+    /// Sockets that had the asset subscribed then. Of a state without any,
+    /// nobody was told, and everybody knew that he would not be.
+    pub readers: usize,
     /// When it became the truth.
     pub published: Instant,
     /// When another took its place; `None` while it is the truth.
@@ -53,6 +57,15 @@ pub struct Withheld {
     pub connection: Option<u64>,
     /// Which fault it was.
     pub fault: FaultKind,
+    /// When.
+    pub at: Instant,
+}
+
+/// A whole book that was answered over REST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// The state in it.
+    pub sequence: u64,
     /// When.
     pub at: Instant,
 }
@@ -81,6 +94,7 @@ pub(crate) struct Ledger {
     limit: usize,
     states: HashMap<TokenRef, VecDeque<JournalEntry>>,
     withheld: VecDeque<(TokenRef, Withheld)>,
+    served: VecDeque<(TokenRef, Served)>,
 }
 
 impl Ledger {
@@ -89,6 +103,7 @@ impl Ledger {
             limit,
             states: HashMap::new(),
             withheld: VecDeque::new(),
+            served: VecDeque::new(),
         }
     }
 
@@ -108,7 +123,7 @@ impl Ledger {
     }
 
     fn withhold(&mut self, place: TokenRef, withheld: Withheld) {
-        if self.withheld.len() >= WITHHELD_LIMIT {
+        if self.withheld.len() >= KEPT {
             self.withheld.pop_front();
         }
         self.withheld.push_back((place, withheld));
@@ -131,6 +146,11 @@ impl Exchange {
         if self.ledger.is_off() {
             return;
         }
+        let outcome = 1 << place.outcome;
+        let readers = self.subscribers.get(place.market).map_or(0, |subscribers| {
+            let reads = |subscriber: &&Subscriber| subscriber.outcomes & outcome != 0;
+            subscribers.iter().filter(reads).count()
+        });
         let market = &mut self.venue.markets[place.market];
         let hash = market.hash(place.outcome);
         let token = &market.tokens[place.outcome];
@@ -141,6 +161,7 @@ impl Exchange {
             digest: digest(token.book.levels(Side::Bid), token.book.levels(Side::Ask)),
             tick_size: market.tick_size,
             last_trade_price: market.last_trade_price,
+            readers,
             published: Instant::now(),
             until: None,
         };
@@ -187,6 +208,21 @@ impl Exchange {
         }
     }
 
+    /// Notes that REST answers the current state of a token.
+    pub(crate) fn serve(&mut self, place: TokenRef) {
+        if self.ledger.is_off() {
+            return;
+        }
+        let served = Served {
+            sequence: self.venue.token(place).sequence,
+            at: Instant::now(),
+        };
+        if self.ledger.served.len() >= KEPT {
+            self.ledger.served.pop_front();
+        }
+        self.ledger.served.push_back((place, served));
+    }
+
     pub(crate) fn journal(&self, asset_id: &AssetId) -> Vec<JournalEntry> {
         self.venue
             .find(asset_id.as_str())
@@ -202,6 +238,16 @@ impl Exchange {
             .iter()
             .filter(|(at, _)| Some(*at) == place)
             .map(|(_, withheld)| withheld.clone())
+            .collect()
+    }
+
+    pub(crate) fn served(&self, asset_id: &AssetId) -> Vec<Served> {
+        let place = self.venue.find(asset_id.as_str());
+        self.ledger
+            .served
+            .iter()
+            .filter(|(at, _)| Some(*at) == place)
+            .map(|(_, served)| *served)
             .collect()
     }
 }

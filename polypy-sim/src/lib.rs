@@ -83,7 +83,7 @@ pub use config::SimConfig;
 pub use error::SimError;
 pub use fault::{Fault, FaultError};
 pub use fault_table::{FAULTS, FaultInfo, FaultKind, Parameter, Scope, Values};
-pub use journal::{JournalEntry, Withheld, digest};
+pub use journal::{JournalEntry, Served, Withheld, digest};
 pub use script::{Script, ScriptError, ScriptMistake};
 pub use sim::{Sim, SimHandle};
 pub use stats::{PlaybackStats, SimStats, Totals};

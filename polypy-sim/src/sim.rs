@@ -15,7 +15,7 @@ use crate::config::SimConfig;
 use crate::error::SimError;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::journal::{JournalEntry, Withheld};
+use crate::journal::{JournalEntry, Served, Withheld};
 use crate::recording::Recording;
 use crate::script::Script;
 use crate::stats::SimStats;
@@ -218,6 +218,12 @@ impl SimHandle {
     /// anyone, or one socket, oldest first. Kept only with a journal.
     pub fn withheld(&self, asset_id: &AssetId) -> Vec<Withheld> {
         self.world.exchange.lock().withheld(asset_id)
+    }
+
+    /// The newest states of an asset that REST answered as the present one,
+    /// oldest first. Kept only with a journal.
+    pub fn served(&self, asset_id: &AssetId) -> Vec<Served> {
+        self.world.exchange.lock().served(asset_id)
     }
 
     /// The ids of the sockets that are open, oldest first: what faults name.
