@@ -2,10 +2,11 @@
 //!
 //! | for | modules |
 //! |---|---|
-//! | black-box tests of the program | [`world`], [`http`], [`wait`], [`replay`] |
+//! | black-box tests of the program | [`world`], [`http`], [`wait`], [`replay`], [`judge`] |
 //! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`] |
 
 pub mod http;
+pub mod judge;
 pub mod replay;
 pub mod wait;
 pub mod world;
