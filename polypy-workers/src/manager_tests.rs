@@ -67,8 +67,11 @@ fn workers(count: usize) -> WorkersConfig {
     }
 }
 
+/// Two tokens a market would have; each of a market of its own, as its changes
+/// come alone.
 fn truths(markets: usize) -> Vec<Truth> {
-    assets(markets).iter().map(Truth::new).collect()
+    let tokens = assets(2 * markets);
+    tokens.iter().step_by(2).map(Truth::new).collect()
 }
 
 #[tokio::test]

@@ -104,6 +104,8 @@ counters! {
         mirror_passed,
         /// Changes that it did not, at the same exchange time.
         mirror_failed,
+        /// Changes that it was not told of, though they come in one message.
+        mirror_behind,
         /// Changes of books whose other token was not live, or at another time.
         mirror_not_applicable,
         /// Crossed or locked books that came apart again, or that their hash

@@ -55,6 +55,7 @@ async fn no_book_is_wrong_while_live_once_anything_speaks_against_it() {
     if let Some(only) = only {
         list.retain(|scenario| only.split(',').any(|name| scenario.name == name));
     }
+    assert!(!list.is_empty(), "POLYPY_INTEGRITY_ONLY names no scenario");
     println!("seed {SEED}");
     let reports = LocalSet::new().run_until(all(list, setting)).await;
     print!("{}", report::HEAD);

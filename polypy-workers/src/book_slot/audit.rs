@@ -8,6 +8,11 @@
 //! | is not older and has an unknown hash | the feed is behind | stale until the feed has come as far; after a while, divergence: the token is silent |
 //! | is older and has an unknown hash | too much has happened since | nothing |
 //!
+//! Of states that came without a hash the levels are compared instead. The feed
+//! has come as far once it shows that state, or a later one whose own hash
+//! proves it; a later one that nothing proves has passed it by, and so something
+//! was missing.
+//!
 //! Nothing of it is ever applied.
 
 use std::time::Instant;
@@ -16,12 +21,14 @@ use polypy_core::{BookEvent, BookHash, BookState, OrderBook, StaleReason, Timest
 
 use super::doubt::Doubt;
 use super::{BookSlot, Context};
+use crate::config::HashChecking;
 
 /// A state the venue is in and our feed has yet to tell.
 #[derive(Debug)]
 pub(super) struct Expected {
     timestamp: Timestamp,
     hash: BookHash,
+    book: OrderBook,
     since: Instant,
 }
 
@@ -46,26 +53,27 @@ impl BookSlot {
             self.compare_levels(event, cx);
         } else if live && self.recent.contains(hash) {
             stats.audit_passed.increment();
-        } else if event.timestamp >= main.newest && main.hash != Some(hash) {
-            stats.audit_leading.increment();
-            self.expect(event.timestamp, hash, cx);
-        } else {
+        } else if event.timestamp < main.newest || main.hash == Some(hash) {
             stats.audit_not_applicable.increment();
+        } else if live && main.hash.is_none() && main.book == whole(&event) {
+            self.compare_levels(event, cx);
+        } else {
+            stats.audit_leading.increment();
+            self.expect(&event, hash, cx);
         }
     }
 
     /// The venue has come to a state that our feed has yet to tell.
-    fn expect(&mut self, timestamp: Timestamp, hash: BookHash, cx: &mut Context<'_>) {
+    fn expect(&mut self, event: &BookEvent, hash: BookHash, cx: &mut Context<'_>) {
         let now = cx.checker.now;
-        let expected = self.expected.get_or_insert_with(|| {
-            Box::new(Expected {
-                timestamp,
+        let known = self.expected.as_deref();
+        if known.is_none_or(|known| known.timestamp < event.timestamp) {
+            self.expected = Some(Box::new(Expected {
+                timestamp: event.timestamp,
                 hash,
-                since: now,
-            })
-        });
-        if expected.timestamp < timestamp {
-            (expected.timestamp, expected.hash) = (timestamp, hash);
+                book: whole(event),
+                since: known.map_or(now, |known| known.since),
+            }));
         }
         self.raise(Doubt::Behind, cx);
     }
@@ -85,12 +93,24 @@ impl BookSlot {
         if let Some(hash) = main.hash {
             self.recent.push(hash);
         }
-        let reached = self.expected.as_ref().is_some_and(|expected| {
-            main.newest > expected.timestamp || main.hash == Some(expected.hash)
-        });
+        let Some(expected) = &self.expected else {
+            return;
+        };
+        let later = main.newest > expected.timestamp;
+        let reached = main.hash == Some(expected.hash)
+            || (later && main.proven)
+            || (!later && main.hash.is_none() && main.book == expected.book);
+        // A hash that is yet to be reproduced has the next word.
+        let awaits_proof = main.hash.is_some()
+            && self.hash.is_verifiable()
+            && cx.checker.config.hash == HashChecking::All;
         if reached {
             cx.checker.stats.audit_passed.increment();
             self.forget_expected();
+        } else if later && !awaits_proof && self.state == BookState::Live {
+            cx.checker.stats.audit_failed.increment();
+            self.forget_expected();
+            self.diverge(StaleReason::Audit, cx);
         }
     }
 
@@ -113,14 +133,10 @@ impl BookSlot {
         self.doubts.settle(Doubt::Behind);
     }
 
-    /// The fetched book has our hash.
-    fn compare_levels(&mut self, mut event: BookEvent, cx: &mut Context<'_>) {
+    /// The fetched book has our hash, or our levels where there is none.
+    fn compare_levels(&mut self, event: BookEvent, cx: &mut Context<'_>) {
         let stats = cx.checker.stats;
-        let mut fetched = OrderBook::default();
-        fetched.apply_snapshot(
-            std::mem::take(&mut event.bids),
-            std::mem::take(&mut event.asks),
-        );
+        let fetched = whole(&event);
         let Some(main) = self.main.as_mut() else {
             return;
         };
@@ -138,4 +154,10 @@ impl BookSlot {
             self.diverge(StaleReason::Audit, cx);
         }
     }
+}
+
+fn whole(event: &BookEvent) -> OrderBook {
+    let mut book = OrderBook::default();
+    book.apply_snapshot(event.bids.clone(), event.asks.clone());
+    book
 }

@@ -11,7 +11,10 @@ use crate::stream::Stream;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mirrored {
     Agrees,
+    /// At the same exchange time they differ: one of them is wrong.
     Disagrees,
+    /// The other one has not been told what this one has.
+    OtherBehind,
     NotApplicable,
 }
 
@@ -126,23 +129,32 @@ impl BookSlot {
     }
 
     /// Whether the book shows at `extent` what the market's other token does.
+    ///
+    /// The venue tells both tokens of an order in one message. So a level that
+    /// this one was given, and whose hash proves it right, is missing in the
+    /// other one if its feed, the same one, has not told it of that time.
     pub(crate) fn mirrors(&self, other: &Self, extent: Extent) -> Mirrored {
         let (Some(main), Some(its)) = (&self.main, &other.main) else {
             return Mirrored::NotApplicable;
         };
         let live = self.state == BookState::Live && other.state == BookState::Live;
-        if !live || main.newest != its.newest {
+        let leads = main.newest > its.newest && main.proven && main.feed == its.feed;
+        if !live || !(leads || main.newest == its.newest) {
             return Mirrored::NotApplicable;
         }
-        if crate::integrity::agrees(&main.book, &its.book, extent) {
-            Mirrored::Agrees
-        } else {
-            Mirrored::Disagrees
+        let agrees = crate::integrity::agrees(&main.book, &its.book, extent);
+        match (leads, agrees) {
+            (false, true) => Mirrored::Agrees,
+            (false, false) => Mirrored::Disagrees,
+            (true, false) => Mirrored::OtherBehind,
+            // What one level shows at another time says nothing of the rest.
+            (true, true) if extent == Extent::Whole => Mirrored::Agrees,
+            (true, true) => Mirrored::NotApplicable,
         }
     }
 
     /// Takes in how it compared. A book that its hash has proven is right, and
-    /// the other one is wrong.
+    /// the other one is wrong. Only the one that is behind is told that it is.
     pub(crate) fn compared(&mut self, mirrored: Mirrored, cx: &mut Context<'_>) {
         match mirrored {
             Mirrored::Agrees => self.doubts.settle(Doubt::Mirror),
@@ -153,6 +165,8 @@ impl BookSlot {
                     self.raise(Doubt::Mirror, cx);
                 }
             }
+            // Whatever its hash says of the time it has come to.
+            Mirrored::OtherBehind => self.raise(Doubt::Mirror, cx),
             Mirrored::NotApplicable => {}
         }
     }

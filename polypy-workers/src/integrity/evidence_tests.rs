@@ -85,6 +85,49 @@ fn a_token_that_is_not_there_yet_is_not_compared() {
 }
 
 #[test]
+fn a_token_that_was_not_told_what_the_other_was_is_in_doubt_at_once() {
+    let mut pair = Pair::new(one_worker());
+    let [yes, no] = pair.order("0.45", "7");
+    pair.bench.send(1, [yes]);
+    assert_eq!(pair.bench.count("mirror_behind"), 1);
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    // Another order says nothing of the level that is missing.
+    let more = pair.order("0.44", "3");
+    pair.bench.send(1, [more[0].clone()]);
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    // It was only late: same book, same epoch, nothing asked for.
+    pair.bench.send(1, [no, more[1].clone()]);
+    pair.show(LIVE, LIVE);
+    assert_eq!(pair.bench.view(&pair.no).epoch, 1);
+    assert!(pair.bench.asked.take().is_empty());
+    // It never comes.
+    let [yes, _lost] = pair.order("0.43", "9");
+    pair.bench.send(1, [yes]);
+    pair.bench.look_after(Duration::from_secs(2));
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    assert_eq!(
+        pair.bench.asked.take(),
+        [(pair.no.key(), StaleReason::Mirror)]
+    );
+}
+
+#[test]
+fn only_a_proven_change_of_the_same_feed_speaks_of_the_other_token() {
+    let mut pair = Pair::new(one_worker());
+    let [yes, _lost] = pair.order("0.45", "7");
+    let unproven = altered(&yes, |change| change.size = size("8"));
+    pair.bench.send(1, [unproven]);
+    pair.show(stale(StaleReason::Hash), LIVE);
+
+    let mut pair = Pair::new(one_worker());
+    pair.bench.open(2);
+    let [_elsewhere, _later] = pair.order("0.45", "7");
+    pair.bench.send(2, [pair.yes.opening()]);
+    pair.show(LIVE, LIVE);
+    assert_eq!(pair.bench.count("mirror_behind"), 0);
+}
+
+#[test]
 fn without_hashes_tokens_that_disagree_are_both_in_doubt_and_then_stale() {
     let mut pair = Pair::without_hashes();
     let [yes, no] = pair.order("0.45", "7");
@@ -212,6 +255,28 @@ fn a_silent_token_is_found_out_and_fetched_anew() {
     assert_eq!(bench.count("audit_failed"), 1);
     bench.send(1, [truth.snapshot()]);
     assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn without_hashes_a_fetched_book_is_met_by_its_levels_or_something_is_missing() {
+    for lost in [false, true] {
+        let (bench, mut truth) = opened();
+        bench.send(1, [bare(&truth.change(Side::Bid, "0.45", "1"))]);
+        bench.audit(truth.snapshot());
+        assert_eq!(bench.count("audit_passed"), 1, "the levels are the same");
+        let change = truth.change(Side::Bid, "0.45", "2");
+        bench.audit(truth.snapshot());
+        assert_eq!(bench.state(&truth), stale(StaleReason::Silent));
+        if !lost {
+            bench.send(1, [bare(&change)]);
+            assert_eq!(bench.state(&truth), LIVE);
+        }
+        bench.send(1, [bare(&truth.change(Side::Bid, "0.46", "3"))]);
+        assert_eq!(bench.state(&truth) == LIVE, !lost);
+        let asked = bench.asked.take();
+        assert_eq!(asked.len(), usize::from(lost), "{asked:?}");
+        assert_eq!(bench.count("audit_failed"), u64::from(lost));
+    }
 }
 
 #[test]

@@ -144,6 +144,11 @@ impl HashCheck {
         self.checks.is_behind()
     }
 
+    /// Whether the recipe is known, so that a hash says something of the levels.
+    pub(crate) fn is_verifiable(&self) -> bool {
+        self.proven
+    }
+
     /// The next check is not to be left out.
     pub(crate) fn hurry(&mut self) {
         self.checks.hurry();

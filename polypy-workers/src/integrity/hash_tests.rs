@@ -390,10 +390,14 @@ fn a_price_found_for_one_token_is_known_for_the_other() {
     let market = assets(1);
     let (mut yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
     bench.open(1);
+    no.book = yes.book.mirror();
     bench.send(1, [yes.opening(), no.opening()]);
     (yes.last_trade_price, no.last_trade_price) = ("0.137", "0.137");
-    bench.send(1, [yes.change(Side::Bid, "0.4", "7")]);
-    bench.send(1, [no.change(Side::Ask, "0.6", "7")]);
+    let order = [
+        yes.change(Side::Bid, "0.4", "7"),
+        no.change(Side::Ask, "0.6", "7"),
+    ];
+    bench.send(1, order);
     assert_eq!(bench.count("searches"), 1);
     assert_eq!(bench.count("doubts"), 0);
 }

@@ -2,9 +2,10 @@
 //!
 //! An order on one outcome is shown on the other at the complement of its
 //! price, on the opposite side, at the same exchange time. So at one time the
-//! two books are mirror images, and each is evidence about the other. Every
-//! change is compared at its own level; now and then, and after a snapshot, the
-//! whole books are.
+//! two books are mirror images, and each is evidence about the other; and since
+//! both changes come in one message, a change of one alone is evidence that the
+//! other's was lost. Every change is compared at its own level; now and then,
+//! and after a snapshot, the whole books are.
 
 use polypy_core::{AssetKey, OrderBook, Price, Side, Size};
 

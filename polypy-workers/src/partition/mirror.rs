@@ -53,13 +53,20 @@ impl Partition {
         let counter = match mirrored {
             Mirrored::Agrees => &stats.mirror_passed,
             Mirrored::Disagrees => &stats.mirror_failed,
+            Mirrored::OtherBehind => &stats.mirror_behind,
             Mirrored::NotApplicable => &stats.mirror_not_applicable,
         };
         counter.increment();
-        if mirrored == Mirrored::Disagrees || doubted {
-            for key in [change.asset, complement] {
-                self.with(key, now, |slot, cx| slot.compared(mirrored, cx));
+        let both = mirrored == Mirrored::Disagrees || doubted;
+        let concerned: &[AssetKey] = match mirrored {
+            Mirrored::OtherBehind => &[complement],
+            Mirrored::Agrees | Mirrored::Disagrees | Mirrored::NotApplicable if both => {
+                &[change.asset, complement]
             }
+            Mirrored::Agrees | Mirrored::Disagrees | Mirrored::NotApplicable => &[],
+        };
+        for &key in concerned {
+            self.with(key, now, |slot, cx| slot.compared(mirrored, cx));
         }
     }
 }

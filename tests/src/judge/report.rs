@@ -111,13 +111,19 @@ impl Report {
         let longest = self.before_evidence.iter().max().copied();
         demand(
             longest.unwrap_or_default() <= self.unseen,
-            format!("{longest:?} wrong before evidence, at most {:?}", self.unseen),
+            format!(
+                "{longest:?} wrong before evidence, at most {:?}",
+                self.unseen
+            ),
         );
         demand(
             self.false_alarms() == 0,
             format!("{} false alarms", self.false_alarms()),
         );
-        demand(self.left_stale == 0, format!("{} left stale", self.left_stale));
+        demand(
+            self.left_stale == 0,
+            format!("{} left stale", self.left_stale),
+        );
         demand(
             self.regressions == 0,
             format!("{} sequences went back", self.regressions),
@@ -145,7 +151,11 @@ pub fn row(report: &Report) -> String {
         if report.before_evidence.is_empty() {
             "–".to_owned()
         } else {
-            format!("{} ({})", spans(&report.before_evidence), time(report.unseen))
+            format!(
+                "{} ({})",
+                spans(&report.before_evidence),
+                time(report.unseen)
+            )
         },
         times(&report.detections),
         spans(&report.outages),

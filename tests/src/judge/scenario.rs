@@ -219,6 +219,8 @@ impl Scenario {
             | FaultKind::Clob5xx
             | FaultKind::Clob429
             | FaultKind::Clob425 => nothing(share(0.7)),
+            // What cannot be read may have been of any book of its connection.
+            FaultKind::Garbage => loss(Fault::new(kind)),
             _ => nothing(Fault::new(kind)),
         }
     }

@@ -85,8 +85,11 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
         pauses: record.pauses,
     };
     let mut report = Report::new(scenario, unseen);
-    for (asset, seen) in &record.assets {
-        let truth = Truth::of(&world.sim, asset, record.began);
+    for (number, (asset, seen)) in record.assets.iter().enumerate() {
+        // Both tokens of a market stand in succession.
+        let sibling = record.assets.get(number ^ 1).map(|(asset, _)| asset);
+        let sibling = sibling.filter(|_| scenario.provable);
+        let truth = Truth::of(&world.sim, asset, sibling, record.began);
         report.add(asset, judge(seen, record.end, &truth, &rules));
     }
     report.looks = record.looks;

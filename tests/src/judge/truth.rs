@@ -4,7 +4,7 @@
 //! one socket had the asset subscribed as it was published and no fault kept it
 //! back; it was *unread* when nobody had, which whoever lost his socket knows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use polypy_core::AssetId;
@@ -49,19 +49,36 @@ impl Truth {
     }
 
     /// As the exchange has noted it down. What was before `began` is at zero.
-    pub fn of(sim: &SimHandle, asset: &AssetId, began: Instant) -> Self {
+    ///
+    /// One message tells an order to both tokens of a market. So a state is
+    /// told, too, by what the other token's readers were given of the same time,
+    /// if it can be proven: `sibling` names that token then.
+    pub fn of(sim: &SimHandle, asset: &AssetId, sibling: Option<&AssetId>, began: Instant) -> Self {
         let since = |at: tokio::time::Instant| at.into_std().saturating_duration_since(began);
-        let withheld: Vec<u64> = sim
-            .withheld(asset)
-            .into_iter()
-            .map(|withheld| withheld.sequence)
-            .collect();
+        let withheld = |asset: &AssetId| -> HashSet<u64> {
+            let all = sim.withheld(asset).into_iter();
+            all.map(|withheld| withheld.sequence).collect()
+        };
+        let mut withheld_here = withheld(asset);
+        if let Some(sibling) = sibling {
+            let withheld = withheld(sibling);
+            let states = sim.journal(sibling);
+            let told = states
+                .iter()
+                .filter(|entry| !withheld.contains(&entry.sequence));
+            let told: HashSet<_> = told.map(|entry| entry.timestamp).collect();
+            for entry in sim.journal(asset) {
+                if told.contains(&entry.timestamp) {
+                    withheld_here.remove(&entry.sequence);
+                }
+            }
+        }
         let states = sim.journal(asset).into_iter().map(|entry| State {
             sequence: entry.sequence,
             digest: entry.digest,
             from: since(entry.published),
             until: entry.until.map(since),
-            told: !withheld.contains(&entry.sequence),
+            told: !withheld_here.contains(&entry.sequence),
         });
         let served = sim.served(asset).into_iter();
         Self::new(
@@ -109,6 +126,12 @@ impl Truth {
             .map(|&index| &self.states[index])
             .find(|state| state.from <= at);
         begun.or_else(|| known.first().map(|&index| &self.states[index]))
+    }
+
+    /// When REST first answered something since `from`, before `until`.
+    pub fn served_since(&self, from: Duration, until: Duration) -> Option<Duration> {
+        let answers = self.served.iter().map(|(_, at)| *at);
+        answers.filter(|at| (from..until).contains(at)).min()
     }
 
     /// When the first word of a state after `sequence` set out, before `until`:
@@ -164,10 +187,7 @@ mod tests {
         let truth = truth();
         let wrong = |digest, from, until| truth.wrong(digest, ms(from), ms(until));
         assert_eq!(wrong(11, 0, 100), []);
-        assert_eq!(
-            wrong(11, 50, 400),
-            [(ms(100), ms(200)), (ms(300), ms(400))]
-        );
+        assert_eq!(wrong(11, 50, 400), [(ms(100), ms(200)), (ms(300), ms(400))]);
         assert_eq!(wrong(13, 250, 500), [(ms(250), ms(300))]);
         assert_eq!(wrong(99, 10, 20), [(ms(10), ms(20))]);
         assert_eq!(wrong(12, 120, 130), []);

@@ -9,7 +9,8 @@
 //!   delivery follows; what is left is *wrong after evidence*.
 //! - Levels that never were the truth came from applying what was told to what
 //!   was not right any more. What was told carried the proof: all of it is
-//!   wrong after evidence, and there is no allowance.
+//!   wrong after evidence, and there is no allowance. (Where messages carry
+//!   none, the evidence is what REST answers meanwhile.)
 //!
 //! An observation stands until the next one, so that a span can be too long by
 //! one look, never too short.
@@ -71,7 +72,7 @@ pub struct Verdict {
     pub detections: Vec<Duration>,
     /// From live to live again.
     pub outages: Vec<Duration>,
-    /// How many of these began and ended with a right book.
+    /// How many of these the book was right all the time, to the moment.
     pub outages_right: usize,
     /// It was not live in the end.
     pub left_stale: bool,
@@ -113,7 +114,7 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
                 verdict.detections.push(now.at.saturating_sub(since));
             }
             if was_live {
-                let right = is_right(now, until, truth, rules);
+                let right = truth.wrong(now.digest, now.at, until).is_empty();
                 match &mut outage {
                     None => outage = Some((now.at, right)),
                     Some((_, so_far)) => *so_far &= right,
@@ -142,7 +143,7 @@ fn judge_live(
                 verdict.condemn(from, to);
                 continue;
             }
-            None => None,
+            None => truth.served_since(from, to),
         };
         let known = evidence.map_or(to, |evidence| evidence.clamp(from, to));
         if known > from {
@@ -157,12 +158,6 @@ fn judge_live(
         }
     }
     last
-}
-
-/// Whether a book that was not shown as live was right for the whole span.
-fn is_right(seen: &Seen, until: Duration, truth: &Truth, rules: &Rules) -> bool {
-    let wrong = truth.wrong(seen.digest, seen.at, until).into_iter();
-    wrong.map(|(from, to)| to - from).sum::<Duration>() <= rules.delivery
 }
 
 impl Verdict {
@@ -267,9 +262,7 @@ mod tests {
             seen(70, false, 7),
             seen(80, true, 1),
         ];
-        let mut rules = rules();
-        rules.delivery = ms(5);
-        let verdict = judge(&all, ms(100), &truth(1, &[]), &rules);
+        let verdict = judge(&all, ms(100), &truth(1, &[]), &rules());
         assert_eq!(verdict.outages, [ms(50), ms(10)]);
         assert_eq!(verdict.outages_right, 1);
         assert!(!verdict.left_stale);
@@ -280,9 +273,6 @@ mod tests {
         let mut all = [seen(0, true, 1), seen(10, true, 1)];
         all[1].sequence = 0;
         all[0].sequence = 1;
-        assert_eq!(
-            judge(&all, ms(20), &truth(1, &[]), &rules()).regressions,
-            1
-        );
+        assert_eq!(judge(&all, ms(20), &truth(1, &[]), &rules()).regressions, 1);
     }
 }

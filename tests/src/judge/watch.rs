@@ -95,10 +95,11 @@ fn watch(books: &dyn BookSource, assets: Vec<AssetId>, stop: &AtomicBool) -> Rec
 }
 
 fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: Instant) {
-    let at = began.elapsed();
     let BookLookup::Found(view) = books.book(asset.as_str(), WHOLE) else {
         return;
     };
+    // After the look: what was seen was true of some moment before.
+    let at = began.elapsed();
     let now = Seen {
         at,
         live: view.state == BookState::Live,
@@ -106,9 +107,7 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
         epoch: view.epoch,
         sequence: view.sequence,
     };
-    let same = seen
-        .last()
-        .is_some_and(|last| Seen { at, ..*last } == now);
+    let same = seen.last().is_some_and(|last| Seen { at, ..*last } == now);
     if !same {
         seen.push(now);
     }
