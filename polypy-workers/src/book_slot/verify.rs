@@ -131,25 +131,26 @@ impl BookSlot {
     /// Whether the book shows at `extent` what the market's other token does.
     ///
     /// The venue tells both tokens of an order in one message. So a level that
-    /// this one was given, and whose hash proves it right, is missing in the
-    /// other one if its feed, the same one, has not told it of that time.
+    /// this one was given is missing in the other one if its feed, the same one,
+    /// has not told it of that time; whatever else may be wrong with this one.
     pub(crate) fn mirrors(&self, other: &Self, extent: Extent) -> Mirrored {
         let (Some(main), Some(its)) = (&self.main, &other.main) else {
             return Mirrored::NotApplicable;
         };
-        let live = self.state == BookState::Live && other.state == BookState::Live;
-        let leads = main.newest > its.newest && main.proven && main.feed == its.feed;
-        if !live || !(leads || main.newest == its.newest) {
+        if other.state != BookState::Live {
             return Mirrored::NotApplicable;
         }
+        let live = self.state == BookState::Live;
         let agrees = crate::integrity::agrees(&main.book, &its.book, extent);
-        match (leads, agrees) {
-            (false, true) => Mirrored::Agrees,
-            (false, false) => Mirrored::Disagrees,
-            (true, false) => Mirrored::OtherBehind,
+        let leads = main.newest > its.newest && main.feed == its.feed;
+        let whole = extent == Extent::Whole;
+        match (agrees, leads) {
+            (true, false) if live && main.newest == its.newest => Mirrored::Agrees,
+            (false, false) if live && main.newest == its.newest => Mirrored::Disagrees,
             // What one level shows at another time says nothing of the rest.
-            (true, true) if extent == Extent::Whole => Mirrored::Agrees,
-            (true, true) => Mirrored::NotApplicable,
+            (true, true) if live && main.proven && whole => Mirrored::Agrees,
+            (false, true) if !whole || (live && main.proven) => Mirrored::OtherBehind,
+            (true | false, true | false) => Mirrored::NotApplicable,
         }
     }
 

@@ -18,7 +18,7 @@ impl Partition {
     pub(super) fn compare_tokens(&mut self, now: Instant) {
         let mut changed = std::mem::take(&mut self.changed);
         let mut before: Option<Changed> = None;
-        for mut change in changed.drain(..) {
+        for change in changed.drain(..) {
             let Some(complement) = self.slot(change.asset).and_then(BookSlot::complement) else {
                 continue;
             };
@@ -26,29 +26,38 @@ impl Partition {
                 continue;
             }
             before = Some(change);
-            self.until_whole = self.until_whole.saturating_sub(1);
-            if self.until_whole == 0 {
-                self.until_whole = LEVELS_PER_WHOLE;
-                change.extent = Extent::Whole;
+            if self.compare(change, complement, now) {
+                self.until_whole = match self.until_whole {
+                    0 => LEVELS_PER_WHOLE,
+                    left => left - 1,
+                };
             }
-            self.compare(change, complement, now);
         }
         self.changed = changed;
     }
 
-    fn compare(&mut self, change: Changed, complement: AssetKey, now: Instant) {
+    /// Whether there was anything to be compared.
+    fn compare(&mut self, change: Changed, complement: AssetKey, now: Instant) -> bool {
         let (Some(slot), Some(other)) = (self.slot(change.asset), self.slot(complement)) else {
             self.stats.integrity.mirror_not_applicable.increment();
-            return;
+            return false;
         };
         let doubted = slot.mirror_is_in_doubt() || other.mirror_is_in_doubt();
         // One level that agrees does not settle what another has raised.
-        let extent = if doubted {
+        let extent = if doubted || self.until_whole == 0 {
             Extent::Whole
         } else {
             change.extent
         };
-        let mirrored = slot.mirrors(other, extent);
+        let mirrored = match slot.mirrors(other, extent) {
+            // The books as a whole do not compare; the level may yet.
+            Mirrored::NotApplicable
+                if slot.mirrors(other, change.extent) == Mirrored::OtherBehind =>
+            {
+                Mirrored::OtherBehind
+            }
+            mirrored => mirrored,
+        };
         let stats = &self.stats.integrity;
         let counter = match mirrored {
             Mirrored::Agrees => &stats.mirror_passed,
@@ -68,5 +77,6 @@ impl Partition {
         for &key in concerned {
             self.with(key, now, |slot, cx| slot.compared(mirrored, cx));
         }
+        mirrored != Mirrored::NotApplicable
     }
 }

@@ -1,9 +1,10 @@
 //! What a scenario came to, as a row of the table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use polypy_core::AssetId;
+use polypy_core::{AssetId, BookState, StaleReason};
 
 use super::scenario::{Cause, Scenario};
 use super::verdict::Verdict;
@@ -27,8 +28,12 @@ pub struct Report {
     pub detections: Vec<Duration>,
     /// From live to live again.
     pub outages: Vec<Duration>,
+    /// Outages by the state the books were shown in at first.
+    pub reasons: BTreeMap<String, usize>,
     /// Outages of books that were right all the time.
     pub outages_right: usize,
+    /// Outages of books that were taken off to see whether they come back.
+    pub probed: usize,
     /// Books that were not live in the end.
     pub left_stale: usize,
     /// Sequences and epochs that went back.
@@ -58,7 +63,9 @@ impl Report {
             before_evidence: Vec::new(),
             detections: Vec::new(),
             outages: Vec::new(),
+            reasons: BTreeMap::new(),
             outages_right: 0,
+            probed: 0,
             left_stale: 0,
             regressions: 0,
             looks: 0,
@@ -80,7 +87,24 @@ impl Report {
         self.before_evidence.extend(verdict.before_evidence);
         self.detections.extend(verdict.detections);
         self.outages.extend(verdict.outages);
-        self.outages_right += verdict.outages_right;
+        for state in verdict.states {
+            if let BookState::Stale(reason) = state {
+                *self.reasons.entry(format!("{reason:?}")).or_default() += 1;
+            }
+        }
+        for (at, state) in verdict.outages_right {
+            // A silent connection is asked for a sign of life: one market is
+            // taken off and subscribed anew. What is off its feed is not live.
+            if state == BookState::Stale(StaleReason::Resubscribing) {
+                self.probed += 1;
+                continue;
+            }
+            self.outages_right += 1;
+            if self.cause == Cause::Nothing {
+                let example = format!("{asset}: right and {state:?} at {at:?}");
+                self.examples.push(example);
+            }
+        }
         self.left_stale += usize::from(verdict.left_stale);
         self.regressions += verdict.regressions;
     }
@@ -118,7 +142,7 @@ impl Report {
         );
         demand(
             self.false_alarms() == 0,
-            format!("{} false alarms", self.false_alarms()),
+            format!("{} false alarms: {:?}", self.false_alarms(), self.examples),
         );
         demand(
             self.left_stale == 0,

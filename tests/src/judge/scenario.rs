@@ -232,7 +232,7 @@ pub fn scenarios() -> Vec<Scenario> {
     let each = FAULTS.iter().map(|info| Scenario::of(info.name, info.kind));
     let mut all: Vec<_> = each.collect();
     let mut bare = Scenario::of("omit_change", FaultKind::OmitChange);
-    bare.name = "omit_change, bare messages";
+    bare.name = "omit_change + missing_fields";
     bare.steady.push(Fault::new(FaultKind::MissingFields));
     bare.provable = false;
     bare.unseen = Unseen::Audit;

@@ -17,6 +17,8 @@
 
 use std::time::Duration;
 
+use polypy_core::BookState;
+
 use super::truth::Truth;
 
 /// What a reader saw from this moment on.
@@ -24,8 +26,8 @@ use super::truth::Truth;
 pub struct Seen {
     /// When.
     pub at: Duration,
-    /// Whether the book was shown as live.
-    pub live: bool,
+    /// The state the book was shown in.
+    pub state: BookState,
     /// Its levels as one number.
     pub digest: u64,
     /// Its epoch.
@@ -72,8 +74,11 @@ pub struct Verdict {
     pub detections: Vec<Duration>,
     /// From live to live again.
     pub outages: Vec<Duration>,
-    /// How many of these the book was right all the time, to the moment.
-    pub outages_right: usize,
+    /// The state each of them, and one that did not end, was shown in at first.
+    pub states: Vec<BookState>,
+    /// Those of them in which the book was right all the time, to the moment:
+    /// when they began, and the state it was shown in at first.
+    pub outages_right: Vec<(Duration, BookState)>,
     /// It was not live in the end.
     pub left_stale: bool,
     /// Its sequence or its epoch went back.
@@ -85,7 +90,7 @@ pub struct Verdict {
 /// Holds what was seen of one asset until `end` against the truth.
 pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut outage: Option<(Duration, bool)> = None;
+    let mut outage: Option<(Duration, BookState, bool)> = None;
     let mut was_live = false;
     let mut wrong_since: Option<Duration> = None;
     for (index, now) in seen.iter().enumerate() {
@@ -95,10 +100,16 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
         {
             verdict.regressions += 1;
         }
-        if now.live {
-            if let Some((since, right)) = outage.take() {
+        if now.state == BookState::Settled {
+            // Its market has ended: nothing is to come back.
+            outage = None;
+            wrong_since = None;
+        } else if now.state == BookState::Live {
+            if let Some((since, state, right)) = outage.take() {
                 verdict.outages.push(now.at.saturating_sub(since));
-                verdict.outages_right += usize::from(right);
+                if right {
+                    verdict.outages_right.push((since, state));
+                }
             }
             was_live = true;
             verdict.live += until.saturating_sub(now.at);
@@ -116,8 +127,11 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
             if was_live {
                 let right = truth.wrong(now.digest, now.at, until).is_empty();
                 match &mut outage {
-                    None => outage = Some((now.at, right)),
-                    Some((_, so_far)) => *so_far &= right,
+                    None => {
+                        verdict.states.push(now.state);
+                        outage = Some((now.at, now.state, right));
+                    }
+                    Some((_, _, so_far)) => *so_far &= right,
                 }
             }
         }
@@ -169,6 +183,8 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
+    use polypy_core::StaleReason;
+
     use super::super::truth::State;
     use super::*;
 
@@ -187,7 +203,11 @@ mod tests {
     fn seen(at: u64, live: bool, digest: u64) -> Seen {
         Seen {
             at: ms(at),
-            live,
+            state: if live {
+                BookState::Live
+            } else {
+                BookState::Stale(StaleReason::Hash)
+            },
             digest,
             epoch: 1,
             sequence: at,
@@ -235,7 +255,7 @@ mod tests {
         assert_eq!(verdict.after_evidence, Duration::ZERO);
         assert_eq!(verdict.detections, [ms(105)]);
         assert_eq!(verdict.outages, [ms(95)]);
-        assert_eq!(verdict.outages_right, 0);
+        assert!(verdict.outages_right.is_empty());
     }
 
     #[test]
@@ -264,7 +284,7 @@ mod tests {
         ];
         let verdict = judge(&all, ms(100), &truth(1, &[]), &rules());
         assert_eq!(verdict.outages, [ms(50), ms(10)]);
-        assert_eq!(verdict.outages_right, 1);
+        assert_eq!(verdict.outages_right.len(), 1);
         assert!(!verdict.left_stale);
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use polypy_core::{AssetId, BookLookup, BookSource, BookState};
+use polypy_core::{AssetId, BookLookup, BookSource};
 use polypy_sim::digest;
 
 use super::verdict::Seen;
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(4);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Every level a side can have: one for each price of the finest grid.
-const WHOLE: usize = 10_000;
+pub(super) const WHOLE: usize = 10_000;
 
 /// What was seen.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
     let at = began.elapsed();
     let now = Seen {
         at,
-        live: view.state == BookState::Live,
+        state: view.state,
         digest: digest(view.bids.iter().copied(), view.asks.iter().copied()),
         epoch: view.epoch,
         sequence: view.sequence,
