@@ -2,10 +2,11 @@
 //!
 //! | for | modules |
 //! |---|---|
-//! | black-box tests of the program | [`world`], [`http`], [`wait`], [`replay`] |
+//! | black-box tests of the program | [`world`], [`http`], [`wait`], [`replay`], [`recorded`] |
 //! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`] |
 
 pub mod http;
+pub mod recorded;
 pub mod replay;
 pub mod wait;
 pub mod world;
