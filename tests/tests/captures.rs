@@ -88,13 +88,13 @@ fn recordings(reader: &str) -> Vec<Recording> {
 
 /// Writes the recorded answers as one recording, oldest first.
 fn recorded_books(folder: &Path, reader: &str) -> PathBuf {
-    let read = |name: String| std::fs::read_to_string(folder.join(name)).unwrap();
+    let read = |name: String| std::fs::read_to_string(folder.join(name)).expect("a file of books");
     let mut books: Vec<Value> = BOOKS
         .iter()
-        .map(|name| serde_json::from_str(&read(format!("{name}.json"))).unwrap())
+        .map(|name| serde_json::from_str(&read(format!("{name}.json"))).expect("a book"))
         .collect();
     books.extend(read(format!("{WRAPPED_BOOKS}.jsonl")).lines().map(|line| {
-        let mut wrapped: Value = serde_json::from_str(line).unwrap();
+        let mut wrapped: Value = serde_json::from_str(line).expect("a wrapped book");
         wrapped["body"].take()
     }));
     books.sort_by_key(|book| book["timestamp"].as_str().map(str::to_owned));
@@ -105,12 +105,12 @@ fn recorded_books(folder: &Path, reader: &str) -> PathBuf {
 /// A file in the folder of the tests.
 fn write(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.jsonl"));
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("the folder of the tests can be written");
     path
 }
 
 fn replayed(path: &Path) -> Replay {
-    replay(&std::fs::read_to_string(path).unwrap())
+    replay(&std::fs::read_to_string(path).expect("a recording"))
 }
 
 #[test]
@@ -162,6 +162,10 @@ async fn every_shape_of_the_wire_is_verified_state_by_state() {
 
 /// Plays a recording through the exchange and the whole program, and holds the
 /// books and the counts of checks against the replay's.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are for whoever runs the test to see"
+)]
 async fn verifies_every_state(path: &Path) {
     let expected = replayed(path);
     let config = SimConfig {
@@ -192,7 +196,10 @@ async fn verifies_every_state(path: &Path) {
     );
     for (asset, book) in &expected.books {
         let path = format!("/orderbook/{asset}?depth=1000");
-        let shown = http::get(world.http(), &path).await.unwrap().json();
+        let shown = http::get(world.http(), &path)
+            .await
+            .expect("an answer")
+            .json();
         assert_eq!(
             shown["state"], "live",
             "{name}: {asset}: {}",
@@ -245,7 +252,7 @@ impl Counts {
         let of = |group: &str, fields: &[&str]| -> usize {
             let counts = fields.iter().map(|field| {
                 let count = stats["workers"][group][field].as_u64().expect(field);
-                usize::try_from(count).unwrap()
+                usize::try_from(count).expect("a small count")
             });
             counts.sum()
         };
