@@ -224,11 +224,13 @@ async fn verifies_every_state(path: &Path) {
 /// How long the program may take to apply what it was sent.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A configuration in which no check is left out because the machine is busy.
+/// A configuration in which no check is left out, and no doubt is given up,
+/// because the machine is busy.
 fn unhurried() -> Config {
     let mut config = Config::default();
     config.integrity.hash_cpu_percent = 100;
     config.integrity.hash_searches_per_second = 10_000;
+    config.integrity.doubt_patience = SOON;
     config
 }
 
