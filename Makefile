@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency deny setup
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency bench deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ e2e: setup ## architecture, document and end-to-end tests
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
+
+bench: setup ## what checking books costs: hashes, and frames a second with and without
+	$(CARGO) bench --locked -p polypy-workers
 
 deny: ## licences, bans and sources of dependencies, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

@@ -1,20 +1,18 @@
 //! `polypy run --demo`: the server against an exchange in the same process.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use polypy::PolyPy;
-use polypy::clock::SystemClock;
-use polypy::config::{Config, exchange_config};
+use polypy::config::Config;
 use polypy::exit::Exit;
 use polypy_core::{AssetId, BookLookup, BookState};
-use polypy_sim::{Sim, SimHandle};
+use polypy_sim::SimHandle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 
 use crate::run::drive;
-use crate::sim::chain;
+use crate::sim;
 use crate::terminal;
 
 /// How long a first live book is waited for before the addresses are printed
@@ -26,12 +24,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Starts the exchange, runs the server against it, and stops both.
 pub(crate) async fn serve(config: Config, drain: oneshot::Receiver<()>) -> Exit {
-    let sim = match Sim::start(exchange_config(&config.sim), Arc::new(SystemClock)).await {
+    let sim = match sim::start(&config).await {
         Ok(sim) => sim,
-        Err(error) => {
-            tracing::error!(error = chain(&error), "the exchange could not start");
-            return Exit::Failure;
-        }
+        Err(exit) => return exit,
     };
     let app = PolyPy::builder()
         .config(config)
@@ -89,7 +84,10 @@ fn live_asset(app: &PolyPy) -> Option<AssetId> {
             BookLookup::Found(book) => {
                 book.state == BookState::Live && book.bid_levels > 0 && book.ask_levels > 0
             }
-            BookLookup::Pending | BookLookup::Unknown => false,
+            BookLookup::Pending
+            | BookLookup::Requested
+            | BookLookup::Ended
+            | BookLookup::Unknown => false,
         })
         .cloned()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use polypy::clock::SystemClock;
 use polypy::config::{Config, Layer, Sources, exchange_config};
 use polypy::exit::Exit;
-use polypy_sim::Sim;
+use polypy_sim::{Sim, SimError, SimHandle};
 use tokio::sync::oneshot;
 
 use crate::cli;
@@ -30,12 +30,9 @@ pub(crate) fn run(typed: cli::Sim, variables: Vec<(String, String)>) -> Exit {
 }
 
 async fn serve(config: &Config, drain: oneshot::Receiver<()>) -> Exit {
-    let sim = match Sim::start(exchange_config(&config.sim), Arc::new(SystemClock)).await {
+    let sim = match start(config).await {
         Ok(sim) => sim,
-        Err(error) => {
-            tracing::error!(error = chain(&error), "the exchange could not start");
-            return Exit::Failure;
-        }
+        Err(exit) => return exit,
     };
     let written = terminal::print(&format!(
         "gamma_url = \"{}\"\nclob_url = \"{}\"\nws_url = \"{}\"\n",
@@ -50,8 +47,27 @@ async fn serve(config: &Config, drain: oneshot::Receiver<()>) -> Exit {
     written
 }
 
+/// Starts the exchange. A file that cannot be used is a mistake in the
+/// configuration, and is named with its lines.
+pub(crate) async fn start(config: &Config) -> Result<SimHandle, Exit> {
+    let started = Sim::start(exchange_config(&config.sim), Arc::new(SystemClock)).await;
+    started.map_err(|error| {
+        tracing::error!(error = chain(&error), "the exchange could not start");
+        match error {
+            SimError::Config { .. }
+            | SimError::Recording { .. }
+            | SimError::RecordingLine { .. }
+            | SimError::EmptyRecording { .. }
+            | SimError::ScriptFile { .. }
+            | SimError::Script { .. } => Exit::Config,
+            // What is left has to do with the machine.
+            _ => Exit::Failure,
+        }
+    })
+}
+
 /// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

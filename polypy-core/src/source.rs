@@ -88,8 +88,12 @@ pub struct BookView {
 pub enum BookLookup {
     /// No such asset.
     Unknown,
-    /// Known, and no snapshot has arrived yet.
+    /// Known, and no connection has asked for it yet.
     Pending,
+    /// A connection has asked for it, and no snapshot has arrived yet.
+    Requested,
+    /// Its market is settled, and no snapshot of it ever arrived.
+    Ended,
     /// The book.
     Found(Box<BookView>),
 }

@@ -122,7 +122,7 @@ impl Responder {
             method = %parts.method,
             path = ?shown(parts.uri.path()),
             status = reply.status.as_u16(),
-            elapsed = ?started.elapsed(),
+            elapsed_ms = started.elapsed().as_secs_f64() * 1e3,
             "request answered"
         );
         reply.into_response(&request_id)

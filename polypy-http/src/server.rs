@@ -146,7 +146,7 @@ impl HttpServer {
                     drained = drain.drained,
                     aborted = drain.aborted,
                     unfinished = drain.unfinished,
-                    deadline = ?self.config.drain_deadline,
+                    deadline_ms = self.config.drain_deadline.as_secs_f64() * 1e3,
                     "http server stopped, not everything ended in time"
                 ),
                 Err(error) => tracing::error!(%error, "http accept task had failed"),

@@ -5,7 +5,7 @@
 //! | `GET /sim/assets?limit=` | every asset: id, market, outcome, status |
 //! | `GET /sim/book/{asset_id}` | the true book with sequence, time stamp and hash, best levels first |
 //! | `GET /sim/stats` | counts |
-//! | `GET /sim/faults` | the faults that are on, those a script has yet to switch on, and all there are |
+//! | `GET /sim/faults` | the faults that are on and whom they hit, those a script has yet to switch on, and all there are |
 //! | `POST /sim/faults` | switches one on: `{"id":1}` |
 //! | `DELETE /sim/faults/{id}`, `/sim/faults` | switches one or all off |
 //! | `POST /sim/pause`, `/sim/resume` | whether the flow is paused now |
@@ -70,6 +70,7 @@ fn faults(exchange: &Exchange) -> Answer {
             json!({
                 "name": info.name,
                 "scope": info.scope.name(),
+                "target_fields": info.scope.target_fields(),
                 "summary": info.summary,
                 "parameters": parameters,
             })
@@ -77,7 +78,7 @@ fn faults(exchange: &Exchange) -> Answer {
         .collect();
     let now = Instant::now();
     ok(&json!({
-        "active": exchange.faults.list(now),
+        "active": exchange.faults.list(&exchange.venue, exchange.sessions.keys(), now),
         "script": exchange.cues(now),
         "known": known,
     }))
@@ -87,7 +88,12 @@ fn add_fault(exchange: &mut Exchange, body: &[u8]) -> Answer {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return error(StatusCode::BAD_REQUEST, "body: not JSON");
     };
-    match Fault::from_json(&body) {
+    let read =
+        Fault::from_json(&body).and_then(|fault| match fault.unknown_assets(&exchange.venue) {
+            Some(error) => Err(error),
+            None => Ok(fault),
+        });
+    match read {
         Ok(fault) => ok(&json!({ "id": exchange.add_fault(fault, None) })),
         Err(FaultError { field, reason }) => {
             let body = json!({ "error": format!("{field}: {reason}"), "field": field });

@@ -48,10 +48,19 @@ impl Exchange {
         };
         let once = fault.lasting.is_none();
         let named = fault.assets.clone();
+        // Whoever asks over HTTP is refused; a script may run ahead of the venue.
+        if let Some(error) = fault.unknown_assets(&self.venue) {
+            tracing::warn!(
+                fault = kind.info().name,
+                script_line,
+                reason = error.reason,
+                "a fault names assets that do not exist, and misses them"
+            );
+        }
         let id = self
             .faults
             .add(fault, script_line, self.config.seed, &self.venue, now);
-        tracing::info!(fault = kind.info().name, id, ?script_line, "fault on");
+        tracing::info!(fault = kind.info().name, id, script_line, "fault on");
         match kind {
             FaultKind::DropConnection
             | FaultKind::Close1013

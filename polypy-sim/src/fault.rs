@@ -8,6 +8,10 @@ use polypy_core::AssetId;
 use serde_json::{Map, Value, json};
 
 use crate::fault_table::{FAULTS, FaultInfo, FaultKind, Parameter, Scope, Values};
+use crate::venue::Venue;
+
+/// Unknown assets that an answer names; the others are counted.
+const MOST_NAMED: usize = 5;
 
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,6 +191,21 @@ impl Fault {
             },
             _ => self.with(field, value.clone()),
         }
+    }
+
+    /// Which of the assets it names the venue does not have, if any.
+    pub(crate) fn unknown_assets(&self, venue: &Venue) -> Option<FaultError> {
+        let named = self.assets.iter().flatten();
+        let unknown: Vec<&str> = named
+            .map(AssetId::as_str)
+            .filter(|id| venue.find(id).is_none())
+            .collect();
+        let shown = unknown.iter().take(MOST_NAMED).copied();
+        let mut list = shown.collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = unknown.len().saturating_sub(MOST_NAMED) {
+            list.push_str(&format!(" and {more} more"));
+        }
+        (!unknown.is_empty()).then(|| FaultError::new("assets", format!("no such asset: {list}")))
     }
 
     /// The request that would make it, for the listing.

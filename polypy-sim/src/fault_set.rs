@@ -14,8 +14,11 @@ use tokio::time::Instant;
 
 use crate::delivery::{About, Frame};
 use crate::fault::Fault;
-use crate::fault_table::FaultKind;
+use crate::fault_table::{FaultKind, Scope};
 use crate::venue::{TokenRef, Venue};
+
+/// Targets of a fault that the listing names; all are counted.
+const MOST_LISTED: usize = 20;
 
 /// One fault that is on.
 #[derive(Debug)]
@@ -80,6 +83,33 @@ impl Active {
                     .any(|outcome| self.hits_asset(TokenRef { market, outcome })),
                 About::Connection => self.places.is_none(),
             }
+    }
+
+    /// Whom it hits, for people: how many, and the first of them. `None` for
+    /// what chooses among nothing, or anew each time.
+    fn targets<'a>(
+        &self,
+        venue: &Venue,
+        connections: impl Iterator<Item = &'a u64>,
+    ) -> Option<Value> {
+        let (mut count, mut first) = (0_usize, Vec::new());
+        let mut add = |target: Value| {
+            count += 1;
+            if first.len() < MOST_LISTED {
+                first.push(target);
+            }
+        };
+        match self.fault.kind.info().scope {
+            Scope::Connection => connections
+                .filter(|id| self.hits_connection(**id))
+                .for_each(|id| add(json!(id))),
+            Scope::Asset => venue
+                .tokens()
+                .filter(|(place, _)| self.hits_asset(*place))
+                .for_each(|(_, token)| add(json!(token.info.asset_id.as_str()))),
+            Scope::Request | Scope::Exchange => return None,
+        }
+        Some(json!({ "count": count, "first": first }))
     }
 
     /// Whether a fault with a rate hits a published state, told by its hash: so
@@ -235,12 +265,21 @@ impl FaultSet {
         Some(&active.fault)
     }
 
-    /// What is on, for people.
-    pub(crate) fn list(&self, now: Instant) -> Vec<Value> {
+    /// What is on, for people, and whom it hits now. Looks at every asset for
+    /// each fault that chooses among them.
+    pub(crate) fn list<'a>(
+        &self,
+        venue: &Venue,
+        connections: impl Iterator<Item = &'a u64> + Clone,
+        now: Instant,
+    ) -> Vec<Value> {
         self.active
             .iter()
             .map(|active| {
                 let mut row = active.fault.to_json();
+                if let Some(targets) = active.targets(venue, connections.clone()) {
+                    row.insert("targets".to_owned(), targets);
+                }
                 row.insert("id".to_owned(), json!(active.id));
                 row.insert(
                     "hits".to_owned(),

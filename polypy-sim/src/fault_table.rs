@@ -73,6 +73,16 @@ impl Scope {
             Self::Exchange => "exchange",
         }
     }
+
+    /// The fields of a request that choose whom a fault hits.
+    pub fn target_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Connection => &["connections", "share"],
+            Self::Asset => &["assets", "share", "connections"],
+            Self::Request => &["share"],
+            Self::Exchange => &[],
+        }
+    }
 }
 
 /// One thing a fault can be told beyond its target.

@@ -54,15 +54,28 @@ impl Ord for Decimal {
     }
 }
 
-/// What a replay came to.
+/// What a replay came to. A *state* is what consecutive frames with one time
+/// stamp and one hash lead to: only after the last of them can the hash hold.
 #[derive(Debug, Default)]
 pub struct Replay {
     /// The final book of every token that had one.
     pub books: HashMap<String, PlainBook>,
-    /// Hashes (of books and of changes to known books) that were reproduced.
+    /// States whose hash was reproduced.
     pub verified: usize,
-    /// Hashes that were not.
+    /// States whose hash was not.
     pub unverified: Vec<String>,
+    /// Hashes stated, of books and of frames of changes to known books: as many
+    /// as the states or more.
+    pub stated: usize,
+    /// Whole books that show a state that was complete already.
+    pub repeated_books: usize,
+    /// Changes that belong to a state that was complete already.
+    pub repeated_changes: usize,
+    /// Changes older than their book's snapshot, left out.
+    pub stale: usize,
+    /// Times a market's hashes went over to a last trade price that no event
+    /// had told by then.
+    pub unannounced: usize,
     /// Changes for tokens of which no book was recorded.
     pub without_book: usize,
 }
@@ -70,15 +83,30 @@ pub struct Replay {
 #[derive(Debug, Default, Clone)]
 struct Known {
     market: String,
-    last_trade_price: String,
     tick_size: Option<String>,
     since: u64,
+    state: Option<State>,
+}
+
+/// The state a token is in, or coming to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    stamp: String,
+    hash: String,
+    complete: bool,
+}
+
+#[derive(Debug, Default)]
+struct Replaying {
+    replay: Replay,
+    known: HashMap<String, Known>,
+    /// Each market's last trade price, as far as it has been told or found.
+    prices: HashMap<String, String>,
 }
 
 /// Replays one recording.
 pub fn replay(lines: &str) -> Replay {
-    let mut replay = Replay::default();
-    let mut known: HashMap<String, Known> = HashMap::new();
+    let mut replaying = Replaying::default();
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let frame: Value = serde_json::from_str(line).expect("a recorded frame");
         let events = match frame {
@@ -87,17 +115,23 @@ pub fn replay(lines: &str) -> Replay {
         };
         for event in &events {
             if event.get("price_changes").is_some() {
-                replay.changes(event, &known);
+                replaying.changes(event);
             } else if event.get("bids").is_some() {
-                replay.book(event, &mut known);
+                replaying.book(event);
+            } else if event["event_type"] == "last_trade_price" {
+                let price = Decimal::new(&text(&event["price"]));
+                let thousandths = price.millionths / 1_000;
+                replaying
+                    .prices
+                    .insert(text(&event["market"]), three_decimals(thousandths));
             }
         }
     }
-    replay
+    replaying.end()
 }
 
-impl Replay {
-    fn book(&mut self, event: &Value, known: &mut HashMap<String, Known>) {
+impl Replaying {
+    fn book(&mut self, event: &Value) {
         let asset = text(&event["asset_id"]);
         let side = |name: &str| {
             event[name]
@@ -111,38 +145,37 @@ impl Replay {
             bids: side("bids"),
             asks: side("asks"),
         };
-        let known = known.entry(asset.clone()).or_default();
+        let known = self.known.entry(asset.clone()).or_default();
         known.market = text(&event["market"]);
         known.since = text(&event["timestamp"]).parse().expect("a timestamp");
-        if let Some(price) = event.get("last_trade_price") {
-            known.last_trade_price = text(price);
-        }
         if let Some(tick) = event.get("tick_size") {
             known.tick_size = Some(text(tick));
         }
-        self.check(
-            &asset,
-            known,
-            &text(&event["timestamp"]),
-            &text(&event["hash"]),
-            &book,
-        );
-        self.books.insert(asset, book);
+        if let Some(price) = event.get("last_trade_price") {
+            self.prices.insert(known.market.clone(), text(price));
+        }
+        self.replay.books.insert(asset.clone(), book);
+        let stamp = text(&event["timestamp"]);
+        self.replay.repeated_books += usize::from(self.is_complete(&asset, &stamp, event));
+        self.comes_to(&asset, &stamp, event);
     }
 
-    fn changes(&mut self, event: &Value, known: &HashMap<String, Known>) {
+    fn changes(&mut self, event: &Value) {
         let stamp = text(&event["timestamp"]);
         let moment: u64 = stamp.parse().expect("a timestamp");
         let entries = event["price_changes"].as_array().expect("entries");
         for (at, entry) in entries.iter().enumerate() {
             let asset = text(&entry["asset_id"]);
-            let (Some(book), Some(known)) = (self.books.get_mut(&asset), known.get(&asset)) else {
-                self.without_book += 1;
+            let Some(known) = self.known.get(&asset) else {
+                self.replay.without_book += 1;
                 continue;
             };
             if moment < known.since {
+                self.replay.stale += 1;
                 continue;
             }
+            self.replay.repeated_changes += usize::from(self.is_complete(&asset, &stamp, entry));
+            let book = self.replay.books.entry(asset.clone()).or_default();
             let levels = if entry["side"] == "BUY" {
                 &mut book.bids
             } else {
@@ -158,24 +191,113 @@ impl Replay {
                 .iter()
                 .any(|later| text(&later["asset_id"]) == asset);
             if last {
-                let book = book.clone();
-                self.check(&asset, known, &stamp, &text(&entry["hash"]), &book);
+                self.comes_to(&asset, &stamp, entry);
             }
         }
     }
 
-    fn check(&mut self, asset: &str, known: &Known, stamp: &str, hash: &str, book: &PlainBook) {
-        if reproduces(asset, known, stamp, hash, book) {
+    /// Whether a token is already in the state that `event` states.
+    fn is_complete(&self, asset: &str, stamp: &str, event: &Value) -> bool {
+        let state = self.known.get(asset).and_then(|known| known.state.as_ref());
+        state.is_some_and(|state| {
+            state.complete && state.stamp == stamp && state.hash == text(&event["hash"])
+        })
+    }
+
+    /// The last of a frame about a token has been applied.
+    fn comes_to(&mut self, asset: &str, stamp: &str, event: &Value) {
+        self.replay.stated += 1;
+        let (Some(known), Some(book)) = (self.known.get_mut(asset), self.replay.books.get(asset))
+        else {
+            return;
+        };
+        let hash = text(&event["hash"]);
+        let told = self.prices.get(&known.market).cloned().unwrap_or_default();
+        let found = reproduces(asset, known, &told, stamp, &hash, book);
+        let now = State {
+            stamp: stamp.to_owned(),
+            hash,
+            complete: found.is_some(),
+        };
+        if let Some(price) = found.filter(|price| *price != told) {
+            self.replay.unannounced += 1;
+            self.prices.insert(known.market.clone(), price);
+        }
+        let same = known
+            .state
+            .as_ref()
+            .is_some_and(|state| (&state.stamp, &state.hash) == (&now.stamp, &now.hash));
+        let before = known.state.replace(now);
+        if let Some(before) = before.filter(|_| !same) {
+            self.replay.count(asset, &before);
+        }
+    }
+
+    fn end(self) -> Replay {
+        let mut replay = self.replay;
+        for (asset, known) in &self.known {
+            if let Some(state) = &known.state {
+                replay.count(asset, state);
+            }
+        }
+        replay
+    }
+}
+
+impl Replay {
+    /// The venue has moved on from a state.
+    fn count(&mut self, asset: &str, state: &State) {
+        if state.complete {
             self.verified += 1;
         } else {
+            let State { stamp, hash, .. } = state;
             self.unverified.push(format!("{asset} at {stamp}: {hash}"));
         }
     }
 }
 
-/// Whether any of the venue's recipes, with any attribute a recording leaves
-/// open, gives `hash`.
-fn reproduces(asset: &str, known: &Known, stamp: &str, hash: &str, book: &PlainBook) -> bool {
+/// The last trade price with which any of the venue's recipes, with any attribute
+/// that a recording leaves open, gives `hash`; the one `told` is tried first, and
+/// returned where the recipe has none.
+fn reproduces(
+    asset: &str,
+    known: &Known,
+    told: &str,
+    stamp: &str,
+    hash: &str,
+    book: &PlainBook,
+) -> Option<String> {
+    let head = head(&known.market, asset, stamp, book);
+    let ticks = match &known.tick_size {
+        Some(tick) => vec![tick.clone()],
+        None => ["0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001"]
+            .map(String::from)
+            .to_vec(),
+    };
+    if sha1(&format!("{head}}}")) == hash {
+        return Some(told.to_owned());
+    }
+    let mut bodies = Vec::new();
+    for tick in &ticks {
+        for minimum in ["5", "15", "1", "10"] {
+            for neg_risk in [false, true] {
+                let body = format!(
+                    "{head},\"min_order_size\":\"{minimum}\",\"tick_size\":\"{tick}\",\
+                     \"neg_risk\":{neg_risk}"
+                );
+                if sha1(&format!("{body}}}")) == hash || with_price(&body, told) == hash {
+                    return Some(told.to_owned());
+                }
+                bodies.push(body);
+            }
+        }
+    }
+    let mut prices = (0..=1_000).map(three_decimals);
+    prices.find(|price| bodies.iter().any(|body| with_price(body, price) == hash))
+}
+
+/// The hashed text up to the levels.
+fn head(market: &str, asset: &str, stamp: &str, book: &PlainBook) -> String {
     let level = |(price, size): (&Decimal, &String)| {
         format!("{{\"price\":\"{}\",\"size\":\"{size}\"}}", price.as_str())
     };
@@ -187,37 +309,26 @@ fn reproduces(asset: &str, known: &Known, stamp: &str, hash: &str, book: &PlainB
         .map(level)
         .collect::<Vec<_>>()
         .join(",");
-    let head = format!(
-        "{{\"market\":\"{}\",\"asset_id\":\"{asset}\",\"timestamp\":\"{stamp}\",\"hash\":\"\",\
-         \"bids\":[{bids}],\"asks\":[{asks}]",
-        known.market
-    );
-    let ticks = match &known.tick_size {
-        Some(tick) => vec![tick.clone()],
-        None => ["0.1", "0.01", "0.005", "0.0025", "0.001", "0.0001"]
-            .map(String::from)
-            .to_vec(),
-    };
-    for tick in &ticks {
-        for minimum in ["5", "15", "1", "10"] {
-            for neg_risk in [false, true] {
-                let body = format!(
-                    "{head},\"min_order_size\":\"{minimum}\",\"tick_size\":\"{tick}\",\
-                     \"neg_risk\":{neg_risk}"
-                );
-                let with =
-                    |price: &str| sha1(&format!("{body},\"last_trade_price\":\"{price}\"}}"));
-                if sha1(&format!("{body}}}")) == hash || with(&known.last_trade_price) == hash {
-                    return true;
-                }
-                let mut prices = (0..=1_000).map(|p| format!("{}.{:03}", p / 1_000, p % 1_000));
-                if prices.any(|price| with(&price) == hash) {
-                    return true;
-                }
-            }
-        }
-    }
-    sha1(&format!("{head}}}")) == hash
+    format!(
+        "{{\"market\":\"{market}\",\"asset_id\":\"{asset}\",\"timestamp\":\"{stamp}\",\"hash\":\"\",\
+         \"bids\":[{bids}],\"asks\":[{asks}]"
+    )
+}
+
+/// The hash that the venue gives a book of a market with a grid of 0.01 and
+/// orders of at least 5.
+pub fn hash(market: &str, asset: &str, stamp: &str, book: &PlainBook, price: &str) -> String {
+    let head = head(market, asset, stamp, book);
+    let body = format!("{head},\"min_order_size\":\"5\",\"tick_size\":\"0.01\",\"neg_risk\":false");
+    with_price(&body, price)
+}
+
+fn with_price(body: &str, price: &str) -> String {
+    sha1(&format!("{body},\"last_trade_price\":\"{price}\"}}"))
+}
+
+fn three_decimals(thousandths: u64) -> String {
+    format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
 }
 
 fn sha1(text: &str) -> String {

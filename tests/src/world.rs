@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy::clock::SystemClock;
+use polypy::config::Config;
 use polypy::{PolyPy, PolyPyBuilder};
 use polypy_sim::{Sim, SimConfig, SimHandle};
 use serde_json::{Value, json};
@@ -38,7 +39,23 @@ impl World {
     ) -> Self {
         let sim = exchange(config).await;
         let builder = beside(&sim).enable_http(true).http_port(0);
-        let polypy = tune(builder).build().expect("the settings are usable");
+        Self::of(sim, tune(builder)).await
+    }
+
+    /// The same with a whole configuration for the program; its addresses of
+    /// the venue are replaced by the exchange's.
+    ///
+    /// # Panics
+    /// When either cannot start.
+    pub async fn configured(exchange_config: SimConfig, config: Config) -> Self {
+        let sim = exchange(exchange_config).await;
+        let builder = PolyPy::builder().config(config);
+        let builder = builder.venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url());
+        Self::of(sim, builder.enable_http(true).http_port(0)).await
+    }
+
+    async fn of(sim: SimHandle, builder: PolyPyBuilder) -> Self {
+        let polypy = builder.build().expect("the settings are usable");
         polypy.start().await.expect("the program starts");
         Self { sim, polypy }
     }

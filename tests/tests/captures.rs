@@ -1,132 +1,301 @@
-//! Recordings of the real venue, played by the exchange through the whole
-//! program. They are not part of the project: `POLYPY_CAPTURES` names the
-//! folder, and without it these tests say so and check nothing.
+//! Recordings, played by the exchange through the whole program: what an
+//! independent checker verified, the program verifies, state by state.
+//!
+//! Those of the real venue are not part of the project: `POLYPY_CAPTURES` names
+//! their folder, and without it their tests say so and check nothing. One of our
+//! own making has the shapes that they have.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use polypy::config::Config;
 use polypy_sim::SimConfig;
-use polypy_tests::http;
-use polypy_tests::replay::{PlainBook, replay};
-use polypy_tests::wait;
+use polypy_tests::replay::{PlainBook, Replay, replay};
 use polypy_tests::world::{SOON, World};
+use polypy_tests::{http, recorded, wait};
 use serde_json::Value;
 
-/// Recordings with the number of hashes (of books and of changes to known
-/// books) that an independent checker reproduced.
-const RECORDINGS: [(&str, usize); 5] = [
-    ("polyarb_capture_20260630", 11),
-    ("polybotv2_raw_20251223", 5),
-    ("polypy_ws_vs_rest_20251023", 5),
-    ("ssmd_book_20260212", 10),
-    ("tinli_fed_20260720", 26),
+/// A recording and what an independent checker found in it.
+///
+/// A state is what consecutive frames with one time stamp and one hash lead to.
+/// So the books and changes of a recording state more hashes than it has states:
+/// the venue sends a change and then the book that it led to.
+struct Recording {
+    path: PathBuf,
+    found: Found,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    /// Hashes stated by books and by changes to known books.
+    stated: usize,
+    /// States, every one of which verifies.
+    states: usize,
+    /// Changes older than their book's snapshot.
+    stale: usize,
+    /// Times hashes went over to a last trade price that nothing had told.
+    unannounced: usize,
+}
+
+/// What the recorded frames hold. Those of polybotv2 are hashed with a price
+/// of which no announcement was recorded, and then with another.
+const FRAMES: [(&str, Found); 5] = [
+    ("polyarb_capture_20260630", found(11, 9, 0)),
+    ("polybotv2_raw_20251223", found(5, 5, 2)),
+    ("polypy_ws_vs_rest_20251023", found(5, 3, 0)),
+    ("ssmd_book_20260212", found(10, 10, 0)),
+    ("tinli_fed_20260720", found(26, 25, 0)),
 ];
 
+/// Recorded answers of the CLOB to single look-ups of books.
+const BOOKS: [&str; 2] = ["polyarb_clob_book_binary", "polycopy_clob_orderbook_sample"];
+/// More of them, one a line, each under `body`.
+const WRAPPED_BOOKS: &str = "tinli_books";
+/// How many there are together, no two of one token with the same hash.
+const BOOK_COUNT: usize = 24;
+
+const fn found(stated: usize, states: usize, unannounced: usize) -> Found {
+    Found {
+        stated,
+        states,
+        stale: 0,
+        unannounced,
+    }
+}
+
+/// The recordings of the real venue; none where there are none. `reader` names
+/// the test, so that no two write the same file.
 #[expect(
     clippy::print_stderr,
     reason = "a test that checks nothing must say so"
 )]
-fn recordings() -> Vec<(PathBuf, usize)> {
+fn recordings(reader: &str) -> Vec<Recording> {
     let Some(folder) = std::env::var_os("POLYPY_CAPTURES").map(PathBuf::from) else {
         eprintln!("nothing checked: POLYPY_CAPTURES names no folder of recordings");
         return Vec::new();
     };
-    RECORDINGS
+    let frames = FRAMES.iter().map(|(name, found)| Recording {
+        path: folder.join("frames").join(format!("{name}.jsonl")),
+        found: *found,
+    });
+    let books = Recording {
+        path: recorded_books(&folder.join("clob"), reader),
+        found: found(BOOK_COUNT, BOOK_COUNT, 0),
+    };
+    frames.chain([books]).collect()
+}
+
+/// Writes the recorded answers as one recording, oldest first.
+fn recorded_books(folder: &Path, reader: &str) -> PathBuf {
+    let read = |name: String| std::fs::read_to_string(folder.join(name)).expect("a file of books");
+    let mut books: Vec<Value> = BOOKS
         .iter()
-        .map(|(name, hashes)| (folder.join("frames").join(format!("{name}.jsonl")), *hashes))
-        .collect()
+        .map(|name| serde_json::from_str(&read(format!("{name}.json"))).expect("a book"))
+        .collect();
+    books.extend(read(format!("{WRAPPED_BOOKS}.jsonl")).lines().map(|line| {
+        let mut wrapped: Value = serde_json::from_str(line).expect("a wrapped book");
+        wrapped["body"].take()
+    }));
+    books.sort_by_key(|book| book["timestamp"].as_str().map(str::to_owned));
+    let lines: Vec<String> = books.iter().map(Value::to_string).collect();
+    write(&format!("recorded_books_for_{reader}"), &lines.join("\n"))
+}
+
+/// A file in the folder of the tests.
+fn write(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.jsonl"));
+    std::fs::write(&path, text).expect("the folder of the tests can be written");
+    path
+}
+
+fn replayed(path: &Path) -> Replay {
+    replay(&std::fs::read_to_string(path).expect("a recording"))
 }
 
 #[test]
-fn the_second_opinion_reproduces_every_hash() {
-    for (path, hashes) in recordings() {
-        let replay = replay(&std::fs::read_to_string(&path).unwrap());
-        assert_eq!(
-            replay.unverified,
-            Vec::<String>::new(),
-            "{}",
-            path.display()
-        );
-        assert_eq!(replay.verified, hashes, "{}", path.display());
+fn the_second_opinion_reproduces_the_hash_of_every_state() {
+    for Recording { path, found } in recordings("replay") {
+        let replay = replayed(&path);
+        let name = path.display();
+        assert_eq!(replay.unverified, Vec::<String>::new(), "{name}");
+        let reread = Found {
+            stated: replay.stated,
+            states: replay.verified,
+            stale: replay.stale,
+            unannounced: replay.unannounced,
+        };
+        assert_eq!(reread, found, "{name}");
     }
+}
+
+#[test]
+fn the_second_opinion_finds_in_our_own_recording_what_was_put_there() {
+    let (lines, contents) = recorded::recording();
+    let replay = replay(&lines);
+    assert_eq!(replay.unverified, Vec::<String>::new());
+    let reread = recorded::Contents {
+        states: replay.verified,
+        stale: replay.stale,
+        repeated_books: replay.repeated_books,
+        repeated_changes: replay.repeated_changes,
+        unannounced: replay.unannounced,
+    };
+    assert_eq!(reread, contents);
+    assert_eq!((contents.states, contents.stale), (20, 4));
+    assert_eq!(contents.unannounced, 2);
 }
 
 #[tokio::test]
 async fn recorded_frames_become_the_books_of_an_independent_replay() {
-    for (path, hashes) in recordings() {
-        let expected = replay(&std::fs::read_to_string(&path).unwrap());
-        let config = SimConfig {
-            playback: Some(path.clone()),
-            ..SimConfig::for_tests()
-        };
-        let world = World::start(config, |builder| builder).await;
-        let name = path.display();
-        wait::until("the recording is played", SOON, async || {
-            world
-                .sim
-                .stats()
-                .playback
-                .is_some_and(|playback| playback.done)
-        })
-        .await;
-        let began = std::time::Instant::now();
-        let mut stats = world.stats().await;
-        while checked(&stats) < hashes as u64 && began.elapsed() < Duration::from_secs(5) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            stats = world.stats().await;
-        }
-        let integrity = &stats["workers"]["integrity"];
-        assert_eq!(
-            verified(&stats),
-            hashes as u64,
-            "{name}: {:#}",
-            stats["workers"]
-        );
-        assert_eq!(integrity["failed"], 0, "{name}: {integrity:#}");
-        assert_eq!(integrity["unverifiable"], 0, "{name}: {integrity:#}");
-        assert_eq!(
-            stats["wire"]["parse_errors"], 0,
-            "{name}: {:#}",
-            stats["wire"]
-        );
-        for (asset, book) in &expected.books {
-            let path = format!("/orderbook/{asset}?depth=1000");
-            let shown = http::get(world.http(), &path).await.unwrap().json();
-            assert_eq!(shown["hash_verified"], true, "{name}: {asset}");
-            assert_eq!(plain(&shown), *book, "{name}: {asset}");
-        }
-        println!(
-            "{name}: {hashes} of {hashes} hashes verified, {} books equal",
-            expected.books.len()
-        );
-        world.stop().await;
+    for Recording { path, .. } in recordings("program") {
+        verifies_every_state(&path).await;
     }
 }
 
-/// Hashes reproduced from our levels. A change that repeats the hash of a state
-/// already reproduced changes nothing: it is recognised as a duplicate of it.
-fn verified(stats: &Value) -> u64 {
-    let integrity = &stats["workers"]["integrity"];
-    let reproduced: u64 = [
-        "passed",
-        "passed_with_candidate_price",
-        "passed_with_other_recipe",
-        "late",
-    ]
-    .iter()
-    .map(|field| integrity[field].as_u64().expect("a count"))
-    .sum();
-    reproduced
-        + stats["workers"]["events"]["duplicates"]
-            .as_u64()
-            .expect("a count")
+#[tokio::test]
+async fn every_shape_of_the_wire_is_verified_state_by_state() {
+    let (lines, _) = recorded::recording();
+    let path = write("own_recording", &lines);
+    verifies_every_state(&path).await;
 }
 
-fn checked(stats: &Value) -> u64 {
-    let integrity = &stats["workers"]["integrity"];
-    let not = ["failed", "unverifiable"].map(|field| integrity[field].as_u64().expect("a count"));
-    verified(stats) + not.iter().sum::<u64>()
+/// Plays a recording through the exchange and the whole program, and holds the
+/// books and the counts of checks against the replay's.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are for whoever runs the test to see"
+)]
+async fn verifies_every_state(path: &Path) {
+    let expected = replayed(path);
+    let config = SimConfig {
+        playback: Some(path.to_owned()),
+        ..SimConfig::for_tests()
+    };
+    let world = World::configured(config, unhurried()).await;
+    let name = path.display();
+    wait::until("the recording is played", SOON, async || {
+        let playback = world.sim.stats().playback;
+        playback.is_some_and(|playback| playback.done)
+    })
+    .await;
+    let counted = expectation(&expected);
+    let began = Instant::now();
+    let mut seen = Counts::default();
+    // Until all has been applied; what never comes is told by what differs.
+    while seen != counted && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        seen = Counts::of(&world.stats().await);
+    }
+    let stats = world.stats().await;
+    assert_eq!(seen, counted, "{name}: {:#}", stats["workers"]);
+    assert_eq!(
+        stats["wire"]["parse_errors"], 0,
+        "{name}: {:#}",
+        stats["wire"]
+    );
+    for (asset, book) in &expected.books {
+        let path = format!("/orderbook/{asset}?depth=1000");
+        let shown = http::get(world.http(), &path)
+            .await
+            .expect("an answer")
+            .json();
+        assert_eq!(
+            shown["state"], "live",
+            "{name}: {asset}: {}",
+            shown["reason"]
+        );
+        assert_eq!(shown["hash_verified"], true, "{name}: {asset}");
+        assert_eq!(plain(&shown), *book, "{name}: {asset}");
+    }
+    println!(
+        "{name}: {} of {} states verified ({} hashes stated), {} stale changes skipped, \
+         {} unannounced prices found, {} books equal",
+        seen.verified - expected.repeated_books,
+        expected.verified,
+        expected.stated,
+        seen.stale,
+        seen.found,
+        expected.books.len()
+    );
+    world.stop().await;
+}
+
+/// How long the program may take to apply what it was sent.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A configuration in which no check is left out, and no doubt is given up,
+/// because the machine is busy.
+fn unhurried() -> Config {
+    let mut config = Config::default();
+    config.integrity.hash_cpu_percent = 100;
+    config.integrity.hash_searches_per_second = 10_000;
+    config.integrity.doubt_patience = SOON;
+    config
+}
+
+/// What the program counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// Hashes reproduced, however.
+    verified: usize,
+    /// Of those, the ones for which an unannounced price had to be found.
+    found: usize,
+    /// Changes recognised as belonging to a state that was complete.
+    duplicates: usize,
+    /// Changes older than the snapshot, left out.
+    stale: usize,
+    /// Hashes not reproduced, or not checked.
+    unverified: usize,
+}
+
+impl Counts {
+    fn of(stats: &Value) -> Self {
+        let of = |group: &str, fields: &[&str]| -> usize {
+            let counts = fields.iter().map(|field| {
+                let count = stats["workers"][group][field].as_u64().expect(field);
+                usize::try_from(count).expect("a small count")
+            });
+            counts.sum()
+        };
+        Self {
+            verified: of(
+                "integrity",
+                &[
+                    "passed",
+                    "passed_with_candidate_price",
+                    "passed_with_other_recipe",
+                    "late",
+                ],
+            ),
+            found: of("integrity", &["passed_with_candidate_price"]),
+            duplicates: of("events", &["duplicates"]),
+            stale: of("events", &["stale_deltas_skipped"]),
+            unverified: of(
+                "integrity",
+                &[
+                    "failed",
+                    "unverifiable",
+                    "ambiguous",
+                    "recipes_lost",
+                    "skipped",
+                ],
+            ),
+        }
+    }
+}
+
+/// What it is to count, by the independent replay. Every state is verified
+/// once, with all its frames; a whole book of a state that changes had already
+/// led to is verified for itself, and a change of one is a duplicate.
+fn expectation(replay: &Replay) -> Counts {
+    Counts {
+        verified: replay.verified + replay.repeated_books,
+        found: replay.unannounced,
+        duplicates: replay.repeated_changes,
+        stale: replay.stale,
+        unverified: replay.unverified.len(),
+    }
 }
 
 /// The book as the program shows it, in the plain form.

@@ -2,34 +2,97 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use polypy_core::{BookLookup, BookSource, Interner};
+use polypy_core::{AssetKey, BookLookup, BookSource};
+use polypy_net::registry::{AssetRegistry, AssetStatus};
 use polypy_workers::BookStore;
 
 /// Answers questions for books. Holds the interner's lock for the look-up of
-/// one name, and lets it go before it touches a book.
+/// one name, and lets it go before it touches a book. The registry is asked for
+/// its word only about an asset without a book.
 pub(super) struct Books {
-    names: Arc<RwLock<Interner>>,
+    registry: Arc<AssetRegistry>,
     store: BookStore,
 }
 
 impl Books {
-    pub(super) fn new(names: Arc<RwLock<Interner>>, store: BookStore) -> Self {
-        Self { names, store }
+    pub(super) fn new(registry: Arc<AssetRegistry>, store: BookStore) -> Self {
+        Self { registry, store }
+    }
+
+    /// Why there is no book.
+    fn without_book(&self, key: AssetKey) -> BookLookup {
+        match self.registry.status(key) {
+            Some(AssetStatus::Pending) => BookLookup::Pending,
+            Some(AssetStatus::Subscribed) => BookLookup::Requested,
+            Some(AssetStatus::Expired) => BookLookup::Ended,
+            // Forgotten a moment ago.
+            None => BookLookup::Unknown,
+        }
     }
 }
 
 impl BookSource for Books {
     fn book(&self, asset_id: &str, depth: usize) -> BookLookup {
-        let key = self.names.read().get(asset_id).map(|info| info.key);
-        match key {
-            None => BookLookup::Unknown,
-            Some(key) => self
-                .store
-                .book(key, depth)
-                .map_or(BookLookup::Pending, |view| {
-                    BookLookup::Found(Box::new(view))
-                }),
+        let names = self.registry.interner();
+        let key = names.read().get(asset_id).map(|info| info.key);
+        let Some(key) = key else {
+            return BookLookup::Unknown;
+        };
+        match self.store.book(key, depth) {
+            Some(view) => BookLookup::Found(Box::new(view)),
+            None => self.without_book(key),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::{ConditionId, Market};
+    use polypy_net::registry::ConnectionId;
+    use polypy_net::resync::{ResyncConfig, ResyncQueue};
+    use polypy_workers::{WorkerManager, WorkersConfig};
+
+    use super::*;
+
+    fn market() -> Market {
+        Market {
+            condition_id: ConditionId::new(&format!("0x{:064x}", 7)).unwrap(),
+            question: "Does it hold?".to_owned(),
+            tokens: ["11", "12"]
+                .map(|id| polypy_core::Token {
+                    token_id: polypy_core::AssetId::new(id).unwrap(),
+                    outcome: id.to_owned(),
+                })
+                .to_vec(),
+            end_date_iso: None,
+            end_timestamp: None,
+            tick_size: None,
+            min_order_size: None,
+            neg_risk: false,
+        }
+    }
+
+    #[test]
+    fn an_asset_without_a_book_is_told_by_how_far_it_has_come() {
+        let registry = Arc::new(AssetRegistry::default());
+        let resync = Arc::new(ResyncQueue::new(ResyncConfig::default()));
+        let workers = WorkerManager::new(WorkersConfig::default(), resync);
+        let books = Books::new(Arc::clone(&registry), workers.store());
+        assert!(matches!(books.book("11", 1), BookLookup::Unknown));
+
+        let condition = market().condition_id;
+        assert!(registry.upsert(market()));
+        assert!(matches!(books.book("11", 1), BookLookup::Pending));
+
+        let assets = registry.assets_of(&condition);
+        registry.assign(&assets, ConnectionId(1));
+        assert!(matches!(books.book("11", 1), BookLookup::Requested));
+
+        registry.expire(&condition);
+        assert!(matches!(books.book("11", 1), BookLookup::Ended));
+
+        registry.release(&assets);
+        registry.forget(&condition);
+        assert!(matches!(books.book("11", 1), BookLookup::Unknown));
     }
 }

@@ -74,7 +74,7 @@ impl PolyPy {
     }
 
     fn new(config: Config, parts: Parts, clock: Arc<dyn Clock>) -> Self {
-        let books = books::Books::new(Arc::clone(parts.registry.interner()), parts.workers.store());
+        let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
         Self {
             config,
             overview: Overview::new(parts),
@@ -162,12 +162,12 @@ impl PolyPy {
         let parts = self.parts().in_stop_order(http);
         let report = sequence::stop_all(&parts, self.config.shutdown.deadline).await;
         *self.overview.phase.lock() = Phase::Stopped;
-        let took = before.elapsed();
+        let took_ms = before.elapsed().as_secs_f64() * 1e3;
         if report.is_clean() {
-            tracing::info!(?took, "polypy stopped");
+            tracing::info!(took_ms, "polypy stopped");
         } else {
             tracing::error!(
-                ?took,
+                took_ms,
                 aborted = ?report.aborted,
                 failed = ?report.failed,
                 unclean = report.aborted.len() + report.failed.len(),

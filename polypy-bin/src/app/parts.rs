@@ -74,7 +74,7 @@ impl Parts {
         let resync = Arc::new(ResyncQueue::new(conversion::resync(&config.pool)));
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let workers = Arc::new(WorkerManager::new(
-            conversion::workers(&config.workers, cores),
+            conversion::workers(&config.workers, &config.integrity, cores),
             Arc::clone(&resync) as Arc<dyn ResyncSink>,
         ));
         let router = Arc::new(MessageRouter::new(&workers));

@@ -84,7 +84,11 @@ pub(super) async fn stop_all(parts: &[Arc<dyn Component>], deadline: Duration) -
                 report.failed.push(name);
             }
             Err(_elapsed) => {
-                tracing::error!(component = name, waited = ?share, "did not stop in time");
+                tracing::error!(
+                    component = name,
+                    waited_ms = share.as_secs_f64() * 1e3,
+                    "did not stop in time"
+                );
                 report.aborted.push(name);
             }
         }

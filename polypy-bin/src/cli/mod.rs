@@ -94,6 +94,7 @@ Examples:
 const RUN_EXAMPLES: &str = "\
 Examples:
   polypy run --demo
+  polypy run --demo --script faults.toml
   polypy run --enable-http --http-port 9090 --lifecycle-max-markets 500
   ENABLE_HTTP=true HTTP_PORT=9090 LOG_LEVEL=debug polypy run
   polypy run --config polypy.toml --log-format json
@@ -105,6 +106,7 @@ const SIM_EXAMPLES: &str = "\
 Examples:
   polypy sim --listen 127.0.0.1:9000 --markets 2000 --rate 5000
   polypy sim --playback frames.jsonl --speed 10
+  polypy sim --script faults.toml      faults by name, each at its time: docs/sim.md
 
 Point a server to it with --venue-gamma-url, --venue-clob-url and --venue-ws-url as printed.
 The control interface under /sim/ is described in docs/sim.md.";

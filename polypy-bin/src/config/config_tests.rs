@@ -126,7 +126,12 @@ fn all_mistakes_are_reported_at_once() {
     let text = error.to_string();
     assert_eq!(error.mistakes().len(), 4, "{text}");
     assert_eq!(text.lines().count(), 4);
-    assert!(text.contains("file: cannot be read: "), "{text}");
+    let unreadable = text
+        .lines()
+        .find(|line| line.starts_with("file: cannot be read: "));
+    let unreadable = unreadable.expect(&text);
+    assert!(unreadable.contains("no/such.toml"), "{text}");
+    assert!(unreadable.ends_with("(flag --config)"), "{text}");
     assert!(
         text.contains("http.port: must be a whole number from 0 to 65535, not \"70000\" (environment HTTP_PORT)"),
         "{text}"

@@ -17,8 +17,8 @@ use polypy_sim::SimConfig;
 use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
 use super::{
-    AuditSection, HttpSection, LifecycleSection, PoolSection, RecyclerSection, SimSection,
-    VenueSection, WorkersSection,
+    AuditSection, HttpSection, IntegritySection, LifecycleSection, PoolSection, RecyclerSection,
+    SimSection, VenueSection, WorkersSection,
 };
 
 /// Settings of the HTTP server.
@@ -94,21 +94,34 @@ pub(crate) fn resync(section: &PoolSection) -> ResyncConfig {
 }
 
 /// Settings of the worker threads on a machine of `cores`.
-pub(crate) fn workers(section: &WorkersSection, cores: NonZeroUsize) -> WorkersConfig {
+pub(crate) fn workers(
+    section: &WorkersSection,
+    checks: &IntegritySection,
+    cores: NonZeroUsize,
+) -> WorkersConfig {
     let defaults = WorkersConfig::default();
     WorkersConfig {
         count: section.count.resolve(cores),
         queue_events: NonZeroUsize::new(section.queue_events).unwrap_or(defaults.queue_events),
-        integrity: IntegrityConfig {
-            hash: if section.hash_check {
-                HashChecking::All
-            } else {
-                HashChecking::Off
-            },
-            searches_per_second: section.hash_searches_per_second,
-            ..defaults.integrity
-        },
+        integrity: integrity(checks),
         ..defaults
+    }
+}
+
+/// Settings of the checks.
+fn integrity(section: &IntegritySection) -> IntegrityConfig {
+    IntegrityConfig {
+        hash: if section.hash_check {
+            HashChecking::All
+        } else {
+            HashChecking::Off
+        },
+        hash_cpu_percent: section.hash_cpu_percent,
+        hash_failures: section.hash_failures,
+        searches_per_second: section.hash_searches_per_second,
+        doubt_patience: section.doubt_patience,
+        audit_patience: section.audit_patience,
+        crossed_patience: section.crossed_patience,
     }
 }
 
@@ -144,6 +157,7 @@ pub fn exchange(section: &SimSection) -> SimConfig {
         resolve_per_minute: section.resolve_per_minute,
         playback: section.playback.clone(),
         playback_speed: section.playback_speed,
+        script: section.script.clone(),
         ..SimConfig::default()
     }
 }
@@ -173,7 +187,10 @@ mod tests {
         );
         same(&connection(&config.pool), &ConnectionConfig::default());
         same(&resync(&config.pool), &ResyncConfig::default());
-        same(&workers(&config.workers, cores), &WorkersConfig::default());
+        same(
+            &workers(&config.workers, &config.integrity, cores),
+            &WorkersConfig::default(),
+        );
         same(&recycler(&config.recycler), &RecyclerConfig::default());
         same(&audit(&config.audit), &AuditConfig::default());
         same(&exchange(&config.sim), &SimConfig::default());

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, Source};
 use super::suggest::nearest;
-use super::table::{KEYS, Key, key};
+use super::table::{KEYS, Key, SECTIONS, key};
 
 /// A value that someone wrote.
 #[derive(Debug, Clone)]
@@ -35,6 +35,23 @@ impl Layer {
             text: text.into(),
             source,
         });
+    }
+
+    /// Refuses a section. If it is a misspelt one, its keys can be judged as
+    /// those of the section that it was meant to be.
+    fn refuse_section(&mut self, name: &str, source: &Source) -> Option<&'static str> {
+        let names = || SECTIONS.iter().map(|section| section.name);
+        let meant = nearest(name, names());
+        let reason = match meant {
+            Some(meant) => format!("unknown section, did you mean [{meant}]?"),
+            None => {
+                let all: Vec<_> = names().map(|name| format!("[{name}]")).collect();
+                format!("unknown section; there are {}", all.join(", "))
+            }
+        };
+        let written = format!("[{name}]");
+        self.mistakes.push(Mistake::new(written, reason, source));
+        meant
     }
 
     fn refuse(&mut self, name: &str, suggestion: Option<String>, source: &Source) {
@@ -68,9 +85,22 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
     tables.sort_by_key(|(name, _)| name.span().start);
     for (section, table) in tables {
         let source = at(section.span().start);
-        let section = section.get_ref();
+        let written: &str = section.get_ref();
+        let known = SECTIONS.iter().any(|section| section.name == written);
         let DeValue::Table(table) = table.get_ref() else {
-            layer.refuse(section, nearest_name(section), &source);
+            if known {
+                let reason = format!("must be a section, [{written}]");
+                layer.mistakes.push(Mistake::new(written, reason, &source));
+            } else {
+                layer.refuse(written, nearest_name(written), &source);
+            }
+            continue;
+        };
+        let Some(section) = (if known {
+            Some(written)
+        } else {
+            layer.refuse_section(written, &source)
+        }) else {
             continue;
         };
         let mut fields: Vec<_> = table.iter().collect();
@@ -108,12 +138,15 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// The known name nearest to `wrong`, which may be a whole name or a field alone.
+/// A field that one section alone has is meant, whatever section it was written in.
 fn nearest_name(wrong: &str) -> Option<String> {
-    nearest(wrong, KEYS.iter().map(|key| key.name))
-        .or_else(|| {
-            let same_field = KEYS.iter().find(|key| key.field == wrong);
-            same_field.map(|key| key.name)
-        })
+    let field = wrong.rsplit('.').next().unwrap_or(wrong);
+    let mut same_field = KEYS.iter().filter(|key| key.field == field);
+    let only = match (same_field.next(), same_field.next()) {
+        (Some(key), None) => Some(key.name),
+        (Some(_), Some(_)) | (None, _) => None,
+    };
+    only.or_else(|| nearest(wrong, KEYS.iter().map(|key| key.name)))
         .map(str::to_owned)
 }
 

@@ -62,9 +62,44 @@ fn a_file_names_all_its_mistakes() {
             "http.prot: unknown key, did you mean http.port? (p.toml line 3)",
             "http.port: must be a single value (number) (p.toml line 4)",
             "pool.target: must be a single value (number) (p.toml line 5)",
-            "htpp.port: unknown key, did you mean http.port? (p.toml line 8)",
+            "[htpp]: unknown section, did you mean [http]? (p.toml line 7)",
         ]
     );
+}
+
+#[test]
+fn a_misspelt_section_is_named_once_and_its_keys_are_judged_all_the_same() {
+    for (text, expected) in [
+        (
+            "[integirty]\nhash_check = true\nhash_chekc = 1\n",
+            vec![
+                "[integirty]: unknown section, did you mean [integrity]? (p.toml line 1)",
+                "integrity.hash_chekc: unknown key, did you mean integrity.hash_check? (p.toml line 3)",
+            ],
+        ),
+        (
+            "[htpp]\n",
+            vec!["[htpp]: unknown section, did you mean [http]? (p.toml line 1)"],
+        ),
+        (
+            "http = 1\n",
+            vec!["http: must be a section, [http] (p.toml line 1)"],
+        ),
+        (
+            "[workers]\nhash_check = true\n",
+            vec![
+                "workers.hash_check: unknown key, did you mean integrity.hash_check? (p.toml line 2)",
+            ],
+        ),
+    ] {
+        assert_eq!(mistakes(&toml(text)), expected, "{text}");
+    }
+    let strange = toml("[elephants]\nx = 1\n");
+    let [only] = &mistakes(&strange)[..] else {
+        panic!("{strange:?}");
+    };
+    assert!(only.starts_with("[elephants]: unknown section; there are [http], "));
+    assert!(only.ends_with("(p.toml line 1)"));
 }
 
 #[test]

@@ -18,6 +18,11 @@ pub enum Source {
         /// Line, from one.
         line: usize,
     },
+    /// A TOML file of which no line is to blame.
+    WholeFile {
+        /// Which one.
+        path: PathBuf,
+    },
     /// The environment.
     Environment {
         /// The variable.
@@ -37,6 +42,9 @@ impl fmt::Display for Source {
             Self::Demo => f.write_str("demo"),
             Self::File { path, line } => {
                 write!(f, "{} line {line}", one_line(&path.to_string_lossy()))
+            }
+            Self::WholeFile { path } => {
+                write!(f, "{}", one_line(&path.to_string_lossy()))
             }
             Self::Environment { variable } => write!(f, "environment {}", one_line(variable)),
             Self::Flag { flag } => write!(f, "flag {flag}"),

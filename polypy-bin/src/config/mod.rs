@@ -74,11 +74,15 @@ impl Sources {
                 .filter(|text| !text.is_empty())
         };
         let (file, file_layer) = match &self.named_file {
-            Some(path) => (Some(path.clone()), read_named(path, "flag --config")),
+            Some(path) => {
+                let flag = "--config".to_owned();
+                (Some(path.clone()), read_named(path, &Source::Flag { flag }))
+            }
             None => match variable("POLYPY_CONFIG") {
                 Some(path) => {
                     let path = PathBuf::from(path);
-                    let layer = read_named(&path, "environment POLYPY_CONFIG");
+                    let variable = "POLYPY_CONFIG".to_owned();
+                    let layer = read_named(&path, &Source::Environment { variable });
                     (Some(path), layer)
                 }
                 None => read_first(&places(variable("XDG_CONFIG_HOME"), variable("HOME"))),
@@ -106,10 +110,11 @@ fn places(xdg: Option<&str>, home: Option<&str>) -> Vec<PathBuf> {
     .collect()
 }
 
-fn read_named(path: &Path, asked_by: &str) -> Layer {
+/// Reads the file that `asked_by` names.
+fn read_named(path: &Path, asked_by: &Source) -> Layer {
     match std::fs::read_to_string(path) {
         Ok(text) => layer::from_toml(&text, path),
-        Err(error) => unreadable(path, &format!("{error}, asked for by {asked_by}")),
+        Err(error) => unreadable(path, &error, asked_by),
     }
 }
 
@@ -119,23 +124,20 @@ fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
             Ok(text) => return (Some(path.clone()), layer::from_toml(&text, path)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
-            Err(error) => return (Some(path.clone()), unreadable(path, &error.to_string())),
+            Err(error) => {
+                let source = Source::WholeFile { path: path.clone() };
+                return (Some(path.clone()), unreadable(path, &error, &source));
+            }
         }
     }
     (None, Layer::default())
 }
 
-fn unreadable(path: &Path, reason: &str) -> Layer {
-    let source = Source::File {
-        path: path.to_owned(),
-        line: 1,
-    };
+fn unreadable(path: &Path, error: &std::io::Error, source: &Source) -> Layer {
+    let path = path.to_string_lossy();
+    let reason = format!("cannot be read: {}: {error}", path.escape_debug());
     Layer {
-        mistakes: vec![Mistake::new(
-            "file",
-            format!("cannot be read: {reason}"),
-            &source,
-        )],
+        mistakes: vec![Mistake::new("file", reason, source)],
         ..Layer::default()
     }
 }

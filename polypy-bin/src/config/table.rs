@@ -14,6 +14,7 @@
 //! what a person reads, so they give the reason for the default.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -303,11 +304,30 @@ table! {
         /// Events that one worker's queue holds. Past it events are dropped, and their books are
         /// stale until fetched anew.
         queue_events: usize = "65536", in "64" ..= "16777216";
+    }
+
+    /// How books are checked, and when one is no longer shown as live.
+    integrity: IntegritySection {
         /// Whether the venue's hash of each book is recomputed after every change.
         hash_check: bool = "true";
+        /// Share of a core that each worker may spend on hashes. Half a core pays for some 150,000
+        /// checks a second; past it checks are left out, each book still being checked once a
+        /// second.
+        hash_cpu_percent: u32 = "50", in "0" ..= "100";
         /// Searches a second and worker for a trade price that the hash already knows and the feed
         /// has not announced. One takes about 0.2 ms.
         hash_searches_per_second: u32 = "100", in "0" ..= "1000000";
+        /// Hashes in a row that may fail before a book is wrong. One is enough: each has failed
+        /// twice by then, at once and against the next change.
+        hash_failures: NonZeroU32 = "1", in "1" ..= "1000";
+        /// How long a book may be in doubt, and shown as stale, before it is fetched anew. Usually
+        /// the next change settles it; the parts of a batch arrive within a tenth of this.
+        doubt_patience: Duration = "1s", in "10ms" ..= "1m";
+        /// How long the feed may be behind a book fetched over REST before it counts as silent.
+        /// The longest seen was 1.1 s.
+        audit_patience: Duration = "2s", in "10ms" ..= "1m";
+        /// How long a book may stay crossed or locked without a hash that proves it right.
+        crossed_patience: Duration = "1s", in "10ms" ..= "1m";
     }
 
     /// When a connection is replaced, without a gap, by a fresh one.
@@ -363,6 +383,8 @@ table! {
         playback: Option<PathBuf> = "";
         /// 1 plays as recorded, 10 ten times faster, 0 as fast as possible.
         playback_speed: f64 = "1.0", in "0.0" ..= "10000000.0", flag "sim-speed";
+        /// A script of faults (TOML) to run from the start of the exchange; none when empty.
+        script: Option<PathBuf> = "", flag "script";
     }
 }
 

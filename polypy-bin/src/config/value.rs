@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -82,7 +82,7 @@ macro_rules! whole_number {
     )+};
 }
 
-whole_number!(u16, u32, u64, usize);
+whole_number!(u16, u32, u64, usize, NonZeroU32);
 
 impl Setting for f64 {
     const SHAPE: &'static str = "number";

@@ -112,6 +112,25 @@ fn a_missing_file_that_was_asked_for_is_a_mistake() {
 }
 
 #[test]
+fn a_script_with_mistakes_is_refused_with_its_file_and_lines() {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.toml");
+    let text = "[[step]]\nat = \"1s\"\nfault = \"stall_asse\"\n\n[[step]]\nat = 3\n";
+    std::fs::write(&file, text).unwrap();
+    let name = file.to_str().unwrap();
+    for command in [
+        &["sim", "--markets=5", "--script", name][..],
+        &["run", "--demo", "--http-port=0", "--script", name],
+    ] {
+        let (code, stdout, stderr) = output(&mut polypy(command));
+        assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
+        assert!(stderr.contains("faults.toml"), "{stderr}");
+        assert!(stderr.contains("line 3: fault: no fault"), "{stderr}");
+        assert!(stderr.contains("line 6: at: "), "{stderr}");
+        assert!(stderr.contains("line 5: fault: missing"), "{stderr}");
+    }
+}
+
+#[test]
 fn what_a_file_says_cannot_steer_the_terminal() {
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile.toml");
     let text = "[http]\n\"po\\u001b[2Jrt\" = 1\nhost = \"\\u001b[31m\"\n\\u001b";

@@ -135,6 +135,22 @@ fn the_server_is_off_unless_asked_for() {
 }
 
 #[test]
+fn a_script_runs_from_the_start() {
+    let script = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("later.toml");
+    let text = "[[step]]\nat = \"1h\"\nfault = \"stall_asset\"\n";
+    std::fs::write(&script, text).unwrap();
+    let mut sim = Running::start(&["sim", "--markets=5", "--script", script.to_str().unwrap()]);
+    let line = sim.stdout_line("gamma_url");
+    let exchange = line.split('"').nth(1).unwrap();
+    let (status, faults) = get(&format!("{exchange}/sim/faults"));
+    assert_eq!(status, 200);
+    assert_eq!(faults["script"][0]["name"], "stall_asset", "{faults}");
+    assert_eq!(faults["script"][0]["script_line"], 1, "{faults}");
+    sim.signal("TERM");
+    assert_eq!(sim.end().code(), Some(0));
+}
+
+#[test]
 fn a_signal_while_starting_is_a_clean_end() {
     let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--log-level=debug"]);
     demo.stderr_line("\"message\":\"starting\"");

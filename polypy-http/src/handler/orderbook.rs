@@ -4,10 +4,12 @@
 //! |---|---|---|---|
 //! | no 1 to 78 decimal digits | 400 | | |
 //! | unknown | 404 | `false` | `null` |
-//! | known, without a snapshot yet | 503, `Retry-After` | `false` | `"pending"` |
+//! | settled before a snapshot came | 404 | `false` | `"settled"` |
+//! | known, and not asked for yet | 503, `Retry-After` | `false` | `"pending"` |
+//! | asked for, without a snapshot yet | 503, `Retry-After` | `false` | `"requested"` |
 //! | kept | 200 | `true` | `"live"`, `"stale"` (with `reason`), `"settled"` |
 //!
-//! The last three have the same fields, so that a client reads one shape.
+//! All but the first have the same fields, so that a client reads one shape.
 //! Prices and sizes are decimal strings, exactly as kept; zero is `"0"`, and
 //! `null` means that there is none.
 
@@ -33,6 +35,10 @@ const HISTORY_POINTS: usize = 50;
 /// sends it within a second of the subscription.
 const RETRY_SECONDS: u32 = 1;
 
+/// The state of a book that a connection has asked for.
+const REQUESTED: &str = "requested";
+const NO_SNAPSHOT: &str = "no snapshot of this book has arrived yet";
+
 pub(crate) const PARAMETERS: &[&str] = &["depth"];
 
 #[derive(Serialize)]
@@ -45,6 +51,7 @@ struct Body<'a> {
     epoch: Option<u64>,
     sequence: Option<u64>,
     age_ms: Option<u64>,
+    since_ms: Option<u64>,
     bids: Vec<(Price, Size)>,
     asks: Vec<(Price, Size)>,
     bid_levels: usize,
@@ -68,16 +75,17 @@ struct Metrics {
 
 impl<'a> Body<'a> {
     /// A book that cannot be shown.
-    fn missing(call: &'a Call, state: Option<BookState>, error: &'static str) -> Self {
+    fn missing(call: &'a Call, state: Option<&'static str>, error: &'static str) -> Self {
         Self {
             request_id: call.request_id.as_str(),
             asset_id: &call.segment,
             found: false,
-            state: state.map(BookState::name),
+            state,
             reason: None,
             epoch: None,
             sequence: None,
             age_ms: None,
+            since_ms: None,
             bids: Vec::new(),
             asks: Vec::new(),
             bid_levels: 0,
@@ -112,6 +120,7 @@ impl<'a> Body<'a> {
             epoch: Some(view.epoch),
             sequence: Some(view.sequence),
             age_ms: Some(view.age_ms),
+            since_ms: Some(view.since_ms),
             bids: pairs(&view.bids),
             asks: pairs(&view.asks),
             bid_levels: view.bid_levels,
@@ -161,17 +170,29 @@ pub(crate) fn get(sources: &Sources, call: &Call) -> Reply {
             StatusCode::NOT_FOUND,
             &Body::missing(call, None, "unknown asset"),
         ),
-        BookLookup::Pending => pending(call),
-        BookLookup::Found(view) if view.state == BookState::Pending => pending(call),
+        BookLookup::Ended => Reply::json(
+            StatusCode::NOT_FOUND,
+            &Body::missing(
+                call,
+                Some(BookState::Settled.name()),
+                "the market is settled, and no snapshot of this book ever arrived",
+            ),
+        ),
+        BookLookup::Pending => not_yet(
+            call,
+            BookState::Pending.name(),
+            "no connection has asked for this book yet",
+        ),
+        BookLookup::Requested => not_yet(call, REQUESTED, NO_SNAPSHOT),
+        BookLookup::Found(view) if view.state == BookState::Pending => {
+            not_yet(call, REQUESTED, NO_SNAPSHOT)
+        }
         BookLookup::Found(view) => Reply::json(StatusCode::OK, &Body::found(call, &view)),
     }
 }
 
-fn pending(call: &Call) -> Reply {
-    let body = Body::missing(
-        call,
-        Some(BookState::Pending),
-        "no snapshot of this book has arrived yet",
-    );
+/// A book that will be there before long.
+fn not_yet(call: &Call, state: &'static str, error: &'static str) -> Reply {
+    let body = Body::missing(call, Some(state), error);
     Reply::json(StatusCode::SERVICE_UNAVAILABLE, &body).with_retry_after(RETRY_SECONDS)
 }

@@ -29,6 +29,8 @@ pub(crate) const STALE: &str = "1000000002";
 pub(crate) const SETTLED: &str = "1000000003";
 pub(crate) const LOCKED: &str = "1000000004";
 pub(crate) const PENDING: &str = "1000000005";
+pub(crate) const REQUESTED: &str = "1000000006";
+pub(crate) const ENDED: &str = "1000000007";
 pub(crate) const UNKNOWN: &str = "1999999999";
 pub(crate) const POISON: &str = "666";
 
@@ -197,6 +199,8 @@ pub(crate) fn books() -> Arc<FakeBooks> {
         (SETTLED, found(view(SETTLED, BookState::Settled))),
         (LOCKED, found(locked)),
         (PENDING, BookLookup::Pending),
+        (REQUESTED, BookLookup::Requested),
+        (ENDED, BookLookup::Ended),
     ])))
 }
 

@@ -24,6 +24,7 @@ async fn a_live_book_is_shown_exactly() {
             "epoch": 3,
             "sequence": 4_711,
             "age_ms": 250,
+            "since_ms": 1_250,
             "bids": [["0.489", "29.5"], ["0.488", "29.5"]],
             "asks": [["0.5025", "0.29"], ["0.521", "120"]],
             "bid_levels": 60,
@@ -132,13 +133,20 @@ async fn books_that_cannot_be_shown_have_the_same_fields() {
     assert_eq!(unknown.json()["error"], "unknown asset");
     assert_eq!(fields(&unknown.json()), fields(&shown));
 
-    let pending = get(address, &format!("/orderbook/{PENDING}")).await;
-    assert_eq!(pending.status, 503);
-    assert_eq!(pending.header("retry-after"), Some("1"));
-    assert_eq!(pending.json()["found"], false);
-    assert_eq!(pending.json()["state"], "pending");
-    assert_eq!(pending.json()["bids"], json!([]));
-    assert_eq!(fields(&pending.json()), fields(&shown));
+    for (asset, status, retry, state) in [
+        (PENDING, 503, Some("1"), "pending"),
+        (REQUESTED, 503, Some("1"), "requested"),
+        (ENDED, 404, None, "settled"),
+    ] {
+        let answer = get(address, &format!("/orderbook/{asset}")).await;
+        assert_eq!(answer.status, status, "{state}");
+        assert_eq!(answer.header("retry-after"), retry, "{state}");
+        let missing = answer.json();
+        assert_eq!(missing["found"], false, "{state}");
+        assert_eq!(missing["state"], state);
+        assert_eq!(missing["bids"], json!([]), "{state}");
+        assert_eq!(fields(&missing), fields(&shown), "{state}");
+    }
     server.stop().await;
 }
 

@@ -48,6 +48,15 @@ enum Pause {
     ForOrNews(Duration),
 }
 
+impl Pause {
+    fn length(self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::For(length) | Self::ForOrNews(length) => Some(length),
+        }
+    }
+}
+
 impl Task {
     pub(super) fn new(
         context: Arc<Context>,
@@ -265,7 +274,7 @@ impl Task {
             detail = ?cause.detail(),
             lived_ms = super::millis(*time),
             assets = self.assets.len(),
-            pause = ?pause,
+            pause_ms = pause.length().map(super::millis),
             "socket ended"
         );
         if self.retired {

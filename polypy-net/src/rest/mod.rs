@@ -157,7 +157,8 @@ impl RestClient {
                 } => delay.max((*asked).min(self.config.retry_after_cap)),
                 _ => delay,
             };
-            tracing::debug!(path, %error, ?delay, "request failed, trying again");
+            let delay_ms = delay.as_secs_f64() * 1e3;
+            tracing::debug!(path, %error, delay_ms, "request failed, trying again");
             count(&self.stats.retries);
             sleep(delay).await;
         }

@@ -422,7 +422,15 @@ async fn faults_are_switched_by_http() {
     let (_, faults) = get(&sim, "/sim/faults").await;
     assert_eq!(faults["active"][0]["name"], "stall_asset");
     assert_eq!(faults["active"][0]["assets"], json!(ids(&assets[..1])));
+    assert_eq!(
+        faults["active"][0]["targets"],
+        json!({ "count": 1, "first": ids(&assets[..1]) })
+    );
     assert!(faults["known"].as_array().unwrap().len() > 20);
+    assert_eq!(
+        faults["known"][0]["target_fields"],
+        json!(["connections", "share"])
+    );
     let (status, answer) = post(&sim, "/sim/faults", &json!({ "name": "stall_asse" })).await;
     assert_eq!(status, 400);
     assert_eq!(answer["field"], "name");
@@ -432,11 +440,20 @@ async fn faults_are_switched_by_http() {
             .unwrap()
             .contains("did you mean \"stall_asset\"?")
     );
+    let body = json!({ "name": "stall_asset", "assets": [assets[0].as_str(), "404404", "404405"] });
+    let (status, answer) = post(&sim, "/sim/faults", &body).await;
+    assert_eq!((status, &answer["field"]), (400, &json!("assets")));
+    assert_eq!(
+        answer["error"], "assets: no such asset: 404404, 404405",
+        "an asset that does not exist is no target"
+    );
     assert_eq!(request(&sim, "POST", "/sim/faults", "{").await.0, 400);
     assert_eq!(request(&sim, "DELETE", "/sim/faults/1", "").await.0, 200);
     assert_eq!(request(&sim, "DELETE", "/sim/faults/1", "").await.0, 404);
     assert_eq!(request(&sim, "DELETE", "/sim/faults/x", "").await.0, 400);
     post(&sim, "/sim/faults", &json!({ "name": "whitespace" })).await;
+    let (_, faults) = get(&sim, "/sim/faults").await;
+    assert_eq!(faults["active"][0]["targets"]["count"], sim.assets().len());
     assert_eq!(
         request(&sim, "DELETE", "/sim/faults", "").await.1,
         "{\"removed\":1}"
