@@ -109,6 +109,16 @@ impl OrderBook {
         }
     }
 
+    /// The shares at a price, zero for a level that is not there.
+    pub fn size_at(&self, side: Side, price: Price) -> Size {
+        let levels = self.worst_first(side);
+        let found = levels.binary_search_by(|level| match side {
+            Side::Bid => level.price.cmp(&price),
+            Side::Ask => price.cmp(&level.price),
+        });
+        found.map_or(Size::default(), |at| levels[at].size)
+    }
+
     /// The highest bid.
     pub fn best_bid(&self) -> Option<Level> {
         self.bids.last().copied()

@@ -148,3 +148,27 @@ fn the_other_outcome_mirrors() {
     );
     assert_eq!(yes.mirror(), no);
 }
+
+#[test]
+fn a_level_is_found_by_its_price_on_its_side() {
+    let mut book = OrderBook::default();
+    for (side, at) in [
+        (Side::Bid, "0.4"),
+        (Side::Bid, "0.3"),
+        (Side::Ask, "0.6"),
+        (Side::Ask, "0.7"),
+    ] {
+        book.apply_change(side, at.parse().unwrap(), "5".parse().unwrap());
+    }
+    for (side, at, size) in [
+        (Side::Bid, "0.3", "5"),
+        (Side::Bid, "0.4", "5"),
+        (Side::Bid, "0.6", "0"),
+        (Side::Ask, "0.6", "5"),
+        (Side::Ask, "0.7", "5"),
+        (Side::Ask, "0.65", "0"),
+    ] {
+        let found = book.size_at(side, at.parse().unwrap());
+        assert_eq!(found, size.parse().unwrap(), "{side:?} {at}");
+    }
+}

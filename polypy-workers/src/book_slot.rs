@@ -32,7 +32,7 @@ use polypy_core::{
 };
 
 use self::audit::Expected;
-use self::doubt::Doubts;
+use self::doubt::{Doubt, Doubts};
 use self::handover::Fate;
 use self::pace::Pace;
 pub(crate) use self::verify::Mirrored;
@@ -218,10 +218,19 @@ impl BookSlot {
             Applied::Duplicate => {
                 cx.stats.events.duplicates.increment();
                 // The frame it copies may have left the check to this one.
-                let unchecked = main.newest == change.timestamp && !main.proven;
-                if unchecked && change.last_in_frame {
+                let present = main.newest == change.timestamp;
+                if present && !main.proven && change.last_in_frame {
                     self.verify_change(change, cx);
+                } else if present && change.hash == main.hash && !missing {
+                    // Wherever the book has been meanwhile, it is back.
+                    main.settle_copies();
+                    self.doubts.settle(Doubt::Hash);
                 }
+                return;
+            }
+            Applied::Ambiguous => {
+                cx.stats.events.ambiguous_copies.increment();
+                self.raise(Doubt::Hash, cx);
                 return;
             }
             Applied::OutOfOrder => cx.stats.events.out_of_order.increment(),

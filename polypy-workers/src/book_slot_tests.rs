@@ -73,9 +73,50 @@ fn a_frame_that_comes_twice_does_not_move_the_book_back() {
     let third = truth.change_within(Side::Bid, "0.48", "30");
     bench.send(1, [first.clone(), second.clone(), third.clone()]);
     bench.send(1, [first, second, third]);
-    assert_eq!(bench.count("duplicates"), 3);
+    assert_eq!(bench.count("duplicates"), 2);
+    assert_eq!(bench.count("ambiguous_copies"), 1);
     assert!(truth.equals(&bench.view(&truth)));
     assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn a_copy_and_a_return_within_a_millisecond_are_told_apart_by_the_next_change() {
+    for returned in [false, true] {
+        let (bench, mut truth) = opened();
+        let first = truth.change(Side::Bid, "0.48", "10");
+        let second = truth.change_within(Side::Bid, "0.48", "20");
+        bench.send(1, [first.clone(), second]);
+        let again = if returned {
+            truth.change_within(Side::Bid, "0.48", "10")
+        } else {
+            first
+        };
+        bench.send(1, [again]);
+        assert_eq!(bench.count("ambiguous_copies"), 1);
+        assert_eq!(
+            bench.state(&truth),
+            stale(StaleReason::Hash),
+            "nobody knows"
+        );
+        bench.send(1, [truth.change(Side::Bid, "0.47", "5")]);
+        assert_eq!(bench.state(&truth), LIVE);
+        assert!(truth.equals(&bench.view(&truth)));
+        assert_eq!(bench.view(&truth).epoch, 1);
+        assert!(bench.asked.take().is_empty());
+    }
+}
+
+#[test]
+fn where_nothing_follows_an_ambiguous_copy_the_book_is_fetched() {
+    let (bench, mut truth) = opened();
+    let first = truth.change(Side::Bid, "0.48", "10");
+    let second = truth.change_within(Side::Bid, "0.48", "20");
+    bench.send(1, [first.clone(), second, first]);
+    bench.look_after(Duration::from_secs(2));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(bench.state(&truth), LIVE);
 }
 
 #[test]

@@ -139,6 +139,9 @@ counters! {
         stale_deltas_skipped,
         /// Changes that had been applied before.
         duplicates,
+        /// Changes that had been applied before in the same millisecond, or that
+        /// led back to where the book was then.
+        ambiguous_copies,
         /// Older changes that were applied because one was missing.
         out_of_order,
         /// Snapshots that would have moved a live book back.

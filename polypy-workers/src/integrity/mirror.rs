@@ -7,7 +7,7 @@
 //! other's was lost. Every change is compared at its own level; now and then,
 //! and after a snapshot, the whole books are.
 
-use polypy_core::{AssetKey, OrderBook, Price, Side, Size};
+use polypy_core::{AssetKey, OrderBook, Price, Side};
 
 /// What is to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Changed {
 pub(crate) fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> bool {
     match extent {
         Extent::Level(side, price) => {
-            size_at(book, side, price) == size_at(other, side.opposite(), price.complement())
+            book.size_at(side, price) == other.size_at(side.opposite(), price.complement())
         }
         Extent::Whole => [Side::Bid, Side::Ask].into_iter().all(|side| {
             let (own, its) = (book.worst_first(side), other.worst_first(side.opposite()));
@@ -52,16 +52,6 @@ pub(crate) fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> boo
                     .all(|(own, its)| own.price == its.price.complement() && own.size == its.size)
         }),
     }
-}
-
-/// The shares at a price, zero for a level that is not there.
-fn size_at(book: &OrderBook, side: Side, price: Price) -> Size {
-    let levels = book.worst_first(side);
-    let found = match side {
-        Side::Bid => levels.binary_search_by(|level| level.price.cmp(&price)),
-        Side::Ask => levels.binary_search_by(|level| price.cmp(&level.price)),
-    };
-    found.map_or(Size::default(), |at| levels[at].size)
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct Report {
     pub looks: u64,
     /// Doubts the program had.
     pub doubts: u64,
+    /// Changes that may have been copies.
+    pub ambiguous: u64,
     /// Books it called stale for more than a doubt.
     pub went_stale: u64,
     /// Fresh books its workers asked for.
@@ -70,6 +72,7 @@ impl Report {
             regressions: 0,
             looks: 0,
             doubts: 0,
+            ambiguous: 0,
             went_stale: 0,
             resyncs: 0,
             applied: 0,

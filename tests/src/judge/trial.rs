@@ -101,6 +101,7 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
     report.looks = record.looks;
     let grown = |path: &str| count(&after, path) - count(&before, path);
     report.doubts = grown("/workers/integrity/doubts");
+    report.ambiguous = grown("/workers/events/ambiguous_copies");
     report.resyncs = grown("/workers/events/resyncs_requested");
     report.went_stale = grown("/workers/events/went_stale");
     report.applied = applied(&after) - applied(&before);
