@@ -10,7 +10,7 @@
 //! The queue marks nothing stale (whoever asks has done that) and does not know
 //! connections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -74,18 +74,26 @@ pub struct ResyncQueue {
 #[derive(Debug, Default)]
 struct Entries {
     by_asset: HashMap<AssetKey, Entry>,
-    waiting: usize,
+    /// The waiting wishes: those of assets without a past first, then by the
+    /// time they fall due, each in the order they came in. So nobody starves,
+    /// however many ask again and again.
+    queue: BTreeSet<Turn>,
+    /// The last wish's number.
+    wishes: u64,
     /// Grants left in the current second.
     tokens: f64,
     refilled: Option<Instant>,
     forgiven: Option<Instant>,
 }
 
+/// A wish's place in the queue: due, number, asset.
+type Turn = (Option<Instant>, u64, AssetKey);
+
 /// Pause after the budget ran out: long enough for several grants, so that a
-/// long queue is not walked for each single one.
+/// long queue does not wake the pool for each single one.
 const REFILL: Duration = Duration::from_millis(50);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Entry {
     /// Set while a wish waits.
     wish: Option<StaleReason>,
@@ -126,40 +134,23 @@ impl ResyncQueue {
         entries.refill(now, &self.config);
         entries.forgive(now, self.config.forgive);
         let mut due = Due::default();
-        if entries.waiting == 0 {
-            return due;
-        }
-        let Entries {
-            by_asset,
-            waiting,
-            tokens,
-            ..
-        } = &mut *entries;
-        for (&asset, entry) in by_asset.iter_mut() {
-            let Some(reason) = entry.wish else { continue };
-            let at = entry.not_before.unwrap_or(now);
-            if at > now {
-                due.next = Some(due.next.map_or(at, |next| next.min(at)));
-            } else if *tokens < 1.0 {
-                let at = now + REFILL;
-                due.next = Some(due.next.map_or(at, |next| next.min(at)));
-            } else {
-                *tokens -= 1.0;
-                *waiting -= 1;
-                entry.wish = None;
-                let quiet = now.saturating_duration_since(at);
-                if quiet >= self.config.forgive {
-                    entry.granted = 0;
-                }
-                let wait = self
-                    .config
-                    .backoff
-                    .saturating_mul(2u32.saturating_pow(entry.granted))
-                    .min(self.config.backoff_cap);
-                entry.granted = entry.granted.saturating_add(1);
-                entry.not_before = Some(now + wait);
-                due.assets.push((asset, reason));
+        while let Some(&turn) = entries.queue.first() {
+            let (at, _, asset) = turn;
+            if let Some(at) = at.filter(|at| *at > now) {
+                due.next = Some(at);
+                break;
             }
+            if entries.tokens < 1.0 {
+                due.next = Some(now + REFILL);
+                break;
+            }
+            entries.tokens -= 1.0;
+            entries.queue.remove(&turn);
+            let granted = entries
+                .by_asset
+                .get_mut(&asset)
+                .and_then(|entry| entry.grant(now, &self.config));
+            due.assets.extend(granted.map(|reason| (asset, reason)));
         }
         let granted = u64::try_from(due.assets.len()).unwrap_or(u64::MAX);
         self.granted.fetch_add(granted, Ordering::Relaxed);
@@ -172,8 +163,30 @@ impl ResyncQueue {
             requested: self.requested.load(Ordering::Relaxed),
             merged: self.merged.load(Ordering::Relaxed),
             granted: self.granted.load(Ordering::Relaxed),
-            waiting: self.entries.lock().waiting,
+            waiting: self.entries.lock().queue.len(),
         }
+    }
+}
+
+impl Entry {
+    /// Hands the wish out; the next one waits longer.
+    fn grant(&mut self, now: Instant, config: &ResyncConfig) -> Option<StaleReason> {
+        let reason = self.wish.take()?;
+        let quiet = self
+            .not_before
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if quiet >= config.forgive {
+            self.granted = 0;
+        }
+        let wait = config
+            .backoff
+            .saturating_mul(2u32.saturating_pow(self.granted))
+            .min(config.backoff_cap);
+        self.granted = self.granted.saturating_add(1);
+        // Up to a quarter more: what went wrong together shall not ask together
+        // for ever.
+        self.not_before = Some(now + wait.mul_f64(1.0 + fastrand::f64() / 4.0));
+        Some(reason)
     }
 }
 
@@ -216,15 +229,14 @@ impl ResyncSink for ResyncQueue {
         {
             let mut entries = self.entries.lock();
             for &asset in assets {
-                let entry = entries.by_asset.entry(asset).or_insert(Entry {
-                    wish: None,
-                    granted: 0,
-                    not_before: None,
-                });
+                let entry = entries.by_asset.entry(asset).or_default();
+                let due = entry.not_before;
                 if entry.wish.replace(reason).is_some() {
                     merged += 1;
                 } else {
-                    entries.waiting += 1;
+                    entries.wishes += 1;
+                    let turn = (due, entries.wishes, asset);
+                    entries.queue.insert(turn);
                 }
             }
         }
@@ -286,12 +298,70 @@ mod tests {
             let due = queue.take(now);
             if due.assets.is_empty() {
                 let next = due.next.unwrap();
-                waits.push((next - now).as_secs());
+                waits.push((next - now).as_secs_f64());
                 now = next;
                 assert_eq!(queue.take(now).assets.len(), 1);
             }
         }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(waits.len(), 8);
+        for (wait, plain) in waits
+            .iter()
+            .zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0])
+        {
+            assert!((plain..plain * 1.25).contains(wait), "{wait} for {plain}");
+        }
+    }
+
+    #[test]
+    fn assets_that_went_wrong_together_do_not_ask_again_together() {
+        let (queue, keys, now) = (queue(1_000), keys(500), Instant::now());
+        queue.resync(&keys, StaleReason::Dropped);
+        assert_eq!(queue.take(now).assets.len(), 500);
+        queue.resync(&keys, StaleReason::Dropped);
+        assert!(
+            queue
+                .take(now + Duration::from_millis(999))
+                .assets
+                .is_empty()
+        );
+        let mut granted = Vec::new();
+        for tenth in 10..13u64 {
+            let due = queue.take(now + Duration::from_millis(tenth * 100));
+            granted.push(due.assets.len());
+        }
+        assert_eq!(granted.iter().sum::<usize>() + queue.stats().waiting, 500);
+        assert!(granted.iter().all(|assets| *assets < 300), "{granted:?}");
+    }
+
+    /// Ten thousand books go wrong at once and stay wrong: each asks again every
+    /// second. What is granted keeps to the budget in any second, no asset gets
+    /// more than its backoff allows, and none is left out.
+    #[test]
+    fn ten_thousand_stale_books_are_no_storm() {
+        let (queue, keys, start) = (queue(200), keys(10_000), Instant::now());
+        let tick = Duration::from_millis(100);
+        let mut grants: HashMap<AssetKey, Vec<Duration>> = HashMap::new();
+        let mut by_second = vec![0usize; 121];
+        for step in 0..1_200u32 {
+            let at = tick * step;
+            if step % 10 == 0 {
+                queue.resync(&keys, StaleReason::Disconnected);
+            }
+            for (asset, _) in queue.take(start + at).assets {
+                grants.entry(asset).or_default().push(at);
+                by_second[usize::try_from(at.as_secs()).unwrap()] += 1;
+            }
+        }
+        // The first second has what was saved before it.
+        assert!(by_second[0] <= 400, "{}", by_second[0]);
+        assert!(by_second[1..].iter().all(|grants| *grants <= 210));
+        assert_eq!(grants.len(), keys.len(), "some were left out");
+        for times in grants.values() {
+            for (nth, pair) in times.windows(2).enumerate() {
+                let least = Duration::from_secs(1 << nth.min(5)).min(Duration::from_secs(60));
+                assert!(pair[1] - pair[0] >= least, "{times:?}");
+            }
+        }
     }
 
     #[test]

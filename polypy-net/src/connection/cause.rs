@@ -16,6 +16,8 @@ pub(super) enum Cause {
     End(End),
     /// Neither `PONG` nor data.
     NoPong,
+    /// Nothing at all, where data used to come often.
+    Mute,
     /// A probe for data stayed unanswered.
     Frozen,
     /// It never said anything of its assets, and REST has books of them.
@@ -33,6 +35,7 @@ impl Cause {
             Self::End(End::Dropped) => "dropped",
             Self::End(End::Broken(_)) => "broken",
             Self::NoPong => "no_pong",
+            Self::Mute => "mute",
             Self::Frozen => "frozen",
             Self::NeverFed => "never_fed",
             Self::Overflowed => "overflowed",

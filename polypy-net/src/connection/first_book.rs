@@ -2,8 +2,17 @@
 //!
 //! An asset waits from the frame that names it until its book arrives. Past its
 //! deadline it climbs a ladder, one asset at a time and each at its own, ever
-//! slower pace: subscribe it anew, ask REST, subscribe it anew, ... No I/O and no
-//! clock here: the socket's task asks what is due and tells what happened.
+//! slower pace, round after round:
+//!
+//! | rung | why there |
+//! |---|---|
+//! | subscribe it anew | one frame, and its book is the feed's own; skipped by what was subscribed anew just now, and by what the feed speaks of |
+//! | ask REST | tells what has no book at all from what the feed withholds |
+//! | strand it | the feed of another socket may bring it; the pool decides |
+//!
+//! What REST has no book of is never stranded: it is discovery's question, and
+//! keeps to the first two rungs. No I/O and no clock here: the socket's task
+//! asks what is due and tells what happened.
 //!
 //! While an asset waits, nothing but its book is let through: changes without
 //! the book they change are of no use to anyone, and after an in-place
@@ -12,7 +21,7 @@
 //! not): a later one may have been on its way when the asset was taken off.
 //!
 //! A book from REST is as good as the feed's only if the feed speaks of the
-//! asset at all: changes seen meanwhile are kept and handed over behind it.
+//! asset at all: then it is joined to the changes seen meanwhile (see `join`).
 //! Otherwise the book is readable, silent, and the asset goes on waiting.
 
 use std::collections::BTreeMap;
@@ -23,12 +32,11 @@ use polypy_core::{AssetInfo, AssetKey, BookEvent, MarketEvent};
 use tokio::time::Instant;
 
 use super::config::ConnectionConfig;
+use super::join::{Joined, Run};
 
 /// Frames of an earlier subscription are gone this long after a new one: a
 /// snapshot takes 0.5 s, a backlog rarely more than a second.
 const ECHO: Duration = Duration::from_secs(2);
-/// Changes kept per asset while REST is asked; a hot token has some 200 a second.
-const KEPT: usize = 4_096;
 /// The longest backlog seen held frames back 11 s.
 const BACKLOG: Duration = Duration::from_secs(30);
 
@@ -55,8 +63,18 @@ struct Waiting {
     seeded: bool,
     /// REST has no book for it.
     missing: bool,
-    /// Changes since REST was asked.
-    kept: Option<Vec<MarketEvent>>,
+    /// All was tried here.
+    stranded: bool,
+    /// What the feed says of it, later than an echo could.
+    run: Run,
+}
+
+/// What is tried next for an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    Resubscribe,
+    AskRest,
+    Strand,
 }
 
 /// What is due.
@@ -66,14 +84,22 @@ pub(super) struct Steps {
     pub(super) resubscribe: Vec<Arc<AssetInfo>>,
     /// To be asked of REST; [`FirstBooks::asked`] says that it was done.
     pub(super) seed: Vec<Arc<AssetInfo>>,
+    /// How many were stranded.
+    pub(super) stranded: u64,
 }
 
 /// What became of a REST answer.
 #[derive(Debug, Default)]
 pub(super) struct Seeds {
-    /// Books in it.
+    /// Books handed over.
     pub(super) seeded: u64,
-    /// Books, each followed by the changes seen since it was asked for.
+    /// Those among them joined to their feed by hash.
+    pub(super) by_hash: u64,
+    /// Those among them joined to their feed by time.
+    pub(super) by_time: u64,
+    /// Books that could not be joined.
+    pub(super) refused: u64,
+    /// Books, each followed by the changes that are not in it.
     pub(super) events: Vec<MarketEvent>,
     /// Those among them of which the feed says nothing.
     pub(super) silent: Vec<AssetKey>,
@@ -103,14 +129,16 @@ impl FirstBooks {
                     heard: false,
                     seeded: false,
                     missing: false,
-                    kept: None,
+                    stranded: false,
+                    run: Run::default(),
                 },
             );
         }
     }
 
     /// Assets that were taken off and named again on the same socket. One that
-    /// waits already keeps its place on the ladder.
+    /// waits already keeps its place on the ladder; any other begins above the
+    /// rung that this was.
     pub(super) fn renewed(
         &mut self,
         assets: &[Arc<AssetInfo>],
@@ -123,12 +151,22 @@ impl FirstBooks {
                 waiting.renewed = true;
                 waiting.heard = false;
                 // A run of changes across the gap would have a hole.
-                waiting.kept = None;
+                waiting.run.break_off();
             } else {
                 self.named(std::slice::from_ref(info), now, config);
                 if let Some(waiting) = self.waiting.get_mut(&info.key) {
                     waiting.renewed = true;
+                    waiting.attempts = 1;
                 }
+            }
+        }
+    }
+
+    /// Events of these assets were lost: no run of changes is whole.
+    pub(super) fn broken(&mut self, assets: &[AssetKey]) {
+        for key in assets {
+            if let Some(waiting) = self.waiting.get_mut(key) {
+                waiting.run.break_off();
             }
         }
     }
@@ -163,6 +201,23 @@ impl FirstBooks {
             .filter(seeded)
             .map(|waiting| waiting.info.key)
             .collect()
+    }
+
+    /// Assets for which another socket may do what this one did not.
+    pub(super) fn stranded(&self) -> Vec<AssetKey> {
+        let stranded = |waiting: &&Waiting| waiting.stranded;
+        self.waiting
+            .values()
+            .filter(stranded)
+            .map(|waiting| waiting.info.key)
+            .collect()
+    }
+
+    /// Whether this asset is one of them.
+    pub(super) fn is_stranded(&self, asset: AssetKey) -> bool {
+        self.waiting
+            .get(&asset)
+            .is_some_and(|waiting| waiting.stranded)
     }
 
     /// Assets without any book.
@@ -218,21 +273,24 @@ impl FirstBooks {
         let mut steps = Steps::default();
         let jitter = jitter();
         for waiting in self.waiting.values_mut() {
-            if waiting.due > now || waiting.kept.is_some() {
+            if waiting.due > now || waiting.run.is_kept() {
                 continue;
             }
-            let (list, is_seed) = if waiting.asks_rest() {
-                (&mut steps.seed, true)
-            } else {
-                (&mut steps.resubscribe, false)
-            };
-            if list.len() == limit {
-                continue;
-            }
-            list.push(Arc::clone(&waiting.info));
-            // An asset to be asked of REST moves on when it really was asked.
-            if !is_seed {
-                waiting.advance(now, jitter, config);
+            match waiting.rung() {
+                Rung::Resubscribe if steps.resubscribe.len() < limit => {
+                    steps.resubscribe.push(Arc::clone(&waiting.info));
+                    waiting.advance(now, jitter, config);
+                }
+                // It moves on when it really was asked.
+                Rung::AskRest if steps.seed.len() < limit => {
+                    steps.seed.push(Arc::clone(&waiting.info));
+                }
+                Rung::Resubscribe | Rung::AskRest => {}
+                Rung::Strand => {
+                    waiting.stranded = true;
+                    steps.stranded += 1;
+                    waiting.advance(now, jitter, config);
+                }
             }
         }
         steps
@@ -242,7 +300,7 @@ impl FirstBooks {
     pub(super) fn asked(&mut self, assets: &[Arc<AssetInfo>]) {
         for info in assets {
             if let Some(waiting) = self.waiting.get_mut(&info.key) {
-                waiting.kept = Some(Vec::new());
+                waiting.run.begin();
             }
         }
     }
@@ -268,40 +326,86 @@ impl FirstBooks {
             let Some(waiting) = self.waiting.get_mut(&info.key) else {
                 continue;
             };
-            let Some(kept) = waiting.kept.take() else {
+            if !waiting.run.is_kept() {
                 continue;
-            };
+            }
             waiting.advance(now, jitter, config);
-            if !succeeded {
-                continue;
-            }
             let Some(book) = found.remove(&info.key) else {
-                waiting.missing = true;
-                seeds.missing.push(info.key);
+                waiting.run.end();
+                if succeeded {
+                    waiting.missing = true;
+                    waiting.stranded = false;
+                    seeds.missing.push(info.key);
+                }
                 continue;
             };
-            if kept.len() == KEPT {
-                // Some were let go: the next round gets a clean run.
+            waiting.missing = false;
+            if waiting.heard {
+                if !waiting.run.park(book, now) {
+                    seeds.refused += 1;
+                }
                 continue;
             }
+            waiting.run.end();
+            waiting.seeded = true;
             seeds.seeded += 1;
             seeds.events.push(MarketEvent::Book(Box::new(book)));
-            seeds.events.extend(kept);
-            if waiting.heard {
-                self.waiting.remove(&info.key);
-            } else {
-                waiting.seeded = true;
-                waiting.missing = false;
-                seeds.silent.push(info.key);
-            }
+            seeds.silent.push(info.key);
         }
+        self.join_into(&mut seeds, now);
         seeds
+    }
+
+    /// Books of REST whose place among the changes is known by now. Costs
+    /// nothing while nobody waits.
+    pub(super) fn joined(&mut self, now: Instant) -> Seeds {
+        let mut seeds = Seeds::default();
+        self.join_into(&mut seeds, now);
+        seeds
+    }
+
+    fn join_into(&mut self, seeds: &mut Seeds, now: Instant) {
+        let mut done = Vec::new();
+        for (key, waiting) in &mut self.waiting {
+            if !waiting.run.is_parked() {
+                continue;
+            }
+            let events = match waiting.run.join(now) {
+                None => continue,
+                Some(Joined::Refused) => {
+                    seeds.refused += 1;
+                    waiting.due = waiting.due.min(now + ECHO);
+                    continue;
+                }
+                Some(Joined::ByHash(events)) => {
+                    seeds.by_hash += 1;
+                    events
+                }
+                Some(Joined::ByTime(events)) => {
+                    seeds.by_time += 1;
+                    events
+                }
+            };
+            seeds.seeded += 1;
+            seeds.events.extend(events);
+            done.push(*key);
+        }
+        for key in done {
+            self.waiting.remove(&key);
+        }
+    }
+}
+
+impl Seeds {
+    /// Whether nothing came of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.seeded == 0 && self.refused == 0 && self.missing.is_empty()
     }
 }
 
 impl Waiting {
     fn hear(&mut self, event: &MarketEvent, now: Instant) {
-        if now.saturating_duration_since(self.named_at) < ECHO && self.kept.is_none() {
+        if now.saturating_duration_since(self.named_at) < ECHO && !self.run.is_kept() {
             return;
         }
         if !self.heard {
@@ -311,21 +415,30 @@ impl Waiting {
                 self.due = self.due.min(now + ECHO);
             }
         }
-        if let Some(kept) = &mut self.kept
-            && kept.len() < KEPT
-        {
-            kept.push(event.clone());
-        }
+        self.run.hear(event);
     }
 
-    /// Rungs alternate; a feed that speaks without a book needs REST only.
-    fn asks_rest(&self) -> bool {
-        self.attempts > 0 && (self.heard || self.attempts % 2 == 1)
+    fn rung(&self) -> Rung {
+        let (round, rung) = (self.attempts / 3, self.attempts % 3);
+        if self.missing && !self.heard {
+            return if self.attempts % 2 == 1 {
+                Rung::AskRest
+            } else {
+                Rung::Resubscribe
+            };
+        }
+        match rung {
+            // A feed that speaks without a book needs REST only.
+            0 if round > 0 && self.heard => Rung::AskRest,
+            0 => Rung::Resubscribe,
+            1 => Rung::AskRest,
+            _ => Rung::Strand,
+        }
     }
 
     fn advance(&mut self, now: Instant, jitter: f64, config: &ConnectionConfig) {
         self.attempts = self.attempts.saturating_add(1);
-        // The first two rungs come at the plain deadline, further ones doubled.
+        // The first round comes at the plain deadline, further rungs doubled.
         let doublings = self.attempts.saturating_sub(2);
         let wait = config
             .first_book_deadline

@@ -1,6 +1,7 @@
 use polypy_core::{DecimalText, Interner, PriceChange, Side, Timestamp, Top};
 use proptest::prelude::*;
 
+use super::super::join::KEPT;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -146,10 +147,11 @@ fn rest_is_believed_only_where_the_feed_speaks_or_is_silent_to_no_harm() {
     let assets: Vec<_> = seeds.events.iter().map(MarketEvent::asset).collect();
     assert_eq!(
         assets,
-        [spoken.key, spoken.key, spoken.key, silent.key],
+        [silent.key, spoken.key, spoken.key, spoken.key],
         "each book, then the changes kept for it; nothing for the one that arrived"
     );
-    assert!(matches!(seeds.events[0], MarketEvent::Book(_)));
+    assert!(matches!(seeds.events[1], MarketEvent::Book(_)));
+    assert_eq!((seeds.seeded, seeds.by_time, seeds.by_hash), (2, 1, 0));
     assert_eq!(seeds.silent, [silent.key]);
     assert_eq!(books.bookless().count(), 0);
     assert_eq!(books.len(), 1, "the silent one goes on waiting");

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::wire::{self, Decoded};
 
 use super::cause::{Cause, Lived};
-use super::first_book::FirstBooks;
+use super::first_book::{FirstBooks, Seeds};
 use super::inbox::Word;
 use super::outlet::Outlet;
 use super::request::{self, Request};
@@ -112,6 +112,7 @@ impl<'a> Life<'a> {
             counters.feed = FeedId::default();
             counters.bookless.clear();
             counters.hoped_for.clear();
+            counters.stranded.clear();
         });
         // The feed closes before the good-bye: nothing more will come of it.
         drop(self.outlet);
@@ -151,7 +152,7 @@ impl<'a> Life<'a> {
         let mail = self.task.inbox.take();
         let now = Instant::now();
         let (mut fresh, mut again, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        let mut departed = Vec::new();
+        let (mut departed, mut moved) = (Vec::new(), 0);
         for (key, word) in mail.words {
             match word {
                 Word::Subscribe(info) => match self.task.assets.insert(key, Arc::clone(&info)) {
@@ -160,6 +161,7 @@ impl<'a> Life<'a> {
                 },
                 Word::Unsubscribe | Word::Depart => {
                     if let Some(info) = self.task.assets.remove(&key) {
+                        moved += u64::from(self.first_books.is_stranded(key));
                         self.first_books.dropped(key, now);
                         gone.push(info);
                     }
@@ -176,6 +178,9 @@ impl<'a> Life<'a> {
         }
         self.outlet
             .mark_stale(&departed, StaleReason::Resubscribing);
+        self.task
+            .stats
+            .update(|counters| counters.rungs.moved += moved);
         self.task.carry(departed);
         self.send(Request::Unsubscribe, &gone);
         if !gone.is_empty() {
@@ -225,22 +230,35 @@ impl<'a> Life<'a> {
 
     fn on_tick(&mut self) -> Option<Cause> {
         let now = Instant::now();
-        let config = &self.context.config;
+        let context = Arc::clone(&self.context);
+        let config = &context.config;
+        self.watchdog.look(now);
         if self.watchdog.ping_due(now, config) {
-            self.socket.send(request::PING);
-            self.task.stats.update(|counters| counters.pings += 1);
+            self.ping();
         }
         match self.watchdog.verdict(now, self.task.rhythm, config) {
             Verdict::Fine => {}
+            Verdict::Nudge => {
+                self.watchdog.nudged(now, config);
+                self.ping();
+            }
             Verdict::Probe => self.probe(now),
             Verdict::Dead => return Some(Cause::NoPong),
+            Verdict::Mute => return Some(Cause::Mute),
             Verdict::Frozen => return Some(Cause::Frozen),
         }
         self.first_books.tidy(now);
         if self.first_books.len() > 0 {
+            let seeds = self.first_books.joined(now);
+            self.hand_over(seeds);
             self.climb(now);
         }
         None
+    }
+
+    fn ping(&mut self) {
+        self.socket.send(request::PING);
+        self.task.stats.update(|counters| counters.pings += 1);
     }
 
     /// Asks anew for whatever is overdue its first book.
@@ -248,6 +266,14 @@ impl<'a> Life<'a> {
         let config = &self.context.config;
         let limit = config.chunk.min(config.seed_chunk);
         let steps = self.first_books.steps(now, limit, config);
+        let anew = count(steps.resubscribe.len());
+        self.task.stats.update(|counters| {
+            counters.rungs.resubscribed += anew;
+            counters.rungs.stranded += steps.stranded;
+        });
+        if steps.stranded > 0 {
+            self.show_waiting();
+        }
         if !steps.resubscribe.is_empty() {
             tracing::debug!(
                 connection = %self.task.stats.id(),
@@ -258,6 +284,10 @@ impl<'a> Life<'a> {
         }
         if !steps.seed.is_empty() && self.seeding.is_none() {
             self.first_books.asked(&steps.seed);
+            let asked = count(steps.seed.len());
+            self.task
+                .stats
+                .update(|counters| counters.rungs.asked_rest += asked);
             self.seeding = Some(Seeding::of(Arc::clone(&self.context), steps.seed));
         }
     }
@@ -265,21 +295,33 @@ impl<'a> Life<'a> {
     fn on_answer(&mut self, answer: Answer) -> Option<Cause> {
         let Seeding { asked, .. } = self.seeding.take()?;
         let now = Instant::now();
-        let mut seeds = self
+        let seeds = self
             .first_books
             .answered(&asked, answer, now, &self.context.config);
         if !seeds.missing.is_empty() {
             self.context.venue.lifecycle.confirm_gone(&seeds.missing);
         }
-        let seeded = seeds.seeded;
-        self.task
-            .stats
-            .update(|counters| counters.rest_seeds += seeded);
+        let never_fed = seeds.seeded > 0 && self.watchdog.last_data().is_none();
+        self.hand_over(seeds);
+        never_fed.then_some(Cause::NeverFed)
+    }
+
+    /// Hands over what REST gave.
+    fn hand_over(&mut self, mut seeds: Seeds) {
+        if seeds.is_empty() {
+            return;
+        }
+        self.task.stats.update(|counters| {
+            let rungs = &mut counters.rungs;
+            rungs.seeded += seeds.seeded;
+            rungs.missing += count(seeds.missing.len());
+            rungs.joined_by_hash += seeds.by_hash;
+            rungs.joined_by_time += seeds.by_time;
+            rungs.refused += seeds.refused;
+        });
         self.outlet.deliver(&mut seeds.events);
         self.outlet.mark_stale(&seeds.silent, StaleReason::Silent);
         self.show_waiting();
-        let never_fed = seeded > 0 && self.watchdog.last_data().is_none();
-        never_fed.then_some(Cause::NeverFed)
     }
 
     fn on_frames(&mut self) {
@@ -308,7 +350,11 @@ impl<'a> Life<'a> {
             self.watchdog.on_flow(now);
         }
         let waiting = self.first_books.len();
+        self.first_books.broken(&self.decoded.undecodable);
         self.first_books.sift(&mut self.decoded.events, now);
+        // Before the rest of this read, which goes on from there.
+        let seeds = self.first_books.joined(now);
+        self.hand_over(seeds);
         if self.decoded.undecodable.is_empty() {
             self.outlet.deliver(&mut self.decoded.events);
         } else {
@@ -420,10 +466,10 @@ impl<'a> Life<'a> {
         self.send(Request::Unsubscribe, assets);
         self.send(Request::Subscribe, assets);
         self.first_books.renewed(assets, now, &self.context.config);
-        let count = u64::try_from(assets.len()).unwrap_or(u64::MAX);
+        let anew = count(assets.len());
         self.task
             .stats
-            .update(|counters| counters.resubscribes += count);
+            .update(|counters| counters.resubscribes += anew);
         self.show_waiting();
     }
 
@@ -445,10 +491,20 @@ impl<'a> Life<'a> {
     fn show_waiting(&self) {
         let bookless: Vec<_> = self.first_books.bookless().collect();
         let hoped_for: Vec<_> = self.first_books.hoped_for().collect();
+        // On a socket that brings nothing at all the socket is what is wrong.
+        let stranded = match self.watchdog.last_data() {
+            Some(_) => self.first_books.stranded(),
+            None => Vec::new(),
+        };
         self.task.stats.update(|counters| {
             counters.bookless = bookless;
             counters.hoped_for = hoped_for;
+            counters.stranded = stranded;
         });
         self.context.progress.notify_one();
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

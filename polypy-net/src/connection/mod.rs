@@ -21,10 +21,12 @@ mod cause;
 mod config;
 mod first_book;
 mod inbox;
+mod join;
 mod life;
 mod outlet;
 mod pacer;
 mod request;
+mod rungs;
 mod seeding;
 mod socket;
 mod stats;
@@ -51,6 +53,7 @@ pub use config::ConnectionConfig;
 pub use socket::OpenError;
 pub use stats::{ConnectionStats, ConnectionStatus};
 
+pub(crate) use rungs::Rungs;
 pub(crate) use stats::{millis, ratio};
 
 use inbox::Inbox;

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use crate::registry::{ConnectionId, ConnectionLoad};
 
+use super::rungs::Rungs;
+
 /// Close codes told apart; the rest is counted as `other`. The venue uses five.
 const CODES: usize = 16;
 
@@ -74,12 +76,14 @@ pub(super) struct Counters {
     pub(super) pongs: u64,
     pub(super) probes: u64,
     pub(super) resubscribes: u64,
-    pub(super) rest_seeds: u64,
+    pub(super) rungs: Rungs,
     pub(super) overflowed: bool,
     /// Assets without any book.
     pub(super) bookless: Vec<AssetKey>,
     /// Those of them that REST has not denied.
     pub(super) hoped_for: Vec<AssetKey>,
+    /// Assets that have nothing left to hope for on this socket.
+    pub(super) stranded: Vec<AssetKey>,
 }
 
 impl ConnectionStats {
@@ -114,10 +118,11 @@ impl ConnectionStats {
                 pongs: 0,
                 probes: 0,
                 resubscribes: 0,
-                rest_seeds: 0,
+                rungs: Rungs::default(),
                 overflowed: false,
                 bookless: Vec::new(),
                 hoped_for: Vec::new(),
+                stranded: Vec::new(),
             }),
         }
     }
@@ -193,6 +198,16 @@ impl ConnectionStats {
         self.inner.lock().hoped_for.clone()
     }
 
+    /// Assets whose first book this socket does not bring, whatever is tried.
+    pub(crate) fn stranded(&self) -> Vec<AssetKey> {
+        self.inner.lock().stranded.clone()
+    }
+
+    /// How often each rung of the first-book ladder was taken.
+    pub(crate) fn rungs(&self) -> Rungs {
+        self.inner.lock().rungs
+    }
+
     /// When a replacement began to deliver.
     pub(crate) fn took_over(&self) -> Option<Instant> {
         self.inner.lock().took_over
@@ -249,7 +264,9 @@ impl ConnectionStats {
             "pongs": inner.pongs,
             "probes": inner.probes,
             "resubscribes": inner.resubscribes,
-            "rest_seeds": inner.rest_seeds,
+            "rest_seeds": inner.rungs.seeded,
+            "stranded": inner.stranded.len(),
+            "ladder": inner.rungs,
         })
     }
 }

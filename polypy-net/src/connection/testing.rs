@@ -271,6 +271,7 @@ async fn serve(far: DuplexStream, answer: Answer, accepted: mpsc::Sender<Peer>) 
         let peer = Peer {
             ws,
             active: BTreeSet::new(),
+            number: 0,
         };
         assert!(accepted.send(peer).await.is_ok());
     }
@@ -280,6 +281,8 @@ async fn serve(far: DuplexStream, answer: Answer, accepted: mpsc::Sender<Peer>) 
 pub(crate) struct Peer {
     ws: WebSocketStream<DuplexStream>,
     pub(crate) active: BTreeSet<String>,
+    /// How many were accepted before it.
+    number: usize,
 }
 
 /// How a [`Peer`] behaves when left to itself.
@@ -287,12 +290,21 @@ pub(crate) struct Peer {
 pub(crate) struct Manners {
     /// Assets of which it never says anything.
     pub(crate) swallow: BTreeSet<String>,
+    /// Sockets accepted before this many others keep quiet about them; all if
+    /// not given.
+    pub(crate) swallowing: Option<usize>,
     /// Answers nothing but `PING`.
     pub(crate) frozen: bool,
     /// Does not answer `PING`.
     pub(crate) no_pong: bool,
     /// Changes of the first active asset this far apart.
     pub(crate) flow: Option<Duration>,
+}
+
+impl Manners {
+    fn swallows(&self, id: &str, socket: usize) -> bool {
+        self.swallow.contains(id) && self.swallowing.is_none_or(|first| socket < first)
+    }
 }
 
 impl Peer {
@@ -358,9 +370,15 @@ impl Peer {
             self.say("NO NEW ASSETS").await;
         } else {
             tokio::time::sleep(Duration::from_millis(130)).await;
-            let known = fresh.iter().filter(|id| !manners.swallow.contains(*id));
+            let known = fresh.iter().filter(|id| !manners.swallows(id, self.number));
             self.say(format!("{}\n", opening(known))).await;
         }
+    }
+
+    fn spoken_of(&self, manners: &Manners) -> Option<String> {
+        let mut active = self.active.iter();
+        let spoken = active.find(|id| !manners.swallows(id, self.number));
+        spoken.cloned()
     }
 
     /// Behaves until the client is gone, or until manners are changed for the
@@ -383,8 +401,8 @@ impl Peer {
                     }
                     None => return,
                 },
-                () = flow => if !manners.lock().frozen
-                    && let Some(id) = self.active.first().cloned()
+                () = flow => if !now.frozen
+                    && let Some(id) = self.spoken_of(&now)
                 {
                     self.say(change(&id)).await;
                 },
@@ -492,8 +510,8 @@ impl World {
     }
 
     pub(crate) fn expire(&self, market: u64) {
-        let condition = format!("0x{market:064x}").parse().unwrap();
-        self.registry.expire(&condition);
+        let condition = condition(&(market * 2).to_string());
+        self.registry.expire(&condition.parse().unwrap());
     }
 
     pub(crate) fn venue(&self) -> Venue {
@@ -530,7 +548,10 @@ impl World {
         let mut accepted = std::mem::replace(&mut self.accepted, empty);
         let server = tokio::spawn(async move {
             let mut peers = tokio::task::JoinSet::new();
-            while let Some(peer) = accepted.recv().await {
+            let mut number = 0;
+            while let Some(mut peer) = accepted.recv().await {
+                peer.number = number;
+                number += 1;
                 peers.spawn(peer.behave(Arc::clone(&shared)));
             }
         });

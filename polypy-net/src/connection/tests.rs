@@ -191,6 +191,68 @@ async fn a_frozen_feed_is_found_out_although_it_pongs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_connection_that_goes_mute_is_given_up_by_its_own_past() {
+    let (world, manners) = served(2);
+    manners.lock().flow = Some(Duration::from_millis(100));
+    let rig = Rig::new(&world, 0..4);
+    tokio::time::sleep(MINUTE).await;
+    let pings = rig.count("pings");
+    *manners.lock() = Manners {
+        frozen: true,
+        no_pong: true,
+        ..Manners::default()
+    };
+    let found = until("detection", MINUTE, || rig.closes("mute") == 1).await;
+    assert!(found >= 14 * SECOND && found <= 17 * SECOND, "{found:?}");
+    assert!(rig.count("pings") > pings);
+    assert!(world.sink.live().is_empty());
+    *manners.lock() = Manners::default();
+    until("recovery", MINUTE, || world.sink.live().len() == 4).await;
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn announcements_of_the_platform_prove_nothing_about_data() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(0..2).iter())).await;
+    for _ in 0..600 {
+        peer.say(change("0")).await;
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    let announcement = r#"{"event_type":"new_market","id":"9","question":"?","market":"0x99","slug":"s","assets_ids":["991","992"],"outcomes":["Yes","No"],"timestamp":"1780000000000"}"#;
+    let start = Instant::now();
+    while rig.closes("frozen") == 0 {
+        assert!(start.elapsed() < 2 * MINUTE, "never found out");
+        peer.say(announcement).await;
+        peer.say("PONG").await;
+        tokio::time::sleep(SECOND).await;
+    }
+    assert!(start.elapsed() >= 59 * SECOND);
+    assert_eq!(rig.count("probes"), 1);
+    assert!(!world.listener.offered.lock().is_empty());
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_market_with_moods_that_answers_pings_is_never_reconnected() {
+    let (world, manners) = served(1);
+    let rig = Rig::new(&world, 0..2);
+    // Bursts, then minutes of nothing.
+    for _ in 0..10 {
+        manners.lock().flow = Some(Duration::from_millis(5));
+        tokio::time::sleep(SECOND).await;
+        manners.lock().flow = None;
+        tokio::time::sleep(3 * MINUTE).await;
+    }
+    assert_eq!(rig.json()["closes"], serde_json::json!({}));
+    assert_eq!(world.sink.feeds(), 1);
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_market_is_never_reconnected() {
     let (world, _manners) = served(2);
     let rig = Rig::new(&world, 0..4);

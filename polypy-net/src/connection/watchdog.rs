@@ -7,6 +7,12 @@
 //! announcement is no proof. A silent connection is not condemned but probed:
 //! one market is subscribed anew, and its snapshot, which even the quietest
 //! market has, proves that data flows.
+//!
+//! Where data used to come often, silence of *everything* is noticed long before
+//! the deadline for `PONG`: a `PING` is sent ahead of its time, and if nothing at
+//! all follows it the socket is mute. A connection of quiet markets has no past
+//! to compare with, so there the plain deadline holds. Time in which this
+//! process itself did not run counts for no silence.
 
 use std::time::Duration;
 
@@ -19,10 +25,14 @@ use super::config::ConnectionConfig;
 pub(super) enum Verdict {
     /// Nothing.
     Fine,
+    /// Send a `PING` ahead of its time.
+    Nudge,
     /// Ask for a snapshot of one market.
     Probe,
     /// Neither `PONG` nor data: give the socket up.
     Dead,
+    /// Nothing at all followed a nudge: give the socket up.
+    Mute,
     /// A probe stayed unanswered: give the socket up.
     Frozen,
 }
@@ -43,6 +53,17 @@ impl Rhythm {
         });
     }
 
+    /// Silence of everything that is worth a nudge; `None` where the deadline
+    /// for `PONG` comes as soon.
+    fn alertness(self, config: &ConnectionConfig) -> Option<Duration> {
+        let mean = self.mean_gap?;
+        let silence = mean
+            .saturating_mul(config.silence_factor)
+            .max(config.hush_min);
+        let judged = silence.saturating_add(config.nudge_deadline);
+        (judged < config.pong_deadline).then_some(silence)
+    }
+
     /// Silence that is worth a probe.
     pub(super) fn patience(self, config: &ConnectionConfig) -> Duration {
         self.mean_gap.map_or(config.silence_max, |mean| {
@@ -55,28 +76,52 @@ impl Rhythm {
 /// The watch over one life of a socket.
 #[derive(Debug)]
 pub(super) struct Watchdog {
+    /// When it was last told the time.
+    looked: Instant,
     next_ping: Instant,
     last_frame: Instant,
     /// Last sign that data flows; the opening counts as one.
     last_flow: Instant,
     last_data: Option<Instant>,
     probe: Option<Instant>,
+    /// Until when something must follow the last nudge.
+    nudge: Option<Instant>,
 }
+
+/// A tick this late was ours to send: the machine or the runtime stood still.
+const LAPSE: Duration = Duration::from_secs(2);
 
 impl Watchdog {
     pub(super) fn new(now: Instant, config: &ConnectionConfig) -> Self {
         Self {
+            looked: now,
             next_ping: now + config.ping_interval,
             last_frame: now,
             last_flow: now,
             last_data: None,
             probe: None,
+            nudge: None,
         }
+    }
+
+    /// A tick. After a lapse of our own everything that is measured from the
+    /// past moves on by as much: what arrived meanwhile is still to be read.
+    pub(super) fn look(&mut self, now: Instant) {
+        let lapse = now.saturating_duration_since(self.looked);
+        self.looked = now;
+        if lapse < LAPSE {
+            return;
+        }
+        self.last_frame = (self.last_frame + lapse).min(now);
+        self.last_flow = (self.last_flow + lapse).min(now);
+        self.probe = self.probe.map(|deadline| deadline + lapse);
+        self.nudge = self.nudge.map(|deadline| deadline + lapse);
     }
 
     /// Any text frame arrived.
     pub(super) fn on_frame(&mut self, now: Instant) {
         self.last_frame = now;
+        self.nudge = None;
     }
 
     /// Events of subscribed tokens arrived.
@@ -107,6 +152,12 @@ impl Watchdog {
         due
     }
 
+    /// A `PING` was sent ahead of its time.
+    pub(super) fn nudged(&mut self, now: Instant, config: &ConnectionConfig) {
+        self.nudge = Some(now + config.nudge_deadline);
+        self.next_ping = now + config.ping_interval;
+    }
+
     /// A probe was sent.
     pub(super) fn probed(&mut self, now: Instant, config: &ConnectionConfig) {
         self.probe = Some(now + config.probe_deadline);
@@ -127,6 +178,14 @@ impl Watchdog {
         let since = |then: Instant| now.saturating_duration_since(then);
         if since(self.last_frame) >= config.pong_deadline {
             return Verdict::Dead;
+        }
+        let hushed = rhythm
+            .alertness(config)
+            .is_some_and(|silence| since(self.last_frame) >= silence);
+        match self.nudge {
+            Some(deadline) if now >= deadline => return Verdict::Mute,
+            None if hushed => return Verdict::Nudge,
+            Some(_) | None => {}
         }
         match self.probe {
             Some(deadline) if now >= deadline => Verdict::Frozen,
@@ -169,6 +228,7 @@ mod tests {
         let (mut watchdog, mut rhythm) = (Watchdog::new(start, &config), Rhythm::default());
         let mut now = start;
         for _ in 0..200 {
+            watchdog.on_frame(now);
             watchdog.on_data(now, &mut rhythm);
             now += SECOND / 10;
         }
@@ -190,6 +250,78 @@ mod tests {
             watchdog.verdict(now + 16 * SECOND, rhythm, &config),
             Verdict::Fine
         );
+    }
+
+    /// A watchdog over a connection with data this far apart, at its last data.
+    fn used_to(gap: Duration) -> (Watchdog, Rhythm, Instant) {
+        let mut now = Instant::now();
+        let mut watchdog = Watchdog::new(now, &ConnectionConfig::default());
+        let mut rhythm = Rhythm::default();
+        for _ in 0..100 {
+            now += gap;
+            watchdog.on_frame(now);
+            watchdog.on_data(now, &mut rhythm);
+        }
+        watchdog.look(now);
+        (watchdog, rhythm, now)
+    }
+
+    #[test]
+    fn a_busy_socket_that_goes_mute_is_given_up_early_and_a_quiet_one_at_the_deadline() {
+        let config = ConnectionConfig::default();
+        for (gap, nudged, given_up, verdict) in [
+            (SECOND / 100, 5, 15, Verdict::Mute),
+            (SECOND / 2, 10, 20, Verdict::Mute),
+            (SECOND, 30, 30, Verdict::Dead),
+            (20 * SECOND, 30, 30, Verdict::Dead),
+        ] {
+            let (mut watchdog, rhythm, start) = used_to(gap);
+            let mut found = Vec::new();
+            for tick in 0..200 {
+                let now = start + tick * (SECOND / 4);
+                watchdog.look(now);
+                match watchdog.verdict(now, rhythm, &config) {
+                    Verdict::Fine | Verdict::Probe => continue,
+                    Verdict::Nudge => watchdog.nudged(now, &config),
+                    verdict => found.push(verdict),
+                }
+                found.push(Verdict::Nudge);
+                let at = (now - start).as_secs();
+                let due = if found.len() == 1 { nudged } else { given_up };
+                assert_eq!(at, due, "{gap:?}: {found:?}");
+                if found.contains(&verdict) {
+                    break;
+                }
+            }
+            assert!(found.contains(&verdict), "{gap:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_the_nudge_is_life() {
+        let config = ConnectionConfig::default();
+        let (mut watchdog, rhythm, start) = used_to(SECOND / 100);
+        let at = |seconds| start + seconds * SECOND;
+        assert_eq!(watchdog.verdict(at(5), rhythm, &config), Verdict::Nudge);
+        watchdog.nudged(at(5), &config);
+        assert_eq!(watchdog.verdict(at(14), rhythm, &config), Verdict::Fine);
+        watchdog.on_frame(at(14));
+        assert_eq!(watchdog.verdict(at(18), rhythm, &config), Verdict::Fine);
+        assert_eq!(watchdog.verdict(at(19), rhythm, &config), Verdict::Nudge);
+    }
+
+    #[test]
+    fn a_lapse_of_our_own_is_no_silence_of_the_venue() {
+        let config = ConnectionConfig::default();
+        let (mut watchdog, rhythm, start) = used_to(SECOND / 100);
+        watchdog.nudged(start, &config);
+        watchdog.probed(start, &config);
+        // The machine stood still; what was sent meanwhile is not read yet.
+        let now = start + 60 * SECOND;
+        watchdog.look(now);
+        assert_eq!(watchdog.verdict(now, rhythm, &config), Verdict::Fine);
+        let later = now + 10 * SECOND;
+        assert_eq!(watchdog.verdict(later, rhythm, &config), Verdict::Mute);
     }
 
     #[test]

@@ -105,6 +105,8 @@ impl Shared {
         let crawl = self
             .gamma
             .crawl(listing, |rows| {
+                let named = rows.iter().filter_map(|row| row.condition_id.as_ref());
+                self.absences.known(named);
                 for row in rows {
                     if row.closed
                         && let Some(condition) = &row.condition_id
@@ -186,6 +188,10 @@ impl Shared {
             let misses = before.saturating_add(1);
             if misses >= MISSES {
                 self.ask(Question::IsClosed, condition.clone());
+                // An empty listing says nothing about anyone.
+                if !seen.is_empty() {
+                    self.absences.unlisted(condition);
+                }
             }
             missing.insert(condition.clone(), misses);
         }

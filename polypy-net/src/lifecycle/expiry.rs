@@ -36,6 +36,11 @@ impl Graveyard {
         self.wake.notify_one();
     }
 
+    /// A market is not to be forgotten after all.
+    pub(super) fn exhume(&self, condition: &ConditionId) {
+        self.buried.lock().retain(|(_, buried)| buried != condition);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.buried.lock().len()
     }
@@ -62,6 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         while let Some(condition) = shared.graveyard.take_due(Instant::now()) {
             let assets = shared.registry.forget(&condition);
             shared.sink.forget(&assets);
+            shared.absences.forget(&condition);
             stats::count(&shared.stats.forgotten);
             tracing::debug!(%condition, "market forgotten");
         }

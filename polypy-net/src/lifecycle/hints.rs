@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use polypy_core::{AssetKey, ConditionId, LifecycleEvent, MarketResolved, NewMarket};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::lookup::Question;
 use super::{Shared, Word, stats};
@@ -45,14 +46,18 @@ impl LifecycleHints {
 
     /// Has Gamma asked whether the markets of these assets are closed.
     pub fn confirm_gone(&self, assets: &[AssetKey]) {
-        let conditions: Vec<ConditionId> = {
+        let now = Instant::now();
+        let conditions: Vec<(ConditionId, AssetKey)> = {
             let interner = self.shared.registry.interner().read();
             assets
                 .iter()
-                .filter_map(|asset| Some(interner.info(*asset)?.condition_id.clone()))
+                .filter_map(|asset| Some((interner.info(*asset)?.condition_id.clone(), *asset)))
                 .collect()
         };
-        for condition in conditions {
+        for (condition, asset) in conditions {
+            if self.shared.registry.is_live(&condition) {
+                self.shared.absences.denied(&condition, asset, now);
+            }
             self.shared.ask(Question::IsClosed, condition);
         }
     }

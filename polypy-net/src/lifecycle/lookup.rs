@@ -176,7 +176,9 @@ impl Shared {
     /// Whether the answer would change nothing.
     fn is_moot(&self, question: Question, condition: &ConditionId) -> bool {
         match question {
-            Question::IsOpen => self.registry.market(condition).is_some(),
+            Question::IsOpen => {
+                self.registry.market(condition).is_some() && !self.absences.has_vanished(condition)
+            }
             Question::IsClosed => !self.registry.is_live(condition),
         }
     }
@@ -213,22 +215,57 @@ impl Shared {
             Question::IsClosed => MarketState::Closed,
         };
         let answer = self.gamma.by_condition(&conditions, state).await;
-        let failure = match answer {
+        let mut failure = match answer {
             Ok(rows) => {
+                self.absences
+                    .known(rows.iter().filter_map(|row| row.condition_id.as_ref()));
                 rows.into_iter()
                     .for_each(|row| self.answered(question, row, &mut due));
                 None
             }
-            Err(error) => {
-                stats::count(&self.stats.lookup_failures);
-                tracing::warn!(error = ?chain(&error), markets = due.len(), "look-up of markets failed");
-                Some(error)
-            }
+            Err(error) => Some(error),
         };
+        if failure.is_none() && question == Question::IsClosed {
+            failure = self.ask_whether_known(&due).await.err();
+            due.retain(|asked| !self.is_moot(question, &asked.condition));
+        }
+        if let Some(error) = &failure {
+            stats::count(&self.stats.lookup_failures);
+            tracing::warn!(error = ?chain(error), markets = due.len(), "look-up of markets failed");
+        }
         for Asked { condition, asked } in due {
             self.put(question, condition, asked + 1);
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Of markets that are not closed and that CLOB denies: whether they are open.
+    async fn ask_whether_known(&self, due: &[Asked]) -> Result<(), GammaError> {
+        let now = Instant::now();
+        let mut suspects: Vec<ConditionId> = due
+            .iter()
+            .map(|asked| asked.condition.clone())
+            .filter(|condition| {
+                let tokens = self.registry.assets_of(condition);
+                self.absences.is_suspect(condition, &tokens, now)
+            })
+            .collect();
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        stats::count(&self.stats.lookup_requests);
+        let rows = self
+            .gamma
+            .by_condition(&suspects, MarketState::Open)
+            .await?;
+        let known: Vec<&ConditionId> = rows
+            .iter()
+            .filter_map(|row| row.condition_id.as_ref())
+            .collect();
+        self.absences.known(known.iter().copied());
+        suspects.retain(|condition| !known.contains(&condition));
+        self.not_found(&suspects);
+        Ok(())
     }
 
     /// Acts on one row and strikes the question it settles.

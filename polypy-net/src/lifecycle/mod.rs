@@ -12,8 +12,11 @@
 //! A market ends by one of two words of the venue: it was resolved, or Gamma
 //! calls it closed. Its end date ends nothing (trading goes on after it), nor
 //! does its absence from a listing, nor a failed or short listing: those lead
-//! to questions at most. Nobody here subscribes: the pool does, from the registry.
+//! to questions at most. One that the whole venue has no word for, for long
+//! enough, is unknown (`absent`): taken off, and not settled. Nobody here
+//! subscribes: the pool does, from the registry.
 
+mod absent;
 mod discovery;
 mod expiry;
 mod hints;
@@ -28,7 +31,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use polypy_core::{
     BoxFuture, Clock, Component, ComponentError, ComponentState, ConditionId, EventSink, Health,
-    HealthSource, LifecycleEvent, Market, StatsSource,
+    HealthSource, LifecycleEvent, Market, StaleReason, StatsSource,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -36,6 +39,7 @@ use tokio::task::JoinSet;
 use crate::gamma::GammaClient;
 use crate::registry::AssetRegistry;
 
+use absent::Absences;
 use expiry::Graveyard;
 pub use hints::LifecycleHints;
 use lookup::Lookups;
@@ -91,6 +95,7 @@ struct Shared {
     state: Mutex<ComponentState>,
     lookups: Lookups,
     graveyard: Graveyard,
+    absences: Absences,
     stats: LifecycleStats,
 }
 
@@ -123,6 +128,7 @@ impl LifecycleController {
             state: Mutex::new(ComponentState::Stopped),
             lookups: Lookups::default(),
             graveyard: Graveyard::default(),
+            absences: Absences::default(),
             stats: LifecycleStats::default(),
         });
         Self {
@@ -243,9 +249,12 @@ impl StatsSource for LifecycleController {
 impl Shared {
     /// Takes a market in unless there are enough. Whether it is new.
     fn admit(&self, market: Market) -> bool {
-        if self.is_full() && self.registry.market(&market.condition_id).is_none() {
+        let condition = &market.condition_id;
+        let is_known = self.registry.market(condition).is_some();
+        if self.is_full() && (!is_known || self.absences.has_vanished(condition)) {
             return false;
         }
+        self.bring_back(&market);
         let added = self.registry.upsert(market);
         if added {
             stats::count(&self.stats.markets_added);
@@ -259,31 +268,38 @@ impl Shared {
         max > 0 && self.registry.live_market_count() >= max
     }
 
-    /// Ends a market, on the venue's word. Whether it was live.
+    /// Ends a market, on the venue's word or for want of any. Whether it was live.
     fn expire(&self, condition: &ConditionId, word: Word) -> bool {
         if !self.registry.is_live(condition) {
             return false;
         }
         let assets = self.registry.expire(condition);
-        self.sink.settle(&assets);
+        match word {
+            Word::Resolved | Word::Closed => self.sink.settle(&assets),
+            // Nobody said that it is settled.
+            Word::Vanished => self.sink.mark_stale(&assets, StaleReason::Silent),
+        }
         self.graveyard
             .bury(condition.clone(), self.config.forget_after);
         stats::count(match word {
             Word::Resolved => &self.stats.expired_resolved,
             Word::Closed => &self.stats.expired_closed,
+            Word::Vanished => &self.stats.expired_unknown,
         });
         tracing::debug!(%condition, ?word, "market ended");
         true
     }
 }
 
-/// By which word of the venue a market ended.
+/// By which word of the venue a market ended here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
     /// The feed said it is resolved.
     Resolved,
     /// Gamma says it is closed.
     Closed,
+    /// No word at all: nobody knows it any more.
+    Vanished,
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub(super) struct LifecycleStats {
     pub(super) lookups_dropped: AtomicU64,
     pub(super) expired_resolved: AtomicU64,
     pub(super) expired_closed: AtomicU64,
+    pub(super) expired_unknown: AtomicU64,
+    pub(super) returned: AtomicU64,
     pub(super) forgotten: AtomicU64,
     discovery: Mutex<Discovery>,
 }
@@ -131,6 +133,8 @@ impl Shared {
             "markets_added": get(&stats.markets_added),
             "expired_resolved": get(&stats.expired_resolved),
             "expired_closed": get(&stats.expired_closed),
+            "expired_unknown": get(&stats.expired_unknown),
+            "returned": get(&stats.returned),
             "forgotten": get(&stats.forgotten),
             "awaiting_forget": self.graveyard.len(),
             "discovery": stats.discovery.lock().to_json(self.clock.now()),

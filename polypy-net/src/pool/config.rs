@@ -15,6 +15,17 @@ pub struct PoolConfig {
     pub unsubscribe_expired: bool,
     /// A second close 1013 within this time halves the connection.
     pub slow_consumer_window: Duration,
+    /// Times that a market moves because its books stay away: by then it has
+    /// been on four connections, and the venue has none for it.
+    pub moves: u32,
+    /// Least time between a market's first two moves; doubles with each further
+    /// one. By then its ladder has been climbed to the top several times.
+    pub move_backoff: Duration,
+    /// This long after the wait that followed its last move a market's moves
+    /// are forgotten.
+    pub move_forgive: Duration,
+    /// Markets that may move within a minute: those of one whole connection.
+    pub moves_per_minute: u32,
     /// Longest a replacement may take to have a book for every asset. A
     /// snapshot takes half a second, REST is asked at 16.
     pub replace_deadline: Duration,
@@ -30,6 +41,10 @@ impl Default for PoolConfig {
             cap: 500,
             unsubscribe_expired: true,
             slow_consumer_window: Duration::from_secs(600),
+            moves: 3,
+            move_backoff: Duration::from_secs(300),
+            move_forgive: Duration::from_secs(6 * 3_600),
+            moves_per_minute: 100,
             replace_deadline: Duration::from_secs(30),
             overlap: Duration::from_secs(1),
         }

@@ -14,6 +14,7 @@
 mod config;
 mod hand_over;
 mod migration;
+mod moving;
 mod owned_task;
 mod owner;
 mod placement;
@@ -29,7 +30,7 @@ use polypy_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::{ConnectionConfig, ConnectionStats, Context, Venue};
+use crate::connection::{ConnectionConfig, ConnectionStats, Context, Rungs, Venue};
 use crate::registry::{AssetRegistry, ConnectionId};
 
 pub use config::PoolConfig;
@@ -65,6 +66,12 @@ struct Counts {
     closed: u64,
     failed: u64,
     splits: u64,
+    /// Markets moved because their books stayed away.
+    markets_moved: u64,
+    /// Markets that would have moved once more than they may.
+    moves_exhausted: u64,
+    /// Of connections that have ended.
+    rungs: Rungs,
 }
 
 #[derive(Debug)]
@@ -238,6 +245,10 @@ impl StatsSource for ConnectionPool {
     fn stats(&self) -> serde_json::Value {
         let connections = self.connections();
         let counts = *self.shared.counts.lock();
+        let mut rungs = counts.rungs;
+        for stats in &connections {
+            rungs += stats.rungs();
+        }
         let shown: Vec<_> = connections
             .iter()
             .map(|stats| stats.json(self.shared.registry.load(stats.id())))
@@ -250,6 +261,9 @@ impl StatsSource for ConnectionPool {
             "connections_closed": counts.closed,
             "connections_failed": counts.failed,
             "connections_split": counts.splits,
+            "markets_moved": counts.markets_moved,
+            "moves_exhausted": counts.moves_exhausted,
+            "ladder": rungs,
             "resync": self.shared.context.venue().resync.stats(),
             "stats": shown,
         })

@@ -20,6 +20,7 @@ use crate::registry::ConnectionId;
 use super::Shared;
 use super::hand_over::answer;
 use super::migration::{HandOver, Migration, RecycleError};
+use super::moving::Moves;
 use super::slot::Slot;
 
 /// The safety net under the wake-ups: should one ever be missing, this is how
@@ -46,6 +47,7 @@ pub(super) struct Owner {
     /// For assets that come from another connection: the last feed that served
     /// them. Gone as soon as they are placed.
     pub(super) floors: HashMap<AssetKey, FeedId>,
+    pub(super) moves: Moves,
     reconciled: Instant,
 }
 
@@ -58,6 +60,7 @@ impl Owner {
             by_task: HashMap::new(),
             hand_overs: Vec::new(),
             floors: HashMap::new(),
+            moves: Moves::default(),
             reconciled: Instant::now(),
         }
     }
@@ -98,11 +101,13 @@ impl Owner {
     fn pass(&mut self, now: Instant) -> Instant {
         self.drop_expired();
         self.split_overwhelmed(now);
+        self.move_stranded(now);
         self.collect_departed();
         self.place_pending();
         if now.saturating_duration_since(self.reconciled) >= RECONCILE {
             self.reconciled = now;
             self.reconcile();
+            self.moves.tidy(now, &self.shared.config);
         }
         self.close_empty();
         let again = (now + TICK).min(self.drive_hand_overs(now));
@@ -169,8 +174,13 @@ impl Owner {
             tracing::error!(connection = %id, error = %error, "connection task failed");
             self.shared.count(|counts| counts.failed += 1);
         }
-        self.shared.connections.write().remove(&id);
-        self.shared.count(|counts| counts.closed += 1);
+        let gone = self.shared.connections.write().remove(&id);
+        self.shared.count(|counts| {
+            counts.closed += 1;
+            if let Some(stats) = gone {
+                counts.rungs += stats.rungs();
+            }
+        });
         if let Some(slot) = self.slots.remove(&id) {
             let floor = slot.connection.stats().last_feed();
             self.floors

@@ -187,9 +187,11 @@ async fn stopping_gives_up_what_is_under_way() {
         ..RecyclerConfig::default()
     };
     let rig = Rig::new(2, of(200), config).await;
+    // Just before: a book that stays away for long moves to another connection.
+    tokio::time::sleep(HOUR - 5 * SECOND).await;
     rig.manners.lock().swallow.extend(["0".to_owned()]);
     *rig.world.rest.fails.lock() = true;
-    until("recycle", 2 * HOUR, || {
+    until("recycle", HOUR, || {
         rig.recycler.stats()["active_recycles"] == serde_json::json!(["conn-0"])
     })
     .await;

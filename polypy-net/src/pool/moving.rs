@@ -1,0 +1,167 @@
+//! The owner's work on stranded assets: their market goes to another connection.
+//!
+//! A socket may keep an asset's book back whatever is tried on it, while others
+//! have it. Then the whole market leaves, both tokens together, and is placed
+//! like any other that departed: on a connection with a younger feed, or on a
+//! new one, which all that leave at that time share.
+//!
+//! That cannot become a habit. A market moves a few times at ever longer
+//! intervals and then stays where it is, still asked for in place; and all
+//! markets together move at a rate that one broken connection needs, since a
+//! fault of the whole venue is not cured by moving.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use polypy_core::{AssetKey, ConditionId};
+use tokio::time::Instant;
+
+use super::PoolConfig;
+use super::owner::Owner;
+
+/// Who moved, and how much of it there may be.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    /// Gone once forgiven: bounded by the moves of that time.
+    past: BTreeMap<ConditionId, Past>,
+    /// Moves left in the current minute.
+    tokens: f64,
+    refilled: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    moves: u32,
+    not_before: Instant,
+    /// It asked for more than it may have.
+    exhausted: bool,
+}
+
+/// Whether a market may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    Granted,
+    /// It moved lately, or too many others did.
+    NotYet,
+    /// It moved often enough; said once.
+    Exhausted,
+}
+
+impl Moves {
+    /// Asks leave for one market; what is granted counts as done.
+    pub(super) fn ask(&mut self, market: &ConditionId, now: Instant, config: &PoolConfig) -> Leave {
+        self.refill(now, config);
+        let past = self.past.get(market).copied();
+        let past = past.filter(|past| !past.is_forgiven(now, config));
+        if let Some(past) = past {
+            if past.moves >= config.moves {
+                let entry = self.past.entry(market.clone());
+                entry.and_modify(|past| past.exhausted = true);
+                return if past.exhausted {
+                    Leave::NotYet
+                } else {
+                    Leave::Exhausted
+                };
+            }
+            if now < past.not_before {
+                return Leave::NotYet;
+            }
+        }
+        if config.moves == 0 || self.tokens < 1.0 {
+            return Leave::NotYet;
+        }
+        self.tokens -= 1.0;
+        let before = past.map_or(0, |past| past.moves);
+        let wait = config
+            .move_backoff
+            .saturating_mul(2u32.saturating_pow(before));
+        self.past.insert(
+            market.clone(),
+            Past {
+                moves: before + 1,
+                // A quarter more at most: what moved together need not again.
+                not_before: now + wait.mul_f64(1.0 + fastrand::f64() / 4.0),
+                exhausted: false,
+            },
+        );
+        Leave::Granted
+    }
+
+    /// Forgets what is forgiven.
+    pub(super) fn tidy(&mut self, now: Instant, config: &PoolConfig) {
+        self.past.retain(|_, past| !past.is_forgiven(now, config));
+    }
+
+    fn refill(&mut self, now: Instant, config: &PoolConfig) {
+        let burst = f64::from(config.moves_per_minute);
+        self.tokens = match self.refilled {
+            None => burst,
+            Some(before) => {
+                let minutes = now.saturating_duration_since(before).as_secs_f64() / 60.0;
+                (self.tokens + minutes * burst).min(burst)
+            }
+        };
+        self.refilled = Some(now);
+    }
+}
+
+impl Past {
+    fn is_forgiven(&self, now: Instant, config: &PoolConfig) -> bool {
+        let since: Duration = now.saturating_duration_since(self.not_before);
+        now >= self.not_before && since >= config.move_forgive
+    }
+}
+
+impl Owner {
+    /// Has stranded assets leave their connections, whole markets only.
+    pub(super) fn move_stranded(&mut self, now: Instant) {
+        let (mut moved, mut exhausted) = (0, 0);
+        for (id, slot) in &self.slots {
+            if slot.migrating || slot.closing {
+                continue;
+            }
+            let stranded = slot.connection.stats().stranded();
+            let markets: BTreeSet<&ConditionId> = stranded
+                .iter()
+                .filter_map(|key| Some(&slot.members.get(key)?.condition_id))
+                .collect();
+            let mut granted = BTreeSet::new();
+            for market in markets {
+                match self.moves.ask(market, now, &self.shared.config) {
+                    Leave::Granted => {
+                        granted.insert(market);
+                    }
+                    Leave::NotYet => {}
+                    Leave::Exhausted => exhausted += 1,
+                }
+            }
+            if granted.is_empty() {
+                continue;
+            }
+            let leaving: Vec<AssetKey> = slot
+                .members
+                .values()
+                .filter(|info| granted.contains(&info.condition_id))
+                .map(|info| info.key)
+                .collect();
+            tracing::info!(
+                connection = %id,
+                markets = granted.len(),
+                assets = leaving.len(),
+                "books stay away on this connection: moving their markets to another"
+            );
+            slot.connection.depart(&leaving);
+            moved += u64::try_from(granted.len()).unwrap_or(u64::MAX);
+        }
+        if moved > 0 || exhausted > 0 {
+            self.shared.count(|counts| {
+                counts.markets_moved += moved;
+                counts.moves_exhausted += exhausted;
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "moving_tests.rs"]
+mod tests;

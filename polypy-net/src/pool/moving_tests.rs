@@ -1,0 +1,242 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use polypy_core::{Component, FeedId, ResyncSink, StaleReason, StatsSource};
+
+use super::*;
+use crate::connection::testing::{
+    Manners, Served, Told, World, config as connection_config, until,
+};
+use crate::pool::{ConnectionPool, tests::pool};
+use crate::registry::ConnectionId;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn market(number: u64) -> ConditionId {
+    format!("0x{number:x}").parse().unwrap()
+}
+
+#[test]
+fn a_market_moves_a_few_times_ever_later_and_is_forgiven() {
+    let config = PoolConfig::default();
+    let (mut moves, market, start) = (Moves::default(), market(1), Instant::now());
+    let mut granted = Vec::new();
+    let mut exhausted = 0;
+    for minute in 0..9 * 60 {
+        let now = start + minute * MINUTE;
+        match moves.ask(&market, now, &config) {
+            Leave::Granted => granted.push(minute),
+            Leave::NotYet => {}
+            Leave::Exhausted => exhausted += 1,
+        }
+    }
+    // At once, after 5 and 10 minutes with a quarter more at most, then after
+    // another 20 and six hours.
+    assert_eq!(granted.len(), 6, "{granted:?}");
+    assert!((5..=7).contains(&(granted[1] - granted[0])), "{granted:?}");
+    assert!(
+        (10..=13).contains(&(granted[2] - granted[1])),
+        "{granted:?}"
+    );
+    assert!(
+        (380..=386).contains(&(granted[3] - granted[2])),
+        "{granted:?}"
+    );
+    assert_eq!(exhausted, 2);
+    moves.tidy(start + 24 * 60 * MINUTE, &config);
+    assert!(moves.past.is_empty());
+}
+
+#[test]
+fn all_markets_together_move_at_the_rate_of_one_connection() {
+    let config = PoolConfig::default();
+    let (mut moves, start) = (Moves::default(), Instant::now());
+    let mut granted = BTreeSet::new();
+    for second in 0..120 {
+        for number in 0..1_000 {
+            let now = start + second * SECOND;
+            if moves.ask(&market(number), now, &config) == Leave::Granted {
+                assert!(granted.insert(number), "moved twice in two minutes");
+            }
+        }
+    }
+    assert!((290..=300).contains(&granted.len()), "{}", granted.len());
+}
+
+struct Rig {
+    world: Served,
+    manners: Arc<Mutex<Manners>>,
+    pool: Arc<ConnectionPool>,
+}
+
+impl Rig {
+    async fn new(markets: u64, target: usize) -> Self {
+        let (world, manners) = World::new(markets).serve_all();
+        let pool = pool(
+            &world,
+            PoolConfig {
+                target,
+                ..PoolConfig::default()
+            },
+        );
+        Self {
+            world,
+            manners,
+            pool,
+        }
+    }
+
+    fn connection_of(&self, asset: u64) -> Option<ConnectionId> {
+        let key = self.world.asset(asset).key;
+        self.world.registry.connection_of(key)
+    }
+
+    fn stat(&self, pointer: &str) -> u64 {
+        self.pool
+            .stats()
+            .pointer(pointer)
+            .unwrap()
+            .as_u64()
+            .unwrap()
+    }
+
+    /// Takes assets away on the first sockets, and on no later ones.
+    fn withhold(&self, assets: &[u64], sockets: usize) {
+        let mut manners = self.manners.lock();
+        manners.swallow = assets.iter().map(u64::to_string).collect();
+        manners.swallowing = Some(sockets);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_book_that_stays_away_here_comes_on_another_connection() {
+    let rig = Rig::new(6, 6).await;
+    // Sockets that open later know the book.
+    rig.withhold(&[0], 2);
+    rig.pool.start().await.unwrap();
+    until("other books", 5 * SECOND, || {
+        rig.world.sink.live().len() == 11
+    })
+    .await;
+    let (first, second) = (rig.connection_of(0), rig.connection_of(6));
+    assert_ne!(first, second);
+    let took = until("all books", MINUTE, || rig.world.sink.live().len() == 12).await;
+    assert!((22..=36).contains(&took.as_secs()), "{took:?}");
+    // Both tokens, and not to a feed too old to take the book over.
+    assert_eq!(rig.connection_of(0), rig.connection_of(1));
+    assert_ne!(rig.connection_of(0), first);
+    let feeds = rig.world.sink.live();
+    assert!(feeds[&rig.world.asset(0).key] > FeedId(1));
+    for (rung, count) in [
+        ("resubscribed", 1),
+        ("asked_rest", 1),
+        ("seeded", 1),
+        ("stranded", 1),
+        ("moved", 1),
+    ] {
+        assert_eq!(rig.stat(&format!("/ladder/{rung}")), count, "{rung}");
+    }
+    assert_eq!(rig.stat("/markets_moved"), 1);
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(rig.stat("/markets_moved"), 1);
+    rig.pool.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_leave_together_share_a_connection() {
+    let rig = Rig::new(8, 16).await;
+    let withheld: Vec<u64> = (0..12).collect();
+    rig.withhold(&withheld, 1);
+    rig.pool.start().await.unwrap();
+    until("all books", 2 * MINUTE, || {
+        rig.world.sink.live().len() == 16
+    })
+    .await;
+    assert_eq!(rig.stat("/markets_moved"), 6);
+    assert_eq!(rig.world.network.dial_count(), 2);
+    for market in 0..6 {
+        let pair = (
+            rig.connection_of(2 * market),
+            rig.connection_of(2 * market + 1),
+        );
+        assert_eq!(pair, (Some(ConnectionId(1)), Some(ConnectionId(1))));
+    }
+    rig.pool.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_book_that_no_connection_brings_does_not_wander_for_ever() {
+    let rig = Rig::new(4, 8).await;
+    rig.manners.lock().swallow.insert("0".to_owned());
+    rig.pool.start().await.unwrap();
+    tokio::time::sleep(5 * 60 * MINUTE).await;
+    assert_eq!(rig.stat("/markets_moved"), 3);
+    assert_eq!(rig.stat("/moves_exhausted"), 1);
+    assert!(rig.world.network.dial_count() <= 4);
+    assert!(rig.pool.connections().len() <= 2);
+    assert_eq!(rig.world.sink.live().len(), 7);
+    // REST's book is there to be read, and is not called live.
+    let silent = Told::Stale(vec![rig.world.asset(0).key], StaleReason::Silent);
+    assert!(rig.world.sink.all().contains(&silent));
+    // Still asked for in place: when the venue speaks of it again it is live.
+    rig.manners.lock().swallow.clear();
+    until("book", 15 * MINUTE, || rig.world.sink.live().len() == 8).await;
+    rig.pool.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_rest_has_no_book_of_stays_where_it_is() {
+    let rig = Rig::new(4, 8).await;
+    rig.manners.lock().swallow = ["0", "1"].map(str::to_owned).into();
+    rig.world
+        .rest
+        .unknown
+        .lock()
+        .extend(["0", "1"].map(str::to_owned));
+    rig.pool.start().await.unwrap();
+    tokio::time::sleep(60 * MINUTE).await;
+    assert_eq!(rig.stat("/markets_moved"), 0);
+    assert_eq!(rig.stat("/ladder/stranded"), 0);
+    assert!(rig.stat("/ladder/missing") >= 2);
+    assert!(!rig.world.listener.gone.lock().is_empty());
+    rig.pool.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
+    let rig = Rig::new(4, 8).await;
+    rig.pool.start().await.unwrap();
+    until("books", 5 * SECOND, || rig.world.sink.live().len() == 8).await;
+    rig.withhold(&[2], 1);
+    let asset = rig.world.asset(2).key;
+    rig.world.resync.resync(&[asset], StaleReason::Hash);
+    until("mark", SECOND, || rig.world.sink.live().len() == 7).await;
+    let seeded = until("rest", MINUTE, || rig.stat("/ladder/seeded") == 1).await;
+    let deadline = connection_config().first_book_deadline;
+    assert!(
+        seeded < 2 * deadline,
+        "the first rung was the resync itself"
+    );
+    assert_eq!(rig.stat("/ladder/resubscribed"), 0);
+    assert_eq!(rig.world.sink.live().len(), 7, "the feed is still silent");
+    let moved = until("book", MINUTE, || rig.world.sink.live().len() == 8).await;
+    assert!(moved < 2 * deadline, "{moved:?}");
+    assert_eq!(rig.stat("/ladder/moved"), 1);
+    rig.pool.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_brings_nothing_is_reopened_and_not_emptied() {
+    let rig = Rig::new(4, 8).await;
+    {
+        rig.manners.lock().frozen = true;
+    }
+    *rig.world.rest.fails.lock() = true;
+    rig.pool.start().await.unwrap();
+    tokio::time::sleep(10 * MINUTE).await;
+    assert!(rig.stat("/ladder/stranded") > 0);
+    assert_eq!(rig.stat("/markets_moved"), 0);
+    rig.pool.stop().await;
+}
