@@ -21,6 +21,9 @@ use polypy_core::BookState;
 
 use super::truth::Truth;
 
+/// A book that has been stale for longer than this in the end is left so.
+const LEFT: Duration = Duration::from_secs(1);
+
 /// What a reader saw from this moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -136,7 +139,8 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
             }
         }
     }
-    verdict.left_stale = outage.is_some();
+    // One that has only just begun may be of a moment.
+    verdict.left_stale = outage.is_some_and(|(since, ..)| since + LEFT < end);
     verdict
 }
 
@@ -263,7 +267,9 @@ mod tests {
         let all = [seen(0, true, 1), seen(50, true, 99), seen(57, false, 99)];
         let verdict = judge(&all, ms(100), &truth(1, &[]), &rules());
         assert_eq!(verdict.after_evidence, ms(7));
-        assert!(verdict.left_stale);
+        assert!(!verdict.left_stale, "for {LEFT:?} yet");
+        let later = judge(&all, ms(1_100), &truth(1, &[]), &rules());
+        assert!(later.left_stale);
         let silent = Rules {
             provable: false,
             ..rules()

@@ -1,7 +1,8 @@
 //! Looks at every book, again and again, from a thread of its own.
 //!
 //! It reads as any other reader does, through [`BookSource`], and keeps what
-//! changed from one look to the next.
+//! changed from one look to the next. Beside it beats a task, as the program's
+//! own do: when either is late, the machine had no time for this process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,7 @@ pub struct Record {
     /// Looks at a book.
     pub looks: u64,
     /// Times at which it should have looked and was not let.
-    pub pauses: Vec<(Duration, Duration)>,
+    pub pauses: Pauses,
 }
 
 /// A thread that looks until told to stop.
@@ -42,31 +43,75 @@ pub struct Record {
 pub struct Watch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Record>,
+    heart: tokio::task::JoinHandle<Pauses>,
 }
+
+/// Times at which something did not run that should have.
+pub type Pauses = Vec<(Duration, Duration)>;
 
 impl Watch {
     /// Begins.
     pub fn begin(books: Arc<dyn BookSource>, assets: Vec<AssetId>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let began = Instant::now();
         let thread = thread::spawn({
             let stop = Arc::clone(&stop);
-            move || watch(&*books, assets, &stop)
+            move || watch(&*books, assets, began, &stop)
         });
-        Self { stop, thread }
+        let heart = tokio::spawn(beat(began, Arc::clone(&stop)));
+        Self {
+            stop,
+            thread,
+            heart,
+        }
     }
 
     /// Ends; what was seen.
     ///
     /// # Panics
-    /// When the thread did.
-    pub fn end(self) -> Record {
+    /// When the thread or the task did.
+    pub async fn end(self) -> Record {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("looking does not panic")
+        let pauses = self.heart.await.expect("beating does not panic");
+        let mut record = self.thread.join().expect("looking does not panic");
+        record.pauses = union(record.pauses.into_iter().chain(pauses).collect());
+        record
     }
 }
 
-fn watch(books: &dyn BookSource, assets: Vec<AssetId>, stop: &AtomicBool) -> Record {
-    let began = Instant::now();
+/// Spans that overlap are one.
+fn union(mut pauses: Pauses) -> Pauses {
+    pauses.sort_unstable();
+    let mut union: Pauses = Vec::new();
+    for (from, to) in pauses {
+        match union.last_mut() {
+            Some((_, end)) if from <= *end => *end = to.max(*end),
+            _ => union.push((from, to)),
+        }
+    }
+    union
+}
+
+async fn beat(began: Instant, stop: Arc<AtomicBool>) -> Pauses {
+    let mut pauses = Pauses::new();
+    let mut before = began.elapsed();
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK).await;
+        let now = began.elapsed();
+        if now.saturating_sub(before) > PAUSE {
+            pauses.push((before, now));
+        }
+        before = now;
+    }
+    pauses
+}
+
+fn watch(
+    books: &dyn BookSource,
+    assets: Vec<AssetId>,
+    began: Instant,
+    stop: &AtomicBool,
+) -> Record {
     let mut record = Record {
         began,
         end: Duration::ZERO,
@@ -77,7 +122,7 @@ fn watch(books: &dyn BookSource, assets: Vec<AssetId>, stop: &AtomicBool) -> Rec
         looks: 0,
         pauses: Vec::new(),
     };
-    let mut before = Duration::ZERO;
+    let mut before = began.elapsed();
     while !stop.load(Ordering::Relaxed) {
         let now = began.elapsed();
         if now - before > PAUSE {
@@ -110,5 +155,22 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
     let same = seen.last().is_some_and(|last| Seen { at, ..*last } == now);
     if !same {
         seen.push(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_that_overlap_are_one() {
+        let ms = Duration::from_millis;
+        let pauses = vec![
+            (ms(50), ms(60)),
+            (ms(0), ms(20)),
+            (ms(10), ms(30)),
+            (ms(30), ms(31)),
+        ];
+        assert_eq!(union(pauses), [(ms(0), ms(31)), (ms(50), ms(60))]);
     }
 }
