@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency bench deny setup
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency integrity bench deny setup
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # In the profile of the tests, so that trying it out and testing share one build:
 # it costs as much as a release build, and keeps up with the demo's flow easily.
@@ -38,6 +38,9 @@ latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 m
 
 bench: setup ## what checking books costs: hashes, and frames a second with and without
 	$(CARGO) bench --locked -p polypy-workers
+
+integrity: setup ## the table of docs/integrity.md: every fault under the default settings, 15 minutes
+	POLYPY_INTEGRITY_FULL=1 $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1
 
 deny: ## licences, bans and sources of dependencies, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
