@@ -260,6 +260,15 @@ proptest! {
                 }
                 Step::Pass(seconds) => {
                     now += SECOND * seconds;
+                    // A book that waited for its feed to come up to it.
+                    for event in books.joined(now).events {
+                        let asset = at(event.asset());
+                        prop_assert!(model[asset].0, "a dropped asset was seeded");
+                        match event {
+                            MarketEvent::Book(_) => model[asset].1 = true,
+                            _ => prop_assert!(model[asset].1),
+                        }
+                    }
                     let steps = books.steps(now, 10, &config);
                     books.renewed(&steps.resubscribe, now, &config);
                     for info in &steps.resubscribe {

@@ -290,8 +290,7 @@ pub(crate) struct Peer {
 pub(crate) struct Manners {
     /// Assets of which it never says anything.
     pub(crate) swallow: BTreeSet<String>,
-    /// Sockets accepted before this many others keep quiet about them; all if
-    /// not given.
+    /// How many sockets keep quiet about them; all if not given.
     pub(crate) swallowing: Option<usize>,
     /// Answers nothing but `PING`.
     pub(crate) frozen: bool,
@@ -376,9 +375,8 @@ impl Peer {
     }
 
     fn spoken_of(&self, manners: &Manners) -> Option<String> {
-        let mut active = self.active.iter();
-        let spoken = active.find(|id| !manners.swallows(id, self.number));
-        spoken.cloned()
+        let spoken = |id: &&String| !manners.swallows(id, self.number);
+        self.active.iter().find(spoken).cloned()
     }
 
     /// Behaves until the client is gone, or until manners are changed for the
@@ -401,9 +399,7 @@ impl Peer {
                     }
                     None => return,
                 },
-                () = flow => if !now.frozen
-                    && let Some(id) = self.spoken_of(&now)
-                {
+                () = flow => if !now.frozen && let Some(id) = self.spoken_of(&now) {
                     self.say(change(&id)).await;
                 },
             }
@@ -455,7 +451,7 @@ fn condition(id: &str) -> String {
     format!("0x{:064x}", id / 2)
 }
 
-/// Everything a connection needs, and what it leaves behind.
+/// What a connection needs, and what it leaves behind.
 pub(crate) struct World {
     pub(crate) registry: Arc<AssetRegistry>,
     pub(crate) sink: Arc<Recorder>,
@@ -548,10 +544,11 @@ impl World {
         let mut accepted = std::mem::replace(&mut self.accepted, empty);
         let server = tokio::spawn(async move {
             let mut peers = tokio::task::JoinSet::new();
-            let mut number = 0;
-            while let Some(mut peer) = accepted.recv().await {
+            for number in 0.. {
+                let Some(mut peer) = accepted.recv().await else {
+                    break;
+                };
                 peer.number = number;
-                number += 1;
                 peers.spawn(peer.behave(Arc::clone(&shared)));
             }
         });
@@ -598,7 +595,6 @@ pub(crate) async fn until(
     start.elapsed()
 }
 
-/// The default numbers.
 pub(crate) fn config() -> ConnectionConfig {
     ConnectionConfig::default()
 }

@@ -452,6 +452,38 @@ async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_book_of_rest_is_live_once_its_hash_joins_it_to_the_feed() {
+    let mut world = World::new(1);
+    let rig = Rig::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(1..2).iter())).await;
+    // The feed speaks of the asset, in the state that REST shows, and never
+    // brings its opening book.
+    let state = change("0")
+        .replace("1780000000001", "1780000000000")
+        .replace("0000000000002", "0000000000001");
+    let start = Instant::now();
+    while world.sink.live().len() < 2 {
+        assert!(start.elapsed() < MINUTE, "never live");
+        peer.say(state.clone()).await;
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(rig.json()["ladder"]["joined_by_hash"], 1);
+    assert_eq!(rig.json()["ladder"]["joined_by_time"], 0);
+    assert_eq!(rig.json()["ladder"]["moved"], 0);
+    assert_eq!(rig.count("awaiting_books"), 0);
+    assert!(
+        !world
+            .sink
+            .all()
+            .iter()
+            .any(|told| matches!(told, Told::Stale(_, StaleReason::Silent)))
+    );
+    rig.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
     let (world, manners) = served(1);
     manners.lock().frozen = true;

@@ -71,6 +71,8 @@ async fn what_nobody_knows_is_unknown_after_a_while_and_comes_back_when_listed()
     // Nothing is left that would forget it.
     sleep(7_200 * SECOND).await;
     assert!(bench.lives(2));
+    assert_eq!(bench.registry.assets_of(&condition(2)), back);
+    assert_eq!(bench.stat("/forgotten"), 0);
     assert_eq!(bench.stat("/awaiting_forget"), 0);
     bench.stop().await;
 }
@@ -169,17 +171,41 @@ async fn with_a_cap_no_listing_is_needed() {
     bench.stop().await;
 }
 
-#[test]
-fn suspects_are_bounded() {
-    let absences = Absences::default();
-    let now = Instant::now();
+fn key() -> AssetKey {
     let mut interner = polypy_core::Interner::default();
     let (asset, first) = ("1".parse().unwrap(), condition(1));
-    let key = interner
+    interner
         .insert(&asset, &first, |key| {
             polypy_core::AssetInfo::new(key, asset.clone(), first.clone())
         })
-        .key;
+        .key
+}
+
+#[test]
+fn it_takes_a_number_of_lookups_and_a_denial_after_the_while() {
+    let (absences, key, condition) = (Absences::default(), key(), condition(1));
+    let start = Instant::now();
+    let not_found = |at| absences.not_found(&condition, &[key], at, false);
+    let minutes = |minutes: u32| start + 60 * minutes * SECOND;
+    absences.denied(&condition, key, start);
+    for lookup in 0..LOOKUPS {
+        assert!(!not_found(minutes(lookup)), "too soon");
+    }
+    assert!(!not_found(minutes(30)), "not denied since");
+    absences.denied(&condition, key, minutes(30));
+    assert!(not_found(minutes(31)));
+    // Long enough, and too few look-ups.
+    absences.denied(&condition, key, start);
+    assert!(!not_found(start));
+    absences.denied(&condition, key, minutes(30));
+    for lookup in 1..LOOKUPS {
+        assert_eq!(not_found(minutes(31)), lookup + 1 == LOOKUPS);
+    }
+}
+
+#[test]
+fn suspects_are_bounded() {
+    let (absences, key, now) = (Absences::default(), key(), Instant::now());
     for market in 0..5_000 {
         absences.denied(&condition(market), key, now);
     }
