@@ -78,15 +78,20 @@ async fn a_clean_hour_raises_no_alarm() {
     };
     let report = run(&Scenario::clean(), &setting).await;
     assert!(report.applied > 5_000 * seconds, "{report:?}");
-    // At this pace a level goes and comes back within a millisecond now and then,
-    // which nothing tells from a copy, and REST is ahead of the socket by one.
-    // These doubts are no false alarms.
-    let doubts = report
-        .doubts
-        .saturating_sub(report.ambiguous + report.overtaken);
-    let alarms = (doubts, report.went_stale, report.resyncs);
+    // A doubt is no alarm where the book was not right: at this pace the parts of
+    // a batch come in two reads now and then, and a level goes and comes back
+    // within a millisecond, which nothing tells from a copy.
+    let alarms = (
+        report.doubts - report.healed,
+        report.went_stale,
+        report.resyncs,
+    );
     conclude(&[report]);
-    assert_eq!(alarms, (0, 0, 0), "doubts, stale books, resyncs");
+    assert_eq!(
+        alarms,
+        (0, 0, 0),
+        "doubts that stayed, stale books, resyncs"
+    );
 }
 
 #[expect(clippy::print_stdout, reason = "the table is what is asked for")]

@@ -44,8 +44,8 @@ pub struct Report {
     pub doubts: u64,
     /// Changes that may have been copies.
     pub ambiguous: u64,
-    /// Books that REST answered before the feed told of them.
-    pub overtaken: u64,
+    /// Doubts that were settled.
+    pub healed: u64,
     /// Time the machine did not give to this process.
     pub unrun: Duration,
     /// Books it called stale for more than a doubt.
@@ -77,7 +77,7 @@ impl Report {
             looks: 0,
             doubts: 0,
             ambiguous: 0,
-            overtaken: 0,
+            healed: 0,
             unrun: Duration::ZERO,
             went_stale: 0,
             resyncs: 0,

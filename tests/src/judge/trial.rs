@@ -102,7 +102,7 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
     let grown = |path: &str| count(&after, path) - count(&before, path);
     report.doubts = grown("/workers/integrity/doubts");
     report.ambiguous = grown("/workers/events/ambiguous_copies");
-    report.overtaken = grown("/workers/integrity/audit_leading");
+    report.healed = grown("/workers/integrity/healed");
     report.unrun = rules.pauses.iter().map(|(from, to)| *to - *from).sum();
     report.resyncs = grown("/workers/events/resyncs_requested");
     report.went_stale = grown("/workers/events/went_stale");
