@@ -26,6 +26,10 @@ async fn recycling_every_connection_loses_nothing() {
                 .await
                 .unwrap();
             println!("{receipt:?}");
+            let told = &receipt.comparison;
+            assert!(told.both > 0 && told.compared_ms > 0, "{receipt:?}");
+            assert_eq!(told.digests_equal, Some(true), "{receipt:?}");
+            assert_eq!((told.old_only, told.new_only), (0, 0), "{receipt:?}");
         }
         let stats = world.stats().await;
         let recycler = &stats["recycler"];

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use polypy_core::{AssetInfo, AssetKey, StaleReason};
 use tokio::sync::Notify;
 
+use super::tape::Tape;
+
 /// The latest word on one asset.
 #[derive(Debug, Clone)]
 pub(super) enum Word {
@@ -34,6 +36,8 @@ pub(super) struct Mail {
     pub(super) take_over: bool,
     /// The connection serves on, and does not reopen once its socket ends.
     pub(super) retire: bool,
+    /// What it brings is to be written here.
+    pub(super) tape: Option<Arc<Tape>>,
     /// The connection is to end.
     pub(super) close: bool,
 }
@@ -81,6 +85,10 @@ impl Inbox {
 
     pub(super) fn take_over(&self) {
         self.put(|mail| mail.take_over = true);
+    }
+
+    pub(super) fn record(&self, tape: &Arc<Tape>) {
+        self.put(|mail| mail.tape = Some(Arc::clone(tape)));
     }
 
     pub(super) fn retire(&self) {

@@ -113,6 +113,7 @@ impl<'a> Life<'a> {
             counters.bookless.clear();
             counters.hoped_for.clear();
         });
+        self.task.recorder.end();
         // The feed closes before the good-bye: nothing more will come of it.
         drop(self.outlet);
         self.context.progress.notify_one();
@@ -174,6 +175,10 @@ impl<'a> Life<'a> {
                 }
             }
         }
+        if let Some(tape) = &mail.tape {
+            self.task.recorder.begin(tape);
+        }
+        self.task.recorder.gap(gone.iter().map(|info| info.key));
         self.outlet
             .mark_stale(&departed, StaleReason::Resubscribing);
         self.task.carry(departed);
@@ -275,6 +280,7 @@ impl<'a> Life<'a> {
         self.task
             .stats
             .update(|counters| counters.rest_seeds += seeded);
+        self.task.recorder.record(&seeds.events);
         self.outlet.deliver(&mut seeds.events);
         self.outlet.mark_stale(&seeds.silent, StaleReason::Silent);
         self.show_waiting();
@@ -309,6 +315,7 @@ impl<'a> Life<'a> {
         }
         let waiting = self.first_books.len();
         self.first_books.sift(&mut self.decoded.events, now);
+        self.task.recorder.record(&self.decoded.events);
         if self.decoded.undecodable.is_empty() {
             self.outlet.deliver(&mut self.decoded.events);
         } else {
@@ -351,6 +358,7 @@ impl<'a> Life<'a> {
     fn lost_track(&mut self) {
         let mut lost = std::mem::take(&mut self.decoded.undecodable);
         lost.retain(|key| self.task.assets.contains_key(key));
+        self.task.recorder.gap(lost.iter().copied());
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
         self.outlet.deliver(&mut self.decoded.events);
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
@@ -417,6 +425,7 @@ impl<'a> Life<'a> {
             return;
         }
         let now = Instant::now();
+        self.task.recorder.gap(assets.iter().map(|info| info.key));
         self.send(Request::Unsubscribe, assets);
         self.send(Request::Subscribe, assets);
         self.first_books.renewed(assets, now, &self.context.config);
@@ -442,9 +451,10 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn show_waiting(&self) {
+    fn show_waiting(&mut self) {
         let bookless: Vec<_> = self.first_books.bookless().collect();
         let hoped_for: Vec<_> = self.first_books.hoped_for().collect();
+        self.task.note_books(bookless.len(), hoped_for.len());
         self.task.stats.update(|counters| {
             counters.bookless = bookless;
             counters.hoped_for = hoped_for;

@@ -5,6 +5,7 @@
 //! calls an asset a "market".
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,6 +43,8 @@ pub struct ConnectionStats {
     created: Instant,
     first_book_deadline: Duration,
     inner: Mutex<Counters>,
+    /// Another connection that carries the same assets.
+    partner: Mutex<Weak<ConnectionStats>>,
 }
 
 /// The values behind [`ConnectionStats`].
@@ -88,6 +91,7 @@ impl ConnectionStats {
             id,
             created: Instant::now(),
             first_book_deadline,
+            partner: Mutex::default(),
             inner: Mutex::new(Counters {
                 status: ConnectionStatus::Connecting,
                 retired: false,
@@ -191,6 +195,25 @@ impl ConnectionStats {
     /// Assets for which it has no book, and which REST has not denied.
     pub(crate) fn hoped_for(&self) -> Vec<AssetKey> {
         self.inner.lock().hoped_for.clone()
+    }
+
+    /// From now on `partner` carries the same assets, as far as it does.
+    pub(crate) fn pair_with(&self, partner: &Arc<Self>) {
+        *self.partner.lock() = Arc::downgrade(partner);
+    }
+
+    /// Books that the other connection tells at this moment.
+    pub(super) fn covered(&self) -> usize {
+        let partner = self.partner.lock().upgrade();
+        partner.map_or(0, |partner| {
+            let inner = partner.inner.lock();
+            let told = inner.feed != FeedId::default();
+            if told && inner.is_open() {
+                inner.carried.saturating_sub(inner.bookless.len())
+            } else {
+                0
+            }
+        })
     }
 
     /// When a replacement began to deliver.

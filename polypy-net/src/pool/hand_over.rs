@@ -28,24 +28,30 @@ impl Owner {
             return;
         }
         let to = self.open(Role::Replacement);
+        let now = Instant::now();
+        let hand_over = HandOver::new(connection, to, reply, now, &self.shared.config);
+        let [of_old, of_new] = hand_over.tapes();
         let mut target = self.shared.config.target;
         let mut assets = Vec::new();
         if let Some(old) = self.slots.get_mut(&connection) {
             old.migrating = true;
+            old.connection.record(of_old);
             target = old.target;
             assets.extend(old.members.values().cloned());
+        }
+        if let (Some(old), Some(new)) = (self.slots.get(&connection), self.slots.get(&to)) {
+            let stats = new.connection.stats();
+            stats.pair_with(old.connection.stats());
         }
         // Dead weight stays behind.
         assets
             .retain(|info| self.shared.registry.status(info.key) == Some(AssetStatus::Subscribed));
         if let Some(new) = self.slots.get_mut(&to) {
             new.migrating = true;
+            new.connection.record(of_new);
             new.target = target;
             new.add(&assets);
         }
-        let now = Instant::now();
-        let config = &self.shared.config;
-        let hand_over = HandOver::new(connection, to, reply, now, config);
         self.hand_overs.push(hand_over);
     }
 
@@ -124,7 +130,14 @@ impl Owner {
                 to = %migration.to,
                 assets = migration.assets,
                 took_ms = millis(migration.took),
+                overlap_ms = millis(migration.overlap),
                 downtime_ms = millis(migration.downtime),
+                compared_ms = migration.comparison.compared_ms,
+                old_only = migration.comparison.old_only,
+                new_only = migration.comparison.new_only,
+                both = migration.comparison.both,
+                books_compared = migration.comparison.books_compared,
+                books_equal = migration.comparison.books_equal,
                 "connection replaced"
             ),
             Err(error) => tracing::warn!(

@@ -29,7 +29,7 @@ use polypy_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::{ConnectionConfig, ConnectionStats, Context, Venue};
+use crate::connection::{ConnectionConfig, ConnectionStats, Context, ReconnectReceipt, Venue};
 use crate::registry::{AssetRegistry, ConnectionId};
 
 pub use config::PoolConfig;
@@ -117,6 +117,11 @@ impl ConnectionPool {
         let (pending, subscribed, _) = self.shared.registry.counts();
         self.state() == ComponentState::Running
             && (pending + subscribed == 0 || self.active_connections() > 0)
+    }
+
+    /// What lost sockets cost lately, oldest first.
+    pub fn reconnects(&self) -> Vec<ReconnectReceipt> {
+        self.shared.context.reconnects().receipts()
     }
 
     /// Replaces a connection without a gap: a second one opens with the same
@@ -251,10 +256,13 @@ impl StatsSource for ConnectionPool {
             "connections_failed": counts.failed,
             "connections_split": counts.splits,
             "resync": self.shared.context.venue().resync.stats(),
+            "reconnects": self.shared.context.reconnects().stats(),
             "stats": shown,
         })
     }
 }
 
+#[cfg(test)]
+mod receipt_tests;
 #[cfg(test)]
 pub(crate) mod tests;
