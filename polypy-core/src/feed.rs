@@ -74,6 +74,14 @@ pub trait EventSink: Send + Sync {
     /// delivered after it.
     fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason);
 
+    /// What this feed tells of these books is stale from this call on, until a
+    /// snapshot of its own that is delivered after it; what other feeds tell of
+    /// them is not concerned. Whoever does not tell feeds apart marks the books.
+    fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let _: FeedId = feed;
+        self.mark_stale(assets, reason);
+    }
+
     /// The market is settled: its book is kept readable, and never live again.
     fn settle(&self, assets: &[AssetKey]);
 
@@ -95,4 +103,11 @@ pub trait EventSink: Send + Sync {
 pub trait ResyncSink: Send + Sync {
     /// Asks for new snapshots of these assets.
     fn resync(&self, assets: &[AssetKey], reason: StaleReason);
+
+    /// Asks for them on one feed only: another tells the books as they are.
+    /// Whoever does not tell feeds apart asks for them on all.
+    fn resync_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let _: FeedId = feed;
+        self.resync(assets, reason);
+    }
 }

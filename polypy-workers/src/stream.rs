@@ -34,6 +34,8 @@ pub(crate) struct Stream {
     pub(crate) hash: Option<BookHash>,
     /// Whether that hash was reproduced.
     pub(crate) proven: bool,
+    /// Since which state it has differed from one that is proven.
+    pub(crate) suspect: Option<Timestamp>,
     /// Exchange time of the snapshot.
     snapshot: Timestamp,
     /// The changes of the newest millisecond.
@@ -68,6 +70,7 @@ impl Stream {
             newest: timestamp,
             hash,
             proven: false,
+            suspect: None,
             snapshot: timestamp,
             passed: Vec::new(),
         }

@@ -214,7 +214,7 @@ impl BookSlot {
     }
 }
 
-fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, stage: Stage) -> Subject<'a> {
+pub(super) fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, stage: Stage) -> Subject<'a> {
     Subject {
         book: &main.book,
         info,
