@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetKey, ResyncSink, StaleReason};
+use polypy_core::{AssetKey, FeedId, ResyncSink, StaleReason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -88,9 +88,17 @@ const REFILL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 struct Entry {
     /// Set while a wish waits.
-    wish: Option<StaleReason>,
+    wish: Option<Wish>,
     granted: u32,
     not_before: Option<Instant>,
+}
+
+/// What is to be fetched, and why it was last asked for.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    reason: StaleReason,
+    /// On this feed only; on all that carry the asset else.
+    feed: Option<FeedId>,
 }
 
 /// Due wishes, and when to ask again if some had to wait.
@@ -98,6 +106,8 @@ struct Entry {
 pub struct Due {
     /// Assets to be subscribed anew, each with the reason it was last asked for.
     pub assets: Vec<(AssetKey, StaleReason)>,
+    /// The same, each on one feed only.
+    pub on_feed: Vec<(FeedId, AssetKey, StaleReason)>,
     /// When the next waiting wish falls due.
     pub next: Option<Instant>,
 }
@@ -136,7 +146,7 @@ impl ResyncQueue {
             ..
         } = &mut *entries;
         for (&asset, entry) in by_asset.iter_mut() {
-            let Some(reason) = entry.wish else { continue };
+            let Some(wish) = entry.wish else { continue };
             let at = entry.not_before.unwrap_or(now);
             if at > now {
                 due.next = Some(due.next.map_or(at, |next| next.min(at)));
@@ -158,10 +168,14 @@ impl ResyncQueue {
                     .min(self.config.backoff_cap);
                 entry.granted = entry.granted.saturating_add(1);
                 entry.not_before = Some(now + wait);
-                due.assets.push((asset, reason));
+                match wish.feed {
+                    None => due.assets.push((asset, wish.reason)),
+                    Some(feed) => due.on_feed.push((feed, asset, wish.reason)),
+                }
             }
         }
-        let granted = u64::try_from(due.assets.len()).unwrap_or(u64::MAX);
+        let granted = due.assets.len() + due.on_feed.len();
+        let granted = u64::try_from(granted).unwrap_or(u64::MAX);
         self.granted.fetch_add(granted, Ordering::Relaxed);
         due
     }
@@ -209,6 +223,17 @@ impl Entries {
 
 impl ResyncSink for ResyncQueue {
     fn resync(&self, assets: &[AssetKey], reason: StaleReason) {
+        self.wish(assets, Wish { reason, feed: None });
+    }
+
+    fn resync_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let feed = Some(feed);
+        self.wish(assets, Wish { reason, feed });
+    }
+}
+
+impl ResyncQueue {
+    fn wish(&self, assets: &[AssetKey], wish: Wish) {
         if assets.is_empty() {
             return;
         }
@@ -221,9 +246,14 @@ impl ResyncSink for ResyncQueue {
                     granted: 0,
                     not_before: None,
                 });
-                if entry.wish.replace(reason).is_some() {
+                if let Some(known) = &mut entry.wish {
+                    // Two feeds, or all of them: all of them.
+                    let same = known.feed == wish.feed;
+                    known.reason = wish.reason;
+                    known.feed = wish.feed.filter(|_| same);
                     merged += 1;
                 } else {
+                    entry.wish = Some(wish);
                     entries.waiting += 1;
                 }
             }

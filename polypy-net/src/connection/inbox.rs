@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use polypy_core::{AssetInfo, AssetKey, StaleReason};
 use tokio::sync::Notify;
 
+use super::race::{Race, Side};
 use super::tape::Tape;
 
 /// The latest word on one asset.
@@ -38,6 +39,8 @@ pub(super) struct Mail {
     pub(super) retire: bool,
     /// What it brings is to be written here.
     pub(super) tape: Option<Arc<Tape>>,
+    /// What it brings is measured against another connection.
+    pub(super) race: Option<(Arc<Race>, Side)>,
     /// The connection is to end.
     pub(super) close: bool,
 }
@@ -89,6 +92,10 @@ impl Inbox {
 
     pub(super) fn record(&self, tape: &Arc<Tape>) {
         self.put(|mail| mail.tape = Some(Arc::clone(tape)));
+    }
+
+    pub(super) fn race(&self, race: &Arc<Race>, side: Side) {
+        self.put(|mail| mail.race = Some((Arc::clone(race), side)));
     }
 
     pub(super) fn retire(&self) {

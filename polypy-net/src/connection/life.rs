@@ -178,6 +178,9 @@ impl<'a> Life<'a> {
         if let Some(tape) = &mail.tape {
             self.task.recorder.begin(tape);
         }
+        if let Some((race, side)) = &mail.race {
+            self.task.reporter.begin(race, *side);
+        }
         self.task.recorder.gap(gone.iter().map(|info| info.key));
         self.outlet
             .mark_stale(&departed, StaleReason::Resubscribing);
@@ -316,6 +319,7 @@ impl<'a> Life<'a> {
         let waiting = self.first_books.len();
         self.first_books.sift(&mut self.decoded.events, now);
         self.task.recorder.record(&self.decoded.events);
+        self.task.reporter.report(&self.decoded.events, now);
         if self.decoded.undecodable.is_empty() {
             self.outlet.deliver(&mut self.decoded.events);
         } else {
@@ -362,11 +366,9 @@ impl<'a> Life<'a> {
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
         self.outlet.deliver(&mut self.decoded.events);
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
-        if self.outlet.is_open() {
-            self.context
-                .venue
-                .resync
-                .resync(&lost, StaleReason::Undecodable);
+        if let Some(feed) = self.outlet.feed() {
+            let resync = &self.context.venue.resync;
+            resync.resync_feed(feed, &lost, StaleReason::Undecodable);
         } else {
             let infos: Vec<_> = lost
                 .iter()

@@ -24,6 +24,7 @@ mod inbox;
 mod life;
 mod outlet;
 mod pacer;
+mod race;
 mod reconnect;
 mod request;
 mod seeding;
@@ -56,6 +57,7 @@ pub use stats::{ConnectionStats, ConnectionStatus};
 
 pub use tape::Comparison;
 
+pub(crate) use race::{Race, Score, Side};
 pub(crate) use stats::{millis, ratio};
 pub(crate) use tape::{Opening, Tape};
 
@@ -215,6 +217,11 @@ impl Connection {
     /// tape.
     pub(crate) fn record(&self, tape: &Arc<Tape>) {
         self.inbox.record(tape);
+    }
+
+    /// Reports from now on what it brings, for as long as someone holds the race.
+    pub(crate) fn race(&self, race: &Arc<Race>, side: Side) {
+        self.inbox.race(race, side);
     }
 
     /// Serves on and ends with its socket, at once if it has none.

@@ -100,6 +100,8 @@ struct Record {
     recovered: u64,
     closed: u64,
     downtime_ms: u64,
+    /// Books that another connection told, times milliseconds.
+    covered_book_ms: u64,
     receipts: VecDeque<ReconnectReceipt>,
 }
 
@@ -133,6 +135,9 @@ impl Reconnects {
             record.closed += 1;
         }
         record.downtime_ms = record.downtime_ms.saturating_add(receipt.downtime_ms);
+        let covered = u64::try_from(receipt.covered).unwrap_or(u64::MAX);
+        let saved = covered.saturating_mul(receipt.downtime_ms);
+        record.covered_book_ms = record.covered_book_ms.saturating_add(saved);
         if record.receipts.len() == KEPT {
             record.receipts.pop_front();
         }
@@ -151,6 +156,7 @@ impl Reconnects {
             "recovered": record.recovered,
             "closed": record.closed,
             "downtime_ms": record.downtime_ms,
+            "covered_book_ms": record.covered_book_ms,
             "receipts": record.receipts,
         })
     }

@@ -79,6 +79,8 @@ pub(super) struct Counters {
     pub(super) resubscribes: u64,
     pub(super) rest_seeds: u64,
     pub(super) overflowed: bool,
+    /// It trails the other connection of its pair.
+    pub(super) lagging: bool,
     /// Assets without any book.
     pub(super) bookless: Vec<AssetKey>,
     /// Those of them that REST has not denied.
@@ -120,6 +122,7 @@ impl ConnectionStats {
                 resubscribes: 0,
                 rest_seeds: 0,
                 overflowed: false,
+                lagging: false,
                 bookless: Vec::new(),
                 hoped_for: Vec::new(),
             }),
@@ -185,6 +188,16 @@ impl ConnectionStats {
 
     pub(crate) fn has_overflowed(&self) -> bool {
         self.inner.lock().overflowed
+    }
+
+    /// Whether it was found to trail the other connection that carries the same
+    /// assets.
+    pub fn is_lagging(&self) -> bool {
+        self.inner.lock().lagging
+    }
+
+    pub(crate) fn set_lagging(&self) {
+        self.inner.lock().lagging = true;
     }
 
     /// Assets for which it has no book at all.
@@ -273,6 +286,7 @@ impl ConnectionStats {
             "probes": inner.probes,
             "resubscribes": inner.resubscribes,
             "rest_seeds": inner.rest_seeds,
+            "is_lagging": inner.lagging,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 use super::cause::{Cause, Lived};
 use super::inbox::{Inbox, Word};
 use super::life::Life;
+use super::race::Reporter;
 use super::reconnect::Outage;
 use super::socket::{OpenError, Socket};
 use super::stats::{ConnectionStats, ConnectionStatus, Counters};
@@ -34,6 +35,7 @@ pub(super) struct Task {
     pub(super) role: Role,
     pub(super) retired: bool,
     pub(super) recorder: Recorder,
+    pub(super) reporter: Reporter,
     outage: Option<Outage>,
     backoff: Backoff,
     /// Times in a row that the venue called everything resolved.
@@ -69,6 +71,7 @@ impl Task {
             role,
             retired: false,
             recorder: Recorder::default(),
+            reporter: Reporter::default(),
             outage: None,
             backoff,
             resolved_rounds: 0,
@@ -174,6 +177,9 @@ impl Task {
         self.carry(departed);
         if let Some(tape) = &mail.tape {
             self.recorder.begin(tape);
+        }
+        if let Some((race, side)) = &mail.race {
+            self.reporter.begin(race, *side);
         }
         if mail.take_over {
             self.role = Role::Serving;

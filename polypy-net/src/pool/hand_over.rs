@@ -21,7 +21,12 @@ impl Owner {
             Some(slot) if slot.closing => Some(RecycleError::Unknown(connection)),
             Some(slot) if slot.migrating => Some(RecycleError::UnderWay(connection)),
             Some(slot) if slot.members.is_empty() => Some(RecycleError::Empty(connection)),
-            Some(_) => None,
+            // One of a pair at a time: the other one keeps the books live.
+            Some(_) => self
+                .twins
+                .partner(connection)
+                .filter(|twin| self.slots.get(twin).is_some_and(|slot| slot.migrating))
+                .map(RecycleError::UnderWay),
         };
         if let Some(error) = refusal {
             answer(reply, Err(error));
@@ -33,8 +38,10 @@ impl Owner {
         let [of_old, of_new] = hand_over.tapes();
         let mut target = self.shared.config.target;
         let mut assets = Vec::new();
+        let mut second = false;
         if let Some(old) = self.slots.get_mut(&connection) {
             old.migrating = true;
+            second = old.second;
             old.connection.record(of_old);
             target = old.target;
             assets.extend(old.members.values().cloned());
@@ -48,6 +55,7 @@ impl Owner {
             .retain(|info| self.shared.registry.status(info.key) == Some(AssetStatus::Subscribed));
         if let Some(new) = self.slots.get_mut(&to) {
             new.migrating = true;
+            new.second = second;
             new.connection.record(of_new);
             new.target = target;
             new.add(&assets);
@@ -99,7 +107,9 @@ impl Owner {
     fn commit(&self, hand_over: &HandOver) {
         if let Some(new) = self.slots.get(&hand_over.to) {
             new.connection.take_over();
-            self.shared.registry.assign(&new.keys(), hand_over.to);
+            if !new.second {
+                self.shared.registry.assign(&new.keys(), hand_over.to);
+            }
         }
     }
 
@@ -109,6 +119,9 @@ impl Owner {
         } else {
             hand_over.to
         };
+        if hand_over.is_committed() {
+            self.hand_twin_over(hand_over.from, hand_over.to);
+        }
         for id in [hand_over.from, hand_over.to] {
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.migrating = false;

@@ -21,6 +21,7 @@ use super::Shared;
 use super::hand_over::answer;
 use super::migration::{HandOver, Migration, RecycleError};
 use super::slot::Slot;
+use super::twins::Twins;
 
 /// The safety net under the wake-ups: should one ever be missing, this is how
 /// late the change is seen.
@@ -46,6 +47,7 @@ pub(super) struct Owner {
     /// For assets that come from another connection: the last feed that served
     /// them. Gone as soon as they are placed.
     pub(super) floors: HashMap<AssetKey, FeedId>,
+    pub(super) twins: Twins,
     reconciled: Instant,
 }
 
@@ -58,6 +60,7 @@ impl Owner {
             by_task: HashMap::new(),
             hand_overs: Vec::new(),
             floors: HashMap::new(),
+            twins: Twins::default(),
             reconciled: Instant::now(),
         }
     }
@@ -104,6 +107,8 @@ impl Owner {
             self.reconciled = now;
             self.reconcile();
         }
+        self.sync_twins();
+        self.judge_twins(now);
         self.close_empty();
         let again = (now + TICK).min(self.drive_hand_overs(now));
         self.grant_resyncs(now)
@@ -116,7 +121,16 @@ impl Owner {
         for (key, reason) in due.assets {
             // On no connection: its next subscription brings a snapshot.
             if let Some(id) = self.shared.registry.connection_of(key) {
-                by_slot.entry(id).or_default().push((key, reason));
+                for id in std::iter::once(id).chain(self.twins.partner(id)) {
+                    by_slot.entry(id).or_default().push((key, reason));
+                }
+            }
+        }
+        for (feed, key, reason) in due.on_feed {
+            // One that has ended took what it told with it: nothing to be done.
+            let tells = |slot: &&Slot| slot.connection.stats().feed() == feed;
+            if let Some(slot) = self.slots.values().find(tells) {
+                slot.connection.resubscribe(&[(key, reason)]);
             }
         }
         for (id, assets) in by_slot {
@@ -171,7 +185,7 @@ impl Owner {
         }
         self.shared.connections.write().remove(&id);
         self.shared.count(|counts| counts.closed += 1);
-        if let Some(slot) = self.slots.remove(&id) {
+        if let Some(slot) = self.slots.remove(&id).filter(|slot| !slot.second) {
             let floor = slot.connection.stats().last_feed();
             self.floors
                 .extend(slot.keys().into_iter().map(|key| (key, floor)));

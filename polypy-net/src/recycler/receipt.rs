@@ -22,6 +22,8 @@ pub enum RecycleReason {
     Age,
     /// It has been unhealthy for a while.
     Unhealthy,
+    /// It trails the other connection that carries the same assets.
+    Lagging,
     /// Someone asked for it.
     Request,
 }
