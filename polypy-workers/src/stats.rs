@@ -141,7 +141,7 @@ counters! {
         out_of_order,
         /// Snapshots that would have moved a live book back.
         snapshots_ignored,
-        /// Snapshots of a younger feed kept aside until they caught up.
+        /// Snapshots of another feed, kept beside the shown book.
         snapshots_awaited,
         /// Books that another feed took over.
         takeovers,

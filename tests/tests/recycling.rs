@@ -58,7 +58,14 @@ async fn recycling_every_connection_loses_nothing() {
         "{}",
         stats["workers"]["integrity"]
     );
-    assert!(events["takeovers"].as_u64() >= Some(3 * assets), "{events}");
+    assert!(
+        events["snapshots_awaited"].as_u64() >= Some(3 * assets),
+        "each connection told every book before the one before it closed: {events}"
+    );
+    assert_eq!(
+        events["takeovers"], 0,
+        "the same books throughout: {events}"
+    );
     world.assert_equal_to_truth(SOON).await;
     world.stop().await;
 }

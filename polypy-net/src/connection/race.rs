@@ -94,6 +94,8 @@ struct State {
     past_limit: usize,
     score: Score,
     window: Window,
+    /// Since when each side has had its socket and its books.
+    fit_since: [Option<Instant>; 2],
     rests_until: Option<Instant>,
 }
 
@@ -132,6 +134,7 @@ impl Race {
             past_limit: 0,
             score: Score::default(),
             window: Window::new(now),
+            fit_since: [None; 2],
             rests_until: None,
         })))
     }
@@ -156,10 +159,12 @@ impl Race {
         now: Instant,
     ) -> Option<Side> {
         let mut state = self.0.lock();
-        for (known, fit) in state.window.fit.iter_mut().zip(fit) {
-            *known &= fit;
+        for at in 0..2 {
+            state.window.fit[at] &= fit[at];
+            let since = state.fit_since[at].unwrap_or(now);
+            state.fit_since[at] = fit[at].then_some(since);
         }
-        state.age(fit, limit, now);
+        state.age(limit, now);
         if now.saturating_duration_since(state.window.since) < window + limit {
             return None;
         }
@@ -223,7 +228,7 @@ impl State {
     }
 
     /// Counts those past the limit, and lets go of those past hope.
-    fn age(&mut self, fit: [bool; 2], limit: Duration, now: Instant) {
+    fn age(&mut self, limit: Duration, now: Instant) {
         while let Some((since, print)) = self.order.get(self.past_limit).copied()
             && now.saturating_duration_since(since) >= limit
         {
@@ -231,7 +236,7 @@ impl State {
             let waiting = self.waiting.get(&print);
             if let Some(waiting) = waiting.filter(|waiting| waiting.since == since) {
                 let missing = waiting.side.other().index();
-                if fit[missing] {
+                if self.fit_since[missing].is_some_and(|fit| fit <= since) {
                     self.window.late[missing] += 1;
                     self.score.late[missing] += 1;
                 }
