@@ -294,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_for_one_feed_is_granted_there_unless_another_joins_it() {
+        let (queue, keys, now) = (queue(10), keys(3), Instant::now());
+        queue.resync_feed(FeedId(1), &keys, StaleReason::Dropped);
+        queue.resync_feed(FeedId(1), &keys[..1], StaleReason::Hash);
+        queue.resync_feed(FeedId(2), &keys[1..2], StaleReason::Hash);
+        queue.resync(&keys[2..], StaleReason::Top);
+        let mut due = queue.take(now);
+        due.assets.sort_unstable_by_key(|(key, _)| *key);
+        assert_eq!(due.on_feed, [(FeedId(1), keys[0], StaleReason::Hash)]);
+        let both = [(keys[1], StaleReason::Hash), (keys[2], StaleReason::Top)];
+        assert_eq!(due.assets, both);
+        assert_eq!(queue.stats().granted, 3);
+    }
+
+    #[test]
     fn asking_twice_is_asking_once_and_the_last_reason_counts() {
         let (queue, keys, now) = (queue(10), keys(1), Instant::now());
         queue.resync(&keys, StaleReason::Dropped);

@@ -159,10 +159,10 @@ impl Race {
         now: Instant,
     ) -> Option<Side> {
         let mut state = self.0.lock();
-        for at in 0..2 {
-            state.window.fit[at] &= fit[at];
+        for (at, fit) in fit.into_iter().enumerate() {
+            state.window.fit[at] &= fit;
             let since = state.fit_since[at].unwrap_or(now);
-            state.fit_since[at] = fit[at].then_some(since);
+            state.fit_since[at] = fit.then_some(since);
         }
         state.age(limit, now);
         if now.saturating_duration_since(state.window.since) < window + limit {

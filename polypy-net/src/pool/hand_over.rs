@@ -21,15 +21,17 @@ impl Owner {
             Some(slot) if slot.closing => Some(RecycleError::Unknown(connection)),
             Some(slot) if slot.migrating => Some(RecycleError::UnderWay(connection)),
             Some(slot) if slot.members.is_empty() => Some(RecycleError::Empty(connection)),
-            // One of a pair at a time: the other one keeps the books live.
-            Some(_) => self
-                .twins
-                .partner(connection)
-                .filter(|twin| self.slots.get(twin).is_some_and(|slot| slot.migrating))
-                .map(RecycleError::UnderWay),
+            Some(_) => None,
         };
         if let Some(error) = refusal {
             answer(reply, Err(error));
+            return;
+        }
+        // One of a pair at a time: the other one keeps the books live.
+        let twin = self.twins.partner(connection);
+        let twin = twin.and_then(|twin| self.slots.get(&twin));
+        if twin.is_some_and(|twin| twin.migrating) {
+            self.deferred.push(Request { connection, reply });
             return;
         }
         let to = self.open(Role::Replacement);
@@ -61,6 +63,16 @@ impl Owner {
             new.add(&assets);
         }
         self.hand_overs.push(hand_over);
+    }
+
+    /// Begins what had to wait for a hand-over that has ended meanwhile.
+    pub(super) fn begin_deferred(&mut self) {
+        for request in std::mem::take(&mut self.deferred) {
+            // Bounded by those who wait for an answer.
+            if !request.reply.is_closed() {
+                self.begin(request);
+            }
+        }
     }
 
     /// When to look at them again.

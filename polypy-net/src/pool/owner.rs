@@ -48,6 +48,8 @@ pub(super) struct Owner {
     /// them. Gone as soon as they are placed.
     pub(super) floors: HashMap<AssetKey, FeedId>,
     pub(super) twins: Twins,
+    /// Wishes to replace a connection while its twin is being replaced.
+    pub(super) deferred: Vec<Request>,
     reconciled: Instant,
 }
 
@@ -61,6 +63,7 @@ impl Owner {
             hand_overs: Vec::new(),
             floors: HashMap::new(),
             twins: Twins::default(),
+            deferred: Vec::new(),
             reconciled: Instant::now(),
         }
     }
@@ -107,6 +110,7 @@ impl Owner {
             self.reconciled = now;
             self.reconcile();
         }
+        self.begin_deferred();
         self.sync_twins();
         self.judge_twins(now);
         self.close_empty();
@@ -207,6 +211,9 @@ impl Owner {
     async fn end(mut self) {
         for slot in self.slots.values() {
             slot.connection.close();
+        }
+        for request in std::mem::take(&mut self.deferred) {
+            answer(request.reply, Err(RecycleError::NotRunning));
         }
         for hand_over in std::mem::take(&mut self.hand_overs) {
             answer(hand_over.reply, Err(RecycleError::NotRunning));

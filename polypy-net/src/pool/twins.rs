@@ -140,15 +140,16 @@ impl Owner {
             .pairs
             .iter()
             .filter(|(first, pair)| gone(self, **first) || gone(self, pair.second))
-            .map(|(first, pair)| (*first, pair.second))
+            .map(|(first, _)| *first)
             .collect();
-        for (first, second) in parted {
+        for first in parted {
             self.part(first);
-            if let Some(slot) = self.slots.get_mut(&second)
-                && !slot.migrating
-                && !slot.closing
-            {
+        }
+        for (id, slot) in &mut self.slots {
+            let paired = !slot.second || self.twins.is_second(*id);
+            if !paired && !slot.migrating && !slot.closing {
                 slot.closing = true;
+                slot.members.clear();
                 slot.connection.close();
             }
         }

@@ -66,7 +66,7 @@ impl BookSlot {
         if place == Place::Level {
             self.compare(origin.feed, cx);
         }
-        let doubted = self.doubts.reason().is_some();
+        let doubted = self.doubts.about_levels().is_some();
         let (wanted, proof_needed) = match (self.state, place) {
             (BookState::Live, Place::Ahead) => (true, doubted),
             (BookState::Live, Place::Level) => (doubted || self.held.is_some(), doubted),
@@ -281,7 +281,7 @@ impl BookSlot {
         stream.proven |= proof == Proof::Proven;
         stream.suspect = None;
         let held = self.held.take();
-        let doubted = self.doubts.reason().is_some();
+        let doubted = self.doubts.about_levels().is_some();
         let Some(mut old) = self.main.replace(stream) else {
             return;
         };
@@ -293,7 +293,6 @@ impl BookSlot {
         self.doubts.settle_levels();
         self.diverged = false;
         self.awaited = None;
-        self.expect_anew(cx.checker.now);
         if held.is_none() && cx.feeds.closed(old.feed).is_none() {
             if doubted && !old.proven {
                 old.suspect.get_or_insert(old.newest);

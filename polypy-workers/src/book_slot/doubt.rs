@@ -87,7 +87,7 @@ impl Doubts {
     }
 
     /// Who speaks against the levels, as opposed to their being the newest.
-    fn about_levels(&self) -> Option<Doubt> {
+    pub(super) fn about_levels(&self) -> Option<Doubt> {
         let mut doubts = Doubt::ALL.into_iter();
         doubts.find(|doubt| *doubt != Doubt::Behind && self.has(*doubt))
     }
