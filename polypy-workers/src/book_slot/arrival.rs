@@ -316,3 +316,7 @@ impl BookSlot {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "arrival_tests.rs"]
+mod tests;
