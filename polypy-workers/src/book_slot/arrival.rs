@@ -312,7 +312,7 @@ impl BookSlot {
             cx.note_change(self.key, extent);
             self.note_state(cx);
         } else {
-            self.verify_whole(cx);
+            self.verify_shown(extent, cx);
         }
     }
 }
