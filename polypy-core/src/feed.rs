@@ -1,10 +1,10 @@
 //! The seam between the layer that reads sockets and the layer that writes books.
 //!
 //! A *feed* is one life of one socket: it begins when the socket opens and never
-//! comes back. Feed ids only grow, which settles every race of a hand-over with
-//! one rule: **a snapshot of a younger feed takes a book over, and nothing of an
-//! older feed touches it afterwards.** A book belongs to the feed whose snapshot
-//! it came from, and is live only while that feed is open.
+//! comes back; feed ids only grow. What a feed tells of a book begins with its
+//! snapshot, is changed by that feed alone, and ends with it. Several feeds may
+//! tell the same book: **of those that tell it whole, the one that has come
+//! furthest in exchange time is shown**, and it is live while there is one.
 
 use std::fmt;
 
@@ -67,12 +67,21 @@ pub trait EventSink: Send + Sync {
     /// A socket opened; books may now belong to it.
     fn feed_opened(&self, feed: FeedId);
 
-    /// A socket is gone; every book that belongs to it is stale from this call on.
+    /// A socket is gone; every book that no other open feed tells is stale from
+    /// this call on.
     fn feed_closed(&self, feed: FeedId, reason: StaleReason);
 
     /// These books are stale from this call on, until a snapshot that is
     /// delivered after it.
     fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason);
+
+    /// What this feed tells of these books is stale from this call on, until a
+    /// snapshot of its own that is delivered after it; what other feeds tell of
+    /// them is not concerned. Whoever does not tell feeds apart marks the books.
+    fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let _: FeedId = feed;
+        self.mark_stale(assets, reason);
+    }
 
     /// The market is settled: its book is kept readable, and never live again.
     fn settle(&self, assets: &[AssetKey]);
@@ -95,4 +104,11 @@ pub trait EventSink: Send + Sync {
 pub trait ResyncSink: Send + Sync {
     /// Asks for new snapshots of these assets.
     fn resync(&self, assets: &[AssetKey], reason: StaleReason);
+
+    /// Asks for them on one feed only: another tells the books as they are.
+    /// Whoever does not tell feeds apart asks for them on all.
+    fn resync_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let _: FeedId = feed;
+        self.resync(assets, reason);
+    }
 }

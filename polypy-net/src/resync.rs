@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetKey, ResyncSink, StaleReason};
+use polypy_core::{AssetKey, FeedId, ResyncSink, StaleReason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -96,9 +96,17 @@ const REFILL: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 struct Entry {
     /// Set while a wish waits.
-    wish: Option<StaleReason>,
+    wish: Option<Wish>,
     granted: u32,
     not_before: Option<Instant>,
+}
+
+/// What is to be fetched, and why it was last asked for.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    reason: StaleReason,
+    /// On this feed only; on all that carry the asset else.
+    feed: Option<FeedId>,
 }
 
 /// Due wishes, and when to ask again if some had to wait.
@@ -106,6 +114,8 @@ struct Entry {
 pub struct Due {
     /// Assets to be subscribed anew, each with the reason it was last asked for.
     pub assets: Vec<(AssetKey, StaleReason)>,
+    /// The same, each on one feed only.
+    pub on_feed: Vec<(FeedId, AssetKey, StaleReason)>,
     /// When the next waiting wish falls due.
     pub next: Option<Instant>,
 }
@@ -150,9 +160,17 @@ impl ResyncQueue {
                 .by_asset
                 .get_mut(&asset)
                 .and_then(|entry| entry.grant(now, &self.config));
-            due.assets.extend(granted.map(|reason| (asset, reason)));
+            match granted {
+                Some(Wish { reason, feed: None }) => due.assets.push((asset, reason)),
+                Some(Wish {
+                    reason,
+                    feed: Some(feed),
+                }) => due.on_feed.push((feed, asset, reason)),
+                None => {}
+            }
         }
-        let granted = u64::try_from(due.assets.len()).unwrap_or(u64::MAX);
+        let granted = due.assets.len() + due.on_feed.len();
+        let granted = u64::try_from(granted).unwrap_or(u64::MAX);
         self.granted.fetch_add(granted, Ordering::Relaxed);
         due
     }
@@ -170,8 +188,8 @@ impl ResyncQueue {
 
 impl Entry {
     /// Hands the wish out; the next one waits longer.
-    fn grant(&mut self, now: Instant, config: &ResyncConfig) -> Option<StaleReason> {
-        let reason = self.wish.take()?;
+    fn grant(&mut self, now: Instant, config: &ResyncConfig) -> Option<Wish> {
+        let wish = self.wish.take()?;
         let quiet = self
             .not_before
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
@@ -186,7 +204,7 @@ impl Entry {
         // Up to a quarter more: what went wrong together shall not ask together
         // for ever.
         self.not_before = Some(now + wait.mul_f64(1.0 + fastrand::f64() / 4.0));
-        Some(reason)
+        Some(wish)
     }
 }
 
@@ -222,6 +240,17 @@ impl Entries {
 
 impl ResyncSink for ResyncQueue {
     fn resync(&self, assets: &[AssetKey], reason: StaleReason) {
+        self.wish(assets, Wish { reason, feed: None });
+    }
+
+    fn resync_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let feed = Some(feed);
+        self.wish(assets, Wish { reason, feed });
+    }
+}
+
+impl ResyncQueue {
+    fn wish(&self, assets: &[AssetKey], wish: Wish) {
         if assets.is_empty() {
             return;
         }
@@ -231,9 +260,14 @@ impl ResyncSink for ResyncQueue {
             for &asset in assets {
                 let entry = entries.by_asset.entry(asset).or_default();
                 let due = entry.not_before;
-                if entry.wish.replace(reason).is_some() {
+                if let Some(known) = &mut entry.wish {
+                    // Two feeds, or all of them: all of them.
+                    let same = known.feed == wish.feed;
+                    known.reason = wish.reason;
+                    known.feed = wish.feed.filter(|_| same);
                     merged += 1;
                 } else {
+                    entry.wish = Some(wish);
                     entries.wishes += 1;
                     let turn = (due, entries.wishes, asset);
                     entries.queue.insert(turn);
@@ -273,6 +307,21 @@ mod tests {
             per_second,
             ..ResyncConfig::default()
         })
+    }
+
+    #[test]
+    fn a_wish_for_one_feed_is_granted_there_unless_another_joins_it() {
+        let (queue, keys, now) = (queue(10), keys(3), Instant::now());
+        queue.resync_feed(FeedId(1), &keys, StaleReason::Dropped);
+        queue.resync_feed(FeedId(1), &keys[..1], StaleReason::Hash);
+        queue.resync_feed(FeedId(2), &keys[1..2], StaleReason::Hash);
+        queue.resync(&keys[2..], StaleReason::Top);
+        let mut due = queue.take(now);
+        due.assets.sort_unstable_by_key(|(key, _)| *key);
+        assert_eq!(due.on_feed, [(FeedId(1), keys[0], StaleReason::Hash)]);
+        let both = [(keys[1], StaleReason::Hash), (keys[2], StaleReason::Top)];
+        assert_eq!(due.assets, both);
+        assert_eq!(queue.stats().granted, 3);
     }
 
     #[test]

@@ -9,16 +9,18 @@
 //! | stale | live | a snapshot stamped after the mark; catching up with what was already seen; a hash that proves what we had found wrong |
 //! | any | settled | the market's end; never live again |
 //!
-//! A book belongs to the feed of its snapshot, and a snapshot of a younger feed
-//! takes it over. During a hand-over two feeds tell the same book; the one that
-//! is not shown is kept as the *standby*: a younger feed that has not reached
-//! the time of the live book yet takes over when it has, and an older one that
-//! was taken over fills in should the younger close first. A live book thus
-//! never moves back in time.
+//! Several feeds may tell a book: during a hand-over, and always where each
+//! token is on two connections. Each feed's telling is a book of its own, begun
+//! by a snapshot and changed by nobody else. One is shown; the *others* follow
+//! beside it, and the one that has come furthest is shown (`arrival`). A live
+//! book thus never moves back in time, and stays live while any of its feeds does.
 
+mod arrival;
 mod audit;
 mod doubt;
 mod handover;
+mod loss;
+mod others;
 mod pace;
 mod shown;
 mod verify;
@@ -31,9 +33,11 @@ use polypy_core::{
     StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
 };
 
+use self::arrival::Held;
 use self::audit::Expected;
 use self::doubt::{Doubt, Doubts};
 use self::handover::Fate;
+use self::others::Others;
 use self::pace::Pace;
 pub(crate) use self::verify::Mirrored;
 use crate::counter::count;
@@ -61,6 +65,8 @@ pub(crate) struct Context<'a> {
     pub(crate) feeds: &'a Feeds,
     /// Books to be asked for once the partition is free again.
     pub(crate) resyncs: &'a mut Vec<(AssetKey, StaleReason)>,
+    /// The same, on one feed only: another tells the book as it should be.
+    pub(crate) feed_resyncs: &'a mut Vec<(FeedId, AssetKey, StaleReason)>,
     /// When to see whether a book is still stale.
     pub(crate) retries: &'a mut Vec<(Instant, AssetKey)>,
     /// Books to be looked at when time has passed.
@@ -89,7 +95,9 @@ pub(crate) struct BookSlot {
     info: Option<Arc<AssetInfo>>,
     /// What is shown.
     main: Option<Stream>,
-    standby: Option<Box<Stream>>,
+    /// What other feeds tell.
+    others: Others,
+    held: Option<Held>,
     /// Apart from doubts.
     state: BookState,
     doubts: Doubts,
@@ -121,7 +129,8 @@ impl BookSlot {
             key,
             info: None,
             main: None,
-            standby: None,
+            others: Others::default(),
+            held: None,
             state: BookState::Pending,
             doubts: Doubts::default(),
             diverged: false,
@@ -149,8 +158,9 @@ impl BookSlot {
     }
 
     /// Every feed that tells the book.
-    pub(crate) fn feeds(&self) -> [Option<FeedId>; 2] {
-        [self.feed(), self.standby_feed()]
+    pub(crate) fn feeds(&self) -> impl Iterator<Item = FeedId> + '_ {
+        let others = self.others.streams().iter().map(|other| other.feed);
+        self.feed().into_iter().chain(others)
     }
 
     /// Stamp of the snapshot the book stands on.
@@ -163,11 +173,11 @@ impl BookSlot {
         self.info.as_ref().and_then(|info| info.complement)
     }
 
-    /// Levels held, those of the standby included.
+    /// Levels held, those of other feeds included.
     pub(crate) fn levels(&self) -> u64 {
         let main = self.main.as_ref().map_or(0, Stream::levels);
-        let standby = self.standby.as_ref().map_or(0, |standby| standby.levels());
-        count(main + standby)
+        let others: usize = self.others.streams().iter().map(Stream::levels).sum();
+        count(main + others)
     }
 
     /// A whole book arrived.
@@ -188,7 +198,8 @@ impl BookSlot {
         match fate {
             Fate::KeptAside => {
                 cx.stats.events.snapshots_awaited.increment();
-                self.standby = Some(Box::new(stream));
+                self.others.keep(stream, cx.feeds);
+                self.weigh(origin, Extent::Whole, cx);
             }
             Fate::Shown | Fate::Ignored => {
                 self.replace(stream, origin, cx);
@@ -204,9 +215,8 @@ impl BookSlot {
             cx.stats.events.deltas_without_book.increment();
             return;
         };
-        if main.feed != origin.feed {
-            cx.stats.events.late_frames.increment();
-            self.change_standby(change, origin, cx);
+        if main.feed != origin.feed || self.held.is_some_and(|held| held.torn) {
+            self.change_other(change, origin, cx);
             return;
         }
         let applied = main.apply(change, missing);
@@ -284,14 +294,12 @@ impl BookSlot {
             return;
         }
         self.mark = Some(mark);
-        if self
-            .standby
-            .as_ref()
-            .is_some_and(|standby| standby.stamp < mark.stamp)
-        {
-            self.standby = None;
-        }
+        self.others.drop_before(mark.stamp);
         if self.stamp() < mark.stamp && !self.is_settled() {
+            if self.lean_on_others(mark.reason, true, cx) {
+                return;
+            }
+            self.held = None;
             self.become_stale(mark.reason, cx);
             self.retry_later(cx);
         }
@@ -301,7 +309,8 @@ impl BookSlot {
     pub(crate) fn settle(&mut self) {
         self.state = BookState::Settled;
         self.doubts = Doubts::default();
-        self.standby = None;
+        self.others.clear();
+        self.held = None;
         self.awaited = None;
         self.expected = None;
     }
@@ -312,20 +321,24 @@ impl BookSlot {
             if self.state == BookState::Settled {
                 return;
             }
-            if self.state == BookState::Live && self.standby.is_some() {
-                self.promote(reason, cx);
+            if self.held.is_some() {
+                // It is gone already.
+            } else if self.lean_on_others(reason, false, cx) {
+                cx.stats.events.closings_covered.increment();
             } else {
                 self.become_stale(reason, cx);
             }
-        } else if self.standby_feed() == Some(feed) {
-            self.standby = None;
+        }
+        if self.others.take(feed).is_some() {
+            self.support_lost(cx);
         }
     }
 
     /// The thread that wrote the book died: what it left may be half a change.
     /// The time to see whether it is still stale.
     pub(crate) fn orphan(&mut self, mark: Mark, now: Instant) -> Option<Instant> {
-        self.standby = None;
+        self.others.clear();
+        self.held = None;
         self.awaited = None;
         self.mark = Some(mark);
         self.hash.forget_expectation();
@@ -351,10 +364,6 @@ impl BookSlot {
             (BookState::Pending, Some(mark)) => self.ask(mark.reason, cx),
             (BookState::Pending | BookState::Live | BookState::Settled, _) => {}
         }
-    }
-
-    fn standby_feed(&self) -> Option<FeedId> {
-        self.standby.as_ref().map(|standby| standby.feed)
     }
 
     fn count_ignored(&mut self, origin: Origin, cx: &mut Context<'_>) {
@@ -383,8 +392,11 @@ impl BookSlot {
             }
             BookState::Pending | BookState::Settled => return,
         }
-        let challenged = self.standby_feed() > self.feed();
-        if challenged {
+        if self.heal_by_other(reason, cx) {
+            return;
+        }
+        let is_younger = |other: &Stream| Some(other.feed) > self.feed();
+        if self.others.furthest(is_younger).is_some() {
             self.promote(reason, cx);
         } else {
             self.become_stale(reason, cx);
@@ -394,6 +406,7 @@ impl BookSlot {
     }
 
     fn become_stale(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
+        self.held = None;
         match self.state {
             BookState::Live => cx.stats.events.went_stale.increment(),
             BookState::Stale(_) => {}

@@ -56,9 +56,12 @@ pub(crate) struct Mark {
 }
 
 /// What was said of one asset apart from its events.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Notice {
     pub(crate) mark: Option<Mark>,
+    /// The same by feed: what others tell of the book is not concerned. At most
+    /// one a feed.
+    pub(crate) lost: Vec<(FeedId, Mark)>,
     pub(crate) settled: bool,
     pub(crate) forgotten: bool,
 }
@@ -171,7 +174,8 @@ impl Lane {
             pushed.marked = events.drain(..).map(|event| event.asset()).collect();
             pushed.marked.sort_unstable();
             pushed.marked.dedup();
-            self.mark_locked(&mut queue, &pushed.marked, StaleReason::Dropped);
+            let reason = StaleReason::Dropped;
+            self.mark_locked(&mut queue, Some(feed), &pushed.marked, reason);
         }
         self.publish(&queue);
         drop(queue);
@@ -199,7 +203,16 @@ impl Lane {
     /// Marks books as stale, visible to readers when this returns.
     pub(crate) fn mark(&self, assets: &[AssetKey], reason: StaleReason) {
         let mut queue = self.queue.lock();
-        self.mark_locked(&mut queue, assets, reason);
+        self.mark_locked(&mut queue, None, assets, reason);
+        self.publish(&queue);
+        drop(queue);
+        self.ready.notify_one();
+    }
+
+    /// The same for what one feed tells of them.
+    pub(crate) fn mark_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        let mut queue = self.queue.lock();
+        self.mark_locked(&mut queue, Some(feed), assets, reason);
         self.publish(&queue);
         drop(queue);
         self.ready.notify_one();
@@ -231,7 +244,7 @@ impl Lane {
         if self.notices.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        self.queue.lock().notices.assets.get(&asset).copied()
+        self.queue.lock().notices.assets.get(&asset).cloned()
     }
 
     /// Waits for something to do, at most `patience`.
@@ -359,14 +372,24 @@ impl Lane {
         self.panic_wanted.load(Ordering::SeqCst) && self.panic_wanted.swap(false, Ordering::SeqCst)
     }
 
-    fn mark_locked(&self, queue: &mut Queue, assets: &[AssetKey], reason: StaleReason) {
+    fn mark_locked(
+        &self,
+        queue: &mut Queue,
+        feed: Option<FeedId>,
+        assets: &[AssetKey],
+        reason: StaleReason,
+    ) {
         queue.stamp += 1;
         let mark = Mark {
             stamp: queue.stamp,
             reason,
         };
         for &asset in assets {
-            queue.notices.assets.entry(asset).or_default().mark = Some(mark);
+            let notice = queue.notices.assets.entry(asset).or_default();
+            match feed {
+                None => notice.mark = Some(mark),
+                Some(feed) => notice.lose(feed, mark),
+            }
         }
     }
 
@@ -400,6 +423,19 @@ impl Queue {
         let (events, levels) = std::mem::take(&mut self.in_flight);
         self.events = self.events.saturating_sub(events);
         self.levels = self.levels.saturating_sub(levels);
+    }
+}
+
+impl Notice {
+    fn lose(&mut self, feed: FeedId, mark: Mark) {
+        self.lost.retain(|(known, _)| *known != feed);
+        self.lost.push((feed, mark));
+    }
+
+    /// What was said of one feed's telling.
+    pub(crate) fn lost_on(&self, feed: FeedId) -> Option<Mark> {
+        let found = self.lost.iter().find(|(known, _)| *known == feed);
+        found.map(|(_, mark)| *mark)
     }
 }
 

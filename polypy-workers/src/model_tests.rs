@@ -1,17 +1,18 @@
 //! Random interleavings of everything that can happen to a book.
 //!
-//! The venue is a list of true states by exchange time. Two sockets tell it,
+//! The venue is a list of true states by exchange time. Three sockets tell it,
 //! each with a lag of its own; they open, close and open anew, lose events that
 //! are then marked, and meet a queue that is too small for what they bring. At
 //! every step, a book that is shown as live must
 //!
-//! - belong to a feed that is open (as the model knows it),
-//! - have had a snapshot since the last mark or drop,
+//! - be told by a feed that is open and has sent it whole since anything of it
+//!   was lost on that feed,
 //! - be exactly the venue's book as of the time it says it has,
 //! - never be older than anything that was shown of it before, live or not.
 //!
 //! At the end, with everything delivered and one healthy feed, every book is
-//! live and equals the venue's.
+//! live and equals the venue's. Where one of two feeds brings everything, no book
+//! is ever shown as anything but live, whatever is lost on the other.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -24,7 +25,7 @@ use crate::testing::{Bench, LIVE, Truth, assets};
 use crate::worker;
 
 const BOOKS: usize = 3;
-const SOCKETS: usize = 2;
+const SOCKETS: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -34,6 +35,8 @@ enum Step {
     Read { socket: usize, events: usize },
     /// A socket reads an event that cannot be decoded.
     Lose { socket: usize },
+    /// Nothing that was told of a book is to be trusted.
+    Distrust { book: usize },
     /// A socket is never sent an event, and nothing says so.
     Omit { socket: usize },
     /// The venue changes a book and tells nobody.
@@ -58,7 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (book.clone(), 40..60u8, 0..4u8)
             .prop_map(|(book, tick, size)| Step::Change { book, tick, size }),
         8 => (socket.clone(), 1..6usize).prop_map(|(socket, events)| Step::Read { socket, events }),
-        1 => socket.clone().prop_map(|socket| Step::Lose { socket }),
+        2 => socket.clone().prop_map(|socket| Step::Lose { socket }),
+        1 => book.clone().prop_map(|book| Step::Distrust { book }),
         1 => socket.clone().prop_map(|socket| Step::Close { socket }),
         2 => socket.clone().prop_map(|socket| Step::Open { socket }),
         2 => (socket, book).prop_map(|(socket, book)| Step::Resync { socket, book }),
@@ -92,8 +96,8 @@ struct Model {
     past: Vec<HashMap<u64, Truth>>,
     sockets: Vec<Socket>,
     feeds: u64,
-    /// Books that were marked and not sent whole since.
-    marked: HashSet<usize>,
+    /// Which feeds have sent which books whole since anything of them was lost.
+    told: HashSet<(usize, u64)>,
     /// Exchange time of the newest book that was fetched apart from the feeds.
     fetched: Vec<Option<u64>>,
     /// The newest exchange time that was shown of each book.
@@ -122,7 +126,7 @@ impl Model {
             past,
             sockets: (0..SOCKETS).map(|_| Socket::default()).collect(),
             feeds: 0,
-            marked: HashSet::new(),
+            told: HashSet::new(),
             fetched: vec![None; BOOKS],
             seen: vec![0; BOOKS],
         }
@@ -144,13 +148,20 @@ impl Model {
             }
             Step::Read { socket, events } => self.read(socket, events),
             Step::Lose { socket } => {
-                if let Some(event) = self.sockets[socket].waiting.pop_front() {
-                    let asset = event.asset();
-                    self.marked.insert(self.book_of(&event));
-                    self.bench
-                        .router
-                        .mark_stale(&[asset], StaleReason::Undecodable);
+                let feed = self.sockets[socket].feed;
+                let event = self.sockets[socket].waiting.pop_front();
+                if let (Some(feed), Some(event)) = (feed, event) {
+                    self.told.remove(&(self.book_of(&event), feed));
+                    let (router, reason) = (&self.bench.router, StaleReason::Undecodable);
+                    router.mark_feed_stale(FeedId(feed), &[event.asset()], reason);
                 }
+            }
+            Step::Distrust { book } => {
+                self.told.retain(|(told, _)| *told != book);
+                let key = self.truths[book].key();
+                self.bench
+                    .router
+                    .mark_stale(&[key], StaleReason::Undecodable);
             }
             Step::Omit { socket } => drop(self.sockets[socket].waiting.pop_front()),
             Step::Conceal { book, tick, size } => {
@@ -199,6 +210,7 @@ impl Model {
         let socket = &mut self.sockets[socket];
         socket.waiting.clear();
         if let Some(feed) = socket.feed.take() {
+            self.told.retain(|(_, told)| *told != feed);
             self.bench
                 .router
                 .feed_closed(FeedId(feed), StaleReason::Disconnected);
@@ -216,9 +228,9 @@ impl Model {
         for (at, event) in events.iter().enumerate() {
             let book = self.book_of(event);
             if at >= room {
-                self.marked.insert(book);
+                self.told.remove(&(book, feed));
             } else if matches!(event, MarketEvent::Book(_)) {
-                self.marked.remove(&book);
+                self.told.insert((book, feed));
             }
         }
         self.bench.queue(feed, events);
@@ -242,9 +254,8 @@ impl Model {
             if view.state != BookState::Live {
                 continue;
             }
-            let open = self.sockets.iter().any(|socket| socket.feed.is_some());
-            prop_assert!(open, "live without any open feed");
-            prop_assert!(!self.marked.contains(&book), "live after a mark");
+            let told = self.told.iter().any(|(told, _)| *told == book);
+            prop_assert!(told, "live, and no open feed tells it without a loss");
             let truth = self.past[book].get(&at);
             prop_assert!(
                 truth.is_some_and(|truth| truth.equals(&view)),
@@ -263,8 +274,9 @@ impl Model {
     }
 
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        self.take(&Step::Close { socket: 0 });
-        self.take(&Step::Close { socket: 1 });
+        for socket in 0..SOCKETS {
+            self.take(&Step::Close { socket });
+        }
         self.take(&Step::Open { socket: 0 });
         for step in [
             Step::Settle,
@@ -306,12 +318,74 @@ fn is_lie(step: &Step) -> bool {
         Step::Change { .. }
         | Step::Read { .. }
         | Step::Lose { .. }
+        | Step::Distrust { .. }
         | Step::Close { .. }
         | Step::Open { .. }
         | Step::Resync { .. }
         | Step::Turn
         | Step::Settle => false,
     }
+}
+
+/// Steps of two sockets, of which the first brings everything.
+fn step_of_twins() -> impl Strategy<Value = Step> {
+    let (book, socket) = (0..BOOKS, 0..2usize);
+    let other = Just(1usize);
+    prop_oneof![
+        8 => (book.clone(), 40..60u8, 0..4u8)
+            .prop_map(|(book, tick, size)| Step::Change { book, tick, size }),
+        8 => (socket, 1..6usize).prop_map(|(socket, events)| Step::Read { socket, events }),
+        2 => other.prop_map(|socket| Step::Lose { socket }),
+        1 => other.prop_map(|socket| Step::Close { socket }),
+        2 => other.prop_map(|socket| Step::Open { socket }),
+        2 => (other, book).prop_map(|(socket, book)| Step::Resync { socket, book }),
+        6 => Just(Step::Turn),
+        2 => Just(Step::Settle),
+    ]
+}
+
+/// A model in which the first two sockets have told every book.
+fn twins(hash: HashChecking) -> Model {
+    let mut model = Model::new(hash, 10_000);
+    for socket in 0..2 {
+        model.take(&Step::Open { socket });
+        model.take(&Step::Read {
+            socket,
+            events: BOOKS,
+        });
+    }
+    model.take(&Step::Settle);
+    model
+}
+
+/// The first socket brings the rest: every book is live and the venue's.
+fn catch_up(model: &mut Model) -> Result<(), TestCaseError> {
+    model.take(&Step::Read {
+        socket: 0,
+        events: 1_000,
+    });
+    model.take(&Step::Settle);
+    model.check()?;
+    for truth in &model.truths {
+        prop_assert_eq!(model.bench.state(truth), LIVE);
+        prop_assert!(truth.equals(&model.bench.view(truth)));
+    }
+    Ok(())
+}
+
+fn never_without(hash: HashChecking, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut model = twins(hash);
+    for step in steps {
+        model.take(step);
+        model.check()?;
+        for truth in &model.truths {
+            prop_assert_eq!(model.bench.state(truth), LIVE, "after {:?}", step);
+            prop_assert_eq!(model.bench.view(truth).state, BookState::Live);
+        }
+    }
+    prop_assert_eq!(model.bench.count("went_stale"), 0);
+    prop_assert!(model.bench.asked.take().is_empty());
+    catch_up(&mut model)
 }
 
 proptest! {
@@ -325,6 +399,32 @@ proptest! {
     #[test]
     fn nor_is_one_whose_hashes_are_not_checked(steps in prop::collection::vec(step(), 1..120)) {
         run(HashChecking::Off, 12, &steps)?;
+    }
+
+    #[test]
+    fn a_book_is_live_while_one_of_its_feeds_brings_everything(
+        steps in prop::collection::vec(step_of_twins(), 1..160)
+    ) {
+        never_without(HashChecking::All, &steps)?;
+        never_without(HashChecking::Off, &steps)?;
+    }
+
+    #[test]
+    fn what_one_feed_is_never_sent_the_other_sets_right(
+        steps in prop::collection::vec(
+            prop_oneof![
+                12 => step_of_twins(),
+                1 => Just(Step::Omit { socket: 1 }),
+            ],
+            1..160,
+        )
+    ) {
+        let mut model = twins(HashChecking::All);
+        for step in &steps {
+            model.take(step);
+            model.check()?;
+        }
+        catch_up(&mut model)?;
     }
 
     #[test]

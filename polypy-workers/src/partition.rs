@@ -13,7 +13,9 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::{AssetKey, BookEvent, BookState, Level, MarketEvent, PriceChange, StaleReason};
+use polypy_core::{
+    AssetKey, BookEvent, BookState, FeedId, Level, MarketEvent, PriceChange, StaleReason,
+};
 
 use crate::book_slot::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
@@ -30,8 +32,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// of each token of a market.
 const FRAME_AHEAD: usize = 4;
 
-/// Books to be fetched anew, by reason.
-pub(crate) type Resyncs = HashMap<StaleReason, Vec<AssetKey>>;
+/// Books to be fetched anew: on which feed, if not on all of theirs, and why.
+pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 
 #[derive(Debug, Default)]
 enum Entry {
@@ -52,6 +54,7 @@ pub(crate) struct Partition {
     /// The assets of that batch.
     touched: Vec<AssetKey>,
     resyncs: Vec<(AssetKey, StaleReason)>,
+    feed_resyncs: Vec<(FeedId, AssetKey, StaleReason)>,
     new_retries: Vec<(Instant, AssetKey)>,
     retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
     /// Books to be looked at when time has passed, each once.
@@ -82,6 +85,7 @@ impl Partition {
             applying: false,
             touched: Vec::new(),
             resyncs: Vec::new(),
+            feed_resyncs: Vec::new(),
             new_retries: Vec::new(),
             retries: BinaryHeap::new(),
             watched: Vec::new(),
@@ -159,8 +163,6 @@ impl Partition {
                 let key = slot.key;
                 let feeds: Vec<_> = slot
                     .feeds()
-                    .into_iter()
-                    .flatten()
                     .filter_map(|feed| closed.get(&feed).map(|reason| (feed, *reason)))
                     .collect();
                 for (feed, reason) in feeds {
@@ -198,12 +200,16 @@ impl Partition {
 
     /// The requests that came up, by reason. To be made without the lock.
     pub(crate) fn take_resyncs(&mut self) -> Option<Resyncs> {
-        if self.resyncs.is_empty() {
+        if self.resyncs.is_empty() && self.feed_resyncs.is_empty() {
             return None;
         }
         let mut by_reason = Resyncs::new();
         for (asset, reason) in self.resyncs.drain(..) {
-            by_reason.entry(reason).or_default().push(asset);
+            by_reason.entry((None, reason)).or_default().push(asset);
+        }
+        for (feed, asset, reason) in self.feed_resyncs.drain(..) {
+            let part = by_reason.entry((Some(feed), reason)).or_default();
+            part.push(asset);
         }
         Some(by_reason)
     }
@@ -218,6 +224,7 @@ impl Partition {
             assets.clear();
         }
         self.resyncs.clear();
+        self.feed_resyncs.clear();
         self.new_retries.clear();
         self.retries.clear();
         self.watched.clear();
@@ -300,6 +307,9 @@ impl Partition {
             if let Some(mark) = notice.mark {
                 slot.mark(mark, cx);
             }
+            for (feed, mark) in notice.lost {
+                slot.mark_feed(feed, mark, cx);
+            }
             if notice.settled {
                 slot.settle();
             }
@@ -377,6 +387,7 @@ impl Partition {
             stats: &self.stats,
             feeds: &self.feeds,
             resyncs: &mut self.resyncs,
+            feed_resyncs: &mut self.feed_resyncs,
             retries: &mut self.new_retries,
             watched: &mut self.watched,
             changed: &mut self.changed,

@@ -69,9 +69,10 @@ impl MessageRouter {
     }
 
     /// Asks for fresh books in place of dropped events.
-    fn ask(&self, assets: &[AssetKey]) {
+    fn ask(&self, feed: FeedId, assets: &[AssetKey]) {
         if !assets.is_empty() {
-            self.shared.resync.resync(assets, StaleReason::Dropped);
+            let reason = StaleReason::Dropped;
+            self.shared.resync.resync_feed(feed, assets, reason);
         }
     }
 
@@ -127,7 +128,7 @@ impl EventSink for MessageRouter {
             return;
         }
         if self.shared.workers.len() == 1 {
-            self.ask(&self.push(0, feed, events));
+            self.ask(feed, &self.push(0, feed, events));
             return;
         }
         let mut missing = Vec::new();
@@ -144,7 +145,7 @@ impl EventSink for MessageRouter {
                 }
             }
         });
-        self.ask(&missing);
+        self.ask(feed, &missing);
     }
 
     fn feed_opened(&self, feed: FeedId) {
@@ -162,6 +163,13 @@ impl EventSink for MessageRouter {
     fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
         self.by_worker(assets, |worker, assets| {
             self.shared.workers[worker].lane.mark(assets, reason);
+        });
+    }
+
+    fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
+        self.by_worker(assets, |worker, assets| {
+            let lane = &self.shared.workers[worker].lane;
+            lane.mark_feed(feed, assets, reason);
         });
     }
 

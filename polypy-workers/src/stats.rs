@@ -146,10 +146,23 @@ counters! {
         out_of_order,
         /// Snapshots that would have moved a live book back.
         snapshots_ignored,
-        /// Snapshots of a younger feed kept aside until they caught up.
+        /// Snapshots of another feed, kept beside the shown book.
         snapshots_awaited,
         /// Books that another feed took over.
         takeovers,
+        /// Changes told beside the shown book.
+        other_feed_changes,
+        /// Times another feed's book was shown, because it was first or the
+        /// shown one was not to be had any more.
+        first_arrivals,
+        /// Times a live book's feed closed and another kept it live.
+        closings_covered,
+        /// Times something was lost on a live book's feed and another kept it live.
+        losses_covered,
+        /// Times a live book was wrong and another feed's was proven.
+        healed_by_other_feed,
+        /// Books told beside the shown one that were found wrong.
+        other_feed_wrong,
         /// Events for assets that are forgotten.
         events_for_forgotten,
         /// Trades.

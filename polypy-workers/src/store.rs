@@ -78,11 +78,23 @@ impl BookStore {
         let BookState::Live = slot.state() else {
             return Some(slot.state());
         };
+        let feeds = &self.shared.feeds;
         let mark = notice.mark.filter(|mark| mark.stamp > slot.stamp());
-        let closed = || slot.feed().and_then(|feed| self.shared.feeds.closed(feed));
+        // What is said of its feed concerns the book if no other feed tells it.
+        let lost = || {
+            let feed = slot.feed()?;
+            let lost = notice.lost_on(feed);
+            let lost = lost.filter(|mark| mark.stamp > slot.stamp());
+            let reason = lost.map(|mark| mark.reason);
+            let reason = reason
+                .or_else(|| slot.held_for())
+                .or_else(|| feeds.closed(feed))?;
+            let supported = slot.is_supported_by(feeds, |feed| notice.lost_on(feed));
+            (!supported).then_some(reason)
+        };
         let dead =
             || (partition.is_torn() || !worker.lane.is_alive()).then_some(StaleReason::WorkerDied);
-        let against = mark.map(|mark| mark.reason).or_else(closed).or_else(dead);
+        let against = mark.map(|mark| mark.reason).or_else(lost).or_else(dead);
         Some(against.map_or(BookState::Live, BookState::Stale))
     }
 }

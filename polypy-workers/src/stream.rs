@@ -34,9 +34,17 @@ pub(crate) struct Stream {
     pub(crate) hash: Option<BookHash>,
     /// Whether that hash was reproduced.
     pub(crate) proven: bool,
+    /// Since which state it has differed from one that is proven.
+    pub(crate) suspect: Option<Timestamp>,
     /// Exchange time of the snapshot.
     snapshot: Timestamp,
-    /// The changes of the newest millisecond.
+    /// Apart, for only a book that changes needs it.
+    moment: Option<Box<Moment>>,
+}
+
+/// What the newest millisecond has brought.
+#[derive(Debug, Default)]
+struct Moment {
     passed: Vec<Passed>,
     /// A change that was left out as a copy and may have been none.
     doubtful: Option<(Side, Price, Size)>,
@@ -73,9 +81,9 @@ impl Stream {
             newest: timestamp,
             hash,
             proven: false,
+            suspect: None,
             snapshot: timestamp,
-            passed: Vec::new(),
-            doubtful: None,
+            moment: None,
         }
     }
 
@@ -98,7 +106,9 @@ impl Stream {
             return Applied::OutOfOrder;
         }
         if at != self.newest {
-            self.passed.clear();
+            if let Some(moment) = &mut self.moment {
+                moment.passed.clear();
+            }
             self.newest = at;
             self.snapshot = self.snapshot.min(at);
             self.proven = false;
@@ -107,15 +117,16 @@ impl Stream {
         }
         if let Some(hash) = change.hash {
             let passed = (hash, change.side, change.price, change.size);
-            if self.passed.contains(&passed) {
+            let moment = self.moment.get_or_insert_default();
+            if moment.passed.contains(&passed) {
                 if change.hash == self.hash {
                     return Applied::Duplicate;
                 }
-                self.doubtful = Some((change.side, change.price, change.size));
+                moment.doubtful = Some((change.side, change.price, change.size));
                 return Applied::Ambiguous;
             }
-            if self.passed.len() < MOST_PASSED {
-                self.passed.push(passed);
+            if moment.passed.len() < MOST_PASSED {
+                moment.passed.push(passed);
             }
         }
         if change.hash != self.hash {
@@ -127,10 +138,12 @@ impl Stream {
     }
 
     fn set_level(&mut self, change: &PriceChange) {
-        let overwritten = |doubtful: &mut (Side, Price, Size)| {
-            (doubtful.0, doubtful.1) == (change.side, change.price)
-        };
-        self.doubtful.take_if(overwritten);
+        if let Some(moment) = &mut self.moment {
+            let place = (change.side, change.price);
+            moment
+                .doubtful
+                .take_if(|doubtful| (doubtful.0, doubtful.1) == place);
+        }
         self.book
             .apply_change(change.side, change.price, change.size);
     }
@@ -138,7 +151,7 @@ impl Stream {
     /// Applies what was left out as a doubtful copy, and returns the level as it
     /// was, for [`Self::restore`].
     pub(crate) fn reconsider(&mut self) -> Option<(Side, Price, Size)> {
-        let (side, price, size) = self.doubtful.take()?;
+        let (side, price, size) = self.moment.as_mut()?.doubtful.take()?;
         let before = self.book.size_at(side, price);
         self.book.apply_change(side, price, size);
         Some((side, price, before))
@@ -151,7 +164,9 @@ impl Stream {
 
     /// Nothing that was left out is missing.
     pub(crate) fn settle_copies(&mut self) {
-        self.doubtful = None;
+        if let Some(moment) = &mut self.moment {
+            moment.doubtful = None;
+        }
     }
 
     /// Levels on both sides.

@@ -286,7 +286,7 @@ impl Bench {
         for worker in &self.manager.shared().workers {
             let mut partition = worker.partition.lock();
             partition.look(Instant::now() + passed);
-            for (reason, assets) in partition.take_resyncs().into_iter().flatten() {
+            for ((_, reason), assets) in partition.take_resyncs().into_iter().flatten() {
                 self.asked.resync(&assets, reason);
             }
         }

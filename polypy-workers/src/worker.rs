@@ -53,9 +53,17 @@ pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool
         parking_lot::MutexGuard::unlock_fair(partition);
         resyncs
     };
-    for (reason, assets) in resyncs.into_iter().flatten() {
-        tracing::debug!(?reason, assets = assets.len(), "asking for fresh books");
-        shared.resync.resync(&assets, reason);
+    for ((feed, reason), assets) in resyncs.into_iter().flatten() {
+        tracing::debug!(
+            ?reason,
+            ?feed,
+            assets = assets.len(),
+            "asking for fresh books"
+        );
+        match feed {
+            None => shared.resync.resync(&assets, reason),
+            Some(feed) => shared.resync.resync_feed(feed, &assets, reason),
+        }
     }
     worker.lane.tell_if_dry();
     true

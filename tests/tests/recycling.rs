@@ -1,6 +1,7 @@
 //! Replacing a connection by a fresh one, while its books move.
 
 use polypy_sim::SimConfig;
+use polypy_tests::wait;
 use polypy_tests::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,6 +27,10 @@ async fn recycling_every_connection_loses_nothing() {
                 .await
                 .unwrap();
             println!("{receipt:?}");
+            let told = &receipt.comparison;
+            assert!(told.both > 0 && told.compared_ms > 0, "{receipt:?}");
+            assert_eq!(told.digests_equal, Some(true), "{receipt:?}");
+            assert_eq!((told.old_only, told.new_only), (0, 0), "{receipt:?}");
         }
         let stats = world.stats().await;
         let recycler = &stats["recycler"];
@@ -41,7 +46,11 @@ async fn recycling_every_connection_loses_nothing() {
             recycler["active_recycles"].as_array().map(Vec::len),
             Some(0)
         );
-        assert_eq!(stats["pool"]["connection_count"], before.len() as u64);
+        // The old ones say good-bye after their books are somebody else's.
+        wait::until("the old ones' end", SOON, async || {
+            world.polypy.pool().connections().len() == before.len()
+        })
+        .await;
     }
     let stats = world.stats().await;
     let events = &stats["workers"]["events"];
@@ -54,7 +63,10 @@ async fn recycling_every_connection_loses_nothing() {
         "{}",
         stats["workers"]["integrity"]
     );
-    assert!(events["takeovers"].as_u64() >= Some(3 * assets), "{events}");
+    assert!(
+        events["snapshots_awaited"].as_u64() >= Some(3 * assets),
+        "each connection told every book before the one before it closed: {events}"
+    );
     world.assert_equal_to_truth(SOON).await;
     world.stop().await;
 }

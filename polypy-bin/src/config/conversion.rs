@@ -56,12 +56,14 @@ pub(crate) fn lifecycle(section: &LifecycleSection) -> LifecycleConfig {
 
 /// Settings of the pool.
 pub(crate) fn pool(section: &PoolSection, recycler: &RecyclerSection) -> PoolConfig {
+    let defaults = PoolConfig::default();
     PoolConfig {
         target: section.target,
         cap: section.cap,
         unsubscribe_expired: section.unsubscribe_settled,
         replace_deadline: recycler.deadline,
-        ..PoolConfig::default()
+        replicas: NonZeroUsize::new(section.replicas).unwrap_or(defaults.replicas),
+        ..defaults
     }
 }
 

@@ -262,6 +262,9 @@ table! {
         /// Most tokens on one connection, reached when the other token of a market has to join the
         /// first.
         cap: usize = "500", in "2" ..= "5000";
+        /// Connections that carry each token. With two, which fail independently, a book stays live
+        /// while either brings it; the venue then sends everything twice.
+        replicas: usize = "1", in "1" ..= "2";
         /// Least time between two connection attempts of the whole pool; bursts are answered with
         /// 429.
         pace: Duration = "100ms", in "0ms" ..= "1m";

@@ -11,6 +11,9 @@ use parking_lot::Mutex;
 use polypy_core::{AssetInfo, AssetKey, StaleReason};
 use tokio::sync::Notify;
 
+use super::race::{Race, Side};
+use super::tape::Tape;
+
 /// The latest word on one asset.
 #[derive(Debug, Clone)]
 pub(super) enum Word {
@@ -34,6 +37,10 @@ pub(super) struct Mail {
     pub(super) take_over: bool,
     /// The connection serves on, and does not reopen once its socket ends.
     pub(super) retire: bool,
+    /// What it brings is to be written here.
+    pub(super) tape: Option<Arc<Tape>>,
+    /// What it brings is measured against another connection.
+    pub(super) race: Option<(Arc<Race>, Side)>,
     /// The connection is to end.
     pub(super) close: bool,
 }
@@ -81,6 +88,14 @@ impl Inbox {
 
     pub(super) fn take_over(&self) {
         self.put(|mail| mail.take_over = true);
+    }
+
+    pub(super) fn record(&self, tape: &Arc<Tape>) {
+        self.put(|mail| mail.tape = Some(Arc::clone(tape)));
+    }
+
+    pub(super) fn race(&self, race: &Arc<Race>, side: Side) {
+        self.put(|mail| mail.race = Some((Arc::clone(race), side)));
     }
 
     pub(super) fn retire(&self) {

@@ -114,6 +114,7 @@ impl<'a> Life<'a> {
             counters.hoped_for.clear();
             counters.stranded.clear();
         });
+        self.task.recorder.end();
         // The feed closes before the good-bye: nothing more will come of it.
         drop(self.outlet);
         self.context.progress.notify_one();
@@ -176,6 +177,13 @@ impl<'a> Life<'a> {
                 }
             }
         }
+        if let Some(tape) = &mail.tape {
+            self.task.recorder.begin(tape);
+        }
+        if let Some((race, side)) = &mail.race {
+            self.task.reporter.begin(race, *side);
+        }
+        self.task.recorder.gap(gone.iter().map(|info| info.key));
         self.outlet
             .mark_stale(&departed, StaleReason::Resubscribing);
         self.task
@@ -319,6 +327,7 @@ impl<'a> Life<'a> {
             rungs.joined_by_time += seeds.by_time;
             rungs.refused += seeds.refused;
         });
+        self.task.recorder.record(&seeds.events);
         self.outlet.deliver(&mut seeds.events);
         self.outlet.mark_stale(&seeds.silent, StaleReason::Silent);
         self.show_waiting();
@@ -355,6 +364,8 @@ impl<'a> Life<'a> {
         // Before the rest of this read, which goes on from there.
         let seeds = self.first_books.joined(now);
         self.hand_over(seeds);
+        self.task.recorder.record(&self.decoded.events);
+        self.task.reporter.report(&self.decoded.events, now);
         if self.decoded.undecodable.is_empty() {
             self.outlet.deliver(&mut self.decoded.events);
         } else {
@@ -397,14 +408,13 @@ impl<'a> Life<'a> {
     fn lost_track(&mut self) {
         let mut lost = std::mem::take(&mut self.decoded.undecodable);
         lost.retain(|key| self.task.assets.contains_key(key));
+        self.task.recorder.gap(lost.iter().copied());
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
         self.outlet.deliver(&mut self.decoded.events);
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
-        if self.outlet.is_open() {
-            self.context
-                .venue
-                .resync
-                .resync(&lost, StaleReason::Undecodable);
+        if let Some(feed) = self.outlet.feed() {
+            let resync = &self.context.venue.resync;
+            resync.resync_feed(feed, &lost, StaleReason::Undecodable);
         } else {
             let infos: Vec<_> = lost
                 .iter()
@@ -463,6 +473,7 @@ impl<'a> Life<'a> {
             return;
         }
         let now = Instant::now();
+        self.task.recorder.gap(assets.iter().map(|info| info.key));
         self.send(Request::Unsubscribe, assets);
         self.send(Request::Subscribe, assets);
         self.first_books.renewed(assets, now, &self.context.config);
@@ -488,9 +499,10 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn show_waiting(&self) {
+    fn show_waiting(&mut self) {
         let bookless: Vec<_> = self.first_books.bookless().collect();
         let hoped_for: Vec<_> = self.first_books.hoped_for().collect();
+        self.task.note_books(bookless.len(), hoped_for.len());
         // On a socket that brings nothing at all the socket is what is wrong.
         let stranded = match self.watchdog.last_data() {
             Some(_) => self.first_books.stranded(),

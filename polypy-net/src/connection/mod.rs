@@ -25,12 +25,15 @@ mod join;
 mod life;
 mod outlet;
 mod pacer;
+mod race;
+mod reconnect;
 mod request;
 mod rungs;
 mod seeding;
 mod socket;
 mod stats;
 mod tally;
+mod tape;
 mod task;
 mod watchdog;
 
@@ -50,14 +53,20 @@ use crate::resync::ResyncQueue;
 use crate::wire::WireStats;
 
 pub use config::ConnectionConfig;
+pub use reconnect::ReconnectReceipt;
 pub use socket::OpenError;
 pub use stats::{ConnectionStats, ConnectionStatus};
 
+pub use tape::Comparison;
+
+pub(crate) use race::{Race, Score, Side};
 pub(crate) use rungs::Rungs;
 pub(crate) use stats::{millis, ratio};
+pub(crate) use tape::{Opening, Tape};
 
 use inbox::Inbox;
 use pacer::Pacer;
+use reconnect::Reconnects;
 
 /// Who is told what the feed says about markets, as opposed to books.
 /// No call waits; what cannot be taken in is dropped and counted by the listener.
@@ -106,6 +115,7 @@ pub(crate) struct Context {
     feeds: AtomicU64,
     pacer: Pacer,
     seeds: Semaphore,
+    reconnects: Reconnects,
     /// Wakes the pool: a connection's state changed in a way it may wait for.
     progress: Notify,
 }
@@ -122,6 +132,7 @@ impl Context {
             feeds: AtomicU64::new(0),
             pacer: Pacer::new(config.pace),
             seeds: Semaphore::new(config.seeds_in_flight.max(1)),
+            reconnects: Reconnects::default(),
             progress: Notify::new(),
             config,
         }
@@ -129,6 +140,11 @@ impl Context {
 
     pub(crate) fn venue(&self) -> &Venue {
         &self.venue
+    }
+
+    /// What lost sockets cost.
+    pub(crate) fn reconnects(&self) -> &Reconnects {
+        &self.reconnects
     }
 
     /// Waits until some connection's state changed.
@@ -198,6 +214,17 @@ impl Connection {
     /// A replacement delivers from now on, beginning with what it held back.
     pub(crate) fn take_over(&self) {
         self.inbox.take_over();
+    }
+
+    /// Writes down from now on what it brings, for as long as someone holds the
+    /// tape.
+    pub(crate) fn record(&self, tape: &Arc<Tape>) {
+        self.inbox.record(tape);
+    }
+
+    /// Reports from now on what it brings, for as long as someone holds the race.
+    pub(crate) fn race(&self, race: &Arc<Race>, side: Side) {
+        self.inbox.race(race, side);
     }
 
     /// Serves on and ends with its socket, at once if it has none.

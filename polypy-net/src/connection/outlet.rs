@@ -49,6 +49,14 @@ impl Outlet {
         }
     }
 
+    /// The feed it delivers under.
+    pub(super) fn feed(&self) -> Option<FeedId> {
+        match self.state {
+            State::Open(feed) => Some(feed),
+            State::Held { .. } | State::Overflowed => None,
+        }
+    }
+
     /// Whether the sink gets what is delivered.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
@@ -80,10 +88,12 @@ impl Outlet {
         events.clear();
     }
 
-    /// Marks books stale, unless another feed still serves them.
+    /// Marks what this feed tells of books as stale, unless it tells nothing yet.
     pub(super) fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
-        if self.is_open() && !assets.is_empty() {
-            self.sink.mark_stale(assets, reason);
+        if let State::Open(feed) = self.state
+            && !assets.is_empty()
+        {
+            self.sink.mark_feed_stale(feed, assets, reason);
         }
     }
 

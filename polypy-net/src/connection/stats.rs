@@ -5,6 +5,7 @@
 //! calls an asset a "market".
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub struct ConnectionStats {
     created: Instant,
     first_book_deadline: Duration,
     inner: Mutex<Counters>,
+    /// Another connection that carries the same assets.
+    partner: Mutex<Weak<ConnectionStats>>,
 }
 
 /// The values behind [`ConnectionStats`].
@@ -78,6 +81,8 @@ pub(super) struct Counters {
     pub(super) resubscribes: u64,
     pub(super) rungs: Rungs,
     pub(super) overflowed: bool,
+    /// It trails the other connection of its pair.
+    pub(super) lagging: bool,
     /// Assets without any book.
     pub(super) bookless: Vec<AssetKey>,
     /// Those of them that REST has not denied.
@@ -92,6 +97,7 @@ impl ConnectionStats {
             id,
             created: Instant::now(),
             first_book_deadline,
+            partner: Mutex::default(),
             inner: Mutex::new(Counters {
                 status: ConnectionStatus::Connecting,
                 retired: false,
@@ -120,6 +126,7 @@ impl ConnectionStats {
                 resubscribes: 0,
                 rungs: Rungs::default(),
                 overflowed: false,
+                lagging: false,
                 bookless: Vec::new(),
                 hoped_for: Vec::new(),
                 stranded: Vec::new(),
@@ -188,6 +195,16 @@ impl ConnectionStats {
         self.inner.lock().overflowed
     }
 
+    /// Whether it was found to trail the other connection that carries the same
+    /// assets.
+    pub fn is_lagging(&self) -> bool {
+        self.inner.lock().lagging
+    }
+
+    pub(crate) fn set_lagging(&self) {
+        self.inner.lock().lagging = true;
+    }
+
     /// Assets for which it has no book at all.
     pub(crate) fn bookless(&self) -> Vec<AssetKey> {
         self.inner.lock().bookless.clone()
@@ -206,6 +223,25 @@ impl ConnectionStats {
     /// How often each rung of the first-book ladder was taken.
     pub(crate) fn rungs(&self) -> Rungs {
         self.inner.lock().rungs
+    }
+
+    /// From now on `partner` carries the same assets, as far as it does.
+    pub(crate) fn pair_with(&self, partner: &Arc<Self>) {
+        *self.partner.lock() = Arc::downgrade(partner);
+    }
+
+    /// Books that the other connection tells at this moment.
+    pub(super) fn covered(&self) -> usize {
+        let partner = self.partner.lock().upgrade();
+        partner.map_or(0, |partner| {
+            let inner = partner.inner.lock();
+            let told = inner.feed != FeedId::default();
+            if told && inner.is_open() {
+                inner.carried.saturating_sub(inner.bookless.len())
+            } else {
+                0
+            }
+        })
     }
 
     /// When a replacement began to deliver.
@@ -267,6 +303,7 @@ impl ConnectionStats {
             "rest_seeds": inner.rungs.seeded,
             "stranded": inner.stranded.len(),
             "ladder": inner.rungs,
+            "is_lagging": inner.lagging,
         })
     }
 }

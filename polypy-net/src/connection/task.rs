@@ -13,8 +13,11 @@ use crate::backoff::Backoff;
 use super::cause::{Cause, Lived};
 use super::inbox::{Inbox, Word};
 use super::life::Life;
+use super::race::Reporter;
+use super::reconnect::Outage;
 use super::socket::{OpenError, Socket};
 use super::stats::{ConnectionStats, ConnectionStatus, Counters};
+use super::tape::Recorder;
 use super::watchdog::Rhythm;
 use super::{Context, Role};
 
@@ -31,6 +34,9 @@ pub(super) struct Task {
     pub(super) rhythm: Rhythm,
     pub(super) role: Role,
     pub(super) retired: bool,
+    pub(super) recorder: Recorder,
+    pub(super) reporter: Reporter,
+    outage: Option<Outage>,
     backoff: Backoff,
     /// Times in a row that the venue called everything resolved.
     resolved_rounds: u32,
@@ -73,6 +79,9 @@ impl Task {
             rhythm: Rhythm::default(),
             role,
             retired: false,
+            recorder: Recorder::default(),
+            reporter: Reporter::default(),
+            outage: None,
             backoff,
             resolved_rounds: 0,
         }
@@ -82,6 +91,10 @@ impl Task {
         let mut pause = Pause::None;
         while let Ok(next) = self.turn(pause).await {
             pause = next;
+        }
+        if let Some(outage) = self.outage.take() {
+            let reconnects = &self.context.reconnects;
+            reconnects.closed(self.stats.id(), outage, Instant::now());
         }
         self.show(ConnectionStatus::Closed);
     }
@@ -171,6 +184,12 @@ impl Task {
             }
         }
         self.carry(departed);
+        if let Some(tape) = &mail.tape {
+            self.recorder.begin(tape);
+        }
+        if let Some((race, side)) = &mail.race {
+            self.reporter.begin(race, *side);
+        }
         if mail.take_over {
             self.role = Role::Serving;
         }
@@ -213,6 +232,9 @@ impl Task {
     }
 
     fn not_opened(&mut self, error: &OpenError) -> Pause {
+        if let Some(outage) = &mut self.outage {
+            outage.failed();
+        }
         let config = &self.context.config;
         let wait = self.backoff.next_delay();
         self.stats.update(|counters| {
@@ -251,6 +273,7 @@ impl Task {
         if matches!(cause, Cause::Asked) {
             return Err(Closing);
         }
+        self.note_loss(cause);
         let config = &self.context.config;
         if lived.had_data && *time >= config.stable_after {
             self.backoff.reset();
@@ -281,6 +304,34 @@ impl Task {
             Err(Closing)
         } else {
             Ok(pause)
+        }
+    }
+
+    /// A socket ended unasked: an outage begins, or goes on.
+    fn note_loss(&mut self, cause: &Cause) {
+        if let Some(outage) = &mut self.outage {
+            outage.failed();
+        } else if self.role == Role::Serving && !self.retired {
+            let (books, covered) = (self.assets.len(), self.stats.covered());
+            let outage = Outage::new(cause.name(), books, covered, Instant::now());
+            self.outage = Some(outage);
+        }
+    }
+
+    /// Books arrived, or are waited for no longer: an outage may be over.
+    pub(super) fn note_books(&mut self, bookless: usize, hoped_for: usize) {
+        let Some(outage) = &mut self.outage else {
+            return;
+        };
+        let now = Instant::now();
+        if bookless < self.assets.len() {
+            outage.book_arrived(now);
+        }
+        if hoped_for == 0
+            && let Some(outage) = self.outage.take()
+        {
+            let reconnects = &self.context.reconnects;
+            reconnects.recovered(self.stats.id(), outage, now);
         }
     }
 

@@ -344,7 +344,7 @@ impl Peer {
     }
 
     /// Answers one frame as the venue does.
-    async fn answer(&mut self, text: &str, manners: &Manners) {
+    pub(crate) async fn answer(&mut self, text: &str, manners: &Manners) {
         if text == "PING" {
             if !manners.no_pong {
                 self.say("PONG").await;

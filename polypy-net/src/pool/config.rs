@@ -1,5 +1,6 @@
 //! Numbers of the pool, each with its reason.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// How assets are spread over connections.
@@ -32,6 +33,14 @@ pub struct PoolConfig {
     /// How long the old connection serves on after its replacement has begun
     /// to deliver: until what was handed over has been applied, with a margin.
     pub overlap: Duration,
+    /// Connections that carry each token: one, or two that fail independently.
+    /// More than two are two.
+    pub replicas: NonZeroUsize,
+    /// How much later than the other a connection of a pair may bring a change.
+    /// Sockets run apart by up to a second in good health.
+    pub lag_limit: Duration,
+    /// Over how long that is looked at before one of them is replaced.
+    pub lag_window: Duration,
 }
 
 impl Default for PoolConfig {
@@ -47,6 +56,9 @@ impl Default for PoolConfig {
             moves_per_minute: 100,
             replace_deadline: Duration::from_secs(30),
             overlap: Duration::from_secs(1),
+            replicas: NonZeroUsize::MIN,
+            lag_limit: Duration::from_secs(2),
+            lag_window: Duration::from_secs(10),
         }
     }
 }

@@ -27,26 +27,52 @@ impl Owner {
             answer(reply, Err(error));
             return;
         }
+        // One of a pair at a time: the other one keeps the books live.
+        let twin = self.twins.partner(connection);
+        let twin = twin.and_then(|twin| self.slots.get(&twin));
+        if twin.is_some_and(|twin| twin.migrating) {
+            self.deferred.push(Request { connection, reply });
+            return;
+        }
         let to = self.open(Role::Replacement);
+        let now = Instant::now();
+        let hand_over = HandOver::new(connection, to, reply, now, &self.shared.config);
+        let [of_old, of_new] = hand_over.tapes();
         let mut target = self.shared.config.target;
         let mut assets = Vec::new();
+        let mut second = false;
         if let Some(old) = self.slots.get_mut(&connection) {
             old.migrating = true;
+            second = old.second;
+            old.connection.record(of_old);
             target = old.target;
             assets.extend(old.members.values().cloned());
+        }
+        if let (Some(old), Some(new)) = (self.slots.get(&connection), self.slots.get(&to)) {
+            let stats = new.connection.stats();
+            stats.pair_with(old.connection.stats());
         }
         // Dead weight stays behind.
         assets
             .retain(|info| self.shared.registry.status(info.key) == Some(AssetStatus::Subscribed));
         if let Some(new) = self.slots.get_mut(&to) {
             new.migrating = true;
+            new.second = second;
+            new.connection.record(of_new);
             new.target = target;
             new.add(&assets);
         }
-        let now = Instant::now();
-        let config = &self.shared.config;
-        let hand_over = HandOver::new(connection, to, reply, now, config);
         self.hand_overs.push(hand_over);
+    }
+
+    /// Begins what had to wait for a hand-over that has ended meanwhile.
+    pub(super) fn begin_deferred(&mut self) {
+        for request in std::mem::take(&mut self.deferred) {
+            // Bounded by those who wait for an answer.
+            if !request.reply.is_closed() {
+                self.begin(request);
+            }
+        }
     }
 
     /// When to look at them again.
@@ -93,7 +119,9 @@ impl Owner {
     fn commit(&self, hand_over: &HandOver) {
         if let Some(new) = self.slots.get(&hand_over.to) {
             new.connection.take_over();
-            self.shared.registry.assign(&new.keys(), hand_over.to);
+            if !new.second {
+                self.shared.registry.assign(&new.keys(), hand_over.to);
+            }
         }
     }
 
@@ -103,6 +131,9 @@ impl Owner {
         } else {
             hand_over.to
         };
+        if hand_over.is_committed() {
+            self.hand_twin_over(hand_over.from, hand_over.to);
+        }
         for id in [hand_over.from, hand_over.to] {
             if let Some(slot) = self.slots.get_mut(&id) {
                 slot.migrating = false;
@@ -124,7 +155,14 @@ impl Owner {
                 to = %migration.to,
                 assets = migration.assets,
                 took_ms = millis(migration.took),
+                overlap_ms = millis(migration.overlap),
                 downtime_ms = millis(migration.downtime),
+                compared_ms = migration.comparison.compared_ms,
+                old_only = migration.comparison.old_only,
+                new_only = migration.comparison.new_only,
+                both = migration.comparison.both,
+                books_compared = migration.comparison.books_compared,
+                books_equal = migration.comparison.books_equal,
                 "connection replaced"
             ),
             Err(error) => tracing::warn!(

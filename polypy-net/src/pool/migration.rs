@@ -14,13 +14,14 @@
 //! the books back only to close with them. That is what retiring is for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::AssetKey;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::connection::ConnectionStats;
+use crate::connection::{Comparison, ConnectionStats, Opening, Tape};
 use crate::registry::ConnectionId;
 
 use super::config::PoolConfig;
@@ -41,6 +42,8 @@ pub struct Migration {
     /// Time in which neither delivered: zero, unless the old connection lost
     /// its socket before the new one could take over.
     pub downtime: Duration,
+    /// How both told the same books while both did.
+    pub comparison: Comparison,
 }
 
 /// Why a connection was not replaced. It serves on as before.
@@ -107,6 +110,8 @@ pub(super) struct HandOver {
     pub(super) reply: oneshot::Sender<Result<Migration, RecycleError>>,
     started: Instant,
     deadline: Instant,
+    /// What the old connection brings, and the new one.
+    tapes: [Arc<Tape>; 2],
     phase: Phase,
     /// Since when the old connection has had no socket.
     down_since: Option<Instant>,
@@ -127,10 +132,16 @@ impl HandOver {
             reply,
             started: now,
             deadline: now + config.replace_deadline,
+            tapes: [Opening::Given, Opening::Awaited].map(Tape::new),
             phase: Phase::Warming,
             down_since: None,
             downtime: Duration::ZERO,
         }
+    }
+
+    /// Where the old connection writes, and where the new one does.
+    pub(super) fn tapes(&self) -> &[Arc<Tape>; 2] {
+        &self.tapes
     }
 
     /// Whether the assets belong to the new connection already.
@@ -221,6 +232,7 @@ impl HandOver {
             took: now.saturating_duration_since(self.started),
             overlap,
             downtime: self.downtime,
+            comparison: Comparison::of(&self.tapes[0], &self.tapes[1]),
         }
     }
 }

@@ -19,6 +19,7 @@ mod owned_task;
 mod owner;
 mod placement;
 mod slot;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,9 +29,11 @@ use parking_lot::{Mutex, RwLock};
 use polypy_core::{
     BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::connection::{ConnectionConfig, ConnectionStats, Context, Rungs, Venue};
+use crate::connection::{
+    ConnectionConfig, ConnectionStats, Context, ReconnectReceipt, Rungs, Venue,
+};
 use crate::registry::{AssetRegistry, ConnectionId};
 
 pub use config::PoolConfig;
@@ -39,6 +42,7 @@ pub use migration::{Migration, RecycleError};
 pub(crate) use owned_task::OwnedTask;
 
 use owner::{Owner, Request};
+use twins::Replicas;
 
 /// Wishes to replace a connection that may wait: more than anyone has at once.
 const REQUESTS: usize = 16;
@@ -57,6 +61,9 @@ struct Shared {
     context: Arc<Context>,
     connections: RwLock<BTreeMap<ConnectionId, Arc<ConnectionStats>>>,
     counts: Mutex<Counts>,
+    replicas: Mutex<Replicas>,
+    /// Wakes the recycler: a connection was found to trail its twin.
+    trailing: Notify,
 }
 
 /// What happened to connections since the program began.
@@ -102,6 +109,8 @@ impl ConnectionPool {
                 registry,
                 connections: RwLock::default(),
                 counts: Mutex::default(),
+                replicas: Mutex::default(),
+                trailing: Notify::new(),
             }),
             run: Mutex::new(Run::Stopped),
         }
@@ -124,6 +133,17 @@ impl ConnectionPool {
         let (pending, subscribed, _) = self.shared.registry.counts();
         self.state() == ComponentState::Running
             && (pending + subscribed == 0 || self.active_connections() > 0)
+    }
+
+    /// Waits until a connection was found to trail the other one of its pair.
+    /// Remembers one wake-up; made for a single waiter, the recycler.
+    pub(crate) async fn trailing(&self) {
+        self.shared.trailing.notified().await;
+    }
+
+    /// What lost sockets cost lately, oldest first.
+    pub fn reconnects(&self) -> Vec<ReconnectReceipt> {
+        self.shared.context.reconnects().receipts()
     }
 
     /// Replaces a connection without a gap: a second one opens with the same
@@ -226,6 +246,7 @@ impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         let shared = &self.0.shared;
         let left = std::mem::take(&mut *shared.connections.write());
+        shared.replicas.lock().part_all();
         for id in left.into_keys() {
             let assets = shared.registry.assets_on(id);
             let keys: Vec<_> = assets.iter().map(|info| info.key).collect();
@@ -265,10 +286,16 @@ impl StatsSource for ConnectionPool {
             "moves_exhausted": counts.moves_exhausted,
             "ladder": rungs,
             "resync": self.shared.context.venue().resync.stats(),
+            "reconnects": self.shared.context.reconnects().stats(),
+            "replicas": self.shared.replica_stats(),
             "stats": shown,
         })
     }
 }
 
 #[cfg(test)]
+mod receipt_tests;
+#[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod twin_tests;

@@ -117,7 +117,8 @@ impl Owner {
     pub(super) fn move_stranded(&mut self, now: Instant) {
         let (mut moved, mut exhausted) = (0, 0);
         for (id, slot) in &self.slots {
-            if slot.migrating || slot.closing {
+            // The second of a pair follows the first.
+            if slot.migrating || slot.closing || slot.second {
                 continue;
             }
             let stranded = slot.connection.stats().stranded();

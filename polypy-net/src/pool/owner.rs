@@ -22,6 +22,7 @@ use super::hand_over::answer;
 use super::migration::{HandOver, Migration, RecycleError};
 use super::moving::Moves;
 use super::slot::Slot;
+use super::twins::Twins;
 
 /// The safety net under the wake-ups: should one ever be missing, this is how
 /// late the change is seen.
@@ -48,6 +49,9 @@ pub(super) struct Owner {
     /// them. Gone as soon as they are placed.
     pub(super) floors: HashMap<AssetKey, FeedId>,
     pub(super) moves: Moves,
+    pub(super) twins: Twins,
+    /// Wishes to replace a connection while its twin is being replaced.
+    pub(super) deferred: Vec<Request>,
     reconciled: Instant,
 }
 
@@ -61,6 +65,8 @@ impl Owner {
             hand_overs: Vec::new(),
             floors: HashMap::new(),
             moves: Moves::default(),
+            twins: Twins::default(),
+            deferred: Vec::new(),
             reconciled: Instant::now(),
         }
     }
@@ -109,6 +115,9 @@ impl Owner {
             self.reconcile();
             self.moves.tidy(now, &self.shared.config);
         }
+        self.begin_deferred();
+        self.sync_twins();
+        self.judge_twins(now);
         self.close_empty();
         let again = (now + TICK).min(self.drive_hand_overs(now));
         self.grant_resyncs(now)
@@ -121,7 +130,16 @@ impl Owner {
         for (key, reason) in due.assets {
             // On no connection: its next subscription brings a snapshot.
             if let Some(id) = self.shared.registry.connection_of(key) {
-                by_slot.entry(id).or_default().push((key, reason));
+                for id in std::iter::once(id).chain(self.twins.partner(id)) {
+                    by_slot.entry(id).or_default().push((key, reason));
+                }
+            }
+        }
+        for (feed, key, reason) in due.on_feed {
+            // One that has ended took what it told with it: nothing to be done.
+            let tells = |slot: &&Slot| slot.connection.stats().feed() == feed;
+            if let Some(slot) = self.slots.values().find(tells) {
+                slot.connection.resubscribe(&[(key, reason)]);
             }
         }
         for (id, assets) in by_slot {
@@ -181,7 +199,7 @@ impl Owner {
                 counts.rungs += stats.rungs();
             }
         });
-        if let Some(slot) = self.slots.remove(&id) {
+        if let Some(slot) = self.slots.remove(&id).filter(|slot| !slot.second) {
             let floor = slot.connection.stats().last_feed();
             self.floors
                 .extend(slot.keys().into_iter().map(|key| (key, floor)));
@@ -203,6 +221,9 @@ impl Owner {
     async fn end(mut self) {
         for slot in self.slots.values() {
             slot.connection.close();
+        }
+        for request in std::mem::take(&mut self.deferred) {
+            answer(request.reply, Err(RecycleError::NotRunning));
         }
         for hand_over in std::mem::take(&mut self.hand_overs) {
             answer(hand_over.reply, Err(RecycleError::NotRunning));

@@ -37,7 +37,9 @@ impl Owner {
                 .into_iter()
                 .find_map(|(one, other)| (one == id).then_some(other))
             });
-            for id in std::iter::once(id).chain(partners) {
+            // And where a token is on two, its twin does, too.
+            let twins = self.twins.partner(id).into_iter();
+            for id in std::iter::once(id).chain(partners).chain(twins) {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.remove(&keys);
                 }
@@ -49,8 +51,25 @@ impl Owner {
     /// for being too slow.
     pub(super) fn split_overwhelmed(&mut self, now: Instant) {
         let window = self.shared.config.slow_consumer_window;
-        for (id, slot) in &mut self.slots {
-            if slot.migrating || slot.closing || !slot.is_overwhelmed(now, window) {
+        let overwhelmed: Vec<_> = self
+            .slots
+            .iter_mut()
+            .filter(|(_, slot)| !slot.migrating && !slot.closing)
+            .filter_map(|(id, slot)| {
+                slot.is_overwhelmed(now, window)
+                    .then_some((*id, slot.second))
+            })
+            .collect();
+        for (id, second) in overwhelmed {
+            // What is too much for one of a pair is too much for the other.
+            let id = match self.twins.partner(id).filter(|_| second) {
+                Some(first) => first,
+                None => id,
+            };
+            let Some(slot) = self.slots.get_mut(&id) else {
+                continue;
+            };
+            if slot.migrating || slot.closing {
                 continue;
             }
             let half = slot.upper_half();
@@ -73,7 +92,8 @@ impl Owner {
     pub(super) fn collect_departed(&mut self) {
         for slot in self.slots.values_mut() {
             let (departed, floor) = slot.connection.stats().take_departed();
-            if departed.is_empty() {
+            // A twin carries what the registry has on another one.
+            if departed.is_empty() || slot.second {
                 continue;
             }
             for key in &departed {
@@ -173,7 +193,7 @@ impl Owner {
     /// forgotten assets without expiring them first.
     pub(super) fn reconcile(&mut self) {
         for (&id, slot) in &mut self.slots {
-            if slot.migrating || slot.closing {
+            if slot.migrating || slot.closing || slot.second {
                 continue;
             }
             let gone: Vec<_> = slot

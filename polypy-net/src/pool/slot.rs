@@ -20,6 +20,8 @@ pub(super) struct Slot {
     pub(super) migrating: bool,
     /// It was told to end; only its task's end is awaited.
     pub(super) closing: bool,
+    /// It carries what another one does: nothing is placed on it by itself.
+    pub(super) second: bool,
     slow_seen: u64,
     slow_at: Option<Instant>,
 }
@@ -32,6 +34,7 @@ impl Slot {
             target,
             migrating: false,
             closing: false,
+            second: false,
             slow_seen: 0,
             slow_at: None,
         }
@@ -42,7 +45,7 @@ impl Slot {
     pub(super) fn room(&self, limit: usize, floor: FeedId) -> usize {
         let feed = self.connection.stats().feed();
         let too_old = feed != FeedId::default() && feed <= floor;
-        if self.migrating || self.closing || too_old {
+        if self.migrating || self.closing || self.second || too_old {
             0
         } else {
             limit.saturating_sub(self.members.len())
@@ -63,6 +66,14 @@ impl Slot {
             self.members.remove(key);
         }
         self.connection.unsubscribe(assets);
+    }
+
+    /// Takes assets off it that another connection carries, or will.
+    pub(super) fn depart(&mut self, assets: &[AssetKey]) {
+        for key in assets {
+            self.members.remove(key);
+        }
+        self.connection.depart(assets);
     }
 
     pub(super) fn keys(&self) -> Vec<AssetKey> {

@@ -5,6 +5,7 @@
 //! | pollution | the share of ended markets' assets on it reaches a limit |
 //! | age | it is older than a limit, with jitter |
 //! | unhealthy | it has been so for longer than reconnecting takes |
+//! | lagging | it trails the other connection that carries the same assets |
 //! | request | [`ConnectionRecycler::recycle_now`] |
 //!
 //! A quiet connection is none of them: silence is the connection's own to
@@ -168,6 +169,7 @@ impl Work {
                     }
                     None => {}
                 },
+                () = self.pool.trailing() => check.reset_immediately(),
                 _ = check.tick() => {
                     let connections = self.pool.connections();
                     let room = self.config.concurrency.saturating_sub(under_way.len());

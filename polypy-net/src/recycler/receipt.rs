@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use crate::connection::millis;
+use crate::connection::{Comparison, millis};
 use crate::pool::{Migration, RecycleError};
 use crate::registry::ConnectionId;
 
@@ -22,6 +22,8 @@ pub enum RecycleReason {
     Age,
     /// It has been unhealthy for a while.
     Unhealthy,
+    /// It trails the other connection that carries the same assets.
+    Lagging,
     /// Someone asked for it.
     Request,
 }
@@ -41,6 +43,9 @@ pub struct Receipt {
     pub overlap_ms: u64,
     /// Time in which neither did.
     pub downtime_ms: u64,
+    /// How both told the same books while both did.
+    #[serde(flatten)]
+    pub comparison: Comparison,
     /// Time from the decision to the end.
     pub took_ms: u64,
     /// `completed`, or why not.
@@ -63,6 +68,9 @@ impl Receipt {
             assets: migration.map_or(0, |migration| migration.assets),
             overlap_ms: migration.map_or(0, |migration| millis(migration.overlap)),
             downtime_ms: migration.map_or(0, |migration| millis(migration.downtime)),
+            comparison: migration
+                .map(|migration| migration.comparison.clone())
+                .unwrap_or_default(),
             took_ms,
             outcome: match result {
                 Ok(_) => "completed".to_owned(),

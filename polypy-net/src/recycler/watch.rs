@@ -57,7 +57,7 @@ impl Watch {
             self.known.insert(id, entry);
         }
         due.sort_by_key(|(_, reason)| match reason {
-            RecycleReason::Unhealthy => 0,
+            RecycleReason::Unhealthy | RecycleReason::Lagging => 0,
             RecycleReason::Pollution => 1,
             RecycleReason::Age | RecycleReason::Request => 2,
         });
@@ -111,6 +111,8 @@ impl Known {
             .is_some_and(|then| since(then) >= config.unhealthy_for)
         {
             Some(RecycleReason::Unhealthy)
+        } else if self.stats.is_lagging() {
+            Some(RecycleReason::Lagging)
         } else if load.subscribed > 0 && ratio(load.expired, load.total()) >= config.pollution {
             Some(RecycleReason::Pollution)
         } else if self.stats.age() >= limit {

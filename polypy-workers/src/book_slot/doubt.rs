@@ -87,7 +87,7 @@ impl Doubts {
     }
 
     /// Who speaks against the levels, as opposed to their being the newest.
-    fn about_levels(&self) -> Option<Doubt> {
+    pub(super) fn about_levels(&self) -> Option<Doubt> {
         let mut doubts = Doubt::ALL.into_iter();
         doubts.find(|doubt| *doubt != Doubt::Behind && self.has(*doubt))
     }
@@ -110,11 +110,13 @@ impl BookSlot {
 
     /// Time has passed. Whether it is to be looked at again.
     pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> bool {
+        self.check_held(cx);
         self.check_crossing(cx);
         self.check_late(cx);
         self.check_doubt(cx);
         self.check_expected(cx);
         self.watched = self.crossed_since.is_some()
+            || self.held.is_some()
             || self.expected.is_some()
             || (self.state == BookState::Live
                 && (self.doubts.bits != 0 || self.hash.is_unchecked()));

@@ -1,4 +1,4 @@
-//! Which of two feeds is shown, and when the other takes its place.
+//! What becomes of a snapshot, and of a book whose feed has to be replaced.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,7 @@ use polypy_core::{BookState, PriceChange, StaleReason, Timestamp};
 
 use super::{Awaited, BookSlot, Context, Origin};
 use crate::feeds::Feeds;
+use crate::integrity::Extent;
 use crate::stream::{Stream, is_copy};
 
 /// How long a snapshot that is behind what was seen before has to catch up.
@@ -31,22 +32,30 @@ impl BookSlot {
             return Fate::Shown;
         };
         let live = self.state == BookState::Live;
-        let back = live && main.is_ahead_of(timestamp);
-        if origin.feed == main.feed {
-            return if back { Fate::Ignored } else { Fate::Shown };
+        let torn = self.held.is_some_and(|held| held.torn);
+        if origin.feed == main.feed && !torn {
+            let back = live && main.is_ahead_of(timestamp);
+            let gone = self.held.is_some();
+            return if back || gone {
+                Fate::Ignored
+            } else {
+                Fate::Shown
+            };
+        }
+        let lost = self.others.lost_on(origin.feed);
+        if lost.is_some_and(|mark| mark.stamp > origin.stamp) {
+            return Fate::Ignored;
         }
         let older = origin.feed < main.feed;
-        if feeds.closed(main.feed).is_some() {
+        match (self.state, origin.closed) {
+            // Which of the two is shown is a matter of who has come further.
+            (BookState::Live, None) => Fate::KeptAside,
+            (BookState::Live, Some(_)) => Fate::Ignored,
+            (BookState::Settled, _) if older => Fate::Ignored,
             // Whatever is open is better than what is not.
-            let useful = origin.closed.is_none() || !older;
-            return if useful { Fate::Shown } else { Fate::Ignored };
-        }
-        match (origin.closed, older) {
-            (Some(_), _) => Fate::Ignored,
-            (None, true) if live && self.standby_feed() == Some(origin.feed) => Fate::KeptAside,
-            (None, true) => Fate::Ignored,
-            (None, false) if back => Fate::KeptAside,
-            (None, false) => Fate::Shown,
+            (_, None) => Fate::Shown,
+            (_, Some(_)) if older || feeds.closed(main.feed).is_none() => Fate::Ignored,
+            (_, Some(_)) => Fate::Shown,
         }
     }
 
@@ -59,11 +68,14 @@ impl BookSlot {
             .and_then(|old| self.awaited_by(newest, old.newest, cx.checker.now));
         if let Some(old) = old.filter(|old| old.feed != origin.feed) {
             cx.stats.events.takeovers.increment();
-            let open = cx.feeds.closed(old.feed).is_none();
             // One in doubt could not stand in.
             let trusted = self.state() == BookState::Live;
-            self.standby = (open && trusted).then(|| Box::new(old));
+            if cx.feeds.closed(old.feed).is_none() && trusted {
+                self.others.keep(old, cx.feeds);
+            }
         }
+        self.others.take(origin.feed);
+        self.held = None;
         self.epoch += 1;
         self.sequence += 1;
         self.received = origin.received;
@@ -71,7 +83,8 @@ impl BookSlot {
         self.doubts.settle_levels();
         self.diverged = false;
         self.expect_anew(cx.checker.now);
-        self.state = match (self.state, origin.closed, self.mark) {
+        let mark = self.mark_on(origin.feed);
+        self.state = match (self.state, origin.closed, mark) {
             (BookState::Settled, _, _) => BookState::Settled,
             (_, Some(reason), _) => BookState::Stale(reason),
             (_, None, Some(mark)) if mark.stamp > origin.stamp => BookState::Stale(mark.reason),
@@ -102,46 +115,42 @@ impl BookSlot {
     }
 
     /// A change of a feed that is not shown.
-    pub(super) fn change_standby(
+    pub(super) fn change_other(
         &mut self,
         change: &PriceChange,
         origin: Origin,
         cx: &mut Context<'_>,
     ) {
-        let Some(standby) = self
-            .standby
-            .as_mut()
-            .filter(|standby| standby.feed == origin.feed)
-        else {
+        let Some(other) = self.others.get_mut(origin.feed) else {
+            cx.stats.events.late_frames.increment();
             return;
         };
-        standby.apply(change, false);
-        let younger = self.feed().is_some_and(|feed| feed < origin.feed);
-        if younger && change.last_in_frame && self.standby_is_level() {
-            self.promote(StaleReason::Resubscribing, cx);
+        cx.stats.events.other_feed_changes.increment();
+        other.apply(change, false);
+        if change.last_in_frame {
+            self.weigh(origin, Extent::Level(change.side, change.price), cx);
         }
     }
 
-    /// Whether the standby has reached the time of what is shown.
-    fn standby_is_level(&self) -> bool {
-        match (&self.main, &self.standby) {
-            (Some(main), Some(standby)) => !main.is_ahead_of(standby.newest),
-            (None, _) | (_, None) => false,
-        }
-    }
-
-    /// Shows the standby instead: live, if nothing newer was seen already.
+    /// Shows another feed's book instead, the furthest, though it is no proven
+    /// copy: live, if nothing newer was seen already.
     pub(super) fn promote(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
-        let level = self.standby_is_level();
-        let Some(standby) = self.standby.take() else {
+        let open = |other: &Stream| cx.feeds.closed(other.feed).is_none();
+        let next = self.others.furthest(open);
+        let Some(next) = next.and_then(|feed| self.others.take(feed)) else {
+            self.become_stale(reason, cx);
+            self.ask(reason, cx);
             return;
         };
-        let closed = cx.feeds.closed(standby.feed);
-        let old = self.main.replace(*standby);
+        let newest = next.newest;
+        let Some(old) = self.main.replace(next) else {
+            return;
+        };
+        let level = !old.is_ahead_of(newest);
+        self.held = None;
         cx.stats.events.takeovers.increment();
         self.epoch += 1;
         self.sequence += 1;
-        let trusted = self.doubts.reason().is_none();
         self.hash.forget_expectation();
         self.top.reset();
         self.doubts.settle_levels();
@@ -149,21 +158,12 @@ impl BookSlot {
         self.expect_anew(cx.checker.now);
         self.crossed_since = None;
         self.watch_crossing(cx);
-        let Some(old) = old else {
-            return;
-        };
-        if let Some(closed) = closed {
-            self.become_stale(closed, cx);
-        } else if !level {
+        if level {
+            self.verify_whole(cx);
+        } else {
             self.become_stale(reason, cx);
-            let newest = self.main.as_ref().map_or(old.newest, |main| main.newest);
             self.awaited = self.awaited_by(newest, old.newest, cx.checker.now);
             self.ask(reason, cx);
-        } else {
-            if trusted && cx.feeds.closed(old.feed).is_none() {
-                self.standby = Some(Box::new(old));
-            }
-            self.verify_whole(cx);
         }
     }
 
@@ -178,7 +178,8 @@ impl BookSlot {
             && feeds.closed(main.feed).is_none()
         {
             self.awaited = None;
-            let lifted = self.mark.is_none_or(|mark| mark.stamp < main.stamp);
+            let mark = self.mark_on(main.feed);
+            let lifted = mark.is_none_or(|mark| mark.stamp < main.stamp);
             if lifted && matches!(self.state, BookState::Stale(_)) {
                 self.state = BookState::Live;
             }

@@ -59,6 +59,14 @@ impl BookSlot {
         self.note_state(cx);
     }
 
+    /// Checks another feed's book that is shown from now on, within the budget.
+    pub(super) fn verify_shown(&mut self, extent: Extent, cx: &mut Context<'_>) {
+        let outcome = self.check_hash(Stage::Frame, cx);
+        self.conclude(outcome, cx);
+        cx.note_change(self.key, extent);
+        self.note_state(cx);
+    }
+
     /// Checks a book after a frame's last change.
     pub(super) fn verify_change(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
         match self.state {
@@ -250,7 +258,7 @@ impl BookSlot {
     }
 }
 
-fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, stage: Stage) -> Subject<'a> {
+pub(super) fn subject<'a>(main: &'a Stream, info: &'a AssetInfo, stage: Stage) -> Subject<'a> {
     Subject {
         book: &main.book,
         info,

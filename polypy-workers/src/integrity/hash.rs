@@ -139,6 +139,18 @@ impl HashCheck {
         self.proven && self.open.is_some()
     }
 
+    /// Whether the recipe ever reproduced a hash.
+    pub(crate) fn has_recipe(&self) -> bool {
+        self.proven
+    }
+
+    /// Another feed's book, whose hash was reproduced, is the book from now on.
+    pub(crate) fn replaced_by_proven(&mut self, now: Instant) {
+        self.forget_expectation();
+        self.checks.made(now);
+        self.prove();
+    }
+
     /// Whether the book has changed since its last check.
     pub(crate) fn is_unchecked(&self) -> bool {
         self.checks.is_behind()

@@ -1,0 +1,265 @@
+//! Two connections for each token: the second one of a pair carries what the
+//! first carries, on a socket of its own, so that the two fail independently.
+//!
+//! The registry knows the first only. Whatever happens to its set is brought to
+//! the second by comparing the two, at every pass; a pair is handed over one
+//! connection at a time. The two are measured against each other, and the one
+//! that trails is shown as such ([`ConnectionStats::is_lagging`]): the recycler
+//! replaces it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy_core::{AssetInfo, AssetKey};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::connection::{ConnectionStats, Race, Role, Score, Side};
+use crate::registry::ConnectionId;
+
+use super::Shared;
+use super::owner::Owner;
+
+/// The pairs, by their first connection.
+#[derive(Debug, Default)]
+pub(super) struct Twins {
+    pairs: BTreeMap<ConnectionId, Pair>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    second: ConnectionId,
+    race: Arc<Race>,
+    stats: [Arc<ConnectionStats>; 2],
+}
+
+/// What readers see of the pairs.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    running: BTreeMap<ConnectionId, (ConnectionId, Arc<Race>)>,
+    /// Of pairs that are no more.
+    before: Score,
+    lagging: u64,
+}
+
+impl Twins {
+    /// The other connection of a pair.
+    pub(super) fn partner(&self, id: ConnectionId) -> Option<ConnectionId> {
+        let pairs = &mut self.pairs.iter();
+        pairs.find_map(|(&first, pair)| match id {
+            id if id == first => Some(pair.second),
+            id if id == pair.second => Some(first),
+            _ => None,
+        })
+    }
+
+    /// Whether it is the second of a pair.
+    pub(super) fn is_second(&self, id: ConnectionId) -> bool {
+        self.pairs.values().any(|pair| pair.second == id)
+    }
+}
+
+impl Owner {
+    /// Brings every pair's second connection to what the first carries.
+    pub(super) fn sync_twins(&mut self) {
+        if self.shared.config.replicas.get() < 2 {
+            return;
+        }
+        self.part_twins();
+        let firsts: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(id, slot)| !slot.second && !slot.closing && !self.is_incoming(**id))
+            .filter(|(_, slot)| !slot.members.is_empty())
+            .map(|(id, _)| *id)
+            .collect();
+        for first in firsts {
+            let second = match self.twins.partner(first) {
+                Some(second) => second,
+                None => self.open_twin(first),
+            };
+            self.mirror(first, second);
+        }
+    }
+
+    /// Judges every pair.
+    pub(super) fn judge_twins(&mut self, now: Instant) {
+        let config = &self.shared.config;
+        for pair in self.twins.pairs.values() {
+            let fit = pair
+                .stats
+                .each_ref()
+                .map(|stats| stats.is_open() && stats.hoped_for().is_empty());
+            let (limit, window) = (config.lag_limit, config.lag_window);
+            let Some(side) = pair.race.judge(fit, limit, window, now) else {
+                continue;
+            };
+            let trailing = match side {
+                Side::First => &pair.stats[0],
+                Side::Second => &pair.stats[1],
+            };
+            tracing::warn!(
+                connection = %trailing.id(),
+                score = ?pair.race.score(),
+                "connection trails its twin"
+            );
+            trailing.set_lagging();
+            self.shared.replicas.lock().lagging += 1;
+            self.shared.trailing.notify_one();
+        }
+    }
+
+    /// One connection of a pair was replaced by another.
+    pub(super) fn hand_twin_over(&mut self, from: ConnectionId, to: ConnectionId) {
+        let Some(partner) = self.twins.partner(from) else {
+            return;
+        };
+        let second = self.twins.is_second(from);
+        self.part(if second { partner } else { from });
+        if second {
+            self.pair(partner, to);
+        } else {
+            self.pair(to, partner);
+        }
+    }
+
+    /// A connection is the replacement of another and not part of a pair yet.
+    fn is_incoming(&self, id: ConnectionId) -> bool {
+        self.hand_overs.iter().any(|hand_over| hand_over.to == id)
+    }
+
+    /// Lets go of pairs of which one is gone; a second without a first closes.
+    fn part_twins(&mut self) {
+        let gone = |owner: &Self, id: ConnectionId| {
+            let slot = owner.slots.get(&id);
+            slot.is_none_or(|slot| slot.closing) && !owner.hand_overs.iter().any(|h| h.from == id)
+        };
+        let parted: Vec<_> = self
+            .twins
+            .pairs
+            .iter()
+            .filter(|(first, pair)| gone(self, **first) || gone(self, pair.second))
+            .map(|(first, _)| *first)
+            .collect();
+        for first in parted {
+            self.part(first);
+        }
+        for (id, slot) in &mut self.slots {
+            let paired = !slot.second || self.twins.is_second(*id);
+            if !paired && !slot.migrating && !slot.closing {
+                slot.closing = true;
+                slot.members.clear();
+                slot.connection.close();
+            }
+        }
+    }
+
+    fn open_twin(&mut self, first: ConnectionId) -> ConnectionId {
+        let second = self.open(Role::Serving);
+        self.pair(first, second);
+        second
+    }
+
+    fn pair(&mut self, first: ConnectionId, second: ConnectionId) {
+        let (Some(one), Some(other)) = (self.slots.get(&first), self.slots.get(&second)) else {
+            return;
+        };
+        let race = Race::new(Instant::now());
+        one.connection.race(&race, Side::First);
+        other.connection.race(&race, Side::Second);
+        let stats = [&one.connection, &other.connection].map(|of| Arc::clone(of.stats()));
+        stats[0].pair_with(&stats[1]);
+        stats[1].pair_with(&stats[0]);
+        let pair = Pair {
+            second,
+            race: Arc::clone(&race),
+            stats,
+        };
+        self.twins.pairs.insert(first, pair);
+        let mut replicas = self.shared.replicas.lock();
+        replicas.running.insert(first, (second, race));
+        drop(replicas);
+        for (id, is_second) in [(first, false), (second, true)] {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.second = is_second;
+            }
+        }
+    }
+
+    fn part(&mut self, first: ConnectionId) {
+        self.twins.pairs.remove(&first);
+        let limit = self.shared.config.lag_limit;
+        self.shared.replicas.lock().part(first, limit);
+    }
+
+    fn mirror(&mut self, first: ConnectionId, second: ConnectionId) {
+        let (Some(one), Some(other)) = (self.slots.get(&first), self.slots.get(&second)) else {
+            return;
+        };
+        if other.migrating || other.members.keys().eq(one.members.keys()) {
+            return;
+        }
+        let fresh: Vec<Arc<AssetInfo>> = one
+            .members
+            .iter()
+            .filter(|(key, _)| !other.members.contains_key(key))
+            .map(|(_, info)| Arc::clone(info))
+            .collect();
+        let gone: Vec<AssetKey> = other
+            .members
+            .keys()
+            .copied()
+            .filter(|key| !one.members.contains_key(key))
+            .collect();
+        if let Some(other) = self.slots.get_mut(&second) {
+            if !fresh.is_empty() {
+                other.add(&fresh);
+            }
+            if !gone.is_empty() {
+                other.depart(&gone);
+            }
+        }
+    }
+}
+
+impl Replicas {
+    fn part(&mut self, first: ConnectionId, limit: Duration) {
+        if let Some((_, race)) = self.running.remove(&first) {
+            self.before.add(&race.end(limit, Instant::now()));
+        }
+    }
+
+    /// Nothing runs any more.
+    pub(super) fn part_all(&mut self) {
+        for (_, race) in std::mem::take(&mut self.running).into_values() {
+            self.before.add(&race.score());
+        }
+    }
+}
+
+impl Shared {
+    /// How the connections of each pair compare.
+    pub(super) fn replica_stats(&self) -> Value {
+        let replicas = self.replicas.lock();
+        let mut total = replicas.before;
+        let pairs: Vec<_> = replicas
+            .running
+            .iter()
+            .map(|(first, (second, race))| {
+                let score = race.score();
+                total.add(&score);
+                json!({
+                    "connections": [first.to_string(), second.to_string()],
+                    "score": score,
+                })
+            })
+            .collect();
+        json!({
+            "per_token": self.config.replicas.get().min(2),
+            "lagging_found": replicas.lagging,
+            "total": total,
+            "pairs": pairs,
+        })
+    }
+}
