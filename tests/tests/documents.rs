@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use polypy_tests::judge::scenarios;
 use polypy_tests::{markdown, source, tree};
 
 #[test]
@@ -185,4 +186,25 @@ fn inside(path: &str) -> String {
         }
     }
     plain.to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_table_of_faults_has_a_row_for_each_and_no_book_wrong_after_evidence() {
+    let document = tree::read("docs/integrity.md");
+    let section = markdown::section(&document, "Measured").expect("the measurements");
+    let rows: Vec<_> = section
+        .iter()
+        .filter_map(|line| markdown::cells(line))
+        .filter(|cells| cells.len() == 8 && cells[1].parse::<u64>().is_ok())
+        .collect();
+    let names: BTreeSet<_> = rows.iter().map(|cells| cells[0].to_owned()).collect();
+    let mut expected: BTreeSet<_> = scenarios()
+        .iter()
+        .map(|scenario| scenario.name.to_owned())
+        .collect();
+    expected.insert("clean".to_owned());
+    assert_eq!(names, expected, "left: the table, right: the scenarios");
+    for cells in rows {
+        assert_eq!((cells[2], cells[6]), ("0", "0"), "{}", cells[0]);
+    }
 }

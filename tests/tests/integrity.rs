@@ -14,7 +14,7 @@ use tokio::task::{JoinSet, LocalSet};
 const SEED: u64 = 20_261_124;
 
 /// Trials at a time. Each takes a small part of a core.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 6;
 
 async fn all(scenarios: Vec<Scenario>, setting: Setting) -> Vec<Report> {
     let places = Arc::new(Semaphore::new(AT_A_TIME));

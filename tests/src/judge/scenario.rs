@@ -48,6 +48,10 @@ pub struct Scenario {
     pub unseen: Unseen,
     /// Markets are announced and settled meanwhile.
     pub moving: bool,
+    /// Its faults hit one connection at a time.
+    pub single: bool,
+    /// Connections that carry each token.
+    pub replicas: usize,
 }
 
 /// What ends a wrong that no message tells of.
@@ -135,6 +139,8 @@ impl Scenario {
             provable: true,
             unseen: Unseen::Never,
             moving: false,
+            single: false,
+            replicas: 1,
         }
     }
 
@@ -226,8 +232,8 @@ impl Scenario {
     }
 }
 
-/// A scenario for each fault, and one for two at once: an omission that no hash
-/// can tell of.
+/// A scenario for each fault; one for two at once, an omission that no hash can
+/// tell of; and some for tokens on two connections.
 pub fn scenarios() -> Vec<Scenario> {
     let each = FAULTS.iter().map(|info| Scenario::of(info.name, info.kind));
     let mut all: Vec<_> = each.collect();
@@ -237,5 +243,13 @@ pub fn scenarios() -> Vec<Scenario> {
     bare.provable = false;
     bare.unseen = Unseen::Audit;
     all.push(bare);
+    for (name, kind) in [
+        ("drop_connection, 2 replicas", FaultKind::DropConnection),
+        ("stall_socket, 2 replicas", FaultKind::StallSocket),
+    ] {
+        let mut paired = Scenario::of(name, kind);
+        (paired.replicas, paired.single) = (2, true);
+        all.push(paired);
+    }
     all
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polypy_core::{BookLookup, BookState};
-use polypy_sim::SimConfig;
+use polypy_sim::{Fault, SimConfig};
 use serde_json::Value;
 
 use super::report::Report;
@@ -58,6 +58,7 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
         setting.patience.apply(&mut config);
         // Few tokens a connection, so that a share of them is some.
         (config.pool.target, config.pool.cap) = (16, 20);
+        config.pool.replicas = scenario.replicas;
         config.http.enabled = true;
         config.http.port = 0;
         builder.config(config)
@@ -70,6 +71,8 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
     let before = world.stats().await;
     let watch = Watch::begin(world.polypy.books(), world.sim.assets());
     let unseen = scenario.unseen.bound(world.polypy.config());
+    // Every book is seen once before anything happens to it.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     disturb(&world, scenario, setting).await;
     // What nothing has told of is found out in time, too.
     let deadline = 2 * unseen + SOON;
@@ -115,13 +118,24 @@ async fn disturb(world: &World, scenario: &Scenario, setting: &Setting) {
     let lasting = setting
         .lasting
         .unwrap_or_else(|| setting.patience.lasting(scenario.unseen));
+    let mut round = 0;
+    let mut strike = |fault: Fault| {
+        let fault = if scenario.single {
+            let sockets = world.sim.connections();
+            fault.on_connections([sockets[round % sockets.len()]])
+        } else {
+            fault
+        };
+        round += 1;
+        world.sim.add_fault(fault);
+    };
     for fault in &scenario.steady {
-        world.sim.add_fault(fault.clone().lasting(lasting));
+        strike(fault.clone().lasting(lasting));
     }
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < lasting {
         for fault in &scenario.strikes {
-            world.sim.add_fault(fault.clone());
+            strike(fault.clone());
         }
         let left = lasting.saturating_sub(begun.elapsed());
         tokio::time::sleep(setting.patience.pace().min(left)).await;

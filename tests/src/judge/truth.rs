@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use polypy_core::AssetId;
-use polypy_sim::SimHandle;
+use polypy_sim::{FaultKind, JournalEntry, SimHandle, Withheld};
 
 /// One state of the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,24 @@ pub struct State {
     pub until: Option<Duration>,
     /// Whether a message or a closed socket spoke of it.
     pub told: bool,
+}
+
+/// The states that none of those who had the asset subscribed was told.
+fn unheard(states: &[JournalEntry], withheld: &[Withheld]) -> HashSet<u64> {
+    let mut deaf: HashMap<u64, HashSet<Option<u64>>> = HashMap::new();
+    for event in withheld {
+        // An opening book is of a state that was told to those before.
+        if event.fault == FaultKind::MissingFirstBook {
+            continue;
+        }
+        let sockets = deaf.entry(event.sequence).or_default();
+        sockets.insert(event.connection);
+    }
+    let unheard = states.iter().filter(|state| {
+        let sockets = deaf.get(&state.sequence);
+        sockets.is_some_and(|deaf| deaf.contains(&None) || deaf.len() >= state.readers)
+    });
+    unheard.map(|state| state.sequence).collect()
 }
 
 /// All states of one asset, oldest first.
@@ -55,10 +73,7 @@ impl Truth {
     /// if it can be proven: `sibling` names that token then.
     pub fn of(sim: &SimHandle, asset: &AssetId, sibling: Option<&AssetId>, began: Instant) -> Self {
         let since = |at: tokio::time::Instant| at.into_std().saturating_duration_since(began);
-        let withheld = |asset: &AssetId| -> HashSet<u64> {
-            let all = sim.withheld(asset).into_iter();
-            all.map(|withheld| withheld.sequence).collect()
-        };
+        let withheld = |asset: &AssetId| unheard(&sim.journal(asset), &sim.withheld(asset));
         let mut withheld_here = withheld(asset);
         if let Some(sibling) = sibling {
             let withheld = withheld(sibling);
