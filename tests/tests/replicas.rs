@@ -27,7 +27,12 @@ async fn world() -> World {
         ..SimConfig::for_tests()
     };
     World::start(sim, |builder| {
-        let mut config = builder.clone().build().unwrap().config().clone();
+        let mut config = builder
+            .clone()
+            .build()
+            .expect("the settings are usable")
+            .config()
+            .clone();
         twofold(&mut config);
         builder.config(config)
     })
@@ -36,20 +41,23 @@ async fn world() -> World {
 
 /// The sum of a figure of both connections.
 fn sum(score: &Value, name: &str) -> u64 {
-    let figures = score[name].as_array().unwrap();
-    figures.iter().map(|figure| figure.as_u64().unwrap()).sum()
+    let figures = score[name].as_array().expect("a list");
+    figures
+        .iter()
+        .map(|figure| figure.as_u64().expect("a count"))
+        .sum()
 }
 
 /// Looks at every book for as long, over HTTP; returns how many looks there were.
 async fn always_live(world: &World, lasting: Duration) -> u64 {
-    let mut client = Client::connect(world.http()).await.unwrap();
+    let mut client = Client::connect(world.http()).await.expect("a connection");
     let (began, mut looks) = (Instant::now(), 0);
     while began.elapsed() < lasting {
         for asset in world.sim.assets() {
             let answer = client
                 .get(&format!("/orderbook/{asset}?depth=1"))
                 .await
-                .unwrap();
+                .expect("an answer");
             let shown = answer.json();
             assert_eq!(shown["state"], "live", "{asset}: {shown}");
             looks += 1;
