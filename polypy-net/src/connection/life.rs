@@ -11,7 +11,7 @@ use polypy_core::{AssetInfo, AssetKey, FeedId, ResyncSink, StaleReason};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::wire::{self, Decoded};
+use crate::wire::{Decoded, Reading};
 
 use super::cause::{Cause, Lived};
 use super::first_book::{FirstBooks, Seeds};
@@ -330,6 +330,7 @@ impl<'a> Life<'a> {
         {
             let known = self.context.interner.read();
             let stats = &self.context.venue.wire;
+            let mut reading = Reading::new(&known, stats, &mut self.decoded);
             for message in &self.batch {
                 let bytes: &[u8] = match message {
                     Message::Text(text) => text.as_bytes(),
@@ -338,7 +339,7 @@ impl<'a> Life<'a> {
                         continue;
                     }
                 };
-                let frame = wire::decode(bytes, &known, stats, &mut self.decoded);
+                let frame = reading.frame(bytes);
                 tally.count(&frame, bytes);
             }
         }
