@@ -27,23 +27,31 @@ const LOW_BITS: u64 = u64::from_le_bytes([0x01; 8]);
 const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
 
 /// An id in the form in which it is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Id {
-    head: [u8; HEAD],
-    tail: [u8; TAIL],
-    length: u8,
+    head: [u64; HEAD / 8],
+    tail: [u64; TAIL / 8],
+    length: u32,
 }
 
 impl Id {
     /// The bytes up to the first quote that can end an id; whether they are all
     /// digits shows when they are compared.
+    #[inline]
     fn before_quote(window: &[u8; WINDOW]) -> Option<Self> {
-        let end = u64::from_le_bytes(*window.last_chunk()?);
-        let length = SHORTEST + quote_in(end)?;
+        let (words, _) = window.as_chunks::<8>();
+        let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
+        let length = SHORTEST + quote_in(word(WINDOW / 8 - 1))?;
+        let tail: &[u8; TAIL] = window.get(length - TAIL..)?.first_chunk()?;
+        let half = |at: usize| {
+            tail[at..]
+                .first_chunk()
+                .map(|half| u64::from_le_bytes(*half))
+        };
         Some(Self {
-            head: *window.first_chunk()?,
-            tail: *window[length - TAIL..].first_chunk()?,
-            length: u8::try_from(length).ok()?,
+            head: std::array::from_fn(word),
+            tail: [half(0)?, half(8)?],
+            length: u32::try_from(length).ok()?,
         })
     }
 
@@ -52,16 +60,23 @@ impl Id {
         window
             .get_mut(..text.len())?
             .copy_from_slice(text.as_bytes());
-        Self::before_quote(&window).filter(|id| usize::from(id.length) == text.len())
+        Self::before_quote(&window).filter(|id| id.length as usize == text.len())
+    }
+
+    /// Whether it is the same id. All of it is compared at once: a branch for
+    /// each part, or a call, would cost more.
+    #[inline]
+    fn is(&self, other: &Self) -> bool {
+        let heads = self.head.iter().zip(&other.head);
+        let tails = self.tail.iter().zip(&other.tail);
+        let differing = heads.chain(tails).fold(0, |all, (a, b)| all | (a ^ b));
+        differing | u64::from(self.length ^ other.length) == 0
     }
 
     /// Two products spread every digit of the tail over the upper half.
+    #[inline]
     fn hash(&self) -> u64 {
-        let half = |at: usize| {
-            let half = self.tail[at..].first_chunk().copied();
-            u64::from_le_bytes(half.unwrap_or_default())
-        };
-        let (low, high) = (half(0), half(8));
+        let [low, high] = self.tail;
         let mixed = (low ^ (low >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ high;
         let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         mixed ^ (mixed >> 32)
@@ -113,6 +128,7 @@ pub(crate) struct IdTable {
 
 impl IdTable {
     /// See [`crate::Interner::at_front`].
+    #[inline]
     pub(crate) fn at_front(
         &self,
         text: &[u8],
@@ -120,12 +136,12 @@ impl IdTable {
     ) -> Option<(AssetKey, usize)> {
         let id = Id::before_quote(text.first_chunk()?)?;
         if let Some(partner) = before.and_then(|key| self.partner(key))
-            && partner.id == id
+            && partner.id.is(&id)
         {
-            return Some((partner.key, usize::from(id.length)));
+            return Some((partner.key, id.length as usize));
         }
         let record = self.find(&id)?;
-        Some((record.key, usize::from(id.length)))
+        Some((record.key, id.length as usize))
     }
 
     fn partner(&self, key: AssetKey) -> Option<&Record> {
@@ -148,7 +164,7 @@ impl IdTable {
             }
             if bucket.tag == tag(hash)
                 && let Some(record) = self.record(bucket.slot as usize - 1)
-                && record.id == *id
+                && record.id.is(id)
             {
                 return Some(record);
             }

@@ -90,6 +90,7 @@ impl Interner {
     /// Faster than cutting the id out for [`get`](Self::get), and it may miss an
     /// asset that is known: an id shorter than 72 digits, or one with fewer than
     /// 80 bytes of text from its first digit on.
+    #[inline]
     pub fn at_front(&self, text: &[u8], before: Option<AssetKey>) -> Option<(AssetKey, usize)> {
         self.in_frames.at_front(text, before)
     }

@@ -2,7 +2,7 @@
 
 use polypy_core::{AssetKey, BookHash, MarketEvent, PriceChange, Side, Timestamp, Top};
 
-use super::cursor::Cursor;
+use super::cursor::{self, Cursor};
 use super::{EventKind, Reader, event, number};
 use crate::wire::scalar;
 
@@ -15,24 +15,22 @@ impl Reader<'_> {
         }
         loop {
             let start = self.cursor;
-            let change = match self.entry_in_order(before) {
-                Some(change) => change,
+            before = match self.entry_in_order(before) {
                 None => {
                     self.cursor = start;
-                    self.entry()?
+                    Some(self.entry()?)
                 }
+                asset => asset,
             };
-            before = Some(change.asset);
-            self.events.push(MarketEvent::PriceChange(change));
             if !self.cursor.goes_on(b']')? {
                 return Some(());
             }
         }
     }
 
-    /// Reads an entry in the venue's own form.
+    /// Reads an entry in the venue's own form. Adds nothing unless it is one.
     #[inline]
-    fn entry_in_order(&mut self, before: Option<AssetKey>) -> Option<PriceChange> {
+    fn entry_in_order(&mut self, before: Option<AssetKey>) -> Option<AssetKey> {
         let cursor = &mut self.cursor;
         cursor.literal(b"{\"asset_id\":\"")?;
         let (asset, length) = self.assets.at_front(cursor.rest(), before)?;
@@ -42,12 +40,7 @@ impl Reader<'_> {
         cursor.literal(b"\",\"size\":\"")?;
         let size = cursor.size()?;
         cursor.literal(b"\",\"side\":\"")?;
-        let side = if cursor.literal(b"BUY\",\"").is_some() {
-            Side::Bid
-        } else {
-            cursor.literal(b"SELL\",\"")?;
-            Side::Ask
-        };
+        let side = cursor.side()?;
         let mut hash = None;
         if cursor.literal(b"hash\":\"").is_some() {
             hash = Some(BookHash::from_hex(cursor.take::<40>()?)?);
@@ -58,7 +51,7 @@ impl Reader<'_> {
         cursor.literal(b"\",\"best_ask\":\"")?;
         let best_ask = top(cursor, Side::Ask)?;
         cursor.literal(b"\"}")?;
-        Some(PriceChange {
+        self.events.push(MarketEvent::PriceChange(PriceChange {
             asset,
             timestamp: Timestamp::default(),
             side,
@@ -68,12 +61,13 @@ impl Reader<'_> {
             best_bid,
             best_ask,
             last_in_frame: false,
-        })
+        }));
+        Some(asset)
     }
 
     /// Reads an entry whatever the order of its keys.
     #[cold]
-    fn entry(&mut self) -> Option<PriceChange> {
+    fn entry(&mut self) -> Option<AssetKey> {
         let [mut asset, mut price, mut size, mut side] = [None; 4];
         let [mut hash, mut best_bid, mut best_ask] = [None; 3];
         self.cursor.token(b'{')?;
@@ -93,8 +87,9 @@ impl Reader<'_> {
                 break;
             }
         }
-        Some(PriceChange {
-            asset: event::asset(asset?, self.assets)?,
+        let asset = event::asset(asset?, self.assets)?;
+        self.events.push(MarketEvent::PriceChange(PriceChange {
+            asset,
             timestamp: Timestamp::default(),
             side: event::side(side?)?,
             price: event::price(price?)?,
@@ -103,7 +98,8 @@ impl Reader<'_> {
             best_bid: event::top(best_bid, Side::Bid)?,
             best_ask: event::top(best_ask, Side::Ask)?,
             last_in_frame: false,
-        })
+        }));
+        Some(asset)
     }
 
     /// Behind the entries, in the venue's own order: the event's time.
@@ -124,6 +120,24 @@ impl Reader<'_> {
         }
         self.counts.level_changes += u64::try_from(entries.len()).unwrap_or(u64::MAX);
         self.counts.count_event(EventKind::PriceChange);
+    }
+}
+
+impl Cursor<'_> {
+    /// Reads a side, the quote and comma behind it, and the next quote.
+    #[inline]
+    fn side(&mut self) -> Option<Side> {
+        const BUY: u64 = u64::from_le_bytes(*b"BUY\",\"\0\0");
+        const SELL: u64 = u64::from_le_bytes(*b"SELL\",\"\0");
+        // Without a branch on which it is: of a frame's first entry nobody knows.
+        let word = cursor::word(self.rest());
+        let is_buy = word << 16 == BUY << 16;
+        let is_sell = word << 8 == SELL << 8;
+        if !(is_buy | is_sell) {
+            return None;
+        }
+        self.skip(6 + usize::from(is_sell))?;
+        Some(if is_buy { Side::Bid } else { Side::Ask })
     }
 }
 

@@ -11,6 +11,9 @@ use super::cursor::{Cursor, marks, spread, word};
 
 const ZEROS: u64 = spread(b'0');
 
+/// What one of the last decimal is worth in millionths, by decimals.
+const SCALES: [u64; 7] = [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+
 /// The value of eight digits, the first byte being the highest. `None` if one
 /// of them is no digit.
 fn eight_digits(text: u64) -> Option<u64> {
@@ -26,39 +29,50 @@ fn eight_digits(text: u64) -> Option<u64> {
     Some(eight & 0xffff_ffff)
 }
 
-/// All bits of the first `bytes` bytes, of at most eight.
-fn first(bytes: usize) -> u64 {
-    match u32::try_from(bytes) {
-        Ok(bytes @ 0..8) => (1u64 << (bytes * 8)) - 1,
-        _ => u64::MAX,
-    }
+/// All bits of the bytes before the first marked one, of which there is one.
+fn before(marks: u64) -> u64 {
+    // The mark is the highest bit of its byte.
+    ((marks & marks.wrapping_neg()) >> 7).wrapping_sub(1)
 }
 
-/// The word with everything behind its first `bytes` bytes made zeros.
-fn padded(word: u64, bytes: usize) -> u64 {
-    let kept = first(bytes);
+/// The word with zeros in place of what is not `kept`.
+fn padded(word: u64, kept: u64) -> u64 {
     (word & kept) | (ZEROS & !kept)
 }
 
-/// The place of the first marked byte.
-fn place(marks: u64) -> usize {
-    (marks.trailing_zeros() / 8) as usize
+/// Sixteen bytes of which some are marked: the place of the first, 16 if there
+/// is none.
+fn place(low: u64, high: u64) -> u32 {
+    // Without a branch: sizes are as often shorter than eight bytes as longer.
+    let in_low = low.trailing_zeros() / 8;
+    let in_high = high.trailing_zeros() / 8;
+    in_low + (in_low / 8) * in_high
+}
+
+/// The first 16 bytes, in two words.
+fn two_words(bytes: &[u8]) -> (u64, u64) {
+    match bytes.first_chunk::<16>() {
+        Some(chunk) => (word(chunk), word(&chunk[8..])),
+        None => (word(bytes), word(bytes.get(8..).unwrap_or_default())),
+    }
 }
 
 impl Cursor<'_> {
     /// Reads a price up to the quote behind it, which is not taken.
     #[inline]
     pub(super) fn price(&mut self) -> Option<Price> {
-        const WHOLE: u64 = u64::from_le_bytes(*b"0.\0\0\0\0\0\0");
+        const FIRST_TWO: u64 = 0xffff;
+        const LESS_THAN_ONE: u64 = u64::from_le_bytes(*b"0.\0\0\0\0\0\0");
+        const POINT_TO_ZERO: u64 = (b'.' ^ b'0') as u64 * 0x100;
         let word = word(self.rest());
-        let length = place(marks(word, b'"'));
-        if word & first(2) == WHOLE && (3..8).contains(&length) {
+        let quotes = marks(word, b'"');
+        if word & FIRST_TWO == LESS_THAN_ONE && quotes >> 24 != 0 {
             // With the point turned to a zero these are eight digits, six of
             // which stand behind the point.
-            let point_to_zero = u64::from(b'.' ^ b'0') << 8;
-            let millionths = eight_digits(padded(word, length) ^ point_to_zero)?;
-            self.skip(length)?;
-            return Price::from_millionths(u32::try_from(millionths).ok()?);
+            let text = padded(word, before(quotes)) ^ POINT_TO_ZERO;
+            let millionths = u32::try_from(eight_digits(text)?).ok()?;
+            self.skip((quotes.trailing_zeros() / 8) as usize)?;
+            return Price::from_millionths(millionths);
         }
         let text = self.up_to_quote()?;
         Price::parse(text).ok()
@@ -67,24 +81,46 @@ impl Cursor<'_> {
     /// Reads a size up to the quote behind it, which is not taken.
     #[inline]
     pub(super) fn size(&mut self) -> Option<Size> {
-        let rest = self.rest();
-        let (low, high) = match rest.first_chunk::<16>() {
-            Some(window) => (word(window), word(&window[8..])),
-            None => (word(rest), word(rest.get(8..).unwrap_or_default())),
-        };
-        let both = |low: usize, high: usize| if low < 8 { low } else { 8 + high };
-        let length = both(place(marks(low, b'"')), place(marks(high, b'"')));
-        let point = both(place(marks(low, b'.')), place(marks(high, b'.'))).min(length);
+        let word = word(self.rest());
+        let quotes = marks(word, b'"');
+        if quotes == 0 {
+            return self.long_size();
+        }
+        let length = quotes.trailing_zeros() / 8;
+        let text = before(quotes);
+        let points = marks(word, b'.') & text;
+        let point = points.trailing_zeros() / 8;
         let decimals = length.saturating_sub(point + 1);
-        if (1..=8).contains(&point) && length < 16 && decimals <= 6 {
-            let missing = u32::try_from(8 * (8 - point)).ok()?;
+        // What stands behind the point, if there is one, moves into its place.
+        let whole = before(points) & text;
+        let behind = text & !(whole << 8 | 0xff);
+        let digits = (word & whole) | ((word & behind) >> 8);
+        let count = length - u32::from(points != 0);
+        // Zeros before the digits, not behind them.
+        let missing = 64u32.checked_sub(8 * count).filter(|_| count > 0)?;
+        let value = eight_digits((digits << missing) | (ZEROS >> (8 * count)))?;
+        self.skip(length as usize)?;
+        let scale = SCALES.get(decimals as usize)?;
+        Some(Size::from_millionths(value * scale))
+    }
+
+    /// A size of more than seven bytes: one in twelve.
+    fn long_size(&mut self) -> Option<Size> {
+        let (low, high) = two_words(self.rest());
+        let length = place(marks(low, b'"'), marks(high, b'"'));
+        let point = place(marks(low, b'.'), marks(high, b'.')).min(length);
+        // With no point, nothing stands behind it.
+        let behind = length.min(point + 1);
+        let decimals = length - behind;
+        if point.wrapping_sub(1) < 8 && length < 16 && decimals <= 6 {
             // Zeros before the digits, not behind them.
-            let whole = eight_digits((low << missing) | (ZEROS & first(8 - point)))?;
+            let missing = 64 - 8 * point;
+            let whole = eight_digits((low << missing) | (ZEROS & !(u64::MAX << missing)))?;
             let window = u128::from(low) | u128::from(high) << 64;
-            let behind_point = window >> (8 * (point + 1));
-            let behind_point = u64::try_from(behind_point & u128::from(u64::MAX)).ok()?;
-            let fraction = eight_digits(padded(behind_point, decimals) << 16 | ZEROS & first(2))?;
-            self.skip(length)?;
+            let fraction = u64::try_from((window >> (8 * behind)) & u128::from(u64::MAX)).ok()?;
+            let fraction = padded(fraction, !(u64::MAX << (8 * decimals)));
+            let fraction = eight_digits(fraction << 16 | ZEROS & 0xffff)?;
+            self.skip(length as usize)?;
             return Some(Size::from_millionths(whole * 1_000_000 + fraction));
         }
         let text = self.up_to_quote()?;
@@ -109,7 +145,7 @@ pub(super) fn timestamp(text: &[u8]) -> Option<Timestamp> {
         && let Ok(low) = <[u8; 5]>::try_from(low)
     {
         let high = eight_digits(u64::from_le_bytes(*high))?;
-        let low = eight_digits(word(&low) << 24 | ZEROS & first(3))?;
+        let low = eight_digits(word(&low) << 24 | ZEROS & 0xff_ffff)?;
         high * 100_000 + low
     } else {
         let digits = text.iter().all(u8::is_ascii_digit);
@@ -118,3 +154,7 @@ pub(super) fn timestamp(text: &[u8]) -> Option<Timestamp> {
     };
     Some(Timestamp::from_millis(millis))
 }
+
+#[cfg(test)]
+#[path = "number_tests.rs"]
+mod tests;
