@@ -8,6 +8,8 @@
 //! an id that the map knows, never the other way round: whoever misses asks the
 //! map. Ids that all end alike therefore cost speed, and a bounded amount.
 
+use std::hint::black_box;
+
 use crate::intern::AssetKey;
 
 /// Bytes from an id's first digit on that a look-up reads: the longest id and
@@ -142,6 +144,25 @@ impl IdTable {
         }
         let record = self.find(&id)?;
         Some((record.key, id.length as usize))
+    }
+
+    /// See [`crate::Interner::touch`].
+    pub(crate) fn touch(&self, text: &[u8]) {
+        let Some(id) = text.first_chunk().and_then(Id::before_quote) else {
+            return;
+        };
+        let hash = id.hash();
+        let mask = self.buckets.len().wrapping_sub(1);
+        let Some(bucket) = self.buckets.get(home(hash) & mask) else {
+            return;
+        };
+        let slot = (bucket.slot as usize).wrapping_sub(1);
+        if let Some(record) = self.record(slot) {
+            let partner = self.record(record.complement as usize);
+            // Looked at for nothing else than to have them in the cache.
+            black_box(record.id.length);
+            black_box(partner.map(|partner| partner.id.length));
+        }
     }
 
     fn partner(&self, key: AssetKey) -> Option<&Record> {

@@ -95,6 +95,14 @@ impl Interner {
         self.in_frames.at_front(text, before)
     }
 
+    /// Has what [`at_front`](Self::at_front) will look at come into the cache,
+    /// for who knows some frames ahead what he will ask: the waiting for several
+    /// of them overlaps. Changes nothing else.
+    #[inline]
+    pub fn touch(&self, text: &[u8]) {
+        self.in_frames.touch(text);
+    }
+
     /// What is known of an asset, by its key; `None` once forgotten.
     pub fn info(&self, key: AssetKey) -> Option<&Arc<AssetInfo>> {
         let slot = self.by_slot.get(key.slot())?;

@@ -218,6 +218,11 @@ impl Bench {
         for ends in self.ends.chunks(FRAMES_A_READ) {
             self.decoded.clear();
             let mut reading = Reading::new(&self.assets, &self.stats, &mut self.decoded);
+            let mut from = start;
+            for &end in ends {
+                reading.expect(&self.near[from..end]);
+                from = end;
+            }
             for &end in ends {
                 reading.frame(&self.near[start..end]);
                 start = end;

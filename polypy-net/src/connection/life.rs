@@ -331,14 +331,9 @@ impl<'a> Life<'a> {
             let known = self.context.interner.read();
             let stats = &self.context.venue.wire;
             let mut reading = Reading::new(&known, stats, &mut self.decoded);
-            for message in &self.batch {
-                let bytes: &[u8] = match message {
-                    Message::Text(text) => text.as_bytes(),
-                    Message::Binary(bytes) => bytes,
-                    Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
-                        continue;
-                    }
-                };
+            let frames = || self.batch.iter().filter_map(payload);
+            frames().for_each(|bytes| reading.expect(bytes));
+            for bytes in frames() {
                 let frame = reading.frame(bytes);
                 tally.count(&frame, bytes);
             }
@@ -508,4 +503,13 @@ impl<'a> Life<'a> {
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// What a message has to be decoded, if it has anything.
+fn payload(message: &Message) -> Option<&[u8]> {
+    match message {
+        Message::Text(text) => Some(text.as_bytes()),
+        Message::Binary(bytes) => Some(bytes),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
+    }
 }

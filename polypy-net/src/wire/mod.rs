@@ -145,6 +145,13 @@ impl<'a> Reading<'a> {
         Frame::Data
     }
 
+    /// Says that this frame will be decoded soon. With many tokens what decoding
+    /// waits for is the memory; announced together, before the first is decoded,
+    /// the frames of a read wait for it together.
+    pub fn expect(&self, frame: &[u8]) {
+        fast::expect(frame, self.assets);
+    }
+
     fn frame_generally(&mut self, frame: &[u8]) -> Frame {
         let Self {
             assets, stats, out, ..

@@ -2,6 +2,7 @@
 
 mod captures;
 mod events;
+mod fast;
 mod mutation;
 mod neighbours;
 mod rest;

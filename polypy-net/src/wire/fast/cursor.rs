@@ -40,7 +40,9 @@ const BLOCK: usize = 64;
 /// to vector instructions.
 fn is_plain(block: &[u8; BLOCK]) -> bool {
     block.iter().fold(true, |plain, &byte| {
-        plain & (byte >= 0x20) & (byte < 0x80) & (byte != b'"') & (byte != b'\\')
+        // As a signed number, a byte beyond ASCII is below all others.
+        let printable = byte.cast_signed() >= 0x20;
+        plain & printable & (byte != b'"') & (byte != b'\\')
     })
 }
 

@@ -56,6 +56,17 @@ pub(super) fn decode(
     Some(())
 }
 
+/// Where the first id stands in a `price_change` of the venue's form, with a
+/// market's id of full length.
+const FIRST_ID: usize = r#"{"market":"","price_changes":[{"asset_id":""#.len() + 66;
+
+/// Has the memory fetched that a frame will need, if it is what most are.
+pub(super) fn expect(frame: &[u8], assets: &Interner) {
+    if let Some(text) = frame.get(FIRST_ID..) {
+        assets.touch(text);
+    }
+}
+
 /// One frame's decoding under way.
 struct Reader<'a> {
     cursor: Cursor<'a>,
