@@ -18,6 +18,12 @@
 //! way alone, once, under a profiler.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "averages and random choices, far below where a float loses a unit"
+)]
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -61,9 +61,9 @@ const HASH: &str = "b0fc669863e83b107e835c4a8a1ba20153e3fa7b";
 
 fn interner() -> Interner {
     let mut assets = Interner::default();
-    let condition: ConditionId = MARKET.parse().unwrap();
+    let condition: ConditionId = MARKET.parse().expect("is a condition id");
     for token in TOKENS {
-        let asset: AssetId = token.parse().unwrap();
+        let asset: AssetId = token.parse().expect("is an asset id");
         let describe = |key| AssetInfo::new(key, asset.clone(), condition.clone());
         assets.insert(&asset, &condition, describe);
     }

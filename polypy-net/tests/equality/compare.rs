@@ -4,11 +4,11 @@
 use polypy_core::{
     AssetId, AssetInfo, BestBidAsk, ConditionId, Interner, MarketEvent, Timestamp, Top,
 };
-use polypy_net::wire::{self, Decoded, Frame, WireSnapshot, WireStats};
+use polypy_net::wire::{self, Decoded, WireSnapshot, WireStats};
 
 /// The markets known in these frames, each with two tokens. All of a real id's
 /// length or nearly so, but one.
-pub const MARKETS: [(&str, [&str; 2]); 4] = [
+pub(crate) const MARKETS: [(&str, [&str; 2]); 4] = [
     (
         "0x98e6e35c934b5281f28373b408a129825c6453918fb8bd9dfb8a991be2dd6841",
         [
@@ -35,7 +35,7 @@ pub const MARKETS: [(&str, [&str; 2]); 4] = [
 ];
 
 /// Knows [`MARKETS`].
-pub fn interner() -> Interner {
+pub(crate) fn interner() -> Interner {
     let mut interner = Interner::default();
     for (market, tokens) in MARKETS {
         let condition: ConditionId = market.parse().expect("is a condition id");
@@ -55,10 +55,9 @@ pub fn interner() -> Interner {
 
 /// What both ways agree that a frame is.
 #[derive(Debug)]
-pub struct Agreed {
-    pub frame: Frame,
-    pub events: Vec<MarketEvent>,
-    pub stats: WireSnapshot,
+pub(crate) struct Agreed {
+    pub(crate) events: Vec<MarketEvent>,
+    pub(crate) stats: WireSnapshot,
 }
 
 /// Decodes a frame both ways.
@@ -67,7 +66,7 @@ pub struct Agreed {
 /// If they differ in anything but the count of the way, or if the fast way
 /// reads what the general way finds an error in.
 #[track_caller]
-pub fn compare(frame: &[u8], assets: &Interner) -> Agreed {
+pub(crate) fn compare(frame: &[u8], assets: &Interner) -> Agreed {
     let [fast, general] = [wire::decode, wire::decode_generally].map(|decode| {
         let (stats, mut out) = (WireStats::default(), Decoded::default());
         // What is there already stays, whichever way gives up.
@@ -92,7 +91,6 @@ pub fn compare(frame: &[u8], assets: &Interner) -> Agreed {
     assert_eq!(fast.1.errors, general.1.errors, "{}", text());
     assert_eq!(fast.2, expected, "counts: {}", text());
     Agreed {
-        frame: fast.0,
         events: fast.1.events,
         stats: fast.2,
     }

@@ -9,7 +9,7 @@ type Fields = Vec<(&'static str, String)>;
 
 /// A frame. Most are as the venue writes them; the others differ in order,
 /// white space, fields or values.
-pub fn frame(rng: &mut Rng) -> Vec<u8> {
+pub(crate) fn frame(rng: &mut Rng) -> Vec<u8> {
     let style = Style {
         shuffled: rng.u8(..5) == 0,
         spaced: rng.u8(..5) == 0,
@@ -63,7 +63,8 @@ fn array(rng: &mut Rng, style: &Style, elements: &[String]) -> String {
 }
 
 fn object(rng: &mut Rng, style: &Style, mut fields: Fields) -> String {
-    if style.odd {
+    // One of a frame's objects, or the others would hide what it comes to.
+    if style.odd && rng.u8(..4) == 0 {
         let at = rng.usize(..fields.len());
         match rng.u8(..5) {
             0 => drop(fields.remove(at)),
@@ -360,7 +361,7 @@ const PIECES: [&str; 26] = [
 ];
 
 /// Damages a frame in one place.
-pub fn mutate(rng: &mut Rng, frame: &mut Vec<u8>) {
+pub(crate) fn mutate(rng: &mut Rng, frame: &mut Vec<u8>) {
     let at = rng.usize(..=frame.len());
     let to = (at + rng.usize(..12)).min(frame.len());
     match rng.u8(..9) {

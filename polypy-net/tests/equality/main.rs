@@ -118,9 +118,9 @@ fn lines(file: &Path) -> Vec<String> {
             _ => Vec::new(),
         }
     } else {
-        std::fs::read(file).unwrap()
+        std::fs::read(file).expect("can be read")
     };
-    let text = String::from_utf8(bytes).unwrap();
+    let text = String::from_utf8(bytes).expect("is text");
     text.lines().map(str::to_owned).collect()
 }
 
@@ -128,7 +128,7 @@ fn lines(file: &Path) -> Vec<String> {
 fn interner_for(lines: &[String]) -> Interner {
     let mut interner = compare::interner();
     for line in lines {
-        let frame: Value = serde_json::from_str(line).unwrap();
+        let frame: Value = serde_json::from_str(line).expect("is JSON");
         let events = frame
             .as_array()
             .map_or(std::slice::from_ref(&frame), Vec::as_slice);
@@ -141,10 +141,10 @@ fn interner_for(lines: &[String]) -> Interner {
             let Some(condition) = event["market"].as_str() else {
                 continue;
             };
-            let condition: ConditionId = condition.parse().unwrap();
+            let condition: ConditionId = condition.parse().expect("is a condition id");
             let keys: Vec<_> = ids
                 .map(|id| {
-                    let asset: AssetId = id.parse().unwrap();
+                    let asset: AssetId = id.parse().expect("is an asset id");
                     let describe = |key| AssetInfo::new(key, asset.clone(), condition.clone());
                     interner.insert(&asset, &condition, describe).key
                 })
@@ -153,9 +153,9 @@ fn interner_for(lines: &[String]) -> Interner {
                 && first != second
             {
                 for (key, other) in [(first, second), (second, first)] {
-                    let mut info = AssetInfo::clone(interner.info(key).unwrap());
+                    let mut info = AssetInfo::clone(interner.info(key).expect("was interned"));
                     info.complement = Some(other);
-                    interner.update(key, info).unwrap();
+                    interner.update(key, info).expect("was interned");
                 }
             }
         }
