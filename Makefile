@@ -36,7 +36,8 @@ e2e: setup ## architecture, document and end-to-end tests
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
 
-bench: setup ## what checking books costs: hashes, and frames a second with and without
+bench: setup ## what decoding costs, and what checking books costs
+	$(CARGO) bench --locked -p polypy-net --bench decode
 	$(CARGO) bench --locked -p polypy-workers
 
 integrity: setup ## the table of docs/integrity.md: every fault under the default settings, 15 minutes

@@ -170,3 +170,23 @@ fn older_forms_differ_and_ignore_the_price() {
         six.with_last_trade_price("")
     );
 }
+
+#[test]
+fn a_hash_is_forty_hexadecimal_digits() {
+    let digits = b"0123456789abcdefABCDEF00ff90af7e5a6b4c3d";
+    let hash = BookHash::from_hex(digits).unwrap();
+    assert_eq!(hash.to_string().as_bytes(), digits.to_ascii_lowercase());
+    for at in 0..digits.len() {
+        for byte in 0..=u8::MAX {
+            let mut text = *digits;
+            text[at] = byte;
+            let hash = BookHash::from_hex(&text);
+            assert_eq!(hash.is_some(), byte.is_ascii_hexdigit(), "{at} {byte}");
+            if let Some(hash) = hash {
+                assert_eq!(hash.to_string().as_bytes(), text.to_ascii_lowercase());
+            }
+        }
+    }
+    assert_eq!(BookHash::from_hex(&digits[1..]), None);
+    assert_eq!(BookHash::from_hex(b""), None);
+}

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::id::{AssetId, ConditionId};
+use crate::id_table::IdTable;
 use crate::market::AssetInfo;
 
 /// Shards a market can fall into. Fixed, so that the same market falls into the
@@ -65,6 +66,7 @@ impl AssetKey {
 #[derive(Debug, Default)]
 pub struct Interner {
     by_id: HashMap<AssetId, Arc<AssetInfo>>,
+    in_frames: IdTable,
     by_slot: Vec<Slot>,
     free: Vec<u32>,
 }
@@ -79,6 +81,26 @@ impl Interner {
     /// What is known of an asset, by its text.
     pub fn get(&self, asset_id: &str) -> Option<&Arc<AssetInfo>> {
         self.by_id.get(asset_id)
+    }
+
+    /// The asset whose id stands at the front of `text`, up to a `"`, and the
+    /// id's length. `before` is the asset named before it in the frame, if any:
+    /// its market's other token is the likeliest to come next.
+    ///
+    /// Faster than cutting the id out for [`get`](Self::get), and it may miss an
+    /// asset that is known: an id shorter than 72 digits, or one with fewer than
+    /// 80 bytes of text from its first digit on.
+    #[inline]
+    pub fn at_front(&self, text: &[u8], before: Option<AssetKey>) -> Option<(AssetKey, usize)> {
+        self.in_frames.at_front(text, before)
+    }
+
+    /// Has what [`at_front`](Self::at_front) will look at come into the cache,
+    /// for who knows some frames ahead what he will ask: the waiting for several
+    /// of them overlaps. Changes nothing else.
+    #[inline]
+    pub fn touch(&self, text: &[u8]) {
+        self.in_frames.touch(text);
     }
 
     /// What is known of an asset, by its key; `None` once forgotten.
@@ -113,6 +135,8 @@ impl Interner {
         let info = Arc::new(describe(key));
         place.info = Some(Arc::clone(&info));
         self.by_id.insert(asset_id.clone(), Arc::clone(&info));
+        self.in_frames
+            .insert(asset_id.as_str(), key, info.complement);
         info
     }
 
@@ -121,6 +145,7 @@ impl Interner {
         self.info(key)?;
         let info = Arc::new(info);
         self.by_slot[key.slot()].info = Some(Arc::clone(&info));
+        self.in_frames.set_complement(key, info.complement);
         self.by_id.insert(info.asset_id.clone(), Arc::clone(&info));
         Some(info)
     }
@@ -133,6 +158,7 @@ impl Interner {
         place.generation = place.generation.wrapping_add(1);
         self.free.push(key.slot);
         self.by_id.remove(info.asset_id.as_str());
+        self.in_frames.remove(key.slot());
         Some(info)
     }
 

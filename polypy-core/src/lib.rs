@@ -38,6 +38,7 @@ pub mod event;
 pub mod fingerprint;
 pub mod history;
 pub mod id;
+mod id_table;
 pub mod intern;
 pub mod market;
 pub mod price;

@@ -258,6 +258,19 @@ fn a_test_that_is_left_out_says_why() {
 }
 
 #[test]
+fn only_the_counting_allocator_is_unsafe() {
+    // Named where the lint is lifted; nothing unsafe compiles without that.
+    let lint = concat!("unsafe", "_code");
+    let lifted: Vec<_> = tree::rust_files()
+        .into_iter()
+        .filter(|file| file.text.contains(lint))
+        .map(|file| file.path)
+        .collect();
+    assert_eq!(lifted, ["polypy-net/tests/allocations.rs"]);
+    assert!(tree::read("Cargo.toml").contains(concat!("unsafe", "_code = \"deny\"")));
+}
+
+#[test]
 fn no_task_is_detached() {
     let mut found = Vec::new();
     for file in tree::rust_files() {

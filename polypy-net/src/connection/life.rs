@@ -11,7 +11,7 @@ use polypy_core::{AssetInfo, AssetKey, FeedId, ResyncSink, StaleReason};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::wire::{self, Decoded};
+use crate::wire::{Decoded, Reading};
 
 use super::cause::{Cause, Lived};
 use super::first_book::{FirstBooks, Seeds};
@@ -339,15 +339,11 @@ impl<'a> Life<'a> {
         {
             let known = self.context.interner.read();
             let stats = &self.context.venue.wire;
-            for message in &self.batch {
-                let bytes: &[u8] = match message {
-                    Message::Text(text) => text.as_bytes(),
-                    Message::Binary(bytes) => bytes,
-                    Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
-                        continue;
-                    }
-                };
-                let frame = wire::decode(bytes, &known, stats, &mut self.decoded);
+            let mut reading = Reading::new(&known, stats, &mut self.decoded);
+            let frames = || self.batch.iter().filter_map(payload);
+            frames().for_each(|bytes| reading.expect(bytes));
+            for bytes in frames() {
+                let frame = reading.frame(bytes);
                 tally.count(&frame, bytes);
             }
         }
@@ -519,4 +515,13 @@ impl<'a> Life<'a> {
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// What a message has to be decoded, if it has anything.
+fn payload(message: &Message) -> Option<&[u8]> {
+    match message {
+        Message::Text(text) => Some(text.as_bytes()),
+        Message::Binary(bytes) => Some(bytes),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
+    }
 }

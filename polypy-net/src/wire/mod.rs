@@ -11,8 +11,8 @@
 //!
 //! | first byte | frame | module |
 //! |---|---|---|
-//! | `{` | one event, or a REST-form book | `general`, `event`, `book` |
-//! | `[` | any number of them | `elements`, then as above |
+//! | `{` | one event, or a REST-form book | `fast`, else `general`, `event`, `book` |
+//! | `[` | any number of them | `fast`, else `elements`, then as above |
 //! | other | control text (`PONG`) | `control` |
 //!
 //! Accepted besides the shapes sent today: any key order, white space, unknown
@@ -30,6 +30,7 @@ mod control;
 mod elements;
 mod error;
 mod event;
+mod fast;
 mod general;
 mod object;
 mod salvage;
@@ -38,7 +39,9 @@ mod stats;
 
 use std::collections::HashSet;
 
-use polypy_core::{AssetKey, Interner, LifecycleEvent, MarketEvent};
+use polypy_core::{AssetKey, Interner, Level, LifecycleEvent, MarketEvent};
+
+use self::stats::Counts;
 
 pub use book::{Books, decode_book, decode_books};
 pub use error::WireError;
@@ -57,6 +60,8 @@ pub struct Decoded {
     /// Parse errors since the last [`clear`](Self::clear): the reader's own
     /// share of what [`WireStats`] counts for all.
     pub errors: u64,
+    /// Room for the side of a book that is being read.
+    levels: Vec<Level>,
 }
 
 impl Decoded {
@@ -90,35 +95,113 @@ pub enum Frame {
     Garbage,
 }
 
-/// Decodes one frame, appending to `out`. Never fails as a whole.
+/// Decodes one frame, appending to `out`. Never fails as a whole. Who has
+/// several frames at once uses [`Reading`].
 pub fn decode(frame: &[u8], assets: &Interner, stats: &WireStats, out: &mut Decoded) -> Frame {
-    stats.count_frame(frame.len());
-    let first = out.events.len();
-    let kind = match std::str::from_utf8(frame) {
-        Ok(text) if text.trim_ascii_start().starts_with(['{', '[']) => {
-            general::decode(text, assets, stats, out)
-        }
-        Ok(text) => control::decode(text, stats),
-        Err(error) => general::refuse_bytes(frame, error, assets, stats, out),
-    };
-    if let Some(events) = out.events.get_mut(first..) {
-        mark_last_changes(events);
-    }
-    kind
+    Reading::new(assets, stats, out).frame(frame)
 }
 
-/// Changes in one frame up to which a scan beats a set; two is the rule.
+/// Decodes one frame as [`decode`] does, never the fast way. This is the
+/// definition of what a frame means, against which the fast way is held.
+pub fn decode_generally(
+    frame: &[u8],
+    assets: &Interner,
+    stats: &WireStats,
+    out: &mut Decoded,
+) -> Frame {
+    Reading::new(assets, stats, out).frame_generally(frame)
+}
+
+/// The decoding of what one read of a socket returned. Good frames are counted
+/// in [`WireStats`] when it is dropped: once a read, since all connections
+/// count there.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    assets: &'a Interner,
+    stats: &'a WireStats,
+    out: &'a mut Decoded,
+    counts: Counts,
+}
+
+impl<'a> Reading<'a> {
+    /// Of frames whose assets `assets` knows; their events are appended to `out`.
+    pub fn new(assets: &'a Interner, stats: &'a WireStats, out: &'a mut Decoded) -> Self {
+        Self {
+            assets,
+            stats,
+            out,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Decodes the next frame. Never fails as a whole.
+    pub fn frame(&mut self, frame: &[u8]) -> Frame {
+        let first = self.out.events.len();
+        if fast::decode(frame, self.assets, &mut self.counts, self.out).is_none() {
+            return self.frame_generally(frame);
+        }
+        self.counts.fast_frames += 1;
+        self.count(frame, first);
+        Frame::Data
+    }
+
+    /// Says that this frame will be decoded soon. With many tokens what decoding
+    /// waits for is the memory; announced together, before the first is decoded,
+    /// the frames of a read wait for it together.
+    pub fn expect(&self, frame: &[u8]) {
+        fast::expect(frame, self.assets);
+    }
+
+    fn frame_generally(&mut self, frame: &[u8]) -> Frame {
+        let Self {
+            assets, stats, out, ..
+        } = self;
+        let first = out.events.len();
+        let mut is_general = true;
+        let kind = match std::str::from_utf8(frame) {
+            Ok(text) if text.trim_ascii_start().starts_with(['{', '[']) => {
+                general::decode(text, assets, stats, out)
+            }
+            Ok(text) => {
+                is_general = false;
+                control::decode(text, stats)
+            }
+            Err(error) => general::refuse_bytes(frame, error, assets, stats, out),
+        };
+        self.counts.general_frames += u64::from(is_general);
+        self.count(frame, first);
+        kind
+    }
+
+    fn count(&mut self, frame: &[u8], first: usize) {
+        self.counts.frames += 1;
+        self.counts.bytes += u64::try_from(frame.len()).unwrap_or(u64::MAX);
+        if let Some(events) = self.out.events.get_mut(first..) {
+            mark_last_changes(events);
+        }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.stats.add(&self.counts);
+    }
+}
+
+/// Changes in one frame up to which comparing each with each beats a set; two
+/// is the rule.
 const FEW_CHANGES: usize = 16;
 
 /// Sets `last_in_frame` on each asset's last change.
 fn mark_last_changes(events: &mut [MarketEvent]) {
     if events.len() <= FEW_CHANGES {
-        let mut seen = [None; FEW_CHANGES];
-        for (at, event) in events.iter_mut().rev().enumerate() {
+        let mut rest = events;
+        while let Some((event, behind)) = rest.split_first_mut() {
             if let MarketEvent::PriceChange(change) = event {
-                change.last_in_frame = !seen[..at].contains(&Some(change.asset));
-                seen[at] = Some(change.asset);
+                let again = |event: &MarketEvent| matches!(event, MarketEvent::PriceChange(later) if later.asset == change.asset);
+                change.last_in_frame = !behind.iter().any(again);
             }
+            rest = behind;
         }
     } else {
         let mut seen = HashSet::new();

@@ -105,19 +105,24 @@ pub(super) fn hash(value: Value<'_>) -> Result<Option<BookHash>, WireError> {
         .transpose()
 }
 
-/// The best price of `side`. The venue marks an empty side by a price behind
-/// which nothing can stand: bid 0, ask 1. The opposite marks (ask 0, seen as
-/// `"0"/"0"` in `best_bid_ask`) are no prices either, and say nothing.
+/// The best price of `side`.
 pub(super) fn top(value: Value<'_>, side: Side, field: &'static str) -> Result<Top, WireError> {
     let Some(text) = text(value, field)? else {
         return Ok(Top::Unstated);
     };
     let price = Price::parse(text.as_bytes()).map_err(decimal(field))?;
-    Ok(match (side, price) {
+    Ok(top_at(side, price))
+}
+
+/// What a price says of the top of `side`. The venue marks an empty side by a
+/// price behind which nothing can stand: bid 0, ask 1. The opposite marks (ask
+/// 0, seen as `"0"/"0"` in `best_bid_ask`) are no prices either, and say nothing.
+pub(super) fn top_at(side: Side, price: Price) -> Top {
+    match (side, price) {
         (Side::Bid, Price::ZERO) | (Side::Ask, Price::ONE) => Top::Empty,
         (Side::Bid, Price::ONE) | (Side::Ask, Price::ZERO) => Top::Unstated,
         (_, price) => Top::At(price),
-    })
+    }
 }
 
 /// A JSON boolean, or one written as text.
@@ -140,10 +145,15 @@ pub(super) fn short_text(
     field: &'static str,
 ) -> Result<Option<Box<str>>, WireError> {
     match text(value, field)? {
-        Some(text) if text.len() > SHORT_TEXT => Err(WireError::TooLong(field)),
-        Some(text) => Ok(Some(text.into())),
+        Some(text) if is_short(&text) => Ok(Some(text.into())),
+        Some(_) => Err(WireError::TooLong(field)),
         None => Ok(None),
     }
+}
+
+/// Whether a text is short enough to be kept.
+pub(super) fn is_short(text: &str) -> bool {
+    text.len() <= SHORT_TEXT
 }
 
 fn decimal(field: &'static str) -> impl FnOnce(DecimalError) -> WireError {

@@ -84,11 +84,44 @@ impl EventKind {
     }
 }
 
+/// What is counted of good frames, which are nearly all: apart from
+/// [`WireStats`] until a read is through, since every decoder writes there.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    pub(super) fast_frames: u64,
+    pub(super) general_frames: u64,
+    pub(super) level_changes: u64,
+    events: [u64; EventKind::ALL.len()],
+}
+
+impl Counts {
+    pub(super) fn count_event(&mut self, kind: EventKind) {
+        if let Some(count) = self.events.get_mut(kind.index()) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.fast_frames += other.fast_frames;
+        self.general_frames += other.general_frames;
+        self.level_changes += other.level_changes;
+        for (count, other) in self.events.iter_mut().zip(other.events) {
+            *count += other;
+        }
+    }
+}
+
 /// Counters shared by all decoders; they only grow.
 #[derive(Debug, Default)]
 pub struct WireStats {
     frames: AtomicU64,
     bytes: AtomicU64,
+    fast_frames: AtomicU64,
+    general_frames: AtomicU64,
     level_changes: AtomicU64,
     unknown_assets: AtomicU64,
     events: [AtomicU64; EventKind::ALL.len()],
@@ -105,6 +138,11 @@ pub struct WireSnapshot {
     pub frames: u64,
     /// Their payload bytes.
     pub bytes: u64,
+    /// Frames read the fast way.
+    pub fast_frames: u64,
+    /// Frames read the general way: other shapes, unknown assets, errors. The
+    /// rest are control texts.
+    pub general_frames: u64,
     /// Events by type, whether or not they could be decoded.
     pub events: BTreeMap<&'static str, u64>,
     /// Level changes decoded: the entries of all `price_change`s.
@@ -142,6 +180,8 @@ impl WireStats {
         WireSnapshot {
             frames: load(&self.frames),
             bytes: load(&self.bytes),
+            fast_frames: load(&self.fast_frames),
+            general_frames: load(&self.general_frames),
             events,
             level_changes: load(&self.level_changes),
             parse_errors: parse_errors_by_cause.values().sum(),
@@ -159,9 +199,20 @@ impl WireStats {
         self.errors_by_cause.iter().map(load).sum()
     }
 
-    pub(super) fn count_frame(&self, bytes: usize) {
-        add(&self.frames, 1);
-        add(&self.bytes, u64::try_from(bytes).unwrap_or(u64::MAX));
+    pub(super) fn add(&self, counts: &Counts) {
+        let single = [
+            (&self.frames, counts.frames),
+            (&self.bytes, counts.bytes),
+            (&self.fast_frames, counts.fast_frames),
+            (&self.general_frames, counts.general_frames),
+            (&self.level_changes, counts.level_changes),
+        ];
+        let events = self.events.iter().zip(counts.events);
+        for (counter, amount) in single.into_iter().chain(events) {
+            if amount > 0 {
+                add(counter, amount);
+            }
+        }
     }
 
     pub(super) fn count_event(&self, kind: EventKind) {

@@ -2,6 +2,7 @@
 
 mod captures;
 mod events;
+mod fast;
 mod mutation;
 mod neighbours;
 mod rest;
@@ -63,11 +64,26 @@ struct Run {
     stats: WireSnapshot,
 }
 
+/// Decodes a frame both ways, which have to agree.
+#[track_caller]
 fn run(frame: impl AsRef<[u8]>) -> Run {
-    let (assets, stats, mut out) = (interner(), WireStats::default(), Decoded::default());
-    let frame = decode(frame.as_ref(), &assets, &stats, &mut out);
-    let stats = stats.snapshot();
+    let assets = interner();
+    let [(frame, out, stats), general] = [decode, decode_generally].map(|decode| {
+        let (stats, mut out) = (WireStats::default(), Decoded::default());
+        let kind = decode(frame.as_ref(), &assets, &stats, &mut out);
+        (kind, out, stats.snapshot())
+    });
     assert_eq!(stats.parse_errors, out.errors, "one count for two readers");
+    assert_eq!(frame, general.0);
+    assert_eq!(out.events, general.1.events);
+    assert_eq!(out.lifecycle, general.1.lifecycle);
+    assert_eq!(out.undecodable, general.1.undecodable);
+    let same_way = WireSnapshot {
+        fast_frames: general.2.fast_frames,
+        general_frames: general.2.general_frames,
+        ..stats.clone()
+    };
+    assert_eq!(same_way, general.2);
     Run {
         assets,
         frame,

@@ -1,0 +1,122 @@
+//! The way for the frames that the venue really sends, many times faster than
+//! the general one.
+//!
+//! Reads `price_change`, `book`, `last_trade_price`, `best_bid_ask` and
+//! `tick_size_change`, alone or in an array, in one pass over the bytes. Keys
+//! may come in any order and with white space; the venue's own form is read
+//! fastest.
+//!
+//! All or nothing: [`decode`] does exactly what the general way would do,
+//! without an error among it, or it says `None` and has done nothing at all.
+//! Whatever it is not sure of is for the general way: an escape, a byte beyond
+//! ASCII, a number or `null` for a string, a key twice, a value that is not a
+//! string behind a key it does not know, an asset that nobody interned, a
+//! decimal that does not fit. It therefore counts no errors and loses nothing.
+//!
+//! | module | |
+//! |---|---|
+//! | `cursor` | a place in a frame; strings, literals, white space |
+//! | `number` | decimals and times, eight digits at a time |
+//! | `change` | entries of `price_changes` |
+//! | `levels` | a side of a book |
+//! | `event` | an event from its fields |
+
+mod change;
+mod cursor;
+mod event;
+mod levels;
+mod number;
+
+use polypy_core::{Interner, Level, MarketEvent};
+
+use self::cursor::Cursor;
+use super::Decoded;
+use super::stats::{Counts, EventKind};
+
+/// Decodes a frame, or leaves everything as it was.
+pub(super) fn decode(
+    frame: &[u8],
+    assets: &Interner,
+    counts: &mut Counts,
+    out: &mut Decoded,
+) -> Option<()> {
+    let first = out.events.len();
+    let mut reader = Reader {
+        cursor: Cursor::new(frame),
+        assets,
+        events: &mut out.events,
+        levels: &mut out.levels,
+        counts: Counts::default(),
+    };
+    if reader.frame().is_none() {
+        out.events.truncate(first);
+        return None;
+    }
+    counts.add(&reader.counts);
+    Some(())
+}
+
+/// Where the first id stands in a `price_change` of the venue's form, with a
+/// market's id of full length.
+const FIRST_ID: usize = r#"{"market":"","price_changes":[{"asset_id":""#.len() + 66;
+
+/// Has the memory fetched that a frame will need, if it is what most are.
+pub(super) fn expect(frame: &[u8], assets: &Interner) {
+    if let Some(text) = frame.get(FIRST_ID..) {
+        assets.touch(text);
+    }
+}
+
+/// One frame's decoding under way.
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    assets: &'a Interner,
+    events: &'a mut Vec<MarketEvent>,
+    /// A side of a book while its number of levels is not known.
+    levels: &'a mut Vec<Level>,
+    /// Goes to the others once the frame is known to be good.
+    counts: Counts,
+}
+
+impl Reader<'_> {
+    fn frame(&mut self) -> Option<()> {
+        if self.price_change_in_order()? {
+            return self.cursor.end();
+        }
+        self.cursor.space();
+        if self.cursor.literal(b"[").is_some() {
+            if !self.cursor.closes(b']') {
+                loop {
+                    self.event()?;
+                    if !self.cursor.goes_on(b']')? {
+                        break;
+                    }
+                }
+            }
+        } else {
+            self.event()?;
+        }
+        self.cursor.end()
+    }
+
+    /// Reads a `price_change` in the venue's own order. If the frame is none,
+    /// says so and has moved nothing.
+    fn price_change_in_order(&mut self) -> Option<bool> {
+        let (start, first) = (self.cursor, self.events.len());
+        if self.cursor.literal(b"{\"market\":\"").is_none()
+            || self.cursor.long_string_end().is_none()
+            || self.cursor.literal(b",\"price_changes\":[").is_none()
+        {
+            self.cursor = start;
+            return Some(false);
+        }
+        self.entries()?;
+        if let Some(timestamp) = self.end_in_order() {
+            self.price_changed(first, timestamp);
+            return Some(true);
+        }
+        self.events.truncate(first);
+        self.cursor = start;
+        Some(false)
+    }
+}
