@@ -34,6 +34,7 @@ use polypy_core::{
 };
 
 use self::arrival::Held;
+use self::arrival::is_of_lost_word;
 use self::audit::Expected;
 use self::doubt::{Doubt, Doubts};
 use self::handover::Fate;
@@ -395,8 +396,9 @@ impl BookSlot {
         if self.heal_by_other(reason, cx) {
             return;
         }
+        // A younger feed's telling is not the wrong one, unless both lack a word.
         let is_younger = |other: &Stream| Some(other.feed) > self.feed();
-        if self.others.furthest(is_younger).is_some() {
+        if !is_of_lost_word(reason) && self.others.furthest(is_younger).is_some() {
             self.promote(reason, cx);
         } else {
             self.become_stale(reason, cx);

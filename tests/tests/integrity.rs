@@ -56,7 +56,7 @@ async fn no_book_is_wrong_while_live_once_anything_speaks_against_it() {
     };
     let mut list = scenarios();
     if let Ok(only) = std::env::var("POLYPY_INTEGRITY_ONLY") {
-        list.retain(|scenario| only.split(',').any(|name| scenario.name == name));
+        list.retain(|scenario| only.split(';').any(|name| scenario.name == name));
         assert!(!list.is_empty(), "POLYPY_INTEGRITY_ONLY names no scenario");
     }
     println!("seed {SEED}");

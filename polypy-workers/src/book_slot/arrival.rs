@@ -4,7 +4,7 @@
 //! | the other feed's book | the shown one | follows |
 //! |---|---|---|
 //! | further in exchange time, and its hash is not contradicted | live | it is shown: same book, same epoch |
-//! | as far, and its hash is proven | in doubt | it is shown, and the doubt is over |
+//! | as far, and its hash is proven | in doubt | it is shown, and the doubt is over, unless that is of something neither has been told |
 //! | as far | its feed is gone | it is shown |
 //! | further behind | its feed is gone | the shown one is *held* until the other has come as far, not longer than [`HOLD`] |
 //! | same state, proven here, other levels there | | it is wrong: dropped, and asked for on its own feed |
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{AssetInfo, BookState, FeedId, StaleReason, Timestamp};
 
+use super::doubt::Doubt;
 use super::verify::subject;
 use super::{BookSlot, Context, Origin};
 use crate::config::HashChecking;
@@ -67,7 +68,10 @@ impl BookSlot {
             self.compare(origin.feed, cx);
         }
         let doubted = self.doubts.about_levels().is_some();
+        // What neither was told is not in a copy that is only as far.
+        let told_more = place == Place::Ahead || !self.lacks_word();
         let (wanted, proof_needed) = match (self.state, place) {
+            _ if !told_more && self.held.is_none() => (false, false),
             (BookState::Live, Place::Ahead) => (true, doubted),
             (BookState::Live, Place::Level) => (doubted || self.held.is_some(), doubted),
             (BookState::Stale(_), Place::Ahead | Place::Level) => {
@@ -145,10 +149,15 @@ impl BookSlot {
         if reason == StaleReason::Silent {
             return false;
         }
+        let behind = is_of_lost_word(reason);
         let candidates = self.supporters(cx.feeds);
         for feed in candidates.into_iter().flatten() {
-            let level = self.place(feed).is_some_and(|place| place != Place::Behind);
-            if level && self.proof(feed, cx) == Proof::Proven {
+            let fit = match self.place(feed) {
+                Some(Place::Ahead) => true,
+                Some(Place::Level) => !behind,
+                Some(Place::Behind) | None => false,
+            };
+            if fit && self.proof(feed, cx) == Proof::Proven {
                 cx.stats.events.healed_by_other_feed.increment();
                 self.show(feed, Proof::Proven, Extent::Whole, cx);
                 self.others.take(wrong);
@@ -157,6 +166,16 @@ impl BookSlot {
             }
         }
         false
+    }
+
+    /// Whether what speaks against the book is that it was not told something.
+    fn lacks_word(&self) -> bool {
+        let reason = match self.state {
+            BookState::Live => self.doubts.about_levels().map(Doubt::reason),
+            BookState::Stale(reason) if self.diverged => Some(reason),
+            BookState::Stale(_) | BookState::Pending | BookState::Settled => None,
+        };
+        reason.is_some_and(is_of_lost_word)
     }
 
     /// Why the shown book's feed no longer speaks for it, if another does.
@@ -282,15 +301,23 @@ impl BookSlot {
         stream.suspect = None;
         let held = self.held.take();
         let doubted = self.doubts.about_levels().is_some();
+        let behind = self.doubts.has(Doubt::Mirror);
         let Some(mut old) = self.main.replace(stream) else {
             return;
         };
+        let advanced = self
+            .main
+            .as_ref()
+            .is_some_and(|main| main.newest > old.newest);
         cx.stats.events.first_arrivals.increment();
         self.sequence += 1;
         self.received = cx.checker.now;
         self.hash.forget_expectation();
         self.top.reset();
         self.doubts.settle_levels();
+        if behind && !advanced {
+            self.raise(Doubt::Mirror, cx);
+        }
         self.diverged = false;
         self.awaited = None;
         if held.is_none() && cx.feeds.closed(old.feed).is_none() {
@@ -315,6 +342,14 @@ impl BookSlot {
             self.verify_shown(extent, cx);
         }
     }
+}
+
+/// Whether a book that is stale for this reason may be a right one of before.
+pub(super) fn is_of_lost_word(reason: StaleReason) -> bool {
+    matches!(
+        reason,
+        StaleReason::Mirror | StaleReason::Silent | StaleReason::Audit
+    )
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Doubt {
     /// The weightiest first.
     const ALL: [Self; 4] = [Self::Hash, Self::Top, Self::Mirror, Self::Behind];
 
-    fn reason(self) -> StaleReason {
+    pub(super) fn reason(self) -> StaleReason {
         match self {
             Self::Hash => StaleReason::Hash,
             Self::Top => StaleReason::Top,

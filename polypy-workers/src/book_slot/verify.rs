@@ -159,8 +159,8 @@ impl BookSlot {
     /// Whether the book shows at `extent` what the market's other token does.
     ///
     /// The venue tells both tokens of an order in one message. So a level that
-    /// this one was given is missing in the other one if its feed, the same one,
-    /// has not told it of that time; whatever else may be wrong with this one.
+    /// this one was given is missing in the other one if the feed that gave it
+    /// tells the other one, too; whatever else may be wrong with this one.
     pub(crate) fn mirrors(&self, other: &Self, extent: Extent) -> Mirrored {
         let (Some(main), Some(its)) = (&self.main, &other.main) else {
             return Mirrored::NotApplicable;
@@ -170,7 +170,10 @@ impl BookSlot {
         }
         let live = self.state == BookState::Live;
         let agrees = crate::integrity::agrees(&main.book, &its.book, extent);
-        let leads = main.newest > its.newest && main.feed == its.feed;
+        let elsewhere = other.others.get(main.feed);
+        let told_by_both =
+            main.feed == its.feed || elsewhere.is_some_and(|telling| telling.newest < main.newest);
+        let leads = main.newest > its.newest && told_by_both;
         let whole = extent == Extent::Whole;
         match (agrees, leads) {
             (true, false) if live && main.newest == its.newest => Mirrored::Agrees,

@@ -145,6 +145,29 @@ fn a_token_that_is_wrong_itself_still_says_what_the_other_was_not_told() {
 }
 
 #[test]
+fn what_neither_of_two_feeds_was_told_is_not_healed_by_the_other() {
+    // The change of the first token comes on either feed first.
+    for feed in [1, 2] {
+        let mut pair = Pair::new(one_worker());
+        pair.bench.open(2);
+        pair.bench.send(2, [pair.yes.opening(), pair.no.opening()]);
+        let [yes, _lost] = pair.order("0.45", "7");
+        pair.bench.send(feed, [yes.clone()]);
+        pair.show(LIVE, stale(StaleReason::Mirror));
+        pair.bench.send(3 - feed, [yes]);
+        pair.show(LIVE, stale(StaleReason::Mirror));
+        pair.bench.look_after(Duration::from_secs(2));
+        pair.show(LIVE, stale(StaleReason::Mirror));
+        assert!(!pair.bench.asked.take().is_empty());
+        pair.bench.look_after(Duration::from_secs(3));
+        pair.show(LIVE, stale(StaleReason::Mirror));
+        // A fresh book has it.
+        pair.bench.send(2, [pair.no.snapshot()]);
+        pair.show(LIVE, LIVE);
+    }
+}
+
+#[test]
 fn only_the_same_feed_speaks_of_the_other_token() {
     let mut pair = Pair::apart();
     let [yes, _later] = pair.order("0.45", "7");

@@ -243,12 +243,18 @@ pub fn scenarios() -> Vec<Scenario> {
     bare.provable = false;
     bare.unseen = Unseen::Audit;
     all.push(bare);
-    for (name, kind) in [
-        ("drop_connection, 2 replicas", FaultKind::DropConnection),
-        ("stall_socket, 2 replicas", FaultKind::StallSocket),
+    for (name, kind, single) in [
+        (
+            "drop_connection, 2 replicas",
+            FaultKind::DropConnection,
+            true,
+        ),
+        ("stall_socket, 2 replicas", FaultKind::StallSocket, true),
+        ("stall_asset, 2 replicas", FaultKind::StallAsset, false),
+        ("omit_change, 2 replicas", FaultKind::OmitChange, false),
     ] {
         let mut paired = Scenario::of(name, kind);
-        (paired.replicas, paired.single) = (2, true);
+        (paired.replicas, paired.single) = (2, single);
         all.push(paired);
     }
     all
