@@ -55,6 +55,42 @@ pub enum StaleReason {
     Silent,
 }
 
+impl StaleReason {
+    /// Every reason, in the order of their declaration.
+    pub const ALL: [Self; 12] = [
+        Self::Disconnected,
+        Self::Dropped,
+        Self::WorkerDied,
+        Self::Undecodable,
+        Self::Hash,
+        Self::Top,
+        Self::Mirror,
+        Self::Audit,
+        Self::Crossed,
+        Self::Tick,
+        Self::Resubscribing,
+        Self::Silent,
+    ];
+
+    /// The reason's name as JSON shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Dropped => "dropped",
+            Self::WorkerDied => "worker_died",
+            Self::Undecodable => "undecodable",
+            Self::Hash => "hash",
+            Self::Top => "top",
+            Self::Mirror => "mirror",
+            Self::Audit => "audit",
+            Self::Crossed => "crossed",
+            Self::Tick => "tick",
+            Self::Resubscribing => "resubscribing",
+            Self::Silent => "silent",
+        }
+    }
+}
+
 /// Where decoded events go. Implemented by the router; called by sockets.
 ///
 /// No call ever blocks or waits: what cannot be queued is dropped, counted, and
@@ -110,5 +146,18 @@ pub trait ResyncSink: Send + Sync {
     fn resync_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
         let _: FeedId = feed;
         self.resync(assets, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_at_its_place_under_the_name_json_shows() {
+        for (at, reason) in StaleReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
     }
 }

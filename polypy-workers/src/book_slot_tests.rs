@@ -514,11 +514,13 @@ fn books_are_counted_by_state() {
         .mark_stale(&[truths[5].key()], StaleReason::Dropped);
     bench.close(2);
     bench.settle_down();
-    let counts = BookCounts {
+    let mut counts = BookCounts {
         pending: 1,
         live: 3,
         stale: 1,
         settled: 1,
+        ..BookCounts::default()
     };
+    counts.by_reason[StaleReason::Disconnected as usize] = 1;
     assert_eq!(bench.store.counts(), counts);
 }

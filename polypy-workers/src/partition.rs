@@ -242,7 +242,7 @@ impl Partition {
             if matches!(slot.state(), BookState::Stale(_)) {
                 assets.push(slot.key);
             }
-            *count_of(&mut self.books, slot.state()) += 1;
+            self.books.enter(slot.state());
             self.levels += slot.levels();
         }
         assets.sort_unstable();
@@ -340,7 +340,7 @@ impl Partition {
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
         let slot = BookSlot::new(asset, now);
-        *count_of(&mut self.books, slot.state()) += 1;
+        self.books.enter(slot.state());
         self.entries[at] = Entry::Kept(Box::new(slot));
     }
 
@@ -352,7 +352,7 @@ impl Partition {
         match &self.entries[at] {
             Entry::Kept(slot) if slot.key != asset => return,
             Entry::Kept(slot) => {
-                *count_of(&mut self.books, slot.state()) -= 1;
+                self.books.leave(slot.state());
                 self.levels -= slot.levels();
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
@@ -395,8 +395,8 @@ impl Partition {
         let answer = change(slot, &mut cx);
         if slot.state() != state {
             slot.note_shown(state, &self.stats, now);
-            *count_of(&mut self.books, state) -= 1;
-            *count_of(&mut self.books, slot.state()) += 1;
+            self.books.leave(state);
+            self.books.enter(slot.state());
         }
         self.levels = self.levels - levels + slot.levels();
         self.retries.extend(self.new_retries.drain(..).map(Reverse));
@@ -433,13 +433,4 @@ fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
             | MarketEvent::TickSizeChange(_)
             | MarketEvent::BestBidAsk(_) => false,
         })
-}
-
-fn count_of(books: &mut BookCounts, state: BookState) -> &mut u64 {
-    match state {
-        BookState::Pending => &mut books.pending,
-        BookState::Live => &mut books.live,
-        BookState::Stale(_) => &mut books.stale,
-        BookState::Settled => &mut books.settled,
-    }
 }

@@ -3,6 +3,7 @@
 //! Each worker writes its own [`WorkerStats`]; whoever asks adds them up. The
 //! cost of a read grows with the number of workers, never with that of assets.
 
+use polypy_core::{BookState, StaleReason};
 use serde_json::{Map, Value, json};
 
 use crate::counter::{Counter, Histogram, ratio};
@@ -18,9 +19,36 @@ pub struct BookCounts {
     pub stale: u64,
     /// Of settled markets.
     pub settled: u64,
+    /// The stale ones by reason, in the order of [`StaleReason::ALL`].
+    pub by_reason: [u64; StaleReason::ALL.len()],
 }
 
 impl BookCounts {
+    /// One more book is in this state.
+    pub(crate) fn enter(&mut self, state: BookState) {
+        *self.of(state) += 1;
+        if let BookState::Stale(reason) = state {
+            self.by_reason[reason as usize] += 1;
+        }
+    }
+
+    /// One fewer is.
+    pub(crate) fn leave(&mut self, state: BookState) {
+        *self.of(state) -= 1;
+        if let BookState::Stale(reason) = state {
+            self.by_reason[reason as usize] -= 1;
+        }
+    }
+
+    fn of(&mut self, state: BookState) -> &mut u64 {
+        match state {
+            BookState::Pending => &mut self.pending,
+            BookState::Live => &mut self.live,
+            BookState::Stale(_) => &mut self.stale,
+            BookState::Settled => &mut self.settled,
+        }
+    }
+
     /// All books that can be read.
     pub fn readable(&self) -> u64 {
         self.live + self.stale + self.settled
@@ -32,6 +60,7 @@ impl BookCounts {
             live: self.live + other.live,
             stale: self.stale + other.stale,
             settled: self.settled + other.settled,
+            by_reason: std::array::from_fn(|at| self.by_reason[at] + other.by_reason[at]),
         }
     }
 
@@ -41,7 +70,17 @@ impl BookCounts {
             "live": self.live,
             "stale": self.stale,
             "settled": self.settled,
+            "stale_by_reason": self.reasons(),
         })
+    }
+
+    /// The reasons there are now, each with its books.
+    fn reasons(self) -> Map<String, Value> {
+        let all = StaleReason::ALL.into_iter().zip(self.by_reason);
+        let present = all.filter(|(_, count)| *count > 0);
+        present
+            .map(|(reason, count)| (reason.name().to_owned(), count.into()))
+            .collect()
     }
 }
 
@@ -199,6 +238,7 @@ pub(crate) struct WorkerStats {
     pub(crate) live: Counter,
     pub(crate) stale: Counter,
     pub(crate) settled: Counter,
+    pub(crate) by_reason: [Counter; StaleReason::ALL.len()],
     pub(crate) memory_bytes: Counter,
 }
 
@@ -209,6 +249,7 @@ impl WorkerStats {
             live: self.live.get(),
             stale: self.stale.get(),
             settled: self.settled.get(),
+            by_reason: std::array::from_fn(|at| self.by_reason[at].get()),
         }
     }
 
@@ -217,6 +258,9 @@ impl WorkerStats {
         self.live.set(books.live);
         self.stale.set(books.stale);
         self.settled.set(books.settled);
+        for (counter, count) in self.by_reason.iter().zip(books.by_reason) {
+            counter.set(count);
+        }
     }
 
     /// One worker's entry in `worker_stats`.

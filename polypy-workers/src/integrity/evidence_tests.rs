@@ -113,6 +113,8 @@ fn a_token_that_was_not_told_what_the_other_was_is_in_doubt_at_once() {
     pair.bench.send(1, [yes]);
     assert_eq!(pair.bench.count("mirror_behind"), 1);
     pair.show(LIVE, stale(StaleReason::Mirror));
+    let reasons = pair.bench.manager.stats()["books"]["stale_by_reason"].clone();
+    assert_eq!(reasons, serde_json::json!({ "mirror": 1 }));
     // Another order says nothing of the level that is missing.
     let more = pair.order("0.44", "3");
     pair.bench.send(1, [more[0].clone()]);
@@ -120,6 +122,8 @@ fn a_token_that_was_not_told_what_the_other_was_is_in_doubt_at_once() {
     // It was only late: same book, same epoch, nothing asked for.
     pair.bench.send(1, [no, more[1].clone()]);
     pair.show(LIVE, LIVE);
+    let books = &pair.bench.manager.stats()["books"];
+    assert_eq!(books["stale_by_reason"], serde_json::json!({}));
     assert_eq!(pair.bench.view(&pair.no).epoch, 1);
     assert!(pair.bench.asked.take().is_empty());
     // It never comes.
