@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use polypy::config::Config;
 use polypy_sim::{FAULTS, Fault, FaultKind, Scope, SimConfig};
+use polypy_tests::judge::Patience;
 use polypy_tests::wait;
 use polypy_tests::world::{SOON, World};
 
@@ -20,16 +21,7 @@ const SPELL: Duration = Duration::from_secs(6);
 /// Watchdogs of seconds instead of minutes, so that two minutes are a long life.
 fn impatient(mut config: Config) -> Config {
     let seconds = Duration::from_secs;
-    config.pool.ping_interval = seconds(1);
-    config.pool.pong_deadline = seconds(4);
-    config.pool.silence_min = seconds(2);
-    config.pool.silence_max = seconds(4);
-    config.pool.probe_deadline = seconds(2);
-    config.pool.first_book_deadline = seconds(2);
-    config.pool.handshake_deadline = seconds(3);
-    config.pool.backoff_cap = seconds(2);
-    config.pool.stable_after = seconds(3);
-    config.lifecycle.discovery_interval = seconds(5);
+    Patience::Short.apply(&mut config);
     config.recycler.check_interval = seconds(2);
     config.recycler.age = seconds(40);
     config.audit.period = seconds(10);

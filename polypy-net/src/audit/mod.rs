@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use polypy_core::{
     AssetId, AssetKey, BoxFuture, Component, ComponentError, ComponentState, EventSink,
     HealthSource, StatsSource,
@@ -21,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clob::BookFetch;
 use crate::connection::LifecycleListener;
-use crate::pool::OwnedTask;
+use crate::pool::TaskLife;
 use crate::registry::{AssetRegistry, AssetStatus};
 
 /// How thoroughly books are audited, and at what cost.
@@ -57,16 +56,7 @@ impl Default for AuditConfig {
 /// Compares every book with CLOB's, slowly and for ever.
 pub struct BookAuditor {
     work: Arc<Work>,
-    run: Mutex<Run>,
-}
-
-enum Run {
-    Stopped,
-    Running {
-        task: OwnedTask,
-        stop: oneshot::Sender<()>,
-    },
-    Stopping,
+    life: TaskLife,
 }
 
 struct Work {
@@ -115,7 +105,7 @@ impl BookAuditor {
                 lifecycle,
                 counters: Counters::default(),
             }),
-            run: Mutex::new(Run::Stopped),
+            life: TaskLife::default(),
         }
     }
 }
@@ -213,54 +203,18 @@ impl Component for BookAuditor {
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
-            let mut run = self.run.lock();
-            if !matches!(*run, Run::Stopped) {
-                tracing::warn!("audit is already running");
-                return Ok(());
-            }
-            let (stop, stopped) = oneshot::channel();
-            let task = OwnedTask::spawn(Arc::clone(&self.work).run(stopped));
-            *run = Run::Running { task, stop };
+            self.life
+                .start("audit", |stop| Arc::clone(&self.work).run(stop));
             Ok(())
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            let (task, stop) = {
-                let mut run = self.run.lock();
-                match std::mem::replace(&mut *run, Run::Stopping) {
-                    Run::Running { task, stop } => (task, stop),
-                    idle @ (Run::Stopped | Run::Stopping) => {
-                        *run = idle;
-                        tracing::warn!("audit is not running");
-                        return;
-                    }
-                }
-            };
-            let stopped = Stopped(self);
-            drop(stop);
-            task.join("audit").await;
-            drop(stopped);
-        })
+        Box::pin(self.life.stop("audit"))
     }
 
     fn state(&self) -> ComponentState {
-        match &*self.run.lock() {
-            Run::Stopped => ComponentState::Stopped,
-            Run::Stopping => ComponentState::Stopping,
-            Run::Running { task, .. } if task.is_finished() => ComponentState::Failed,
-            Run::Running { .. } => ComponentState::Running,
-        }
-    }
-}
-
-/// Leaves the auditor stopped, also when whoever stops it gives up waiting.
-struct Stopped<'a>(&'a BookAuditor);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        *self.0.run.lock() = Run::Stopped;
+        self.life.state()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The auditor on paused time, with a CLOB and workers made of notes.
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use polypy_core::{
     BookEvent, FeedId, Interner, LifecycleEvent, Market, MarketEvent, StaleReason, Timestamp, Token,
 };

@@ -39,7 +39,7 @@ use crate::registry::{AssetRegistry, ConnectionId};
 pub use config::PoolConfig;
 pub use migration::{Migration, RecycleError};
 
-pub(crate) use owned_task::OwnedTask;
+pub(crate) use owned_task::{OwnedTask, TaskLife};
 
 use owner::{Owner, Request};
 use twins::Replicas;

@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::connection::millis;
-use crate::pool::{ConnectionPool, OwnedTask, RecycleError};
+use crate::pool::{ConnectionPool, RecycleError, TaskLife};
 use crate::registry::{AssetRegistry, ConnectionId};
 
 pub use config::RecyclerConfig;
@@ -47,17 +47,7 @@ use watch::Watch;
 #[derive(Debug)]
 pub struct ConnectionRecycler {
     work: Arc<Work>,
-    run: Mutex<Run>,
-}
-
-#[derive(Debug)]
-enum Run {
-    Stopped,
-    Running {
-        task: OwnedTask,
-        stop: oneshot::Sender<()>,
-    },
-    Stopping,
+    life: TaskLife,
 }
 
 /// What the task and requests share.
@@ -98,7 +88,7 @@ impl ConnectionRecycler {
                 registry,
                 record: Mutex::default(),
             }),
-            run: Mutex::new(Run::Stopped),
+            life: TaskLife::default(),
         }
     }
 
@@ -219,57 +209,18 @@ impl Component for ConnectionRecycler {
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
-            let mut run = self.run.lock();
-            if !matches!(*run, Run::Stopped) {
-                tracing::warn!("recycler is already running");
-                return Ok(());
-            }
-            let (stop, stopped) = oneshot::channel();
-            let work = Arc::clone(&self.work);
-            *run = Run::Running {
-                task: OwnedTask::spawn(work.watch(stopped)),
-                stop,
-            };
+            self.life
+                .start("recycler", |stop| Arc::clone(&self.work).watch(stop));
             Ok(())
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            let (task, stop) = {
-                let mut run = self.run.lock();
-                match std::mem::replace(&mut *run, Run::Stopping) {
-                    Run::Running { task, stop } => (task, stop),
-                    idle @ (Run::Stopped | Run::Stopping) => {
-                        *run = idle;
-                        tracing::warn!("recycler is not running");
-                        return;
-                    }
-                }
-            };
-            let stopped = Stopped(self);
-            drop(stop);
-            task.join("recycler").await;
-            drop(stopped);
-        })
+        Box::pin(self.life.stop("recycler"))
     }
 
     fn state(&self) -> ComponentState {
-        match &*self.run.lock() {
-            Run::Stopped => ComponentState::Stopped,
-            Run::Stopping => ComponentState::Stopping,
-            Run::Running { task, .. } if task.is_finished() => ComponentState::Failed,
-            Run::Running { .. } => ComponentState::Running,
-        }
-    }
-}
-
-/// Ends the stopping, also when whoever stopped gave up waiting.
-struct Stopped<'a>(&'a ConnectionRecycler);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        *self.0.run.lock() = Run::Stopped;
+        self.life.state()
     }
 }
 
