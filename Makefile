@@ -37,8 +37,8 @@ latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 m
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
 
 bench: setup ## what decoding costs, and what checking books costs
-	$(CARGO) bench --locked -p polypy-net --bench decode
-	$(CARGO) bench --locked -p polypy-workers
+	$(CARGO) bench --locked -p polypy-benches --bench decode
+	$(CARGO) bench --locked -p polypy-benches --bench hash
 
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes
 	POLYPY_INTEGRITY=table $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1

@@ -1,4 +1,4 @@
-//! What checking costs: `cargo bench -p polypy-workers`.
+//! What checking costs: `cargo bench -p polypy-benches --bench hash`.
 //!
 //! Three figures, each the best of several runs, because whatever else a
 //! machine does can only slow a run down:
