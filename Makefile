@@ -38,6 +38,7 @@ latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 m
 
 bench: setup ## what decoding costs, and what checking books costs
 	$(CARGO) bench --locked -p polypy-benches --bench decode
+	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
 
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes

@@ -3,7 +3,8 @@
 //!
 //! Nanoseconds of processor time for a level change (for a level, in whole
 //! books), medians of seven runs in which the ways take turns. Each run begins
-//! with fresh books and plays the venue's story once.
+//! with fresh books and plays the venue's story once, the beginning of it off the
+//! clock.
 //!
 //! - `ours`: decoded, routed, applied and checked as the program does, all on one
 //!   thread; every check but that of hashes;
@@ -22,7 +23,7 @@ use std::hint::black_box;
 use polypy_benches::checksum::Checksum;
 use polypy_benches::corpus::Corpus;
 use polypy_benches::ours::{Applied, Pipeline};
-use polypy_benches::reads::{FRAMES_A_READ, Reads};
+use polypy_benches::reads::{FRAMES_A_READ, Read, Reads};
 use polypy_benches::runs::{Repeat, Spent, Title, Way, measure};
 use polypy_benches::typed;
 use polypy_core::MarketEvent;
@@ -30,6 +31,9 @@ use polypy_workers::HashChecking;
 
 /// Enough for every busy book to be out of the nearest cache in between.
 const FRAMES: usize = 100_000;
+/// Frames before those, off the clock: a book that moves for the first time takes
+/// memory for its history, as it does once in the life of the program.
+const WARM_UP: usize = 20_000;
 /// Of queued events: well below what a worker's queue takes.
 const FRAMES_A_SETTLE: usize = 4_096;
 
@@ -50,7 +54,7 @@ const BOOKS: [Way<Bench>; 3] = [
 
 fn main() {
     for tokens in [2_000, 50_000] {
-        let mut bench = Bench::new(Corpus::seeded(tokens, FRAMES));
+        let mut bench = Bench::new(Corpus::seeded(tokens, WARM_UP + FRAMES));
         let bytes = bench.corpus.frame_bytes();
         let on = format!("{tokens} tokens, {FRAMES} frames of {bytes} bytes");
         let title = Title {
@@ -151,7 +155,7 @@ impl Bench {
     fn apply(&mut self) -> Spent {
         let (mut pipeline, _) = self.open(HashChecking::Off, Applied::InPlace);
         let mut spent = Spent::default();
-        self.each_decoded(&mut pipeline, |pipeline, reads| {
+        self.each_decoded(&mut pipeline, |_, pipeline, reads| {
             spent.on(|| {
                 reads
                     .iter_mut()
@@ -166,7 +170,7 @@ impl Bench {
     fn queue(&mut self) -> Spent {
         let (mut pipeline, _) = self.open(HashChecking::Off, Applied::Queued);
         let (mut spent, mut frames) = (Spent::default(), 0);
-        self.each_decoded(&mut pipeline, |pipeline, reads| {
+        self.each_decoded(&mut pipeline, |_, pipeline, reads| {
             spent.on_this_thread(|| {
                 reads
                     .iter_mut()
@@ -182,29 +186,35 @@ impl Bench {
         spent
     }
 
-    /// Hands over events of several reads at a time, a vector for each read.
+    /// Hands over events of several reads at a time, a vector for each read, and
+    /// whether the warm-up is behind.
     fn each_decoded(
         &mut self,
         pipeline: &mut Pipeline,
-        mut then: impl FnMut(&mut Pipeline, &mut [Vec<MarketEvent>]),
+        mut then: impl FnMut(bool, &mut Pipeline, &mut [Vec<MarketEvent>]),
     ) {
         let corpus = &self.corpus;
         let mut decoded = vec![Vec::new(); 16];
-        for frames in corpus.frames.chunks(decoded.len() * FRAMES_A_READ) {
-            let mut at = 0;
+        let chunks = corpus.frames.chunks(decoded.len() * FRAMES_A_READ);
+        let mut told = 0;
+        for frames in chunks {
+            let (is_warm, mut at) = (told >= WARM_UP, 0);
+            told += frames.len();
             self.reads.each(frames, |read| {
                 decoded[at].append(pipeline.decode(&corpus.interner, read));
                 at += 1;
                 0
             });
-            then(pipeline, &mut decoded[..at]);
+            then(is_warm, pipeline, &mut decoded[..at]);
         }
     }
 
     fn typed(&mut self) -> Spent {
         let (mut books, _) = self.open_typed();
-        let spent = self.reads.each(&self.corpus.frames, |read| {
-            read.frames().map(|frame| books.apply(frame)).sum()
+        let (first, rest) = self.corpus.frames.split_at(WARM_UP);
+        let [_, spent] = [first, rest].map(|frames| {
+            let apply = |read: Read<'_>| read.frames().map(|frame| books.apply(frame)).sum();
+            self.reads.each(frames, apply)
         });
         assert_eq!(books.checksum(), self.truth, "the books are the venue's");
         spent
