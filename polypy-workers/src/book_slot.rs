@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{
-    AssetInfo, AssetKey, BookEvent, BookState, DecimalText, FeedId, OrderBook, PriceChange, Size,
-    StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
+    AssetInfo, AssetKey, BookEvent, BookState, DecimalText, FeedId, OrderBook, PriceChange, Side,
+    Size, StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
 };
 
 use self::arrival::Held;
@@ -189,9 +189,19 @@ impl BookSlot {
     #[inline]
     pub(crate) fn touch(&self) {
         black_box((self.key, self.sequence, self.doubts.has(Doubt::Hash)));
-        black_box((self.held.is_some(), self.recent.place()));
+        black_box((self.held.is_some(), self.hash.is_open()));
         if let Some(main) = &self.main {
             main.touch();
+        }
+    }
+
+    /// The same for what the slot only points to. Some slots later than
+    /// [`Self::touch`], or it waits for that.
+    #[inline]
+    pub(crate) fn touch_levels(&self, side: Side) {
+        black_box(self.recent.place().copied());
+        if let Some(main) = &self.main {
+            main.book.touch(side);
         }
     }
 

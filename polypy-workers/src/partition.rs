@@ -105,9 +105,8 @@ impl Partition {
         while let Some(mut event) = events.next() {
             if near == 0 {
                 near = EVENTS_AHEAD;
-                slots.touch(event.asset());
                 let ahead = events.as_slice().iter().take(EVENTS_AHEAD - 1);
-                ahead.for_each(|event| slots.touch(event.asset()));
+                slots.touch(std::iter::once(&event).chain(ahead));
             }
             near -= 1;
             if let MarketEvent::PriceChange(change) = &mut event

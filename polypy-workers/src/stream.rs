@@ -198,7 +198,6 @@ impl Stream {
     #[inline]
     pub(crate) fn touch(&self) {
         black_box((self.newest, self.snapshot, self.hash.is_some()));
-        self.book.touch();
     }
 
     /// Applies what was left out as a doubtful copy, and returns the level as it

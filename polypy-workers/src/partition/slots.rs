@@ -6,7 +6,7 @@
 
 use std::mem::size_of;
 
-use polypy_core::{AssetKey, Level};
+use polypy_core::{AssetKey, Level, MarketEvent};
 
 use crate::book_slot::{BookSlot, Context};
 use crate::counter::count;
@@ -47,11 +47,28 @@ impl Slots {
         }
     }
 
-    /// Has the slot come into the cache; see [`BookSlot::touch`].
-    #[inline]
-    pub(super) fn touch(&self, asset: AssetKey) {
-        if let Some(Entry::Kept(slot)) = self.entries.get(asset.slot()) {
-            slot.touch();
+    /// Has come into the cache what these events will look at. The slots first
+    /// and then what they point to, so that neither waits for the other.
+    pub(super) fn touch<'a>(&self, events: impl Iterator<Item = &'a MarketEvent> + Clone) {
+        let changes = || {
+            events.clone().filter_map(|event| match event {
+                MarketEvent::PriceChange(change) => Some(change),
+                _ => None,
+            })
+        };
+        let slot = |asset: AssetKey| match self.entries.get(asset.slot()) {
+            Some(Entry::Kept(slot)) => Some(slot),
+            Some(Entry::Vacant | Entry::Forgotten(_)) | None => None,
+        };
+        for change in changes() {
+            if let Some(slot) = slot(change.asset) {
+                slot.touch();
+            }
+        }
+        for change in changes() {
+            if let Some(slot) = slot(change.asset) {
+                slot.touch_levels(change.side);
+            }
         }
     }
 
