@@ -8,6 +8,8 @@
 //! | [`ours`] | the program's own way from frames to books |
 //! | [`typed`] | the way clients commonly go |
 //! | [`clock`] | how long threads have run |
+//! | [`spent`] | processor time, and what was done in it |
+//! | [`story`] | the corpus as files, for rivals that share no code with us |
 //! | [`reads`] | frames as a socket hands them over |
 //! | [`runs`] | ways to do the same work, taking turns |
 //!
@@ -21,6 +23,8 @@ pub mod corpus;
 pub mod ours;
 pub mod reads;
 pub mod runs;
+pub mod spent;
+pub mod story;
 pub mod typed;
 
 mod market;
