@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ const TICKS_PER_SECOND: u64 = 100;
 /// For the words a program says at its start; an exchange of 50,000 markets
 /// takes some seconds to make them.
 const START: Duration = Duration::from_secs(120);
+/// Between two looks of a [`MemoryWatch`].
+const SAMPLE: Duration = Duration::from_millis(500);
 /// Twice the deadline the program sets its own end.
 const END: Duration = Duration::from_secs(20);
 
@@ -63,6 +65,55 @@ pub struct Memory {
     pub now: u64,
     /// Most bytes in memory ever.
     pub peak: u64,
+}
+
+impl Memory {
+    /// That of a process; `None` when it is gone.
+    fn of(process: u32) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let field = |name: &str| {
+            let rest = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib = rest.split_whitespace().next()?.parse::<u64>().ok()?;
+            Some(kib * 1_024)
+        };
+        Some(Self {
+            now: field("VmRSS:")?,
+            peak: field("VmHWM:")?,
+        })
+    }
+}
+
+/// Looks at a program's memory every half second, until it is asked.
+#[derive(Debug)]
+pub struct MemoryWatch {
+    stop: SyncSender<()>,
+    watch: JoinHandle<u64>,
+}
+
+impl MemoryWatch {
+    /// Begins.
+    pub fn of(program: &Program) -> Self {
+        let process = program.id();
+        let (stop, stopped) = sync_channel(1);
+        let watch = std::thread::spawn(move || {
+            let mut most = 0;
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAMPLE) {
+                let now = Memory::of(process).map_or(0, |memory| memory.now);
+                most = most.max(now);
+            }
+            most
+        });
+        Self { stop, watch }
+    }
+
+    /// Most bytes at any of the looks.
+    ///
+    /// # Panics
+    /// When the watching thread died.
+    pub fn most(self) -> u64 {
+        drop(self.stop);
+        self.watch.join().expect("it only reads")
+    }
 }
 
 /// A running program.
@@ -124,16 +175,7 @@ impl Program {
     /// # Panics
     /// When the process is gone.
     pub fn memory(&self) -> Memory {
-        let status = self.proc("status");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            kib.expect("the system says how much memory a process has") * 1_024
-        };
-        Memory {
-            now: field("VmRSS:"),
-            peak: field("VmHWM:"),
-        }
+        Memory::of(self.id()).expect("the process runs, on Linux")
     }
 
     /// Processor time used so far by all its threads, in steps of 10 ms.
@@ -141,7 +183,8 @@ impl Program {
     /// # Panics
     /// When the process is gone.
     pub fn cpu(&self) -> Duration {
-        let stat = self.proc("stat");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        let stat = stat.expect("the process runs, on Linux");
         // The name, in brackets, may hold anything; user and system time are
         // the 12th and 13th field after it.
         let (_, rest) = stat.rsplit_once(") ").expect("a name in brackets");
@@ -181,11 +224,6 @@ impl Program {
         };
         assert!(status.success(), "ended with {status}");
     }
-
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
-            .expect("the process runs, on Linux")
-    }
 }
 
 impl Drop for Program {
@@ -204,6 +242,51 @@ impl Drop for Program {
                 eprintln!("| {line}");
             }
         }
+    }
+}
+
+/// Gives a program a part of the machine only, until it is dropped: it is held
+/// for the rest of each tenth of a second, as containers are held that have used
+/// up their share.
+#[derive(Debug)]
+pub struct Throttle {
+    shell: Child,
+    throttled: u32,
+}
+
+impl Throttle {
+    /// Lets `program` run for so many hundredths of the time.
+    ///
+    /// # Panics
+    /// When no shell can be started, or the share is not 1 to 99.
+    pub fn of(program: &Program, percent: u32) -> Self {
+        assert!((1..100).contains(&percent), "{percent} %");
+        let throttled = program.id();
+        let script = format!(
+            "while kill -STOP {throttled} && sleep 0.0{held:02} && kill -CONT {throttled} \
+             && sleep 0.0{percent:02}; do :; done",
+            held = 100 - percent
+        );
+        let shell = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell starts");
+        Self { shell, throttled }
+    }
+}
+
+impl Drop for Throttle {
+    fn drop(&mut self) {
+        // These fail only when there is nothing left to end or to free.
+        drop(self.shell.kill());
+        drop(self.shell.wait());
+        let free = Command::new("kill")
+            .args(["-CONT", &self.throttled.to_string()])
+            .stderr(Stdio::null())
+            .status();
+        drop(free);
     }
 }
 
