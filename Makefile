@@ -40,8 +40,8 @@ scale: setup ## memory, start and cost with up to 100,000 tokens, and an overloa
 	POLYPY_SCALE=full $(CARGO) test --release --locked -p polypy-tests --test scale --test overload -- --nocapture --test-threads=1
 
 bench: setup ## what decoding costs, and what checking books costs
-	$(CARGO) bench --locked -p polypy-net --bench decode
-	$(CARGO) bench --locked -p polypy-workers
+	$(CARGO) bench --locked -p polypy-benches --bench decode
+	$(CARGO) bench --locked -p polypy-benches --bench hash
 
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes
 	POLYPY_INTEGRITY=table $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1

@@ -17,6 +17,11 @@ pub struct WorkersConfig {
     /// apply and under 8 MB. Levels of queued snapshots are bounded with it, at
     /// 32 an event.
     pub queue_events: NonZeroUsize,
+    /// Events up to which a delivery is applied on the thread that brings it, if
+    /// the worker has nothing to do: waking it would take longer. Beyond the
+    /// default, 256, applying takes as long as waking does, and reading on
+    /// meanwhile makes use of two cores. Zero queues everything.
+    pub direct_events: usize,
     /// How long a stopping router waits for the queues to run dry.
     pub drain_deadline: Duration,
     /// Between a worker's death and its restart. Long enough for a probe to see
@@ -38,6 +43,7 @@ impl Default for WorkersConfig {
         Self {
             count: NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN),
             queue_events: const { NonZeroUsize::new(65_536).expect("is not zero") },
+            direct_events: 256,
             drain_deadline: Duration::from_secs(2),
             restart_delay: Duration::from_millis(250),
             restart_limit: const { NonZeroU32::new(5).expect("is not zero") },

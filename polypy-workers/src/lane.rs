@@ -1,5 +1,8 @@
 //! The way from the router to one worker.
 //!
+//! A worker that has nothing to do can be spared the way (`direct`); all others
+//! are reached as follows.
+//!
 //! Two things travel on it. *Batches* of events queue in order, bounded by the
 //! number of events and of snapshot levels in them. *Notices* (this book is
 //! stale, this market is settled, that feed is closed) never wait in the queue
@@ -123,6 +126,8 @@ struct Queue {
     stamp: u64,
     notices: Notices,
     spares: Vec<Vec<MarketEvent>>,
+    /// Whether the worker is to look at its books though nothing is queued.
+    look: bool,
     stopping: bool,
 }
 
@@ -181,6 +186,26 @@ impl Lane {
         drop(queue);
         self.ready.notify_one();
         pushed
+    }
+
+    /// A stamp for events that are applied without being queued; `None` unless
+    /// the worker lives and has nothing to do. The caller holds the partition.
+    pub(crate) fn claim(&self) -> Option<u64> {
+        if !self.is_alive() {
+            return None;
+        }
+        let mut queue = self.queue.lock();
+        if queue.events > 0 || !queue.is_idle() {
+            return None;
+        }
+        queue.stamp += 1;
+        Some(queue.stamp)
+    }
+
+    /// Asks the worker to look at its books.
+    pub(crate) fn want_look(&self) {
+        self.queue.lock().look = true;
+        self.ready.notify_one();
     }
 
     /// Queues a book to be compared with ours, behind the events that are
@@ -256,6 +281,7 @@ impl Lane {
         if queue.stopping {
             return Work::Stop;
         }
+        queue.look = false;
         match queue.batches.pop_front() {
             Some(batch) => {
                 queue.in_flight = (batch.weight(), batch.levels());
@@ -402,7 +428,7 @@ impl Lane {
 
 impl Queue {
     fn is_idle(&self) -> bool {
-        self.batches.is_empty() && self.notices.is_empty() && !self.stopping
+        self.batches.is_empty() && self.notices.is_empty() && !self.look && !self.stopping
     }
 
     fn append(&mut self, feed: FeedId, events: Vec<MarketEvent>, audit: Option<Box<BookEvent>>) {

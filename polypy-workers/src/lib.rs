@@ -1,14 +1,16 @@
 //! The only crate that writes books: routing, worker threads, supervision.
 //!
 //! ```text
-//! sockets ─► MessageRouter ─► lane ─► worker thread ─► partition of books
-//!            (EventSink)      bounded      one writer       │
-//! readers ─► BookStore ◄───────────────────────────────────┘
+//!                                ┌── direct, while the worker is idle ──┐
+//! sockets ─► MessageRouter ──────┴─► lane ────────► worker thread ──────┴─► partition of books
+//!            (EventSink)             bounded                                one writer at a time
+//! readers ─► BookStore ◄───────────────────────────────────────────────────┘
 //! ```
 //!
 //! Every market belongs to one shard, every shard to one worker, and a book is
-//! written by that worker's thread alone. [`MessageRouter`] never waits: what a
-//! full queue cannot take is dropped, counted, and the books concerned are shown
+//! written by that worker's thread, or in its place while it is idle.
+//! [`MessageRouter`] never waits: what a full queue cannot take is dropped,
+//! counted, and the books concerned are shown
 //! as stale before the call returns. [`WorkerManager`] starts the threads,
 //! restarts one that died and has its books fetched anew. [`BookStore`] shows a
 //! book as live only while nothing that has reached the process speaks against
@@ -19,6 +21,7 @@
 
 mod config;
 mod counter;
+mod direct;
 
 mod feeds;
 mod lane;

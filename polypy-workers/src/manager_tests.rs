@@ -62,6 +62,8 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 fn workers(count: usize) -> WorkersConfig {
     WorkersConfig {
         count: NonZeroUsize::new(count).unwrap(),
+        // By its thread, which is what is tested here.
+        direct_events: 0,
         restart_delay: Duration::from_millis(20),
         ..WorkersConfig::default()
     }

@@ -105,10 +105,11 @@ struct Model {
 }
 
 impl Model {
-    fn new(hash: HashChecking, queue_events: usize) -> Self {
+    fn new(hash: HashChecking, queue_events: usize, direct_events: usize) -> Self {
         let bench = Bench::new(WorkersConfig {
             count: NonZeroUsize::MIN,
             queue_events: NonZeroUsize::new(queue_events).unwrap(),
+            direct_events,
             integrity: IntegrityConfig {
                 hash,
                 ..IntegrityConfig::default()
@@ -298,7 +299,18 @@ impl Model {
 }
 
 fn run(hash: HashChecking, queue_events: usize, steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut model = Model::new(hash, queue_events);
+    run_with(hash, queue_events, 0, steps)?;
+    // Reads of few events are applied at once, if nothing is queued.
+    run_with(hash, queue_events, 3, steps)
+}
+
+fn run_with(
+    hash: HashChecking,
+    queue_events: usize,
+    direct_events: usize,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
+    let mut model = Model::new(hash, queue_events, direct_events);
     for step in steps {
         model.take(step);
         model.check()?;
@@ -346,7 +358,7 @@ fn step_of_twins() -> impl Strategy<Value = Step> {
 
 /// A model in which the first two sockets have told every book.
 fn twins(hash: HashChecking) -> Model {
-    let mut model = Model::new(hash, 10_000);
+    let mut model = Model::new(hash, 10_000, 0);
     for socket in 0..2 {
         model.take(&Step::Open { socket });
         model.take(&Step::Read {

@@ -198,9 +198,14 @@ impl Partition {
         self.publish();
     }
 
+    /// Whether requests came up.
+    pub(crate) fn has_resyncs(&self) -> bool {
+        !self.resyncs.is_empty() || !self.feed_resyncs.is_empty()
+    }
+
     /// The requests that came up, by reason. To be made without the lock.
     pub(crate) fn take_resyncs(&mut self) -> Option<Resyncs> {
-        if self.resyncs.is_empty() && self.feed_resyncs.is_empty() {
+        if !self.has_resyncs() {
             return None;
         }
         let mut by_reason = Resyncs::new();

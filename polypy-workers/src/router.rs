@@ -1,7 +1,8 @@
 //! From sockets to workers.
 //!
 //! One pass over a delivery splits it by worker, in order; one lock a worker
-//! queues its part. Nothing here waits. What a queue cannot take, and what comes
+//! queues its part, unless the worker is idle and the part is applied at once
+//! (`direct`). Nothing here waits. What a queue cannot take, and what comes
 //! while the router is not running, is dropped: counted, its books marked before
 //! the call returns, and, while running, asked for anew.
 
@@ -17,6 +18,7 @@ use polypy_core::{
 use serde_json::{Map, Value, json};
 
 use crate::counter::{HistogramSum, count};
+use crate::direct;
 use crate::lane::Pushed;
 use crate::manager::WorkerManager;
 use crate::shared::Shared;
@@ -44,10 +46,16 @@ impl MessageRouter {
         }
     }
 
-    /// Queues one worker's part; the assets to be fetched anew.
+    /// Has one worker's part applied, or queues it; the assets to be fetched anew.
     fn push(&self, worker: usize, feed: FeedId, part: &mut Vec<MarketEvent>) -> Vec<AssetKey> {
-        let lane = &self.shared.workers[worker].lane;
-        let stats = &self.shared.routing;
+        let (shared, stats) = (&self.shared, &self.shared.routing);
+        let most = shared.config.direct_events;
+        if let Some(applied) = direct::apply(&shared.workers[worker], most, feed, part) {
+            stats.messages_routed.add_shared(count(applied));
+            stats.batches_sent.add_shared(1);
+            return Vec::new();
+        }
+        let lane = &shared.workers[worker].lane;
         let Pushed {
             accepted,
             dropped,

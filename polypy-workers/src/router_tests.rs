@@ -91,7 +91,7 @@ fn a_closed_feed_is_visible_before_any_worker_looks() {
 fn both_tokens_of_a_market_go_to_one_worker_and_order_is_kept() {
     let bench = Bench::new(WorkersConfig {
         count: NonZeroUsize::new(3).unwrap(),
-        ..WorkersConfig::default()
+        ..one_worker()
     });
     let mut truths: Vec<_> = assets(20).iter().map(Truth::new).collect();
     bench.open(1);

@@ -320,9 +320,11 @@ impl Bench {
     }
 }
 
+/// One worker that is given everything by its queue, to be turned by hand.
 pub(crate) fn one_worker() -> WorkersConfig {
     WorkersConfig {
         count: std::num::NonZeroUsize::MIN,
+        direct_events: 0,
         ..WorkersConfig::default()
     }
 }

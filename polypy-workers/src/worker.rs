@@ -34,6 +34,7 @@ pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool
     let now = Instant::now();
     let resyncs = {
         let mut partition = worker.partition.lock();
+        fail_if_torn(partition.is_torn());
         if let Some(notices) = worker.lane.take_notices() {
             partition.take(notices, now);
         }
@@ -69,7 +70,8 @@ pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool
     true
 }
 
-fn record(worker: &Worker, batch: &Batch, events: u64, taken: Instant) {
+/// Counts a batch that was taken at `taken` and is applied now.
+pub(crate) fn record(worker: &Worker, batch: &Batch, events: u64, taken: Instant) {
     let stats = &worker.stats;
     let busy = u64::try_from(taken.elapsed().as_nanos()).unwrap_or(u64::MAX);
     stats.batches.increment();
@@ -78,9 +80,18 @@ fn record(worker: &Worker, batch: &Batch, events: u64, taken: Instant) {
     stats.queue_time.record(waited, events);
 }
 
+/// A batch that another thread applied was left half done (`direct`): this thread
+/// dies of it, for that is what the supervisor knows how to heal.
+#[expect(clippy::panic, reason = "the other thread's panic is passed on")]
+fn fail_if_torn(torn: bool) {
+    if torn {
+        std::panic::panic_any("a socket's thread panicked while it applied a batch");
+    }
+}
+
 /// A drill: dies as a defect would.
 #[expect(clippy::panic, reason = "panicking is what a drill is for")]
-fn fail_if(drill: bool) {
+pub(crate) fn fail_if(drill: bool) {
     if drill {
         std::panic::panic_any("a panic was injected");
     }

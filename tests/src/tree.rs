@@ -41,12 +41,12 @@ impl File {
     }
 
     /// Whether it is test code as a whole: of a test crate, a unit-test module
-    /// in a file of its own, or a benchmark.
+    /// in a file of its own, or of the benchmarks.
     pub fn is_test_code(&self) -> bool {
         self.unit_test
             || self.path.starts_with("tests/")
+            || self.path.starts_with("benches/")
             || self.path.contains("/tests/")
-            || self.path.contains("/benches/")
     }
 }
 

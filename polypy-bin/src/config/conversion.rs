@@ -105,6 +105,7 @@ pub(crate) fn workers(
     WorkersConfig {
         count: section.count.resolve(cores),
         queue_events: NonZeroUsize::new(section.queue_events).unwrap_or(defaults.queue_events),
+        direct_events: section.direct_events,
         integrity: integrity(checks),
         ..defaults
     }

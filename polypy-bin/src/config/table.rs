@@ -307,6 +307,9 @@ table! {
         /// Events that one worker's queue holds. Past it events are dropped, and their books are
         /// stale until fetched anew.
         queue_events: usize = "65536", in "64" ..= "16777216";
+        /// Events up to which what one read of a socket brought is applied at once, on the socket's
+        /// own thread, if the worker has nothing to do; more is queued. 0 queues everything.
+        direct_events: usize = "256", in "0" ..= "65536";
     }
 
     /// How books are checked, and when one is no longer shown as live.

@@ -1,4 +1,4 @@
-//! What checking costs: `cargo bench -p polypy-workers`.
+//! What checking costs: `cargo bench -p polypy-benches --bench hash`.
 //!
 //! Three figures, each the best of several runs, because whatever else a
 //! machine does can only slow a run down:
@@ -81,6 +81,7 @@ fn throughput(hash: HashChecking, openings: &[MarketEvent], frames: &[MarketEven
 async fn run(hash: HashChecking, openings: &[MarketEvent], frames: &[MarketEvent]) -> f64 {
     let config = WorkersConfig {
         count: NonZeroUsize::MIN,
+        direct_events: 0,
         integrity: IntegrityConfig {
             hash,
             // A thousand cores: nothing is left out.

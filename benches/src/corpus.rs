@@ -1,0 +1,95 @@
+//! Frames of a made-up venue in which every statement is true.
+//!
+//! Whoever starts from [`Corpus::openings`] and applies [`Corpus::frames`] in
+//! their order finds every stated top and every hash, so that all of the
+//! program's checks pass, and ends with [`Corpus::books`]. The traffic is after
+//! the venue's: its key order, ids that are random 256-bit numbers, frames of
+//! about 650 bytes with 2.2 changes, few markets with most of the frames, 30 % of
+//! markets on the fine grid. The same sizes give the same corpus.
+//!
+//! Not told: trades, new price grids, later whole books, other feeds.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+use polypy_core::{AssetInfo, AssetKey, Interner, OrderBook};
+
+use crate::market::Market;
+
+const SEED: u64 = 42;
+/// Exchange time of the openings, in milliseconds: some November.
+const START: u64 = 1_795_000_000_000;
+
+/// A venue's frames, and its books after the last of them.
+#[derive(Debug)]
+pub struct Corpus {
+    /// Knows every token; the two of a market know each other.
+    pub interner: Interner,
+    /// A frame with the whole book of each token.
+    pub openings: Vec<String>,
+    /// One `price_change` each.
+    pub frames: Vec<String>,
+    /// Level changes in all of [`Self::frames`].
+    pub changes: usize,
+    /// In the order of `openings`.
+    books: Vec<(Arc<AssetInfo>, OrderBook)>,
+}
+
+impl Corpus {
+    /// A venue of this many tokens, at least two, and this many frames of it.
+    pub fn seeded(tokens: usize, frames: usize) -> Self {
+        let mut rng = Rng::with_seed(SEED);
+        let mut interner = Interner::default();
+        let mut markets: Vec<_> = (0..(tokens / 2).max(1))
+            .map(|_| Market::random(&mut rng, &mut interner))
+            .collect();
+        let openings = markets.iter().flat_map(|market| market.openings(START));
+        let openings = openings.collect();
+        let (mut changes, mut millis) = (0, START);
+        let frames = (0..frames)
+            .map(|_| {
+                // Mostly one order, which changes a level of both tokens.
+                let orders = if rng.u8(..10) == 0 { 2 } else { 1 };
+                changes += 2 * orders;
+                millis += u64::from(changes == 2 * orders || rng.u8(..6) > 0);
+                let market = busy(&mut rng, markets.len());
+                markets[market].change(&mut rng, orders, millis)
+            })
+            .collect();
+        Self {
+            interner,
+            openings,
+            frames,
+            changes,
+            books: markets.into_iter().flat_map(Market::into_books).collect(),
+        }
+    }
+
+    /// Every token's book after the last frame, both tokens of a market in turn.
+    pub fn books(&self) -> impl ExactSizeIterator<Item = (&AssetInfo, &OrderBook)> {
+        self.books.iter().map(|(info, book)| (&**info, book))
+    }
+
+    /// Every token, in the order of [`Self::openings`].
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = AssetKey> {
+        self.books.iter().map(|(info, _)| info.key)
+    }
+
+    /// Bytes in a frame, on average.
+    pub fn frame_bytes(&self) -> usize {
+        let bytes: usize = self.frames.iter().map(String::len).sum();
+        bytes / self.frames.len().max(1)
+    }
+}
+
+/// The market a frame is of: a hundredth of them has a fifth of the traffic.
+fn busy(rng: &mut Rng, markets: usize) -> usize {
+    const BITS: u32 = 20;
+    let uniform = u128::from(rng.u32(..1 << BITS));
+    let markets = u128::try_from(markets).expect("counts fit");
+    usize::try_from((uniform.pow(3) * markets) >> (3 * BITS)).expect("is below their number")
+}
+
+#[cfg(test)]
+#[path = "corpus_tests.rs"]
+mod tests;

@@ -1,0 +1,124 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use polypy_core::{EventSink, FeedId, Side, StaleReason, StatsSource};
+
+use crate::config::WorkersConfig;
+use crate::testing::{Bench, LIVE, Truth, assets, one_worker, stale};
+use crate::worker;
+
+const MOST: usize = 3;
+
+/// An idle worker with one live book.
+fn opened() -> (Bench, Truth) {
+    let bench = Bench::new(WorkersConfig {
+        direct_events: MOST,
+        ..one_worker()
+    });
+    let truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.queue(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    (bench, truth)
+}
+
+fn depth(bench: &Bench) -> u64 {
+    let stats = bench.router.stats();
+    stats["queue_depths"]["worker_0"].as_u64().unwrap()
+}
+
+#[test]
+fn an_idle_workers_events_are_applied_before_the_call_returns_and_counted_alike() {
+    let (bench, mut truth) = opened();
+    bench.queue(1, [truth.change(Side::Bid, "0.49", "3")]);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.count("passed"), 2);
+    let (routed, stats) = (bench.router.stats(), bench.manager.stats());
+    assert_eq!(routed["messages_routed"], 2);
+    assert_eq!(routed["batches_sent"], 2);
+    assert_eq!(stats["worker_stats"]["0"]["batches_processed"], 2);
+    assert_eq!(stats["worker_stats"]["0"]["updates_applied"], 1);
+}
+
+#[test]
+fn a_long_delivery_is_queued_and_so_is_what_comes_behind_it() {
+    let (bench, mut truth) = opened();
+    let mut change = || truth.change(Side::Bid, "0.49", "3");
+    bench.queue(1, (0..=MOST).map(|_| change()).collect::<Vec<_>>());
+    bench.queue(1, [change()]);
+    assert_eq!(depth(&bench), 5);
+    assert!(!truth.equals(&bench.view(&truth)));
+    bench.settle_down();
+    assert!(truth.equals(&bench.view(&truth)));
+    // It is idle again.
+    bench.queue(1, [truth.change(Side::Bid, "0.48", "4")]);
+    assert_eq!(depth(&bench), 0);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn what_was_said_of_a_book_is_heard_before_what_comes_after_it() {
+    let (bench, truth) = opened();
+    let stale_by = |reason| bench.router.mark_stale(&[truth.key()], reason);
+    stale_by(StaleReason::Dropped);
+    bench.queue(1, [truth.opening()]);
+    assert_eq!(depth(&bench), 1);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
+fn nothing_is_applied_while_a_reader_or_the_worker_holds_the_books() {
+    let (bench, mut truth) = opened();
+    let worker = &bench.manager.shared().workers[0];
+    let held = worker.partition.lock();
+    bench.queue(1, [truth.change(Side::Bid, "0.49", "3")]);
+    drop(held);
+    assert_eq!(depth(&bench), 1);
+    // The worker has taken it and not applied it yet.
+    let taken = worker.lane.next(Duration::ZERO);
+    bench.queue(1, [truth.change(Side::Bid, "0.49", "4")]);
+    assert_eq!(depth(&bench), 2);
+    drop(taken);
+}
+
+#[test]
+fn a_wrong_books_replacement_is_asked_for_by_the_worker_without_delay() {
+    let (bench, mut truth) = opened();
+    let lost = truth.change(Side::Bid, "0.40", "9");
+    drop(lost);
+    bench.queue(1, [truth.change(Side::Bid, "0.45", "7")]);
+    bench.queue(1, [truth.change(Side::Bid, "0.44", "7")]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    assert!(bench.asked.take().is_empty());
+    let worker = &bench.manager.shared().workers[0];
+    // Long before its patience ends: the test would take an hour.
+    worker::turn(bench.manager.shared(), worker, Duration::from_secs(3_600));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+}
+
+#[test]
+fn a_panic_stays_inside_and_kills_the_worker_instead_of_the_socket() {
+    let (bench, mut truth) = opened();
+    bench.manager.inject_panic(0);
+    bench.queue(1, [truth.change(Side::Bid, "0.49", "3")]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::WorkerDied));
+    // Nothing more is applied to books that are half done.
+    bench.queue(1, [truth.opening()]);
+    assert_eq!(depth(&bench), 1);
+    let worker = &bench.manager.shared().workers[0];
+    let turn = || worker::turn(bench.manager.shared(), worker, Duration::from_secs(3_600));
+    assert!(catch_unwind(AssertUnwindSafe(turn)).is_err());
+    let lost = &bench.manager.stats()["worker_stats"]["0"]["messages_lost"];
+    assert_eq!(*lost, 1);
+}
+
+#[test]
+fn a_dead_worker_is_not_stood_in_for() {
+    let (bench, mut truth) = opened();
+    bench.manager.shared().workers[0].lane.set_alive(false);
+    let mut events = vec![truth.change(Side::Bid, "0.49", "3")];
+    bench.router.deliver(FeedId(1), &mut events);
+    assert_eq!(depth(&bench), 1);
+}
