@@ -41,6 +41,7 @@ scale: setup ## memory, start and cost with up to 100,000 tokens, and an overloa
 
 bench: setup ## what decoding costs, and what checking books costs
 	$(CARGO) bench --locked -p polypy-benches --bench decode
+	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
 
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes

@@ -21,9 +21,9 @@ use polypy_benches::captured::{Absent, Captured};
 use polypy_benches::corpus::Corpus;
 use polypy_benches::reads::Reads;
 use polypy_benches::runs::{Repeat, Spent, Title, Way, measure};
+use polypy_benches::typed::Event;
 use polypy_core::{Interner, MarketEvent};
 use polypy_net::wire::{Decoded, Reading, WireStats, decode_generally};
-use serde::Deserialize;
 
 /// Too many for the branch predictor to know by heart.
 const FRAMES: usize = 20_000;
@@ -134,11 +134,7 @@ impl Bench {
 
     fn typed(&mut self) -> Spent {
         self.reads.each(&self.frames, |read| {
-            let frames = read.frames().map(|frame| match frame.first() {
-                Some(b'[') => serde_json::from_slice(frame).expect("is JSON"),
-                _ => vec![serde_json::from_slice::<Typed>(frame).expect("is JSON")],
-            });
-            let events = frames.flat_map(|events| black_box(events).into_iter());
+            let events = read.frames().flat_map(|frame| black_box(Event::of(frame)));
             events.map(|event| event.weight()).sum()
         })
     }
@@ -151,51 +147,4 @@ fn weigh(events: &[MarketEvent]) -> usize {
         _ => 1,
     });
     weights.sum()
-}
-
-/// An event as structs of strings.
-#[derive(Deserialize)]
-#[expect(
-    dead_code,
-    reason = "parsed and not read: what parsing costs is the point"
-)]
-struct Typed {
-    market: String,
-    timestamp: String,
-    event_type: String,
-    #[serde(default, rename = "price_changes")]
-    entries: Vec<TypedEntry>,
-    asset_id: Option<String>,
-    hash: Option<String>,
-    #[serde(default)]
-    bids: Vec<TypedLevel>,
-    #[serde(default)]
-    asks: Vec<TypedLevel>,
-    tick_size: Option<String>,
-    last_trade_price: Option<String>,
-}
-
-impl Typed {
-    fn weight(&self) -> usize {
-        self.entries.len() + self.bids.len() + self.asks.len()
-    }
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "as above")]
-struct TypedEntry {
-    asset_id: String,
-    price: String,
-    size: String,
-    side: String,
-    hash: Option<String>,
-    best_bid: Option<String>,
-    best_ask: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "as above")]
-struct TypedLevel {
-    price: String,
-    size: String,
 }

@@ -1,6 +1,6 @@
-//! How long the calling thread has run.
+//! How long threads have run.
 //!
-//! Time on the wall counts whatever else the machine does; the thread's own time
+//! Time on the wall counts whatever else the machine does; a thread's own time
 //! does not. It is asked of the kernel, at about 200 ns a call: once for hundreds
 //! of frames, never for each.
 
@@ -8,7 +8,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Nanoseconds for which this thread has run.
 pub fn thread_nanos() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    nanos(ClockId::ThreadCPUTime)
+}
+
+/// Nanoseconds for which all threads of this process have run.
+pub fn process_nanos() -> u64 {
+    nanos(ClockId::ProcessCPUTime)
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
     part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
@@ -29,5 +38,6 @@ mod tests {
         // What the sleep costs is a few microseconds of the thread's time.
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(thread_nanos() - before < 25_000_000);
+        assert!(process_nanos() >= thread_nanos() - before);
     }
 }

@@ -12,8 +12,9 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use polypy_core::{AssetInfo, AssetKey, Interner, OrderBook};
+use polypy_core::{AssetInfo, AssetKey, Interner, Level, OrderBook, Side};
 
+use crate::checksum::Checksum;
 use crate::market::Market;
 
 const SEED: u64 = 42;
@@ -73,6 +74,19 @@ impl Corpus {
     /// Every token, in the order of [`Self::openings`].
     pub fn keys(&self) -> impl ExactSizeIterator<Item = AssetKey> {
         self.books.iter().map(|(info, _)| info.key)
+    }
+
+    /// Of all books after the last frame.
+    pub fn checksum(&self) -> Checksum {
+        let units = |level: Level| -> (u64, u64) {
+            (level.price.millionths().into(), level.size.millionths())
+        };
+        let mut sum = Checksum::default();
+        for (info, book) in self.books() {
+            let (bids, asks) = (book.levels(Side::Bid), book.levels(Side::Ask));
+            sum.add_book(info.asset_id.as_str(), bids.map(units), asks.map(units));
+        }
+        sum
     }
 
     /// Bytes in a frame, on average.

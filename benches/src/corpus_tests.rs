@@ -61,7 +61,7 @@ impl Client {
         for event in &decoded.events {
             if let MarketEvent::PriceChange(change) = event {
                 let (book, _) = &self.books[&change.asset];
-                let top = |level: Option<polypy_core::Level>| Top::At(level.unwrap().price);
+                let top = |level: Option<Level>| Top::At(level.unwrap().price);
                 assert_eq!(change.best_bid, top(book.best_bid()), "{frame}");
                 assert_eq!(change.best_ask, top(book.best_ask()), "{frame}");
                 assert!(book.best_bid().unwrap().price < book.best_ask().unwrap().price);

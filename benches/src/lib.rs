@@ -4,7 +4,10 @@
 //! |---|---|
 //! | [`corpus`] | frames of a made-up venue in which every statement is true |
 //! | [`captured`] | frames of a recording, if there is one |
-//! | [`clock`] | how long a thread has run |
+//! | [`checksum`] | one number for the levels of all books |
+//! | [`ours`] | the program's own way from frames to books |
+//! | [`typed`] | the way clients commonly go |
+//! | [`clock`] | how long threads have run |
 //! | [`reads`] | frames as a socket hands them over |
 //! | [`runs`] | ways to do the same work, taking turns |
 //!
@@ -12,9 +15,12 @@
 //! part of the product, and no crate of the product depends on it.
 
 pub mod captured;
+pub mod checksum;
 pub mod clock;
 pub mod corpus;
+pub mod ours;
 pub mod reads;
 pub mod runs;
+pub mod typed;
 
 mod market;

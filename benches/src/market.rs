@@ -18,6 +18,8 @@ use polypy_core::{
 
 /// Levels of a side in the beginning.
 const LEVELS: usize = 30;
+/// Empty prices between them: more would not fit on the coarse grid.
+const MOST_GAPS: u32 = 12;
 /// Levels between which a side stays.
 const FEWEST: usize = 20;
 const MOST: usize = 40;
@@ -297,10 +299,11 @@ fn opening_book(rng: &mut Rng, tick: u32) -> OrderBook {
 }
 
 fn opening_side(rng: &mut Rng, touch: u32, worse: impl Fn(u32, u32) -> u32) -> Vec<Level> {
-    let mut at = touch;
+    let (mut at, mut gaps) = (touch, MOST_GAPS);
     let level = |_| {
         let level = Level::new(price(at), size(rng, None));
-        let gap = rng.u8(..4) == 0;
+        let gap = gaps > 0 && rng.u8(..4) == 0;
+        gaps -= u32::from(gap);
         at = worse(at, if gap { 2 } else { 1 });
         level
     };

@@ -16,7 +16,7 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
-use crate::clock::thread_nanos;
+use crate::clock::{process_nanos, thread_nanos};
 
 /// Odd, so that there is a middle one.
 const RUNS: usize = 7;
@@ -27,18 +27,28 @@ const SHORTEST_RUN_NANOS: u64 = 200_000_000;
 /// What one pass over the work took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spent {
-    /// Of the thread's own time, whatever is not to be measured left out.
+    /// Of processor time, whatever is not to be measured left out.
     pub nanos: u64,
     /// Changes, levels or whatever else a figure is for.
     pub units: usize,
 }
 
 impl Spent {
-    /// Does this on the clock and adds what it says to have done.
+    /// Does this on the clock of all threads, so that nothing is free by being
+    /// done elsewhere, and adds as many units as it says to have done.
     pub fn on(&mut self, work: impl FnOnce() -> usize) {
-        let start = thread_nanos();
+        self.by(process_nanos, work);
+    }
+
+    /// The same on the clock of this thread alone.
+    pub fn on_this_thread(&mut self, work: impl FnOnce() -> usize) {
+        self.by(thread_nanos, work);
+    }
+
+    fn by(&mut self, clock: fn() -> u64, work: impl FnOnce() -> usize) {
+        let start = clock();
         self.units += black_box(work());
-        self.nanos += thread_nanos() - start;
+        self.nanos += clock() - start;
     }
 }
 
