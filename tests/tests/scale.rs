@@ -13,8 +13,6 @@ use polypy_tests::pair::Pair;
 use polypy_tests::program::Memory;
 use serde_json::Value;
 
-/// The default settings' tokens a connection.
-const TARGET: u64 = 200;
 /// The default settings' least time between two connection attempts.
 const PACE: Duration = Duration::from_millis(100);
 /// How long the exchange takes to send opening books, at most: 0.5 s as the
@@ -23,16 +21,31 @@ const OPENING: Duration = Duration::from_millis(500);
 /// What 100,000 tokens may take.
 const MOST_MEMORY: u64 = 1 << 30;
 
+/// So many tokens.
+struct Crowd {
+    tokens: u64,
+    /// Tokens a connection.
+    target: u64,
+    /// How long the program is watched at work.
+    work: Duration,
+}
+
+const fn crowd(tokens: u64, target: u64, seconds: u64) -> Crowd {
+    Crowd {
+        tokens,
+        target,
+        work: Duration::from_secs(seconds),
+    }
+}
+
 /// How large and how long.
 struct Size {
-    /// Tokens, one run each.
-    tokens: &'static [u64],
+    /// One run each.
+    crowds: &'static [Crowd],
     /// Events a second over all markets; each changes both tokens of one.
     rate: f64,
     /// How long the program is watched at rest, to know what it costs there.
     rest: Duration,
-    /// How long it is watched at work.
-    work: Duration,
     /// Tokens, over so many connections each.
     spread: (u64, &'static [u64]),
     /// Requests of each route.
@@ -40,19 +53,25 @@ struct Size {
 }
 
 const FULL: Size = Size {
-    tokens: &[1_000, 10_000, 100_000],
+    // As by default, 200 tokens a connection; then all on fifty connections,
+    // so that what grows with them does not hide what grows with tokens.
+    crowds: &[
+        crowd(1_000, 200, 60),
+        crowd(10_000, 200, 60),
+        crowd(100_000, 200, 60),
+        crowd(1_000, 20, 20),
+        crowd(100_000, 2_000, 20),
+    ],
     rate: 10_000.0,
     rest: Duration::from_secs(10),
-    work: Duration::from_secs(60),
     spread: (2_000, &[50, 200, 500]),
     requests: 1_000,
 };
 
 const SMALL: Size = Size {
-    tokens: &[1_000],
+    crowds: &[crowd(1_000, 200, 2)],
     rate: 1_000.0,
     rest: Duration::from_secs(1),
-    work: Duration::from_secs(2),
     spread: (200, &[10, 50]),
     requests: 100,
 };
@@ -97,6 +116,7 @@ impl Moment {
 
 /// What one run came to.
 struct Run {
+    crowd: &'static Crowd,
     live: Duration,
     at_live: Memory,
     after: Memory,
@@ -118,16 +138,18 @@ fn paced(connections: u64) -> Duration {
     PACE * u32::try_from(connections - 1).expect("few") + OPENING
 }
 
-async fn run(size: &Size, tokens: u64) -> Run {
+async fn run(size: &Size, crowd: &'static Crowd) -> Run {
+    let (tokens, target) = (crowd.tokens, crowd.target.to_string());
     let markets = usize::try_from(tokens / 2).expect("few");
     let flags = [
         ("workers-count", "1"),
-        ("pool-target", "200"),
+        ("pool-target", target.as_str()),
+        ("pool-cap", target.as_str()),
         ("pool-pace", "100ms"),
         ("integrity-hash-cpu-percent", "100"),
     ];
     let pair = Pair::start(markets, size.rate, &flags).await;
-    let connections = tokens.div_ceil(TARGET);
+    let connections = tokens.div_ceil(crowd.target);
     let bound = paced(connections);
     let live = pair.all_live(bound * 2 + Duration::from_secs(30)).await;
     let at_live = pair.program.memory();
@@ -142,7 +164,7 @@ async fn run(size: &Size, tokens: u64) -> Run {
     pair.resume().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = Moment::now(&pair).await;
-    tokio::time::sleep(size.work).await;
+    tokio::time::sleep(crowd.work).await;
     let worked = Moment::now(&pair).await;
     let after = pair.program.memory();
     let seconds = (worked.at - before.at).as_secs_f64();
@@ -171,6 +193,7 @@ async fn run(size: &Size, tokens: u64) -> Run {
     assert!(after.peak < MOST_MEMORY, "{} MiB", mib(after.peak));
     pair.stop();
     Run {
+        crowd,
         live,
         at_live,
         after,
@@ -206,6 +229,7 @@ async fn every_book_of_every_size_is_live_and_true_with_every_hash_checked() {
         "cost of a change, with the hash of every batch checked",
         &[
             "tokens",
+            "connections",
             "changes/s",
             "hashes/s",
             "CPU us/change",
@@ -214,8 +238,9 @@ async fn every_book_of_every_size_is_live_and_true_with_every_hash_checked() {
         ],
     );
     let mut runs = Vec::new();
-    for &tokens in size.tokens {
-        let run = run(&size, tokens).await;
+    for crowd in size.crowds {
+        let tokens = crowd.tokens;
+        let run = run(&size, crowd).await;
         let bound = paced(run.connections);
         start.row(&[
             figure(tokens),
@@ -229,6 +254,7 @@ async fn every_book_of_every_size_is_live_and_true_with_every_hash_checked() {
         ]);
         cost.row(&[
             figure(tokens),
+            figure(run.connections),
             figure(run.updates) / run.seconds,
             figure(run.checks) / run.seconds,
             run.gross,
@@ -236,27 +262,45 @@ async fn every_book_of_every_size_is_live_and_true_with_every_hash_checked() {
             run.rest,
         ]);
         println!("{tokens} books compared in {:?}", run.compared);
-        runs.push((tokens, run));
+        runs.push(run);
     }
     start.print();
     cost.print();
-    if let [.., (fewer, small), (more, large)] = &runs[..] {
+    for (small, large) in pairs(&runs, |one, other| one.target == other.target) {
         let bytes = large.after.now.saturating_sub(small.after.now);
         println!(
-            "{:.0} bytes a token with its share of a connection of {TARGET}",
-            figure(bytes) / figure(more - fewer)
+            "{:.0} bytes a token with its share of a connection of {}, from {} to {} tokens",
+            figure(bytes) / figure(large.crowd.tokens - small.crowd.tokens),
+            large.crowd.target,
+            small.crowd.tokens,
+            large.crowd.tokens
         );
     }
     // A change must not cost more because there are more books it does not
     // concern. Caches do not grow with them, hence not one.
-    if let [(_, first), .., (_, last)] = &runs[..] {
+    let alike = |one: &Crowd, other: &Crowd| {
+        one.tokens.div_ceil(one.target) == other.tokens.div_ceil(other.target)
+    };
+    for (first, last) in pairs(&runs, alike) {
         assert!(
-            last.net < first.net * 2.5,
-            "{:.1} us a change became {:.1}",
+            last.net < first.net * 2.0,
+            "{:.1} us a change of {} tokens became {:.1} of {}",
             first.net,
-            last.net
+            first.crowd.tokens,
+            last.net,
+            last.crowd.tokens
         );
     }
+}
+
+/// Runs of the same kind, each with every larger one.
+fn pairs(runs: &[Run], alike: impl Fn(&Crowd, &Crowd) -> bool) -> Vec<(&Run, &Run)> {
+    let all = runs
+        .iter()
+        .flat_map(|one| runs.iter().map(move |other| (one, other)));
+    all.filter(|(one, other)| one.crowd.tokens < other.crowd.tokens)
+        .filter(|(one, other)| alike(one.crowd, other.crowd))
+        .collect()
 }
 
 /// What one route costs.
