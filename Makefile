@@ -3,7 +3,11 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help demo sim test check rules fmt lint doc unit e2e latency integrity integrity-defaults bench bench-peers instructions deny setup
+=======
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench deny setup
+>>>>>>> scale
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +39,9 @@ e2e: setup ## architecture, document and end-to-end tests
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
+
+scale: setup ## memory, start and cost with up to 100,000 tokens, and an overload: 10 minutes
+	POLYPY_SCALE=full $(CARGO) test --release --locked -p polypy-tests --test scale --test overload -- --nocapture --test-threads=1
 
 bench: setup ## what frames cost: decoding, the whole way into books, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench decode
