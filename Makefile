@@ -3,11 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency integrity integrity-defaults bench bench-peers instructions deny setup
-=======
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench deny setup
->>>>>>> scale
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-peers instructions deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
