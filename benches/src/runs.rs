@@ -87,6 +87,14 @@ struct Line<'a> {
     runs: usize,
 }
 
+/// How often each way runs.
+pub fn runs() -> usize {
+    let runs = std::env::var("POLYPY_BENCH_RUNS").ok();
+    runs.and_then(|runs| runs.parse().ok())
+        .unwrap_or(RUNS)
+        .max(1)
+}
+
 /// Has the ways take turns and prints what each costs, in comparison with the
 /// first.
 #[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
@@ -97,11 +105,7 @@ pub fn measure<B>(bench: &mut B, title: &Title<'_>, repeat: Repeat, ways: &[Way<
         }
         return;
     }
-    let runs = std::env::var("POLYPY_BENCH_RUNS").ok();
-    let runs = runs
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(RUNS)
-        .max(1);
+    let runs = runs();
     println!(
         "{}, {}: ns a {}, {runs} runs",
         title.bench, title.on, title.each
@@ -155,7 +159,7 @@ pub fn ratio(nanos: u64, units: usize) -> f64 {
 
 /// Appends a result to the file that is named, if one is.
 #[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
-fn note(line: &Line<'_>) {
+pub fn note(line: &impl Serialize) {
     let Some(file) = std::env::var_os("POLYPY_BENCH_JSON") else {
         return;
     };

@@ -46,6 +46,13 @@ impl MessageRouter {
         }
     }
 
+    /// Events delivered that are not applied yet, over all workers. A few atomic
+    /// reads.
+    pub fn backlog(&self) -> usize {
+        let depth = |worker: &crate::shared::Worker| worker.lane.depth();
+        self.shared.workers.iter().map(depth).sum()
+    }
+
     /// Has one worker's part applied, or queues it; the assets to be fetched anew.
     fn push(&self, worker: usize, feed: FeedId, part: &mut Vec<MarketEvent>) -> Vec<AssetKey> {
         let (shared, stats) = (&self.shared, &self.shared.routing);
