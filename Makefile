@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency integrity integrity-defaults bench deny setup
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency integrity integrity-defaults bench bench-whole-way deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: setup ## what decoding costs, and what checking books costs
 	$(CARGO) bench --locked -p polypy-benches --bench decode
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
+
+bench-whole-way: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
+	$(CARGO) bench --locked -p polypy-benches --bench whole_way
 
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes
 	POLYPY_INTEGRITY=table $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1

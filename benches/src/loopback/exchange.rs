@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use super::script::{Script, head};
+use super::stamps::LONGEST;
 use super::{Answer, CERTIFICATE, FRAMES, Failure, KEY, Order, Security, Sent, TOKENS};
 use crate::checksum::Checksum;
 use crate::clock::machine_nanos;
@@ -163,7 +164,7 @@ impl Exchange {
         if !self.exact {
             return Err("timer slack cannot be set: the plan would not be kept".into());
         }
-        let mut late = Histogram::<u64>::new(3)?;
+        let mut late = Histogram::<u64>::new_with_bounds(1, LONGEST, 3)?;
         let start = machine_nanos() + 1_000_000;
         let mut sent = Sent {
             start,

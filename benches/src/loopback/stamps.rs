@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use polypy_core::{BookHash, MarketEvent};
 
 /// Longest age told apart: ten seconds.
-const LONGEST: u64 = 10_000_000_000;
+pub(crate) const LONGEST: u64 = 10_000_000_000;
 
 /// When a change was to be sent, and when it was.
 pub fn stamps_of(hash: BookHash) -> (u64, u64) {

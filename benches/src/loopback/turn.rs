@@ -62,6 +62,8 @@ pub struct Taken {
     pub nanos: u64,
     /// Processor time of all threads of the client.
     pub cpu_nanos: u64,
+    /// Times that the program's sockets were held up, lest it drop anything.
+    pub waits: u64,
     /// How old changes were when they were applied; of a planned flow only.
     pub ages: Ages,
 }
@@ -158,6 +160,7 @@ impl Bench {
             nanos: end - sent.start,
             sent,
             cpu_nanos,
+            waits: 0,
             ages,
         })
     }
@@ -171,7 +174,7 @@ impl Bench {
         let sent = self.send(flow)?;
         let end = product.wait_for(&sent)?;
         let cpu_nanos = process_nanos() - cpu;
-        let ages = product.take_ages();
+        let (ages, waits) = (product.take_ages(), product.waits());
         self.venue.tell(Order::Truth)?;
         let truth = match self.venue.answer()? {
             Answer::Truth { levels, sum } => Checksum { levels, sum },
@@ -184,6 +187,7 @@ impl Bench {
             nanos: end - sent.start,
             sent,
             cpu_nanos,
+            waits,
             ages,
         })
     }
