@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ impl Venue {
             .spawn()?;
         let input = process.stdin.take();
         let output = process.stdout.take().ok_or("no output of the exchange")?;
-        let (sender, answers) = channel();
+        // An order is answered before the next is given.
+        let (sender, answers) = sync_channel(1);
         let reader = std::thread::spawn(move || {
             // Both ends are reported by who waits for the next answer.
             for line in BufReader::new(output).lines().map_while(Result::ok) {
