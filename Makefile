@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency integrity integrity-defaults bench bench-whole-way deny setup
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-whole-way bench-peers instructions deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: setup ## run the server against the embedded exchange, on port 8080
 sim: setup ## run the embedded exchange alone
 	$(CARGO) run --locked -p polypy -- sim
 
-test: check unit e2e deny ## run every check and test, fast ones first
+test: check unit e2e instructions deny ## run every check and test, fast ones first
 
 check: setup ## formatting, lints, documentation (no tests)
 	$(CARGO) fmt --all -- --check
@@ -36,13 +36,23 @@ e2e: setup ## architecture, document and end-to-end tests
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
 
-bench: setup ## what decoding costs, and what checking books costs
+scale: setup ## memory, start and cost with up to 100,000 tokens, and an overload: 10 minutes
+	POLYPY_SCALE=full $(CARGO) test --release --locked -p polypy-tests --test scale --test overload -- --nocapture --test-threads=1
+
+bench: setup ## what frames cost: decoding, the whole way into books, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench decode
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
 
 bench-whole-way: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
 	$(CARGO) bench --locked -p polypy-benches --bench whole_way
+
+bench-peers: setup ## ours beside the published clients, same frames; the first build takes long
+	CARGO="$(CARGO)" benches/peers/run
+
+instructions: setup ## instructions a change takes, against benches/instructions.toml
+	@.ci/valgrind
+	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes
 	POLYPY_INTEGRITY=table $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1

@@ -32,7 +32,8 @@
 
 use polypy_benches::loopback::turn::{Bench, Flow, Taken, Who};
 use polypy_benches::loopback::{Failure, Security, exchange};
-use polypy_benches::runs::{note, ratio, runs};
+use polypy_benches::runs::{note, runs};
+use polypy_benches::spent::Spent;
 use serde::Serialize;
 
 /// Makes this program the exchange.
@@ -103,6 +104,10 @@ fn interleave(bench: &mut Bench, whos: &[Who], flow: Flow) -> Result<Vec<Vec<Tak
         }
     }
     Ok(taken)
+}
+
+fn ratio(nanos: u64, units: usize) -> f64 {
+    Spent { nanos, units }.each()
 }
 
 /// The median, the least and the most.

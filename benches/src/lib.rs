@@ -9,6 +9,8 @@
 //! | [`typed`] | the way clients commonly go |
 //! | [`loopback`] | an exchange in a process of its own, and who listens to it |
 //! | [`clock`] | how long threads have run |
+//! | [`spent`] | processor time, and what was done in it |
+//! | [`story`] | the corpus as files, for rivals that share no code with us |
 //! | [`reads`] | frames as a socket hands them over |
 //! | [`runs`] | ways to do the same work, taking turns |
 //!
@@ -23,6 +25,8 @@ pub mod loopback;
 pub mod ours;
 pub mod reads;
 pub mod runs;
+pub mod spent;
+pub mod story;
 pub mod typed;
 
 mod market;

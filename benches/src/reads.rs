@@ -1,7 +1,7 @@
 //! Frames as a socket hands them over: some at a time, side by side, in memory
 //! that is near because it has just been written.
 
-use crate::runs::Spent;
+use crate::spent::Spent;
 
 /// Copied together to where they are decoded, and bytes of them: what is copied
 /// is to stay in the cache.

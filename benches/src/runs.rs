@@ -16,41 +16,13 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
-use crate::clock::{process_nanos, thread_nanos};
+use crate::spent::Spent;
 
 /// Odd, so that there is a middle one.
 const RUNS: usize = 7;
 /// A pass of some milliseconds is repeated until a run is long enough for the
 /// caches and the branch predictor to be as they are in a busy program.
 const SHORTEST_RUN_NANOS: u64 = 200_000_000;
-
-/// What one pass over the work took.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Spent {
-    /// Of processor time, whatever is not to be measured left out.
-    pub nanos: u64,
-    /// Changes, levels or whatever else a figure is for.
-    pub units: usize,
-}
-
-impl Spent {
-    /// Does this on the clock of all threads, so that nothing is free by being
-    /// done elsewhere, and adds as many units as it says to have done.
-    pub fn on(&mut self, work: impl FnOnce() -> usize) {
-        self.by(process_nanos, work);
-    }
-
-    /// The same on the clock of this thread alone.
-    pub fn on_this_thread(&mut self, work: impl FnOnce() -> usize) {
-        self.by(thread_nanos, work);
-    }
-
-    fn by(&mut self, clock: fn() -> u64, work: impl FnOnce() -> usize) {
-        let start = clock();
-        self.units += black_box(work());
-        self.nanos += clock() - start;
-    }
-}
 
 /// A way's name, and one pass of it over the bench.
 pub type Way<B> = (&'static str, fn(&mut B) -> Spent);
@@ -143,18 +115,9 @@ fn run<B>(bench: &mut B, repeat: Repeat, way: fn(&mut B) -> Spent) -> f64 {
         sum.nanos += nanos;
         sum.units += units;
         if repeat == Repeat::Once || sum.nanos > SHORTEST_RUN_NANOS {
-            return ratio(sum.nanos, sum.units);
+            return sum.each();
         }
     }
-}
-
-/// Nanoseconds a unit.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "far below where a float loses a unit"
-)]
-pub fn ratio(nanos: u64, units: usize) -> f64 {
-    nanos as f64 / units.max(1) as f64
 }
 
 /// Appends a result to the file that is named, if one is.

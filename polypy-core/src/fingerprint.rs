@@ -47,6 +47,13 @@ impl BookHash {
         all_hex.then_some(Self(bytes))
     }
 
+    /// The first eight bytes, enough to know a state of one book again.
+    #[inline]
+    pub fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The 20 bytes.
     pub fn as_bytes(&self) -> &[u8; 20] {
         &self.0

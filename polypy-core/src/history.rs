@@ -33,22 +33,32 @@ pub struct HistoryPoint {
 /// no memory until the first point.
 #[derive(Debug, Clone, Default)]
 pub struct TopHistory {
-    points: VecDeque<HistoryPoint>,
+    /// Exchange time before which no point is taken.
+    due: Timestamp,
+    points: Option<Box<Points>>,
 }
+
+#[derive(Debug, Clone, Default)]
+struct Points(VecDeque<HistoryPoint>);
 
 impl TopHistory {
     /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that
     /// runs backwards takes none.
+    #[inline]
     pub fn record(&mut self, timestamp: Timestamp, book: &OrderBook) {
-        if let Some(newest) = self.points.back()
-            && timestamp.millis_since(newest.timestamp) < INTERVAL_MS
-        {
-            return;
+        if timestamp >= self.due {
+            self.take(timestamp, book);
         }
-        if self.points.len() == CAPACITY {
-            self.points.pop_front();
+    }
+
+    #[cold]
+    fn take(&mut self, timestamp: Timestamp, book: &OrderBook) {
+        self.due = Timestamp::from_millis(timestamp.millis().saturating_add(INTERVAL_MS));
+        let Points(points) = &mut **self.points.get_or_insert_default();
+        if points.len() == CAPACITY {
+            points.pop_front();
         }
-        self.points.push_back(HistoryPoint {
+        points.push_back(HistoryPoint {
             timestamp,
             best_bid: book.best_bid().map(|level| level.price),
             best_ask: book.best_ask().map(|level| level.price),
@@ -58,8 +68,8 @@ impl TopHistory {
     }
 
     /// The points, oldest first.
-    pub fn points(&self) -> impl ExactSizeIterator<Item = &HistoryPoint> + DoubleEndedIterator {
-        self.points.iter()
+    pub fn points(&self) -> impl DoubleEndedIterator<Item = &HistoryPoint> {
+        self.points.iter().flat_map(|points| points.0.iter())
     }
 }
 
@@ -92,6 +102,6 @@ mod tests {
         let mut history = TopHistory::default();
         history.record(Timestamp::from_millis(90_000), &OrderBook::default());
         history.record(Timestamp::from_millis(10), &OrderBook::default());
-        assert_eq!(history.points().len(), 1);
+        assert_eq!(history.points().count(), 1);
     }
 }

@@ -63,5 +63,5 @@ pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;
 pub use source::{BookLookup, BookSource, BookState, BookView, MarketSource};
-pub use stats::StatsSource;
+pub use stats::{StatsSource, object};
 pub use time::{Clock, Timestamp};

@@ -124,9 +124,7 @@ impl SimConfig {
         if self.markets > MAX_MARKETS {
             return bad("markets", "at most 100000 markets");
         }
-        if !rate(self.events_per_second) {
-            return bad("events_per_second", "must be 0 to 10000000");
-        }
+        check_rate(self.events_per_second)?;
         if !rate(self.new_markets_per_minute) {
             return bad("new_markets_per_minute", "must be 0 to 10000000");
         }
@@ -146,6 +144,18 @@ impl SimConfig {
             return bad("send_buffer", "must be above zero");
         }
         Ok(())
+    }
+}
+
+/// Whether a flow can be asked to run at this rate.
+pub(crate) fn check_rate(events_per_second: f64) -> Result<(), SimError> {
+    if (0.0..=10_000_000.0).contains(&events_per_second) {
+        Ok(())
+    } else {
+        Err(SimError::Config {
+            field: "events_per_second",
+            reason: "must be 0 to 10000000",
+        })
     }
 }
 

@@ -9,12 +9,14 @@
 //! | `POST /sim/faults` | switches one on: `{"id":1}` |
 //! | `DELETE /sim/faults/{id}`, `/sim/faults` | switches one or all off |
 //! | `POST /sim/pause`, `/sim/resume` | whether the flow is paused now |
+//! | `POST /sim/rate` | the flow's rate from now on: `{"events_per_second":5000}` |
 
 use hyper::{Method, StatusCode};
 use polypy_core::{AssetId, Level};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use crate::config;
 use crate::exchange::Exchange;
 use crate::fault::{self, Fault, FaultError};
 use crate::fault_table::FAULTS;
@@ -43,6 +45,7 @@ pub(crate) fn answer(
         (&Method::GET, "stats") => ok(&json!(exchange.stats())),
         (&Method::POST, "pause") => set_paused(exchange, true),
         (&Method::POST, "resume") => set_paused(exchange, false),
+        (&Method::POST, "rate") => set_rate(exchange, body),
         (&Method::GET, _) if rest.starts_with("book/") => book(exchange, &rest["book/".len()..]),
         (&Method::GET, "faults") => faults(exchange),
         (&Method::POST, "faults") => add_fault(exchange, body),
@@ -50,7 +53,7 @@ pub(crate) fn answer(
         (&Method::DELETE, _) if rest.starts_with("faults/") => {
             remove_fault(exchange, &rest["faults/".len()..])
         }
-        (_, "assets" | "stats" | "pause" | "resume" | "faults") => {
+        (_, "assets" | "stats" | "pause" | "resume" | "rate" | "faults") => {
             error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
         }
         _ => not_found(),
@@ -114,6 +117,21 @@ fn set_paused(exchange: &mut Exchange, paused: bool) -> Answer {
     exchange.paused = paused;
     exchange.wake.notify_one();
     ok(&json!({ "paused": paused }))
+}
+
+fn set_rate(exchange: &mut Exchange, body: &[u8]) -> Answer {
+    let named: Option<Value> = serde_json::from_slice(body).ok();
+    let rate = named.and_then(|body| body.get("events_per_second")?.as_f64());
+    match rate.filter(|rate| config::check_rate(*rate).is_ok()) {
+        Some(rate) => {
+            exchange.set_rate(rate);
+            ok(&json!({ "events_per_second": rate }))
+        }
+        None => error(
+            StatusCode::BAD_REQUEST,
+            "events_per_second: not a number from 0 to 10000000",
+        ),
+    }
 }
 
 fn assets(exchange: &Exchange, query: &Query) -> Answer {

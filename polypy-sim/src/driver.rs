@@ -20,12 +20,8 @@ const MAX_DEBT: Duration = Duration::from_secs(1);
 /// Runs until the exchange stops.
 pub(crate) async fn drive(world: Arc<World>) {
     let mut stop = world.stop.clone();
-    let rate = if world.config.playback.is_some() {
-        0.0
-    } else {
-        world.config.events_per_second
-    };
-    let mut pace = Pace::new(rate, Instant::now());
+    let plays = world.config.playback.is_some();
+    let mut pace = Pace::new(0.0, Instant::now());
     loop {
         let now = Instant::now();
         let (mut next, owes) = {
@@ -34,6 +30,7 @@ pub(crate) async fn drive(world: Arc<World>) {
             exchange.run_due(now);
             let rests = exchange.restarts() || exchange.paused;
             pace.owe(exchange.take_burst());
+            pace.set_rate(if plays { 0.0 } else { exchange.rate }, now);
             let steps = pace.due(now, rests);
             world.counters.steps_late.add(pace.take_given_up());
             for _ in 0..steps {
@@ -54,7 +51,7 @@ pub(crate) async fn drive(world: Arc<World>) {
             }
             continue;
         }
-        if rate > 0.0 {
+        if pace.rate > 0.0 {
             next = Some(next.map_or(now + TICK, |due| due.min(now + TICK)));
         }
         tokio::select! {
@@ -93,15 +90,25 @@ impl Pace {
         }
     }
 
-    /// How many steps to take now, at most a batch.
-    fn due(&mut self, now: Instant, paused: bool) -> u32 {
+    /// Steps a second from now on; what is owed until now stays owed.
+    fn set_rate(&mut self, rate: f64, now: Instant) {
+        self.accrue(now);
+        self.rate = rate;
+    }
+
+    fn accrue(&mut self, now: Instant) {
         let passed = now.duration_since(self.last).as_secs_f64();
         self.last = now;
+        self.credit += passed * self.rate;
+    }
+
+    /// How many steps to take now, at most a batch.
+    fn due(&mut self, now: Instant, paused: bool) -> u32 {
+        self.accrue(now);
         if paused {
             self.credit = 0.0;
             return 0;
         }
-        self.credit += passed * self.rate;
         let most = (self.rate * MAX_DEBT.as_secs_f64()).max(1.0);
         if self.credit > most {
             self.given_up += whole(self.credit - most);
@@ -156,6 +163,10 @@ mod tests {
         assert_eq!(pace.due(at(10_502), false), BATCH);
         assert!(pace.owes());
         assert_eq!(pace.take_given_up(), 9_000);
+        pace.set_rate(0.0, at(10_502));
+        assert_eq!(pace.due(at(10_503), false), 1, "no debt at rest");
+        pace.set_rate(1_000.0, at(60_000));
+        assert_eq!(pace.due(at(60_010), false), 10, "nor for the time of rest");
         let mut pace = Pace::new(0.0, start);
         pace.owe(70);
         assert_eq!(

@@ -98,6 +98,8 @@ pub(crate) struct Exchange {
     /// For delays and choices that are not part of the flow.
     pub(crate) rng: Rng,
     pub(crate) paused: bool,
+    /// Steps of the flow a second, from the driver's next look on.
+    pub(crate) rate: f64,
     pub(crate) faults: FaultSet,
     /// By connection.
     pub(crate) held: HashMap<u64, Held>,
@@ -138,6 +140,7 @@ impl Exchange {
             wake: Arc::new(Notify::new()),
             rng: Rng::with_seed(config.seed ^ 0xde1a_75ee_d000_0003),
             paused: false,
+            rate: config.events_per_second,
             faults: FaultSet::default(),
             held: HashMap::new(),
             awaiting: HashMap::new(),
@@ -200,6 +203,13 @@ impl Exchange {
         for place in session.places() {
             self.subscribers[place.market].retain(|subscriber| subscriber.link.id != connection);
         }
+    }
+
+    /// Lets the flow run at another rate from now on.
+    pub(crate) fn set_rate(&mut self, events_per_second: f64) {
+        self.rate = events_per_second;
+        self.flow.share_out(events_per_second);
+        self.wake.notify_one();
     }
 
     /// Takes one step of the flow.

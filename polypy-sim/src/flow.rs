@@ -69,6 +69,8 @@ pub(crate) struct Flow {
     rng: Rng,
     /// Live markets, hottest first.
     ranks: Vec<usize>,
+    announces_per_minute: f64,
+    settles_per_minute: f64,
     announce_share: f64,
     settle_share: f64,
     print_delay: std::ops::RangeInclusive<Duration>,
@@ -76,20 +78,31 @@ pub(crate) struct Flow {
 
 impl Flow {
     pub(crate) fn new(config: &SimConfig) -> Self {
+        let mut flow = Self {
+            rng: Rng::with_seed(config.seed),
+            ranks: Vec::with_capacity(config.markets),
+            announces_per_minute: config.new_markets_per_minute,
+            settles_per_minute: config.resolve_per_minute,
+            announce_share: 0.0,
+            settle_share: 0.0,
+            print_delay: config.print_delay.clone(),
+        };
+        flow.share_out(config.events_per_second);
+        flow
+    }
+
+    /// Keeps announcements and settlements at their times when so many steps a
+    /// second are taken from now on.
+    pub(crate) fn share_out(&mut self, events_per_second: f64) {
         let share = |per_minute: f64| {
-            if config.events_per_second > 0.0 {
-                (per_minute / 60.0 / config.events_per_second).min(0.5)
+            if events_per_second > 0.0 {
+                (per_minute / 60.0 / events_per_second).min(0.5)
             } else {
                 0.0
             }
         };
-        Self {
-            rng: Rng::with_seed(config.seed),
-            ranks: Vec::with_capacity(config.markets),
-            announce_share: share(config.new_markets_per_minute),
-            settle_share: share(config.resolve_per_minute),
-            print_delay: config.print_delay.clone(),
-        }
+        self.announce_share = share(self.announces_per_minute);
+        self.settle_share = share(self.settles_per_minute);
     }
 
     /// The book a market opens with, and a place in the ranking of heat.

@@ -11,7 +11,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::SimConfig;
+use crate::config::{self, SimConfig};
 use crate::error::SimError;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
@@ -164,6 +164,18 @@ impl SimHandle {
     pub fn resume(&self) {
         self.world.exchange.lock().paused = false;
         self.world.wake.notify_one();
+    }
+
+    /// Lets the flow run at another rate, in events a second, from now on. A
+    /// recording is not concerned. The sequence of events no longer depends on
+    /// the seed alone if markets are announced or settled.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] when the rate is not 0 to 10,000,000.
+    pub fn set_rate(&self, events_per_second: f64) -> Result<(), SimError> {
+        config::check_rate(events_per_second)?;
+        self.world.exchange.lock().set_rate(events_per_second);
+        Ok(())
     }
 
     /// An asset's true book at this moment; `None` for an unknown asset.

@@ -25,12 +25,13 @@ mod pace;
 mod shown;
 mod verify;
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{
-    AssetInfo, AssetKey, BookEvent, BookState, DecimalText, FeedId, OrderBook, PriceChange,
-    StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
+    AssetInfo, AssetKey, BookEvent, BookState, DecimalText, FeedId, OrderBook, PriceChange, Side,
+    Size, StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
 };
 
 use self::arrival::Held;
@@ -78,7 +79,15 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     fn note_change(&mut self, asset: AssetKey, extent: Extent) {
-        self.changed.push(Changed { asset, extent });
+        self.note_size(asset, extent, Size::default());
+    }
+
+    fn note_size(&mut self, asset: AssetKey, extent: Extent, size: Size) {
+        self.changed.push(Changed {
+            asset,
+            extent,
+            size,
+        });
     }
 }
 
@@ -90,37 +99,42 @@ struct Awaited {
     since: Instant,
 }
 
+/// What every change looks at stands together, so that it takes as few cache
+/// lines as may be.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct BookSlot {
     pub(crate) key: AssetKey,
-    info: Option<Arc<AssetInfo>>,
-    /// What is shown.
-    main: Option<Stream>,
-    /// What other feeds tell.
-    others: Others,
-    held: Option<Held>,
     /// Apart from doubts.
     state: BookState,
-    doubts: Doubts,
     /// Whether it is stale by our own finding alone.
     diverged: bool,
-    /// Since when it has been shown as live, or as not.
-    since: Instant,
     /// Whether it has been stale, and not only in doubt, since it was last live.
     fell: bool,
-    awaited: Option<Awaited>,
-    mark: Option<Mark>,
-    epoch: u64,
-    sequence: u64,
-    received: Instant,
-    crossed_since: Option<Instant>,
     /// Whether the partition will look at it when time has passed.
     watched: bool,
-    recent: Recent,
+    /// The market's other token.
+    pub(crate) complement: Option<AssetKey>,
+    /// What other feeds tell.
+    others: Others,
     expected: Option<Box<Expected>>,
-    history: TopHistory,
-    hash: HashCheck,
+    sequence: u64,
+    received: Instant,
+    /// What is shown.
+    main: Option<Stream>,
+    doubts: Doubts,
+    crossed_since: Option<Instant>,
     top: TopCheck,
+    history: TopHistory,
+    recent: Recent,
+    held: Option<Held>,
+    awaited: Option<Awaited>,
+    hash: HashCheck,
+    info: Option<Arc<AssetInfo>>,
+    mark: Option<Mark>,
+    /// Since when it has been shown as live, or as not.
+    since: Instant,
+    epoch: u64,
     pace: Pace,
 }
 
@@ -128,6 +142,7 @@ impl BookSlot {
     pub(crate) fn new(key: AssetKey, now: Instant) -> Self {
         Self {
             key,
+            complement: None,
             info: None,
             main: None,
             others: Others::default(),
@@ -169,9 +184,25 @@ impl BookSlot {
         self.main.as_ref().map_or(0, |main| main.stamp)
     }
 
-    /// The market's other token.
-    pub(crate) fn complement(&self) -> Option<AssetKey> {
-        self.info.as_ref().and_then(|info| info.complement)
+    /// Has come into the cache what a change will look at, for who knows some
+    /// changes ahead that one comes: the waiting for several slots overlaps.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        black_box((self.key, self.sequence, self.doubts.has(Doubt::Hash)));
+        black_box((self.held.is_some(), self.hash.is_open()));
+        if let Some(main) = &self.main {
+            main.touch();
+        }
+    }
+
+    /// The same for what the slot only points to. Some slots later than
+    /// [`Self::touch`], or it waits for that.
+    #[inline]
+    pub(crate) fn touch_levels(&self, side: Side) {
+        black_box(self.recent.place().copied());
+        if let Some(main) = &self.main {
+            main.book.touch(side);
+        }
     }
 
     /// Levels held, those of other feeds included.
@@ -192,6 +223,7 @@ impl BookSlot {
         if fate == Fate::Shown {
             self.hash.forget_expectation();
             self.hash.take(&event);
+            self.complement = event.info.complement;
             self.info = Some(Arc::clone(&event.info));
         }
         book.apply_snapshot(event.bids, event.asks);
@@ -251,7 +283,8 @@ impl BookSlot {
         self.sequence += 1;
         self.received = origin.received;
         self.watch_crossing(cx);
-        cx.note_change(self.key, Extent::Level(change.side, change.price));
+        let level = Extent::Level(change.side, change.price);
+        cx.note_size(self.key, level, change.size);
         if change.last_in_frame {
             self.catch_up(cx.feeds);
             match applied {

@@ -1,29 +1,32 @@
 //! The books of one worker.
 //!
-//! Written by the worker's thread under the partition's lock, one batch at a
-//! time; read under the same lock. Entries stand where the asset's key says, so
-//! that finding one costs an index. A forgotten asset leaves a tombstone until
-//! its number is given out again: events still on their way cannot bring it back.
+//! Written under the partition's lock, one batch at a time; read under the same
+//! lock.
+//!
+//! | module | |
+//! |---|---|
+//! | `slots` | where the slots stand, and how many are in which state |
+//! | `desk` | what they work with: counters, budgets, and what they ask for |
+//! | `mirror` | comparing the two tokens of a market |
 
+mod desk;
 mod mirror;
+mod slots;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::mem::size_of;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::{
-    AssetKey, BookEvent, BookState, FeedId, Level, MarketEvent, PriceChange, StaleReason,
-};
+use polypy_core::{AssetKey, BookEvent, BookState, FeedId, MarketEvent, PriceChange, StaleReason};
 
+use self::desk::Desk;
+use self::slots::Slots;
 use crate::book_slot::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
-use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{Budget, Changed, Checker, CpuBudget, Recent};
 use crate::lane::{Batch, Mark, Notice, Notices};
-use crate::stats::{BookCounts, WorkerStats};
+use crate::stats::WorkerStats;
 
 /// Between two looks at what only time changes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,43 +35,27 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// of each token of a market.
 const FRAME_AHEAD: usize = 4;
 
+/// Events whose slots are fetched into the cache together before the first of
+/// them is applied: enough for the waiting to overlap, and few enough for all of
+/// it to be there still when its turn comes.
+const EVENTS_AHEAD: usize = 32;
+
 /// Books to be fetched anew: on which feed, if not on all of theirs, and why.
 pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 
-#[derive(Debug, Default)]
-enum Entry {
-    #[default]
-    Vacant,
-    Forgotten(AssetKey),
-    Kept(Box<BookSlot>),
-}
-
 #[derive(Debug)]
 pub(crate) struct Partition {
-    entries: Vec<Entry>,
-    books: BookCounts,
-    levels: u64,
+    slots: Slots,
+    desk: Desk,
     /// Set while something is being applied. A reader that finds it set looks
     /// at what a dead thread left half done.
     applying: bool,
     /// The assets of that batch.
     touched: Vec<AssetKey>,
-    resyncs: Vec<(AssetKey, StaleReason)>,
-    feed_resyncs: Vec<(FeedId, AssetKey, StaleReason)>,
-    new_retries: Vec<(Instant, AssetKey)>,
     retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
-    /// Books to be looked at when time has passed, each once.
-    watched: Vec<AssetKey>,
-    /// What is to be compared between tokens at the end of the batch.
-    changed: Vec<Changed>,
     /// Comparisons of single levels until the next of whole books.
     until_whole: u32,
-    searches: Budget,
-    cpu: CpuBudget,
     looked: Instant,
-    config: IntegrityConfig,
-    feeds: Arc<Feeds>,
-    stats: Arc<WorkerStats>,
 }
 
 impl Partition {
@@ -79,33 +66,19 @@ impl Partition {
     ) -> Self {
         let now = Instant::now();
         Self {
-            entries: Vec::new(),
-            books: BookCounts::default(),
-            levels: 0,
+            slots: Slots::default(),
+            desk: Desk::new(config, feeds, stats, now),
             applying: false,
             touched: Vec::new(),
-            resyncs: Vec::new(),
-            feed_resyncs: Vec::new(),
-            new_retries: Vec::new(),
             retries: BinaryHeap::new(),
-            watched: Vec::new(),
-            changed: Vec::new(),
             until_whole: mirror::LEVELS_PER_WHOLE,
-            searches: Budget::new(config.searches_per_second, now),
-            cpu: CpuBudget::new(config.hash_cpu_percent, now),
             looked: now,
-            config: config.clone(),
-            feeds,
-            stats,
         }
     }
 
     /// The asset's slot, if there is one.
     pub(crate) fn slot(&self, asset: AssetKey) -> Option<&BookSlot> {
-        match self.entries.get(asset.slot())? {
-            Entry::Kept(slot) if slot.key == asset => Some(slot),
-            Entry::Kept(_) | Entry::Vacant | Entry::Forgotten(_) => None,
-        }
+        self.slots.get(asset)
     }
 
     /// Whether a thread died in the middle of a batch.
@@ -122,42 +95,49 @@ impl Partition {
         let origin = Origin {
             feed: batch.feed,
             stamp: batch.stamp,
-            closed: self.feeds.closed(batch.feed),
+            closed: self.desk.feeds.closed(batch.feed),
             received: batch.queued_at,
         };
         let mut drill = Some(drill);
+        let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
         let mut events = batch.events.drain(..);
+        let mut near = 0;
         while let Some(mut event) = events.next() {
+            if near == 0 {
+                near = EVENTS_AHEAD;
+                let ahead = events.as_slice().iter().take(EVENTS_AHEAD - 1);
+                slots.touch(std::iter::once(&event).chain(ahead));
+            }
+            near -= 1;
             if let MarketEvent::PriceChange(change) = &mut event
                 && is_continued(change, events.as_slice())
             {
                 change.last_in_frame = false;
             }
-            self.apply_event(event, origin, now);
+            apply_event(slots, &mut cx, event, origin);
             if let Some(drill) = drill.take() {
                 drill();
             }
         }
         drop(events);
         if let Some(book) = batch.audit.take() {
-            self.audit(*book, now);
+            audit(slots, &mut cx, *book);
         }
-        self.compare_tokens(now);
-        self.applying = false;
-        self.publish();
+        self.conclude(now);
     }
 
     /// Takes in what was said apart from the events.
     pub(crate) fn take(&mut self, notices: Notices, now: Instant) {
         self.applying = true;
         self.touched.clear();
+        let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
         for (asset, notice) in notices.assets {
-            self.take_notice(asset, notice, now);
+            take_notice(slots, &mut cx, asset, notice);
         }
         if !notices.closed.is_empty() {
             let closed: HashMap<_, _> = notices.closed.iter().copied().collect();
-            for at in 0..self.entries.len() {
-                let Some(Entry::Kept(slot)) = self.entries.get(at) else {
+            for at in 0..slots.len() {
+                let Some(slot) = slots.at(at) else {
                     continue;
                 };
                 let key = slot.key;
@@ -166,16 +146,14 @@ impl Partition {
                     .filter_map(|feed| closed.get(&feed).map(|reason| (feed, *reason)))
                     .collect();
                 for (feed, reason) in feeds {
-                    self.with(key, now, |slot, cx| slot.close_feed(feed, reason, cx));
+                    slots.with(key, &mut cx, |slot, cx| slot.close_feed(feed, reason, cx));
                 }
             }
             for (feed, _) in notices.closed {
-                self.feeds.closing_applied(feed);
+                cx.feeds.closing_applied(feed);
             }
         }
-        self.compare_tokens(now);
-        self.applying = false;
-        self.publish();
+        self.conclude(now);
     }
 
     /// Looks at what only time changes, if it is time to.
@@ -184,15 +162,17 @@ impl Partition {
             return;
         }
         self.looked = now;
-        let mut watched = std::mem::take(&mut self.watched);
-        watched.retain(|&key| self.with(key, now, BookSlot::look).unwrap_or(false));
+        let (slots, desk) = (&mut self.slots, &mut self.desk);
+        let mut watched = std::mem::take(&mut desk.watched);
+        let mut cx = desk.context(now);
+        watched.retain(|&key| slots.with(key, &mut cx, BookSlot::look).unwrap_or(false));
         // Some are watched from this look on.
-        self.watched.append(&mut watched);
+        cx.watched.append(&mut watched);
         while let Some(Reverse((at, key))) = self.retries.peek().copied()
             && at <= now
         {
             self.retries.pop();
-            self.with(key, now, BookSlot::retry_at_last);
+            slots.with(key, &mut cx, BookSlot::retry_at_last);
         }
         self.compare_tokens(now);
         self.publish();
@@ -200,7 +180,7 @@ impl Partition {
 
     /// Whether requests came up.
     pub(crate) fn has_resyncs(&self) -> bool {
-        !self.resyncs.is_empty() || !self.feed_resyncs.is_empty()
+        !self.desk.resyncs.is_empty() || !self.desk.feed_resyncs.is_empty()
     }
 
     /// The requests that came up, by reason. To be made without the lock.
@@ -209,10 +189,10 @@ impl Partition {
             return None;
         }
         let mut by_reason = Resyncs::new();
-        for (asset, reason) in self.resyncs.drain(..) {
+        for (asset, reason) in self.desk.resyncs.drain(..) {
             by_reason.entry((None, reason)).or_default().push(asset);
         }
-        for (feed, asset, reason) in self.feed_resyncs.drain(..) {
+        for (feed, asset, reason) in self.desk.feed_resyncs.drain(..) {
             let part = by_reason.entry((Some(feed), reason)).or_default();
             part.push(asset);
         }
@@ -228,211 +208,112 @@ impl Partition {
         if !torn {
             assets.clear();
         }
-        self.resyncs.clear();
-        self.feed_resyncs.clear();
-        self.new_retries.clear();
+        self.desk.clear();
         self.retries.clear();
-        self.watched.clear();
-        self.changed.clear();
-        (self.books, self.levels) = (BookCounts::default(), 0);
-        for entry in &mut self.entries {
-            let Entry::Kept(slot) = entry else {
-                continue;
-            };
+        let (stats, retries) = (&self.desk.stats, &mut self.retries);
+        self.slots.alter_all(|slot| {
             let (reason, before) = (StaleReason::WorkerDied, slot.state());
             if let Some(at) = slot.orphan(Mark { stamp, reason }, now) {
-                self.retries.push(Reverse((at, slot.key)));
+                retries.push(Reverse((at, slot.key)));
             }
-            slot.note_shown(before, &self.stats, now);
+            slot.note_shown(before, stats, now);
             if matches!(slot.state(), BookState::Stale(_)) {
                 assets.push(slot.key);
             }
-            self.books.enter(slot.state());
-            self.levels += slot.levels();
-        }
+        });
         assets.sort_unstable();
         assets.dedup();
         self.publish();
         assets
     }
 
-    fn apply_event(&mut self, event: MarketEvent, origin: Origin, now: Instant) {
-        self.stats.messages_processed.increment();
-        let asset = event.asset();
-        match event {
-            MarketEvent::Book(event) => {
-                self.stats.snapshots_received.increment();
-                self.ensure(asset, now);
-                self.with(asset, now, |slot, cx| slot.snapshot(*event, origin, cx));
-            }
-            MarketEvent::PriceChange(change) => {
-                let known = self.with(asset, now, |slot, cx| slot.change(&change, origin, cx));
-                if known.is_none() {
-                    self.stats.events.deltas_without_book.increment();
-                }
-            }
-            MarketEvent::Trade(trade) => {
-                self.stats.events.trades.increment();
-                // One announcement stands for both tokens of the market.
-                let complement = self.with(asset, now, |slot, _| {
-                    slot.trade(&trade);
-                    slot.complement()
-                });
-                if let Some(complement) = complement.flatten() {
-                    self.with(complement, now, |slot, _| slot.trade(&trade));
-                }
-            }
-            MarketEvent::TickSizeChange(event) => {
-                self.stats.events.tick_size_changes.increment();
-                self.with(asset, now, |slot, cx| slot.change_tick(&event, cx));
-            }
-            // It runs ahead of the changes it reflects, so that it proves
-            // nothing against a book.
-            MarketEvent::BestBidAsk(_) => {}
-        }
+    /// The end of whatever was being applied.
+    fn conclude(&mut self, now: Instant) {
+        self.compare_tokens(now);
+        self.applying = false;
+        self.publish();
     }
 
-    /// A book that was fetched apart from the feeds.
-    fn audit(&mut self, book: BookEvent, now: Instant) {
-        let asset = book.info.key;
-        let known = self.with(asset, now, |slot, cx| slot.audit(book, cx));
-        if known.is_none() {
-            self.stats.integrity.audit_not_applicable.increment();
-        }
+    fn publish(&mut self) {
+        let planned = self.desk.retries.drain(..);
+        self.retries.extend(planned.map(Reverse));
+        self.slots.publish(&self.desk.stats);
     }
+}
 
-    fn take_notice(&mut self, asset: AssetKey, notice: Notice, now: Instant) {
-        if notice.forgotten {
-            self.forget(asset);
-            return;
+fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: MarketEvent, origin: Origin) {
+    cx.stats.messages_processed.increment();
+    let asset = event.asset();
+    match event {
+        MarketEvent::PriceChange(change) => {
+            let known = slots.with(asset, cx, |slot, cx| slot.change(&change, origin, cx));
+            if known.is_none() {
+                cx.stats.events.deltas_without_book.increment();
+            }
         }
-        // Without a slot, a snapshot that is still queued could not know of it.
-        self.ensure(asset, now);
-        self.with(asset, now, |slot, cx| {
-            if let Some(mark) = notice.mark {
-                slot.mark(mark, cx);
+        MarketEvent::Book(event) => {
+            cx.stats.snapshots_received.increment();
+            slots.ensure(asset, cx);
+            slots.with(asset, cx, |slot, cx| slot.snapshot(*event, origin, cx));
+        }
+        MarketEvent::Trade(trade) => {
+            cx.stats.events.trades.increment();
+            // One announcement stands for both tokens of the market.
+            let complement = slots.with(asset, cx, |slot, _| {
+                slot.trade(&trade);
+                slot.complement
+            });
+            if let Some(complement) = complement.flatten() {
+                slots.with(complement, cx, |slot, _| slot.trade(&trade));
             }
-            for (feed, mark) in notice.lost {
-                slot.mark_feed(feed, mark, cx);
-            }
-            if notice.settled {
-                slot.settle();
-            }
-        });
+        }
+        MarketEvent::TickSizeChange(event) => {
+            cx.stats.events.tick_size_changes.increment();
+            slots.with(asset, cx, |slot, cx| slot.change_tick(&event, cx));
+        }
+        // It runs ahead of the changes it reflects, so that it proves
+        // nothing against a book.
+        MarketEvent::BestBidAsk(_) => {}
     }
+}
 
-    /// Makes a slot unless the asset has one, or is forgotten.
-    fn ensure(&mut self, asset: AssetKey, now: Instant) {
-        let at = asset.slot();
-        if at >= self.entries.len() {
-            self.entries.resize_with(at + 1, Entry::default);
-        }
-        match &self.entries[at] {
-            Entry::Forgotten(key) if *key == asset => {
-                self.stats.events.events_for_forgotten.increment();
-                return;
-            }
-            // Of two assets with one number the greater key is the newer.
-            Entry::Kept(slot) if slot.key == asset => return,
-            Entry::Kept(slot) if slot.key > asset => {
-                self.stats.events.events_for_forgotten.increment();
-                return;
-            }
-            Entry::Kept(slot) => {
-                let replaced = slot.key;
-                self.forget(replaced);
-            }
-            Entry::Vacant | Entry::Forgotten(_) => {}
-        }
-        let slot = BookSlot::new(asset, now);
-        self.books.enter(slot.state());
-        self.entries[at] = Entry::Kept(Box::new(slot));
+/// A book that was fetched apart from the feeds.
+fn audit(slots: &mut Slots, cx: &mut Context<'_>, book: BookEvent) {
+    let known = slots.with(book.info.key, cx, |slot, cx| slot.audit(book, cx));
+    if known.is_none() {
+        cx.checker.stats.audit_not_applicable.increment();
     }
+}
 
-    fn forget(&mut self, asset: AssetKey) {
-        let at = asset.slot();
-        if at >= self.entries.len() {
-            self.entries.resize_with(at + 1, Entry::default);
-        }
-        match &self.entries[at] {
-            Entry::Kept(slot) if slot.key != asset => return,
-            Entry::Kept(slot) => {
-                self.books.leave(slot.state());
-                self.levels -= slot.levels();
-            }
-            Entry::Vacant | Entry::Forgotten(_) => {}
-        }
-        self.entries[at] = Entry::Forgotten(asset);
+fn take_notice(slots: &mut Slots, cx: &mut Context<'_>, asset: AssetKey, notice: Notice) {
+    if notice.forgotten {
+        slots.forget(asset);
+        return;
     }
-
-    /// Lets `change` work on a slot and keeps the counts in step.
-    fn with<T>(
-        &mut self,
-        asset: AssetKey,
-        now: Instant,
-        change: impl FnOnce(&mut BookSlot, &mut Context<'_>) -> T,
-    ) -> Option<T> {
-        let Entry::Kept(slot) = self.entries.get_mut(asset.slot())? else {
-            return None;
-        };
-        if slot.key != asset {
-            return None;
+    // Without a slot, a snapshot that is still queued could not know of it.
+    slots.ensure(asset, cx);
+    slots.with(asset, cx, |slot, cx| {
+        if let Some(mark) = notice.mark {
+            slot.mark(mark, cx);
         }
-        let (state, levels) = (slot.state(), slot.levels());
-        let mut found = None;
-        let mut cx = Context {
-            checker: Checker {
-                config: &self.config,
-                stats: &self.stats.integrity,
-                searches: &mut self.searches,
-                cpu: &mut self.cpu,
-                found: &mut found,
-                now,
-            },
-            stats: &self.stats,
-            feeds: &self.feeds,
-            resyncs: &mut self.resyncs,
-            feed_resyncs: &mut self.feed_resyncs,
-            retries: &mut self.new_retries,
-            watched: &mut self.watched,
-            changed: &mut self.changed,
-        };
-        let answer = change(slot, &mut cx);
-        if slot.state() != state {
-            slot.note_shown(state, &self.stats, now);
-            self.books.leave(state);
-            self.books.enter(slot.state());
+        for (feed, mark) in notice.lost {
+            slot.mark_feed(feed, mark, cx);
         }
-        self.levels = self.levels - levels + slot.levels();
-        self.retries.extend(self.new_retries.drain(..).map(Reverse));
-        if let (Some(price), Some(complement)) = (found, slot.complement())
-            && let Some(Entry::Kept(other)) = self.entries.get_mut(complement.slot())
-            && other.key == complement
-        {
-            other.hear(price);
+        if notice.settled {
+            slot.settle();
         }
-        Some(answer)
-    }
-
-    fn publish(&self) {
-        self.stats.set_books(self.books);
-        let slots = self.books.pending + self.books.readable();
-        let slot_bytes = count(size_of::<BookSlot>() + Recent::BYTES);
-        let entry_bytes = count(self.entries.capacity() * size_of::<Entry>());
-        let level_bytes = self.levels * count(size_of::<Level>());
-        self.stats
-            .memory_bytes
-            .set(slots * slot_bytes + entry_bytes + level_bytes);
-    }
+    });
 }
 
 /// Whether another frame of the batch carries the same state of the asset on:
 /// until then there is nothing to be checked.
 fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
-    let state = |change: &PriceChange| (change.asset, change.timestamp, change.hash);
+    let state = |change: &PriceChange| (change.timestamp, change.hash);
     change.hash.is_some()
         && ahead.iter().take(FRAME_AHEAD).any(|event| match event {
-            MarketEvent::PriceChange(next) => state(next) == state(change),
+            MarketEvent::PriceChange(next) => {
+                next.asset == change.asset && state(next) == state(change)
+            }
             MarketEvent::Book(_)
             | MarketEvent::Trade(_)
             | MarketEvent::TickSizeChange(_)

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::counter::{HistogramSum, count};
 use crate::direct;
-use crate::lane::Pushed;
+use crate::lane::{Lane, Pushed};
 use crate::manager::WorkerManager;
 use crate::shared::Shared;
 
@@ -46,11 +46,11 @@ impl MessageRouter {
         }
     }
 
-    /// Events delivered that are not applied yet, over all workers. A few atomic
-    /// reads.
+    /// Events that are queued or being applied, over all workers. Zero: whatever
+    /// was delivered before is in the books.
     pub fn backlog(&self) -> usize {
-        let depth = |worker: &crate::shared::Worker| worker.lane.depth();
-        self.shared.workers.iter().map(depth).sum()
+        let lanes = self.shared.workers.iter().map(|worker| &worker.lane);
+        lanes.map(Lane::depth).sum()
     }
 
     /// Has one worker's part applied, or queues it; the assets to be fetched anew.

@@ -6,6 +6,8 @@
 //! the book back. Only while a hash says that something is missing is an older
 //! change taken for the missing one.
 
+use std::hint::black_box;
+
 use polypy_core::{BookHash, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
 
 /// Copies come up to 120 ms late and snapshots overlap by milliseconds. What
@@ -18,8 +20,25 @@ const MOST_PASSED: usize = 32;
 
 /// What makes a change a copy of another: the same level set to the same size,
 /// giving the same book. The hash alone does not, since an order that comes and
-/// goes within a millisecond leads back to a book that was there before.
-type Passed = (BookHash, Side, Price, Size);
+/// goes within a millisecond leads back to a book that was there before. Of all
+/// that, 64 bits: two changes of one millisecond that share them by accident are
+/// one in 10¹⁹.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Passed(u64);
+
+impl Passed {
+    fn new(hash: BookHash, change: &PriceChange) -> Self {
+        let side = u64::from(change.side == Side::Ask) << 32;
+        let place = side | u64::from(change.price.millionths());
+        let what = place.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ change.size.millionths();
+        let mixed = (what ^ (what >> 29)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        Self(hash.prefix() ^ mixed ^ (mixed >> 32))
+    }
+}
+
+/// Changes of one millisecond that are remembered without memory of their own;
+/// a frame of one order makes one a token.
+const FEW_PASSED: usize = 2;
 
 /// One feed's book of one asset.
 #[derive(Debug)]
@@ -38,13 +57,16 @@ pub(crate) struct Stream {
     pub(crate) suspect: Option<Timestamp>,
     /// Exchange time of the snapshot.
     snapshot: Timestamp,
-    /// Apart, for only a book that changes needs it.
+    /// The first changes of the newest millisecond, and how many there were.
+    passed: [Passed; FEW_PASSED],
+    passed_count: u8,
     moment: Option<Box<Moment>>,
 }
 
-/// What the newest millisecond has brought.
+/// What else a millisecond has brought that few have.
 #[derive(Debug, Default)]
 struct Moment {
+    /// Changes beyond the first.
     passed: Vec<Passed>,
     /// A change that was left out as a copy and may have been none.
     doubtful: Option<(Side, Price, Size)>,
@@ -83,6 +105,8 @@ impl Stream {
             proven: false,
             suspect: None,
             snapshot: timestamp,
+            passed: [Passed::default(); FEW_PASSED],
+            passed_count: 0,
             moment: None,
         }
     }
@@ -106,9 +130,7 @@ impl Stream {
             return Applied::OutOfOrder;
         }
         if at != self.newest {
-            if let Some(moment) = &mut self.moment {
-                moment.passed.clear();
-            }
+            self.passed_count = 0;
             self.newest = at;
             self.snapshot = self.snapshot.min(at);
             self.proven = false;
@@ -116,18 +138,16 @@ impl Stream {
             return Applied::Duplicate;
         }
         if let Some(hash) = change.hash {
-            let passed = (hash, change.side, change.price, change.size);
-            let moment = self.moment.get_or_insert_default();
-            if moment.passed.contains(&passed) {
+            let passed = Passed::new(hash, change);
+            if self.has_passed(passed) {
                 if change.hash == self.hash {
                     return Applied::Duplicate;
                 }
+                let moment = self.moment.get_or_insert_default();
                 moment.doubtful = Some((change.side, change.price, change.size));
                 return Applied::Ambiguous;
             }
-            if moment.passed.len() < MOST_PASSED {
-                moment.passed.push(passed);
-            }
+            self.note_passed(passed);
         }
         if change.hash != self.hash {
             self.hash = change.hash;
@@ -135,6 +155,32 @@ impl Stream {
         }
         self.set_level(change);
         Applied::InOrder
+    }
+
+    fn has_passed(&self, passed: Passed) -> bool {
+        let count = usize::from(self.passed_count);
+        let few = self.passed.iter().take(count);
+        let more = count.saturating_sub(FEW_PASSED);
+        let kept = self.moment.as_ref().filter(|_| more > 0);
+        let rest = kept
+            .into_iter()
+            .flat_map(|moment| &moment.passed)
+            .take(more);
+        few.chain(rest).any(|known| *known == passed)
+    }
+
+    fn note_passed(&mut self, passed: Passed) {
+        let count = usize::from(self.passed_count);
+        if let Some(place) = self.passed.get_mut(count) {
+            *place = passed;
+        } else if count < MOST_PASSED {
+            let rest = &mut self.moment.get_or_insert_default().passed;
+            rest.truncate(count - FEW_PASSED);
+            rest.push(passed);
+        } else {
+            return;
+        }
+        self.passed_count += 1;
     }
 
     fn set_level(&mut self, change: &PriceChange) {
@@ -146,6 +192,12 @@ impl Stream {
         }
         self.book
             .apply_change(change.side, change.price, change.size);
+    }
+
+    /// Has come into the cache what the next change will look at.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        black_box((self.newest, self.snapshot, self.hash.is_some()));
     }
 
     /// Applies what was left out as a doubtful copy, and returns the level as it

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{HOST, HeaderMap};
 use hyper::{Method, Request, StatusCode};
@@ -36,7 +36,7 @@ impl Answer {
 /// One kept-alive connection.
 #[derive(Debug)]
 pub struct Client {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
     address: SocketAddr,
 }
@@ -65,11 +65,24 @@ impl Client {
     /// # Errors
     /// When the connection ends first.
     pub async fn ask(&mut self, method: Method, path: &str) -> std::io::Result<Answer> {
+        self.send(method, path, Bytes::new()).await
+    }
+
+    /// The same with a body.
+    ///
+    /// # Errors
+    /// When the connection ends first.
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> std::io::Result<Answer> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, self.address.to_string())
-            .body(Empty::new())
+            .body(Full::new(body.into()))
             .map_err(std::io::Error::other)?;
         self.sender.ready().await.map_err(std::io::Error::other)?;
         let answer = self

@@ -2,11 +2,16 @@
 //!
 //! | for | modules |
 //! |---|---|
-//! | black-box tests of the program | [`world`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`] |
+//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`] |
+//! | the same with every part a process of its own | [`program`], [`pair`], [`figures`] |
 //! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`] |
 
+pub mod comparison;
+pub mod figures;
 pub mod http;
 pub mod judge;
+pub mod pair;
+pub mod program;
 pub mod recorded;
 pub mod replay;
 pub mod wait;

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use polypy::clock::SystemClock;
 use polypy::config::Config;
 use polypy::{PolyPy, PolyPyBuilder};
+use polypy_core::Level;
 use polypy_sim::{Sim, SimConfig, SimHandle};
 use serde_json::{Value, json};
 
+use crate::comparison::{Comparison, Truth};
 use crate::http::{self, Client};
 use crate::wait;
 
@@ -135,46 +137,20 @@ impl World {
                 .sim
                 .true_book(&asset)
                 .expect("the exchange knows its assets");
-            let shown = answer.json();
-            match (
-                answer.status.as_u16(),
-                shown["state"].as_str(),
-                truth.settled,
-            ) {
-                (200, Some("live"), true) => {
-                    comparison
-                        .not_live
-                        .push(format!("{asset}: live though settled"));
-                }
-                (200, Some("live"), false) => {
-                    comparison.live += 1;
-                    let bids = truth
-                        .bids
-                        .iter()
-                        .map(|level| json!([level.price, level.size]));
-                    let asks = truth
-                        .asks
-                        .iter()
-                        .map(|level| json!([level.price, level.size]));
-                    // A new grid makes a new hash, which is told with the next
-                    // change only: until then the last one proves the levels.
-                    let proven =
-                        shown["hash"] == truth.hash.to_string() || shown["hash_verified"] == true;
-                    let same = shown["bids"] == bids.collect::<Value>()
-                        && shown["asks"] == asks.collect::<Value>()
-                        && shown["tick_size"] == truth.tick_size.to_string()
-                        && proven;
-                    if !same {
-                        comparison
-                            .differing
-                            .push(format!("{asset}: {shown} against {truth:?}"));
-                    }
-                }
-                (_, _, true) => comparison.settled += 1,
-                (status, state, false) => comparison
-                    .not_live
-                    .push(format!("{asset}: {status} {state:?} {:?}", shown["reason"])),
-            }
+            let levels = |levels: &[Level]| -> Value {
+                let levels = levels.iter();
+                levels
+                    .map(|level| json!([level.price, level.size]))
+                    .collect()
+            };
+            let truth = Truth {
+                settled: truth.settled,
+                hash: json!(truth.hash.to_string()),
+                bids: levels(&truth.bids),
+                asks: levels(&truth.asks),
+                tick_size: json!(truth.tick_size),
+            };
+            comparison.note(asset.as_str(), &answer, &truth);
         }
         comparison
     }
@@ -190,33 +166,6 @@ impl World {
         })
         .await;
         self.sim.stop().await;
-    }
-}
-
-/// What [`World::compare`] found.
-#[derive(Debug, Default)]
-pub struct Comparison {
-    /// Books shown as live.
-    pub live: usize,
-    /// Of those, the ones that were not as the exchange's.
-    pub differing: Vec<String>,
-    /// Assets that trade and have no live book.
-    pub not_live: Vec<String>,
-    /// Assets of settled markets, none of them shown as live.
-    pub settled: usize,
-}
-
-impl Comparison {
-    /// The figures, and the first of what is not as it should be.
-    pub fn summary(&self) -> String {
-        format!(
-            "{} live, {} differing {:#?}, {} not live {:#?}",
-            self.live,
-            self.differing.len(),
-            self.differing.iter().take(2).collect::<Vec<_>>(),
-            self.not_live.len(),
-            self.not_live.iter().take(8).collect::<Vec<_>>(),
-        )
     }
 }
 

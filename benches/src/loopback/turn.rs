@@ -109,6 +109,39 @@ impl Bench {
     /// # Errors
     /// When something failed, or the program did not do what it should have.
     pub fn run(&mut self, who: Who, flow: Flow) -> Result<Taken, Failure> {
+        let to = self.listening(flow)?;
+        match who {
+            Who::Receive => self.bare(Work::Receive, to, flow),
+            Who::Apply => self.bare(Work::Apply, to, flow),
+            Who::Ours => self.ours(&to, flow),
+        }
+    }
+
+    /// Has the program listen to the same flow twice, the first time to warm up,
+    /// and calls `mark` before and after the second; what was sent in between.
+    ///
+    /// # Errors
+    /// As of [`Self::run`].
+    pub fn run_warm(&mut self, flow: Flow, mut mark: impl FnMut()) -> Result<Sent, Failure> {
+        let to = self.listening(flow)?;
+        let product = Product::start(&to)?;
+        self.subscribed()?;
+        product.wait_for_books()?;
+        let mut all = self.send(flow)?;
+        product.wait_for(&all)?;
+        mark();
+        let sent = self.send(flow)?;
+        all.frames += sent.frames;
+        all.changes += sent.changes;
+        product.wait_for(&all)?;
+        mark();
+        let verdict = product.verify(&all, self.truth()?);
+        product.stop();
+        verdict.map(|()| sent)
+    }
+
+    /// Has the exchange take new connections; where they find it.
+    fn listening(&mut self, flow: Flow) -> Result<Listening, Failure> {
         let Flow {
             connections,
             security,
@@ -124,18 +157,13 @@ impl Bench {
             Security::Aes256 | Security::Aes128 | Security::ChaCha20 => "wss",
         };
         let port = self.venue.port;
-        let to = Listening {
+        Ok(Listening {
             url: format!("{scheme}://{HOST}:{port}/ws/market").parse()?,
             dialer: Arc::clone(&self.dialer),
             corpus: Arc::clone(&self.corpus),
             connections,
             aged: flow.rate.is_some(),
-        };
-        match who {
-            Who::Receive => self.bare(Work::Receive, to, flow),
-            Who::Apply => self.bare(Work::Apply, to, flow),
-            Who::Ours => self.ours(&to, flow),
-        }
+        })
     }
 
     fn bare(&mut self, work: Work, to: Listening, flow: Flow) -> Result<Taken, Failure> {
@@ -175,12 +203,7 @@ impl Bench {
         let end = product.wait_for(&sent)?;
         let cpu_nanos = process_nanos() - cpu;
         let (ages, waits) = (product.take_ages(), product.waits());
-        self.venue.tell(Order::Truth)?;
-        let truth = match self.venue.answer()? {
-            Answer::Truth { levels, sum } => Checksum { levels, sum },
-            other => return Err(unexpected(&other)),
-        };
-        let verdict = product.verify(&sent, truth);
+        let verdict = product.verify(&sent, self.truth()?);
         product.stop();
         verdict?;
         Ok(Taken {
@@ -190,6 +213,14 @@ impl Bench {
             waits,
             ages,
         })
+    }
+
+    fn truth(&mut self) -> Result<Checksum, Failure> {
+        self.venue.tell(Order::Truth)?;
+        match self.venue.answer()? {
+            Answer::Truth { levels, sum } => Ok(Checksum { levels, sum }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     fn subscribed(&mut self) -> Result<(), Failure> {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource};
+use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource, object};
 use polypy_http::HttpServer;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -77,20 +77,20 @@ impl StatsSource for Overview {
         let http = http.map_or_else(|| Value::Object(Map::new()), |server| server.stats());
         let wire = serde_json::to_value(parts.wire.snapshot())
             .unwrap_or_else(|error| json!({ "error": error.to_string() }));
-        json!({
-            "running": self.is_running(),
-            "registry": parts.registry.stats(),
-            "pool": parts.pool.stats(),
-            "router": parts.router.stats(),
-            "workers": parts.workers.stats(),
-            "lifecycle": parts.lifecycle.stats(),
-            "recycler": parts.recycler.stats(),
-            "audit": parts.audit.stats(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": uptime,
-            "http": http,
-            "wire": wire,
-            "clob": parts.clob.stats(),
-        })
+        object([
+            ("running", json!(self.is_running())),
+            ("registry", parts.registry.stats()),
+            ("pool", parts.pool.stats()),
+            ("router", parts.router.stats()),
+            ("workers", parts.workers.stats()),
+            ("lifecycle", parts.lifecycle.stats()),
+            ("recycler", parts.recycler.stats()),
+            ("audit", parts.audit.stats()),
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ("uptime_seconds", json!(uptime)),
+            ("http", http),
+            ("wire", wire),
+            ("clob", parts.clob.stats()),
+        ])
     }
 }

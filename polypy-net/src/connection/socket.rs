@@ -30,6 +30,11 @@ use super::config::ConnectionConfig;
 const BATCH_FRAMES: usize = 256;
 /// Bytes taken in one go, against a burst of huge frames.
 const BATCH_BYTES: usize = 1 << 20;
+/// Bytes read at once: some fifty frames, so that a busy socket asks the system
+/// seldom. The WebSocket layer clears as much memory before each read and keeps
+/// it for good, which with 500 quiet sockets would cost more than their frames:
+/// its default of 128 KiB took a sixth more processor time and 50 MB.
+const READ_BUFFER: usize = 32 << 10;
 /// What may wait to be written. The longest burst of ours, 500 ids
 /// unsubscribed and subscribed anew, is 80 KB.
 const WRITE_BUFFER: usize = 4 << 20;
@@ -88,6 +93,7 @@ impl Socket {
         config: &ConnectionConfig,
     ) -> Result<Self, OpenError> {
         let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(config.max_message_bytes))
             .max_frame_size(Some(config.max_message_bytes))
             // Every frame of ours is small and wants to leave at once.

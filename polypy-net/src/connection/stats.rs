@@ -9,8 +9,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetKey, FeedId};
+use polypy_core::{AssetKey, FeedId, object};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::registry::{ConnectionId, ConnectionLoad};
@@ -267,44 +268,54 @@ impl ConnectionStats {
     }
 
     /// A JSON object; `load` is the registry's word on its assets.
-    pub(crate) fn json(&self, load: ConnectionLoad) -> serde_json::Value {
+    pub(crate) fn json(&self, load: ConnectionLoad) -> Value {
         let now = Instant::now();
         let since = |then: Instant| now.saturating_duration_since(then);
         let healthy = self.is_healthy();
         let inner = self.inner.lock().clone();
         let total = inner.carried.max(load.total());
-        serde_json::json!({
-            "connection_id": self.id.to_string(),
-            "status": inner.status,
-            "is_draining": inner.retired,
-            "age_seconds": since(self.created).as_secs_f64(),
-            "uptime": inner.opened.map_or(0.0, |opened| since(opened).as_secs_f64()),
-            "messages_received": inner.messages,
-            "bytes_received": inner.bytes,
-            "parse_errors": inner.parse_errors,
-            "reconnect_count": inner.sockets.saturating_sub(1),
-            "is_healthy": healthy,
-            "total_markets": total,
-            "subscribed_markets": load.subscribed,
-            "expired_markets": load.expired,
-            "pollution_ratio": ratio(load.expired, total),
-            "feed": inner.feed,
-            "awaiting_books": inner.bookless.len(),
-            "last_data_age_ms": inner.last_data.map(|at| millis(since(at))),
-            "open_failures": inner.open_failures,
-            "refusals": inner.refusals,
-            "closes": inner.closes,
-            "close_codes": inner.close_codes,
-            "refused_frames": inner.refused_frames,
-            "pings": inner.pings,
-            "pongs": inner.pongs,
-            "probes": inner.probes,
-            "resubscribes": inner.resubscribes,
-            "rest_seeds": inner.rungs.seeded,
-            "stranded": inner.stranded.len(),
-            "ladder": inner.rungs,
-            "is_lagging": inner.lagging,
-        })
+        object([
+            ("connection_id", json!(self.id.to_string())),
+            ("status", json!(inner.status)),
+            ("is_draining", json!(inner.retired)),
+            ("age_seconds", json!(since(self.created).as_secs_f64())),
+            (
+                "uptime",
+                json!(
+                    inner
+                        .opened
+                        .map_or(0.0, |opened| since(opened).as_secs_f64())
+                ),
+            ),
+            ("messages_received", json!(inner.messages)),
+            ("bytes_received", json!(inner.bytes)),
+            ("parse_errors", json!(inner.parse_errors)),
+            ("reconnect_count", json!(inner.sockets.saturating_sub(1))),
+            ("is_healthy", json!(healthy)),
+            ("total_markets", json!(total)),
+            ("subscribed_markets", json!(load.subscribed)),
+            ("expired_markets", json!(load.expired)),
+            ("pollution_ratio", json!(ratio(load.expired, total))),
+            ("feed", json!(inner.feed)),
+            ("awaiting_books", json!(inner.bookless.len())),
+            (
+                "last_data_age_ms",
+                json!(inner.last_data.map(|at| millis(since(at)))),
+            ),
+            ("open_failures", json!(inner.open_failures)),
+            ("refusals", json!(inner.refusals)),
+            ("closes", json!(inner.closes)),
+            ("close_codes", json!(inner.close_codes)),
+            ("refused_frames", json!(inner.refused_frames)),
+            ("pings", json!(inner.pings)),
+            ("pongs", json!(inner.pongs)),
+            ("probes", json!(inner.probes)),
+            ("resubscribes", json!(inner.resubscribes)),
+            ("rest_seeds", json!(inner.rungs.seeded)),
+            ("stranded", json!(inner.stranded.len())),
+            ("ladder", json!(inner.rungs)),
+            ("is_lagging", json!(inner.lagging)),
+        ])
     }
 }
 

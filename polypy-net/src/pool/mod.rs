@@ -27,8 +27,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
+    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource, object,
 };
+use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::connection::{
@@ -263,7 +264,7 @@ impl HealthSource for ConnectionPool {
 }
 
 impl StatsSource for ConnectionPool {
-    fn stats(&self) -> serde_json::Value {
+    fn stats(&self) -> Value {
         let connections = self.connections();
         let counts = *self.shared.counts.lock();
         let mut rungs = counts.rungs;
@@ -274,22 +275,25 @@ impl StatsSource for ConnectionPool {
             .iter()
             .map(|stats| stats.json(self.shared.registry.load(stats.id())))
             .collect();
-        serde_json::json!({
-            "connection_count": connections.len(),
-            "active_connections": self.active_connections(),
-            "total_capacity": connections.len() * self.shared.config.target,
-            "connections_opened": counts.opened,
-            "connections_closed": counts.closed,
-            "connections_failed": counts.failed,
-            "connections_split": counts.splits,
-            "markets_moved": counts.markets_moved,
-            "moves_exhausted": counts.moves_exhausted,
-            "ladder": rungs,
-            "resync": self.shared.context.venue().resync.stats(),
-            "reconnects": self.shared.context.reconnects().stats(),
-            "replicas": self.shared.replica_stats(),
-            "stats": shown,
-        })
+        object([
+            ("connection_count", json!(connections.len())),
+            ("active_connections", json!(self.active_connections())),
+            (
+                "total_capacity",
+                json!(connections.len() * self.shared.config.target),
+            ),
+            ("connections_opened", json!(counts.opened)),
+            ("connections_closed", json!(counts.closed)),
+            ("connections_failed", json!(counts.failed)),
+            ("connections_split", json!(counts.splits)),
+            ("markets_moved", json!(counts.markets_moved)),
+            ("moves_exhausted", json!(counts.moves_exhausted)),
+            ("ladder", json!(rungs)),
+            ("resync", json!(self.shared.context.venue().resync.stats())),
+            ("reconnects", self.shared.context.reconnects().stats()),
+            ("replicas", self.shared.replica_stats()),
+            ("stats", Value::Array(shown)),
+        ])
     }
 }
 

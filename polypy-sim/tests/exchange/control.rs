@@ -73,6 +73,34 @@ async fn pause_holds_the_truth_still_and_resume_lets_it_move() {
 }
 
 #[tokio::test]
+async fn the_rate_can_be_changed_while_the_flow_runs() {
+    let sim = start(SimConfig {
+        events_per_second: 0.0,
+        ..SimConfig::for_tests()
+    })
+    .await;
+    assert_eq!(sim.stats().totals.steps, 0);
+    let wanted = json!({ "events_per_second": 2_000.0 });
+    assert_eq!(post(&sim, "/sim/rate", &wanted).await, (200, wanted));
+    eventually("steps", || sim.stats().totals.steps > 20).await;
+    let none = json!({ "events_per_second": 0.0 });
+    assert_eq!(post(&sim, "/sim/rate", &none).await, (200, none));
+    for wrong in [
+        Value::Null,
+        json!({}),
+        json!({ "events_per_second": -1 }),
+        json!({ "events_per_second": 1e9 }),
+        json!({ "events_per_second": "fast" }),
+    ] {
+        assert_eq!(post(&sim, "/sim/rate", &wrong).await.0, 400, "{wrong}");
+    }
+    assert!(sim.set_rate(f64::NAN).is_err());
+    assert!(sim.set_rate(100.0).is_ok());
+    assert_eq!(request(&sim, "GET", "/sim/rate", "").await.0, 405);
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn clob_answers_from_the_same_truth() {
     let sim = start(SimConfig {
         events_per_second: 0.0,

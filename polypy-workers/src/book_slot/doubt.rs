@@ -63,6 +63,9 @@ impl Doubts {
 
     /// Why the book is not shown as live, if it is not.
     pub(super) fn reason(&self) -> Option<StaleReason> {
+        if self.bits == 0 {
+            return None;
+        }
         let doubt = Doubt::ALL.into_iter().find(|doubt| self.has(*doubt))?;
         Some(doubt.reason())
     }
@@ -73,6 +76,9 @@ impl Doubts {
     }
 
     pub(super) fn settle(&mut self, doubt: Doubt) {
+        if self.bits == 0 {
+            return;
+        }
         self.bits &= !doubt.bit();
         if self.about_levels().is_none() {
             self.since = None;
@@ -81,6 +87,9 @@ impl Doubts {
 
     /// The levels are right, or others.
     pub(super) fn settle_levels(&mut self) {
+        if self.bits == 0 {
+            return;
+        }
         for doubt in [Doubt::Hash, Doubt::Top, Doubt::Mirror] {
             self.settle(doubt);
         }

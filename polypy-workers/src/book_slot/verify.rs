@@ -185,6 +185,15 @@ impl BookSlot {
         }
     }
 
+    /// Whether this one and `other` are live and at the same exchange time.
+    pub(crate) fn is_at_one_time_with(&self, other: &Self) -> bool {
+        let live = self.state == BookState::Live && other.state == BookState::Live;
+        match (&self.main, &other.main) {
+            (Some(main), Some(its)) => live && main.newest == its.newest,
+            (None, _) | (_, None) => false,
+        }
+    }
+
     /// Takes in how it compared. A book that its hash has proven is right, and
     /// the other one is wrong. Only the one that is behind is told that it is.
     pub(crate) fn compared(&mut self, mirrored: Mirrored, cx: &mut Context<'_>) {

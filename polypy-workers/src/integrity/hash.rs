@@ -72,19 +72,20 @@ pub(crate) enum Outcome {
 
 /// One book's standing with the venue's hashes.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct HashCheck {
-    recipe: Recipe,
-    prices: TradePrices,
     open: Option<Box<Expectation>>,
+    /// Whether the recipe ever reproduced a hash.
+    proven: bool,
+    last: Option<bool>,
     /// Expectations in a row that failed for good.
     failures: u32,
     /// Whole books in a row that did.
     whole_failures: u8,
     checks: CheckPace,
     searches: SearchPace,
-    /// Whether the recipe ever reproduced a hash.
-    proven: bool,
-    last: Option<bool>,
+    recipe: Recipe,
+    prices: TradePrices,
 }
 
 /// A hash that was not reproduced yet.

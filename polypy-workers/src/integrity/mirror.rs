@@ -7,7 +7,7 @@
 //! other's was lost. Every change is compared at its own level; now and then,
 //! and after a snapshot, the whole books are.
 
-use polypy_core::{AssetKey, OrderBook, Price, Side};
+use polypy_core::{AssetKey, OrderBook, Price, Side, Size};
 
 /// What is to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum Extent {
 pub(crate) struct Changed {
     pub(crate) asset: AssetKey,
     pub(crate) extent: Extent,
+    /// What a level was set to.
+    pub(crate) size: Size,
 }
 
 impl Changed {
@@ -92,6 +94,7 @@ mod tests {
         let changed = |at: usize, side, at_price: &str| Changed {
             asset: market[at].key,
             extent: Extent::Level(side, price(at_price)),
+            size: size("5"),
         };
         let first = changed(0, Side::Bid, "0.48");
         let complement = market[0].key;

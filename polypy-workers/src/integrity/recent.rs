@@ -11,49 +11,46 @@ const STATES: usize = 32;
 
 /// The newest states of one book. Takes no memory for a book that never changed.
 #[derive(Debug, Default)]
-pub(crate) struct Recent(Option<Box<Ring>>);
-
-#[derive(Debug)]
-struct Ring {
-    /// Eight bytes of a hash are enough to know it again.
-    prefixes: [u64; STATES],
-    next: usize,
+pub(crate) struct Recent {
+    /// By the first bytes of their hashes.
+    ring: Option<Box<[u64; STATES]>>,
+    /// Part of the newest one, so that a state told twice is seen to be one
+    /// without a look at the ring.
+    newest: u32,
+    next: u32,
 }
 
 impl Recent {
     /// Bytes taken once a book has changed.
-    pub(crate) const BYTES: usize = size_of::<Ring>();
+    pub(crate) const BYTES: usize = size_of::<[u64; STATES]>();
 
     /// The book has come to this state.
+    #[inline]
     pub(crate) fn push(&mut self, hash: BookHash) {
-        let ring = self.0.get_or_insert_with(|| {
-            Box::new(Ring {
-                prefixes: [0; STATES],
-                next: 0,
-            })
-        });
-        let prefix = prefix(hash);
-        let newest = (ring.next + STATES - 1) % STATES;
-        if ring.prefixes[newest] != prefix {
-            ring.prefixes[ring.next] = prefix;
-            ring.next = (ring.next + 1) % STATES;
+        let [_, _, _, _, a, b, c, d] = hash.prefix().to_le_bytes();
+        let newest = u32::from_le_bytes([a, b, c, d]);
+        if newest == self.newest && self.ring.is_some() {
+            return;
         }
+        self.newest = newest;
+        let ring = self.ring.get_or_insert_with(|| Box::new([0; STATES]));
+        if let Some(place) = ring.get_mut(self.next as usize % STATES) {
+            *place = hash.prefix();
+        }
+        self.next = self.next.wrapping_add(1);
     }
 
     /// Whether the book was in this state lately.
     pub(crate) fn contains(&self, hash: BookHash) -> bool {
-        let prefix = prefix(hash);
-        self.0
-            .as_ref()
-            .is_some_and(|ring| ring.prefixes.contains(&prefix))
+        let ring = self.ring.as_ref();
+        ring.is_some_and(|ring| ring.contains(&hash.prefix()))
     }
-}
 
-fn prefix(hash: BookHash) -> u64 {
-    let bytes = hash.as_bytes();
-    u64::from_le_bytes([
-        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
-    ])
+    /// Where the next state will be written, for who wants it near by then.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<&u64> {
+        self.ring.as_ref()?.get(self.next as usize % STATES)
+    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::stats::IntegrityStats;
 /// One book's standing with the stated top.
 #[derive(Debug, Default)]
 pub(crate) struct TopCheck {
-    /// The state whose top disagreed and may still heal.
-    open: Option<(Timestamp, Option<BookHash>)>,
+    /// The state whose top disagreed and may still heal: its time, and the first
+    /// bytes of its hash.
+    open: Option<(Timestamp, u64)>,
 }
 
 /// What a check found.
@@ -39,7 +40,8 @@ impl TopCheck {
         change: &PriceChange,
         stats: &IntegrityStats,
     ) -> Finding {
-        let state = (change.timestamp, change.hash);
+        let prefix = change.hash.as_ref().map_or(0, BookHash::prefix);
+        let state = (change.timestamp, prefix);
         if let Some(open) = self.open.take()
             && (open != state || change.hash.is_none())
         {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use polypy_core::AssetKey;
 
 use super::Partition;
-use crate::book_slot::{BookSlot, Mirrored};
+use crate::book_slot::Mirrored;
 use crate::integrity::{Changed, Extent};
 
 /// Changes of which one level is compared with the other token's, for each of
@@ -16,36 +16,58 @@ impl Partition {
     /// Compares what changed with the market's other token. At the end of a
     /// batch, for a frame's entries for both are applied by then.
     pub(super) fn compare_tokens(&mut self, now: Instant) {
-        let mut changed = std::mem::take(&mut self.changed);
-        let mut before: Option<Changed> = None;
-        for change in changed.drain(..) {
-            let Some(complement) = self.slot(change.asset).and_then(BookSlot::complement) else {
+        let mut changed = std::mem::take(&mut self.desk.changed);
+        let mut rest = changed.as_slice();
+        while let Some((change, behind)) = rest.split_first() {
+            rest = behind;
+            let Some(slot) = self.slots.get(change.asset) else {
                 continue;
             };
-            if before.is_some_and(|before| change.repeats(&before, complement)) {
+            let Some(complement) = slot.complement else {
                 continue;
+            };
+            let mut told_alike = false;
+            if let Some((next, behind)) = rest.split_first()
+                && change.repeats(next, complement)
+            {
+                // The other entry of the same order: one look is enough for both.
+                told_alike = next.size == change.size;
+                rest = behind;
             }
-            before = Some(change);
-            if self.compare(change, complement, now) {
+            if self.compare(*change, complement, told_alike, now) {
                 self.until_whole = match self.until_whole {
                     0 => LEVELS_PER_WHOLE,
                     left => left - 1,
                 };
             }
         }
-        self.changed = changed;
+        changed.clear();
+        self.desk.changed = changed;
     }
 
-    /// Whether there was anything to be compared.
-    fn compare(&mut self, change: Changed, complement: AssetKey, now: Instant) -> bool {
-        let (Some(slot), Some(other)) = (self.slot(change.asset), self.slot(complement)) else {
-            self.stats.integrity.mirror_not_applicable.increment();
+    /// Whether there was anything to be compared. `told_alike`: both tokens were
+    /// told the same of this level, so that they agree there unless one of them
+    /// left it out.
+    fn compare(
+        &mut self,
+        change: Changed,
+        complement: AssetKey,
+        told_alike: bool,
+        now: Instant,
+    ) -> bool {
+        let stats = &self.desk.stats.integrity;
+        let (Some(slot), Some(other)) = (self.slots.get(change.asset), self.slots.get(complement))
+        else {
+            stats.mirror_not_applicable.increment();
             return false;
         };
         let doubted = slot.mirror_is_in_doubt() || other.mirror_is_in_doubt();
         // One level that agrees does not settle what another has raised.
         let extent = if doubted || self.until_whole == 0 {
             Extent::Whole
+        } else if told_alike && slot.is_at_one_time_with(other) {
+            stats.mirror_passed.increment();
+            return true;
         } else {
             change.extent
         };
@@ -58,7 +80,6 @@ impl Partition {
             }
             mirrored => mirrored,
         };
-        let stats = &self.stats.integrity;
         let counter = match mirrored {
             Mirrored::Agrees => &stats.mirror_passed,
             Mirrored::Disagrees => &stats.mirror_failed,
@@ -74,8 +95,10 @@ impl Partition {
             }
             Mirrored::Agrees | Mirrored::Disagrees | Mirrored::NotApplicable => &[],
         };
+        let mut cx = self.desk.context(now);
         for &key in concerned {
-            self.with(key, now, |slot, cx| slot.compared(mirrored, cx));
+            self.slots
+                .with(key, &mut cx, |slot, cx| slot.compared(mirrored, cx));
         }
         mirrored != Mirrored::NotApplicable
     }

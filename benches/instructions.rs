@@ -1,0 +1,255 @@
+//! How many instructions the hot path takes, held against a committed baseline:
+//! `make instructions`.
+//!
+//! Machines are noisy and instructions are not: `valgrind --tool=callgrind` counts
+//! them to within a fraction of a per cent. Each figure is the difference of two
+//! runs of this program, one of which does the same and then a known amount more,
+//! so that nothing else is in it.
+//!
+//! The program fails if a figure has grown by more than 5 %. `POLYPY_BLESS=1`
+//! writes the baseline anew instead. Without valgrind it says so and succeeds,
+//! unless `POLYPY_INSTRUCTIONS=required`, as in CI.
+//!
+//! Counted is what valgrind's processor runs, which has no instructions for SHA-1:
+//! a hash counts for several times what it is.
+
+#![expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use polypy_benches::corpus::Corpus;
+use polypy_benches::ours::{Applied, Pipeline};
+use polypy_benches::reads::Reads;
+use polypy_workers::HashChecking;
+
+const TOKENS: usize = 200;
+const FRAMES: usize = 1_000;
+/// Frames before those, in both runs: most books have moved by then.
+const WARM_UP: usize = 500;
+/// In per cent. What valgrind counts moves by less than one.
+const TOLERANCE: f64 = 5.0;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+struct Figure {
+    /// As in the baseline.
+    name: &'static str,
+    /// Does it, with the work to be counted or without, and returns its amount.
+    run: fn(&Corpus, Work) -> usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    LeftOut,
+    Done,
+}
+
+const FIGURES: [Figure; 4] = [
+    Figure {
+        name: "decode_a_change",
+        run: decode,
+    },
+    Figure {
+        name: "decode_and_apply_a_change",
+        run: |corpus, work| apply(corpus, work, HashChecking::Off),
+    },
+    Figure {
+        name: "decode_apply_and_hash_a_change",
+        run: |corpus, work| apply(corpus, work, HashChecking::All),
+    },
+    Figure {
+        name: "decode_and_apply_a_level_of_a_book",
+        run: open,
+    },
+];
+
+/// Tells this program that it is the one to be counted.
+const CHILD: &str = "--count";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [flag, name, work] = &arguments[..]
+        && flag == CHILD
+    {
+        let figure = FIGURES.iter().find(|figure| figure.name == name);
+        let work = match &**work {
+            "done" => Work::Done,
+            _ => Work::LeftOut,
+        };
+        if let Some(figure) = figure {
+            black_box((figure.run)(&corpus(), work));
+        }
+        return ExitCode::SUCCESS;
+    }
+    match gate() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            println!("instructions: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn corpus() -> Corpus {
+    Corpus::seeded(TOKENS, WARM_UP + FRAMES)
+}
+
+fn gate() -> Result<(), String> {
+    if let Some(missing) = missing() {
+        let required = std::env::var("POLYPY_INSTRUCTIONS").is_ok_and(|how| how == "required");
+        if required {
+            return Err(missing);
+        }
+        println!("instructions: skipped: {missing}");
+        return Ok(());
+    }
+    let corpus = corpus();
+    let mut counted = BTreeMap::new();
+    for figure in FIGURES {
+        let amount = (figure.run)(&corpus, Work::Done);
+        let (without, with) = (count(figure, "left-out")?, count(figure, "done")?);
+        counted.insert(figure.name.to_owned(), ratio(with.saturating_sub(without), amount));
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.toml");
+    if std::env::var_os("POLYPY_BLESS").is_some() {
+        std::fs::write(&file, rendered(&counted)).map_err(|error| error.to_string())?;
+        println!("instructions: the baseline is written anew");
+        return Ok(());
+    }
+    let baseline = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+    judge(&baseline, &counted)
+}
+
+/// Compares with the baseline and says what changed.
+fn judge(baseline: &str, counted: &BTreeMap<String, f64>) -> Result<(), String> {
+    let mut grown = Vec::new();
+    for (name, now) in counted {
+        let Some(before) = value(baseline, name) else {
+            return Err(format!("the baseline does not have {name}; {BLESS}"));
+        };
+        let change = (now / before - 1.0) * 100.0;
+        println!("instructions: {name:36} {now:9.1}, baseline {before:9.1}, {change:+.1} %");
+        if change > TOLERANCE {
+            grown.push(format!("{name} grew by {change:.1} %"));
+        } else if change < -TOLERANCE {
+            println!("  shrank by more than {TOLERANCE} %: {BLESS}, so that it stays so");
+        }
+    }
+    if grown.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{}; if that is wanted, {BLESS}", grown.join(", ")))
+    }
+}
+
+const BLESS: &str = "write the baseline anew with `POLYPY_BLESS=1 make instructions`";
+
+/// Why nothing can be counted.
+fn missing() -> Option<String> {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        return Some("the baseline is of x86-64 Linux".to_owned());
+    }
+    match Command::new("valgrind").arg("--version").output() {
+        Ok(output) if output.status.success() => None,
+        _ => Some("valgrind is not installed (Debian: apt-get install valgrind)".to_owned()),
+    }
+}
+
+/// Instructions of one run of this program.
+fn count(figure: Figure, work: &str) -> Result<u64, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(own)
+        .args([CHILD, figure.name, work])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{}: {}: {said}", figure.name, output.status));
+    }
+    said.lines()
+        .find_map(|line| line.split_once("Collected :"))
+        .and_then(|(_, number)| number.trim().parse().ok())
+        .ok_or_else(|| format!("valgrind counted nothing: {said}"))
+}
+
+fn rendered(counted: &BTreeMap<String, f64>) -> String {
+    let mut text = String::from(
+        "# Instructions on x86-64, counted by `make instructions`, which fails if one of\n\
+         # them grows by more than 5 %. Written by `POLYPY_BLESS=1 make instructions`.\n",
+    );
+    for (name, value) in counted {
+        let written = writeln!(text, "{name} = {value:.1}");
+        debug_assert!(written.is_ok(), "a string takes all");
+    }
+    text
+}
+
+/// A number of the baseline.
+fn value(baseline: &str, name: &str) -> Option<f64> {
+    let mut entries = baseline.lines().filter_map(|line| line.split_once(" = "));
+    let (_, value) = entries.find(|(key, _)| *key == name)?;
+    value.trim().parse().ok()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "far below where a float loses a unit"
+)]
+fn ratio(instructions: u64, amount: usize) -> f64 {
+    instructions as f64 / amount.max(1) as f64
+}
+
+/// Warm is: decoded once before.
+fn decode(corpus: &Corpus, work: Work) -> usize {
+    let mut pipeline = Pipeline::start(HashChecking::Off, Applied::InPlace);
+    let (mut reads, mut changes) = (Reads::default(), 0);
+    let passes = if work == Work::Done { 2 } else { 1 };
+    for _ in 0..passes {
+        let spent = reads.each(&corpus.frames, |read| {
+            black_box(pipeline.decode(&corpus.interner, read)).len()
+        });
+        changes = spent.units;
+    }
+    changes
+}
+
+fn apply(corpus: &Corpus, work: Work, hash: HashChecking) -> usize {
+    let mut pipeline = Pipeline::start(hash, Applied::InPlace);
+    let mut reads = Reads::default();
+    let mut play = |frames: &[String]| {
+        let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
+        spent.units
+    };
+    play(&corpus.openings);
+    let (first, rest) = corpus.frames.split_at(WARM_UP);
+    play(first);
+    let changes = match work {
+        Work::Done => play(rest),
+        Work::LeftOut => 0,
+    };
+    pipeline.settle();
+    changes
+}
+
+fn open(corpus: &Corpus, work: Work) -> usize {
+    let mut pipeline = Pipeline::start(HashChecking::Off, Applied::InPlace);
+    let mut reads = Reads::default();
+    let mut play = |frames: &[String]| {
+        let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
+        60 * spent.units
+    };
+    let (first, rest) = corpus.openings.split_at(TOKENS / 2);
+    play(first);
+    let levels = match work {
+        Work::Done => play(rest),
+        Work::LeftOut => 0,
+    };
+    pipeline.settle();
+    levels
+}
