@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-peers instructions deny setup
+.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-whole-way bench-peers instructions deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: setup ## what frames cost: decoding, the whole way into books, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench decode
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
+
+bench-whole-way: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
+	$(CARGO) bench --locked -p polypy-benches --bench whole_way
 
 bench-peers: setup ## ours beside the published clients, same frames; the first build takes long
 	CARGO="$(CARGO)" benches/peers/run

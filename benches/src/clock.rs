@@ -16,6 +16,11 @@ pub fn process_nanos() -> u64 {
     nanos(ClockId::ProcessCPUTime)
 }
 
+/// Nanoseconds on a clock that all processes of the machine read alike.
+pub fn machine_nanos() -> u64 {
+    nanos(ClockId::Monotonic)
+}
+
 fn nanos(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     let part = |number: i64| u64::try_from(number).unwrap_or(0);

@@ -39,6 +39,35 @@ pub struct Corpus {
 impl Corpus {
     /// A venue of this many tokens, at least two, and this many frames of it.
     pub fn seeded(tokens: usize, frames: usize) -> Self {
+        let (corpus, markets, _) = Self::told(tokens, frames);
+        corpus.with_books(markets)
+    }
+
+    /// The same, followed by frames that bring every book back to its opening,
+    /// the markets taking turns. With later times in it, all of it can be told
+    /// again and again, and but for the hashes it is true each time.
+    pub fn cyclic(tokens: usize, frames: usize) -> Self {
+        let (mut corpus, mut markets, mut millis) = Self::told(tokens, frames);
+        let mut left: Vec<_> = (0..markets.len()).collect();
+        while !left.is_empty() {
+            left.retain(|&market| {
+                millis += 1;
+                // One frame in ten of two orders, as before.
+                let orders = if corpus.frames.len() % 10 == 0 { 2 } else { 1 };
+                let told = markets[market].revert(orders, millis);
+                let goes_on = told.is_some();
+                if let Some((frame, orders)) = told {
+                    corpus.frames.push(frame);
+                    corpus.changes += 2 * orders;
+                }
+                goes_on
+            });
+        }
+        corpus.with_books(markets)
+    }
+
+    /// A venue without books yet, its markets, and the time of its last frame.
+    fn told(tokens: usize, frames: usize) -> (Self, Vec<Market>, u64) {
         let mut rng = Rng::with_seed(SEED);
         let mut interner = Interner::default();
         let mut markets: Vec<_> = (0..(tokens / 2).max(1))
@@ -57,13 +86,19 @@ impl Corpus {
                 markets[market].change(&mut rng, orders, millis)
             })
             .collect();
-        Self {
+        let corpus = Self {
             interner,
             openings,
             frames,
             changes,
-            books: markets.into_iter().flat_map(Market::into_books).collect(),
-        }
+            books: Vec::new(),
+        };
+        (corpus, markets, millis)
+    }
+
+    fn with_books(mut self, markets: Vec<Market>) -> Self {
+        self.books = markets.into_iter().flat_map(Market::into_books).collect();
+        self
     }
 
     /// Every token's book after the last frame, both tokens of a market in turn.

@@ -8,6 +8,7 @@ use super::*;
 
 /// What a client knows that believes everything it is told.
 struct Client {
+    fewest: usize,
     interner: Interner,
     stats: WireStats,
     books: HashMap<AssetKey, (OrderBook, String)>,
@@ -21,7 +22,13 @@ struct Client {
 
 impl Client {
     fn of(corpus: Corpus) -> Self {
+        Self::hearing(corpus, 20)
+    }
+
+    /// One that expects sides of so many levels at least.
+    fn hearing(corpus: Corpus, fewest: usize) -> Self {
         let mut client = Self {
+            fewest,
             interner: corpus.interner,
             stats: WireStats::default(),
             books: HashMap::new(),
@@ -95,7 +102,7 @@ impl Client {
         self.removals += usize::from(size.is_zero());
         assert_ne!(book.size_at(side, price), size, "changes nothing");
         book.apply_change(side, price, size);
-        assert!((20..=40).contains(&book.worst_first(side).len()));
+        assert!((self.fewest..=40).contains(&book.worst_first(side).len()));
     }
 
     fn check(&self, asset: AssetKey, timestamp: Timestamp, hash: Option<BookHash>) {
@@ -126,6 +133,25 @@ fn every_statement_is_true() {
         assert_eq!(client.books[&info.key].0, book);
     }
     assert_eq!(client.stats.snapshot().general_frames, 0);
+}
+
+#[test]
+fn a_cycle_ends_where_it_began_and_every_statement_is_true() {
+    let corpus = Corpus::cyclic(40, 5_000);
+    let truth: Vec<_> = corpus.books.clone();
+    let (changes, openings) = (corpus.changes, corpus.openings.clone());
+    assert!(corpus.frames.len() > 5_000 + 40);
+    let unmoved = Corpus::seeded(40, 0);
+    assert_eq!(unmoved.openings, openings);
+    for ((_, book), (_, opening)) in truth.iter().zip(&unmoved.books) {
+        assert_eq!(book, opening);
+    }
+    // Taken back, what came goes before what went comes.
+    let client = Client::hearing(corpus, 1);
+    assert_eq!(client.depths.len(), changes);
+    for (info, book) in truth {
+        assert_eq!(client.books[&info.key].0, book);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | [`checksum`] | one number for the levels of all books |
 //! | [`ours`] | the program's own way from frames to books |
 //! | [`typed`] | the way clients commonly go |
+//! | [`loopback`] | an exchange in a process of its own, and who listens to it |
 //! | [`clock`] | how long threads have run |
 //! | [`spent`] | processor time, and what was done in it |
 //! | [`story`] | the corpus as files, for rivals that share no code with us |
@@ -20,6 +21,7 @@ pub mod captured;
 pub mod checksum;
 pub mod clock;
 pub mod corpus;
+pub mod loopback;
 pub mod ours;
 pub mod reads;
 pub mod runs;

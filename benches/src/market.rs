@@ -36,6 +36,8 @@ pub(crate) struct Market {
     /// The market's price step in millionths.
     tick: u32,
     tokens: [Token; 2],
+    /// The first token's book in the beginning.
+    opening: OrderBook,
     /// When it last traded orders, and the first token's prices at which. Within
     /// a millisecond no level goes back to where it was: which of the two states
     /// is the later one nobody could tell.
@@ -78,7 +80,7 @@ impl Market {
         let tick = if rng.u8(..10) < 3 { 1_000 } else { 10_000 };
         let infos = intern(interner, &condition, &[&tokens[0], &tokens[1]]);
         let book = opening_book(rng, tick);
-        let mirror = book.mirror();
+        let (opening, mirror) = (book.clone(), book.mirror());
         let [first, second] = <[_; 2]>::try_from(infos).expect("two tokens were interned");
         Self {
             condition: first.condition_id.clone(),
@@ -90,6 +92,7 @@ impl Market {
                     book: mirror,
                 },
             ],
+            opening,
             touched: (0, Vec::new()),
         }
     }
@@ -123,16 +126,64 @@ impl Market {
         for _ in 0..orders {
             let token = rng.usize(..2);
             let change = self.order(rng, token);
-            changes.push((token, change));
-            changes.push((1 - token, change.mirror()));
-            for (token, Change { side, level }) in changes.iter().skip(changes.len() - 2) {
-                let book = &mut self.tokens[*token].book;
-                book.apply_change(*side, level.price, level.size);
-            }
+            self.take(token, change, &mut changes);
         }
+        self.tell(&changes, millis)
+    }
+
+    /// A `price_change` that takes the books this many orders nearer to their
+    /// opening, and the number of orders; `None` if they are there.
+    pub(crate) fn revert(&mut self, orders: usize, millis: u64) -> Option<(String, usize)> {
+        let mut changes: Vec<(usize, Change)> = Vec::new();
+        while changes.len() < 2 * orders
+            && let Some(change) = self.difference()
+        {
+            let again = |(_, told): &(usize, Change)| told.level.price == change.level.price;
+            if changes.iter().step_by(2).any(again) {
+                // Of two states of a level in one frame none is the later one.
+                break;
+            }
+            self.take(0, change, &mut changes);
+        }
+        let orders = changes.len() / 2;
+        (orders > 0).then(|| (self.tell(&changes, millis), orders))
+    }
+
+    /// What the first token's book differs in from its opening. What has come is
+    /// removed before anything is put back, so that the book is never crossed.
+    fn difference(&self) -> Option<Change> {
+        let book = &self.tokens[0].book;
+        let sides = [Side::Bid, Side::Ask];
+        let come = sides.into_iter().find_map(|side| {
+            let new = |level: &&Level| self.opening.size_at(side, level.price).is_zero();
+            let level = book.worst_first(side).iter().find(new)?;
+            let level = Level::new(level.price, Size::ZERO);
+            Some(Change { side, level })
+        });
+        come.or_else(|| {
+            sides.into_iter().find_map(|side| {
+                let other = |level: &&Level| book.size_at(side, level.price) != level.size;
+                let level = *self.opening.worst_first(side).iter().find(other)?;
+                Some(Change { side, level })
+            })
+        })
+    }
+
+    /// Does an order on both books.
+    fn take(&mut self, token: usize, change: Change, changes: &mut Vec<(usize, Change)>) {
+        for (token, change) in [(token, change), (1 - token, change.mirror())] {
+            let Change { side, level } = change;
+            let book = &mut self.tokens[token].book;
+            book.apply_change(side, level.price, level.size);
+            changes.push((token, change));
+        }
+    }
+
+    /// The frame about changes that are done.
+    fn tell(&self, changes: &[(usize, Change)], millis: u64) -> String {
         let hashes = [0, 1].map(|token| self.hash(token, millis));
         let mut entries = String::new();
-        for (token, Change { side, level }) in changes {
+        for &(token, Change { side, level }) in changes {
             let Token { info, book } = &self.tokens[token];
             let comma = if entries.is_empty() { "" } else { "," };
             let side = match side {

@@ -59,6 +59,14 @@ struct Line<'a> {
     runs: usize,
 }
 
+/// How often each way runs.
+pub fn runs() -> usize {
+    let runs = std::env::var("POLYPY_BENCH_RUNS").ok();
+    runs.and_then(|runs| runs.parse().ok())
+        .unwrap_or(RUNS)
+        .max(1)
+}
+
 /// Has the ways take turns and prints what each costs, in comparison with the
 /// first.
 #[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
@@ -69,11 +77,7 @@ pub fn measure<B>(bench: &mut B, title: &Title<'_>, repeat: Repeat, ways: &[Way<
         }
         return;
     }
-    let runs = std::env::var("POLYPY_BENCH_RUNS").ok();
-    let runs = runs
-        .and_then(|runs| runs.parse().ok())
-        .unwrap_or(RUNS)
-        .max(1);
+    let runs = runs();
     println!(
         "{}, {}: ns a {}, {runs} runs",
         title.bench, title.on, title.each
@@ -118,7 +122,7 @@ fn run<B>(bench: &mut B, repeat: Repeat, way: fn(&mut B) -> Spent) -> f64 {
 
 /// Appends a result to the file that is named, if one is.
 #[expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
-fn note(line: &Line<'_>) {
+pub fn note(line: &impl Serialize) {
     let Some(file) = std::env::var_os("POLYPY_BENCH_JSON") else {
         return;
     };

@@ -1,27 +1,24 @@
 //! One life of a socket: from its first frame to its end.
 //!
 //! Four things wake it: a word from the pool, the tick, an answer from REST, and
-//! frames. Frames are taken all at once, decoded under one lock, and delivered
-//! in one call that never waits. Every deadline is looked at on the tick.
+//! frames. Frames are taken all at once, and what they say is delivered in one
+//! call that never waits. Every deadline is looked at on the tick.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::{AssetInfo, AssetKey, FeedId, ResyncSink, StaleReason};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
-use tokio_tungstenite::tungstenite::Message;
-
-use crate::wire::{Decoded, Reading};
 
 use super::cause::{Cause, Lived};
 use super::first_book::{FirstBooks, Seeds};
 use super::inbox::Word;
+use super::intake::Intake;
 use super::outlet::Outlet;
 use super::request::{self, Request};
 use super::seeding::{Answer, Seeding, answered};
 use super::socket::{End, Socket};
 use super::stats::ConnectionStatus;
-use super::tally::Tally;
 use super::task::Task;
 use super::watchdog::{Verdict, Watchdog};
 use super::{Context, Role};
@@ -42,8 +39,7 @@ pub(super) struct Life<'a> {
     /// The asset probed last; the next probe takes the one after it.
     probed: Option<AssetKey>,
     seeding: Option<Seeding>,
-    batch: Vec<Message>,
-    decoded: Decoded,
+    intake: Intake,
 }
 
 enum Wake {
@@ -89,8 +85,7 @@ impl<'a> Life<'a> {
             introduced: false,
             probed: None,
             seeding: None,
-            batch: Vec::new(),
-            decoded: Decoded::default(),
+            intake: Intake::default(),
         }
     }
 
@@ -130,12 +125,14 @@ impl<'a> Life<'a> {
 
     async fn step(&mut self, tick: &mut Interval) -> Option<Cause> {
         let inbox = &self.task.inbox;
+        let (intake, context) = (&mut self.intake, &self.context);
+        let (known, stats) = (&context.interner, &context.venue.wire);
         let wake = tokio::select! {
             biased;
             () = inbox.arrived() => Wake::Mail,
             _ = tick.tick() => Wake::Tick,
             answer = answered(&mut self.seeding) => Wake::Answer(answer),
-            read = self.socket.read(&mut self.batch) => Wake::Read(read),
+            read = self.socket.read(|frame| intake.take(frame, known, stats)) => Wake::Read(read),
         };
         match wake {
             Wake::Mail => self.on_mail(),
@@ -335,39 +332,29 @@ impl<'a> Life<'a> {
 
     fn on_frames(&mut self) {
         let now = Instant::now();
-        let mut tally = Tally::default();
-        {
-            let known = self.context.interner.read();
-            let stats = &self.context.venue.wire;
-            let mut reading = Reading::new(&known, stats, &mut self.decoded);
-            let frames = || self.batch.iter().filter_map(payload);
-            frames().for_each(|bytes| reading.expect(bytes));
-            for bytes in frames() {
-                let frame = reading.frame(bytes);
-                tally.count(&frame, bytes);
-            }
-        }
-        self.batch.clear();
+        let stats = &self.context.venue.wire;
+        self.intake.finish(&self.context.interner, stats);
+        let tally = self.intake.tally;
         self.watchdog.on_frame(now);
-        if !self.decoded.events.is_empty() {
+        if !self.intake.decoded.events.is_empty() {
             self.watchdog.on_data(now, &mut self.task.rhythm);
         } else if tally.empty_snapshots > 0 {
             self.watchdog.on_flow(now);
         }
         let waiting = self.first_books.len();
-        self.first_books.broken(&self.decoded.undecodable);
-        self.first_books.sift(&mut self.decoded.events, now);
+        self.first_books.broken(&self.intake.decoded.undecodable);
+        self.first_books.sift(&mut self.intake.decoded.events, now);
         // Before the rest of this read, which goes on from there.
         let seeds = self.first_books.joined(now);
         self.hand_over(seeds);
-        self.task.recorder.record(&self.decoded.events);
-        self.task.reporter.report(&self.decoded.events, now);
-        if self.decoded.undecodable.is_empty() {
-            self.outlet.deliver(&mut self.decoded.events);
+        self.task.recorder.record(&self.intake.decoded.events);
+        self.task.reporter.report(&self.intake.decoded.events, now);
+        if self.intake.decoded.undecodable.is_empty() {
+            self.outlet.deliver(&mut self.intake.decoded.events);
         } else {
             self.lost_track();
         }
-        for event in self.decoded.lifecycle.drain(..) {
+        for event in self.intake.decoded.lifecycle.drain(..) {
             self.context.venue.lifecycle.offer(event);
         }
         if self.first_books.len() != waiting {
@@ -377,12 +364,12 @@ impl<'a> Life<'a> {
             counters.messages += tally.frames;
             counters.life_messages += tally.data;
             counters.bytes += tally.bytes;
-            counters.parse_errors += self.decoded.errors;
+            counters.parse_errors += self.intake.decoded.errors;
             counters.refused_frames += tally.refused;
             counters.pongs += tally.pongs;
             counters.last_data = self.watchdog.last_data().or(counters.last_data);
         });
-        self.decoded.clear();
+        self.intake.clear();
         if tally.refused > 0 {
             tracing::warn!(
                 connection = %self.task.stats.id(),
@@ -402,11 +389,11 @@ impl<'a> Life<'a> {
     /// before anything else of this read is seen, and after it, whatever
     /// snapshot it held.
     fn lost_track(&mut self) {
-        let mut lost = std::mem::take(&mut self.decoded.undecodable);
+        let mut lost = std::mem::take(&mut self.intake.decoded.undecodable);
         lost.retain(|key| self.task.assets.contains_key(key));
         self.task.recorder.gap(lost.iter().copied());
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
-        self.outlet.deliver(&mut self.decoded.events);
+        self.outlet.deliver(&mut self.intake.decoded.events);
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
         if let Some(feed) = self.outlet.feed() {
             let resync = &self.context.venue.resync;
@@ -515,13 +502,4 @@ impl<'a> Life<'a> {
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-/// What a message has to be decoded, if it has anything.
-fn payload(message: &Message) -> Option<&[u8]> {
-    match message {
-        Message::Text(text) => Some(text.as_bytes()),
-        Message::Binary(bytes) => Some(bytes),
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
-    }
 }

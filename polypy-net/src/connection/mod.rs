@@ -21,6 +21,7 @@ mod cause;
 mod config;
 mod first_book;
 mod inbox;
+mod intake;
 mod join;
 mod life;
 mod outlet;

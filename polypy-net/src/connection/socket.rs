@@ -1,5 +1,5 @@
-//! One WebSocket, as this crate needs it: opening under a deadline, reading in
-//! batches, writing without ever waiting.
+//! One WebSocket, as this crate needs it: opening under a deadline, reading all
+//! that is there, writing without ever waiting.
 //!
 //! What is written goes into a buffer and is flushed while reading, so that a
 //! peer that does not read cannot keep us from reading. Nothing here knows what
@@ -137,10 +137,10 @@ impl Socket {
         .await;
     }
 
-    /// Waits for frames, then takes all that are there, in order, into `batch`.
-    /// Text and binary only. Cancel-safe.
-    pub(super) async fn read(&mut self, batch: &mut Vec<Message>) -> Result<(), End> {
-        poll_fn(|poller| self.poll_read(poller, batch)).await
+    /// Waits for frames, then has `take` see all that are there, in order. Text
+    /// and binary only. Cancel-safe: what `take` saw was the last of this wait.
+    pub(super) async fn read(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), End> {
+        poll_fn(|poller| self.poll_read(poller, &mut take)).await
     }
 
     fn enqueue(&mut self, message: Message) {
@@ -168,19 +168,23 @@ impl Socket {
     fn poll_read(
         &mut self,
         poller: &mut Poller<'_>,
-        batch: &mut Vec<Message>,
+        mut take: impl FnMut(&[u8]),
     ) -> Poll<Result<(), End>> {
         self.flush(poller);
-        let mut bytes = 0;
-        while self.end.is_none() && batch.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
+        let (mut frames, mut bytes) = (0, 0);
+        while self.end.is_none() && frames < BATCH_FRAMES && bytes < BATCH_BYTES {
             match Pin::new(&mut self.ws).poll_next(poller) {
                 Poll::Pending => break,
                 Poll::Ready(None) => self.end = Some(End::Dropped),
                 Poll::Ready(Some(Err(error))) => self.end = Some(ending(error)),
                 Poll::Ready(Some(Ok(message))) => match message {
-                    Message::Text(_) | Message::Binary(_) => {
-                        bytes += message.len();
-                        batch.push(message);
+                    Message::Text(text) => {
+                        (frames, bytes) = (frames + 1, bytes + text.len());
+                        take(text.as_bytes());
+                    }
+                    Message::Binary(binary) => {
+                        (frames, bytes) = (frames + 1, bytes + binary.len());
+                        take(&binary);
                     }
                     Message::Close(frame) => {
                         self.end = Some(End::Closed {
@@ -200,7 +204,7 @@ impl Socket {
                 },
             }
         }
-        if !batch.is_empty() {
+        if frames > 0 {
             return Poll::Ready(Ok(()));
         }
         match self.end.take() {

@@ -3,7 +3,7 @@
 use crate::wire::Frame;
 
 /// What a batch of frames was, in numbers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub(super) frames: u64,
     pub(super) bytes: u64,

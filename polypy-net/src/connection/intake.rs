@@ -1,0 +1,122 @@
+//! Takes in what a socket brings: frames in, events out.
+//!
+//! A frame's bytes are copied and the socket's own let go at once. While any of
+//! them were held, the socket could not use its buffer again: it would get a new
+//! one, of 64 KB or more, for nearly every read, and copy there what the old one
+//! still holds. The copy is near when it is decoded, some frames later: with many
+//! tokens, those frames' tables are fetched from memory together
+//! ([`Reading::expect`]).
+//!
+//! Does not know where events go.
+
+use parking_lot::RwLock;
+use polypy_core::Interner;
+
+use crate::wire::{Decoded, Reading, WireStats};
+
+use super::tally::Tally;
+
+/// Frames decoded together: enough for their waiting to overlap, few enough for
+/// their bytes to stay in the nearest cache.
+const GROUP: usize = 16;
+/// A longer frame (whole books) is decoded where it is, alone.
+const LONGEST: usize = 16 << 10;
+
+/// What was taken in since it was last emptied.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// Frames that wait for their group to be full, side by side.
+    near: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    pub(super) decoded: Decoded,
+    pub(super) tally: Tally,
+}
+
+impl Intake {
+    /// Takes a frame in. It is decoded at [`Self::finish`] at the latest.
+    pub(super) fn take(&mut self, frame: &[u8], known: &RwLock<Interner>, stats: &WireStats) {
+        if frame.len() > LONGEST {
+            self.finish(known, stats);
+            let known = known.read();
+            let mut reading = Reading::new(&known, stats, &mut self.decoded);
+            self.tally.count(&reading.frame(frame), frame);
+            return;
+        }
+        self.near.extend_from_slice(frame);
+        self.ends.push(self.near.len());
+        if self.ends.len() == GROUP {
+            self.finish(known, stats);
+        }
+    }
+
+    /// Decodes what waits.
+    pub(super) fn finish(&mut self, known: &RwLock<Interner>, stats: &WireStats) {
+        if self.ends.is_empty() {
+            return;
+        }
+        let known = known.read();
+        let mut reading = Reading::new(&known, stats, &mut self.decoded);
+        each(&self.near, &self.ends, |frame| reading.expect(frame));
+        each(&self.near, &self.ends, |frame| {
+            self.tally.count(&reading.frame(frame), frame);
+        });
+        self.near.clear();
+        self.ends.clear();
+    }
+
+    /// Empties it, and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.decoded.clear();
+        self.tally = Tally::default();
+    }
+}
+
+fn each(bytes: &[u8], ends: &[usize], mut work: impl FnMut(&[u8])) {
+    let mut start = 0;
+    for &end in ends {
+        if let Some(frame) = bytes.get(start..end) {
+            work(frame);
+        }
+        start = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame whose decoding can be told from the others'.
+    fn frame(number: usize, length: usize) -> String {
+        let id = format!("0x{number:064x}");
+        let padding = " ".repeat(length);
+        format!(
+            r#"{{"event_type":"market_resolved","market":"{id}","assets_ids":["{number}"],"winning_asset_id":"{number}"}}{padding}"#
+        )
+    }
+
+    #[test]
+    fn every_frame_is_decoded_once_and_in_its_order() {
+        let (known, stats) = (RwLock::default(), WireStats::default());
+        let mut intake = Intake::default();
+        for number in [0, 1, GROUP - 1, GROUP, GROUP + 1, 5 * GROUP + 3] {
+            for at in 0..number {
+                // Every tenth is a long one.
+                let length = if at % 10 == 4 { LONGEST } else { at % 7 };
+                intake.take(frame(at, length).as_bytes(), &known, &stats);
+            }
+            intake.finish(&known, &stats);
+            intake.finish(&known, &stats);
+            let told = |event: &polypy_core::LifecycleEvent| match event {
+                polypy_core::LifecycleEvent::Resolved(event) => event.condition_id.to_string(),
+                polypy_core::LifecycleEvent::NewMarket(event) => event.condition_id.to_string(),
+            };
+            let found: Vec<_> = intake.decoded.lifecycle.iter().map(told).collect();
+            let wanted: Vec<_> = (0..number).map(|at| format!("0x{at:064x}")).collect();
+            assert_eq!(found, wanted);
+            assert_eq!(intake.tally.frames, number as u64);
+            intake.clear();
+            assert_eq!(intake.tally.frames, 0);
+        }
+    }
+}
