@@ -112,7 +112,10 @@ fn gate() -> Result<(), String> {
     for figure in FIGURES {
         let amount = (figure.run)(&corpus, Work::Done);
         let (without, with) = (count(figure, "left-out")?, count(figure, "done")?);
-        counted.insert(figure.name.to_owned(), ratio(with.saturating_sub(without), amount));
+        counted.insert(
+            figure.name.to_owned(),
+            ratio(with.saturating_sub(without), amount),
+        );
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.toml");
     if std::env::var_os("POLYPY_BLESS").is_some() {
