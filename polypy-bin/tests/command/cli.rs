@@ -193,6 +193,8 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let script = format!("'{program}' check-config --print | head -n 1; echo ${{PIPESTATUS[0]}}");
     let output = std::process::Command::new("bash")
         .args(["-c", &script])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .output()
         .unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
