@@ -25,6 +25,8 @@ use crate::corpus::Corpus;
 use crate::reads::Read;
 
 const FEED: FeedId = FeedId(1);
+/// Events that may wait for the worker's thread: half of its queue.
+const MOST_WAITING: usize = 32_768;
 
 /// Decoder, router, worker and books. Dropping it stops them.
 #[derive(Debug)]
@@ -36,8 +38,6 @@ pub struct Pipeline {
     hash: HashChecking,
     stats: WireStats,
     decoded: Decoded,
-    /// Events delivered.
-    sent: usize,
 }
 
 /// Where events are applied.
@@ -88,7 +88,6 @@ impl Pipeline {
             hash,
             stats: WireStats::default(),
             decoded: Decoded::default(),
-            sent: 0,
         }
     }
 
@@ -114,18 +113,20 @@ impl Pipeline {
         &mut self.decoded.events
     }
 
-    /// Delivers events and empties the vector.
+    /// Delivers events and empties the vector. While the worker is busy with
+    /// something else they queue; long before the queue is full, it is waited for.
     pub fn deliver(&mut self, events: &mut Vec<MarketEvent>) -> usize {
         let number = events.len();
-        self.sent += number;
         self.router.deliver(FEED, events);
+        if self.router.backlog() > MOST_WAITING {
+            self.settle();
+        }
         number
     }
 
     /// Waits until everything delivered is applied.
     pub fn settle(&self) {
-        let processed = || self.worker()["messages_processed"].as_u64();
-        while processed().is_none_or(|processed| processed < self.sent as u64) {
+        while self.router.backlog() > 0 {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
