@@ -7,6 +7,7 @@
 //! | variable | effect |
 //! |---|---|
 //! | `POLYPY_BENCH_ONCE=way` | runs that way alone, once, and prints nothing: for a profiler |
+//! | `POLYPY_BENCH_WAYS=way;way` | leaves the other ways out |
 //! | `POLYPY_BENCH_JSON=file` | appends each result to the file, too, a line of JSON each |
 //! | `POLYPY_BENCH_RUNS=number` | other than seven runs |
 
@@ -75,6 +76,15 @@ pub fn measure<B>(bench: &mut B, title: &Title<'_>, repeat: Repeat, ways: &[Way<
         for (_, way) in ways.iter().filter(|(name, _)| *name == only) {
             black_box(way(bench));
         }
+        return;
+    }
+    let wanted = std::env::var("POLYPY_BENCH_WAYS").ok();
+    let is_wanted = |name: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_none_or(|wanted| wanted.split(';').any(|wanted| wanted == name))
+    };
+    let ways: Vec<_> = ways.iter().filter(|(name, _)| is_wanted(name)).collect();
+    if ways.is_empty() {
         return;
     }
     let runs = runs();

@@ -16,34 +16,46 @@ use crate::decimal::{self, DecimalError};
 /// assert_eq!("1350.60".parse::<Size>()?.to_string(), "1350.6");
 /// # Ok::<(), polypy_core::DecimalError>(())
 /// ```
+// In two halves, so that a level, with its price of four bytes, takes twelve and
+// not sixteen: five of them share a cache line. The order of the fields is that of
+// comparison.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Size(u64);
+pub struct Size {
+    high: u32,
+    low: u32,
+}
 
 impl Size {
     /// No shares: on the wire, the level is gone.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self { high: 0, low: 0 };
 
     /// Parses decimal text.
     ///
     /// # Errors
     /// As [`decimal::parse_millionths`].
     pub fn parse(text: &[u8]) -> Result<Self, DecimalError> {
-        decimal::parse_millionths(text).map(Self)
+        decimal::parse_millionths(text).map(Self::from_millionths)
     }
 
     /// From millionths of a share.
+    #[inline]
     pub fn from_millionths(millionths: u64) -> Self {
-        Self(millionths)
+        let [a, b, c, d, e, f, g, h] = millionths.to_be_bytes();
+        Self {
+            high: u32::from_be_bytes([a, b, c, d]),
+            low: u32::from_be_bytes([e, f, g, h]),
+        }
     }
 
     /// The size in millionths of a share (10⁻⁶).
+    #[inline]
     pub fn millionths(self) -> u64 {
-        self.0
+        u64::from(self.high) << 32 | u64::from(self.low)
     }
 
     /// Whether there are no shares.
     pub fn is_zero(self) -> bool {
-        self.0 == 0
+        self.high | self.low == 0
     }
 }
 
@@ -58,7 +70,7 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut buffer = [0; decimal::MAX_TEXT];
-        f.pad(decimal::write_millionths(self.0, &mut buffer))
+        f.pad(decimal::write_millionths(self.millionths(), &mut buffer))
     }
 }
 
@@ -71,7 +83,7 @@ impl fmt::Debug for Size {
 impl Serialize for Size {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut buffer = [0; decimal::MAX_TEXT];
-        serializer.serialize_str(decimal::write_millionths(self.0, &mut buffer))
+        serializer.serialize_str(decimal::write_millionths(self.millionths(), &mut buffer))
     }
 }
 
