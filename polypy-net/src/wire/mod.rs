@@ -194,7 +194,15 @@ const FEW_CHANGES: usize = 16;
 
 /// Sets `last_in_frame` on each asset's last change.
 fn mark_last_changes(events: &mut [MarketEvent]) {
-    if events.len() <= FEW_CHANGES {
+    if let [
+        MarketEvent::PriceChange(first),
+        MarketEvent::PriceChange(second),
+    ] = events
+    {
+        // Nine frames in ten.
+        first.last_in_frame = first.asset != second.asset;
+        second.last_in_frame = true;
+    } else if events.len() <= FEW_CHANGES {
         let mut rest = events;
         while let Some((event, behind)) = rest.split_first_mut() {
             if let MarketEvent::PriceChange(change) = event {

@@ -66,13 +66,6 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Takes the next `N` bytes, whatever they are.
-    pub(super) fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(taken)
-    }
-
     /// Steps over `text`, or stays.
     pub(super) fn literal<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
         let (found, rest) = self.rest.split_first_chunk::<N>()?;
