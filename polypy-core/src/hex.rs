@@ -17,17 +17,17 @@ pub(crate) fn bytes(text: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
     let mut padded = [b'0'; ROOM];
     padded[..DIGITS].copy_from_slice(text);
     let mut values = [0; ROOM];
-    let mut all = 0;
+    let mut all_hex = true;
     for (to, digit) in values.iter_mut().zip(padded) {
         *to = value(digit);
-        all |= *to;
+        all_hex &= *to < 16;
     }
     let mut bytes = [0; ROOM / 2];
     for (byte, pair) in bytes.iter_mut().zip(values.chunks_exact(2)) {
         *byte = (pair[0] << 4) | pair[1];
     }
     let bytes = bytes.first_chunk()?;
-    (all < 16).then_some(*bytes)
+    all_hex.then_some(*bytes)
 }
 
 /// What a digit is worth; 16 or more for what is none.

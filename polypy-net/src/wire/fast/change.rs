@@ -2,10 +2,15 @@
 
 use polypy_core::{MarketEvent, PriceChange, Side, Timestamp};
 
+use super::cursor::{BLOCK, is_plain, specials};
+use super::window::Window;
 use super::{EventKind, Reader, event, number};
+use crate::wire::mark_last_changes;
 
 /// What ends a frame of the venue's own form.
 const END: usize = br#"],"timestamp":"1791200000100","event_type":"price_change"}"#.len();
+/// As long as what begins one, and more: an entry is longer.
+const BEGIN: usize = 128;
 
 impl Reader<'_> {
     /// Reads a frame in the venue's own form and counts the event. If the frame
@@ -15,6 +20,7 @@ impl Reader<'_> {
         let read = self.frame_in_order();
         if read.is_some() {
             self.count_changes(first);
+            mark_last(self.events.get_mut(first..).unwrap_or_default());
         } else {
             self.events.truncate(first);
             self.cursor = start;
@@ -25,9 +31,7 @@ impl Reader<'_> {
     fn frame_in_order(&mut self) -> Option<()> {
         // The time stands behind the entries that want it.
         let timestamp = end(self.cursor.rest().last_chunk()?)?;
-        self.cursor.literal(br#"{"market":""#)?;
-        self.cursor.long_string_end()?;
-        self.cursor.literal(br#","price_changes":["#)?;
+        self.cursor.skip(begin(self.cursor.rest())?)?;
         self.entries(timestamp)?;
         // What was taken for the frame's end stands behind the last entry.
         (self.cursor.rest().len() == END - 1).then_some(())
@@ -81,7 +85,7 @@ impl Reader<'_> {
             hash: event::hash(hash)?,
             best_bid: event::top(best_bid, Side::Bid)?,
             best_ask: event::top(best_ask, Side::Ask)?,
-            last_in_frame: false,
+            last_in_frame: true,
         }));
         Some(())
     }
@@ -104,9 +108,37 @@ impl Reader<'_> {
     }
 }
 
+/// The length of what stands before the entries in the venue's own form, with a
+/// market's id of either length seen.
+fn begin(frame: &[u8]) -> Option<usize> {
+    const MARKET: usize = br#"{"market":""#.len();
+    let mut text: Window<'_, BEGIN> = Window::at_front(frame)?;
+    text.expect(0, br#"{"market":""#)?;
+    let mut plain = is_plain(text.bytes(MARKET)?);
+    let mut end = MARKET + BLOCK;
+    if text.bytes(end)? != b"\"" {
+        end += 2;
+        plain &= specials(text.word(end - 8)?) == 0;
+    }
+    let begin = text.expect(end, br#"","price_changes":["#)?;
+    (plain && text.is_as_expected()).then_some(begin)
+}
+
 /// The time in what ends a frame of the venue's own form.
-fn end(text: &[u8; END]) -> Option<Timestamp> {
-    let time = text.strip_prefix(br#"],"timestamp":""#)?;
-    let time = time.strip_suffix(br#"","event_type":"price_change"}"#)?;
-    number::timestamp(time)
+fn end(frame: &[u8; END]) -> Option<Timestamp> {
+    const TIME: usize = br#"],"timestamp":""#.len();
+    let mut text: Window<'_, END> = Window::at_front(frame)?;
+    text.expect(0, br#"],"timestamp":""#)?;
+    let timestamp = number::timestamp(text.bytes::<13>(TIME)?)?;
+    text.expect(TIME + 13, br#"","event_type":"price_change"}"#)?;
+    text.is_as_expected().then_some(timestamp)
+}
+
+/// Entries say of themselves that they are their asset's last; corrects that.
+fn mark_last(entries: &mut [MarketEvent]) {
+    match entries {
+        // Nine frames in ten.
+        [first, second] if first.asset() != second.asset() => {}
+        entries => mark_last_changes(entries),
+    }
 }

@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
             hash,
             best_bid,
             best_ask,
-            last_in_frame: false,
+            last_in_frame: true,
         }));
         Some(named)
     }

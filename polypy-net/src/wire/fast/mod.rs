@@ -34,10 +34,10 @@ mod window;
 use polypy_core::{Interner, Level, MarketEvent};
 
 use self::cursor::Cursor;
-use super::Decoded;
 use super::stats::{Counts, EventKind};
+use super::{Decoded, mark_last_changes};
 
-/// Decodes a frame, or leaves everything as it was.
+/// Decodes a frame, its changes marked, or leaves everything as it was.
 pub(super) fn decode(
     frame: &[u8],
     assets: &Interner,
@@ -94,6 +94,7 @@ impl Reader<'_> {
             events.truncate(first);
             return None;
         }
+        mark_last_changes(events.get_mut(first..).unwrap_or_default());
         counts.add(&own);
         Some(())
     }

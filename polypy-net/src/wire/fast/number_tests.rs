@@ -138,56 +138,65 @@ fn every_price_of_the_finest_grid_is_read() {
     }
 }
 
+/// What the digits at the front of a text say, one by one.
+#[track_caller]
+fn check_front(text: [u8; 8]) {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let front = std::str::from_utf8(&text[..count]).expect("is digits");
+    let word = u64::from_le_bytes(text);
+    let number = front.parse().ok().map(|number| (number, count));
+    assert_eq!(whole(word), number, "{text:?}");
+    let six = &format!("{front:0<6}")[..6];
+    let Fraction {
+        millionths,
+        beyond,
+        count: counted,
+    } = fraction(word);
+    assert_eq!(Ok(millionths), six.parse(), "{text:?}");
+    let zeros = front.bytes().skip(6).all(|byte| byte == b'0');
+    assert_eq!((beyond == 0, counted), (zeros, count), "{text:?}");
+}
+
 #[test]
-fn digits_are_counted_up_to_the_first_other_byte() {
-    for byte in 0..=u8::MAX {
+fn digits_are_read_up_to_the_first_other_byte() {
+    for text in [*b"12345678", *b"90070000", *b"00000000", *b"99999999"] {
         for at in 0..8 {
-            let mut text = *b"12345678";
-            text[at] = byte;
-            let front = text.iter().take_while(|byte| byte.is_ascii_digit());
-            let count = front.clone().count();
-            let mut values = [0; 8];
-            for (value, digit) in values.iter_mut().zip(front) {
-                *value = digit - b'0';
+            for byte in 0..=u8::MAX {
+                let mut text = text;
+                text[at] = byte;
+                check_front(text);
             }
-            let expected = (u64::from_le_bytes(values), count);
-            assert_eq!(digits(u64::from_le_bytes(text)), expected, "{text:?}");
         }
     }
 }
 
 #[test]
-fn any_number_of_digits_makes_its_number() {
-    for count in 0..=8 {
-        let text = &"12345678"[..count];
-        let mut word = *b"........";
-        word[..count].copy_from_slice(text.as_bytes());
-        let (values, counted) = digits(u64::from_le_bytes(word));
-        assert_eq!(counted, count);
-        assert_eq!(whole(values, count), text.parse().ok());
-        if count <= 6 {
-            let expected: u32 = format!("{text:0<6}").parse().expect("is a number");
-            assert_eq!(millionths(values), expected);
-        }
-    }
-}
-
-#[test]
-fn eight_digits_are_eight_digits() {
+fn thirteen_digits_are_thirteen_digits() {
     for byte in 0..=u8::MAX {
-        for at in 0..8 {
-            let mut text = *b"12345678";
+        for at in 0..13 {
+            let mut text = *b"1791200000987";
             text[at] = byte;
             let expected = std::str::from_utf8(&text)
                 .ok()
                 .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|text| text.parse().ok());
-            assert_eq!(eight_digits(u64::from_le_bytes(text)), expected, "{text:?}");
+            assert_eq!(thirteen(&text), expected, "{text:?}");
         }
     }
 }
 
 proptest! {
+    #[test]
+    fn any_eight_bytes_are_read_up_to_the_first_other(
+        digits in prop::array::uniform8(b'0'..=b'9'),
+        other in prop::array::uniform8(any::<u8>()),
+        from in 0..=8usize,
+    ) {
+        let mut text = digits;
+        text[from..].copy_from_slice(&other[from..]);
+        check_front(text);
+    }
+
     #[test]
     fn any_number_is_read_as_core_does(text in "[0-9]{0,10}\\.?[0-9]{0,8}") {
         check(&text);

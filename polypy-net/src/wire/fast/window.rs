@@ -36,19 +36,21 @@ impl<'a, const N: usize> Window<'a, N> {
     }
 
     #[inline]
-    fn word(&self, at: usize) -> Option<u64> {
+    pub(super) fn word(&self, at: usize) -> Option<u64> {
         self.bytes(at).map(|bytes| u64::from_le_bytes(*bytes))
     }
 
-    /// Expects a text of 8 to 16 bytes, and says where it ends.
+    /// Expects a text of eight bytes or more, and says where it ends.
     #[inline]
     pub(super) fn expect<const M: usize>(&mut self, at: usize, text: &[u8; M]) -> Option<usize> {
-        let (first, last) = (text.first_chunk()?, text.last_chunk()?);
         let found: &[u8; M] = self.bytes(at)?;
         let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        self.differing |= word(found.first_chunk()?) ^ word(first);
-        // Some bytes are looked at twice: two words need no third.
-        self.differing |= word(found.last_chunk()?) ^ word(last);
+        let ((found_words, _), (words, _)) = (found.as_chunks(), text.as_chunks());
+        for (found, expected) in found_words.iter().zip(words) {
+            self.differing |= word(found) ^ word(expected);
+        }
+        // What is left is the end of a last word, of which the rest is known.
+        self.differing |= word(found.last_chunk()?) ^ word(text.last_chunk()?);
         Some(at + M)
     }
 
@@ -57,51 +59,45 @@ impl<'a, const N: usize> Window<'a, N> {
     #[inline]
     pub(super) fn price(&mut self, at: usize) -> Option<(Price, usize)> {
         if self.bytes(at)? != b"0." {
-            return self.odd_price(at);
+            let (price, length) = odd_price(self.bytes(at)?)?;
+            return Some((price, at + length.min(8)));
         }
-        let (millionths, count) = self.millionths(at + 2)?;
-        Some((Price::from_millionths(millionths)?, at + 2 + count))
+        let (millionths, end) = self.fraction(at + 2)?;
+        Some((Price::from_millionths(millionths)?, end))
     }
 
-    /// `0` and `1`, mostly.
-    #[inline]
-    fn odd_price(&self, at: usize) -> Option<(Price, usize)> {
-        let (price, length) = odd_price(self.bytes(at)?)?;
-        Some((price, at + length.min(8)))
-    }
-
-    /// The best price of a side.
+    /// The best price of a side, as with [`Self::price`].
     #[inline]
     pub(super) fn top(&mut self, at: usize, side: Side) -> Option<(Top, usize)> {
-        if self.bytes(at)? == b"\"" {
-            return Some((Top::Unstated, at));
+        if self.bytes(at)? == b"0." {
+            let (millionths, end) = self.fraction(at + 2)?;
+            if millionths != 0 {
+                return Some((Top::At(Price::from_millionths(millionths)?), end));
+            }
         }
-        let (price, end) = self.price(at)?;
-        Some((scalar::top_at(side, price), end))
+        let (top, length) = odd_top(self.bytes(at)?, side)?;
+        Some((top, at + length.min(8)))
     }
 
-    /// The size that stands here, and where it ends, as with [`Self::price`].
+    /// The size that stands here, as with [`Self::price`].
     #[inline]
     pub(super) fn size(&mut self, at: usize) -> Option<(Size, usize)> {
-        let (values, count) = number::digits(self.word(at)?);
-        let whole = number::whole(values, count)?;
+        let (whole, count) = number::whole(self.word(at)?)?;
         let point = at + count;
         let is_point = self.bytes(point)? == b".";
         // With no point this is what stands behind the quote and begins with no
         // digit; if it does, the next text is not what is expected.
-        let (millionths, count) = self.millionths(point + 1)?;
+        let (millionths, end) = self.fraction(point + 1)?;
         let size = Size::from_millionths(whole * 1_000_000 + u64::from(millionths));
-        let end = if is_point { point + 1 + count } else { point };
-        Some((size, end))
+        Some((size, if is_point { end } else { point }))
     }
 
-    /// Digits behind a point, and their number.
+    /// Digits behind a point, and where they end.
     #[inline]
-    fn millionths(&mut self, at: usize) -> Option<(u32, usize)> {
-        let (values, count) = number::digits(self.word(at)?);
-        // Beyond the sixth, zeros alone.
-        self.differing |= values >> 48;
-        Some((number::millionths(values), count))
+    fn fraction(&mut self, at: usize) -> Option<(u32, usize)> {
+        let fraction = number::fraction(self.word(at)?);
+        self.differing |= fraction.beyond;
+        Some((fraction.millionths, at + fraction.count))
     }
 
     /// The side that stands here, the hash that may follow it, and where the best
@@ -127,9 +123,22 @@ impl<'a, const N: usize> Window<'a, N> {
     }
 }
 
-/// A price that does not begin as most do, and the number of its bytes.
+/// Eight bytes of a price, and a quote at the latest behind them.
+type Odd = [u8; 9];
+
+/// A price that does not begin as most do (`1`), and the number of its bytes.
 #[cold]
-fn odd_price(text: &[u8; 9]) -> Option<(Price, usize)> {
+fn odd_price(text: &Odd) -> Option<(Price, usize)> {
     let length = text.iter().position(|byte| *byte == b'"')?;
     Some((Price::parse(text.get(..length)?).ok()?, length))
+}
+
+/// A best price that is none (`0`, nothing), or does not begin as most do.
+#[cold]
+fn odd_top(text: &Odd, side: Side) -> Option<(Top, usize)> {
+    if text.starts_with(b"\"") {
+        return Some((Top::Unstated, 0));
+    }
+    let (price, length) = odd_price(text)?;
+    Some((scalar::top_at(side, price), length))
 }
