@@ -112,7 +112,7 @@ impl Reader<'_> {
 /// market's id of either length seen.
 fn begin(frame: &[u8]) -> Option<usize> {
     const MARKET: usize = br#"{"market":""#.len();
-    let mut text: Window<'_, BEGIN> = Window::at_front(frame)?;
+    let text: Window<'_, BEGIN> = Window::at_front(frame)?;
     text.expect(0, br#"{"market":""#)?;
     let mut plain = is_plain(text.bytes(MARKET)?);
     let mut end = MARKET + BLOCK;
@@ -121,17 +121,17 @@ fn begin(frame: &[u8]) -> Option<usize> {
         plain &= specials(text.word(end - 8)?) == 0;
     }
     let begin = text.expect(end, br#"","price_changes":["#)?;
-    (plain && text.is_as_expected()).then_some(begin)
+    plain.then_some(begin)
 }
 
 /// The time in what ends a frame of the venue's own form.
 fn end(frame: &[u8; END]) -> Option<Timestamp> {
     const TIME: usize = br#"],"timestamp":""#.len();
-    let mut text: Window<'_, END> = Window::at_front(frame)?;
+    let text: Window<'_, END> = Window::at_front(frame)?;
     text.expect(0, br#"],"timestamp":""#)?;
     let timestamp = number::timestamp(text.bytes::<13>(TIME)?)?;
     text.expect(TIME + 13, br#"","event_type":"price_change"}"#)?;
-    text.is_as_expected().then_some(timestamp)
+    Some(timestamp)
 }
 
 /// Entries say of themselves that they are their asset's last; corrects that.

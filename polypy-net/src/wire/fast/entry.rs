@@ -44,22 +44,20 @@ impl<'a> Reader<'a> {
     #[inline]
     fn entry_in<const N: usize>(
         &mut self,
-        mut text: Window<'a, N>,
+        text: Window<'a, N>,
         before: Option<Named<'a>>,
         timestamp: Timestamp,
     ) -> Option<Named<'a>> {
         text.expect(0, br#"{"asset_id":""#)?;
         let named = self.assets.at_front(text.bytes::<80>(ID)?, before)?;
-        let at = text.expect(ID + named.length(), br#"","price":""#)?;
-        let (price, at) = text.price(at)?;
+        let (price, at) = text.price(ID + named.length(), br#"","price":"0."#)?;
         let at = text.expect(at, br#"","size":""#)?;
         let (size, at) = text.size(at)?;
         let at = text.expect(at, br#"","side":""#)?;
         let (side, hash, at) = text.side_and_hash(at)?;
-        let (best_bid, at) = text.top(at, Side::Bid)?;
-        let at = text.expect(at, br#"","best_ask":""#)?;
-        let (best_ask, at) = text.top(at, Side::Ask)?;
-        if text.bytes(at)? != br#""}"# || !text.is_as_expected() {
+        let (best_bid, at) = text.top(at, br#"","best_bid":"0."#, Side::Bid)?;
+        let (best_ask, at) = text.top(at, br#"","best_ask":"0."#, Side::Ask)?;
+        if text.bytes(at)? != br#""}"# {
             return None;
         }
         self.cursor.skip(at + 2)?;

@@ -14,34 +14,44 @@ const BEHIND: [&str; 3] = [
     "\".5\"0\"1.25\"9\"8\"7\"6\"5\"",
 ];
 
-/// What a window makes of `text` if it takes what is behind for expected.
+/// What a window makes of `text` in quotes, if what stands behind is read on.
 fn read<T>(
     text: &str,
     behind: &str,
-    read: impl Fn(&mut Window<'_, 64>, usize) -> Option<(T, usize)>,
+    read: impl Fn(Window<'_, 64>) -> Option<(T, usize)>,
 ) -> Option<T> {
-    let mut frame = format!("{text}{behind}").into_bytes();
+    let mut frame = format!("{BEFORE}{text}{behind}").into_bytes();
     frame.resize(64, b'"');
-    let mut window = Window::at_front(&frame).expect("is long enough");
-    let (value, end) = read(&mut window, 0)?;
+    let window = Window::at_front(&frame).expect("is long enough");
+    let (value, end) = read(window)?;
     let behind: &[u8; 8] = behind.as_bytes().first_chunk().expect("is long enough");
     window.expect(end, behind)?;
-    window.is_as_expected().then_some(value)
+    Some(value)
+}
+
+const BEFORE: &str = r#"{"price":""#;
+const USUAL: &[u8; 12] = br#"{"price":"0."#;
+
+fn price(text: &str, behind: &str) -> Option<Price> {
+    read(text, behind, |window| window.price(0, USUAL))
+}
+
+fn size(text: &str, behind: &str) -> Option<Size> {
+    read(text, behind, |window| window.size(BEFORE.len()))
 }
 
 /// Both may refuse; if ours does not, both say the same.
 #[track_caller]
 fn check(text: &str) {
     for behind in BEHIND {
-        if let Some(price) = read(text, behind, |window, at| window.price(at)) {
+        if let Some(price) = price(text, behind) {
             assert_eq!(Price::parse(text.as_bytes()), Ok(price), "{text}{behind}");
         }
-        if let Some(size) = read(text, behind, |window, at| window.size(at)) {
+        if let Some(size) = size(text, behind) {
             assert_eq!(Size::parse(text.as_bytes()), Ok(size), "{text}{behind}");
         }
-        let bid = read(text, behind, |window, at| window.top(at, Side::Bid));
-        let ask = read(text, behind, |window, at| window.top(at, Side::Ask));
-        for (side, top) in [(Side::Bid, bid), (Side::Ask, ask)] {
+        for side in [Side::Bid, Side::Ask] {
+            let top = read(text, behind, |window| window.top(0, USUAL, side));
             let expected = event::top(Some(text.as_bytes()), side);
             assert!(top.is_none() || top == expected, "{text}{behind}");
         }
@@ -53,12 +63,8 @@ fn check(text: &str) {
 fn reads(text: &str) {
     check(text);
     let is_price = Price::parse(text.as_bytes()).is_ok();
-    let price = read(text, BEHIND[0], |window, at| window.price(at));
-    assert_eq!(price.is_some(), is_price, "{text}");
-    assert!(
-        read(text, BEHIND[1], |window, at| window.size(at)).is_some(),
-        "{text}"
-    );
+    assert_eq!(price(text, BEHIND[0]).is_some(), is_price, "{text}");
+    assert!(size(text, BEHIND[1]).is_some(), "{text}");
 }
 
 #[test]
