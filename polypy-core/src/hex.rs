@@ -11,7 +11,8 @@ const BYTES: usize = DIGITS / 2;
 /// The next multiple of 16.
 const ROOM: usize = 48;
 
-/// The bytes that the digits stand for; `None` if one is no digit.
+/// The bytes that the digits stand for; `None` if one is no digit. Inlined, since
+/// a call would have them go through memory.
 #[inline(always)]
 pub(crate) fn bytes(text: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
     let mut padded = [b'0'; ROOM];

@@ -17,9 +17,9 @@ use std::num::NonZeroU8;
 use crate::id::MAX_ASSET_DIGITS;
 use crate::intern::AssetKey;
 
-/// Bytes from an id's first digit on that a look-up reads: more than the longest
-/// id and the quote behind it.
-const WINDOW: usize = 80;
+/// Bytes from an id's first digit on that [`crate::Interner::at_front`] reads: the
+/// longest id, the quote behind it, and more.
+pub const ID_WINDOW: usize = 80;
 /// What stands behind the id in an entry of the venue's own form.
 const BEHIND: &[u8] = b"\",\"price\":\"";
 /// Shorter ids are left to the map. Not much shorter ones would not fill the
@@ -30,11 +30,11 @@ const SHORTEST: usize = 72;
 const PROBES: usize = 128;
 
 /// What a look-up reads.
-type Text = [u8; WINDOW];
+type Text = [u8; ID_WINDOW];
 
 /// What an id that is long enough looks like in an entry.
 fn text_of(id: &str) -> Option<Text> {
-    let mut text = [0; WINDOW];
+    let mut text = [0; ID_WINDOW];
     let (front, back) = text.split_at_mut_checked(id.len())?;
     front.copy_from_slice(id.as_bytes());
     back.copy_from_slice(BEHIND.get(..back.len())?);
@@ -57,7 +57,7 @@ fn same(a: &Text, b: &Text) -> bool {
 fn hash(text: &Text) -> u64 {
     let (words, _) = text.as_chunks::<8>();
     let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
-    let (low, high) = (word(WINDOW / 8 - 2), word(WINDOW / 8 - 1));
+    let (low, high) = (word(ID_WINDOW / 8 - 2), word(ID_WINDOW / 8 - 1));
     let mixed = (low ^ (low >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ high;
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ (mixed >> 32)

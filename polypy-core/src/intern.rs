@@ -12,7 +12,7 @@ use crate::id::{AssetId, ConditionId};
 use crate::id_table::IdTable;
 use crate::market::AssetInfo;
 
-pub use crate::id_table::Named;
+pub use crate::id_table::{ID_WINDOW, Named};
 
 /// Shards a market can fall into. Fixed, so that the same market falls into the
 /// same shard in every process.
@@ -91,8 +91,9 @@ impl Interner {
     /// likeliest to come next.
     ///
     /// Faster than cutting the id out for [`get`](Self::get), and it may miss an
-    /// asset that is known: an id shorter than 72 digits, one with fewer than 80
-    /// bytes of text from its first digit on, or one before another field.
+    /// asset that is known: an id shorter than 72 digits, one with fewer than
+    /// [`ID_WINDOW`] bytes of text from its first digit on, or one before another
+    /// field.
     #[inline]
     pub fn at_front(&self, text: &[u8], before: Option<Named<'_>>) -> Option<Named<'_>> {
         self.in_frames.at_front(text, before)

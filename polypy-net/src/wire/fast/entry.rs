@@ -1,7 +1,7 @@
 //! An entry of a `price_change` in the venue's own form, read as one piece: what
 //! nearly all of the venue's bytes are.
 
-use polypy_core::intern::Named;
+use polypy_core::intern::{ID_WINDOW, Named};
 use polypy_core::{MarketEvent, PriceChange, Side, Timestamp};
 
 use super::Reader;
@@ -31,6 +31,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Apart, so that the usual entry's code is not torn in two.
     #[inline(never)]
     fn short_entry(
         &mut self,
@@ -49,7 +50,7 @@ impl<'a> Reader<'a> {
         timestamp: Timestamp,
     ) -> Option<Named<'a>> {
         text.expect(0, br#"{"asset_id":""#)?;
-        let named = self.assets.at_front(text.bytes::<80>(ID)?, before)?;
+        let named = self.assets.at_front(text.bytes::<ID_WINDOW>(ID)?, before)?;
         let (price, at) = text.price(ID + named.length(), br#"","price":"0."#)?;
         let at = text.expect(at, br#"","size":""#)?;
         let (size, at) = text.size(at)?;

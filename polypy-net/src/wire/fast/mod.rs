@@ -58,12 +58,15 @@ pub(super) fn decode(
 }
 
 /// Where the first id stands in a `price_change` of the venue's form, with a
-/// market's id of full length.
-const FIRST_ID: usize = r#"{"market":"","price_changes":[{"asset_id":""#.len() + 66;
+/// market's id of 64 bytes; those of 66 are the other length seen.
+const FIRST_ID: usize = r#"{"market":"","price_changes":[{"asset_id":""#.len() + 64;
+/// Where that market's id ends.
+const MARKET_END: usize = r#"{"market":""#.len() + 64;
 
 /// Has the memory fetched that a frame will need, if it is what most are.
 pub(super) fn expect(frame: &[u8], assets: &Interner) {
-    if let Some(text) = frame.get(FIRST_ID..) {
+    let is_longer = frame.get(MARKET_END) != Some(&b'"');
+    if let Some(text) = frame.get(FIRST_ID + 2 * usize::from(is_longer)..) {
         assets.touch(text);
     }
 }

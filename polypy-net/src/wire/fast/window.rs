@@ -1,9 +1,10 @@
 //! Text in the venue's own form, read at places that are worked out on the way.
 //!
 //! Its first `N` bytes are there for certain, so that steps need not look where it
-//! ends: the compiler works out that they cannot get there. Each step is given a
-//! place and gives the next one. A step that meets something else than is
-//! expected, or a form of number that is none of the usual ones, says `None`.
+//! ends: the compiler works out that they cannot get there. That takes all steps in
+//! one function, so they are inlined always. Each is given a place and gives the
+//! next one. A step that meets something else than is expected, or a form of
+//! number that is none of the usual ones, says `None`.
 
 use polypy_core::{BookHash, Price, Side, Size, Top};
 
