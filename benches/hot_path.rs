@@ -160,7 +160,11 @@ impl Bench {
         let mut spent = Spent::default();
         self.each_decoded(&mut pipeline, |is_warm, pipeline, reads| {
             let mut off_the_clock = Spent::default();
-            let clock = if is_warm { &mut spent } else { &mut off_the_clock };
+            let clock = if is_warm {
+                &mut spent
+            } else {
+                &mut off_the_clock
+            };
             clock.on(|| deliver(pipeline, reads));
         });
         self.close(&pipeline);
@@ -172,7 +176,11 @@ impl Bench {
         let (mut spent, mut frames) = (Spent::default(), 0);
         self.each_decoded(&mut pipeline, |is_warm, pipeline, reads| {
             let mut off_the_clock = Spent::default();
-            let clock = if is_warm { &mut spent } else { &mut off_the_clock };
+            let clock = if is_warm {
+                &mut spent
+            } else {
+                &mut off_the_clock
+            };
             clock.on_this_thread(|| deliver(pipeline, reads));
             frames += reads.len() * FRAMES_A_READ;
             if frames.is_multiple_of(FRAMES_A_SETTLE) {

@@ -13,7 +13,7 @@ use std::fmt;
 use sha1::{Digest, Sha1};
 
 use crate::book::{Level, OrderBook, Side};
-
+use crate::hex;
 use crate::market::AssetInfo;
 use crate::render::{RENDER_ROOM, render_millionths};
 use crate::time::Timestamp;
@@ -24,27 +24,9 @@ pub struct BookHash([u8; 20]);
 
 impl BookHash {
     /// Reads 40 hexadecimal digits; `None` for anything else.
+    #[inline(always)]
     pub fn from_hex(text: &[u8]) -> Option<Self> {
-        let text: &[u8; 40] = text.try_into().ok()?;
-        // Every digit is looked at whatever the others are, so that this is
-        // compiled to vector instructions.
-        let mut nibbles = [0; 40];
-        let mut all_hex = true;
-        for (nibble, byte) in nibbles.iter_mut().zip(text) {
-            let digit = byte.wrapping_sub(b'0');
-            let letter = (byte | 0x20).wrapping_sub(b'a');
-            *nibble = if digit < 10 {
-                digit
-            } else {
-                letter.wrapping_add(10)
-            };
-            all_hex &= (digit < 10) | (letter < 6);
-        }
-        let mut bytes = [0; 20];
-        for (byte, pair) in bytes.iter_mut().zip(nibbles.chunks_exact(2)) {
-            *byte = (pair[0] << 4) | pair[1];
-        }
-        all_hex.then_some(Self(bytes))
+        hex::bytes(text.try_into().ok()?).map(Self)
     }
 
     /// The first eight bytes, enough to know a state of one book again.

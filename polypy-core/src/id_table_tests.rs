@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::intern::{AssetKey, Interner};
+use super::Bucket;
+use crate::intern::{AssetKey, Interner, Named};
 use crate::market::AssetInfo;
 
 /// Ids of all lengths, few enough to meet again, two with the same tail each.
@@ -26,8 +27,14 @@ fn intern(interner: &mut Interner, asset: &str) -> AssetKey {
         .key
 }
 
+/// An id as it stands in an entry.
 fn quoted(id: &str) -> Vec<u8> {
-    format!("{id}\",{}", "x".repeat(80)).into_bytes()
+    format!("{id}\",\"price\":\"0.5\",{}", "x".repeat(80)).into_bytes()
+}
+
+fn found(interner: &Interner, text: &[u8], before: Option<Named<'_>>) -> Option<(AssetKey, usize)> {
+    let named = interner.at_front(text, before)?;
+    Some((named.key(), named.length()))
 }
 
 fn set_complement(interner: &mut Interner, key: AssetKey, other: AssetKey) {
@@ -51,48 +58,101 @@ proptest! {
                     interner.remove(key);
                 }
                 (0 | 3, _) => {}
-                _ => before = Some(intern(&mut interner, &text)),
+                _ => {
+                    before = Some(text.clone());
+                    intern(&mut interner, &text);
+                }
             }
-            if step == 2 && let (Some(key), Some(other)) = (known, before) {
+            let other = before.as_ref().and_then(|id| interner.get(id)).map(|info| info.key);
+            if step == 2 && let (Some(key), Some(other)) = (known, other) {
                 set_complement(&mut interner, key, other);
             }
             let expected = interner
                 .get(&text)
                 .filter(|_| text.len() >= 72)
                 .map(|info| (info.key, text.len()));
-            prop_assert_eq!(interner.at_front(&quoted(&text), None), expected);
-            prop_assert_eq!(interner.at_front(&quoted(&text), before), expected);
-            prop_assert_eq!(interner.at_front(&quoted(&text), known), expected);
+            prop_assert_eq!(found(&interner, &quoted(&text), None), expected);
+            for before in [before.as_ref(), Some(&text)].into_iter().flatten() {
+                let before = interner.at_front(&quoted(before), None);
+                prop_assert_eq!(found(&interner, &quoted(&text), before), expected);
+            }
         }
+        let before = before.and_then(|id| interner.at_front(&quoted(&id), None));
         for number in 0..2_000 {
             let text = id(number);
             let known = interner.get(&text).filter(|_| text.len() >= 72);
-            let found = interner.at_front(&quoted(&text), before);
+            let found = found(&interner, &quoted(&text), before);
             prop_assert_eq!(found.map(|found| found.0), known.map(|info| info.key));
         }
     }
 }
 
 #[test]
-fn every_digit_and_the_quote_count() {
+fn every_digit_and_what_stands_behind_count() {
     for length in 72..=78 {
         let mut interner = Interner::default();
         let text = "7".repeat(length);
         let key = intern(&mut interner, &text);
-        assert_eq!(interner.at_front(&quoted(&text), None), Some((key, length)));
-        assert_eq!(interner.at_front(&quoted(&text)[..79], None), None);
-        for at in 0..=length {
+        assert_eq!(found(&interner, &quoted(&text), None), Some((key, length)));
+        assert_eq!(found(&interner, &quoted(&text)[..79], None), None);
+        // Its own partner, so that both ways to it are tried.
+        set_complement(&mut interner, key, key);
+        let own = interner.at_front(&quoted(&text), None);
+        for at in 0..80 {
             for byte in [b'8', b'"', b'\\', b'x', 0xff] {
                 let mut frame = quoted(&text);
                 if frame[at] == byte {
                     continue;
                 }
                 frame[at] = byte;
-                assert_eq!(interner.at_front(&frame, None), None, "{at} {byte}");
-                assert_eq!(interner.at_front(&frame, Some(key)), None, "{at} {byte}");
+                assert_eq!(found(&interner, &frame, None), None, "{at} {byte}");
+                assert_eq!(found(&interner, &frame, own), None, "{at} {byte}");
             }
         }
     }
+}
+
+#[test]
+fn a_partner_is_found_without_a_bucket_and_not_once_it_is_forgotten() {
+    let mut interner = Interner::default();
+    let texts = [id(1), id(2)].map(|tail| format!("9{tail:0>76}"));
+    let keys = texts.each_ref().map(|text| intern(&mut interner, text));
+    set_complement(&mut interner, keys[0], keys[1]);
+    let [first, second] = texts.each_ref().map(|text| quoted(text));
+    let before = interner.at_front(&first, None);
+    assert_eq!(found(&interner, &second, before), Some((keys[1], 77)));
+    interner.remove(keys[1]);
+    let before = interner.at_front(&first, None);
+    assert_eq!(found(&interner, &second, before), None);
+    assert_eq!(found(&interner, &[0; 80], before), None);
+    // Another asset in its place is not the partner.
+    let text = format!("9{:0>76}", id(3));
+    let key = intern(&mut interner, &text);
+    assert_eq!(key.slot(), keys[1].slot());
+    let before = interner.at_front(&first, None);
+    assert_eq!(found(&interner, &second, before), None);
+    assert_eq!(found(&interner, &quoted(&text), before), Some((key, 77)));
+}
+
+#[test]
+fn a_bucket_holds_sixteen_million_slots_and_no_more() {
+    for (slot, fits) in [
+        (0, true),
+        (1, true),
+        ((1 << 24) - 2, true),
+        ((1 << 24) - 1, false),
+        (usize::MAX, false),
+    ] {
+        for hash in [0, 1 << 56, u64::MAX] {
+            let bucket = Bucket::new(hash, slot);
+            assert_eq!(bucket.is_some(), fits, "{slot}");
+            if let Some(bucket) = bucket {
+                assert_eq!(bucket.slot(), Some(slot));
+                assert!(bucket.may_be(hash) && !bucket.may_be(!hash));
+            }
+        }
+    }
+    assert_eq!(Bucket::EMPTY.slot(), None);
 }
 
 #[test]
@@ -107,8 +167,8 @@ fn ids_that_end_alike_cost_no_more_than_a_miss() {
     let found = |interner: &Interner| {
         let there = ids.iter().filter(|id| {
             let known = interner.get(id).map(|info| info.key);
-            let found = interner.at_front(&quoted(id), None);
-            assert!(found.is_none() || found.map(|found| found.0) == known);
+            let found = interner.at_front(&quoted(id), None).map(Named::key);
+            assert!(found.is_none() || found == known);
             found.is_some()
         });
         there.count()

@@ -12,6 +12,8 @@ use crate::id::{AssetId, ConditionId};
 use crate::id_table::IdTable;
 use crate::market::AssetInfo;
 
+pub use crate::id_table::{ID_WINDOW, Named};
+
 /// Shards a market can fall into. Fixed, so that the same market falls into the
 /// same shard in every process.
 pub const SHARDS: u16 = 256;
@@ -83,15 +85,17 @@ impl Interner {
         self.by_id.get(asset_id)
     }
 
-    /// The asset whose id stands at the front of `text`, up to a `"`, and the
-    /// id's length. `before` is the asset named before it in the frame, if any:
-    /// its market's other token is the likeliest to come next.
+    /// The asset whose id stands at the front of `text`, in an entry of a
+    /// `price_change`: a price is the field behind it. `before` is the asset
+    /// named before it in the frame, if any: its market's other token is the
+    /// likeliest to come next.
     ///
     /// Faster than cutting the id out for [`get`](Self::get), and it may miss an
-    /// asset that is known: an id shorter than 72 digits, or one with fewer than
-    /// 80 bytes of text from its first digit on.
+    /// asset that is known: an id shorter than 72 digits, one with fewer than
+    /// [`ID_WINDOW`] bytes of text from its first digit on, or one before another
+    /// field.
     #[inline]
-    pub fn at_front(&self, text: &[u8], before: Option<AssetKey>) -> Option<(AssetKey, usize)> {
+    pub fn at_front(&self, text: &[u8], before: Option<Named<'_>>) -> Option<Named<'_>> {
         self.in_frames.at_front(text, before)
     }
 

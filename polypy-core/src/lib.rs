@@ -36,6 +36,7 @@ pub mod book;
 pub mod decimal;
 pub mod event;
 pub mod fingerprint;
+mod hex;
 pub mod history;
 pub mod id;
 mod id_table;

@@ -136,12 +136,11 @@ impl<'a> Reading<'a> {
 
     /// Decodes the next frame. Never fails as a whole.
     pub fn frame(&mut self, frame: &[u8]) -> Frame {
-        let first = self.out.events.len();
         if fast::decode(frame, self.assets, &mut self.counts, self.out).is_none() {
             return self.frame_generally(frame);
         }
         self.counts.fast_frames += 1;
-        self.count(frame, first);
+        self.count(frame);
         Frame::Data
     }
 
@@ -168,17 +167,15 @@ impl<'a> Reading<'a> {
             }
             Err(error) => general::refuse_bytes(frame, error, assets, stats, out),
         };
+        mark_last_changes(out.events.get_mut(first..).unwrap_or_default());
         self.counts.general_frames += u64::from(is_general);
-        self.count(frame, first);
+        self.count(frame);
         kind
     }
 
-    fn count(&mut self, frame: &[u8], first: usize) {
+    fn count(&mut self, frame: &[u8]) {
         self.counts.frames += 1;
         self.counts.bytes += u64::try_from(frame.len()).unwrap_or(u64::MAX);
-        if let Some(events) = self.out.events.get_mut(first..) {
-            mark_last_changes(events);
-        }
     }
 }
 

@@ -1,73 +1,62 @@
-//! The entries of a `price_change`: what nearly all of the venue's bytes are.
+//! `price_change`: the frame in the venue's own form, and entries in any.
 
-use polypy_core::{AssetKey, BookHash, MarketEvent, PriceChange, Side, Timestamp, Top};
+use polypy_core::{MarketEvent, PriceChange, Side, Timestamp};
 
-use super::cursor::{self, Cursor};
+use super::cursor::{BLOCK, is_plain, specials};
+use super::window::Window;
 use super::{EventKind, Reader, event, number};
-use crate::wire::scalar;
+use crate::wire::mark_last_changes;
+
+/// What ends a frame of the venue's own form.
+const END: usize = br#"],"timestamp":"1791200000100","event_type":"price_change"}"#.len();
+/// As long as what begins one, and more: an entry is longer.
+const BEGIN: usize = 128;
 
 impl Reader<'_> {
-    /// Reads entries from behind `[` to behind `]`. Their time is not known yet.
-    pub(super) fn entries(&mut self) -> Option<()> {
+    /// Reads a frame in the venue's own form and counts the event. If the frame
+    /// is none, nothing is done.
+    pub(super) fn price_change_in_order(&mut self) -> Option<()> {
+        let (start, first) = (self.cursor, self.events.len());
+        let read = self.frame_in_order();
+        if read.is_some() {
+            self.count_changes(first);
+            mark_last(self.events.get_mut(first..).unwrap_or_default());
+        } else {
+            self.events.truncate(first);
+            self.cursor = start;
+        }
+        read
+    }
+
+    fn frame_in_order(&mut self) -> Option<()> {
+        // The time stands behind the entries that want it.
+        let timestamp = end(self.cursor.rest().last_chunk()?)?;
+        self.cursor.skip(begin(self.cursor.rest())?)?;
+        self.entries(timestamp)?;
+        // What was taken for the frame's end stands behind the last entry.
+        (self.cursor.rest().len() == END - 1).then_some(())
+    }
+
+    /// Reads entries from behind `[` to behind `]`.
+    pub(super) fn entries(&mut self, timestamp: Timestamp) -> Option<()> {
         let mut before = None;
         if self.cursor.closes(b']') {
             return Some(());
         }
         loop {
-            let start = self.cursor;
-            before = match self.entry_in_order(before) {
-                None => {
-                    self.cursor = start;
-                    Some(self.entry()?)
-                }
-                asset => asset,
-            };
+            before = self.entry_in_order(before, timestamp);
+            if before.is_none() {
+                self.entry(timestamp)?;
+            }
             if !self.cursor.goes_on(b']')? {
                 return Some(());
             }
         }
     }
 
-    /// Reads an entry in the venue's own form. Adds nothing unless it is one.
-    #[inline]
-    fn entry_in_order(&mut self, before: Option<AssetKey>) -> Option<AssetKey> {
-        let cursor = &mut self.cursor;
-        cursor.literal(b"{\"asset_id\":\"")?;
-        let (asset, length) = self.assets.at_front(cursor.rest(), before)?;
-        cursor.skip(length)?;
-        cursor.literal(b"\",\"price\":\"")?;
-        let price = cursor.price()?;
-        cursor.literal(b"\",\"size\":\"")?;
-        let size = cursor.size()?;
-        cursor.literal(b"\",\"side\":\"")?;
-        let side = cursor.side()?;
-        let mut hash = None;
-        if cursor.literal(b"hash\":\"").is_some() {
-            hash = Some(BookHash::from_hex(cursor.take::<40>()?)?);
-            cursor.literal(b"\",\"")?;
-        }
-        cursor.literal(b"best_bid\":\"")?;
-        let best_bid = top(cursor, Side::Bid)?;
-        cursor.literal(b"\",\"best_ask\":\"")?;
-        let best_ask = top(cursor, Side::Ask)?;
-        cursor.literal(b"\"}")?;
-        self.events.push(MarketEvent::PriceChange(PriceChange {
-            asset,
-            timestamp: Timestamp::default(),
-            side,
-            price,
-            size,
-            hash,
-            best_bid,
-            best_ask,
-            last_in_frame: false,
-        }));
-        Some(asset)
-    }
-
     /// Reads an entry whatever the order of its keys.
     #[cold]
-    fn entry(&mut self) -> Option<AssetKey> {
+    fn entry(&mut self, timestamp: Timestamp) -> Option<()> {
         let [mut asset, mut price, mut size, mut side] = [None; 4];
         let [mut hash, mut best_bid, mut best_ask] = [None; 3];
         self.cursor.token(b'{')?;
@@ -87,65 +76,69 @@ impl Reader<'_> {
                 break;
             }
         }
-        let asset = event::asset(asset?, self.assets)?;
         self.events.push(MarketEvent::PriceChange(PriceChange {
-            asset,
-            timestamp: Timestamp::default(),
+            asset: event::asset(asset?, self.assets)?,
+            timestamp,
             side: event::side(side?)?,
             price: event::price(price?)?,
             size: event::size(size?)?,
             hash: event::hash(hash)?,
             best_bid: event::top(best_bid, Side::Bid)?,
             best_ask: event::top(best_ask, Side::Ask)?,
-            last_in_frame: false,
+            last_in_frame: true,
         }));
-        Some(asset)
+        Some(())
     }
 
-    /// Behind the entries, in the venue's own order: the event's time.
-    pub(super) fn end_in_order(&mut self) -> Option<Timestamp> {
-        self.cursor.literal(b",\"timestamp\":\"")?;
-        let timestamp = number::timestamp(self.cursor.string_end()?)?;
-        self.cursor.literal(b",\"event_type\":\"price_change\"}")?;
-        Some(timestamp)
-    }
-
-    /// Gives the entries from `first` on their time, and counts the event.
+    /// Gives the entries from `first` on the time that was found behind them, and
+    /// counts the event.
     pub(super) fn price_changed(&mut self, first: usize, timestamp: Timestamp) {
-        let entries = self.events.get_mut(first..).unwrap_or_default();
-        for event in &mut *entries {
+        for event in self.events.get_mut(first..).unwrap_or_default() {
             if let MarketEvent::PriceChange(change) = event {
                 change.timestamp = timestamp;
             }
         }
-        self.counts.level_changes += u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        self.count_changes(first);
+    }
+
+    fn count_changes(&mut self, first: usize) {
+        let changes = self.events.len() - first;
+        self.counts.level_changes += u64::try_from(changes).unwrap_or(u64::MAX);
         self.counts.count_event(EventKind::PriceChange);
     }
 }
 
-impl Cursor<'_> {
-    /// Reads a side, the quote and comma behind it, and the next quote.
-    #[inline]
-    fn side(&mut self) -> Option<Side> {
-        const BUY: u64 = u64::from_le_bytes(*b"BUY\",\"\0\0");
-        const SELL: u64 = u64::from_le_bytes(*b"SELL\",\"\0");
-        // Without a branch on which it is: of a frame's first entry nobody knows.
-        let word = cursor::word(self.rest());
-        let is_buy = word << 16 == BUY << 16;
-        let is_sell = word << 8 == SELL << 8;
-        if !(is_buy | is_sell) {
-            return None;
-        }
-        self.skip(6 + usize::from(is_sell))?;
-        Some(if is_buy { Side::Bid } else { Side::Ask })
+/// The length of what stands before the entries in the venue's own form, with a
+/// market's id of either length seen.
+fn begin(frame: &[u8]) -> Option<usize> {
+    const MARKET: usize = br#"{"market":""#.len();
+    let text: Window<'_, BEGIN> = Window::at_front(frame)?;
+    text.expect(0, br#"{"market":""#)?;
+    let mut plain = is_plain(text.bytes(MARKET)?);
+    let mut end = MARKET + BLOCK;
+    if text.bytes(end)? != b"\"" {
+        end += 2;
+        plain &= specials(text.word(end - 8)?) == 0;
     }
+    let begin = text.expect(end, br#"","price_changes":["#)?;
+    plain.then_some(begin)
 }
 
-/// The side's best price, up to the quote behind it.
-#[inline]
-fn top(cursor: &mut Cursor<'_>, side: Side) -> Option<Top> {
-    if cursor.rest().first() == Some(&b'"') {
-        return Some(Top::Unstated);
+/// The time in what ends a frame of the venue's own form.
+fn end(frame: &[u8; END]) -> Option<Timestamp> {
+    const TIME: usize = br#"],"timestamp":""#.len();
+    let text: Window<'_, END> = Window::at_front(frame)?;
+    text.expect(0, br#"],"timestamp":""#)?;
+    let timestamp = number::timestamp(text.bytes::<13>(TIME)?)?;
+    text.expect(TIME + 13, br#"","event_type":"price_change"}"#)?;
+    Some(timestamp)
+}
+
+/// Entries say of themselves that they are their asset's last; corrects that.
+fn mark_last(entries: &mut [MarketEvent]) {
+    match entries {
+        // Nine frames in ten.
+        [first, second] if first.asset() != second.asset() => {}
+        entries => mark_last_changes(entries),
     }
-    Some(scalar::top_at(side, cursor.price()?))
 }

@@ -18,6 +18,13 @@ pub(super) fn marks(word: u64, byte: u8) -> u64 {
     differing.wrapping_sub(LOW_BITS) & !differing & HIGH_BITS
 }
 
+/// The same of the bytes that do not mean themselves inside a string: quote,
+/// backslash, control characters, and all beyond ASCII.
+pub(super) fn specials(word: u64) -> u64 {
+    let control = word.wrapping_sub(spread(0x20)) & !word;
+    marks(word, b'"') | marks(word, b'\\') | (control | word) & HIGH_BITS
+}
+
 /// The first eight bytes, followed by zeros where there are fewer.
 pub(super) fn word(bytes: &[u8]) -> u64 {
     match bytes.first_chunk() {
@@ -33,12 +40,13 @@ pub(super) fn word(bytes: &[u8]) -> u64 {
 }
 
 /// Bytes looked at together in long strings.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// Whether all bytes mean themselves inside a string: ASCII and neither quote,
 /// backslash nor control character. Without a branch, so that it is compiled
 /// to vector instructions.
-fn is_plain(block: &[u8; BLOCK]) -> bool {
+#[inline]
+pub(super) fn is_plain(block: &[u8; BLOCK]) -> bool {
     block.iter().fold(true, |plain, &byte| {
         // As a signed number, a byte beyond ASCII is below all others.
         let printable = byte.cast_signed() >= 0x20;
@@ -64,13 +72,6 @@ impl<'a> Cursor<'a> {
     pub(super) fn skip(&mut self, bytes: usize) -> Option<()> {
         self.rest = self.rest.get(bytes..)?;
         Some(())
-    }
-
-    /// Takes the next `N` bytes, whatever they are.
-    pub(super) fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(taken)
     }
 
     /// Steps over `text`, or stays.
@@ -141,10 +142,7 @@ impl<'a> Cursor<'a> {
         loop {
             let word = word(self.rest.get(length..)?);
             // A zero behind the frame's end is a control character, too.
-            let special = marks(word, b'"')
-                | marks(word, b'\\')
-                | word.wrapping_sub(spread(0x20)) & !word & HIGH_BITS
-                | word & HIGH_BITS;
+            let special = specials(word);
             if special != 0 {
                 length += (special.trailing_zeros() / 8) as usize;
                 break;

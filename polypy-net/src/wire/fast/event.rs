@@ -77,7 +77,7 @@ impl Reader<'_> {
                 b"price_changes" if !has_entries => {
                     has_entries = true;
                     self.cursor.token(b'[')?;
-                    self.entries()?;
+                    self.entries(Timestamp::default())?;
                 }
                 // A list twice; and what only REST says, which is no string.
                 b"bids" | b"asks" | b"price_changes" | b"neg_risk" => return None,

@@ -2,7 +2,11 @@
 
 use polypy_core::Level;
 
+use super::window::Window;
 use super::{Reader, event};
+
+/// Longer than a level, with what is read behind a number.
+const WINDOW: usize = 48;
 
 impl Reader<'_> {
     /// Reads a side from before `[` to behind `]`.
@@ -13,13 +17,9 @@ impl Reader<'_> {
             return Some(Vec::new());
         }
         loop {
-            let start = self.cursor;
             let level = match self.level_in_order() {
                 Some(level) => level,
-                None => {
-                    self.cursor = start;
-                    self.level()?
-                }
+                None => self.level()?,
             };
             self.levels.push(level);
             if !self.cursor.goes_on(b']')? {
@@ -29,13 +29,17 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads a level in the venue's own form, or moves nothing.
     #[inline]
     fn level_in_order(&mut self) -> Option<Level> {
-        self.cursor.literal(b"{\"price\":\"")?;
-        let price = self.cursor.price()?;
-        self.cursor.literal(b"\",\"size\":\"")?;
-        let size = self.cursor.size()?;
-        self.cursor.literal(b"\"}")?;
+        let text: Window<'_, WINDOW> = Window::at_front(self.cursor.rest())?;
+        let (price, at) = text.price(0, br#"{"price":"0."#)?;
+        let at = text.expect(at, br#"","size":""#)?;
+        let (size, at) = text.size(at)?;
+        if text.bytes(at)? != br#""}"# {
+            return None;
+        }
+        self.cursor.skip(at + 2)?;
         Some(Level { price, size })
     }
 

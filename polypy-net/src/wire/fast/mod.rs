@@ -17,52 +17,56 @@
 //! |---|---|
 //! | `cursor` | a place in a frame; strings, literals, white space |
 //! | `number` | decimals and times, eight digits at a time |
-//! | `change` | entries of `price_changes` |
+//! | `window` | text whose form is known: literals, prices, sizes at their places |
+//! | `entry` | an entry of `price_changes` in the venue's own form |
+//! | `change` | a `price_change` in the venue's own form, and entries in any |
 //! | `levels` | a side of a book |
 //! | `event` | an event from its fields |
 
 mod change;
 mod cursor;
+mod entry;
 mod event;
 mod levels;
 mod number;
+mod window;
 
 use polypy_core::{Interner, Level, MarketEvent};
 
 use self::cursor::Cursor;
-use super::Decoded;
 use super::stats::{Counts, EventKind};
+use super::{Decoded, mark_last_changes};
 
-/// Decodes a frame, or leaves everything as it was.
+/// Decodes a frame, its changes marked, or leaves everything as it was.
 pub(super) fn decode(
     frame: &[u8],
     assets: &Interner,
     counts: &mut Counts,
     out: &mut Decoded,
 ) -> Option<()> {
-    let first = out.events.len();
     let mut reader = Reader {
         cursor: Cursor::new(frame),
         assets,
         events: &mut out.events,
         levels: &mut out.levels,
-        counts: Counts::default(),
+        counts,
     };
-    if reader.frame().is_none() {
-        out.events.truncate(first);
-        return None;
+    match reader.price_change_in_order() {
+        Some(()) => Some(()),
+        None => reader.whole(),
     }
-    counts.add(&reader.counts);
-    Some(())
 }
 
 /// Where the first id stands in a `price_change` of the venue's form, with a
-/// market's id of full length.
-const FIRST_ID: usize = r#"{"market":"","price_changes":[{"asset_id":""#.len() + 66;
+/// market's id of 64 bytes; those of 66 are the other length seen.
+const FIRST_ID: usize = r#"{"market":"","price_changes":[{"asset_id":""#.len() + 64;
+/// Where that market's id ends.
+const MARKET_END: usize = r#"{"market":""#.len() + 64;
 
 /// Has the memory fetched that a frame will need, if it is what most are.
 pub(super) fn expect(frame: &[u8], assets: &Interner) {
-    if let Some(text) = frame.get(FIRST_ID..) {
+    let is_longer = frame.get(MARKET_END) != Some(&b'"');
+    if let Some(text) = frame.get(FIRST_ID + 2 * usize::from(is_longer)..) {
         assets.touch(text);
     }
 }
@@ -74,15 +78,31 @@ struct Reader<'a> {
     events: &'a mut Vec<MarketEvent>,
     /// A side of a book while its number of levels is not known.
     levels: &'a mut Vec<Level>,
-    /// Goes to the others once the frame is known to be good.
-    counts: Counts,
+    counts: &'a mut Counts,
 }
 
 impl Reader<'_> {
-    fn frame(&mut self) -> Option<()> {
-        if self.price_change_in_order()? {
-            return self.cursor.end();
+    /// Reads the whole frame, or leaves everything as it was.
+    fn whole(self) -> Option<()> {
+        let Self { events, counts, .. } = self;
+        let first = events.len();
+        // Goes to the others once the frame is known to be good.
+        let mut own = Counts::default();
+        let mut reader = Reader {
+            events: &mut *events,
+            counts: &mut own,
+            ..self
+        };
+        if reader.frame().is_none() {
+            events.truncate(first);
+            return None;
         }
+        mark_last_changes(events.get_mut(first..).unwrap_or_default());
+        counts.add(&own);
+        Some(())
+    }
+
+    fn frame(&mut self) -> Option<()> {
         self.cursor.space();
         if self.cursor.literal(b"[").is_some() {
             if !self.cursor.closes(b']') {
@@ -97,26 +117,5 @@ impl Reader<'_> {
             self.event()?;
         }
         self.cursor.end()
-    }
-
-    /// Reads a `price_change` in the venue's own order. If the frame is none,
-    /// says so and has moved nothing.
-    fn price_change_in_order(&mut self) -> Option<bool> {
-        let (start, first) = (self.cursor, self.events.len());
-        if self.cursor.literal(b"{\"market\":\"").is_none()
-            || self.cursor.long_string_end().is_none()
-            || self.cursor.literal(b",\"price_changes\":[").is_none()
-        {
-            self.cursor = start;
-            return Some(false);
-        }
-        self.entries()?;
-        if let Some(timestamp) = self.end_in_order() {
-            self.price_changed(first, timestamp);
-            return Some(true);
-        }
-        self.events.truncate(first);
-        self.cursor = start;
-        Some(false)
     }
 }
