@@ -83,6 +83,7 @@ fn main() -> Result<(), Failure> {
     if wants("tls") {
         throughput(&mut bench, 1, Security::Aes256, &all)?;
         throughput(&mut bench, 1, Security::Aes128, &all)?;
+        throughput(&mut bench, 1, Security::Aes128Apart, &all)?;
         throughput(&mut bench, 1, Security::ChaCha20, &all)?;
         for rate in RATES {
             latency(&mut bench, rate, "", Security::Aes128)?;

@@ -179,7 +179,9 @@ impl Bench {
         self.venue.tell(accept)?;
         let scheme = match security {
             Security::Plain => "ws",
-            Security::Aes256 | Security::Aes128 | Security::ChaCha20 => "wss",
+            Security::Aes256 | Security::Aes128 | Security::Aes128Apart | Security::ChaCha20 => {
+                "wss"
+            }
         };
         let port = self.venue.port;
         Ok(Listening {
