@@ -64,8 +64,8 @@ const MILLIS: u64 = 2_000;
 /// As much is sent as is taken, which is more than can be applied at once.
 const BURST: Option<u64> = None;
 /// What timers allocate in the time of a flow, and this process for telling the
-/// exchange what to do: three to five were counted.
-const MOST: u64 = 20;
+/// exchange what to do: three to six were counted; a busy machine takes longer.
+const MOST: u64 = 40;
 /// A burst may make the queue longer than it ever was, though no longer than half
 /// full, which is some sixty batches; and each of them may double ten times.
 const MOST_OF_BURST: u64 = 600;
