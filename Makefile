@@ -36,7 +36,7 @@ e2e: setup ## architecture, document and end-to-end tests
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
 
-scale: setup ## memory, start and cost with up to 100,000 tokens, and an overload: 10 minutes
+scale: setup ## memory, start and cost with up to 100,000 tokens, and an overload, twice: 11 minutes
 	POLYPY_SCALE=full $(CARGO) test --release --locked -p polypy-tests --test scale --test overload -- --nocapture --test-threads=1
 
 bench: setup ## what frames cost: decoding, the whole way into books, hashes

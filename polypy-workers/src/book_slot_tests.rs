@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{BookState, EventSink, MarketEvent, Side, StaleReason};
 
-use crate::lane::Work;
 use crate::stats::BookCounts;
 use crate::testing::{Bench, LIVE, Truth, altered, assets, one_worker, opened, stale};
 
@@ -287,7 +286,7 @@ fn what_is_sent_whole_long_after_is_believed_whatever_its_time() {
     let worker = &bench.manager.shared().workers[0];
     for (seconds, state) in [(0, GONE), (4, GONE), (6, LIVE)] {
         bench.queue(2, [old.opening()]);
-        let Work::Batch(mut batch) = worker.lane.next(Duration::ZERO) else {
+        let Some(mut batch) = worker.lane.take() else {
             panic!("nothing queued")
         };
         let mut partition = worker.partition.lock();

@@ -20,7 +20,8 @@ pub struct WorkersConfig {
     /// Events up to which a delivery is applied on the thread that brings it, if
     /// the worker has nothing to do: waking it would take longer. Beyond the
     /// default, 256, applying takes as long as waking does, and reading on
-    /// meanwhile makes use of two cores. Zero queues everything.
+    /// meanwhile makes use of two cores. Zero leaves everything to the worker, a queue that
+    /// is half full, too.
     pub direct_events: usize,
     /// How long a stopping router waits for the queues to run dry.
     pub drain_deadline: Duration,

@@ -77,7 +77,7 @@ fn nothing_is_applied_while_a_reader_or_the_worker_holds_the_books() {
     drop(held);
     assert_eq!(depth(&bench), 1);
     // The worker has taken it and not applied it yet.
-    let taken = worker.lane.next(Duration::ZERO);
+    let taken = worker.lane.take();
     bench.queue(1, [truth.change(Side::Bid, "0.49", "4")]);
     assert_eq!(depth(&bench), 2);
     drop(taken);

@@ -24,8 +24,6 @@ use tokio::sync::Notify;
 /// Snapshot levels a queue holds for each event it may hold: the mean of real
 /// price changes to snapshots leaves it far from reach, and it bounds memory.
 const LEVELS_PER_EVENT: usize = 32;
-/// Emptied batches kept for their memory.
-const SPARES: usize = 16;
 
 /// Events of one read of one socket that belong to one worker.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// What it takes of the queue's bound.
-    fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.events.len() + usize::from(self.audit.is_some())
     }
 
@@ -85,17 +83,6 @@ pub(crate) struct Pushed {
     pub(crate) marked: Vec<AssetKey>,
 }
 
-/// What a worker is to do next.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// Apply these events, after the notices.
-    Batch(Batch),
-    /// Look at the notices and at the time.
-    Look,
-    /// End.
-    Stop,
-}
-
 #[derive(Debug)]
 pub(crate) struct Lane {
     queue: Mutex<Queue>,
@@ -125,10 +112,19 @@ struct Queue {
     in_flight: (usize, usize),
     stamp: u64,
     notices: Notices,
-    spares: Vec<Vec<MarketEvent>>,
+    spares: Spares,
     /// Whether the worker is to look at its books though nothing is queued.
     look: bool,
     stopping: bool,
+}
+
+/// Emptied batches, kept for their memory: as much as the queue may hold, so that
+/// one that has been as long before allocates nothing.
+#[derive(Debug, Default)]
+struct Spares {
+    batches: Vec<Vec<MarketEvent>>,
+    /// Events that all of them have room for.
+    room: usize,
 }
 
 impl Lane {
@@ -170,8 +166,12 @@ impl Lane {
             ..Pushed::default()
         };
         if accepted > 0 {
-            let mut batch = queue.spares.pop().unwrap_or_default();
-            batch.extend(events.drain(..accepted));
+            let mut batch = queue.spares.take(accepted);
+            if accepted == events.len() {
+                std::mem::swap(&mut batch, events);
+            } else {
+                batch.extend(events.drain(..accepted));
+            }
             queue.append(feed, batch, None);
         }
         if !events.is_empty() {
@@ -217,7 +217,7 @@ impl Lane {
         if queue.events >= self.most_events || levels > most_levels {
             return false;
         }
-        let events = queue.spares.pop().unwrap_or_default();
+        let events = queue.spares.take(0);
         queue.append(FeedId::default(), events, Some(book));
         self.publish(&queue);
         drop(queue);
@@ -272,23 +272,29 @@ impl Lane {
         self.queue.lock().notices.assets.get(&asset).cloned()
     }
 
-    /// Waits for something to do, at most `patience`.
-    pub(crate) fn next(&self, patience: Duration) -> Work {
+    /// Waits for something to do, at most `patience`; `false` to end.
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
         let mut queue = self.queue.lock();
         if queue.is_idle() && !self.panic_wanted.load(Ordering::SeqCst) {
             self.ready.wait_for(&mut queue, patience);
         }
-        if queue.stopping {
-            return Work::Stop;
-        }
         queue.look = false;
-        match queue.batches.pop_front() {
-            Some(batch) => {
-                queue.in_flight = (batch.weight(), batch.levels());
-                Work::Batch(batch)
-            }
-            None => Work::Look,
-        }
+        !queue.stopping
+    }
+
+    /// The oldest batch, to be applied after the notices. The caller holds the
+    /// partition until it has applied it, so that batches are applied in the order
+    /// of their stamps.
+    pub(crate) fn take(&self) -> Option<Batch> {
+        let mut queue = self.queue.lock();
+        let batch = queue.batches.pop_front()?;
+        queue.in_flight = (batch.weight(), batch.levels());
+        Some(batch)
+    }
+
+    /// Events it may hold, those being applied included.
+    pub(crate) fn most_events(&self) -> usize {
+        self.most_events
     }
 
     /// Takes the notices. The caller holds the partition until it has applied
@@ -303,18 +309,16 @@ impl Lane {
         Some(notices)
     }
 
-    /// The batch from [`Self::next`] is applied; takes its memory back.
+    /// The batch from [`Self::take`] is applied; takes its memory back.
     pub(crate) fn finish(&self, mut events: Vec<MarketEvent>) {
         events.clear();
         let mut queue = self.queue.lock();
         queue.land();
-        if queue.spares.len() < SPARES {
-            queue.spares.push(events);
-        }
+        queue.spares.keep(events, self.most_events);
         self.publish(&queue);
     }
 
-    /// The batch from [`Self::next`] is lost with the thread that applied it.
+    /// The batch from [`Self::take`] is lost with the thread that applied it.
     pub(crate) fn abandon(&self) -> usize {
         let mut queue = self.queue.lock();
         let lost = queue.in_flight.0;
@@ -449,6 +453,24 @@ impl Queue {
         let (events, levels) = std::mem::take(&mut self.in_flight);
         self.events = self.events.saturating_sub(events);
         self.levels = self.levels.saturating_sub(levels);
+    }
+}
+
+impl Spares {
+    /// One of them, or a new one for so many events.
+    fn take(&mut self, events: usize) -> Vec<MarketEvent> {
+        let Some(spare) = self.batches.pop() else {
+            return Vec::with_capacity(events);
+        };
+        self.room -= spare.capacity();
+        spare
+    }
+
+    fn keep(&mut self, events: Vec<MarketEvent>, most: usize) {
+        if events.capacity() > 0 && self.room + events.capacity() <= most {
+            self.room += events.capacity();
+            self.batches.push(events);
+        }
     }
 }
 

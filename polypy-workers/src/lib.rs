@@ -1,14 +1,15 @@
 //! The only crate that writes books: routing, worker threads, supervision.
 //!
 //! ```text
-//!                                ┌── direct, while the worker is idle ──┐
+//!                                ┌─ direct, while the worker is idle; ──┐
+//!                                │  relief, while it is behind          │
 //! sockets ─► MessageRouter ──────┴─► lane ────────► worker thread ──────┴─► partition of books
 //!            (EventSink)             bounded                                one writer at a time
 //! readers ─► BookStore ◄───────────────────────────────────────────────────┘
 //! ```
 //!
 //! Every market belongs to one shard, every shard to one worker, and a book is
-//! written by that worker's thread, or in its place while it is idle.
+//! written by that worker's thread, or in its place while it is idle or behind.
 //! [`MessageRouter`] never waits: what a full queue cannot take is dropped,
 //! counted, and the books concerned are shown
 //! as stale before the call returns. [`WorkerManager`] starts the threads,
@@ -25,6 +26,7 @@ mod direct;
 
 mod feeds;
 mod lane;
+mod relief;
 
 mod book_slot;
 mod integrity;

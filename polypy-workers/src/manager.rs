@@ -276,9 +276,11 @@ impl Supervisor {
         tracing::error!(worker = number, cause = ?cause_of(dead), "worker died");
         let shared = Arc::clone(&self.shared);
         let worker = &shared.workers[number];
-        worker.stats.lost.add(count(worker.lane.abandon()));
         let assets = {
             let mut partition = worker.partition.lock();
+            // With the partition, lest a batch that another thread applies be
+            // taken for the dead one's.
+            worker.stats.lost.add(count(worker.lane.abandon()));
             partition.recover(worker.lane.stamp(), std::time::Instant::now())
         };
         if !self.may_restart(number) {

@@ -21,6 +21,7 @@ use crate::counter::{HistogramSum, count};
 use crate::direct;
 use crate::lane::{Lane, Pushed};
 use crate::manager::WorkerManager;
+use crate::relief;
 use crate::shared::Shared;
 
 const NAME: &str = "router";
@@ -76,6 +77,9 @@ impl MessageRouter {
             stats.messages_dropped.add_shared(count(dropped));
             stats.queue_full_events.add_shared(1);
             tracing::debug!(worker, dropped, assets = marked.len(), "queue is full");
+        }
+        if most > 0 {
+            relief::relieve(&shared.workers[worker], accepted);
         }
         if lane.is_given_up() {
             return Vec::new();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::counter::count;
-use crate::lane::{Batch, Work};
+use crate::lane::Batch;
+use crate::partition::Partition;
 use crate::shared::{Shared, Worker};
 
 /// How long an idle worker sleeps: the grain of everything that only time changes.
@@ -26,28 +27,15 @@ pub(crate) fn run(shared: &Arc<Shared>, number: usize) {
 
 /// Does what there is to do, or waits for it; `false` when asked to stop.
 pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool {
-    let batch = match worker.lane.next(patience) {
-        Work::Stop => return false,
-        Work::Look => None,
-        Work::Batch(batch) => Some(batch),
-    };
+    if !worker.lane.wait(patience) {
+        return false;
+    }
     let now = Instant::now();
     let resyncs = {
         let mut partition = worker.partition.lock();
         fail_if_torn(partition.is_torn());
-        if let Some(notices) = worker.lane.take_notices() {
-            partition.take(notices, now);
-        }
         let drill = worker.lane.takes_panic();
-        match batch {
-            Some(mut batch) => {
-                let events = count(batch.events.len());
-                partition.apply(&mut batch, now, || fail_if(drill));
-                record(worker, &batch, events, now);
-                worker.lane.finish(batch.events);
-            }
-            None => fail_if(drill),
-        }
+        apply_oldest(worker, &mut partition, now, drill);
         partition.look(now);
         let resyncs = partition.take_resyncs();
         // Readers wait for this lock: the next batch is not to overtake them.
@@ -68,6 +56,28 @@ pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool
     }
     worker.lane.tell_if_dry();
     true
+}
+
+/// Applies what was said of books, then the oldest batch that is queued; how much of
+/// the queue that was. `drill` makes it panic in its midst.
+pub(crate) fn apply_oldest(
+    worker: &Worker,
+    partition: &mut Partition,
+    now: Instant,
+    drill: bool,
+) -> usize {
+    if let Some(notices) = worker.lane.take_notices() {
+        partition.take(notices, now);
+    }
+    let Some(mut batch) = worker.lane.take() else {
+        fail_if(drill);
+        return 0;
+    };
+    let (weight, events) = (batch.weight(), count(batch.events.len()));
+    partition.apply(&mut batch, now, || fail_if(drill));
+    record(worker, &batch, events, now);
+    worker.lane.finish(batch.events);
+    weight
 }
 
 /// Counts a batch that was taken at `taken` and is applied now.

@@ -5,6 +5,11 @@
 //! share would be, and the exchange's rate is doubled until something is shed;
 //! then it is doubled again. So the overload is one on any machine, by its own
 //! measure. `make scale` runs it at full length and prints the table.
+//!
+//! | sockets | what is shed |
+//! |---|---|
+//! | help a worker that is behind, as by default | what stays in them too long: the exchange closes them |
+//! | leave it alone | what its queue cannot take: the program drops it |
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -131,12 +136,41 @@ async fn capacity(pair: &Pair, step: Duration) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twice_too_much_is_shed_truthfully_within_bounds_and_recovered_from() {
+    let (before, amid, end) = overload("256", "sockets help").await;
+    assert!(amid.has_shed_since(&before), "nothing was shed");
+    assert!(end.went_stale > before.went_stale, "no book went stale");
+    assert!(
+        end.resyncs > before.resyncs || end.closed_slow > before.closed_slow,
+        "no book came anew, by itself or with its connection"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_queue_sheds_goes_stale_and_is_asked_for_anew() {
+    let (before, amid, end) = overload("0", "sockets leave workers alone").await;
+    assert!(amid.dropped > before.dropped, "no event was dropped");
+    assert!(end.went_stale > before.went_stale, "no book went stale");
+    assert!(end.resyncs > before.resyncs, "no book was asked for anew");
+    let dropped = [&amid, &end].map(|moment| moment.reasons.contains("dropped"));
+    assert!(
+        dropped.contains(&true) || end.closed_slow > before.closed_slow,
+        "{:?} {:?}",
+        amid.reasons,
+        end.reasons
+    );
+}
+
+/// The counters before, in the middle and at the end of twice too much, where what
+/// a read brings is applied by the socket up to `direct_events`.
+#[expect(clippy::print_stdout, reason = "part of a test")]
+async fn overload(direct_events: &str, named: &str) -> (Moment, Moment, Moment) {
     let size = size();
-    println!("{}", conditions());
+    println!("{}; {named}", conditions());
     let queue = size.queue.to_string();
     let flags = [
         ("workers-count", "1"),
         ("workers-queue-events", queue.as_str()),
+        ("workers-direct-events", direct_events),
         ("integrity-hash-cpu-percent", "100"),
         ("pool-pace", "2ms"),
     ];
@@ -238,14 +272,7 @@ async fn twice_too_much_is_shed_truthfully_within_bounds_and_recovered_from() {
         offered > sheds_at * 1.5,
         "the exchange offered {offered:.0} events a second only"
     );
-    assert!(amid.has_shed_since(&before), "nothing was shed");
-    assert!(end.went_stale > before.went_stale, "no book went stale");
-    assert!(end.resyncs > before.resyncs, "no book was asked for anew");
-    let dropped = [&amid, &end].iter().any(|moment| {
-        let reasons = &moment.reasons;
-        reasons.contains("dropped") || moment.closed_slow > before.closed_slow
-    });
-    assert!(dropped, "{:?} {:?}", amid.reasons, end.reasons);
     assert!(most < bound, "{} MiB", mib(most));
     pair.stop();
+    (before, amid, end)
 }

@@ -18,6 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
+use super::records::Records;
 use super::script::{Script, head};
 use super::stamps::LONGEST;
 use super::{Answer, CERTIFICATE, FRAMES, Failure, KEY, Order, Security, Sent, TOKENS};
@@ -116,6 +117,7 @@ impl Exchange {
 
     fn accept(&mut self, connections: usize, security: Security) -> Result<(), Failure> {
         let tls = server_config(security)?;
+        let apart = security == Security::Aes128Apart;
         let tokens = TOKENS / connections.max(1);
         let (listener, corpus) = (&self.listener, &self.corpus);
         self.links = std::thread::scope(|scope| {
@@ -123,7 +125,7 @@ impl Exchange {
             for _ in 0..connections {
                 let (socket, _) = listener.accept()?;
                 let tls = tls.clone();
-                opening.push(scope.spawn(move || open(corpus, socket, tls, tokens)));
+                opening.push(scope.spawn(move || open(corpus, socket, tls, apart, tokens)));
             }
             let opened = opening.into_iter().map(|thread| {
                 thread
@@ -223,7 +225,7 @@ fn server_config(security: Security) -> Result<Option<Arc<ServerConfig>>, Failur
     let suite = match security {
         Security::Plain => return Ok(None),
         Security::Aes256 => ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
-        Security::Aes128 => ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+        Security::Aes128 | Security::Aes128Apart => ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
         Security::ChaCha20 => ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
     };
     let mut provider = ring::default_provider();
@@ -243,12 +245,20 @@ fn open(
     corpus: &Corpus,
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
+    apart: bool,
     tokens: usize,
 ) -> Result<Link, Failure> {
     socket.set_nodelay(true)?;
     let stream: Box<dyn Duplex> = match tls {
         None => Box::new(socket),
-        Some(config) => Box::new(StreamOwned::new(ServerConnection::new(config)?, socket)),
+        Some(config) => {
+            let stream = StreamOwned::new(ServerConnection::new(config)?, socket);
+            if apart {
+                Box::new(Records::of(stream))
+            } else {
+                Box::new(stream)
+            }
+        }
     };
     let mut socket = accept(stream).map_err(|error| error.to_string())?;
     let mut subscribed = Vec::new();

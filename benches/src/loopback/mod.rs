@@ -8,6 +8,7 @@
 //! | [`venue`] | this process's end of it: starts it, tells it what to do |
 //! | [`bare`] | a WebSocket client alone, and one that applies what it reads |
 //! | [`product`] | the program's own connections, router and workers |
+//! | `records` | a TLS stream with each frame in a record of its own |
 //! | [`stamps`] | how old a change is once it is applied |
 //! | [`turn`] | one run: connections, a flow, and what it cost |
 //!
@@ -17,6 +18,7 @@
 pub mod bare;
 pub mod exchange;
 pub mod product;
+mod records;
 pub mod script;
 pub mod stamps;
 pub mod turn;
@@ -47,6 +49,9 @@ pub enum Security {
     Aes256,
     /// By TLS 1.3 with AES-128-GCM.
     Aes128,
+    /// The same, each frame a record of its own, as a venue sends them that has no
+    /// more to say at the moment.
+    Aes128Apart,
     /// By TLS 1.3 with ChaCha20-Poly1305.
     ChaCha20,
 }

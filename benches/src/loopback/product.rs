@@ -31,11 +31,6 @@ use crate::clock::machine_nanos;
 
 /// Runtime threads of the program, at most.
 const MOST_RUNTIME_THREADS: usize = 4;
-/// Events that may wait while as much is sent as is taken: half a queue. The
-/// program takes more than it can apply, and sheds what does not fit; here the
-/// socket is held up instead, as the bare clients' are by their own work, so that
-/// what is measured is what can be taken without loss.
-const HELD_BACK: usize = 32_768;
 /// The longest that books take to come, and a queue takes to run dry.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,7 +80,6 @@ impl Product {
         let watch = Arc::new(Watch {
             router: Arc::clone(&router),
             events: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
             ages: to.aged.then(Mutex::default),
         });
         let wire = Arc::new(WireStats::default());
@@ -155,11 +149,6 @@ impl Product {
             ages.lock().applied(end);
         }
         Ok(end)
-    }
-
-    /// Times that a socket was held up, because events waited.
-    pub fn waits(&self) -> u64 {
-        self.watch.waits.load(Ordering::Relaxed)
     }
 
     /// The ages taken.
@@ -283,8 +272,6 @@ struct Watch {
     router: Arc<MessageRouter>,
     /// Events delivered.
     events: AtomicU64,
-    /// Times it held a socket up.
-    waits: AtomicU64,
     ages: Option<Mutex<Ages>>,
 }
 
@@ -292,13 +279,7 @@ impl EventSink for Watch {
     fn deliver(&self, feed: FeedId, events: &mut Vec<MarketEvent>) {
         let number = events.len().try_into().unwrap_or(u64::MAX);
         match &self.ages {
-            None => {
-                self.router.deliver(feed, events);
-                while self.router.backlog() > HELD_BACK {
-                    self.waits.fetch_add(1, Ordering::Relaxed);
-                    std::thread::sleep(Duration::from_micros(50));
-                }
-            }
+            None => self.router.deliver(feed, events),
             Some(ages) => {
                 let mut ages = ages.lock();
                 ages.note(events);

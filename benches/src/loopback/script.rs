@@ -211,9 +211,25 @@ fn field(frame: &str, from: usize, name: &str) -> Option<usize> {
     Some(from + frame.get(from..)?.find(name)? + name.len())
 }
 
+/// The first byte of a text frame that is whole.
+const TEXT: u8 = 0x81;
+
+/// How long the text frame is that these bytes begin with, head included.
+pub(crate) fn length_of(bytes: &[u8]) -> Option<usize> {
+    let rest = bytes.strip_prefix(&[TEXT])?;
+    match *rest {
+        [127, ref rest @ ..] => {
+            let length = u64::from_be_bytes(*rest.first_chunk()?);
+            Some(10 + usize::try_from(length).ok()?)
+        }
+        [126, high, low, ..] => Some(4 + usize::from(u16::from_be_bytes([high, low]))),
+        [short, ..] => Some(2 + usize::from(short)),
+        [] => None,
+    }
+}
+
 /// The head of a server's text frame.
 pub(crate) fn head(length: usize, out: &mut Vec<u8>) {
-    const TEXT: u8 = 0x81;
     out.push(TEXT);
     if let Ok(short @ ..126) = u8::try_from(length) {
         out.push(short);
@@ -245,6 +261,18 @@ fn write_hex(digits: &mut [u8; STAMP], value: u64) {
 mod tests {
     use super::*;
     use crate::loopback::stamps::stamps_of;
+
+    #[test]
+    fn a_frames_length_is_read_from_the_head_it_was_given() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let mut bytes = Vec::new();
+            head(length, &mut bytes);
+            let whole = bytes.len() + length;
+            assert_eq!(length_of(&bytes), Some(whole));
+        }
+        assert_eq!(length_of(b"HTTP/1.1 101"), None);
+        assert_eq!(length_of(&[]), None);
+    }
 
     #[test]
     fn every_telling_is_later_and_stamped_and_ends_where_it_began() {

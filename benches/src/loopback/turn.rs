@@ -62,8 +62,6 @@ pub struct Taken {
     pub nanos: u64,
     /// Processor time of all threads of the client.
     pub cpu_nanos: u64,
-    /// Times that the program's sockets were held up, lest it drop anything.
-    pub waits: u64,
     /// How old changes were when they were applied; of a planned flow only.
     pub ages: Ages,
 }
@@ -117,27 +115,54 @@ impl Bench {
         }
     }
 
-    /// Has the program listen to the same flow twice, the first time to warm up,
-    /// and calls `mark` before and after the second; what was sent in between.
+    /// Has the program listen, over one connection, to `warming` frames and more as
+    /// fast as it takes them, then to these flows in turn; `mark` is called before
+    /// the first and after each. What was sent of each.
     ///
     /// # Errors
     /// As of [`Self::run`].
-    pub fn run_warm(&mut self, flow: Flow, mut mark: impl FnMut()) -> Result<Sent, Failure> {
-        let to = self.listening(flow)?;
+    pub fn run_warm(
+        &mut self,
+        warming: u64,
+        flows: &[Flow],
+        mut mark: impl FnMut(),
+    ) -> Result<Vec<Sent>, Failure> {
+        let warm = Flow {
+            connections: 1,
+            security: Security::Plain,
+            rate: None,
+            millis: 100,
+        };
+        let to = self.listening(warm)?;
         let product = Product::start(&to)?;
         self.subscribed()?;
         product.wait_for_books()?;
-        let mut all = self.send(flow)?;
-        product.wait_for(&all)?;
+        let mut all = Sent::default();
+        while all.frames < warming {
+            self.send_more(&product, warm, &mut all)?;
+        }
         mark();
-        let sent = self.send(flow)?;
-        all.frames += sent.frames;
-        all.changes += sent.changes;
-        product.wait_for(&all)?;
-        mark();
+        let mut sent = Vec::with_capacity(flows.len());
+        for flow in flows {
+            sent.push(self.send_more(&product, *flow, &mut all)?);
+            mark();
+        }
         let verdict = product.verify(&all, self.truth()?);
         product.stop();
         verdict.map(|()| sent)
+    }
+
+    fn send_more(
+        &mut self,
+        product: &Product,
+        flow: Flow,
+        all: &mut Sent,
+    ) -> Result<Sent, Failure> {
+        let sent = self.send(flow)?;
+        all.frames += sent.frames;
+        all.changes += sent.changes;
+        product.wait_for(all)?;
+        Ok(sent)
     }
 
     /// Has the exchange take new connections; where they find it.
@@ -154,7 +179,9 @@ impl Bench {
         self.venue.tell(accept)?;
         let scheme = match security {
             Security::Plain => "ws",
-            Security::Aes256 | Security::Aes128 | Security::ChaCha20 => "wss",
+            Security::Aes256 | Security::Aes128 | Security::Aes128Apart | Security::ChaCha20 => {
+                "wss"
+            }
         };
         let port = self.venue.port;
         Ok(Listening {
@@ -188,7 +215,6 @@ impl Bench {
             nanos: end - sent.start,
             sent,
             cpu_nanos,
-            waits: 0,
             ages,
         })
     }
@@ -202,7 +228,7 @@ impl Bench {
         let sent = self.send(flow)?;
         let end = product.wait_for(&sent)?;
         let cpu_nanos = process_nanos() - cpu;
-        let (ages, waits) = (product.take_ages(), product.waits());
+        let ages = product.take_ages();
         let verdict = product.verify(&sent, self.truth()?);
         product.stop();
         verdict?;
@@ -210,7 +236,6 @@ impl Bench {
             nanos: end - sent.start,
             sent,
             cpu_nanos,
-            waits,
             ages,
         })
     }

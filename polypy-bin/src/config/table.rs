@@ -308,7 +308,8 @@ table! {
         /// stale until fetched anew.
         queue_events: usize = "65536", in "64" ..= "16777216";
         /// Events up to which what one read of a socket brought is applied at once, on the socket's
-        /// own thread, if the worker has nothing to do; more is queued. 0 queues everything.
+        /// own thread, if the worker has nothing to do; more is queued, and from half a queue on
+        /// the socket's thread helps the worker. 0 leaves everything to the worker.
         direct_events: usize = "256", in "0" ..= "65536";
     }
 
