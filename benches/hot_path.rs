@@ -15,6 +15,7 @@
 //!   worker's instead of applying them;
 //! - `typed serde_json + BTreeMap`: as clients commonly do it, nothing checked.
 //!
+//! `POLYPY_BENCH_TOKENS` takes another number of tokens instead of 2,000 and 50,000.
 //! A run after which not every book is the venue's own, or in which anything
 //! else was counted than changes applied and checks passed, ends the program.
 
@@ -32,9 +33,6 @@ use polypy_workers::HashChecking;
 
 /// Enough for every busy book to be out of the nearest cache in between.
 const FRAMES: usize = 100_000;
-/// Frames before those, off the clock: a book that moves for the first time takes
-/// memory for its history, as it does once in the life of the program.
-const WARM_UP: usize = 20_000;
 /// Of queued events: well below what a worker's queue takes.
 const FRAMES_A_SETTLE: usize = 4_096;
 
@@ -54,8 +52,10 @@ const BOOKS: [Way<Bench>; 3] = [
 ];
 
 fn main() {
-    for tokens in [2_000, 50_000] {
-        let mut bench = Bench::new(Corpus::seeded(tokens, WARM_UP + FRAMES));
+    let only = std::env::var("POLYPY_BENCH_TOKENS").ok();
+    let only = only.and_then(|tokens| tokens.parse().ok());
+    for tokens in only.map_or(vec![2_000, 50_000], |tokens| vec![tokens]) {
+        let mut bench = Bench::new(Corpus::warmed(tokens, FRAMES));
         let bytes = bench.corpus.frame_bytes();
         let on = format!("{tokens} tokens, {FRAMES} frames of {bytes} bytes");
         let title = Title {
@@ -128,7 +128,7 @@ impl Bench {
         let Corpus {
             interner, frames, ..
         } = &self.corpus;
-        let (first, rest) = frames.split_at(WARM_UP);
+        let (first, rest) = frames.split_at(self.corpus.warm_up);
         let [_, spent] = [first, rest].map(|frames| {
             self.reads
                 .each(frames, |read| pipeline.read(interner, read))
@@ -203,7 +203,7 @@ impl Bench {
         let chunks = corpus.frames.chunks(decoded.len() * FRAMES_A_READ);
         let mut told = 0;
         for frames in chunks {
-            let (is_warm, mut at) = (told >= WARM_UP, 0);
+            let (is_warm, mut at) = (told >= corpus.warm_up, 0);
             told += frames.len();
             self.reads.each(frames, |read| {
                 decoded[at].append(pipeline.decode(&corpus.interner, read));
@@ -216,7 +216,7 @@ impl Bench {
 
     fn typed(&mut self) -> Spent {
         let (mut books, _) = self.open_typed();
-        let (first, rest) = self.corpus.frames.split_at(WARM_UP);
+        let (first, rest) = self.corpus.frames.split_at(self.corpus.warm_up);
         let [_, spent] = [first, rest].map(|frames| {
             let apply = |read: Read<'_>| read.frames().map(|frame| books.apply(frame)).sum();
             self.reads.each(frames, apply)

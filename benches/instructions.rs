@@ -28,8 +28,6 @@ use polypy_workers::HashChecking;
 
 const TOKENS: usize = 200;
 const FRAMES: usize = 1_000;
-/// Frames before those, in both runs: most books have moved by then.
-const WARM_UP: usize = 500;
 /// In per cent. What valgrind counts moves by less than one.
 const TOLERANCE: f64 = 5.0;
 
@@ -95,7 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn corpus() -> Corpus {
-    Corpus::seeded(TOKENS, WARM_UP + FRAMES)
+    Corpus::warmed(TOKENS, FRAMES)
 }
 
 fn gate() -> Result<(), String> {
@@ -230,7 +228,7 @@ fn apply(corpus: &Corpus, work: Work, hash: HashChecking) -> usize {
         spent.units
     };
     play(&corpus.openings);
-    let (first, rest) = corpus.frames.split_at(WARM_UP);
+    let (first, rest) = corpus.frames.split_at(corpus.warm_up);
     play(first);
     let changes = match work {
         Work::Done => play(rest),

@@ -18,6 +18,8 @@ use crate::checksum::Checksum;
 use crate::market::Market;
 
 const SEED: u64 = 42;
+/// How often every market moves before busy ones do.
+const ROUNDS: usize = 6;
 /// Exchange time of the openings, in milliseconds: some November.
 const START: u64 = 1_795_000_000_000;
 
@@ -30,6 +32,9 @@ pub struct Corpus {
     pub openings: Vec<String>,
     /// One `price_change` each.
     pub frames: Vec<String>,
+    /// How many of them come first and only have every book move: see
+    /// [`Corpus::warmed`].
+    pub warm_up: usize,
     /// Level changes in all of [`Self::frames`].
     pub changes: usize,
     /// In the order of `openings`.
@@ -39,7 +44,15 @@ pub struct Corpus {
 impl Corpus {
     /// A venue of this many tokens, at least two, and this many frames of it.
     pub fn seeded(tokens: usize, frames: usize) -> Self {
-        let (corpus, markets, _) = Self::told(tokens, frames);
+        let (corpus, markets, _) = Self::told(tokens, 0, frames);
+        corpus.with_books(markets)
+    }
+
+    /// The same, after frames in which every market moves some times: a book that
+    /// moves for the first times takes memory for its history, as it does once in
+    /// the life of the program, and many tokens seldom move.
+    pub fn warmed(tokens: usize, frames: usize) -> Self {
+        let (corpus, markets, _) = Self::told(tokens, ROUNDS, frames);
         corpus.with_books(markets)
     }
 
@@ -47,7 +60,7 @@ impl Corpus {
     /// the markets taking turns. With later times in it, all of it can be told
     /// again and again, and but for the hashes it is true each time.
     pub fn cyclic(tokens: usize, frames: usize) -> Self {
-        let (mut corpus, mut markets, mut millis) = Self::told(tokens, frames);
+        let (mut corpus, mut markets, mut millis) = Self::told(tokens, 0, frames);
         let mut left: Vec<_> = (0..markets.len()).collect();
         while !left.is_empty() {
             left.retain(|&market| {
@@ -66,8 +79,9 @@ impl Corpus {
         corpus.with_books(markets)
     }
 
-    /// A venue without books yet, its markets, and the time of its last frame.
-    fn told(tokens: usize, frames: usize) -> (Self, Vec<Market>, u64) {
+    /// A venue without books yet, its markets, and the time of its last frame. As
+    /// many `rounds` come first.
+    fn told(tokens: usize, rounds: usize, frames: usize) -> (Self, Vec<Market>, u64) {
         let mut rng = Rng::with_seed(SEED);
         let mut interner = Interner::default();
         let mut markets: Vec<_> = (0..(tokens / 2).max(1))
@@ -76,13 +90,17 @@ impl Corpus {
         let openings = markets.iter().flat_map(|market| market.openings(START));
         let openings = openings.collect();
         let (mut changes, mut millis) = (0, START);
-        let frames = (0..frames)
-            .map(|_| {
+        let warm_up = rounds * markets.len();
+        let frames = (0..warm_up + frames)
+            .map(|at| {
                 // Mostly one order, which changes a level of both tokens.
                 let orders = if rng.u8(..10) == 0 { 2 } else { 1 };
                 changes += 2 * orders;
                 millis += u64::from(changes == 2 * orders || rng.u8(..6) > 0);
-                let market = busy(&mut rng, markets.len());
+                let market = match at {
+                    at if at < warm_up => at % markets.len(),
+                    _ => busy(&mut rng, markets.len()),
+                };
                 markets[market].change(&mut rng, orders, millis)
             })
             .collect();
@@ -90,6 +108,7 @@ impl Corpus {
             interner,
             openings,
             frames,
+            warm_up,
             changes,
             books: Vec::new(),
         };

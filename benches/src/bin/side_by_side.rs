@@ -23,8 +23,6 @@ use polypy_workers::HashChecking;
 use serde::Deserialize;
 
 const FRAMES: usize = 100_000;
-/// Frames before those, off the clock.
-const WARM_UP: usize = 20_000;
 /// Odd, so that there is a middle one.
 const ROUNDS: usize = 7;
 
@@ -57,11 +55,11 @@ fn main() -> Outcome {
 }
 
 fn corpus(tokens: &str) -> Result<Corpus, std::num::ParseIntError> {
-    Ok(Corpus::seeded(tokens.parse()?, WARM_UP + FRAMES))
+    Ok(Corpus::warmed(tokens.parse()?, FRAMES))
 }
 
 fn story(corpus: &Corpus) -> Story {
-    let (warm_up, frames) = corpus.frames.split_at(WARM_UP);
+    let (warm_up, frames) = corpus.frames.split_at(corpus.warm_up);
     let count = |frames: &[String], word| -> usize {
         let counts = frames.iter().map(|frame| frame.matches(word).count());
         counts.sum()
