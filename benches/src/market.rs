@@ -155,15 +155,15 @@ impl Market {
         let book = &self.tokens[0].book;
         let sides = [Side::Bid, Side::Ask];
         let come = sides.into_iter().find_map(|side| {
-            let new = |level: &&Level| self.opening.size_at(side, level.price).is_zero();
-            let level = book.worst_first(side).iter().find(new)?;
+            let new = |level: &Level| self.opening.size_at(side, level.price).is_zero();
+            let level = book.worst_first(side).find(new)?;
             let level = Level::new(level.price, Size::ZERO);
             Some(Change { side, level })
         });
         come.or_else(|| {
             sides.into_iter().find_map(|side| {
-                let other = |level: &&Level| book.size_at(side, level.price) != level.size;
-                let level = *self.opening.worst_first(side).iter().find(other)?;
+                let other = |level: &Level| book.size_at(side, level.price) != level.size;
+                let level = self.opening.worst_first(side).find(other)?;
                 Some(Change { side, level })
             })
         })
@@ -239,9 +239,9 @@ impl Market {
 
 impl Token {
     fn draw(&self, rng: &mut Rng, side: Side, tick: u32) -> Change {
-        let levels = self.book.worst_first(side);
+        let levels: Vec<_> = self.book.levels(side).collect();
         // Counted from the touch.
-        let at = |depth: usize| levels[levels.len() - 1 - depth.min(levels.len() - 1)];
+        let at = |depth: usize| levels[depth.min(levels.len() - 1)];
         let sized = |level: Level, size| Change {
             side,
             level: Level::new(level.price, size),

@@ -1,16 +1,15 @@
 //! One token's order book.
 //!
-//! Each side is a vector sorted worst to best, so that the best level is the
-//! last and a change near the top moves little memory: real books hold 20 to
-//! 260 levels a side and change near the touch. Level sizes are absolute: a
+//! Each side is sorted worst to best, so that the best level is the last and a
+//! change near the top moves little memory: real books hold 20 to 260 levels a
+//! side and change near the touch. Level sizes are absolute: a
 //! change sets the size at a price, and zero removes the level. The top is
 //! always computed from the levels.
-
-use std::hint::black_box;
 
 use serde::Serialize;
 
 use crate::decimal::SignedDecimal;
+use crate::levels::{Better, Levels};
 use crate::price::Price;
 use crate::size::Size;
 
@@ -64,13 +63,17 @@ pub enum Change {
     Unchanged,
 }
 
+/// Bytes that a book takes for a level, as long as prices are on the venue's grids
+/// and no level has more than half a billion shares.
+pub const LEVEL_BYTES: usize = 8;
+
 /// The resting orders of one token, by price.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrderBook {
     /// Ascending: the best bid is last.
-    bids: Vec<Level>,
+    bids: Levels,
     /// Descending: the best ask is last.
-    asks: Vec<Level>,
+    asks: Levels,
 }
 
 impl OrderBook {
@@ -82,44 +85,53 @@ impl OrderBook {
     }
 
     /// Sets the absolute size at a price; zero removes the level.
+    #[inline]
     pub fn apply_change(&mut self, side: Side, price: Price, size: Size) -> Change {
         match side {
-            Side::Bid => set(&mut self.bids, price, size, |level| level > price),
-            Side::Ask => set(&mut self.asks, price, size, |level| level < price),
+            Side::Bid => self.bids.set(price, size, Better::Higher),
+            Side::Ask => self.asks.set(price, size, Better::Lower),
         }
     }
 
     /// The shares at a price, zero for a level that is not there.
     pub fn size_at(&self, side: Side, price: Price) -> Size {
-        let levels = self.worst_first(side);
-        let found = levels.binary_search_by(|level| match side {
-            Side::Bid => level.price.cmp(&price),
-            Side::Ask => price.cmp(&level.price),
-        });
-        found.map_or(Size::default(), |at| levels[at].size)
+        let found = match side {
+            Side::Bid => self.bids.size_at(price, Better::Higher),
+            Side::Ask => self.asks.size_at(price, Better::Lower),
+        };
+        found.unwrap_or_default()
     }
 
     /// The highest bid.
     pub fn best_bid(&self) -> Option<Level> {
-        self.bids.last().copied()
+        self.bids.best()
     }
 
     /// The lowest ask.
     pub fn best_ask(&self) -> Option<Level> {
-        self.asks.last().copied()
+        self.asks.best()
+    }
+
+    /// The price of the best level of a side. Costs no look at the levels.
+    #[inline]
+    pub fn best_price(&self, side: Side) -> Option<Price> {
+        match side {
+            Side::Bid => self.bids.best_price(),
+            Side::Ask => self.asks.best_price(),
+        }
     }
 
     /// Best ask less best bid; zero when locked, negative when crossed, `None`
     /// while a side is empty.
     pub fn spread(&self) -> Option<SignedDecimal> {
         let (bid, ask) = self.top()?;
-        Some(SignedDecimal::from_ten_millionths((ask - bid) * 10))
+        Some(spread(bid, ask))
     }
 
     /// The mean of best bid and best ask, `None` while a side is empty.
     pub fn mid(&self) -> Option<SignedDecimal> {
         let (bid, ask) = self.top()?;
-        Some(SignedDecimal::from_ten_millionths((ask + bid) * 5))
+        Some(mid(bid, ask))
     }
 
     /// Whether the best bid is above the best ask.
@@ -130,15 +142,11 @@ impl OrderBook {
     /// (bid size − ask size) / (bid size + ask size) over the best `depth`
     /// levels of each side: −1 to 1, `None` for an empty book.
     pub fn imbalance(&self, depth: usize) -> Option<f64> {
-        let total = |levels: &[Level]| -> u128 {
-            levels
-                .iter()
-                .rev()
-                .take(depth)
-                .map(|level| u128::from(level.size.millionths()))
-                .sum()
+        let total = |side| -> u128 {
+            let best = self.levels(side).take(depth);
+            best.map(|level| u128::from(level.size.millionths())).sum()
         };
-        let (bid, ask) = (total(&self.bids), total(&self.asks));
+        let (bid, ask) = (total(Side::Bid), total(Side::Ask));
         if bid + ask == 0 {
             return None;
         }
@@ -150,50 +158,42 @@ impl OrderBook {
         Some((bid - ask) / (bid + ask))
     }
 
-    /// Has come into the cache what a change on `side` will look at: the levels
-    /// near that side's best, and the other side's best. For who knows some
-    /// changes ahead that they come: the waiting for several books overlaps.
-    /// Changes nothing else.
+    /// Reads the levels near a side's best, so that they are in the cache when a
+    /// change on that side looks at them. For who knows some changes ahead that
+    /// they come: the waiting for several books overlaps. What it returns means
+    /// nothing and keeps the compiler from leaving the reading out.
     #[inline]
-    pub fn touch(&self, side: Side) {
-        let (near, far) = match side {
-            Side::Bid => (&self.bids, &self.asks),
-            Side::Ask => (&self.asks, &self.bids),
-        };
-        // Copies, for a reference alone fetches nothing.
-        let from_best = |levels: &[Level], at: usize| {
-            let level = levels.len().checked_sub(at).and_then(|at| levels.get(at));
-            level.map(|level| level.price)
-        };
-        for line in 0..LINES_AHEAD {
-            black_box(from_best(near, 1 + line * LEVELS_A_LINE));
-        }
-        black_box(from_best(far, 1));
+    pub fn touch(&self, side: Side) -> u64 {
+        self.side(side).touch()
     }
 
     /// A side's levels, best first.
     pub fn levels(&self, side: Side) -> impl ExactSizeIterator<Item = Level> + '_ {
-        self.worst_first(side).iter().rev().copied()
+        self.worst_first(side).rev()
     }
 
     /// A side's levels, worst first: bids ascending, asks descending, the
     /// order of the venue's own books and of the text it hashes.
-    pub fn worst_first(&self, side: Side) -> &[Level] {
-        match side {
-            Side::Bid => &self.bids,
-            Side::Ask => &self.asks,
-        }
+    pub fn worst_first(
+        &self,
+        side: Side,
+    ) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone + '_ {
+        self.side(side).worst_first()
+    }
+
+    /// How many levels a side has.
+    #[inline]
+    pub fn depth(&self, side: Side) -> usize {
+        self.side(side).len()
     }
 
     /// The same orders seen from the market's other outcome: sides swapped,
     /// prices complemented.
     #[must_use]
     pub fn mirror(&self) -> Self {
-        let flip = |levels: &[Level]| {
-            levels
-                .iter()
-                .map(|level| Level::new(level.price.complement(), level.size))
-                .collect()
+        let flip = |levels: &Levels| {
+            let levels = levels.worst_first();
+            Levels::of(levels.map(|level| Level::new(level.price.complement(), level.size)))
         };
         Self {
             bids: flip(&self.asks),
@@ -203,62 +203,31 @@ impl OrderBook {
 
     /// Whether neither side has a level.
     pub fn is_empty(&self) -> bool {
-        self.bids.is_empty() && self.asks.is_empty()
+        self.bids.len() + self.asks.len() == 0
     }
 
-    /// Best bid and best ask in millionths, when both sides have a level.
-    fn top(&self) -> Option<(i64, i64)> {
-        let bid = self.best_bid()?.price.millionths();
-        let ask = self.best_ask()?.price.millionths();
-        Some((i64::from(bid), i64::from(ask)))
+    #[inline]
+    fn side(&self, side: Side) -> &Levels {
+        match side {
+            Side::Bid => &self.bids,
+            Side::Ask => &self.asks,
+        }
+    }
+
+    /// Best bid and best ask, when both sides have a level.
+    fn top(&self) -> Option<(Price, Price)> {
+        self.bids.best_price().zip(self.asks.best_price())
     }
 }
 
-/// Levels that share a cache line, and the lines in which most changes fall: of
-/// real ones two in three are among the best twelve levels.
-const LEVELS_A_LINE: usize = 64 / size_of::<Level>();
-const LINES_AHEAD: usize = 3;
+pub(crate) fn spread(bid: Price, ask: Price) -> SignedDecimal {
+    let [bid, ask] = [bid, ask].map(|price| i64::from(price.millionths()));
+    SignedDecimal::from_ten_millionths((ask - bid) * 10)
+}
 
-/// Levels that a full side grows by, or an eighth of it: doubling would waste the
-/// memory of tens of thousands of books, most of which is levels.
-const GROWTH: usize = 4;
-
-/// Sets the size at `price` in a side whose better levels `is_better` knows.
-#[inline]
-fn set(
-    levels: &mut Vec<Level>,
-    price: Price,
-    size: Size,
-    is_better: impl Fn(Price) -> bool,
-) -> Change {
-    // From the touch inwards: that is where changes are.
-    let mut behind = levels.len();
-    while let Some(level) = levels[..behind].last()
-        && is_better(level.price)
-    {
-        behind -= 1;
-    }
-    match levels[..behind].last_mut() {
-        Some(level) if level.price == price => {
-            if size.is_zero() {
-                levels.remove(behind - 1);
-                Change::Removed
-            } else if level.size == size {
-                Change::Unchanged
-            } else {
-                level.size = size;
-                Change::Resized
-            }
-        }
-        _ if size.is_zero() => Change::Unchanged,
-        _ => {
-            if levels.len() == levels.capacity() {
-                levels.reserve_exact(GROWTH.max(levels.len() / 8));
-            }
-            levels.insert(behind, Level::new(price, size));
-            Change::Inserted
-        }
-    }
+pub(crate) fn mid(bid: Price, ask: Price) -> SignedDecimal {
+    let [bid, ask] = [bid, ask].map(|price| i64::from(price.millionths()));
+    SignedDecimal::from_ten_millionths((ask + bid) * 5)
 }
 
 /// Whether `a` is the better price for an order on `side`.
@@ -270,7 +239,7 @@ fn is_better(side: Side, a: Price, b: Price) -> bool {
 }
 
 /// Sorts worst to best, keeps the last of equal prices, leaves out zero sizes.
-fn sorted(mut levels: Vec<Level>, side: Side) -> Vec<Level> {
+fn sorted(mut levels: Vec<Level>, side: Side) -> Levels {
     let in_order = levels
         .windows(2)
         .all(|pair| is_better(side, pair[1].price, pair[0].price));
@@ -289,7 +258,7 @@ fn sorted(mut levels: Vec<Level>, side: Side) -> Vec<Level> {
         });
     }
     levels.retain(|level| !level.size.is_zero());
-    levels
+    Levels::of(levels.iter().copied())
 }
 
 #[cfg(test)]

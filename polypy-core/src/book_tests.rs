@@ -40,12 +40,20 @@ enum Step {
 }
 
 fn price() -> impl Strategy<Value = Price> {
-    // Few prices, so that changes meet levels.
-    (0u32..40).prop_map(|tick| Price::from_millionths(tick * 25_000).unwrap())
+    // Few prices, so that changes meet levels; some are on no grid of the venue's.
+    prop_oneof![
+        60 => (0u32..=40).prop_map(|tick| Price::from_millionths(tick * 25_000).unwrap()),
+        1 => (0u32..40).prop_map(|tick| Price::from_millionths(tick * 25_000 + 1).unwrap()),
+    ]
 }
 
 fn size() -> impl Strategy<Value = Size> {
-    (0u64..4).prop_map(|units| Size::from_millionths(units * 1_500_000))
+    // Some are around the largest that is kept in the short form, and beyond.
+    prop_oneof![
+        60 => (0u64..4).prop_map(|units| Size::from_millionths(units * 1_500_000)),
+        1 => prop::sample::select(vec![(1 << 49) - 1, 1 << 49, 1 << 50, u64::MAX])
+            .prop_map(Size::from_millionths),
+    ]
 }
 
 fn levels() -> impl Strategy<Value = Vec<Level>> {

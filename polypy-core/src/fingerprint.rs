@@ -205,18 +205,19 @@ impl Text {
     }
 
     /// A side with its brackets.
-    fn levels(&mut self, levels: &[Level]) {
+    fn levels(&mut self, levels: impl ExactSizeIterator<Item = Level>) {
+        let is_empty = levels.len() == 0;
         let mut before = b'[';
         for level in levels {
             if self.length + LEVEL > self.buffer.len() {
                 self.flush();
             }
             if let Some(place) = self.buffer[self.length..].first_chunk_mut() {
-                self.length += render_level(before, level, place);
+                self.length += render_level(before, &level, place);
             }
             before = b',';
         }
-        self.push(if levels.is_empty() { b"[]" } else { b"]" });
+        self.push(if is_empty { b"[]" } else { b"]" });
     }
 
     /// Hashes the whole blocks there are.

@@ -1,10 +1,8 @@
 //! A short history of the top of one book.
 
-use std::collections::VecDeque;
-
 use serde::Serialize;
 
-use crate::book::OrderBook;
+use crate::book::{self, OrderBook, Side};
 use crate::decimal::SignedDecimal;
 use crate::price::Price;
 use crate::time::Timestamp;
@@ -13,6 +11,8 @@ use crate::time::Timestamp;
 pub const INTERVAL_MS: u64 = 30_000;
 /// Points kept: 50 minutes of a market that never rests.
 pub const CAPACITY: usize = 100;
+/// Points that memory is taken for at first: four minutes of a busy market.
+const FIRST: usize = 8;
 
 /// The top of the book at one moment of exchange time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,14 +32,24 @@ pub struct HistoryPoint {
 /// At most [`CAPACITY`] points, one per [`INTERVAL_MS`] of exchange time. Holds
 /// no memory until the first point.
 #[derive(Debug, Clone, Default)]
+#[repr(C)]
 pub struct TopHistory {
     /// Exchange time before which no point is taken.
     due: Timestamp,
-    points: Option<Box<Points>>,
+    /// A ring once it is full. Of many books that change seldom nearly every
+    /// change makes a point: what is here is written and not looked at.
+    points: Vec<Point>,
+    /// Where the oldest stands then.
+    oldest: usize,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Points(VecDeque<HistoryPoint>);
+/// What the others can be computed from.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    timestamp: Timestamp,
+    best_bid: Option<Price>,
+    best_ask: Option<Price>,
+}
 
 impl TopHistory {
     /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that
@@ -54,22 +64,44 @@ impl TopHistory {
     #[cold]
     fn take(&mut self, timestamp: Timestamp, book: &OrderBook) {
         self.due = Timestamp::from_millis(timestamp.millis().saturating_add(INTERVAL_MS));
-        let Points(points) = &mut **self.points.get_or_insert_default();
-        if points.len() == CAPACITY {
-            points.pop_front();
-        }
-        points.push_back(HistoryPoint {
+        let point = Point {
             timestamp,
-            best_bid: book.best_bid().map(|level| level.price),
-            best_ask: book.best_ask().map(|level| level.price),
-            spread: book.spread(),
-            mid_price: book.mid(),
-        });
+            best_bid: book.best_price(Side::Bid),
+            best_ask: book.best_price(Side::Ask),
+        };
+        if self.points.len() < CAPACITY {
+            if self.points.is_empty() {
+                self.points.reserve_exact(FIRST);
+            }
+            self.points.push(point);
+        } else {
+            self.points[self.oldest] = point;
+            self.oldest = (self.oldest + 1) % CAPACITY;
+        }
     }
 
     /// The points, oldest first.
-    pub fn points(&self) -> impl DoubleEndedIterator<Item = &HistoryPoint> {
-        self.points.iter().flat_map(|points| points.0.iter())
+    pub fn points(&self) -> impl DoubleEndedIterator<Item = HistoryPoint> + '_ {
+        let (newer, older) = self.points.split_at(self.oldest);
+        older.iter().chain(newer).map(|point| point.shown())
+    }
+}
+
+impl Point {
+    fn shown(&self) -> HistoryPoint {
+        let Self {
+            timestamp,
+            best_bid,
+            best_ask,
+        } = *self;
+        let both = best_bid.zip(best_ask);
+        HistoryPoint {
+            timestamp,
+            best_bid,
+            best_ask,
+            spread: both.map(|(bid, ask)| book::spread(bid, ask)),
+            mid_price: both.map(|(bid, ask)| book::mid(bid, ask)),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! asset that took over its slot.
 
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::id::{AssetId, ConditionId};
@@ -47,7 +48,8 @@ impl Shard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssetKey {
     slot: u32,
-    generation: u16,
+    /// Never zero, so that an optional key takes no more room than a key.
+    generation: NonZeroU16,
     shard: Shard,
 }
 
@@ -73,10 +75,19 @@ pub struct Interner {
     free: Vec<u32>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
-    generation: u16,
+    generation: NonZeroU16,
     info: Option<Arc<AssetInfo>>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            generation: NonZeroU16::MIN,
+            info: None,
+        }
+    }
 }
 
 impl Interner {
@@ -159,7 +170,7 @@ impl Interner {
         self.info(key)?;
         let place = &mut self.by_slot[key.slot()];
         let info = place.info.take()?;
-        place.generation = place.generation.wrapping_add(1);
+        place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU16::MIN);
         self.free.push(key.slot);
         self.by_id.remove(info.asset_id.as_str());
         self.in_frames.remove(key.slot());

@@ -41,6 +41,7 @@ pub mod history;
 pub mod id;
 mod id_table;
 pub mod intern;
+mod levels;
 pub mod market;
 pub mod price;
 mod render;

@@ -43,11 +43,20 @@ impl Price {
     }
 
     /// From millionths; `None` above 1.
+    #[inline]
     pub fn from_millionths(millionths: u32) -> Option<Self> {
         (millionths <= Self::ONE.0).then_some(Self(millionths))
     }
 
+    /// From the millionths of a price that a book has kept.
+    #[inline]
+    pub(crate) fn of_book(millionths: u32) -> Self {
+        debug_assert!(millionths <= Self::ONE.0, "a book keeps prices only");
+        Self(millionths)
+    }
+
     /// The price in millionths (10⁻⁶).
+    #[inline]
     pub fn millionths(self) -> u32 {
         self.0
     }

@@ -16,18 +16,14 @@ use crate::decimal::{self, DecimalError};
 /// assert_eq!("1350.60".parse::<Size>()?.to_string(), "1350.6");
 /// # Ok::<(), polypy_core::DecimalError>(())
 /// ```
-// In two halves, so that a level, with its price of four bytes, takes twelve and
-// not sixteen: five of them share a cache line. The order of the fields is that of
-// comparison.
+// In two halves, the upper one first: a level then takes twelve bytes and not
+// sixteen, and the order of the halves is that of comparison.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Size {
-    high: u32,
-    low: u32,
-}
+pub struct Size([u32; 2]);
 
 impl Size {
     /// No shares: on the wire, the level is gone.
-    pub const ZERO: Self = Self { high: 0, low: 0 };
+    pub const ZERO: Self = Self([0, 0]);
 
     /// Parses decimal text.
     ///
@@ -41,21 +37,22 @@ impl Size {
     #[inline]
     pub fn from_millionths(millionths: u64) -> Self {
         let [a, b, c, d, e, f, g, h] = millionths.to_be_bytes();
-        Self {
-            high: u32::from_be_bytes([a, b, c, d]),
-            low: u32::from_be_bytes([e, f, g, h]),
-        }
+        Self([
+            u32::from_be_bytes([a, b, c, d]),
+            u32::from_be_bytes([e, f, g, h]),
+        ])
     }
 
     /// The size in millionths of a share (10⁻⁶).
     #[inline]
     pub fn millionths(self) -> u64 {
-        u64::from(self.high) << 32 | u64::from(self.low)
+        let [high, low] = self.0;
+        u64::from(high) << 32 | u64::from(low)
     }
 
     /// Whether there are no shares.
     pub fn is_zero(self) -> bool {
-        self.high | self.low == 0
+        self.0 == [0, 0]
     }
 }
 

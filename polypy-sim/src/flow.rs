@@ -219,15 +219,17 @@ impl Flow {
         } else {
             Side::Ask
         };
-        let levels = book.worst_first(side);
+        let mut levels = book.levels(side);
         let draw = self.rng.u32(0..100);
-        if levels.is_empty() || (draw < 45 && levels.len() < MAX_LEVELS) {
+        if levels.len() == 0 || (draw < 45 && levels.len() < MAX_LEVELS) {
             return self.place(state, side);
         }
-        // The best level is the last.
         let back = self.distance().min(levels.len() - 1);
-        let level = levels[levels.len() - 1 - back];
-        let size = if draw < 80 && levels.len() > MIN_LEVELS {
+        let depth = levels.len();
+        let Some(level) = levels.nth(back) else {
+            return self.place(state, side);
+        };
+        let size = if draw < 80 && depth > MIN_LEVELS {
             Size::ZERO
         } else {
             order_size(&mut self.rng)
@@ -281,10 +283,7 @@ impl Flow {
         };
         let price = u32::try_from(price).ok().and_then(Price::from_millionths);
         let price = price.unwrap_or(Price::ZERO);
-        let resting = book
-            .worst_first(side)
-            .iter()
-            .find(|level| level.price == price);
+        let resting = book.worst_first(side).find(|level| level.price == price);
         let added = order_size(&mut self.rng).millionths();
         let size = resting.map_or(0, |level| level.size.millionths() % 10_000_000_000) + added;
         LevelChange {

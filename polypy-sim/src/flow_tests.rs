@@ -34,7 +34,8 @@ fn exchange(seed: u64) -> Exchange {
 fn digest(exchange: &Exchange) -> String {
     let mut text = String::new();
     for (_, token) in exchange.venue.tokens() {
-        let levels = [Side::Bid, Side::Ask].map(|side| token.book.worst_first(side).to_vec());
+        let levels =
+            [Side::Bid, Side::Ask].map(|side| token.book.worst_first(side).collect::<Vec<_>>());
         text += &format!("{:?} {} {levels:?}\n", token.info.asset_id, token.sequence);
     }
     text

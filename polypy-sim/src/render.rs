@@ -42,7 +42,7 @@ impl Text {
     }
 
     fn levels(mut self, book: &OrderBook, side: Side) -> Self {
-        for (at, level) in book.worst_first(side).iter().enumerate() {
+        for (at, level) in book.worst_first(side).enumerate() {
             self = self
                 .push(if at == 0 {
                     "{\"price\":\""
@@ -62,7 +62,7 @@ impl Text {
 const LEVEL_BYTES: usize = 34;
 
 fn book_capacity(book: &OrderBook) -> usize {
-    let levels = book.worst_first(Side::Bid).len() + book.worst_first(Side::Ask).len();
+    let levels = book.depth(Side::Bid) + book.depth(Side::Ask);
     400 + levels * LEVEL_BYTES
 }
 

@@ -17,6 +17,7 @@
 
 mod arrival;
 mod audit;
+mod calm;
 mod doubt;
 mod handover;
 mod loss;
@@ -25,7 +26,7 @@ mod pace;
 mod shown;
 mod verify;
 
-use std::hint::black_box;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +38,7 @@ use polypy_core::{
 use self::arrival::Held;
 use self::arrival::is_of_lost_word;
 use self::audit::Expected;
+pub(crate) use self::calm::Left;
 use self::doubt::{Doubt, Doubts};
 use self::handover::Fate;
 use self::others::Others;
@@ -44,7 +46,7 @@ use self::pace::Pace;
 pub(crate) use self::verify::Mirrored;
 use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{Changed, Checker, Extent, HashCheck, Recent, TopCheck, is_coarser};
+use crate::integrity::{Changed, Checker, Extent, HashCheck, Past, Recent, TopCheck, is_coarser};
 use crate::lane::Mark;
 use crate::stats::WorkerStats;
 use crate::stream::{Applied, Stream};
@@ -99,12 +101,23 @@ struct Awaited {
     since: Instant,
 }
 
-/// What every change looks at stands together, so that it takes as few cache
-/// lines as may be.
+/// What every change looks at stands in the first three cache lines; a test holds
+/// that. The names of fields with a comment only are the table of `calm`.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct BookSlot {
+    /// What is shown.
+    main: Option<Stream>,
     pub(crate) key: AssetKey,
+    /// The market's other token.
+    pub(crate) complement: Option<AssetKey>,
+    sequence: u64,
+    received: Instant,
+    /// Whether nothing is out of the ordinary: see `calm`.
+    calm: bool,
+    recent: Recent,
+    past: Past,
+    history: TopHistory,
     /// Apart from doubts.
     state: BookState,
     /// Whether it is stale by our own finding alone.
@@ -113,20 +126,12 @@ pub(crate) struct BookSlot {
     fell: bool,
     /// Whether the partition will look at it when time has passed.
     watched: bool,
-    /// The market's other token.
-    pub(crate) complement: Option<AssetKey>,
     /// What other feeds tell.
     others: Others,
     expected: Option<Box<Expected>>,
-    sequence: u64,
-    received: Instant,
-    /// What is shown.
-    main: Option<Stream>,
     doubts: Doubts,
     crossed_since: Option<Instant>,
     top: TopCheck,
-    history: TopHistory,
-    recent: Recent,
     held: Option<Held>,
     awaited: Option<Awaited>,
     hash: HashCheck,
@@ -159,7 +164,9 @@ impl BookSlot {
             received: now,
             crossed_since: None,
             watched: false,
+            calm: false,
             recent: Recent::default(),
+            past: Past::default(),
             expected: None,
             history: TopHistory::default(),
             hash: HashCheck::default(),
@@ -181,28 +188,26 @@ impl BookSlot {
 
     /// Stamp of the snapshot the book stands on.
     pub(crate) fn stamp(&self) -> u64 {
-        self.main.as_ref().map_or(0, |main| main.stamp)
+        self.main.as_ref().map_or(0, |main| main.rare.stamp)
     }
 
-    /// Has come into the cache what a change will look at, for who knows some
-    /// changes ahead that one comes: the waiting for several slots overlaps.
+    /// Reads what a change will look at, so that it is in the cache by then. For
+    /// who knows some changes ahead that one comes: the waiting for several slots
+    /// overlaps. What it returns means nothing and keeps the compiler from leaving
+    /// the reading out.
     #[inline]
-    pub(crate) fn touch(&self) {
-        black_box((self.key, self.sequence, self.doubts.has(Doubt::Hash)));
-        black_box((self.held.is_some(), self.hash.is_open()));
-        if let Some(main) = &self.main {
-            main.touch();
-        }
+    pub(crate) fn touch(&self) -> u64 {
+        let stream = self.main.as_ref().map_or(0, |main| main.newest.millis());
+        let book = self.main.as_ref().map_or(0, |main| main.touch());
+        stream | book | self.sequence
     }
 
-    /// The same for what the slot only points to. Some slots later than
-    /// [`Self::touch`], or it waits for that.
+    /// The same for the levels, to which the slot only points. Some slots later
+    /// than [`Self::touch`], or it waits for that.
     #[inline]
-    pub(crate) fn touch_levels(&self, side: Side) {
-        black_box(self.recent.place().copied());
-        if let Some(main) = &self.main {
-            main.book.touch(side);
-        }
+    pub(crate) fn touch_levels(&self, side: Side) -> u64 {
+        let main = self.main.as_ref();
+        main.map_or(0, |main| main.book.touch(side))
     }
 
     /// Levels held, those of other feeds included.
@@ -212,8 +217,8 @@ impl BookSlot {
         count(main + others)
     }
 
-    /// A whole book arrived.
-    pub(crate) fn snapshot(&mut self, event: BookEvent, origin: Origin, cx: &mut Context<'_>) {
+    /// A whole book arrived. Its levels are taken from it.
+    pub(crate) fn snapshot(&mut self, event: &mut BookEvent, origin: Origin, cx: &mut Context<'_>) {
         let fate = self.fate(event.timestamp, origin, cx.feeds);
         if fate == Fate::Ignored {
             self.count_ignored(origin, cx);
@@ -222,11 +227,11 @@ impl BookSlot {
         let mut book = OrderBook::default();
         if fate == Fate::Shown {
             self.hash.forget_expectation();
-            self.hash.take(&event);
+            self.hash.take(event);
             self.complement = event.info.complement;
             self.info = Some(Arc::clone(&event.info));
         }
-        book.apply_snapshot(event.bids, event.asks);
+        book.apply_snapshot(take(&mut event.bids), take(&mut event.asks));
         let stream = Stream::new(origin.feed, origin.stamp, book, event.timestamp, event.hash);
         match fate {
             Fate::KeptAside => {
@@ -253,6 +258,21 @@ impl BookSlot {
             return;
         }
         let applied = main.apply(change, missing);
+        self.applied(applied, change, origin, cx);
+    }
+
+    /// Sees to what became of a change.
+    fn applied(
+        &mut self,
+        applied: Applied,
+        change: &PriceChange,
+        origin: Origin,
+        cx: &mut Context<'_>,
+    ) {
+        let missing = self.hash.is_open();
+        let Some(main) = self.main.as_mut() else {
+            return;
+        };
         match applied {
             Applied::OlderThanSnapshot => {
                 cx.stats.events.stale_deltas_skipped.increment();

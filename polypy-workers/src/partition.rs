@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use polypy_core::{AssetKey, BookEvent, BookState, FeedId, MarketEvent, PriceChange, StaleReason};
 
 use self::desk::Desk;
-use self::slots::Slots;
+use self::slots::{EVENTS_AHEAD, Slots};
 use crate::book_slot::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
@@ -34,11 +34,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Events that a frame of the same state may come behind. Frames carry an entry
 /// of each token of a market.
 const FRAME_AHEAD: usize = 4;
-
-/// Events whose slots are fetched into the cache together before the first of
-/// them is applied: enough for the waiting to overlap, and few enough for all of
-/// it to be there still when its turn comes.
-const EVENTS_AHEAD: usize = 32;
 
 /// Books to be fetched anew: on which feed, if not on all of theirs, and why.
 pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
@@ -100,17 +95,20 @@ impl Partition {
         };
         let mut drill = Some(drill);
         let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
-        let mut events = batch.events.drain(..);
+        let mut rest = batch.events.as_mut_slice();
         let mut near = 0;
-        while let Some(mut event) = events.next() {
+        while !rest.is_empty() {
             if near == 0 {
-                near = EVENTS_AHEAD;
-                let ahead = events.as_slice().iter().take(EVENTS_AHEAD - 1);
-                slots.touch(std::iter::once(&event).chain(ahead));
+                near = rest.len().min(EVENTS_AHEAD);
+                slots.touch(&rest[..near]);
             }
             near -= 1;
-            if let MarketEvent::PriceChange(change) = &mut event
-                && is_continued(change, events.as_slice())
+            let Some((event, ahead)) = rest.split_first_mut() else {
+                break;
+            };
+            if let MarketEvent::PriceChange(change) = event
+                && change.last_in_frame
+                && is_continued(change, ahead)
             {
                 change.last_in_frame = false;
             }
@@ -118,8 +116,9 @@ impl Partition {
             if let Some(drill) = drill.take() {
                 drill();
             }
+            rest = ahead;
         }
-        drop(events);
+        batch.events.clear();
         if let Some(book) = batch.audit.take() {
             audit(slots, &mut cx, *book);
         }
@@ -241,35 +240,40 @@ impl Partition {
     }
 }
 
-fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: MarketEvent, origin: Origin) {
+/// Of a whole book the levels are taken; everything else is left as it is.
+#[inline]
+fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent, origin: Origin) {
     cx.stats.messages_processed.increment();
+    if let MarketEvent::PriceChange(change) = event {
+        slots.change(change, origin, cx);
+        return;
+    }
+    apply_other(slots, cx, event, origin);
+}
+
+fn apply_other(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent, origin: Origin) {
     let asset = event.asset();
     match event {
-        MarketEvent::PriceChange(change) => {
-            let known = slots.with(asset, cx, |slot, cx| slot.change(&change, origin, cx));
-            if known.is_none() {
-                cx.stats.events.deltas_without_book.increment();
-            }
-        }
+        MarketEvent::PriceChange(change) => slots.change(change, origin, cx),
         MarketEvent::Book(event) => {
             cx.stats.snapshots_received.increment();
             slots.ensure(asset, cx);
-            slots.with(asset, cx, |slot, cx| slot.snapshot(*event, origin, cx));
+            slots.with(asset, cx, |slot, cx| slot.snapshot(event, origin, cx));
         }
         MarketEvent::Trade(trade) => {
             cx.stats.events.trades.increment();
             // One announcement stands for both tokens of the market.
             let complement = slots.with(asset, cx, |slot, _| {
-                slot.trade(&trade);
+                slot.trade(trade);
                 slot.complement
             });
             if let Some(complement) = complement.flatten() {
-                slots.with(complement, cx, |slot, _| slot.trade(&trade));
+                slots.with(complement, cx, |slot, _| slot.trade(trade));
             }
         }
         MarketEvent::TickSizeChange(event) => {
             cx.stats.events.tick_size_changes.increment();
-            slots.with(asset, cx, |slot, cx| slot.change_tick(&event, cx));
+            slots.with(asset, cx, |slot, cx| slot.change_tick(event, cx));
         }
         // It runs ahead of the changes it reflects, so that it proves
         // nothing against a book.
@@ -307,16 +311,22 @@ fn take_notice(slots: &mut Slots, cx: &mut Context<'_>, asset: AssetKey, notice:
 
 /// Whether another frame of the batch carries the same state of the asset on:
 /// until then there is nothing to be checked.
+#[inline]
 fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
     let state = |change: &PriceChange| (change.timestamp, change.hash);
-    change.hash.is_some()
-        && ahead.iter().take(FRAME_AHEAD).any(|event| match event {
-            MarketEvent::PriceChange(next) => {
-                next.asset == change.asset && state(next) == state(change)
-            }
-            MarketEvent::Book(_)
-            | MarketEvent::Trade(_)
-            | MarketEvent::TickSizeChange(_)
-            | MarketEvent::BestBidAsk(_) => false,
-        })
+    let carries_on = |event: &MarketEvent| match event {
+        MarketEvent::PriceChange(next) => {
+            next.asset == change.asset && state(next) == state(change)
+        }
+        MarketEvent::Book(_)
+        | MarketEvent::Trade(_)
+        | MarketEvent::TickSizeChange(_)
+        | MarketEvent::BestBidAsk(_) => false,
+    };
+    // As an array, which is looked through without a loop.
+    let found = match ahead.first_chunk::<FRAME_AHEAD>() {
+        Some(ahead) => ahead.iter().any(carries_on),
+        None => ahead.iter().any(carries_on),
+    };
+    found && change.hash.is_some()
 }

@@ -6,9 +6,9 @@
 //! the book back. Only while a hash says that something is missing is an older
 //! change taken for the missing one.
 
-use std::hint::black_box;
+use std::cmp::Ordering;
 
-use polypy_core::{BookHash, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
+use polypy_core::{BookHash, Change, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
 
 /// Copies come up to 120 ms late and snapshots overlap by milliseconds. What
 /// is older than this is no copy: the venue's clock has been set back, and its
@@ -40,35 +40,40 @@ impl Passed {
 /// a frame of one order makes one a token.
 const FEW_PASSED: usize = 2;
 
-/// One feed's book of one asset.
+/// One feed's book of one asset. Everything that a change in order looks at
+/// stands here, in two cache lines; the levels apart.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Stream {
     pub(crate) feed: FeedId,
-    pub(crate) book: OrderBook,
-    /// Stamp of the batch that brought the snapshot.
-    pub(crate) stamp: u64,
     /// Exchange time of the newest change in it.
     pub(crate) newest: Timestamp,
     /// The hash that came with that change.
     pub(crate) hash: Option<BookHash>,
     /// Whether that hash was reproduced.
     pub(crate) proven: bool,
-    /// Since which state it has differed from one that is proven.
-    pub(crate) suspect: Option<Timestamp>,
-    /// Exchange time of the snapshot.
-    snapshot: Timestamp,
-    /// The first changes of the newest millisecond, and how many there were.
-    passed: [Passed; FEW_PASSED],
+    /// How many changes the newest millisecond has brought.
     passed_count: u8,
-    moment: Option<Box<Moment>>,
+    /// Whether one of them was left out as a copy and may have been none.
+    has_doubtful: bool,
+    /// The first of them.
+    passed: [Passed; FEW_PASSED],
+    pub(crate) book: OrderBook,
+    pub(crate) rare: Box<Rare>,
 }
 
-/// What else a millisecond has brought that few have.
-#[derive(Debug, Default)]
-struct Moment {
-    /// Changes beyond the first.
+/// What few changes look at.
+#[derive(Debug)]
+pub(crate) struct Rare {
+    /// Stamp of the batch that brought the snapshot.
+    pub(crate) stamp: u64,
+    /// Since which state the book has differed from one that is proven.
+    pub(crate) suspect: Option<Timestamp>,
+    /// Exchange time of the snapshot, never after the newest change.
+    snapshot: Timestamp,
+    /// The newest millisecond's changes beyond the first.
     passed: Vec<Passed>,
-    /// A change that was left out as a copy and may have been none.
+    /// The one that was left out, if one was.
     doubtful: Option<(Side, Price, Size)>,
 }
 
@@ -98,16 +103,20 @@ impl Stream {
     ) -> Self {
         Self {
             feed,
-            book,
-            stamp,
             newest: timestamp,
             hash,
             proven: false,
-            suspect: None,
-            snapshot: timestamp,
-            passed: [Passed::default(); FEW_PASSED],
             passed_count: 0,
-            moment: None,
+            has_doubtful: false,
+            passed: [Passed::default(); FEW_PASSED],
+            book,
+            rare: Box::new(Rare {
+                stamp,
+                suspect: None,
+                snapshot: timestamp,
+                passed: Vec::new(),
+                doubtful: None,
+            }),
         }
     }
 
@@ -117,9 +126,36 @@ impl Stream {
     }
 
     /// Applies a change. `missing` says that a hash waits for one.
+    #[inline]
     pub(crate) fn apply(&mut self, change: &PriceChange, missing: bool) -> Applied {
+        match change.timestamp.cmp(&self.newest) {
+            Ordering::Greater => {
+                self.advance(change);
+                Applied::InOrder
+            }
+            Ordering::Equal => self.apply_within(change).0,
+            Ordering::Less => self.apply_back(change, missing),
+        }
+    }
+
+    /// Applies a change that is younger than the newest, which is always in order.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, change: &PriceChange) -> Change {
+        self.newest = change.timestamp;
+        self.hash = change.hash;
+        self.proven = false;
+        self.passed_count = 0;
+        if let (Some(hash), [first, ..]) = (change.hash, &mut self.passed) {
+            *first = Passed::new(hash, change);
+            self.passed_count = 1;
+        }
+        self.set_level(change)
+    }
+
+    /// Applies one that is older than the newest, if it is to be applied.
+    fn apply_back(&mut self, change: &PriceChange, missing: bool) -> Applied {
         let at = change.timestamp;
-        if is_copy(at, self.snapshot) {
+        if is_copy(at, self.rare.snapshot) {
             return Applied::OlderThanSnapshot;
         }
         if is_copy(at, self.newest) {
@@ -129,23 +165,27 @@ impl Stream {
             self.set_level(change);
             return Applied::OutOfOrder;
         }
-        if at != self.newest {
-            self.passed_count = 0;
-            self.newest = at;
-            self.snapshot = self.snapshot.min(at);
-            self.proven = false;
-        } else if self.proven && change.hash.is_some() && change.hash == self.hash {
-            return Applied::Duplicate;
+        self.passed_count = 0;
+        self.newest = at;
+        self.rare.snapshot = self.rare.snapshot.min(at);
+        self.proven = false;
+        self.apply_within(change).0
+    }
+
+    /// The same for one of the newest millisecond, with what it did to the level.
+    pub(crate) fn apply_within(&mut self, change: &PriceChange) -> (Applied, Change) {
+        if self.proven && change.hash.is_some() && change.hash == self.hash {
+            return (Applied::Duplicate, Change::Unchanged);
         }
         if let Some(hash) = change.hash {
             let passed = Passed::new(hash, change);
             if self.has_passed(passed) {
                 if change.hash == self.hash {
-                    return Applied::Duplicate;
+                    return (Applied::Duplicate, Change::Unchanged);
                 }
-                let moment = self.moment.get_or_insert_default();
-                moment.doubtful = Some((change.side, change.price, change.size));
-                return Applied::Ambiguous;
+                self.has_doubtful = true;
+                self.rare.doubtful = Some((change.side, change.price, change.size));
+                return (Applied::Ambiguous, Change::Unchanged);
             }
             self.note_passed(passed);
         }
@@ -153,28 +193,32 @@ impl Stream {
             self.hash = change.hash;
             self.proven = false;
         }
-        self.set_level(change);
-        Applied::InOrder
+        (Applied::InOrder, self.set_level(change))
     }
 
     fn has_passed(&self, passed: Passed) -> bool {
         let count = usize::from(self.passed_count);
         let few = self.passed.iter().take(count);
+        if few.clone().any(|known| *known == passed) {
+            return true;
+        }
         let more = count.saturating_sub(FEW_PASSED);
-        let kept = self.moment.as_ref().filter(|_| more > 0);
-        let rest = kept
-            .into_iter()
-            .flat_map(|moment| &moment.passed)
-            .take(more);
-        few.chain(rest).any(|known| *known == passed)
+        more > 0
+            && self
+                .rare
+                .passed
+                .iter()
+                .take(more)
+                .any(|known| *known == passed)
     }
 
+    #[inline]
     fn note_passed(&mut self, passed: Passed) {
         let count = usize::from(self.passed_count);
         if let Some(place) = self.passed.get_mut(count) {
             *place = passed;
         } else if count < MOST_PASSED {
-            let rest = &mut self.moment.get_or_insert_default().passed;
+            let rest = &mut self.rare.passed;
             rest.truncate(count - FEW_PASSED);
             rest.push(passed);
         } else {
@@ -183,27 +227,28 @@ impl Stream {
         self.passed_count += 1;
     }
 
-    fn set_level(&mut self, change: &PriceChange) {
-        if let Some(moment) = &mut self.moment {
-            let place = (change.side, change.price);
-            moment
-                .doubtful
-                .take_if(|doubtful| (doubtful.0, doubtful.1) == place);
+    #[inline]
+    fn set_level(&mut self, change: &PriceChange) -> Change {
+        if self.has_doubtful {
+            self.overwrite_doubtful(change);
         }
         self.book
-            .apply_change(change.side, change.price, change.size);
+            .apply_change(change.side, change.price, change.size)
     }
 
-    /// Has come into the cache what the next change will look at.
-    #[inline]
-    pub(crate) fn touch(&self) {
-        black_box((self.newest, self.snapshot, self.hash.is_some()));
+    #[cold]
+    fn overwrite_doubtful(&mut self, change: &PriceChange) {
+        let place = (change.side, change.price);
+        let doubtful = &mut self.rare.doubtful;
+        doubtful.take_if(|doubtful| (doubtful.0, doubtful.1) == place);
+        self.has_doubtful = doubtful.is_some();
     }
 
     /// Applies what was left out as a doubtful copy, and returns the level as it
     /// was, for [`Self::restore`].
     pub(crate) fn reconsider(&mut self) -> Option<(Side, Price, Size)> {
-        let (side, price, size) = self.moment.as_mut()?.doubtful.take()?;
+        let (side, price, size) = self.rare.doubtful.take()?;
+        self.has_doubtful = false;
         let before = self.book.size_at(side, price);
         self.book.apply_change(side, price, size);
         Some((side, price, before))
@@ -215,16 +260,23 @@ impl Stream {
     }
 
     /// Nothing that was left out is missing.
+    #[inline]
     pub(crate) fn settle_copies(&mut self) {
-        if let Some(moment) = &mut self.moment {
-            moment.doubtful = None;
+        if self.has_doubtful {
+            self.has_doubtful = false;
+            self.rare.doubtful = None;
         }
+    }
+
+    /// Reads its second line: see `BookSlot::touch`.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        u64::from(self.book.best_price(Side::Ask).is_some())
     }
 
     /// Levels on both sides.
     pub(crate) fn levels(&self) -> usize {
-        use polypy_core::Side::{Ask, Bid};
-        self.book.worst_first(Bid).len() + self.book.worst_first(Ask).len()
+        self.book.depth(Side::Bid) + self.book.depth(Side::Ask)
     }
 }
 

@@ -197,14 +197,14 @@ impl BookSlot {
     ) -> bool {
         let mut streams = self.others.streams().iter();
         streams.any(|stream| {
-            let lost = unseen(stream.feed).is_some_and(|mark| mark.stamp > stream.stamp);
-            stream.suspect.is_none() && !lost && feeds.closed(stream.feed).is_none()
+            let lost = unseen(stream.feed).is_some_and(|mark| mark.stamp > stream.rare.stamp);
+            stream.rare.suspect.is_none() && !lost && feeds.closed(stream.feed).is_none()
         })
     }
 
     fn supporters(&self, feeds: &Feeds) -> [Option<FeedId>; 2] {
         let supports =
-            |stream: &Stream| stream.suspect.is_none() && feeds.closed(stream.feed).is_none();
+            |stream: &Stream| stream.rare.suspect.is_none() && feeds.closed(stream.feed).is_none();
         let first = self.others.furthest(supports);
         let second = self
             .others
@@ -224,7 +224,7 @@ impl BookSlot {
         } else {
             // Two states of one millisecond: the one that was shown is older.
             match other.hash {
-                Some(hash) if self.recent.contains(hash) => Place::Behind,
+                Some(hash) if self.recent.contains(hash, &self.past) => Place::Behind,
                 Some(_) | None => Place::Level,
             }
         })
@@ -239,14 +239,14 @@ impl BookSlot {
         let seen = self
             .awaited
             .map_or(Timestamp::default(), |awaited| awaited.time);
-        self.mark.is_none_or(|mark| mark.stamp < other.stamp) && other.newest >= seen
+        self.mark.is_none_or(|mark| mark.stamp < other.rare.stamp) && other.newest >= seen
     }
 
     fn proof(&mut self, feed: FeedId, cx: &mut Context<'_>) -> Proof {
         let (Some(other), Some(info)) = (self.others.get(feed), &self.info) else {
             return Proof::Refuted;
         };
-        if other.suspect.is_some() && other.hash.is_none() {
+        if other.rare.suspect.is_some() && other.hash.is_none() {
             return Proof::Refuted;
         }
         let info: &AssetInfo = info;
@@ -255,7 +255,7 @@ impl BookSlot {
             && other.hash.is_some()
             && cx.checker.cpu.allows(cx.checker.now);
         if !judged {
-            return if other.suspect.is_some() {
+            return if other.rare.suspect.is_some() {
                 Proof::Refuted
             } else {
                 Proof::Unknown
@@ -280,10 +280,10 @@ impl BookSlot {
             return;
         }
         if main.book == other.book {
-            other.suspect = None;
+            other.rare.suspect = None;
             return;
         }
-        let since = *other.suspect.get_or_insert(other.newest);
+        let since = *other.rare.suspect.get_or_insert(other.newest);
         if since != other.newest {
             cx.stats.events.other_feed_wrong.increment();
             self.others.take(feed);
@@ -298,7 +298,7 @@ impl BookSlot {
             return;
         };
         stream.proven |= proof == Proof::Proven;
-        stream.suspect = None;
+        stream.rare.suspect = None;
         let held = self.held.take();
         let doubted = self.doubts.about_levels().is_some();
         let behind = self.doubts.has(Doubt::Mirror);
@@ -322,7 +322,7 @@ impl BookSlot {
         self.awaited = None;
         if held.is_none() && cx.feeds.closed(old.feed).is_none() {
             if doubted && !old.proven {
-                old.suspect.get_or_insert(old.newest);
+                old.rare.suspect.get_or_insert(old.newest);
             }
             self.others.keep(old, cx.feeds);
         }

@@ -51,7 +51,7 @@ impl BookSlot {
         };
         if live && main.hash == Some(hash) {
             self.compare_levels(event, cx);
-        } else if live && self.recent.contains(hash) {
+        } else if live && self.recent.contains(hash, &self.past) {
             stats.audit_passed.increment();
         } else if event.timestamp < main.newest || main.hash == Some(hash) {
             stats.audit_not_applicable.increment();
@@ -91,7 +91,7 @@ impl BookSlot {
             return;
         };
         if let Some(hash) = main.hash {
-            self.recent.push(hash);
+            self.recent.push(hash, &mut self.past);
         }
         let Some(expected) = &self.expected else {
             return;

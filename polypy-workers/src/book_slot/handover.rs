@@ -179,7 +179,7 @@ impl BookSlot {
         {
             self.awaited = None;
             let mark = self.mark_on(main.feed);
-            let lifted = mark.is_none_or(|mark| mark.stamp < main.stamp);
+            let lifted = mark.is_none_or(|mark| mark.stamp < main.rare.stamp);
             if lifted && matches!(self.state, BookState::Stale(_)) {
                 self.state = BookState::Live;
             }

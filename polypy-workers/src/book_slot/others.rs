@@ -65,7 +65,7 @@ impl Others {
     /// Lets go of streams whose snapshots are older than a mark.
     pub(super) fn drop_before(&mut self, stamp: u64) {
         if let Some(inner) = self.0.as_deref_mut() {
-            inner.streams.retain(|stream| stream.stamp >= stamp);
+            inner.streams.retain(|stream| stream.rare.stamp >= stamp);
         }
     }
 
@@ -74,7 +74,7 @@ impl Others {
         let inner = self.0.get_or_insert_default();
         inner
             .streams
-            .retain(|stream| stream.feed != feed || stream.stamp >= mark.stamp);
+            .retain(|stream| stream.feed != feed || stream.rare.stamp >= mark.stamp);
         inner
             .lost
             .retain(|(known, _)| *known != feed && feeds.closed(*known).is_none());

@@ -58,8 +58,8 @@ impl BookSlot {
             sequence: self.sequence,
             bids: book.levels(Side::Bid).take(depth).collect(),
             asks: book.levels(Side::Ask).take(depth).collect(),
-            bid_levels: book.worst_first(Side::Bid).len(),
-            ask_levels: book.worst_first(Side::Ask).len(),
+            bid_levels: book.depth(Side::Bid),
+            ask_levels: book.depth(Side::Ask),
             spread: book.spread(),
             mid_price: book.mid(),
             imbalance: book.imbalance(depth),
@@ -70,7 +70,7 @@ impl BookSlot {
             last_trade_price: self.hash.last_trade_price(),
             hash: main.hash,
             hash_verified: self.hash.last(),
-            history: self.history.points().copied().collect(),
+            history: self.history.points().collect(),
         })
     }
 }

@@ -86,7 +86,12 @@ impl BookSlot {
             Finding::Disagrees => Stage::Unfinished,
             Finding::Agrees | Finding::Unstated => Stage::Frame,
         };
-        let mut outcome = self.check_hash(stage, cx);
+        let outcome = self.check_hash(stage, cx);
+        self.verified(top, outcome, cx);
+    }
+
+    /// Sees to what both checks of a live book have found.
+    pub(super) fn verified(&mut self, top: Finding, mut outcome: Outcome, cx: &mut Context<'_>) {
         if matches!(outcome, Outcome::Open | Outcome::Reopened) && self.reconsiders(cx) {
             outcome = Outcome::Proven;
         }
@@ -217,7 +222,7 @@ impl BookSlot {
         self.doubts.has(Doubt::Mirror)
     }
 
-    fn check_hash(&mut self, stage: Stage, cx: &mut Context<'_>) -> Outcome {
+    pub(super) fn check_hash(&mut self, stage: Stage, cx: &mut Context<'_>) -> Outcome {
         match (&self.main, &self.info) {
             (Some(main), Some(info)) => {
                 let subject = subject(main, info, stage);

@@ -49,7 +49,6 @@ pub(crate) fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> boo
             let (own, its) = (book.worst_first(side), other.worst_first(side.opposite()));
             own.len() == its.len()
                 && own
-                    .iter()
                     .zip(its)
                     .all(|(own, its)| own.price == its.price.complement() && own.size == its.size)
         }),

@@ -24,7 +24,7 @@ mod top;
 pub(crate) use budget::{Budget, CpuBudget};
 pub(crate) use hash::{HashCheck, Outcome, Stage, Subject};
 pub(crate) use mirror::{Changed, Extent, agrees};
-pub(crate) use recent::Recent;
+pub(crate) use recent::{Past, Recent};
 pub(crate) use recipe::is_coarser;
 pub(crate) use top::{Finding, TopCheck};
 

@@ -4,14 +4,17 @@
 //! A forgotten asset leaves a tombstone until its number is given out again:
 //! events still on their way cannot bring it back.
 
+use std::hint::black_box;
 use std::mem::size_of;
 
-use polypy_core::{AssetKey, Level, MarketEvent};
+use polypy_core::book::LEVEL_BYTES;
+use polypy_core::{AssetKey, BookState, Change, MarketEvent, PriceChange};
 
-use crate::book_slot::{BookSlot, Context};
+use crate::book_slot::{BookSlot, Context, Left, Origin};
 use crate::counter::count;
-use crate::integrity::Recent;
+use crate::integrity::Past;
 use crate::stats::{BookCounts, WorkerStats};
+use crate::stream::Rare;
 
 #[derive(Debug, Default)]
 enum Entry {
@@ -20,6 +23,11 @@ enum Entry {
     Forgotten(AssetKey),
     Kept(Box<BookSlot>),
 }
+
+/// Events whose slots are fetched into the cache together before the first of
+/// them is applied: enough for the waiting to overlap, and few enough for all of
+/// it to be there still when its turn comes.
+pub(super) const EVENTS_AHEAD: usize = 32;
 
 /// The slots, counted by state.
 #[derive(Debug, Default)]
@@ -47,29 +55,21 @@ impl Slots {
         }
     }
 
-    /// Has come into the cache what these events will look at. The slots first
-    /// and then what they point to, so that neither waits for the other.
-    pub(super) fn touch<'a>(&self, events: impl Iterator<Item = &'a MarketEvent> + Clone) {
-        let changes = || {
-            events.clone().filter_map(|event| match event {
-                MarketEvent::PriceChange(change) => Some(change),
-                _ => None,
-            })
-        };
-        let slot = |asset: AssetKey| match self.entries.get(asset.slot()) {
-            Some(Entry::Kept(slot)) => Some(slot),
-            Some(Entry::Vacant | Entry::Forgotten(_)) | None => None,
-        };
-        for change in changes() {
-            if let Some(slot) = slot(change.asset) {
-                slot.touch();
+    /// Has come into the cache what the first of these events will look at. Where
+    /// the slots are first, then the slots, then what they point to, so that none
+    /// waits for another.
+    pub(super) fn touch(&self, events: &[MarketEvent]) {
+        let mut near = [None; EVENTS_AHEAD];
+        for (near, event) in near.iter_mut().zip(events) {
+            if let MarketEvent::PriceChange(change) = event
+                && let Some(Entry::Kept(slot)) = self.entries.get(change.asset.slot())
+            {
+                *near = Some((&**slot, change.side));
             }
         }
-        for change in changes() {
-            if let Some(slot) = slot(change.asset) {
-                slot.touch_levels(change.side);
-            }
-        }
+        let slots = || near.iter().flatten();
+        black_box(slots().fold(0, |all, (slot, _)| all | slot.touch()));
+        black_box(slots().fold(0, |all, (slot, side)| all | slot.touch_levels(*side)));
     }
 
     /// Entries, the empty ones included.
@@ -85,6 +85,42 @@ impl Slots {
         }
     }
 
+    /// Applies a level's change.
+    #[inline(always)]
+    pub(super) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+        if let Some(Entry::Kept(slot)) = self.entries.get_mut(change.asset.slot())
+            && slot.key == change.asset
+            && slot.can_follow(change, origin)
+        {
+            let (done, left) = slot.follow(change, origin, cx);
+            match done {
+                Change::Inserted => self.levels += 1,
+                Change::Removed => self.levels -= 1,
+                Change::Resized | Change::Unchanged => {}
+            }
+            if left != Left::Nothing || cx.checker.found.is_some() {
+                self.finish(left, change, origin, cx);
+            }
+            return;
+        }
+        self.change_generally(change, origin, cx);
+    }
+
+    #[inline(never)]
+    fn change_generally(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+        let known = self.with(change.asset, cx, |slot, cx| slot.change(change, origin, cx));
+        if known.is_none() {
+            cx.stats.events.deltas_without_book.increment();
+        }
+    }
+
+    #[cold]
+    fn finish(&mut self, left: Left, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+        self.with(change.asset, cx, |slot, cx| {
+            slot.finish(left, change, origin, cx);
+        });
+    }
+
     /// Lets `change` work on a slot and keeps the counts in step.
     #[inline]
     pub(super) fn with<T>(
@@ -93,27 +129,33 @@ impl Slots {
         cx: &mut Context<'_>,
         change: impl FnOnce(&mut BookSlot, &mut Context<'_>) -> T,
     ) -> Option<T> {
-        let Entry::Kept(slot) = self.entries.get_mut(asset.slot())? else {
-            return None;
-        };
-        if slot.key != asset {
-            return None;
-        }
+        let slot = self.get_mut(asset)?;
         let (state, levels) = (slot.state(), slot.levels());
         let answer = change(slot, cx);
-        if slot.state() != state {
-            slot.note_shown(state, cx.stats, cx.checker.now);
-            self.books.leave(state);
-            self.books.enter(slot.state());
+        let grown = slot.levels().wrapping_sub(levels);
+        self.levels = self.levels.wrapping_add(grown);
+        self.close(asset, state, cx);
+        Some(answer)
+    }
+
+    /// Sees to what follows from work on a slot, which was in the state `before`.
+    fn close(&mut self, asset: AssetKey, before: BookState, cx: &mut Context<'_>) {
+        let Some(Entry::Kept(slot)) = self.entries.get_mut(asset.slot()) else {
+            return;
+        };
+        slot.weigh_calm();
+        let after = slot.state();
+        if after != before {
+            slot.note_shown(before, cx.stats, cx.checker.now);
+            self.books.leave(before);
+            self.books.enter(after);
         }
-        self.levels = self.levels.wrapping_sub(levels).wrapping_add(slot.levels());
         if let Some(price) = cx.checker.found.take()
             && let Some(complement) = slot.complement
             && let Some(other) = self.get_mut(complement)
         {
             other.hear(price);
         }
-        Some(answer)
     }
 
     /// Makes a slot unless the asset has one, or is forgotten.
@@ -166,6 +208,7 @@ impl Slots {
         for entry in &mut self.entries {
             if let Entry::Kept(slot) = entry {
                 alter(slot);
+                slot.weigh_calm();
                 self.books.enter(slot.state());
                 self.levels += slot.levels();
             }
@@ -175,9 +218,9 @@ impl Slots {
     pub(super) fn publish(&self, stats: &WorkerStats) {
         stats.set_books(self.books);
         let slots = self.books.pending + self.books.readable();
-        let slot_bytes = count(size_of::<BookSlot>() + Recent::BYTES);
+        let slot_bytes = count(size_of::<BookSlot>() + size_of::<Rare>() + Past::BYTES);
         let entry_bytes = count(self.entries.capacity() * size_of::<Entry>());
-        let level_bytes = self.levels * count(size_of::<Level>());
+        let level_bytes = self.levels * count(LEVEL_BYTES);
         stats
             .memory_bytes
             .set(slots * slot_bytes + entry_bytes + level_bytes);
