@@ -93,8 +93,9 @@ impl StaleReason {
 
 /// Where decoded events go. Implemented by the router; called by sockets.
 ///
-/// No call ever blocks or waits: what cannot be queued is dropped, counted, and
-/// the asset it concerned is shown as stale before the call returns.
+/// No call ever waits for room: what cannot be queued is dropped, counted, and the
+/// asset it concerned is shown as stale before the call returns. A call may do a
+/// share of the work itself.
 pub trait EventSink: Send + Sync {
     /// Hands over what one read of one socket returned, in order. Leaves
     /// `events` empty, with its memory.

@@ -43,13 +43,17 @@ pub struct TopHistory {
     oldest: usize,
 }
 
-/// What the others can be computed from.
+/// What the others can be computed from, in sixteen bytes.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     timestamp: Timestamp,
-    best_bid: Option<Price>,
-    best_ask: Option<Price>,
+    /// In millionths; [`NOBODY`] while the side was empty.
+    best_bid: u32,
+    best_ask: u32,
 }
+
+/// Above every price.
+const NOBODY: u32 = u32::MAX;
 
 impl TopHistory {
     /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that
@@ -64,14 +68,17 @@ impl TopHistory {
     #[cold]
     fn take(&mut self, timestamp: Timestamp, book: &OrderBook) {
         self.due = Timestamp::from_millis(timestamp.millis().saturating_add(INTERVAL_MS));
+        let best = |side| book.best_price(side).map_or(NOBODY, Price::millionths);
         let point = Point {
             timestamp,
-            best_bid: book.best_price(Side::Bid),
-            best_ask: book.best_price(Side::Ask),
+            best_bid: best(Side::Bid),
+            best_ask: best(Side::Ask),
         };
-        if self.points.len() < CAPACITY {
-            if self.points.is_empty() {
-                self.points.reserve_exact(FIRST);
+        let len = self.points.len();
+        if len < CAPACITY {
+            if len == self.points.capacity() {
+                self.points
+                    .reserve_exact(len.max(FIRST).min(CAPACITY - len));
             }
             self.points.push(point);
         } else {
@@ -89,11 +96,9 @@ impl TopHistory {
 
 impl Point {
     fn shown(&self) -> HistoryPoint {
-        let Self {
-            timestamp,
-            best_bid,
-            best_ask,
-        } = *self;
+        let timestamp = self.timestamp;
+        let best_bid = Price::from_millionths(self.best_bid);
+        let best_ask = Price::from_millionths(self.best_ask);
         let both = best_bid.zip(best_ask);
         HistoryPoint {
             timestamp,

@@ -4,8 +4,8 @@
 //! changed for a while is far from the processor. What a change costs is therefore
 //! how many cache lines the levels near the touch take: a level is *packed* into
 //! eight bytes, so that eight of them share a line. What does not fit (a price
-//! between ten-thousandths, more than half a billion shares) makes its whole side *wide*
-//! until the next snapshot: the same, in twelve bytes a level.
+//! between ten-thousandths, more than half a billion shares) makes its whole side
+//! *wide* until the next snapshot: the same, in twelve bytes a level.
 //!
 //! Does not know which side it is: whoever calls says which price is better.
 

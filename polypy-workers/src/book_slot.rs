@@ -101,8 +101,8 @@ struct Awaited {
     since: Instant,
 }
 
-/// What every change looks at stands in the first three cache lines; a test holds
-/// that. The names of fields with a comment only are the table of `calm`.
+/// Down to the first field of `history` stands what nearly every change looks at, in
+/// three cache lines; a test holds that.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct BookSlot {

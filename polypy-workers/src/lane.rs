@@ -92,6 +92,8 @@ pub(crate) struct Lane {
     notices: AtomicUsize,
     /// Events queued or being applied.
     depth: AtomicUsize,
+    /// Levels of their snapshots.
+    levels: AtomicUsize,
     /// Whether the worker's thread runs. Cleared by the dying thread itself.
     alive: AtomicBool,
     /// Tells a stopping router that the queue may have run dry.
@@ -135,6 +137,7 @@ impl Lane {
             most_events,
             notices: AtomicUsize::new(0),
             depth: AtomicUsize::new(0),
+            levels: AtomicUsize::new(0),
             alive: AtomicBool::new(false),
             drained: Notify::new(),
             panic_wanted: AtomicBool::new(false),
@@ -292,9 +295,12 @@ impl Lane {
         Some(batch)
     }
 
-    /// Events it may hold, those being applied included.
-    pub(crate) fn most_events(&self) -> usize {
-        self.most_events
+    /// Whether more is queued or being applied than so many eighths of either bound.
+    pub(crate) fn is_beyond(&self, eighths: usize) -> bool {
+        let beyond = |is: usize, most: usize| is.saturating_mul(8) > most.saturating_mul(eighths);
+        let most_levels = self.most_events.saturating_mul(LEVELS_PER_EVENT);
+        beyond(self.depth(), self.most_events)
+            || beyond(self.levels.load(Ordering::Relaxed), most_levels)
     }
 
     /// Takes the notices. The caller holds the partition until it has applied
@@ -427,6 +433,7 @@ impl Lane {
         let notices = queue.notices.assets.len() + queue.notices.closed.len();
         self.notices.store(notices, Ordering::SeqCst);
         self.depth.store(queue.events, Ordering::Relaxed);
+        self.levels.store(queue.levels, Ordering::Relaxed);
     }
 }
 

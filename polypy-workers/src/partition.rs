@@ -244,14 +244,6 @@ impl Partition {
 #[inline]
 fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent, origin: Origin) {
     cx.stats.messages_processed.increment();
-    if let MarketEvent::PriceChange(change) = event {
-        slots.change(change, origin, cx);
-        return;
-    }
-    apply_other(slots, cx, event, origin);
-}
-
-fn apply_other(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent, origin: Origin) {
     let asset = event.asset();
     match event {
         MarketEvent::PriceChange(change) => slots.change(change, origin, cx),

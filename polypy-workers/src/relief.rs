@@ -24,20 +24,22 @@ use crate::worker;
 /// costs some 40 µs, and readers wait for the end of it.
 const SPELL: Duration = Duration::from_millis(1);
 
+/// Eighths of a queue's bounds beyond which there is help, and at which it ends.
+const HELPED: usize = 4;
+const ENOUGH: usize = 3;
+
 /// Applies some of what is queued if that is more than half of what may be, after
 /// `brought` events were queued. The queue is left shorter than it was before them,
 /// and is no longer than three eighths of its bound if a millisecond is enough.
 pub(crate) fn relieve(worker: &Worker, brought: usize) {
     let lane = &worker.lane;
-    let half = lane.most_events() / 2;
-    if lane.depth() <= half || !lane.is_alive() {
+    if !lane.is_beyond(HELPED) || !lane.is_alive() {
         return;
     }
     let mut partition = worker.partition.lock();
-    let enough = half - half / 4;
     let began = Instant::now();
     let (mut now, mut applied, mut wanted) = (began, 0, false);
-    while lane.depth() > enough && lane.is_alive() && !partition.is_torn() {
+    while lane.is_beyond(ENOUGH) && lane.is_alive() && !partition.is_torn() {
         let drill = lane.takes_panic();
         let done = catch_unwind(AssertUnwindSafe(|| {
             worker::apply_oldest(worker, &mut partition, now, drill)

@@ -48,6 +48,28 @@ fn up_to_half_of_its_queue_a_worker_is_left_alone() {
 }
 
 #[test]
+fn deep_books_are_helped_with_before_their_levels_fill_the_queue() {
+    let (bench, _) = opened();
+    let mut truths: Vec<_> = assets(20).iter().map(Truth::new).collect();
+    for truth in &mut truths {
+        // Beside the four there are, on the finest grid.
+        for tick in 1..=116 {
+            let at = format!("0.{:04}", 4_700 - tick);
+            truth.change(Side::Bid, &at, "5");
+        }
+    }
+    for pair in truths.chunks(2) {
+        let openings: Vec<_> = pair.iter().map(Truth::opening).collect();
+        bench.queue(1, openings);
+    }
+    assert_eq!(bench.router.stats()["messages_dropped"], 0);
+    bench.settle_down();
+    for truth in &truths {
+        assert!(truth.equals(&bench.view(truth)));
+    }
+}
+
+#[test]
 fn what_comes_without_end_is_applied_by_who_brings_it_and_none_of_it_is_shed() {
     let (bench, mut truth) = opened();
     for _ in 0..100 {

@@ -2,7 +2,8 @@
 //!
 //! One pass over a delivery splits it by worker, in order; one lock a worker
 //! queues its part, unless the worker is idle and the part is applied at once
-//! (`direct`). Nothing here waits. What a queue cannot take, and what comes
+//! (`direct`), and helps a worker that is behind (`relief`). Nothing here waits for
+//! room. What a queue cannot take, and what comes
 //! while the router is not running, is dropped: counted, its books marked before
 //! the call returns, and, while running, asked for anew.
 
