@@ -25,7 +25,7 @@ use polypy_benches::checksum::Checksum;
 use polypy_benches::corpus::Corpus;
 use polypy_benches::ours::{Applied, Pipeline};
 use polypy_benches::reads::{FRAMES_A_READ, Read, Reads};
-use polypy_benches::runs::{Repeat, Title, Way, measure};
+use polypy_benches::runs::{Repeat, Title, Way, measure, number};
 use polypy_benches::spent::Spent;
 use polypy_benches::typed;
 use polypy_core::MarketEvent;
@@ -52,8 +52,7 @@ const BOOKS: [Way<Bench>; 3] = [
 ];
 
 fn main() {
-    let only = std::env::var("POLYPY_BENCH_TOKENS").ok();
-    let only = only.and_then(|tokens| tokens.parse().ok());
+    let only = number("POLYPY_BENCH_TOKENS", 2);
     for tokens in only.map_or(vec![2_000, 50_000], |tokens| vec![tokens]) {
         let mut bench = Bench::new(Corpus::warmed(tokens, FRAMES));
         let bytes = bench.corpus.frame_bytes();

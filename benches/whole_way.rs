@@ -21,7 +21,7 @@
 //! up does not look the better for it; `late` is by how much the exchange itself
 //! missed the plan, and `from sending` leaves that out.
 //!
-//! Variables are those of `polypy_benches::runs`; `POLYPY_BENCH_RUNS=1` takes half
+//! `POLYPY_BENCH_RUNS` and `POLYPY_BENCH_JSON` are those of `polypy_benches::runs`; `POLYPY_BENCH_RUNS=1` takes half
 //! a minute. `POLYPY_BENCH_ONLY=plain`, `latency` or `tls` makes one part.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
@@ -47,6 +47,11 @@ fn main() -> Result<(), Failure> {
         return exchange::serve();
     }
     let only = std::env::var("POLYPY_BENCH_ONLY").ok();
+    if let Some(only) = only.as_deref()
+        && !["plain", "latency", "tls"].contains(&only)
+    {
+        return Err(format!("POLYPY_BENCH_ONLY is plain, latency or tls, not {only:?}").into());
+    }
     let wants = |part: &str| only.as_ref().is_none_or(|only| only == part);
     let mut bench = Bench::start(EXCHANGE)?;
     let corpus = bench.corpus();

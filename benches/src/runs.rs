@@ -62,10 +62,21 @@ struct Line<'a> {
 
 /// How often each way runs.
 pub fn runs() -> usize {
-    let runs = std::env::var("POLYPY_BENCH_RUNS").ok();
-    runs.and_then(|runs| runs.parse().ok())
-        .unwrap_or(RUNS)
-        .max(1)
+    number("POLYPY_BENCH_RUNS", 1).unwrap_or(RUNS)
+}
+
+/// The number that a variable says, if it is set.
+///
+/// # Panics
+/// If that is no number, or less than `least`.
+pub fn number(variable: &str, least: usize) -> Option<usize> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse().ok().filter(|number| *number >= least);
+    assert!(
+        number.is_some(),
+        "{variable} is a number from {least} on, not {text:?}"
+    );
+    number
 }
 
 /// Has the ways take turns and prints what each costs, in comparison with the
@@ -85,6 +96,7 @@ pub fn measure<B>(bench: &mut B, title: &Title<'_>, repeat: Repeat, ways: &[Way<
     };
     let ways: Vec<_> = ways.iter().filter(|(name, _)| is_wanted(name)).collect();
     if ways.is_empty() {
+        println!("{}, {}: no way of that name", title.bench, title.on);
         return;
     }
     let runs = runs();
