@@ -157,13 +157,7 @@ impl Bench {
     fn apply(&mut self) -> Spent {
         let (mut pipeline, _) = self.open(HashChecking::Off, Applied::InPlace);
         let mut spent = Spent::default();
-        self.each_decoded(&mut pipeline, |is_warm, pipeline, reads| {
-            let mut off_the_clock = Spent::default();
-            let clock = if is_warm {
-                &mut spent
-            } else {
-                &mut off_the_clock
-            };
+        self.each_decoded(&mut pipeline, &mut spent, |clock, pipeline, reads| {
             clock.on(|| deliver(pipeline, reads));
         });
         self.close(&pipeline);
@@ -173,13 +167,7 @@ impl Bench {
     fn queue(&mut self) -> Spent {
         let (mut pipeline, _) = self.open(HashChecking::Off, Applied::Queued);
         let (mut spent, mut frames) = (Spent::default(), 0);
-        self.each_decoded(&mut pipeline, |is_warm, pipeline, reads| {
-            let mut off_the_clock = Spent::default();
-            let clock = if is_warm {
-                &mut spent
-            } else {
-                &mut off_the_clock
-            };
+        self.each_decoded(&mut pipeline, &mut spent, |clock, pipeline, reads| {
             clock.on_this_thread(|| deliver(pipeline, reads));
             frames += reads.len() * FRAMES_A_READ;
             if frames.is_multiple_of(FRAMES_A_SETTLE) {
@@ -190,12 +178,13 @@ impl Bench {
         spent
     }
 
-    /// Hands over events of several reads at a time, a vector for each read, and
-    /// whether the warm-up is behind.
+    /// Hands over events of several reads at a time, a vector for each read, with
+    /// the clock to be used for them: `spent` once the warm-up is behind.
     fn each_decoded(
         &mut self,
         pipeline: &mut Pipeline,
-        mut then: impl FnMut(bool, &mut Pipeline, &mut [Vec<MarketEvent>]),
+        spent: &mut Spent,
+        mut then: impl FnMut(&mut Spent, &mut Pipeline, &mut [Vec<MarketEvent>]),
     ) {
         let corpus = &self.corpus;
         let mut decoded = vec![Vec::new(); 16];
@@ -209,7 +198,13 @@ impl Bench {
                 at += 1;
                 0
             });
-            then(is_warm, pipeline, &mut decoded[..at]);
+            let mut off_the_clock = Spent::default();
+            let clock = if is_warm {
+                &mut *spent
+            } else {
+                &mut off_the_clock
+            };
+            then(clock, pipeline, &mut decoded[..at]);
         }
     }
 

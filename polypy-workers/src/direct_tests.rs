@@ -4,22 +4,17 @@ use std::time::Duration;
 use polypy_core::{EventSink, FeedId, Side, StaleReason, StatsSource};
 
 use crate::config::WorkersConfig;
-use crate::testing::{Bench, LIVE, Truth, assets, one_worker, stale};
+use crate::testing::{Bench, LIVE, Truth, one_worker, opened_with, stale};
 use crate::worker;
 
 const MOST: usize = 3;
 
 /// An idle worker with one live book.
 fn opened() -> (Bench, Truth) {
-    let bench = Bench::new(WorkersConfig {
+    opened_with(WorkersConfig {
         direct_events: MOST,
         ..one_worker()
-    });
-    let truth = Truth::new(&assets(1)[0]);
-    bench.open(1);
-    bench.queue(1, [truth.opening()]);
-    assert_eq!(bench.state(&truth), LIVE);
-    (bench, truth)
+    })
 }
 
 fn depth(bench: &Bench) -> u64 {

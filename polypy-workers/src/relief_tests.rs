@@ -5,23 +5,18 @@ use std::time::Duration;
 use polypy_core::{EventSink, Side, StaleReason, StatsSource};
 
 use crate::config::WorkersConfig;
-use crate::testing::{Bench, LIVE, Truth, assets, one_worker, stale};
+use crate::testing::{Bench, LIVE, Truth, assets, one_worker, opened_with, stale};
 use crate::worker;
 
 const QUEUE: usize = 16;
 
 /// A worker with a short queue and one live book, that is never turned by itself.
 fn opened() -> (Bench, Truth) {
-    let bench = Bench::new(WorkersConfig {
+    opened_with(WorkersConfig {
         direct_events: 1,
         queue_events: NonZeroUsize::new(QUEUE).unwrap(),
         ..one_worker()
-    });
-    let truth = Truth::new(&assets(1)[0]);
-    bench.open(1);
-    bench.queue(1, [truth.opening()]);
-    assert_eq!(bench.state(&truth), LIVE);
-    (bench, truth)
+    })
 }
 
 fn depth(bench: &Bench) -> usize {

@@ -331,7 +331,12 @@ pub(crate) fn one_worker() -> WorkersConfig {
 
 /// One worker, one open feed, one book that it has just opened.
 pub(crate) fn opened() -> (Bench, Truth) {
-    let bench = Bench::new(one_worker());
+    opened_with(one_worker())
+}
+
+/// The same with workers of another kind.
+pub(crate) fn opened_with(config: WorkersConfig) -> (Bench, Truth) {
+    let bench = Bench::new(config);
     let truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
