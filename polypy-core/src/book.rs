@@ -1,15 +1,14 @@
 //! One token's order book.
 //!
-//! Each side is sorted worst to best, so that the best level is the last and a
-//! change near the top moves little memory: real books hold 20 to 260 levels a
-//! side and change near the touch. Level sizes are absolute: a
-//! change sets the size at a price, and zero removes the level. The top is
-//! always computed from the levels.
+//! Each side is sorted, and has its room for new levels at its best one, so that a
+//! change near the top moves little memory: real books hold 20 to 260 levels a side
+//! and change near the touch. Level sizes are absolute: a change sets the size at a
+//! price, and zero removes the level. The top is always computed from the levels.
 
 use serde::Serialize;
 
 use crate::decimal::SignedDecimal;
-use crate::levels::{Better, Levels};
+use crate::levels::Levels;
 use crate::price::Price;
 use crate::size::Size;
 
@@ -70,55 +69,42 @@ pub const LEVEL_BYTES: usize = 8;
 /// The resting orders of one token, by price.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrderBook {
-    /// Ascending: the best bid is last.
-    bids: Levels,
-    /// Descending: the best ask is last.
-    asks: Levels,
+    levels: Levels,
 }
 
 impl OrderBook {
     /// Replaces everything. Levels may come in any order; zero sizes are left
     /// out; of two levels at one price the later wins.
     pub fn apply_snapshot(&mut self, bids: Vec<Level>, asks: Vec<Level>) {
-        self.bids = sorted(bids, Side::Bid);
-        self.asks = sorted(asks, Side::Ask);
+        let (bids, asks) = (sorted(bids, Side::Bid), sorted(asks, Side::Ask));
+        self.levels = Levels::of(bids.iter().copied(), asks.iter().copied());
     }
 
     /// Sets the absolute size at a price; zero removes the level.
     #[inline]
     pub fn apply_change(&mut self, side: Side, price: Price, size: Size) -> Change {
-        match side {
-            Side::Bid => self.bids.set(price, size, Better::Higher),
-            Side::Ask => self.asks.set(price, size, Better::Lower),
-        }
+        self.levels.set(side, price, size)
     }
 
     /// The shares at a price, zero for a level that is not there.
     pub fn size_at(&self, side: Side, price: Price) -> Size {
-        let found = match side {
-            Side::Bid => self.bids.size_at(price, Better::Higher),
-            Side::Ask => self.asks.size_at(price, Better::Lower),
-        };
-        found.unwrap_or_default()
+        self.levels.size_at(side, price).unwrap_or_default()
     }
 
     /// The highest bid.
     pub fn best_bid(&self) -> Option<Level> {
-        self.bids.best()
+        self.levels(Side::Bid).next()
     }
 
     /// The lowest ask.
     pub fn best_ask(&self) -> Option<Level> {
-        self.asks.best()
+        self.levels(Side::Ask).next()
     }
 
     /// The price of the best level of a side. Costs no look at the levels.
     #[inline]
     pub fn best_price(&self, side: Side) -> Option<Price> {
-        match side {
-            Side::Bid => self.bids.best_price(),
-            Side::Ask => self.asks.best_price(),
-        }
+        self.levels.best_price(side)
     }
 
     /// Best ask less best bid; zero when locked, negative when crossed, `None`
@@ -164,7 +150,7 @@ impl OrderBook {
     /// nothing and keeps the compiler from leaving the reading out.
     #[inline]
     pub fn touch(&self, side: Side) -> u64 {
-        self.side(side).touch()
+        self.levels.touch(side)
     }
 
     /// A side's levels, best first.
@@ -178,45 +164,36 @@ impl OrderBook {
         &self,
         side: Side,
     ) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone + '_ {
-        self.side(side).worst_first()
+        self.levels.worst_first(side)
     }
 
     /// How many levels a side has.
     #[inline]
     pub fn depth(&self, side: Side) -> usize {
-        self.side(side).len()
+        self.levels.len(side)
     }
 
     /// The same orders seen from the market's other outcome: sides swapped,
     /// prices complemented.
     #[must_use]
     pub fn mirror(&self) -> Self {
-        let flip = |levels: &Levels| {
-            let levels = levels.worst_first();
-            Levels::of(levels.map(|level| Level::new(level.price.complement(), level.size)))
+        let flipped = |side| {
+            let levels = self.worst_first(side);
+            levels.map(|level| Level::new(level.price.complement(), level.size))
         };
         Self {
-            bids: flip(&self.asks),
-            asks: flip(&self.bids),
+            levels: Levels::of(flipped(Side::Ask), flipped(Side::Bid)),
         }
     }
 
     /// Whether neither side has a level.
     pub fn is_empty(&self) -> bool {
-        self.bids.len() + self.asks.len() == 0
-    }
-
-    #[inline]
-    fn side(&self, side: Side) -> &Levels {
-        match side {
-            Side::Bid => &self.bids,
-            Side::Ask => &self.asks,
-        }
+        self.depth(Side::Bid) + self.depth(Side::Ask) == 0
     }
 
     /// Best bid and best ask, when both sides have a level.
     fn top(&self) -> Option<(Price, Price)> {
-        self.bids.best_price().zip(self.asks.best_price())
+        self.best_price(Side::Bid).zip(self.best_price(Side::Ask))
     }
 }
 
@@ -239,7 +216,7 @@ fn is_better(side: Side, a: Price, b: Price) -> bool {
 }
 
 /// Sorts worst to best, keeps the last of equal prices, leaves out zero sizes.
-fn sorted(mut levels: Vec<Level>, side: Side) -> Levels {
+fn sorted(mut levels: Vec<Level>, side: Side) -> Vec<Level> {
     let in_order = levels
         .windows(2)
         .all(|pair| is_better(side, pair[1].price, pair[0].price));
@@ -258,7 +235,7 @@ fn sorted(mut levels: Vec<Level>, side: Side) -> Levels {
         });
     }
     levels.retain(|level| !level.size.is_zero());
-    Levels::of(levels.iter().copied())
+    levels
 }
 
 #[cfg(test)]

@@ -36,15 +36,17 @@ pub struct HistoryPoint {
 pub struct TopHistory {
     /// Exchange time before which no point is taken.
     due: Timestamp,
-    /// A ring once it is full. Of many books that change seldom nearly every
-    /// change makes a point: what is here is written and not looked at.
-    points: Vec<Point>,
-    /// Where the oldest stands then.
-    oldest: usize,
+    /// A ring once there are [`CAPACITY`] of them; then room for more. Of many
+    /// books that change seldom nearly every change makes a point, so that what is
+    /// here is written without being looked at.
+    points: Box<[Point]>,
+    len: u8,
+    /// Where the oldest stands.
+    oldest: u8,
 }
 
 /// What the others can be computed from, in sixteen bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Point {
     timestamp: Timestamp,
     /// In millionths; [`NOBODY`] while the side was empty.
@@ -65,7 +67,7 @@ impl TopHistory {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn take(&mut self, timestamp: Timestamp, book: &OrderBook) {
         self.due = Timestamp::from_millis(timestamp.millis().saturating_add(INTERVAL_MS));
         let best = |side| book.best_price(side).map_or(NOBODY, Price::millionths);
@@ -74,22 +76,48 @@ impl TopHistory {
             best_bid: best(Side::Bid),
             best_ask: best(Side::Ask),
         };
-        let len = self.points.len();
-        if len < CAPACITY {
-            if len == self.points.capacity() {
-                self.points
-                    .reserve_exact(len.max(FIRST).min(CAPACITY - len));
-            }
-            self.points.push(point);
-        } else {
-            self.points[self.oldest] = point;
-            self.oldest = (self.oldest + 1) % CAPACITY;
+        let at = self.next();
+        if at == self.points.len() {
+            self.make_room();
         }
+        self.points[at] = point;
+        if usize::from(self.len) < CAPACITY {
+            self.len += 1;
+        } else {
+            self.oldest = u8::try_from((at + 1) % CAPACITY).unwrap_or(0);
+        }
+    }
+
+    /// Where the next point goes.
+    #[inline]
+    fn next(&self) -> usize {
+        let is_full = usize::from(self.len) == CAPACITY;
+        usize::from(if is_full { self.oldest } else { self.len })
+    }
+
+    fn make_room(&mut self) {
+        let len = self.points.len();
+        let mut points = std::mem::take(&mut self.points).into_vec();
+        points.reserve_exact(len.max(FIRST).min(CAPACITY - len));
+        points.resize(points.capacity().min(CAPACITY), Point::default());
+        self.points = points.into_boxed_slice();
+    }
+
+    /// Reads where a point of this time would go, if one is due then, so that it is
+    /// in the cache when it is taken: see [`OrderBook::touch`].
+    #[inline]
+    pub fn touch(&self, timestamp: Timestamp) -> u64 {
+        if timestamp < self.due {
+            return 0;
+        }
+        let place = self.points.get(self.next());
+        place.map_or(0, |point| point.timestamp.millis())
     }
 
     /// The points, oldest first.
     pub fn points(&self) -> impl DoubleEndedIterator<Item = HistoryPoint> + '_ {
-        let (newer, older) = self.points.split_at(self.oldest);
+        let points = &self.points[..usize::from(self.len)];
+        let (newer, older) = points.split_at(usize::from(self.oldest));
         older.iter().chain(newer).map(|point| point.shown())
     }
 }

@@ -1,24 +1,26 @@
-//! One side of a book: its levels, worst to best.
+//! The levels of a book, both sides in one piece of memory.
 //!
-//! A change looks for its price from the touch inwards, and a book that has not
-//! changed for a while is far from the processor. What a change costs is therefore
-//! how many cache lines the levels near the touch take: a level is *packed* into
-//! eight bytes, so that eight of them share a line. What does not fit (a price
-//! between ten-thousandths, more than half a billion shares) makes its whole side
-//! *wide* until the next snapshot: the same, in twelve bytes a level.
-//!
-//! Does not know which side it is: whoever calls says which price is better.
+//! Bids stand in front, worst to best, and asks at the end, best to worst: the best
+//! of both are neighbours, with the room for new levels between them. A change looks
+//! for its price from the touch inwards, and a book that has not changed for a while
+//! is far from the processor. What a change costs is therefore how many cache lines
+//! the levels near the touch take. Here they are a few lines in the middle, and a
+//! level is *packed* into eight bytes, so that eight share a line. What does not fit
+//! (a price between ten-thousandths, more than half a billion shares) makes the whole
+//! book *wide* until the next snapshot: the same, in twelve bytes a level.
 
 use std::fmt;
 use std::mem::replace;
 
-use crate::book::{Change, LEVEL_BYTES, Level};
+use crate::book::{Change, LEVEL_BYTES, Level, Side};
+use crate::cell::{Cell, Packed};
 use crate::price::Price;
 use crate::size::Size;
 
-/// Levels that a full side grows by, or an eighth of it: doubling would waste the
-/// memory of tens of thousands of books, most of which is levels.
-const GROWTH: usize = 4;
+/// Levels that a new book has room for, and a full one grows by, if a twelfth of it
+/// is not more: doubling would waste the memory of tens of thousands of books, most
+/// of which is levels.
+const ROOM: usize = 6;
 /// Levels compared at once, from the touch inwards: that is where changes are.
 const NEAR: usize = 8;
 /// Cells that share a cache line, and the lines in which most changes fall: of
@@ -26,173 +28,120 @@ const NEAR: usize = 8;
 const A_LINE: usize = 64 / LEVEL_BYTES;
 const LINES_AHEAD: usize = 3;
 
-/// Levels sorted worst to best.
+/// The levels of a book.
 #[derive(Clone)]
 pub(crate) enum Levels {
     Packed(Cells<Packed>),
     Wide(Box<Cells<Level>>),
 }
 
-/// A level as it is kept.
-pub(crate) trait Cell: Copy + PartialEq {
-    /// What stands where no level does.
-    const NONE: Self;
-
-    /// The level in this form, if it fits.
-    fn of(level: Level) -> Option<Self>;
-
-    fn level(self) -> Level;
-
-    fn has_price_of(self, other: Self) -> bool;
-
-    /// One if its price is the higher, or zero.
-    fn above(self, other: Self) -> u64;
-
-    /// One if its price is the lower, or zero.
-    fn below(self, other: Self) -> u64;
-}
-
-/// A level's price in ten-thousandths in the upper bits, its size in millionths in
-/// the lower ones. The highest bit is never set, so that a difference of two shows
-/// in it which one is the greater: the compiler makes vectors of that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Packed(u64);
-
-const SIZE_BITS: u32 = 49;
-const SIZE: u64 = (1 << SIZE_BITS) - 1;
-/// Millionths in a ten-thousandth.
-const PRICE_UNIT: u32 = 100;
-
-impl Cell for Packed {
-    const NONE: Self = Self(0);
-
-    #[inline]
-    fn of(level: Level) -> Option<Self> {
-        let (price, size) = (level.price.millionths(), level.size.millionths());
-        let key = u64::from(price / PRICE_UNIT);
-        let fits = price.is_multiple_of(PRICE_UNIT) & (size <= SIZE);
-        fits.then_some(Self(key << SIZE_BITS | size))
-    }
-
-    #[inline]
-    fn level(self) -> Level {
-        // The upper 15 bits.
-        let units = u32::try_from(self.0 >> SIZE_BITS).unwrap_or(u32::MAX);
-        Level {
-            price: Price::of_book(units * PRICE_UNIT),
-            size: Size::from_millionths(self.0 & SIZE),
-        }
-    }
-
-    #[inline]
-    fn has_price_of(self, other: Self) -> bool {
-        (self.0 ^ other.0) <= SIZE
-    }
-
-    #[inline]
-    fn above(self, other: Self) -> u64 {
-        (other.0 | SIZE).wrapping_sub(self.0) >> 63
-    }
-
-    #[inline]
-    fn below(self, other: Self) -> u64 {
-        self.0.wrapping_sub(other.0 & !SIZE) >> 63
-    }
-}
-
-impl Cell for Level {
-    const NONE: Self = Self {
-        price: Price::ZERO,
-        size: Size::ZERO,
-    };
-
-    fn of(level: Level) -> Option<Self> {
-        Some(level)
-    }
-
-    fn level(self) -> Level {
-        self
-    }
-
-    fn has_price_of(self, other: Self) -> bool {
-        self.price == other.price
-    }
-
-    fn above(self, other: Self) -> u64 {
-        u64::from(self.price > other.price)
-    }
-
-    fn below(self, other: Self) -> u64 {
-        u64::from(self.price < other.price)
-    }
-}
-
-/// Cells sorted worst to best.
+/// The cells of a book.
 #[derive(Clone)]
 pub(crate) struct Cells<C> {
-    /// Those that are levels, then room for more.
+    /// The bids, then room for more levels, then the asks.
     cells: Box<[C]>,
-    len: u32,
-    /// The last price in millionths, so that who asks for it need not wait for the
-    /// cells; [`NOBODY`] in an empty side.
-    best: u32,
+    bids: u32,
+    asks: u32,
+    /// The sides' best prices in millionths, so that who asks for one need not wait
+    /// for the cells; [`NOBODY`] for an empty side.
+    best_bid: u32,
+    best_ask: u32,
 }
 
 /// Above every price.
 const NOBODY: u32 = u32::MAX;
 
-/// Which of two prices is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Better {
-    Higher,
-    Lower,
-}
-
 impl<C: Cell> Cells<C> {
-    /// Of all these levels, or of none.
-    fn of(levels: impl ExactSizeIterator<Item = Level>) -> Option<Self> {
-        let len = levels.len();
-        // With some room, or the first level that comes would move all others.
-        let mut cells = Vec::with_capacity(len + GROWTH);
-        for level in levels {
+    /// Of all these levels, each side worst first, or of none.
+    fn of(
+        bids: impl ExactSizeIterator<Item = Level>,
+        asks: impl DoubleEndedIterator<Item = Level> + ExactSizeIterator,
+    ) -> Option<Self> {
+        let numbers = [bids.len(), asks.len()];
+        let mut cells = Vec::with_capacity(numbers[0] + ROOM + numbers[1]);
+        for level in bids {
             cells.push(C::of(level)?);
         }
-        cells.resize(len + GROWTH, C::NONE);
+        // With some room, or the first level that comes would move all others.
+        cells.resize(numbers[0] + ROOM, C::NONE);
+        for level in asks.rev() {
+            cells.push(C::of(level)?);
+        }
+        let [bids, asks] = numbers.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let mut made = Self {
-            len: u32::try_from(len).unwrap_or(u32::MAX),
             cells: cells.into_boxed_slice(),
-            best: NOBODY,
+            bids,
+            asks,
+            ..Self::default()
         };
-        made.note_best();
+        made.note_best_bid();
+        made.note_best_ask();
         Some(made)
     }
 
+    /// Worst to best.
     #[inline]
-    fn levels(&self) -> &[C] {
-        self.cells.get(..self.len as usize).unwrap_or_default()
+    fn bids(&self) -> &[C] {
+        self.cells.get(..self.bids as usize).unwrap_or_default()
     }
 
-    /// Where the level of a price stands, or would be inserted.
+    /// Where the best ask stands.
     #[inline]
-    fn place(&self, cell: C, better: Better) -> Result<usize, usize> {
-        let levels = self.levels();
-        let beyond = match better {
-            Better::Higher => beyond(levels, |level| level.above(cell)),
-            Better::Lower => beyond(levels, |level| level.below(cell)),
+    fn first_ask(&self) -> usize {
+        self.cells.len() - self.asks as usize
+    }
+
+    /// Best to worst.
+    #[inline]
+    fn asks(&self) -> &[C] {
+        self.cells.get(self.first_ask()..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn len(&self, side: Side) -> usize {
+        let number = match side {
+            Side::Bid => self.bids,
+            Side::Ask => self.asks,
         };
-        let behind = levels.len() - beyond;
-        match behind.checked_sub(1).and_then(|at| levels.get(at)) {
-            Some(level) if level.has_price_of(cell) => Ok(behind - 1),
-            Some(_) | None => Err(behind),
+        number as usize
+    }
+
+    /// Bids worst to best, asks best to worst.
+    fn of_side(&self, side: Side) -> &[C] {
+        match side {
+            Side::Bid => self.bids(),
+            Side::Ask => self.asks(),
+        }
+    }
+
+    /// Where the level of a price stands; or, if there is none, the place that
+    /// [`Self::insert`] takes for it.
+    #[inline(always)]
+    fn place(&self, side: Side, cell: C) -> Result<usize, usize> {
+        let (candidate, place) = match side {
+            Side::Bid => {
+                let bids = self.bids();
+                let behind = bids.len() - above(bids, cell);
+                (behind.checked_sub(1), behind)
+            }
+            Side::Ask => {
+                let at = self.first_ask() + below(self.asks(), cell);
+                (Some(at), at)
+            }
+        };
+        let level = candidate.and_then(|at| self.cells.get(at));
+        match (candidate, level) {
+            (Some(at), Some(level)) if level.has_price_of(cell) => Ok(at),
+            _ => Err(place),
         }
     }
 
     /// Sets a level, or removes it.
     #[inline]
-    fn set(&mut self, cell: C, is_gone: bool, better: Better) -> Change {
-        match self.place(cell, better) {
+    fn set(&mut self, side: Side, cell: C, is_gone: bool) -> Change {
+        match self.place(side, cell) {
             Ok(at) if is_gone => {
-                self.remove(at);
+                self.remove(side, at);
                 Change::Removed
             }
             Ok(at) => {
@@ -205,116 +154,178 @@ impl<C: Cell> Cells<C> {
             }
             Err(_) if is_gone => Change::Unchanged,
             Err(at) => {
-                self.insert(at, cell);
+                self.insert(side, at, cell);
                 Change::Inserted
             }
         }
     }
 
+    /// Takes a cell in before the one that stands at `at`.
     #[inline(never)]
-    fn insert(&mut self, at: usize, cell: C) {
-        let len = self.len as usize;
-        if len == self.cells.len() {
-            let mut cells = Vec::with_capacity(len + GROWTH.max(len / 8));
-            cells.extend_from_slice(&self.cells);
-            cells.resize(cells.capacity(), C::NONE);
-            self.cells = cells.into_boxed_slice();
+    fn insert(&mut self, side: Side, at: usize, cell: C) {
+        match side {
+            Side::Bid => {
+                self.make_room();
+                self.cells.copy_within(at..self.bids as usize, at + 1);
+                self.cells[at] = cell;
+                self.bids += 1;
+                self.note_best_bid();
+            }
+            Side::Ask => {
+                let at = at + self.make_room();
+                let first = self.first_ask();
+                self.cells.copy_within(first..at, first - 1);
+                self.cells[at - 1] = cell;
+                self.asks += 1;
+                self.note_best_ask();
+            }
         }
-        self.cells.copy_within(at..len, at + 1);
-        self.cells[at] = cell;
-        self.len += 1;
-        self.note_best();
+    }
+
+    /// Sees to it that one more cell fits; by how many places the asks moved.
+    fn make_room(&mut self) -> usize {
+        let len = self.cells.len();
+        if self.bids + self.asks < u32::try_from(len).unwrap_or(u32::MAX) {
+            return 0;
+        }
+        let room = ROOM.max(len / 12);
+        let mut cells = Vec::with_capacity(len + room);
+        cells.extend_from_slice(self.bids());
+        cells.resize(cells.len() + room, C::NONE);
+        cells.extend_from_slice(self.asks());
+        self.cells = cells.into_boxed_slice();
+        room
     }
 
     #[inline(never)]
-    fn remove(&mut self, at: usize) {
-        self.cells.copy_within(at + 1..self.len as usize, at);
-        self.len -= 1;
-        self.note_best();
+    fn remove(&mut self, side: Side, at: usize) {
+        match side {
+            Side::Bid => {
+                self.cells.copy_within(at + 1..self.bids as usize, at);
+                self.bids -= 1;
+                self.note_best_bid();
+            }
+            Side::Ask => {
+                let first = self.first_ask();
+                self.cells.copy_within(first..at, first + 1);
+                self.asks -= 1;
+                self.note_best_ask();
+            }
+        }
     }
 
-    fn note_best(&mut self) {
-        let best = self.levels().last();
-        self.best = best.map_or(NOBODY, |cell| cell.level().price.millionths());
+    fn note_best_bid(&mut self) {
+        self.best_bid = millionths(self.bids().last());
+    }
+
+    fn note_best_ask(&mut self) {
+        self.best_ask = millionths(self.asks().first());
     }
 }
 
-/// How many cells at the end are `better`: one for each that is, zero for others.
+fn millionths<C: Cell>(best: Option<&C>) -> u32 {
+    best.map_or(NOBODY, |cell| cell.level().price.millionths())
+}
+
+/// How many of the bids, at their end, have a higher price than a cell: one for
+/// each that has, zero for others.
 #[inline]
-fn beyond<C: Copy>(cells: &[C], better: impl Fn(C) -> u64) -> usize {
-    let (mut rest, mut number) = (cells, 0);
+fn above<C: Cell>(bids: &[C], cell: C) -> usize {
+    let (mut rest, mut number) = (bids, 0);
     // All of some, without a branch on any: which of them is the first that is
     // not better nobody can guess, and guessing wrong costs more.
     while let Some((further, near)) = rest.split_last_chunk::<NEAR>() {
-        let of_near: u64 = near.iter().map(|cell| better(*cell)).sum();
+        let of_near: u64 = near.iter().map(|level| level.above(cell)).sum();
         number += usize::try_from(of_near).unwrap_or(NEAR);
         if of_near < NEAR as u64 {
             return number;
         }
         rest = further;
     }
-    let of_rest = rest.iter().rev().take_while(|cell| better(**cell) == 1);
+    let of_rest = rest.iter().rev().take_while(|level| level.above(cell) == 1);
+    number + of_rest.count()
+}
+
+/// How many of the asks, at their beginning, have a lower one: the same.
+#[inline]
+fn below<C: Cell>(asks: &[C], cell: C) -> usize {
+    let (mut rest, mut number) = (asks, 0);
+    while let Some((near, further)) = rest.split_first_chunk::<NEAR>() {
+        let of_near: u64 = near.iter().map(|level| level.below(cell)).sum();
+        number += usize::try_from(of_near).unwrap_or(NEAR);
+        if of_near < NEAR as u64 {
+            return number;
+        }
+        rest = further;
+    }
+    let of_rest = rest.iter().take_while(|level| level.below(cell) == 1);
     number + of_rest.count()
 }
 
 impl Levels {
-    /// Of levels in this order. No price comes twice, no size is zero.
-    pub(crate) fn of(levels: impl ExactSizeIterator<Item = Level> + Clone) -> Self {
-        match Cells::of(levels.clone()) {
+    /// Of levels worst first. No price comes twice on a side, no size is zero.
+    pub(crate) fn of(
+        bids: impl ExactSizeIterator<Item = Level> + Clone,
+        asks: impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone,
+    ) -> Self {
+        match Cells::of(bids.clone(), asks.clone()) {
             Some(cells) => Self::Packed(cells),
-            None => Self::Wide(Box::new(Cells::of(levels).unwrap_or_default())),
+            None => Self::Wide(Box::new(Cells::of(bids, asks).unwrap_or_default())),
         }
     }
 
+    /// How many a side has.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn len(&self, side: Side) -> usize {
         match self {
-            Self::Packed(cells) => cells.len as usize,
-            Self::Wide(cells) => cells.len as usize,
+            Self::Packed(cells) => cells.len(side),
+            Self::Wide(cells) => cells.len(side),
         }
     }
 
-    /// The best level's price, without a look at the levels.
+    /// The price of a side's best level, without a look at the levels.
     #[inline]
-    pub(crate) fn best_price(&self) -> Option<Price> {
+    pub(crate) fn best_price(&self, side: Side) -> Option<Price> {
         let best = match self {
-            Self::Packed(cells) => cells.best,
-            Self::Wide(cells) => cells.best,
+            Self::Packed(cells) => [cells.best_bid, cells.best_ask],
+            Self::Wide(cells) => [cells.best_bid, cells.best_ask],
         };
-        Price::from_millionths(best)
+        Price::from_millionths(match side {
+            Side::Bid => best[0],
+            Side::Ask => best[1],
+        })
     }
 
-    /// The best level.
-    pub(crate) fn best(&self) -> Option<Level> {
-        self.worst_first().next_back()
-    }
-
-    /// All of them.
+    /// All levels of a side.
     pub(crate) fn worst_first(
         &self,
+        side: Side,
     ) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone + '_ {
         let (packed, wide) = match self {
-            Self::Packed(cells) => (cells.levels(), &[][..]),
-            Self::Wide(cells) => (&[][..], cells.levels()),
+            Self::Packed(cells) => (cells.of_side(side), &[][..]),
+            Self::Wide(cells) => (&[][..], cells.of_side(side)),
         };
         // One of the two is empty.
-        (0..packed.len() + wide.len()).map(move |at| match packed.get(at) {
-            Some(cell) => cell.level(),
-            None => wide[at],
+        let len = packed.len() + wide.len();
+        (0..len).map(move |at| {
+            let at = match side {
+                Side::Bid => at,
+                Side::Ask => len - 1 - at,
+            };
+            packed.get(at).map_or_else(|| wide[at], |cell| cell.level())
         })
     }
 
     /// The size at `price`, if there is such a level.
-    pub(crate) fn size_at(&self, price: Price, better: Better) -> Option<Size> {
+    pub(crate) fn size_at(&self, side: Side, price: Price) -> Option<Size> {
+        let level = Level::new(price, Size::ZERO);
         match self {
             Self::Packed(cells) => {
-                let cell = Packed::of(Level::new(price, Size::ZERO))?;
-                let at = cells.place(cell, better).ok()?;
+                let at = cells.place(side, Packed::of(level)?).ok()?;
                 Some(cells.cells[at].level().size)
             }
             Self::Wide(cells) => {
-                let cell = Level::new(price, Size::ZERO);
-                let at = cells.place(cell, better).ok()?;
+                let at = cells.place(side, level).ok()?;
                 Some(cells.cells[at].size)
             }
         }
@@ -322,53 +333,58 @@ impl Levels {
 
     /// Sets the size at `price`; zero removes the level.
     #[inline]
-    pub(crate) fn set(&mut self, price: Price, size: Size, better: Better) -> Change {
+    pub(crate) fn set(&mut self, side: Side, price: Price, size: Size) -> Change {
         let level = Level::new(price, size);
         match (&mut *self, Packed::of(level)) {
-            (Self::Packed(cells), Some(cell)) => cells.set(cell, size.is_zero(), better),
-            _ => self.set_wide(level, better),
+            (Self::Packed(cells), Some(cell)) => cells.set(side, cell, size.is_zero()),
+            _ => self.set_wide(side, level),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn set_wide(&mut self, level: Level, better: Better) -> Change {
+    fn set_wide(&mut self, side: Side, level: Level) -> Change {
         match self {
-            Self::Wide(cells) => cells.set(level, level.size.is_zero(), better),
+            Self::Wide(cells) => cells.set(side, level, level.size.is_zero()),
             // Nothing that does not fit is here to be removed.
             Self::Packed(_) if level.size.is_zero() => Change::Unchanged,
             Self::Packed(_) => {
-                let mut cells = Cells::of(self.worst_first()).unwrap_or_default();
-                let change = cells.set(level, false, better);
+                let [bids, asks] = [Side::Bid, Side::Ask].map(|side| self.worst_first(side));
+                let mut cells = Cells::of(bids, asks).unwrap_or_default();
+                let change = cells.set(side, level, false);
                 *self = Self::Wide(Box::new(cells));
                 change
             }
         }
     }
 
-    /// Reads the levels near the best one, so that they are in the cache when a
+    /// Reads the levels near a side's best, so that they are in the cache when a
     /// change looks at them. What it returns means nothing.
     #[inline]
-    pub(crate) fn touch(&self) -> u64 {
+    pub(crate) fn touch(&self, side: Side) -> u64 {
         let Self::Packed(cells) = self else {
             return 0;
         };
-        let near = cells.levels();
+        // A copy, for a reference alone fetches nothing.
         let line = |line: usize| {
-            // A copy, for a reference alone fetches nothing.
-            let cell = near.iter().nth_back(line * A_LINE).copied();
-            cell.unwrap_or(Packed::NONE).0
+            let cell = match side {
+                Side::Bid => cells.bids().iter().nth_back(line * A_LINE),
+                Side::Ask => cells.asks().get(line * A_LINE),
+            };
+            cell.copied().unwrap_or(Packed::NONE).0
         };
         (0..LINES_AHEAD).fold(0, |all, at| all | line(at))
     }
 }
 
-impl<C: Cell> Default for Cells<C> {
+impl<C> Default for Cells<C> {
     fn default() -> Self {
         Self {
             cells: Box::default(),
-            len: 0,
-            best: NOBODY,
+            bids: 0,
+            asks: 0,
+            best_bid: NOBODY,
+            best_ask: NOBODY,
         }
     }
 }
@@ -382,8 +398,12 @@ impl Default for Levels {
 impl PartialEq for Levels {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Packed(own), Self::Packed(its)) => own.levels() == its.levels(),
-            _ => self.worst_first().eq(other.worst_first()),
+            (Self::Packed(own), Self::Packed(its)) => {
+                own.bids() == its.bids() && own.asks() == its.asks()
+            }
+            _ => [Side::Bid, Side::Ask]
+                .into_iter()
+                .all(|side| self.worst_first(side).eq(other.worst_first(side))),
         }
     }
 }
@@ -392,6 +412,7 @@ impl Eq for Levels {}
 
 impl fmt::Debug for Levels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.worst_first()).finish()
+        let sides = [Side::Bid, Side::Ask].map(|side| self.worst_first(side));
+        f.debug_list().entries(sides.into_iter().flatten()).finish()
     }
 }

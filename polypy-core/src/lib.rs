@@ -33,6 +33,7 @@ pub mod feed;
 pub mod source;
 
 pub mod book;
+mod cell;
 pub mod decimal;
 pub mod event;
 pub mod fingerprint;

@@ -31,8 +31,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{
-    AssetInfo, AssetKey, BookEvent, BookState, DecimalText, FeedId, OrderBook, PriceChange, Side,
-    Size, StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
+    AssetInfo, AssetKey, BookEvent, BookState, DecimalText, FeedId, OrderBook, PriceChange, Size,
+    StaleReason, TickSizeChange, Timestamp, TopHistory, Trade,
 };
 
 use self::arrival::Held;
@@ -48,6 +48,7 @@ use crate::counter::count;
 use crate::feeds::Feeds;
 use crate::integrity::{Changed, Checker, Extent, HashCheck, Past, Recent, TopCheck, is_coarser};
 use crate::lane::Mark;
+use crate::moment::Moment;
 use crate::stats::WorkerStats;
 use crate::stream::{Applied, Stream};
 
@@ -58,7 +59,7 @@ pub(crate) struct Origin {
     pub(crate) stamp: u64,
     /// Why the feed is closed, if it is.
     pub(crate) closed: Option<StaleReason>,
-    pub(crate) received: Instant,
+    pub(crate) received: Moment,
 }
 
 /// What a slot needs from its partition.
@@ -101,8 +102,8 @@ struct Awaited {
     since: Instant,
 }
 
-/// Down to the first field of `history` stands what nearly every change looks at, in
-/// three cache lines; a test holds that.
+/// Down to `history` stands what nearly every change looks at, in three cache lines;
+/// a test holds that.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct BookSlot {
@@ -112,7 +113,7 @@ pub(crate) struct BookSlot {
     /// The market's other token.
     pub(crate) complement: Option<AssetKey>,
     sequence: u64,
-    received: Instant,
+    received: Moment,
     /// Whether nothing is out of the ordinary: see `calm`.
     calm: bool,
     recent: Recent,
@@ -161,7 +162,7 @@ impl BookSlot {
             mark: None,
             epoch: 0,
             sequence: 0,
-            received: now,
+            received: now.into(),
             crossed_since: None,
             watched: false,
             calm: false,
@@ -199,15 +200,17 @@ impl BookSlot {
     pub(crate) fn touch(&self) -> u64 {
         let stream = self.main.as_ref().map_or(0, |main| main.newest.millis());
         let book = self.main.as_ref().map_or(0, |main| main.touch());
-        stream | book | self.sequence
+        stream | book | u64::from(self.calm)
     }
 
-    /// The same for the levels, to which the slot only points. Some slots later
-    /// than [`Self::touch`], or it waits for that.
+    /// The same for what the slot only points to. Some slots later than
+    /// [`Self::touch`], or it waits for that.
     #[inline]
-    pub(crate) fn touch_levels(&self, side: Side) -> u64 {
+    pub(crate) fn touch_further(&self, change: &PriceChange) -> u64 {
         let main = self.main.as_ref();
-        main.map_or(0, |main| main.book.touch(side))
+        let levels = main.map_or(0, |main| main.book.touch(change.side));
+        let point = self.history.touch(change.timestamp);
+        levels | point | self.recent.touch(&self.past)
     }
 
     /// Levels held, those of other feeds included.

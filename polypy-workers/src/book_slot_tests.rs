@@ -318,18 +318,18 @@ fn a_first_snapshot_that_was_lost_is_asked_for_again() {
 fn a_slot_is_small_enough_for_every_token_of_the_venue() {
     let size = size_of::<super::BookSlot>();
     assert!(size <= 704, "{size} bytes");
-    // With 30 levels a side, room for four more, and what the allocator adds.
-    let levels = 2 * 34 * polypy_core::book::LEVEL_BYTES;
+    // With 30 levels a side, room for six more, and what an allocator adds.
+    let levels = (2 * 30 + 6) * polypy_core::book::LEVEL_BYTES;
     let rare = size_of::<crate::stream::Rare>();
-    let all = size + rare + levels + 4 * 16;
+    let all = size + rare + levels + 3 * 16;
     assert!(all <= 1_600, "{all} bytes");
 }
 
 #[test]
 fn what_a_change_looks_at_stands_in_three_cache_lines() {
     use std::mem::offset_of;
-    let due = offset_of!(super::BookSlot, history) + size_of::<polypy_core::Timestamp>();
-    assert_eq!((offset_of!(super::BookSlot, main), due), (0, 3 * 64));
+    let end = offset_of!(super::BookSlot, history) + size_of::<polypy_core::TopHistory>();
+    assert_eq!((offset_of!(super::BookSlot, main), end), (0, 3 * 64));
     assert_eq!(align_of::<super::BookSlot>(), 64);
 }
 

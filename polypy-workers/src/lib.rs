@@ -26,6 +26,7 @@ mod direct;
 
 mod feeds;
 mod lane;
+mod moment;
 mod relief;
 
 mod book_slot;

@@ -91,7 +91,7 @@ impl Partition {
             feed: batch.feed,
             stamp: batch.stamp,
             closed: self.desk.feeds.closed(batch.feed),
-            received: batch.queued_at,
+            received: batch.queued_at.into(),
         };
         let mut drill = Some(drill);
         let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
@@ -99,7 +99,7 @@ impl Partition {
         let mut near = 0;
         while !rest.is_empty() {
             if near == 0 {
-                near = rest.len().min(EVENTS_AHEAD);
+                near = round(rest.len());
                 slots.touch(&rest[..near]);
             }
             near -= 1;
@@ -238,6 +238,12 @@ impl Partition {
         self.retries.extend(planned.map(Reverse));
         self.slots.publish(&self.desk.stats);
     }
+}
+
+/// Of so many events those to be fetched together: in rounds of one size, or the
+/// last few would be waited for by themselves.
+fn round(events: usize) -> usize {
+    events.div_ceil(events.div_ceil(EVENTS_AHEAD))
 }
 
 /// Of a whole book the levels are taken; everything else is left as it is.

@@ -41,7 +41,7 @@ impl Passed {
 const FEW_PASSED: usize = 2;
 
 /// One feed's book of one asset. Everything that a change in order looks at
-/// stands here, in two cache lines; the levels apart.
+/// stands here, in one and a half cache lines; the levels apart.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Stream {

@@ -311,7 +311,7 @@ impl BookSlot {
             .is_some_and(|main| main.newest > old.newest);
         cx.stats.events.first_arrivals.increment();
         self.sequence += 1;
-        self.received = cx.checker.now;
+        self.received = cx.checker.now.into();
         self.hash.forget_expectation();
         self.top.reset();
         self.doubts.settle_levels();

@@ -1,6 +1,6 @@
 //! What readers see of a slot.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use polypy_core::{BookState, BookView, Side};
 
@@ -45,10 +45,8 @@ impl BookSlot {
     pub(crate) fn view(&self, depth: usize, state: BookState, now: Instant) -> Option<BookView> {
         let (main, info) = (self.main.as_ref()?, self.info.as_ref()?);
         let book = &main.book;
-        let millis = |since| {
-            let passed = now.saturating_duration_since(since);
-            u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
-        };
+        let millis = |passed: Duration| u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        let since = now.saturating_duration_since(self.since);
         // What the worker has not seen yet has only just happened.
         let known = state.name() == self.state().name();
         Some(BookView {
@@ -64,8 +62,8 @@ impl BookSlot {
             mid_price: book.mid(),
             imbalance: book.imbalance(depth),
             last_update: main.newest,
-            age_ms: millis(self.received),
-            since_ms: if known { millis(self.since) } else { 0 },
+            age_ms: millis(self.received.age(now)),
+            since_ms: if known { millis(since) } else { 0 },
             tick_size: self.hash.tick_size(),
             last_trade_price: self.hash.last_trade_price(),
             hash: main.hash,

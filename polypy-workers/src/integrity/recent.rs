@@ -68,6 +68,18 @@ impl Recent {
         self.next = if is_last { FULL } else { self.next + 1 };
     }
 
+    /// Reads where the newest states will go with the next one, if they will, so
+    /// that it is in the cache by then.
+    #[inline]
+    pub(crate) fn touch(&self, past: &Past) -> u64 {
+        match &past.0 {
+            Some(groups) if self.next == FULL => groups
+                .get(usize::from(self.group) % GROUPS)
+                .map_or(0, |group| u64::from(group[0])),
+            Some(_) | None => 0,
+        }
+    }
+
     /// Whether the book was in this state lately.
     pub(crate) fn contains(&self, hash: BookHash, past: &Past) -> bool {
         let state = state(hash);

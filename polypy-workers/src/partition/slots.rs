@@ -27,7 +27,7 @@ enum Entry {
 /// Events whose slots are fetched into the cache together before the first of
 /// them is applied: enough for the waiting to overlap, and few enough for all of
 /// it to be there still when its turn comes.
-pub(super) const EVENTS_AHEAD: usize = 32;
+pub(super) const EVENTS_AHEAD: usize = 40;
 
 /// The slots, counted by state.
 #[derive(Debug, Default)]
@@ -64,12 +64,12 @@ impl Slots {
             if let MarketEvent::PriceChange(change) = event
                 && let Some(Entry::Kept(slot)) = self.entries.get(change.asset.slot())
             {
-                *near = Some((&**slot, change.side));
+                *near = Some((&**slot, change));
             }
         }
         let slots = || near.iter().flatten();
         black_box(slots().fold(0, |all, (slot, _)| all | slot.touch()));
-        black_box(slots().fold(0, |all, (slot, side)| all | slot.touch_levels(*side)));
+        black_box(slots().fold(0, |all, (slot, change)| all | slot.touch_further(change)));
     }
 
     /// Entries, the empty ones included.

@@ -1,0 +1,99 @@
+//! A level as a book keeps it: packed into eight bytes where it fits, else as it is.
+
+use crate::book::Level;
+use crate::price::Price;
+use crate::size::Size;
+
+/// A form in which levels are kept.
+pub(crate) trait Cell: Copy + PartialEq {
+    /// What stands where no level does.
+    const NONE: Self;
+
+    /// The level in this form, if it fits.
+    fn of(level: Level) -> Option<Self>;
+
+    fn level(self) -> Level;
+
+    fn has_price_of(self, other: Self) -> bool;
+
+    /// One if its price is the higher, or zero.
+    fn above(self, other: Self) -> u64;
+
+    /// One if its price is the lower, or zero.
+    fn below(self, other: Self) -> u64;
+}
+
+/// A level's price in ten-thousandths in the upper bits, its size in millionths in
+/// the lower ones. The highest bit is never set, so that a difference of two shows
+/// in it which one is the greater: the compiler makes vectors of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packed(pub(crate) u64);
+
+const SIZE_BITS: u32 = 49;
+const SIZE: u64 = (1 << SIZE_BITS) - 1;
+/// Millionths in a ten-thousandth.
+const PRICE_UNIT: u32 = 100;
+
+impl Cell for Packed {
+    const NONE: Self = Self(0);
+
+    #[inline]
+    fn of(level: Level) -> Option<Self> {
+        let (price, size) = (level.price.millionths(), level.size.millionths());
+        let key = u64::from(price / PRICE_UNIT);
+        let fits = price.is_multiple_of(PRICE_UNIT) & (size <= SIZE);
+        fits.then_some(Self(key << SIZE_BITS | size))
+    }
+
+    #[inline]
+    fn level(self) -> Level {
+        // The upper 15 bits.
+        let units = u32::try_from(self.0 >> SIZE_BITS).unwrap_or(u32::MAX);
+        Level {
+            price: Price::of_book(units * PRICE_UNIT),
+            size: Size::from_millionths(self.0 & SIZE),
+        }
+    }
+
+    #[inline]
+    fn has_price_of(self, other: Self) -> bool {
+        (self.0 ^ other.0) <= SIZE
+    }
+
+    #[inline]
+    fn above(self, other: Self) -> u64 {
+        (other.0 | SIZE).wrapping_sub(self.0) >> 63
+    }
+
+    #[inline]
+    fn below(self, other: Self) -> u64 {
+        self.0.wrapping_sub(other.0 & !SIZE) >> 63
+    }
+}
+
+impl Cell for Level {
+    const NONE: Self = Self {
+        price: Price::ZERO,
+        size: Size::ZERO,
+    };
+
+    fn of(level: Level) -> Option<Self> {
+        Some(level)
+    }
+
+    fn level(self) -> Level {
+        self
+    }
+
+    fn has_price_of(self, other: Self) -> bool {
+        self.price == other.price
+    }
+
+    fn above(self, other: Self) -> u64 {
+        u64::from(self.price > other.price)
+    }
+
+    fn below(self, other: Self) -> u64 {
+        u64::from(self.price < other.price)
+    }
+}

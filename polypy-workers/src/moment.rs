@@ -1,0 +1,42 @@
+//! An [`Instant`] in eight bytes, for what many books each keep one of.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// Before every moment that is told, but for those of the first use itself.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Nanoseconds after [`ORIGIN`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// How long before `now` it was.
+    pub(crate) fn age(self, now: Instant) -> Duration {
+        let age = Self::from(now).0.saturating_sub(self.0);
+        Duration::from_nanos(age)
+    }
+}
+
+impl From<Instant> for Moment {
+    /// An instant before [`ORIGIN`] counts as that.
+    fn from(instant: Instant) -> Self {
+        let since = instant.saturating_duration_since(*ORIGIN);
+        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_as_instants_do() {
+        let first = Moment::from(Instant::now());
+        let now = Instant::now();
+        let later = now + Duration::from_secs(600);
+        assert_eq!(Moment::from(now).age(later), Duration::from_secs(600));
+        assert_eq!(Moment::from(later).age(now), Duration::ZERO);
+        assert!(first.age(now) < Duration::from_secs(60));
+    }
+}
