@@ -92,6 +92,9 @@ proptest! {
             }
             for side in [Side::Bid, Side::Ask] {
                 prop_assert_eq!(book.levels(side).collect::<Vec<_>>(), model.best_first(side));
+                let best = model.best_first(side).first().copied();
+                prop_assert_eq!(book.best_price(side), best.map(|best| best.price));
+                prop_assert_eq!(book.depth(side), model.best_first(side).len());
             }
             prop_assert_eq!(book.best_bid(), model.best_first(Side::Bid).first().copied());
             prop_assert_eq!(book.best_ask(), model.best_first(Side::Ask).first().copied());
@@ -109,6 +112,16 @@ fn book(bids: &[(&str, &str)], asks: &[(&str, &str)]) -> OrderBook {
     let mut book = OrderBook::default();
     book.apply_snapshot(levels(bids), levels(asks));
     book
+}
+
+#[test]
+fn books_are_equal_if_both_sides_are() {
+    let plain = book(&[("0.4", "1")], &[("0.6", "2")]);
+    assert_eq!(plain, plain.clone());
+    assert_ne!(plain, book(&[("0.4", "3")], &[("0.6", "2")]));
+    assert_ne!(plain, book(&[("0.4", "1")], &[("0.6", "3")]));
+    assert_ne!(plain, book(&[("0.4", "1")], &[]));
+    assert_ne!(plain, book(&[("0.4", "1")], &[("0.600001", "2")]));
 }
 
 #[test]
