@@ -15,6 +15,9 @@
 //!   worker's instead of applying them;
 //! - `typed serde_json + BTreeMap`: as clients commonly do it, nothing checked.
 //!
+//! A few markets have most of the traffic, as at the venue. What it costs at worst,
+//! when all of them are equally busy, is measured, too.
+//!
 //! `POLYPY_BENCH_TOKENS` takes another number of tokens instead of 2,000 and 50,000.
 //! A run after which not every book is the venue's own, or in which anything
 //! else was counted than changes applied and checks passed, ends the program.
@@ -45,6 +48,12 @@ const CHANGES: [Way<Bench>; 6] = [
     ("typed serde_json + BTreeMap", Bench::typed),
 ];
 
+const EVEN: [Way<Bench>; 3] = [
+    ("ours", Bench::ours),
+    ("ours, decode", Bench::decode),
+    ("ours, apply", Bench::apply),
+];
+
 const BOOKS: [Way<Bench>; 3] = [
     ("ours", Bench::ours_opened),
     ("ours, every hash", Bench::ours_opened_hashed),
@@ -70,6 +79,14 @@ fn main() {
             ..title
         };
         measure(&mut bench, &title, Repeat::Once, &BOOKS);
+        let mut bench = Bench::new(Corpus::even(tokens, FRAMES));
+        let on = format!("{tokens} tokens, all equally busy");
+        let title = Title {
+            on: &on,
+            each: "change",
+            ..title
+        };
+        measure(&mut bench, &title, Repeat::Once, &EVEN);
     }
 }
 

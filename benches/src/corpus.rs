@@ -4,8 +4,8 @@
 //! their order finds every stated top and every hash, so that all of the
 //! program's checks pass, and ends with [`Corpus::books`]. The traffic is after
 //! the venue's: its key order, ids that are random 256-bit numbers, frames of
-//! about 650 bytes with 2.2 changes, few markets with most of the frames, 30 % of
-//! markets on the fine grid. The same sizes give the same corpus.
+//! about 650 bytes with 2.2 changes, few markets with most of the frames (Zipf's
+//! law), 30 % of markets on the fine grid. The same sizes give the same corpus.
 //!
 //! Not told: trades, new price grids, later whole books, other feeds.
 
@@ -44,7 +44,7 @@ pub struct Corpus {
 impl Corpus {
     /// A venue of this many tokens, at least two, and this many frames of it.
     pub fn seeded(tokens: usize, frames: usize) -> Self {
-        let (corpus, markets, _) = Self::told(tokens, 0, frames);
+        let (corpus, markets, _) = Self::told(tokens, 0, frames, Traffic::Zipf);
         corpus.with_books(markets)
     }
 
@@ -52,15 +52,22 @@ impl Corpus {
     /// moves for the first times takes memory for its history, as it does once in
     /// the life of the program, and many tokens seldom move.
     pub fn warmed(tokens: usize, frames: usize) -> Self {
-        let (corpus, markets, _) = Self::told(tokens, ROUNDS, frames);
+        let (corpus, markets, _) = Self::told(tokens, ROUNDS, frames, Traffic::Zipf);
         corpus.with_books(markets)
     }
 
-    /// The same, followed by frames that bring every book back to its opening,
+    /// The same, with all markets equally busy, so that hardly anything is where it
+    /// was left a moment ago: the worst case for the caches.
+    pub fn even(tokens: usize, frames: usize) -> Self {
+        let (corpus, markets, _) = Self::told(tokens, ROUNDS, frames, Traffic::Even);
+        corpus.with_books(markets)
+    }
+
+    /// As [`Self::seeded`], followed by frames that bring every book back to its opening,
     /// the markets taking turns. With later times in it, all of it can be told
     /// again and again, and but for the hashes it is true each time.
     pub fn cyclic(tokens: usize, frames: usize) -> Self {
-        let (mut corpus, mut markets, mut millis) = Self::told(tokens, 0, frames);
+        let (mut corpus, mut markets, mut millis) = Self::told(tokens, 0, frames, Traffic::Zipf);
         let mut left: Vec<_> = (0..markets.len()).collect();
         while !left.is_empty() {
             left.retain(|&market| {
@@ -81,7 +88,12 @@ impl Corpus {
 
     /// A venue without books yet, its markets, and the time of its last frame. As
     /// many `rounds` come first.
-    fn told(tokens: usize, rounds: usize, frames: usize) -> (Self, Vec<Market>, u64) {
+    fn told(
+        tokens: usize,
+        rounds: usize,
+        frames: usize,
+        traffic: Traffic,
+    ) -> (Self, Vec<Market>, u64) {
         let mut rng = Rng::with_seed(SEED);
         let mut interner = Interner::default();
         let mut markets: Vec<_> = (0..(tokens / 2).max(1))
@@ -89,6 +101,9 @@ impl Corpus {
             .collect();
         let openings = markets.iter().flat_map(|market| market.openings(START));
         let openings = openings.collect();
+        // Where a market stands says nothing of how busy it is.
+        let mut by_rank: Vec<_> = (0..markets.len()).collect();
+        rng.shuffle(&mut by_rank);
         let (mut changes, mut millis) = (0, START);
         let warm_up = rounds * markets.len();
         let frames = (0..warm_up + frames)
@@ -99,7 +114,10 @@ impl Corpus {
                 millis += u64::from(changes == 2 * orders || rng.u8(..6) > 0);
                 let market = match at {
                     at if at < warm_up => at % markets.len(),
-                    _ => busy(&mut rng, markets.len()),
+                    _ => match traffic {
+                        Traffic::Zipf => by_rank[rank(&mut rng, markets.len())],
+                        Traffic::Even => rng.usize(..markets.len()),
+                    },
                 };
                 markets[market].change(&mut rng, orders, millis)
             })
@@ -150,12 +168,26 @@ impl Corpus {
     }
 }
 
-/// The market a frame is of: a hundredth of them has a fifth of the traffic.
-fn busy(rng: &mut Rng, markets: usize) -> usize {
-    const BITS: u32 = 20;
-    let uniform = u128::from(rng.u32(..1 << BITS));
-    let markets = u128::try_from(markets).expect("counts fit");
-    usize::try_from((uniform.pow(3) * markets) >> (3 * BITS)).expect("is below their number")
+/// Which markets frames are of.
+#[derive(Debug, Clone, Copy)]
+enum Traffic {
+    /// The busier a market the fewer there are of its kind, as at the venue.
+    Zipf,
+    /// All alike.
+    Even,
+}
+
+/// The rank of the market that a frame is of, the busiest being zero: after Zipf's
+/// law, by which each doubling of the rank has the same share of the traffic.
+fn rank(rng: &mut Rng, markets: usize) -> usize {
+    let doublings = markets.ilog2() + 1;
+    loop {
+        let first = 1 << rng.u32(..doublings);
+        let rank = first + rng.usize(..first) - 1;
+        if rank < markets {
+            return rank;
+        }
+    }
 }
 
 #[cfg(test)]

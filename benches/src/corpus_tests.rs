@@ -197,6 +197,49 @@ fn changes_fall_where_they_do_at_the_venue() {
 }
 
 #[test]
+fn each_doubling_of_the_rank_has_the_same_share_of_the_traffic() {
+    let mut rng = Rng::with_seed(1);
+    let mut doublings = [0_usize; 10];
+    for _ in 0..100_000 {
+        let rank = rank(&mut rng, 1_000);
+        doublings[(rank + 1).ilog2() as usize] += 1;
+    }
+    // The last is not whole: up to a thousand instead of 1,023.
+    let (last, whole) = doublings.split_last().unwrap();
+    for number in whole {
+        assert!((9_700..10_400).contains(number), "{doublings:?}");
+    }
+    assert!((9_400..10_100).contains(last), "{doublings:?}");
+}
+
+#[test]
+fn busy_markets_stand_anywhere() {
+    let corpus = Corpus::seeded(2_000, 20_000);
+    let mut told = HashMap::<&str, usize>::new();
+    for frame in &corpus.frames {
+        *told.entry(&frame[..80]).or_default() += 1;
+    }
+    let market = |opening: &String| told.get(&opening[1..81]).copied().unwrap_or(0);
+    let by_place: Vec<_> = corpus.openings.iter().step_by(2).map(market).collect();
+    let busiest = by_place.iter().max().unwrap();
+    assert!((1_800..2_300).contains(busiest), "{busiest}");
+    let half: usize = by_place[..500].iter().sum();
+    assert!((3_000..17_000).contains(&half), "{half}");
+}
+
+#[test]
+fn even_traffic_is_of_all_markets_alike() {
+    let corpus = Corpus::even(200, 20_000);
+    let mut told = HashMap::<&str, usize>::new();
+    for frame in &corpus.frames[corpus.warm_up..] {
+        *told.entry(&frame[..80]).or_default() += 1;
+    }
+    assert_eq!(told.len(), 100);
+    assert!(told.values().all(|frames| (140..270).contains(frames)));
+    Client::of(corpus);
+}
+
+#[test]
 fn the_same_sizes_give_the_same_corpus() {
     let (one, two) = (Corpus::seeded(20, 100), Corpus::seeded(20, 100));
     assert_eq!((one.openings, one.frames), (two.openings, two.frames));
