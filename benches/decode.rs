@@ -26,6 +26,10 @@ use polypy_benches::typed::Event;
 use polypy_core::{Interner, MarketEvent};
 use polypy_net::wire::{Decoded, Reading, WireStats, decode_generally};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Too many for the branch predictor to know by heart.
 const FRAMES: usize = 20_000;
 const BOOKS: usize = 2_000;

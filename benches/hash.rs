@@ -28,6 +28,10 @@ use polypy_core::{
 };
 use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager, WorkersConfig};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Levels of a book, both sides together.
 const LEVELS: u32 = 60;
 /// Markets that take turns, so that books do not all stay in the nearest cache.

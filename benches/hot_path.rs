@@ -34,6 +34,10 @@ use polypy_benches::typed;
 use polypy_core::MarketEvent;
 use polypy_workers::HashChecking;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Enough for every busy book to be out of the nearest cache in between.
 const FRAMES: usize = 100_000;
 /// Of queued events: well below what a worker's queue takes.

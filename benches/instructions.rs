@@ -26,6 +26,10 @@ use polypy_benches::ours::{Applied, Pipeline};
 use polypy_benches::reads::Reads;
 use polypy_workers::HashChecking;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TOKENS: usize = 200;
 const FRAMES: usize = 1_000;
 /// In per cent. What valgrind counts moves by less than one.

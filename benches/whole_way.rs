@@ -32,6 +32,10 @@ use polypy_benches::runs::{note, runs};
 use polypy_benches::spent::Spent;
 use serde::Serialize;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Makes this program the exchange.
 const EXCHANGE: &str = "--serve-exchange";
 /// A second and a bit: enough for the queues to fill and the clock to settle.

@@ -17,6 +17,11 @@ use polypy::exit::Exit;
 
 use cli::{Cli, Command};
 
+/// Tens of thousands of books are small pieces of memory each, which one thread asks
+/// for and another may let go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let typed = match Cli::try_parse() {
         Ok(typed) => typed,

@@ -17,10 +17,10 @@ use crate::cell::{Cell, Packed};
 use crate::price::Price;
 use crate::size::Size;
 
-/// Levels that a new book has room for, and a full one grows by, if a twelfth of it
-/// is not more: doubling would waste the memory of tens of thousands of books, most
-/// of which is levels.
-const ROOM: usize = 6;
+/// Levels that a new book has room for, and a full one gets room for, at least:
+/// doubling would waste the memory of tens of thousands of books, most of which is
+/// levels.
+const LEAST_ROOM: usize = 4;
 /// Levels compared at once, from the touch inwards: that is where changes are.
 const NEAR: usize = 8;
 /// Cells that share a cache line, and the lines in which most changes fall: of
@@ -51,6 +51,12 @@ pub(crate) struct Cells<C> {
 /// Above every price.
 const NOBODY: u32 = u32::MAX;
 
+/// Places for so many levels and for more. Whole cache lines of them, of which
+/// allocators have sizes: they would keep for themselves what is asked for less.
+fn places(levels: usize) -> usize {
+    (levels + LEAST_ROOM).next_multiple_of(A_LINE)
+}
+
 impl<C: Cell> Cells<C> {
     /// Of all these levels, each side worst first, or of none.
     fn of(
@@ -58,12 +64,13 @@ impl<C: Cell> Cells<C> {
         asks: impl DoubleEndedIterator<Item = Level> + ExactSizeIterator,
     ) -> Option<Self> {
         let numbers = [bids.len(), asks.len()];
-        let mut cells = Vec::with_capacity(numbers[0] + ROOM + numbers[1]);
+        let places = places(numbers[0] + numbers[1]);
+        let mut cells = Vec::with_capacity(places);
         for level in bids {
             cells.push(C::of(level)?);
         }
         // With some room, or the first level that comes would move all others.
-        cells.resize(numbers[0] + ROOM, C::NONE);
+        cells.resize(places - numbers[1], C::NONE);
         for level in asks.rev() {
             cells.push(C::of(level)?);
         }
@@ -188,7 +195,7 @@ impl<C: Cell> Cells<C> {
         if self.bids + self.asks < u32::try_from(len).unwrap_or(u32::MAX) {
             return 0;
         }
-        let room = ROOM.max(len / 12);
+        let room = places(len + len / 16) - len;
         let mut cells = Vec::with_capacity(len + room);
         cells.extend_from_slice(self.bids());
         cells.resize(cells.len() + room, C::NONE);

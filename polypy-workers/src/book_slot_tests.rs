@@ -317,9 +317,9 @@ fn a_first_snapshot_that_was_lost_is_asked_for_again() {
 #[test]
 fn a_slot_is_small_enough_for_every_token_of_the_venue() {
     let size = size_of::<super::BookSlot>();
-    assert!(size <= 704, "{size} bytes");
-    // With 30 levels a side, room for six more, and what an allocator adds.
-    let levels = (2 * 30 + 6) * polypy_core::book::LEVEL_BYTES;
+    assert!(size <= 640, "{size} bytes");
+    // With 30 levels a side, room for four more, and what an allocator adds.
+    let levels = (2 * 30 + 4) * polypy_core::book::LEVEL_BYTES;
     let rare = size_of::<crate::stream::Rare>();
     let all = size + rare + levels + 3 * 16;
     assert!(all <= 1_600, "{all} bytes");

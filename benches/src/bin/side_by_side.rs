@@ -5,6 +5,8 @@
 //! | `corpus FOLDER TOKENS` | writes the corpus for the rivals |
 //! | `ours FOLDER TOKENS`, `typed FOLDER` | plays it once and says what was found |
 //! | `compare FOLDER TOKENS PROGRAM..` | has ours, typed and the rivals' programs take turns, and prints their medians |
+//!
+//! All of them have the system's allocator: whoever uses a crate chooses another or not.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result is its output")]
 #![expect(clippy::print_stderr, reason = "so is its progress")]
