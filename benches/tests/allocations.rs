@@ -54,9 +54,10 @@ static ALLOCATOR: Counting = Counting;
 /// Makes this program the exchange.
 const EXCHANGE: &str = "--serve-exchange";
 
-/// How often the venue's frames are told until nothing grows any more: each telling
-/// is a point of a book's history, which doubles for the last time at its 65th.
-const TELLINGS: usize = 80;
+/// How often the venue's frames are told until nothing grows any more: every second
+/// telling at least is a point of a book's history, which doubles for the last time
+/// at its 65th.
+const TELLINGS: usize = 140;
 /// Frames a second at which none of them waits for the worker.
 const PACES: [u64; 2] = [10_000, 20_000];
 /// How long each flow lasts; timers tick meanwhile.
