@@ -36,9 +36,9 @@ pub struct HistoryPoint {
 pub struct TopHistory {
     /// Exchange time before which no point is taken.
     due: Timestamp,
-    /// A ring once there are [`CAPACITY`] of them; then room for more. Of many
-    /// books that change seldom nearly every change makes a point, so that what is
-    /// here is written without being looked at.
+    /// The points, then room for more; a ring once there are [`CAPACITY`] of them.
+    /// Of many books that change seldom nearly every change makes a point, so that
+    /// what is here is written without being looked at.
     points: Box<[Point]>,
     len: u8,
     /// Where the oldest stands.
@@ -58,13 +58,20 @@ struct Point {
 const NOBODY: u32 = u32::MAX;
 
 impl TopHistory {
-    /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that
-    /// runs backwards takes none.
+    /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that runs
+    /// backwards takes none, unless by more than that: then the venue's clock was
+    /// wrong before, or is now, and the history goes on from there.
     #[inline]
     pub fn record(&mut self, timestamp: Timestamp, book: &OrderBook) {
-        if timestamp >= self.due {
+        if self.is_due(timestamp) {
             self.take(timestamp, book);
         }
+    }
+
+    #[inline]
+    fn is_due(&self, timestamp: Timestamp) -> bool {
+        let wait = self.due.millis_since(timestamp);
+        wait == 0 || wait > 2 * INTERVAL_MS
     }
 
     #[inline(never)]
@@ -107,7 +114,7 @@ impl TopHistory {
     /// in the cache when it is taken: see [`OrderBook::touch`].
     #[inline]
     pub fn touch(&self, timestamp: Timestamp) -> u64 {
-        if timestamp < self.due {
+        if !self.is_due(timestamp) {
             return 0;
         }
         let place = self.points.get(self.next());
@@ -166,7 +173,23 @@ mod tests {
     fn time_that_runs_backwards_takes_no_point() {
         let mut history = TopHistory::default();
         history.record(Timestamp::from_millis(90_000), &OrderBook::default());
-        history.record(Timestamp::from_millis(10), &OrderBook::default());
+        history.record(Timestamp::from_millis(60_000), &OrderBook::default());
+        history.record(Timestamp::from_millis(119_999), &OrderBook::default());
         assert_eq!(history.points().count(), 1);
+    }
+
+    #[test]
+    fn one_time_far_ahead_does_not_end_the_history() {
+        for ahead in [9_999_999_999_999, u64::MAX] {
+            let mut history = TopHistory::default();
+            history.record(Timestamp::from_millis(ahead), &OrderBook::default());
+            for second in 0..100 {
+                let time = Timestamp::from_millis(1_000_000 + second * 1_000);
+                history.record(time, &OrderBook::default());
+            }
+            let stamps = history.points().map(|point| point.timestamp.millis());
+            let after = [1_000_000, 1_030_000, 1_060_000, 1_090_000];
+            assert!(stamps.eq([ahead].into_iter().chain(after)));
+        }
     }
 }

@@ -51,9 +51,10 @@ pub(crate) struct Cells<C> {
 /// Above every price.
 const NOBODY: u32 = u32::MAX;
 
-/// Places for so many levels and for more. Whole cache lines of them, of which
-/// allocators have sizes: they would keep for themselves what is asked for less.
-fn places(levels: usize) -> usize {
+/// How many cells there are for so many levels: some more, and while they are packed
+/// whole cache lines of them. Allocators have those sizes, and would keep for
+/// themselves what is asked for less.
+fn with_room(levels: usize) -> usize {
     (levels + LEAST_ROOM).next_multiple_of(A_LINE)
 }
 
@@ -64,13 +65,13 @@ impl<C: Cell> Cells<C> {
         asks: impl DoubleEndedIterator<Item = Level> + ExactSizeIterator,
     ) -> Option<Self> {
         let numbers = [bids.len(), asks.len()];
-        let places = places(numbers[0] + numbers[1]);
-        let mut cells = Vec::with_capacity(places);
+        let number = with_room(numbers[0] + numbers[1]);
+        let mut cells = Vec::with_capacity(number);
         for level in bids {
             cells.push(C::of(level)?);
         }
         // With some room, or the first level that comes would move all others.
-        cells.resize(places - numbers[1], C::NONE);
+        cells.resize(number - numbers[1], C::NONE);
         for level in asks.rev() {
             cells.push(C::of(level)?);
         }
@@ -195,7 +196,7 @@ impl<C: Cell> Cells<C> {
         if self.bids + self.asks < u32::try_from(len).unwrap_or(u32::MAX) {
             return 0;
         }
-        let room = places(len + len / 16) - len;
+        let room = with_room(len + len / 16) - len;
         let mut cells = Vec::with_capacity(len + room);
         cells.extend_from_slice(self.bids());
         cells.resize(cells.len() + room, C::NONE);

@@ -322,7 +322,7 @@ fn a_slot_is_small_enough_for_every_token_of_the_venue() {
     let levels = (2 * 30 + 4) * polypy_core::book::LEVEL_BYTES;
     let rare = size_of::<crate::stream::Rare>();
     let all = size + rare + levels + 3 * 16;
-    assert!(all <= 1_600, "{all} bytes");
+    assert!(all <= 1_300, "{all} bytes");
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Partition {
         let mut near = 0;
         while !rest.is_empty() {
             if near == 0 {
-                near = round(rest.len());
+                near = one_round(rest.len());
                 slots.touch(&rest[..near]);
             }
             near -= 1;
@@ -242,7 +242,7 @@ impl Partition {
 
 /// Of so many events those to be fetched together: in rounds of one size, or the
 /// last few would be waited for by themselves.
-fn round(events: usize) -> usize {
+fn one_round(events: usize) -> usize {
     events.div_ceil(events.div_ceil(EVENTS_AHEAD))
 }
 

@@ -14,6 +14,7 @@ const NEWEST: usize = 4;
 const GROUPS: usize = 8;
 /// The next place is the first again, and all places are taken.
 const FULL: u8 = 4;
+const _: () = assert!(FULL as usize == NEWEST, "one number in two types");
 
 /// Four bytes of a hash. That a state which the book never was in shares them
 /// with a remembered one is one chance in a hundred million.

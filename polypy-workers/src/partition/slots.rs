@@ -55,9 +55,9 @@ impl Slots {
         }
     }
 
-    /// Has come into the cache what the first of these events will look at. Where
-    /// the slots are first, then the slots, then what they point to, so that none
-    /// waits for another.
+    /// Has come into the cache what these events, [`EVENTS_AHEAD`] at most, will look
+    /// at. Where the slots are first, then the slots, then what they point to, so that
+    /// none waits for another.
     pub(super) fn touch(&self, events: &[MarketEvent]) {
         let mut near = [None; EVENTS_AHEAD];
         for (near, event) in near.iter_mut().zip(events) {
