@@ -53,10 +53,10 @@ async fn recycling_every_connection_loses_nothing() {
         .await;
     }
     let stats = world.stats().await;
-    let events = &stats["workers"]["events"];
+    let (events, integrity) = (&stats["workers"]["events"], &stats["workers"]["integrity"]);
     assert_eq!(
         events["went_stale"], 0,
-        "no book was without a feed for a moment: {events}"
+        "no book was without a feed for a moment: {events} {integrity}"
     );
     assert_eq!(
         events["resyncs_requested"], 0,
