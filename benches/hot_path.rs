@@ -72,27 +72,12 @@ fn main() {
         let mut bench = Bench::new(Corpus::warmed(tokens, FRAMES));
         let bytes = bench.corpus.frame_bytes();
         let on = format!("{tokens} tokens, {FRAMES} frames of {bytes} bytes");
-        let title = Title {
-            bench: "hot path",
-            on: &on,
-            each: "change",
-        };
-        measure(&mut bench, &title, Repeat::Once, &CHANGES);
+        bench.measure(&on, "change", &CHANGES);
         let on = format!("{tokens} tokens, first books of 60 levels");
-        let title = Title {
-            on: &on,
-            each: "level",
-            ..title
-        };
-        measure(&mut bench, &title, Repeat::Once, &BOOKS);
+        bench.measure(&on, "level", &BOOKS);
         let mut bench = Bench::new(Corpus::even(tokens, FRAMES));
         let on = format!("{tokens} tokens, all equally busy");
-        let title = Title {
-            on: &on,
-            each: "change",
-            ..title
-        };
-        measure(&mut bench, &title, Repeat::Once, &EVEN);
+        bench.measure(&on, "change", &EVEN);
     }
 }
 
@@ -115,6 +100,11 @@ impl Bench {
             reads: Reads::default(),
             compared: false,
         }
+    }
+
+    fn measure(&mut self, on: &str, each: &str, ways: &[Way<Self>]) {
+        let bench = "hot path";
+        measure(self, &Title { bench, on, each }, Repeat::Once, ways);
     }
 
     fn open(&mut self, hash: HashChecking, applied: Applied) -> (Pipeline, Spent) {
