@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
     AssetId, AssetInfo, AssetKey, BookEvent, Component, ConditionId, DecimalText, EventSink,
-    FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange, ResyncSink, Side, Size,
-    StaleReason, StatsSource, Timestamp, Top,
+    FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange, ResyncSink, Scope, Side,
+    Size, StaleReason, StatsSource, Timestamp, Top,
 };
 use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager, WorkersConfig};
 
@@ -285,5 +285,5 @@ fn infos(count: u32) -> Vec<Arc<AssetInfo>> {
 struct Nobody;
 
 impl ResyncSink for Nobody {
-    fn resync(&self, _assets: &[AssetKey], _reason: StaleReason) {}
+    fn resync(&self, _scope: Scope, _assets: &[AssetKey], _reason: StaleReason) {}
 }

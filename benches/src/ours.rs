@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use polypy_core::{
-    AssetKey, BookState, Component, EventSink, FeedId, Interner, MarketEvent, ResyncSink, Side,
-    StaleReason, StatsSource,
+    AssetKey, BookState, Component, EventSink, FeedId, Interner, MarketEvent, ResyncSink, Scope,
+    Side, StaleReason, StatsSource,
 };
 use polypy_net::wire::{Decoded, Reading, WireStats};
 use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager, WorkersConfig};
@@ -221,7 +221,7 @@ impl Drop for Pipeline {
 struct Asked(AtomicUsize);
 
 impl ResyncSink for Asked {
-    fn resync(&self, assets: &[AssetKey], _reason: StaleReason) {
+    fn resync(&self, _scope: Scope, assets: &[AssetKey], _reason: StaleReason) {
         self.0.fetch_add(assets.len(), Ordering::Relaxed);
     }
 }

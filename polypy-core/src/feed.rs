@@ -91,7 +91,17 @@ impl StaleReason {
     }
 }
 
-/// Where decoded events go. Implemented by the router; called by sockets.
+/// Which copies of a book a request concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Those of every feed that carries it.
+    AllFeeds,
+    /// One feed's copy only.
+    Feed(FeedId),
+}
+
+/// Where a feed delivers its events and reports on itself. Implemented by the
+/// router; called by sockets, each for its own feed.
 ///
 /// No call ever waits for room: what cannot be queued is dropped, counted, and the
 /// asset it concerned is shown as stale before the call returns. A call may do a
@@ -108,46 +118,41 @@ pub trait EventSink: Send + Sync {
     /// this call on.
     fn feed_closed(&self, feed: FeedId, reason: StaleReason);
 
-    /// These books are stale from this call on, until a snapshot that is
-    /// delivered after it.
-    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason);
+    /// This feed's copy of these books is stale from this call on, until a
+    /// snapshot of its own that is delivered after it. Other feeds' copies are
+    /// not concerned.
+    fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason);
+}
 
-    /// What this feed tells of these books is stale from this call on, until a
-    /// snapshot of its own that is delivered after it; what other feeds tell of
-    /// them is not concerned. Whoever does not tell feeds apart marks the books.
-    fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
-        let _: FeedId = feed;
-        self.mark_stale(assets, reason);
-    }
+/// What discovery says of books as a whole, whichever feeds carry them.
+/// Implemented by the router; called by the lifecycle controller. No call waits.
+pub trait BookControl: Send + Sync {
+    /// These books are stale from this call on, every feed's copy of them, until
+    /// a snapshot that is delivered after it.
+    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason);
 
     /// The market is settled: its book is kept readable, and never live again.
     fn settle(&self, assets: &[AssetKey]);
-
-    /// A whole book that was fetched apart from any feed (a REST answer), to be
-    /// compared with what the feeds have made of it. It is evidence and never
-    /// applied: it can prove a book, or speak against it. One that cannot be
-    /// queued is dropped, and nothing follows. Whoever keeps no books has
-    /// nothing to compare, and does nothing.
-    fn audit(&self, book: Box<BookEvent>) {
-        drop(book);
-    }
 
     /// The asset is forgotten: its book and everything about it is freed.
     fn forget(&self, assets: &[AssetKey]);
 }
 
-/// Where a wish for a fresh snapshot goes. Implemented by the pool; called by
-/// whoever finds that a book is not right. Never blocks; asking twice is asking once.
-pub trait ResyncSink: Send + Sync {
-    /// Asks for new snapshots of these assets.
-    fn resync(&self, assets: &[AssetKey], reason: StaleReason);
+/// Where books go that were fetched apart from any feed, to be compared with what
+/// the feeds have made of them. Implemented by the router; called by the auditor.
+pub trait AuditSink: Send + Sync {
+    /// A whole book from REST. It is evidence and never applied: it can prove a
+    /// book, or speak against it. One that cannot be queued is dropped and counted.
+    fn audit(&self, book: Box<BookEvent>);
+}
 
-    /// Asks for them on one feed only: another tells the books as they are.
-    /// Whoever does not tell feeds apart asks for them on all.
-    fn resync_feed(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
-        let _: FeedId = feed;
-        self.resync(assets, reason);
-    }
+/// Where a request for a fresh snapshot goes. Implemented by the pool's queue;
+/// called by whoever finds that a book is not right. Never blocks; asking twice is
+/// asking once.
+pub trait ResyncSink: Send + Sync {
+    /// Asks for new snapshots of these assets, on one feed only where the others'
+    /// copies are as they should be.
+    fn resync(&self, scope: Scope, assets: &[AssetKey], reason: StaleReason);
 }
 
 #[cfg(test)]

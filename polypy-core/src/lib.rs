@@ -56,7 +56,7 @@ pub use event::{
     BestBidAsk, BookEvent, LifecycleEvent, MarketEvent, MarketResolved, NewMarket, PriceChange,
     TickSizeChange, Top, Trade,
 };
-pub use feed::{EventSink, FeedId, ResyncSink, StaleReason};
+pub use feed::{AuditSink, BookControl, EventSink, FeedId, ResyncSink, Scope, StaleReason};
 pub use fingerprint::BookHash;
 pub use health::{Health, HealthSource};
 pub use history::{HistoryPoint, TopHistory};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use polypy_core::{BookState, EventSink, MarketEvent, Side, StaleReason};
+use polypy_core::{BookControl, BookState, MarketEvent, Side, StaleReason};
 
 use crate::stats::BookCounts;
 use crate::testing::{Bench, LIVE, Truth, altered, assets, one_worker, opened, stale};

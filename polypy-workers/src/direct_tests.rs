@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use polypy_core::{EventSink, FeedId, Side, StaleReason, StatsSource};
+use polypy_core::{BookControl, EventSink, FeedId, Side, StaleReason, StatsSource};
 
 use crate::config::WorkersConfig;
 use crate::testing::{Bench, LIVE, Truth, one_worker, opened_with, stale};

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use polypy_core::{
-    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, ResyncSink,
+    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, ResyncSink, Scope,
     StaleReason, StatsSource,
 };
 use serde_json::{Map, Value, json};
@@ -293,7 +293,8 @@ impl Supervisor {
                 self.crew.threads.lock()[number] = Some(thread);
                 worker.stats.restarts.increment();
                 tracing::warn!(worker = number, books = assets.len(), "worker restarted");
-                self.shared.resync.resync(&assets, StaleReason::WorkerDied);
+                let resync = &self.shared.resync;
+                resync.resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
             }
             Err(error) => {
                 worker.lane.give_up();

@@ -17,7 +17,9 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 
-use polypy_core::{BookState, EventSink, FeedId, MarketEvent, Side, StaleReason};
+use polypy_core::{
+    AuditSink, BookControl, BookState, EventSink, FeedId, MarketEvent, Side, StaleReason,
+};
 use proptest::prelude::*;
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};

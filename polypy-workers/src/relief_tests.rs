@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use polypy_core::{EventSink, Side, StaleReason, StatsSource};
+use polypy_core::{BookControl, Side, StaleReason, StatsSource};
 
 use crate::config::WorkersConfig;
 use crate::testing::{Bench, LIVE, Truth, assets, one_worker, opened_with, stale};

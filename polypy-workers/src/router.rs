@@ -13,8 +13,9 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use polypy_core::{
-    AssetKey, BookEvent, BoxFuture, Component, ComponentError, ComponentState, EventSink, FeedId,
-    Health, HealthSource, MarketEvent, StaleReason, StatsSource,
+    AssetKey, AuditSink, BookControl, BookEvent, BoxFuture, Component, ComponentError,
+    ComponentState, EventSink, FeedId, Health, HealthSource, MarketEvent, Scope, StaleReason,
+    StatsSource,
 };
 use serde_json::{Map, Value, json};
 
@@ -92,7 +93,8 @@ impl MessageRouter {
     fn ask(&self, feed: FeedId, assets: &[AssetKey]) {
         if !assets.is_empty() {
             let reason = StaleReason::Dropped;
-            self.shared.resync.resync_feed(feed, assets, reason);
+            let resync = &self.shared.resync;
+            resync.resync(Scope::Feed(feed), assets, reason);
         }
     }
 
@@ -180,16 +182,18 @@ impl EventSink for MessageRouter {
         }
     }
 
-    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
-        self.by_worker(assets, |worker, assets| {
-            self.shared.workers[worker].lane.mark(assets, reason);
-        });
-    }
-
     fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
         self.by_worker(assets, |worker, assets| {
             let lane = &self.shared.workers[worker].lane;
             lane.mark_feed(feed, assets, reason);
+        });
+    }
+}
+
+impl BookControl for MessageRouter {
+    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
+        self.by_worker(assets, |worker, assets| {
+            self.shared.workers[worker].lane.mark(assets, reason);
         });
     }
 
@@ -200,6 +204,15 @@ impl EventSink for MessageRouter {
         });
     }
 
+    fn forget(&self, assets: &[AssetKey]) {
+        self.by_worker(assets, |worker, assets| {
+            let lane = &self.shared.workers[worker].lane;
+            lane.notify(assets, |notice| notice.forgotten = true);
+        });
+    }
+}
+
+impl AuditSink for MessageRouter {
     fn audit(&self, book: Box<BookEvent>) {
         let worker = self.shared.worker_of(book.info.key);
         let lane = &self.shared.workers[worker].lane;
@@ -211,13 +224,6 @@ impl EventSink for MessageRouter {
             &stats.audits_dropped
         };
         counter.add_shared(1);
-    }
-
-    fn forget(&self, assets: &[AssetKey]) {
-        self.by_worker(assets, |worker, assets| {
-            let lane = &self.shared.workers[worker].lane;
-            lane.notify(assets, |notice| notice.forgotten = true);
-        });
     }
 }
 

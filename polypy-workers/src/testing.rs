@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BookEvent, BookHash, BookState, BookView, ConditionId,
+    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, ConditionId,
     DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange,
-    ResyncSink, Side, Size, StaleReason, TickSizeChange, Timestamp, Top, Trade,
+    ResyncSink, Scope, Side, Size, StaleReason, TickSizeChange, Timestamp, Top, Trade,
 };
 
 use crate::config::WorkersConfig;
@@ -210,7 +210,7 @@ pub(crate) fn altered(event: &MarketEvent, alter: impl FnOnce(&mut PriceChange))
 pub(crate) struct Asked(pub(crate) Mutex<Vec<(AssetKey, StaleReason)>>);
 
 impl ResyncSink for Asked {
-    fn resync(&self, assets: &[AssetKey], reason: StaleReason) {
+    fn resync(&self, _scope: Scope, assets: &[AssetKey], reason: StaleReason) {
         let mut asked = self.0.lock();
         asked.extend(assets.iter().map(|asset| (*asset, reason)));
     }
@@ -287,7 +287,7 @@ impl Bench {
             let mut partition = worker.partition.lock();
             partition.look(Instant::now() + passed);
             for ((_, reason), assets) in partition.take_resyncs().into_iter().flatten() {
-                self.asked.resync(&assets, reason);
+                self.asked.resync(Scope::AllFeeds, &assets, reason);
             }
         }
     }

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use polypy_core::Scope;
+
 use crate::counter::count;
 use crate::lane::Batch;
 use crate::partition::Partition;
@@ -49,10 +51,8 @@ pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool
             assets = assets.len(),
             "asking for fresh books"
         );
-        match feed {
-            None => shared.resync.resync(&assets, reason),
-            Some(feed) => shared.resync.resync_feed(feed, &assets, reason),
-        }
+        let scope = feed.map_or(Scope::AllFeeds, Scope::Feed);
+        shared.resync.resync(scope, &assets, reason);
     }
     worker.lane.tell_if_dry();
     true

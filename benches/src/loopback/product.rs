@@ -300,24 +300,8 @@ impl EventSink for Watch {
         self.router.feed_closed(feed, reason);
     }
 
-    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
-        self.router.mark_stale(assets, reason);
-    }
-
     fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
         self.router.mark_feed_stale(feed, assets, reason);
-    }
-
-    fn settle(&self, assets: &[AssetKey]) {
-        self.router.settle(assets);
-    }
-
-    fn audit(&self, book: Box<BookEvent>) {
-        self.router.audit(book);
-    }
-
-    fn forget(&self, assets: &[AssetKey]) {
-        self.router.forget(assets);
     }
 }
 

@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use polypy_core::{Clock, Component, EventSink, ResyncSink};
+use polypy_core::{AuditSink, BookControl, Clock, Component, EventSink, ResyncSink};
 use polypy_net::audit::BookAuditor;
 use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
 use polypy_net::connection::Venue;
@@ -78,12 +78,11 @@ impl Parts {
             Arc::clone(&resync) as Arc<dyn ResyncSink>,
         ));
         let router = Arc::new(MessageRouter::new(&workers));
-        let sink = Arc::clone(&router) as Arc<dyn EventSink>;
         let lifecycle = Arc::new(LifecycleController::new(
             conversion::lifecycle(&config.lifecycle),
             GammaClient::new(gamma, GammaConfig::default()),
             Arc::clone(&registry),
-            Arc::clone(&sink),
+            Arc::clone(&router) as Arc<dyn BookControl>,
             Arc::clone(clock),
         ));
         let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
@@ -92,7 +91,7 @@ impl Parts {
             url,
             dialer: Arc::clone(dialer),
             books: Arc::clone(&clob) as Arc<dyn BookFetch>,
-            sink,
+            sink: Arc::clone(&router) as Arc<dyn EventSink>,
             lifecycle: Arc::new(lifecycle.hints()),
             resync,
             wire: Arc::clone(&wire),
@@ -112,7 +111,7 @@ impl Parts {
             conversion::audit(&config.audit),
             Arc::clone(&registry),
             Arc::clone(&clob) as Arc<dyn BookFetch>,
-            Arc::clone(&router) as Arc<dyn EventSink>,
+            Arc::clone(&router) as Arc<dyn AuditSink>,
             Arc::new(lifecycle.hints()),
         ));
         Ok(Self {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use polypy_core::{
-    AssetId, AssetKey, BoxFuture, Component, ComponentError, ComponentState, EventSink,
+    AssetId, AssetKey, AuditSink, BoxFuture, Component, ComponentError, ComponentState,
     HealthSource, StatsSource,
 };
 use tokio::sync::oneshot;
@@ -63,7 +63,7 @@ struct Work {
     config: AuditConfig,
     registry: Arc<AssetRegistry>,
     books: Arc<dyn BookFetch>,
-    sink: Arc<dyn EventSink>,
+    sink: Arc<dyn AuditSink>,
     lifecycle: Arc<dyn LifecycleListener>,
     counters: Counters,
 }
@@ -93,7 +93,7 @@ impl BookAuditor {
         config: AuditConfig,
         registry: Arc<AssetRegistry>,
         books: Arc<dyn BookFetch>,
-        sink: Arc<dyn EventSink>,
+        sink: Arc<dyn AuditSink>,
         lifecycle: Arc<dyn LifecycleListener>,
     ) -> Self {
         Self {

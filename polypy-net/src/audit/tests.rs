@@ -1,9 +1,7 @@
 //! The auditor on paused time, with a CLOB and workers made of notes.
 
 use parking_lot::{Mutex, RwLock};
-use polypy_core::{
-    BookEvent, FeedId, Interner, LifecycleEvent, Market, MarketEvent, StaleReason, Timestamp, Token,
-};
+use polypy_core::{BookEvent, Interner, LifecycleEvent, Market, Timestamp, Token};
 
 use super::*;
 use crate::clob::ClobError;
@@ -61,15 +59,7 @@ struct Notes {
     gone: Mutex<Vec<AssetKey>>,
 }
 
-impl EventSink for Notes {
-    fn deliver(&self, _feed: FeedId, events: &mut Vec<MarketEvent>) {
-        events.clear();
-    }
-    fn feed_opened(&self, _feed: FeedId) {}
-    fn feed_closed(&self, _feed: FeedId, _reason: StaleReason) {}
-    fn mark_stale(&self, _assets: &[AssetKey], _reason: StaleReason) {}
-    fn settle(&self, _assets: &[AssetKey]) {}
-    fn forget(&self, _assets: &[AssetKey]) {}
+impl AuditSink for Notes {
     fn audit(&self, book: Box<BookEvent>) {
         self.audited.lock().push(book.info.asset_id.to_string());
     }
@@ -117,7 +107,7 @@ fn setting(markets: usize, config: AuditConfig) -> Setting {
         config,
         Arc::clone(&registry),
         Arc::clone(&clob) as Arc<dyn BookFetch>,
-        Arc::clone(&notes) as Arc<dyn EventSink>,
+        Arc::clone(&notes) as Arc<dyn AuditSink>,
         Arc::clone(&notes) as Arc<dyn LifecycleListener>,
     );
     Setting {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetInfo, AssetKey, FeedId, ResyncSink, StaleReason};
+use polypy_core::{AssetInfo, AssetKey, FeedId, ResyncSink, Scope, StaleReason};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::cause::{Cause, Lived};
@@ -397,7 +397,7 @@ impl<'a> Life<'a> {
         self.outlet.mark_stale(&lost, StaleReason::Undecodable);
         if let Some(feed) = self.outlet.feed() {
             let resync = &self.context.venue.resync;
-            resync.resync_feed(feed, &lost, StaleReason::Undecodable);
+            resync.resync(Scope::Feed(feed), &lost, StaleReason::Undecodable);
         } else {
             let infos: Vec<_> = lost
                 .iter()

@@ -2,7 +2,9 @@
 //! are `tokio::io::duplex`, the far end speaks WebSocket, REST is a table, and
 //! everything that reaches the sink is recorded. Time can be paused.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sink;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +13,8 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BookEvent, BoxFuture, EventSink, FeedId, Interner,
-    LifecycleEvent, Market, MarketEvent, StaleReason, Token,
+    AssetId, AssetInfo, AssetKey, BookEvent, BoxFuture, Interner, LifecycleEvent, Market,
+    MarketEvent, Token,
 };
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -30,106 +32,7 @@ use crate::registry::AssetRegistry;
 use crate::resync::{ResyncConfig, ResyncQueue};
 use crate::wire::{self, WireStats};
 
-/// What the sink was told, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
-    Opened(FeedId),
-    Closed(FeedId),
-    /// Feed, assets with a book, other events.
-    Delivered(FeedId, Vec<AssetKey>, usize),
-    Stale(Vec<AssetKey>, StaleReason),
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Recorder {
-    pub(crate) told: Mutex<Vec<(Instant, Told)>>,
-}
-
-impl Recorder {
-    fn tell(&self, told: Told) {
-        self.told.lock().push((Instant::now(), told));
-    }
-
-    pub(crate) fn all(&self) -> Vec<Told> {
-        self.told
-            .lock()
-            .iter()
-            .map(|(_, told)| told.clone())
-            .collect()
-    }
-
-    pub(crate) fn open_feeds(&self) -> BTreeSet<FeedId> {
-        let mut open = BTreeSet::new();
-        for told in self.all() {
-            match told {
-                Told::Opened(feed) => assert!(open.insert(feed)),
-                Told::Closed(feed) => assert!(open.remove(&feed)),
-                Told::Delivered(feed, ..) => assert!(open.contains(&feed), "{feed} not open"),
-                Told::Stale(..) => {}
-            }
-        }
-        open
-    }
-
-    pub(crate) fn feeds(&self) -> usize {
-        let opened = |told: &&Told| matches!(told, Told::Opened(_));
-        self.all().iter().filter(opened).count()
-    }
-
-    /// What a worker would hold: each asset's owner by the feed rule, for
-    /// assets whose owner is open and that no mark followed.
-    pub(crate) fn live(&self) -> BTreeMap<AssetKey, FeedId> {
-        let mut owner: BTreeMap<AssetKey, FeedId> = BTreeMap::new();
-        let mut stale = BTreeSet::new();
-        let mut open = BTreeSet::new();
-        for told in self.all() {
-            match told {
-                Told::Opened(feed) => {
-                    open.insert(feed);
-                }
-                Told::Closed(feed) => {
-                    open.remove(&feed);
-                }
-                Told::Delivered(feed, books, _) => {
-                    for asset in books {
-                        let held = owner.entry(asset).or_insert(feed);
-                        if *held <= feed {
-                            *held = feed;
-                            stale.remove(&asset);
-                        }
-                    }
-                }
-                Told::Stale(assets, _) => stale.extend(assets),
-            }
-        }
-        owner.retain(|asset, feed| open.contains(feed) && !stale.contains(asset));
-        owner
-    }
-}
-
-impl EventSink for Recorder {
-    fn deliver(&self, feed: FeedId, events: &mut Vec<MarketEvent>) {
-        let books: Vec<_> = events
-            .iter()
-            .filter(|event| matches!(event, MarketEvent::Book(_)))
-            .map(MarketEvent::asset)
-            .collect();
-        let others = events.len() - books.len();
-        events.clear();
-        self.tell(Told::Delivered(feed, books, others));
-    }
-    fn feed_opened(&self, feed: FeedId) {
-        self.tell(Told::Opened(feed));
-    }
-    fn feed_closed(&self, feed: FeedId, _reason: StaleReason) {
-        self.tell(Told::Closed(feed));
-    }
-    fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
-        self.tell(Told::Stale(assets.to_vec(), reason));
-    }
-    fn settle(&self, _assets: &[AssetKey]) {}
-    fn forget(&self, _assets: &[AssetKey]) {}
-}
+pub(crate) use sink::{Recorder, Told};
 
 #[derive(Debug, Default)]
 pub(crate) struct Listener {

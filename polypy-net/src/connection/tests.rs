@@ -142,7 +142,7 @@ async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_
         world
             .sink
             .all()
-            .contains(&Told::Stale(vec![asset], StaleReason::Top))
+            .contains(&Told::Stale(FeedId(1), vec![asset], StaleReason::Top))
     );
     rig.stop(&world).await;
 }
@@ -434,7 +434,7 @@ async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
     // The asset REST knows has a readable book, and is not called live, since
     // the feed says nothing of it; the other one is discovery's question.
     let told = world.sink.all();
-    let silent = Told::Stale(vec![world.asset(0).key], StaleReason::Silent);
+    let silent = Told::Stale(FeedId(1), vec![world.asset(0).key], StaleReason::Silent);
     assert!(told.contains(&silent));
     assert_eq!(*world.listener.gone.lock(), [world.asset(1).key]);
     assert_eq!(rig.count("awaiting_books"), 1);
@@ -478,7 +478,7 @@ async fn a_book_of_rest_is_live_once_its_hash_joins_it_to_the_feed() {
             .sink
             .all()
             .iter()
-            .any(|told| matches!(told, Told::Stale(_, StaleReason::Silent)))
+            .any(|told| matches!(told, Told::Stale(_, _, StaleReason::Silent)))
     );
     rig.stop(&world).await;
 }

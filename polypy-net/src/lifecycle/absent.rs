@@ -194,7 +194,7 @@ impl Shared {
         }
         self.graveyard.exhume(condition);
         let assets = self.registry.forget(condition);
-        self.sink.forget(&assets);
+        self.books.forget(&assets);
         stats::count(&self.stats.returned);
         tracing::info!(%condition, "market is known again");
     }

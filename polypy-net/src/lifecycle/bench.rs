@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use polypy_core::{
-    AssetId, AssetKey, FeedId, MarketEvent, MarketResolved, NewMarket, StaleReason, Timestamp,
+    AssetId, AssetKey, BookControl, MarketResolved, NewMarket, StaleReason, Timestamp,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -93,10 +93,7 @@ pub(super) struct Sink {
     pub(super) forgotten: Mutex<Vec<AssetKey>>,
 }
 
-impl EventSink for Sink {
-    fn deliver(&self, _feed: FeedId, _events: &mut Vec<MarketEvent>) {}
-    fn feed_opened(&self, _feed: FeedId) {}
-    fn feed_closed(&self, _feed: FeedId, _reason: StaleReason) {}
+impl BookControl for Sink {
     fn mark_stale(&self, _assets: &[AssetKey], _reason: StaleReason) {}
     fn settle(&self, assets: &[AssetKey]) {
         self.settled.lock().extend(assets);

@@ -66,7 +66,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
         while let Some(condition) = shared.graveyard.take_due(Instant::now()) {
             let assets = shared.registry.forget(&condition);
-            shared.sink.forget(&assets);
+            shared.books.forget(&assets);
             shared.absences.forget(&condition);
             stats::count(&shared.stats.forgotten);
             tracing::debug!(%condition, "market forgotten");

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::{
-    BoxFuture, Clock, Component, ComponentError, ComponentState, ConditionId, EventSink, Health,
+    BookControl, BoxFuture, Clock, Component, ComponentError, ComponentState, ConditionId, Health,
     HealthSource, LifecycleEvent, Market, StaleReason, StatsSource,
 };
 use tokio::sync::{mpsc, watch};
@@ -90,7 +90,7 @@ struct Shared {
     config: LifecycleConfig,
     gamma: GammaClient,
     registry: Arc<AssetRegistry>,
-    sink: Arc<dyn EventSink>,
+    books: Arc<dyn BookControl>,
     clock: Arc<dyn Clock>,
     state: Mutex<ComponentState>,
     lookups: Lookups,
@@ -109,13 +109,13 @@ impl fmt::Debug for LifecycleController {
 }
 
 impl LifecycleController {
-    /// A controller that writes markets into `registry` and tells `sink` of
-    /// books that are settled or forgotten.
+    /// A controller that writes markets into `registry` and tells `books`
+    /// which of them are settled or forgotten.
     pub fn new(
         config: LifecycleConfig,
         gamma: GammaClient,
         registry: Arc<AssetRegistry>,
-        sink: Arc<dyn EventSink>,
+        books: Arc<dyn BookControl>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(config.hint_queue.max(1));
@@ -123,7 +123,7 @@ impl LifecycleController {
             config,
             gamma,
             registry,
-            sink,
+            books,
             clock,
             state: Mutex::new(ComponentState::Stopped),
             lookups: Lookups::default(),
@@ -275,9 +275,9 @@ impl Shared {
         }
         let assets = self.registry.expire(condition);
         match word {
-            Word::Resolved | Word::Closed => self.sink.settle(&assets),
+            Word::Resolved | Word::Closed => self.books.settle(&assets),
             // Nobody said that it is settled.
-            Word::Vanished => self.sink.mark_stale(&assets, StaleReason::Silent),
+            Word::Vanished => self.books.mark_stale(&assets, StaleReason::Silent),
         }
         self.graveyard
             .bury(condition.clone(), self.config.forget_after);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetKey, FeedId, StaleReason};
+use polypy_core::{AssetKey, FeedId, Scope, StaleReason};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -95,7 +95,7 @@ impl Owner {
                     None => break,
                 },
                 () = shared.registry.changed().notified() => {}
-                () = resync.wished() => {}
+                () = resync.requested() => {}
                 () = shared.context.progressed() => {}
                 () = sleep_until(again) => {}
             }
@@ -120,26 +120,30 @@ impl Owner {
         self.judge_twins(now);
         self.close_empty();
         let again = (now + TICK).min(self.drive_hand_overs(now));
-        self.grant_resyncs(now)
+        self.dispatch_resyncs(now)
             .map_or(again, |next| next.min(again))
     }
 
-    fn grant_resyncs(&mut self, now: Instant) -> Option<Instant> {
+    fn dispatch_resyncs(&mut self, now: Instant) -> Option<Instant> {
         let due = self.shared.context.venue().resync.take(now);
         let mut by_slot: BTreeMap<ConnectionId, Vec<(AssetKey, StaleReason)>> = BTreeMap::new();
-        for (key, reason) in due.assets {
-            // On no connection: its next subscription brings a snapshot.
-            if let Some(id) = self.shared.registry.connection_of(key) {
-                for id in std::iter::once(id).chain(self.twins.partner(id)) {
-                    by_slot.entry(id).or_default().push((key, reason));
+        for (scope, key, reason) in due.assets {
+            let carriers: Vec<ConnectionId> = match scope {
+                // On no connection: its next subscription brings a snapshot.
+                Scope::AllFeeds => {
+                    let first = self.shared.registry.connection_of(key);
+                    let second = first.and_then(|first| self.twins.partner(first));
+                    first.into_iter().chain(second).collect()
                 }
-            }
-        }
-        for (feed, key, reason) in due.on_feed {
-            // One that has ended took what it told with it: nothing to be done.
-            let tells = |slot: &&Slot| slot.connection.stats().feed() == feed;
-            if let Some(slot) = self.slots.values().find(tells) {
-                slot.connection.resubscribe(&[(key, reason)]);
+                // A feed that has ended took its copy with it: nothing to be done.
+                Scope::Feed(feed) => {
+                    let is_its = |slot: &Slot| slot.connection.stats().feed() == feed;
+                    let slot = self.slots.iter().find(|(_, slot)| is_its(slot));
+                    slot.map(|(&id, _)| id).into_iter().collect()
+                }
+            };
+            for id in carriers {
+                by_slot.entry(id).or_default().push((key, reason));
             }
         }
         for (id, assets) in by_slot {

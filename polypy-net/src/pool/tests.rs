@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{ResyncSink, StaleReason};
+use polypy_core::{ResyncSink, Scope, StaleReason};
 use tokio::time::Instant;
 
 use super::*;
@@ -143,12 +143,14 @@ async fn a_market_stays_together_even_past_the_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wishes_for_snapshots_reach_the_connection_that_carries_the_asset() {
+async fn requests_for_snapshots_reach_the_connection_that_carries_the_asset() {
     let (world, _manners, pool) = started(4, 4).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 8).await;
     let keys = [world.asset(0).key, world.asset(7).key];
     let before = world.sink.all().len();
-    world.resync.resync(&keys, StaleReason::Dropped);
+    world
+        .resync
+        .resync(Scope::AllFeeds, &keys, StaleReason::Dropped);
     let delivered = |told: &Told| match told {
         Told::Delivered(_, books, _) => books.len(),
         _ => 0,

@@ -1,17 +1,16 @@
 //! Two connections for each token.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetKey, FeedId, StatsSource};
+use polypy_core::StatsSource;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::tests::pool;
 use super::*;
-use crate::connection::testing::{Manners, Peer, Told, World, until};
+use crate::connection::testing::{Manners, Peer, World, until};
 use crate::recycler::{ConnectionRecycler, RecyclerConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,40 +24,19 @@ fn twofold(target: usize) -> PoolConfig {
     }
 }
 
-/// The open feeds that have told each asset's book.
-fn told(world: &World) -> BTreeMap<AssetKey, BTreeSet<FeedId>> {
-    let mut told: BTreeMap<AssetKey, BTreeSet<FeedId>> = BTreeMap::new();
-    for event in world.sink.all() {
-        match event {
-            Told::Delivered(feed, books, _) => {
-                for key in books {
-                    told.entry(key).or_default().insert(feed);
-                }
-            }
-            Told::Closed(feed) => {
-                for feeds in told.values_mut() {
-                    feeds.remove(&feed);
-                }
-            }
-            Told::Opened(_) | Told::Stale(..) => {}
-        }
-    }
-    told
+/// Books of which so many open feeds have a whole copy.
+fn carried_by(world: &World, count: usize) -> usize {
+    let copies = world.sink.copies();
+    copies.values().filter(|feeds| feeds.len() == count).count()
 }
 
-fn told_by(world: &World, count: usize) -> usize {
-    let told = told(world);
-    told.values().filter(|feeds| feeds.len() == count).count()
-}
-
-/// Sees at every moment that each asset is told by someone.
+/// Sees at every moment that each of so many books is live, and counted once.
 fn watch(world: &World, assets: usize) -> tokio::task::JoinHandle<()> {
     let sink = Arc::clone(&world.sink);
     let registry = Arc::clone(&world.registry);
     tokio::spawn(async move {
         loop {
-            let open = sink.open_feeds();
-            assert!(!open.is_empty());
+            assert_eq!(sink.live().len(), assets, "a book was not live");
             let (_, subscribed, _) = registry.counts();
             assert_eq!(subscribed, assets);
             tokio::time::sleep(Duration::from_millis(7)).await;
@@ -71,7 +49,7 @@ async fn every_token_is_on_two_connections_and_counts_once() {
     let (world, _manners) = World::new(4).serve_all();
     let pool = pool(&world, twofold(4));
     pool.start().await.unwrap();
-    until("both", 3 * SECOND, || told_by(&world, 2) == 8).await;
+    until("both", 3 * SECOND, || carried_by(&world, 2) == 8).await;
     assert_eq!(pool.connections().len(), 4);
     let (_, subscribed, _) = world.registry.counts();
     assert_eq!(subscribed, 8);
@@ -89,7 +67,7 @@ async fn every_token_is_on_two_connections_and_counts_once() {
     // What comes and goes does so on both.
     world.expire(0);
     world.add_market(10);
-    until("the new one", 2 * SECOND, || told_by(&world, 2) == 10).await;
+    until("the new one", 2 * SECOND, || carried_by(&world, 2) == 10).await;
     for connection in pool.connections() {
         let json = connection.json(Default::default());
         assert_eq!(json["total_markets"], 4);
@@ -109,7 +87,7 @@ async fn one_connection_is_all_there_is_by_default() {
     let (world, _manners) = World::new(2).serve_all();
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
-    until("books", SECOND, || told_by(&world, 1) == 4).await;
+    until("books", SECOND, || carried_by(&world, 1) == 4).await;
     tokio::time::sleep(SECOND).await;
     assert_eq!(pool.connections().len(), 1);
     assert_eq!(pool.stats()["replicas"]["per_token"], 1);
@@ -121,7 +99,7 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
     let (world, manners) = World::new(4).serve_all();
     let pool = pool(&world, twofold(20));
     pool.start().await.unwrap();
-    until("both", 3 * SECOND, || told_by(&world, 2) == 8).await;
+    until("both", 3 * SECOND, || carried_by(&world, 2) == 8).await;
     let watcher = watch(&world, 8);
     for round in 0..4 {
         let ids: Vec<_> = pool.connections().iter().map(|stats| stats.id()).collect();
@@ -133,7 +111,7 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
         let second = second.unwrap();
         assert!(began.elapsed() >= first.took + second.took, "round {round}");
         until("end", SECOND, || pool.connections().len() == 2).await;
-        assert_eq!(told_by(&world, 2), 8);
+        assert_eq!(carried_by(&world, 2), 8);
         let (_, subscribed, _) = world.registry.counts();
         assert_eq!(subscribed, 8);
         assert_eq!(
@@ -144,14 +122,14 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
     // And what comes later goes to both.
     world.add_market(9);
     watcher.abort();
-    until("the new one", 2 * SECOND, || told_by(&world, 2) == 10).await;
+    until("the new one", 2 * SECOND, || carried_by(&world, 2) == 10).await;
     // One that cannot be replaced leaves the pair as it was.
     manners.lock().frozen = true;
     let id = pool.connections()[1].id();
     let abandoned = tokio::time::timeout(5 * SECOND, pool.replace(id)).await;
     assert!(abandoned.is_err());
     until("cleaning up", 2 * SECOND, || pool.connections().len() == 2).await;
-    assert_eq!(told_by(&world, 2), 10);
+    assert_eq!(carried_by(&world, 2), 10);
     pool.stop().await;
     assert!(world.sink.open_feeds().is_empty());
 }
@@ -222,7 +200,7 @@ impl Pair {
             pair.accept().await;
         }
         let world = &pair.world;
-        until("both", 3 * SECOND, || told_by(world, 2) == 2).await;
+        until("both", 3 * SECOND, || carried_by(world, 2) == 2).await;
         pair
     }
 
@@ -296,10 +274,10 @@ async fn a_lost_socket_is_covered_by_its_twin() {
     pair.peers[1].abort();
     let watcher = watch(&pair.world, 2);
     tokio::time::sleep(SECOND / 10).await;
-    assert_eq!(told_by(&pair.world, 1), 2);
+    assert_eq!(carried_by(&pair.world, 1), 2);
     pair.accept().await;
     let world = &pair.world;
-    until("both", 10 * SECOND, || told_by(world, 2) == 2).await;
+    until("both", 10 * SECOND, || carried_by(world, 2) == 2).await;
     let receipts = pair.pool.reconnects();
     assert_eq!(receipts.len(), 1);
     assert_eq!((receipts[0].books, receipts[0].covered), (2, 2));

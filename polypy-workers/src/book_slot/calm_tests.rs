@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use polypy_core::{EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top};
+use polypy_core::{
+    AuditSink, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top,
+};
 
 use super::FORBIDDEN;
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};

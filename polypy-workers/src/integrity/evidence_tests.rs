@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use polypy_core::{EventSink, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top};
+use polypy_core::{AuditSink, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top};
 
 use crate::config::{HashChecking, WorkersConfig};
 use crate::testing::{

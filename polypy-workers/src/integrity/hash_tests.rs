@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polypy_core::fingerprint::Form;
-use polypy_core::{EventSink, Side, StaleReason, Top};
+use polypy_core::{BookControl, Side, StaleReason, Top};
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
 use crate::testing::{
