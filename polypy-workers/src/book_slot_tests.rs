@@ -1,17 +1,17 @@
 //! Whose book it is and whether it is live: every rule of the slot by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use polypy_core::{BookControl, BookState, MarketEvent, Side, StaleReason};
 
 use crate::stats::BookCounts;
-use crate::testing::{Bench, LIVE, Truth, altered, assets, one_worker, opened, stale};
+use crate::testing::{Harness, LIVE, Truth, altered, assets, one_worker, opened, stale};
 
 const GONE: Option<BookState> = Some(BookState::Stale(StaleReason::Disconnected));
 
 #[test]
 fn changes_before_the_first_book_are_counted_and_left_out() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
@@ -23,7 +23,7 @@ fn changes_before_the_first_book_are_counted_and_left_out() {
 #[test]
 fn epochs_count_snapshots_and_sequences_count_changes() {
     let (bench, mut truth) = opened();
-    let numbers = |bench: &Bench| {
+    let numbers = |bench: &Harness| {
         let view = bench.view(&truth);
         (view.epoch, view.sequence)
     };
@@ -283,35 +283,23 @@ fn what_is_sent_whole_long_after_is_believed_whatever_its_time() {
     bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
     bench.close(1);
     bench.open(2);
-    let worker = &bench.manager.shared().workers[0];
     for (seconds, state) in [(0, GONE), (4, GONE), (6, LIVE)] {
         bench.queue(2, [old.opening()]);
-        let Some(mut batch) = worker.lane.take() else {
-            panic!("nothing queued")
-        };
-        let mut partition = worker.partition.lock();
-        let now = Instant::now() + Duration::from_secs(seconds);
-        if let Some(notices) = worker.lane.take_notices() {
-            partition.take(notices, now);
-        }
-        partition.apply(&mut batch, now, || {});
-        drop(partition);
-        worker.lane.finish(batch.events);
+        bench.apply_after(Duration::from_secs(seconds));
         assert_eq!(bench.state(&truth), state, "after {seconds} s");
     }
 }
 
 #[test]
 fn a_first_snapshot_that_was_lost_is_asked_for_again() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let truth = Truth::new(&assets(1)[0]);
     bench
         .router
         .mark_stale(&[truth.key()], StaleReason::Undecodable);
     bench.settle_down();
-    let mut partition = bench.manager.shared().workers[0].partition.lock();
-    partition.look(Instant::now() + Duration::from_secs(6));
-    assert!(partition.take_resyncs().is_some());
+    bench.look_after(Duration::from_secs(6));
+    assert!(!bench.asked.take().is_empty());
 }
 
 #[test]
@@ -431,19 +419,17 @@ fn a_book_that_stays_stale_is_asked_for_again() {
         .mark_stale(&[truth.key()], StaleReason::Undecodable);
     bench.settle_down();
     assert!(bench.asked.take().is_empty(), "whoever marked it asks");
-    let worker = &bench.manager.shared().workers[0];
     let asked_after = |seconds| {
-        let mut partition = worker.partition.lock();
-        partition.look(Instant::now() + Duration::from_secs(seconds));
-        partition.take_resyncs()
+        bench.look_after(Duration::from_secs(seconds));
+        bench.asked.take()
     };
-    assert!(asked_after(4).is_none());
-    let asked = asked_after(6).unwrap();
-    assert_eq!(asked[&(None, StaleReason::Undecodable)], [truth.key()]);
-    assert!(asked_after(8).is_none());
-    assert!(asked_after(12).is_some());
+    let again = [(truth.key(), StaleReason::Undecodable)];
+    assert_eq!(asked_after(4), []);
+    assert_eq!(asked_after(6), again);
+    assert_eq!(asked_after(8), []);
+    assert_eq!(asked_after(12), again);
     bench.send(1, [truth.snapshot()]);
-    assert!(asked_after(3_600).is_none());
+    assert_eq!(asked_after(3_600), []);
 }
 
 #[test]
@@ -461,11 +447,7 @@ fn a_book_that_stays_crossed_is_stale_unless_its_hash_says_so_too() {
             })],
         );
         assert_eq!(bench.state(&truth), LIVE);
-        let later = Instant::now() + Duration::from_secs(2);
-        bench.manager.shared().workers[0]
-            .partition
-            .lock()
-            .look(later);
+        bench.look_after(Duration::from_secs(2));
         let expected = if hashed {
             LIVE
         } else {
@@ -492,7 +474,7 @@ fn a_settled_book_stays_readable_and_is_never_live_again() {
 #[test]
 fn a_forgotten_asset_is_gone_with_everything_and_late_events_do_not_bring_it_back() {
     let (bench, mut truth) = opened();
-    let full = bench.manager.shared().workers[0].stats.memory_bytes.get();
+    let full = bench.memory_bytes();
     bench.router.forget(&[truth.key()]);
     assert_eq!(bench.state(&truth), None);
     let event: MarketEvent = truth.change(Side::Bid, "0.49", "1");
@@ -504,14 +486,14 @@ fn a_forgotten_asset_is_gone_with_everything_and_late_events_do_not_bring_it_bac
     assert_eq!(bench.state(&truth), None);
     assert_eq!(bench.store.counts(), BookCounts::default());
     assert_eq!(bench.count("events_for_forgotten"), 2);
-    let left = bench.manager.shared().workers[0].stats.memory_bytes.get();
+    let left = bench.memory_bytes();
     // Nothing but the table of a few entries.
     assert!(left < 100 && left < full, "{left} of {full} bytes left");
 }
 
 #[test]
 fn books_are_counted_by_state() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let truths: Vec<_> = assets(3).iter().map(Truth::new).collect();
     bench.open(1);
     bench.open(2);

@@ -1,25 +1,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use polypy_core::{BookControl, EventSink, FeedId, Side, StaleReason, StatsSource};
 
 use crate::config::WorkersConfig;
-use crate::testing::{Bench, LIVE, Truth, one_worker, opened_with, stale};
-use crate::worker;
+use crate::testing::{Harness, LIVE, Truth, one_worker, opened_with, stale};
 
 const MOST: usize = 3;
 
 /// An idle worker with one live book.
-fn opened() -> (Bench, Truth) {
+fn opened() -> (Harness, Truth) {
     opened_with(WorkersConfig {
         direct_events: MOST,
         ..one_worker()
     })
-}
-
-fn depth(bench: &Bench) -> u64 {
-    let stats = bench.router.stats();
-    stats["queue_depths"]["worker_0"].as_u64().unwrap()
 }
 
 #[test]
@@ -41,13 +34,13 @@ fn a_long_delivery_is_queued_and_so_is_what_comes_behind_it() {
     let mut change = || truth.change(Side::Bid, "0.49", "3");
     bench.queue(1, (0..=MOST).map(|_| change()).collect::<Vec<_>>());
     bench.queue(1, [change()]);
-    assert_eq!(depth(&bench), 5);
+    assert_eq!(bench.depth(), 5);
     assert!(!truth.equals(&bench.view(&truth)));
     bench.settle_down();
     assert!(truth.equals(&bench.view(&truth)));
     // It is idle again.
     bench.queue(1, [truth.change(Side::Bid, "0.48", "4")]);
-    assert_eq!(depth(&bench), 0);
+    assert_eq!(bench.depth(), 0);
     assert!(truth.equals(&bench.view(&truth)));
 }
 
@@ -57,7 +50,7 @@ fn what_was_said_of_a_book_is_heard_before_what_comes_after_it() {
     let stale_by = |reason| bench.router.mark_stale(&[truth.key()], reason);
     stale_by(StaleReason::Dropped);
     bench.queue(1, [truth.opening()]);
-    assert_eq!(depth(&bench), 1);
+    assert_eq!(bench.depth(), 1);
     assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
     bench.settle_down();
     assert_eq!(bench.state(&truth), LIVE);
@@ -66,16 +59,13 @@ fn what_was_said_of_a_book_is_heard_before_what_comes_after_it() {
 #[test]
 fn nothing_is_applied_while_a_reader_or_the_worker_holds_the_books() {
     let (bench, mut truth) = opened();
-    let worker = &bench.manager.shared().workers[0];
-    let held = worker.partition.lock();
+    let held = bench.hold_books();
     bench.queue(1, [truth.change(Side::Bid, "0.49", "3")]);
     drop(held);
-    assert_eq!(depth(&bench), 1);
-    // The worker has taken it and not applied it yet.
-    let taken = worker.lane.take();
+    assert_eq!(bench.depth(), 1);
+    // What comes behind it waits for it.
     bench.queue(1, [truth.change(Side::Bid, "0.49", "4")]);
-    assert_eq!(depth(&bench), 2);
-    drop(taken);
+    assert_eq!(bench.depth(), 2);
 }
 
 #[test]
@@ -87,9 +77,8 @@ fn a_wrong_books_replacement_is_asked_for_by_the_worker_without_delay() {
     bench.queue(1, [truth.change(Side::Bid, "0.44", "7")]);
     assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     assert!(bench.asked.take().is_empty());
-    let worker = &bench.manager.shared().workers[0];
     // Long before its patience ends: the test would take an hour.
-    worker::turn(bench.manager.shared(), worker, Duration::from_secs(3_600));
+    bench.iterate_patiently();
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
 }
 
@@ -101,10 +90,8 @@ fn a_panic_stays_inside_and_kills_the_worker_instead_of_the_socket() {
     assert_eq!(bench.state(&truth), stale(StaleReason::WorkerDied));
     // Nothing more is applied to books that are half done.
     bench.queue(1, [truth.opening()]);
-    assert_eq!(depth(&bench), 1);
-    let worker = &bench.manager.shared().workers[0];
-    let turn = || worker::turn(bench.manager.shared(), worker, Duration::from_secs(3_600));
-    assert!(catch_unwind(AssertUnwindSafe(turn)).is_err());
+    assert_eq!(bench.depth(), 1);
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.iterate())).is_err());
     let lost = &bench.manager.stats()["worker_stats"]["0"]["messages_lost"];
     assert_eq!(*lost, 1);
 }
@@ -112,8 +99,8 @@ fn a_panic_stays_inside_and_kills_the_worker_instead_of_the_socket() {
 #[test]
 fn a_dead_worker_is_not_stood_in_for() {
     let (bench, mut truth) = opened();
-    bench.manager.shared().workers[0].lane.set_alive(false);
+    bench.kill_worker();
     let mut events = vec![truth.change(Side::Bid, "0.49", "3")];
     bench.router.deliver(FeedId(1), &mut events);
-    assert_eq!(depth(&bench), 1);
+    assert_eq!(bench.depth(), 1);
 }

@@ -6,49 +6,23 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use polypy_core::{BookState, EventSink, FeedId, MarketEvent, Side};
+use polypy_core::{BookState, MarketEvent, Side};
 
 use super::*;
-use crate::router::MessageRouter;
-use crate::testing::{Asked, LIVE, Truth, assets, stale};
+use crate::testing::{Asked, Harness, LIVE, Truth, assets, stale};
 
-struct Running {
-    manager: WorkerManager,
-    router: MessageRouter,
-    store: BookStore,
-    asked: Arc<Asked>,
+/// Threads, a router that runs, and an open feed.
+async fn running(config: WorkersConfig) -> Harness {
+    let harness = Harness::start(config).await;
+    harness.open(1);
+    harness
 }
 
-async fn running(config: WorkersConfig) -> Running {
-    let asked = Arc::new(Asked::default());
-    let manager = WorkerManager::new(config, Arc::clone(&asked) as Arc<dyn ResyncSink>);
-    let router = MessageRouter::new(&manager);
-    manager.start().await.unwrap();
-    router.start().await.unwrap();
-    router.feed_opened(FeedId(1));
-    Running {
-        store: manager.store(),
-        manager,
-        router,
-        asked,
-    }
-}
-
-impl Running {
-    fn send(&self, events: impl Into<Vec<MarketEvent>>) {
-        self.router.deliver(FeedId(1), &mut events.into());
-    }
-
-    fn healthy(&self) -> bool {
-        self.manager.health().healthy
-    }
-
-    async fn stop(self) {
-        self.router.stop().await;
-        self.manager.stop().await;
-        assert_eq!(self.manager.alive_count(), 0);
-        assert!(self.manager.crew.threads.lock().is_empty());
-    }
+async fn stop(harness: Harness) {
+    harness.router.stop().await;
+    harness.manager.stop().await;
+    assert_eq!(harness.manager.alive_count(), 0);
+    assert!(harness.manager.crew.threads.lock().is_empty());
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -107,105 +81,106 @@ async fn health_and_statistics_answer_before_start_and_after_stop() {
 
 #[tokio::test]
 async fn books_are_kept_by_threads_and_again_after_a_restart_of_the_whole() {
-    let running = running(workers(2)).await;
+    let harness = running(workers(2)).await;
     let mut truths = truths(10);
-    running.send(truths.iter().map(Truth::opening).collect::<Vec<_>>());
-    running.send(
+    harness.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    harness.queue(
+        1,
         truths
             .iter_mut()
             .map(|truth| truth.change(Side::Bid, "0.49", "3"))
             .collect::<Vec<_>>(),
     );
     // Stopping drains: whatever was accepted is applied.
-    running.router.stop().await;
+    harness.router.stop().await;
     for truth in &truths {
-        let view = running.store.book(truth.key(), 100).unwrap();
+        let view = harness.store.book(truth.key(), 100).unwrap();
         assert!(truth.equals(&view));
         assert_eq!(view.state, BookState::Live);
     }
-    running.manager.stop().await;
+    harness.manager.stop().await;
     assert_eq!(
-        running.store.state(truths[0].key()),
+        harness.store.state(truths[0].key()),
         stale(StaleReason::WorkerDied)
     );
-    running.manager.start().await.unwrap();
-    running.router.start().await.unwrap();
-    running.send(truths.iter().map(Truth::opening).collect::<Vec<_>>());
-    let live = || running.store.counts().live == 20;
+    harness.manager.start().await.unwrap();
+    harness.router.start().await.unwrap();
+    harness.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    let live = || harness.store.counts().live == 20;
     eventually("live again", live).await;
-    running.stop().await;
+    stop(harness).await;
 }
 
 #[tokio::test]
 async fn a_dead_worker_is_unhealthy_at_once_and_comes_back_with_its_books_fetched_anew() {
-    let running = running(workers(1)).await;
+    let harness = running(workers(1)).await;
     let mut truths = truths(5);
     let all = |truths: &[Truth]| truths.iter().map(Truth::opening).collect::<Vec<_>>();
-    running.send(all(&truths));
-    eventually("live", || running.store.counts().live == 10).await;
+    harness.queue(1, all(&truths));
+    eventually("live", || harness.store.counts().live == 10).await;
 
-    running.manager.inject_panic(0);
-    eventually("unhealthy", || !running.healthy()).await;
+    harness.manager.inject_panic(0);
+    eventually("unhealthy", || !harness.manager.health().healthy).await;
     for truth in &truths {
-        let state = running.store.state(truth.key());
+        let state = harness.store.state(truth.key());
         assert_eq!(state, stale(StaleReason::WorkerDied));
     }
     // Queued while nobody is there: it survives, and lifts nothing.
-    running.send([truths[0].change(Side::Bid, "0.49", "3")]);
-    eventually("healthy", || running.healthy()).await;
-    eventually("asked", || running.asked.0.lock().len() >= 10).await;
+    harness.queue(1, [truths[0].change(Side::Bid, "0.49", "3")]);
+    eventually("healthy", || harness.manager.health().healthy).await;
+    eventually("asked", || harness.asked.0.lock().len() >= 10).await;
     let mut keys: Vec<_> = truths.iter().map(Truth::key).collect();
     keys.sort_unstable();
-    let asked = running.asked.take();
+    let asked = harness.asked.take();
     assert!(asked.iter().all(|(_, why)| *why == StaleReason::WorkerDied));
     assert!(asked.iter().map(|(key, _)| *key).eq(keys));
     for truth in &truths {
-        let state = running.store.state(truth.key());
+        let state = harness.store.state(truth.key());
         assert_eq!(state, stale(StaleReason::WorkerDied));
     }
 
-    running.send(all(&truths));
-    eventually("live again", || running.store.counts().live == 10).await;
+    harness.queue(1, all(&truths));
+    eventually("live again", || harness.store.counts().live == 10).await;
     for truth in &truths {
-        assert!(truth.equals(&running.store.book(truth.key(), 100).unwrap()));
+        assert!(truth.equals(&harness.store.book(truth.key(), 100).unwrap()));
     }
-    assert_eq!(running.manager.stats()["restarts"], 1);
-    running.stop().await;
+    assert_eq!(harness.manager.stats()["restarts"], 1);
+    stop(harness).await;
 }
 
 #[tokio::test]
 async fn a_worker_that_dies_in_the_midst_of_a_batch_shows_nothing_half_done() {
-    let running = running(workers(1)).await;
+    let harness = running(workers(1)).await;
     let mut truths = truths(3);
     let opening: Vec<_> = truths[..4].iter().map(Truth::opening).collect();
-    running.send(opening);
-    eventually("live", || running.store.counts().live == 4).await;
+    harness.queue(1, opening);
+    eventually("live", || harness.store.counts().live == 4).await;
     // Held here, the worker can only take the batch, and die in it.
-    let held = running.manager.shared().workers[0].partition.lock();
+    let held = harness.hold_books();
     let changes: Vec<_> = truths
         .iter_mut()
         .map(|truth| truth.change(Side::Bid, "0.49", "3"))
         .chain([unheard_of()])
         .collect();
-    running.send(changes);
-    running.manager.inject_panic(0);
+    harness.queue(1, changes);
+    harness.manager.inject_panic(0);
     drop(held);
-    eventually("unhealthy", || !running.healthy()).await;
+    eventually("unhealthy", || !harness.manager.health().healthy).await;
     assert_eq!(
-        running.store.state(truths[0].key()),
+        harness.store.state(truths[0].key()),
         stale(StaleReason::WorkerDied)
     );
-    eventually("restarted", || running.healthy()).await;
-    eventually("asked", || !running.asked.0.lock().is_empty()).await;
-    let asked = running.asked.take();
+    eventually("restarted", || harness.manager.health().healthy).await;
+    eventually("asked", || !harness.asked.0.lock().is_empty()).await;
+    let asked = harness.asked.take();
     // Those with a book and those whose first events were lost.
     for truth in &truths {
         assert!(asked.iter().any(|(key, _)| *key == truth.key()));
     }
-    assert_eq!(running.manager.shared().workers[0].lane.depth(), 0);
-    running.send(truths.iter().map(Truth::opening).collect::<Vec<_>>());
-    eventually("live again", || running.store.counts().live == 6).await;
-    running.stop().await;
+    assert_eq!(harness.depth(), 0);
+    harness.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    eventually("live again", || harness.store.counts().live == 6).await;
+    stop(harness).await;
 }
 
 /// The opening book of a token nobody has heard of.
@@ -217,66 +192,69 @@ fn unheard_of() -> MarketEvent {
 async fn a_worker_that_keeps_dying_stays_down() {
     let mut config = workers(1);
     config.restart_limit = std::num::NonZeroU32::new(2).unwrap();
-    let running = running(config).await;
+    let harness = running(config).await;
     for restarts in 1..=2u64 {
-        running.manager.inject_panic(0);
-        let stats = || running.manager.stats()["restarts"] == restarts;
+        harness.manager.inject_panic(0);
+        let stats = || harness.manager.stats()["restarts"] == restarts;
         eventually("restarted", stats).await;
     }
-    running.manager.inject_panic(0);
-    let lane = &running.manager.shared().workers[0].lane;
-    eventually("given up", || lane.is_given_up()).await;
-    assert!(!running.healthy());
-    running.stop().await;
+    harness.manager.inject_panic(0);
+    eventually("given up", || harness.is_given_up()).await;
+    assert!(!harness.manager.health().healthy);
+    stop(harness).await;
 }
 
 #[tokio::test]
 async fn an_overloaded_worker_stays_bounded_marks_what_it_loses_and_recovers() {
     let mut config = workers(1);
     config.queue_events = NonZeroUsize::new(500).unwrap();
-    let running = running(config).await;
+    let harness = running(config).await;
     let mut truths = truths(10);
-    running.send(truths.iter().map(Truth::opening).collect::<Vec<_>>());
-    eventually("live", || running.store.counts().live == 20).await;
+    harness.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    eventually("live", || harness.store.counts().live == 20).await;
 
     // The worker gets nowhere, and ten times what the queue takes arrives.
-    let lane = &running.manager.shared().workers[0].lane;
-    let held = running.manager.shared().workers[0].partition.lock();
+    let held = harness.hold_books();
     for step in 0..5_000 {
         let truth = &mut truths[step % 20];
-        running.send([truth.change(Side::Bid, "0.49", &step.to_string())]);
-        assert!(lane.depth() <= 500);
+        harness.queue(1, [truth.change(Side::Bid, "0.49", &step.to_string())]);
+        assert!(harness.depth() <= 500);
     }
     drop(held);
-    let dropped = running.router.stats()["messages_dropped"].as_u64().unwrap();
+    let dropped = harness.router.stats()["messages_dropped"].as_u64().unwrap();
     assert!(dropped >= 4_500, "{dropped}");
     for truth in &truths {
-        let state = running.store.state(truth.key());
+        let state = harness.store.state(truth.key());
         assert_eq!(state, stale(StaleReason::Dropped));
     }
-    let asked = running.asked.take();
+    let asked = harness.asked.take();
     assert!(
         truths
             .iter()
             .all(|truth| asked.contains(&(truth.key(), StaleReason::Dropped)))
     );
 
-    eventually("drained", || lane.depth() == 0).await;
-    assert_eq!(running.store.counts().live, 0);
-    running.send(truths.iter().map(Truth::opening).collect::<Vec<_>>());
-    eventually("live again", || running.store.counts().live == 20).await;
+    eventually("drained", || harness.depth() == 0).await;
+    assert_eq!(harness.store.counts().live, 0);
+    harness.queue(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    eventually("live again", || harness.store.counts().live == 20).await;
     for truth in &truths {
-        let view = running.store.book(truth.key(), 100).unwrap();
+        let view = harness.store.book(truth.key(), 100).unwrap();
         assert!(truth.equals(&view));
         assert_eq!(Some(view.state), LIVE);
     }
-    running.stop().await;
+    stop(harness).await;
 }
 
 #[tokio::test]
 async fn a_manager_that_is_dropped_ends_its_threads() {
-    let running = running(workers(2)).await;
-    let shared = Arc::clone(running.manager.shared());
-    drop(running);
-    eventually("ended", || shared.alive() == 0).await;
+    let harness = running(workers(2)).await;
+    let truths = truths(10);
+    let openings: Vec<_> = truths.iter().map(Truth::opening).collect();
+    harness.queue(1, openings);
+    eventually("live", || harness.store.counts().live == 20).await;
+    let store = harness.store.clone();
+    drop(harness);
+    let dead = |truth| store.state(Truth::key(truth)) == stale(StaleReason::WorkerDied);
+    eventually("ended", || truths.iter().all(dead)).await;
 }

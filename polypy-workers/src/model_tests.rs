@@ -23,8 +23,7 @@ use polypy_core::{
 use proptest::prelude::*;
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
-use crate::testing::{Bench, LIVE, Truth, assets};
-use crate::worker;
+use crate::testing::{Harness, LIVE, Truth, assets};
 
 const BOOKS: usize = 3;
 const SOCKETS: usize = 3;
@@ -92,7 +91,7 @@ fn lying_step() -> impl Strategy<Value = Step> {
 }
 
 struct Model {
-    bench: Bench,
+    bench: Harness,
     truths: Vec<Truth>,
     /// Every true book by its time.
     past: Vec<HashMap<u64, Truth>>,
@@ -108,7 +107,7 @@ struct Model {
 
 impl Model {
     fn new(hash: HashChecking, queue_events: usize, direct_events: usize) -> Self {
-        let bench = Bench::new(WorkersConfig {
+        let bench = Harness::new(WorkersConfig {
             count: NonZeroUsize::MIN,
             queue_events: NonZeroUsize::new(queue_events).unwrap(),
             direct_events,
@@ -174,12 +173,10 @@ impl Model {
                 self.past[book].insert(truth.now, truth);
             }
             Step::Audit { book } => {
-                let depth = self.bench.manager.shared().workers[0].lane.depth();
-                let room = self.bench.manager.shared().config.queue_events.get() - depth;
                 // One that finds no room is dropped, and says nothing; nor does one of a
                 // book that nobody has told yet.
                 let key = self.truths[book].key();
-                if room > 0 && self.bench.store.book(key, 0).is_some() {
+                if self.bench.room() > 0 && self.bench.store.book(key, 0).is_some() {
                     self.fetched[book] = Some(self.truths[book].now);
                 }
                 if let MarketEvent::Book(fetched) = self.truths[book].snapshot() {
@@ -201,10 +198,7 @@ impl Model {
                     self.sockets[socket].waiting.push_back(event);
                 }
             }
-            Step::Turn => {
-                let shared = self.bench.manager.shared();
-                worker::turn(shared, &shared.workers[0], std::time::Duration::ZERO);
-            }
+            Step::Turn => self.bench.iterate(),
             Step::Settle => self.bench.settle_down(),
         }
     }
@@ -226,8 +220,7 @@ impl Model {
         };
         let waiting = &mut self.sockets[socket].waiting;
         let events: Vec<_> = waiting.drain(..most.min(waiting.len())).collect();
-        let depth = self.bench.manager.shared().workers[0].lane.depth();
-        let room = self.bench.manager.shared().config.queue_events.get() - depth;
+        let room = self.bench.room();
         for (at, event) in events.iter().enumerate() {
             let book = self.book_of(event);
             if at >= room {
@@ -266,8 +259,8 @@ impl Model {
             );
             prop_assert!(at == newest, "live and older than what was shown");
             // What is queued has reached nobody yet who could compare it.
-            let depth = self.bench.manager.shared().workers[0].lane.depth();
-            let fetched = self.fetched[book].filter(|_| depth == 0);
+            let is_drained = self.bench.depth() == 0;
+            let fetched = self.fetched[book].filter(|_| is_drained);
             prop_assert!(
                 fetched.is_none_or(|fetched| fetched <= at),
                 "live and behind what was fetched"

@@ -1,17 +1,15 @@
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use polypy_core::{BookControl, Side, StaleReason, StatsSource};
 
 use crate::config::WorkersConfig;
-use crate::testing::{Bench, LIVE, Truth, assets, one_worker, opened_with, stale};
-use crate::worker;
+use crate::testing::{Harness, LIVE, Truth, assets, one_worker, opened_with, stale};
 
 const QUEUE: usize = 16;
 
 /// A worker with a short queue and one live book, that is never turned by itself.
-fn opened() -> (Bench, Truth) {
+fn opened() -> (Harness, Truth) {
     opened_with(WorkersConfig {
         direct_events: 1,
         queue_events: NonZeroUsize::new(QUEUE).unwrap(),
@@ -19,12 +17,8 @@ fn opened() -> (Bench, Truth) {
     })
 }
 
-fn depth(bench: &Bench) -> usize {
-    bench.manager.shared().workers[0].lane.depth()
-}
-
 /// Queues as many changes as one read brought.
-fn bring(bench: &Bench, truth: &mut Truth, events: usize) {
+fn bring(bench: &Harness, truth: &mut Truth, events: usize) {
     let at = |step: usize| format!("0.4{}", step % 10);
     let changes: Vec<_> = (0..events)
         .map(|step| truth.change(Side::Bid, &at(step), &(step + 1).to_string()))
@@ -37,7 +31,7 @@ fn up_to_half_of_its_queue_a_worker_is_left_alone() {
     let (bench, mut truth) = opened();
     for read in 1..=4 {
         bring(&bench, &mut truth, 2);
-        assert_eq!(depth(&bench), read * 2);
+        assert_eq!(bench.depth(), read * 2);
     }
     assert!(!truth.equals(&bench.view(&truth)));
 }
@@ -69,7 +63,7 @@ fn what_comes_without_end_is_applied_by_who_brings_it_and_none_of_it_is_shed() {
     let (bench, mut truth) = opened();
     for _ in 0..100 {
         bring(&bench, &mut truth, 3);
-        assert!(depth(&bench) <= QUEUE / 2, "{}", depth(&bench));
+        assert!(bench.depth() <= QUEUE / 2, "{}", bench.depth());
     }
     assert_eq!(bench.router.stats()["messages_dropped"], 0);
     bench.settle_down();
@@ -91,7 +85,7 @@ fn what_was_said_of_a_book_is_heard_before_what_is_applied_in_its_workers_place(
     assert_eq!(bench.state(&truth), stale(StaleReason::Undecodable));
     bring(&bench, &mut truth, 3);
     // The changes of before the mark are applied, the snapshot behind it is not yet.
-    assert!(depth(&bench) < 10);
+    assert!(bench.depth() < 10);
     bench.settle_down();
     assert_eq!(bench.state(&truth), LIVE);
     assert!(truth.equals(&bench.view(&truth)));
@@ -105,24 +99,22 @@ fn a_panic_stays_inside_and_kills_the_worker_instead_of_the_socket() {
     bring(&bench, &mut truth, 2);
     assert_eq!(bench.state(&truth), stale(StaleReason::WorkerDied));
     // Nothing more is applied to books that are half done.
-    let before = depth(&bench);
+    let before = bench.depth();
     bring(&bench, &mut truth, 2);
-    assert_eq!(depth(&bench), before + 2);
-    let worker = &bench.manager.shared().workers[0];
-    let turn = || worker::turn(bench.manager.shared(), worker, Duration::from_secs(3_600));
-    assert!(catch_unwind(AssertUnwindSafe(turn)).is_err());
+    assert_eq!(bench.depth(), before + 2);
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.iterate())).is_err());
     // The batch that was lost is known to whoever heals.
-    assert_eq!(worker.lane.abandon(), 8);
+    assert_eq!(bench.abandoned(), 8);
 }
 
 #[test]
 fn a_dead_workers_queue_fills_and_is_shed_by_the_rule() {
     let (bench, mut truth) = opened();
-    bench.manager.shared().workers[0].lane.set_alive(false);
+    bench.kill_worker();
     for _ in 0..4 {
         bring(&bench, &mut truth, 5);
     }
-    assert_eq!(depth(&bench), QUEUE);
+    assert_eq!(bench.depth(), QUEUE);
     assert_eq!(bench.router.stats()["messages_dropped"], 4);
 }
 
@@ -133,17 +125,16 @@ fn a_wrong_books_replacement_is_asked_for_by_the_worker_without_delay() {
     drop(truth.change(Side::Bid, "0.30", "9"));
     bring(&bench, &mut truth, 6);
     bring(&bench, &mut truth, 6);
-    assert!(depth(&bench) < 12);
+    assert!(bench.depth() < 12);
     assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     assert!(bench.asked.take().is_empty());
-    let worker = &bench.manager.shared().workers[0];
-    worker::turn(bench.manager.shared(), worker, Duration::from_secs(3_600));
+    bench.iterate_patiently();
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
 }
 
 #[test]
 fn where_sockets_apply_nothing_they_do_not_help_either() {
-    let bench = Bench::new(WorkersConfig {
+    let bench = Harness::new(WorkersConfig {
         direct_events: 0,
         queue_events: NonZeroUsize::new(QUEUE).unwrap(),
         ..one_worker()
@@ -152,5 +143,5 @@ fn where_sockets_apply_nothing_they_do_not_help_either() {
     bench.open(1);
     bench.send(1, [truth.opening()]);
     bring(&bench, &mut truth, QUEUE);
-    assert_eq!(depth(&bench), QUEUE);
+    assert_eq!(bench.depth(), QUEUE);
 }

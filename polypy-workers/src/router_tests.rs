@@ -6,7 +6,7 @@ use polypy_core::{Component, MarketEvent, Side};
 
 use super::*;
 use crate::config::WorkersConfig;
-use crate::testing::{Bench, LIVE, Truth, assets, one_worker, opened, stale};
+use crate::testing::{Harness, LIVE, Truth, assets, one_worker, opened, stale};
 
 fn small(queue_events: usize) -> WorkersConfig {
     WorkersConfig {
@@ -17,7 +17,7 @@ fn small(queue_events: usize) -> WorkersConfig {
 
 #[test]
 fn a_dropped_event_marks_its_book_before_the_call_returns_and_asks_for_it() {
-    let bench = Bench::new(small(4));
+    let bench = Harness::new(small(4));
     let market = assets(1);
     let (mut yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
     bench.open(1);
@@ -64,7 +64,7 @@ fn a_snapshot_queued_before_the_mark_does_not_lift_it() {
 
 #[test]
 fn a_mark_holds_for_a_book_that_is_still_in_the_queue() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.queue(1, [truth.opening()]);
@@ -89,7 +89,7 @@ fn a_closed_feed_is_visible_before_any_worker_looks() {
 
 #[test]
 fn both_tokens_of_a_market_go_to_one_worker_and_order_is_kept() {
-    let bench = Bench::new(WorkersConfig {
+    let bench = Harness::new(WorkersConfig {
         count: NonZeroUsize::new(3).unwrap(),
         ..one_worker()
     });
@@ -101,11 +101,7 @@ fn both_tokens_of_a_market_go_to_one_worker_and_order_is_kept() {
         .collect();
     bench.send(1, changes);
     for pair in truths.chunks(2) {
-        let shared = bench.manager.shared();
-        assert_eq!(
-            shared.worker_of(pair[0].key()),
-            shared.worker_of(pair[1].key())
-        );
+        assert_eq!(bench.worker_of(&pair[0]), bench.worker_of(&pair[1]));
         assert!(pair.iter().all(|truth| truth.equals(&bench.view(truth))));
     }
     assert_eq!(bench.count("passed"), 240);
@@ -116,7 +112,7 @@ fn both_tokens_of_a_market_go_to_one_worker_and_order_is_kept() {
 
 #[test]
 fn the_levels_of_queued_books_are_bounded_too() {
-    let bench = Bench::new(small(10));
+    let bench = Harness::new(small(10));
     let mut truths: Vec<_> = assets(5).iter().map(Truth::new).collect();
     for truth in &mut truths {
         for tick in 1..=45 {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, ConditionId,
+    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component,
+    ConditionId,
     DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange,
     ResyncSink, Scope, Side, Size, StaleReason, TickSizeChange, Timestamp, Top, Trade,
 };
@@ -15,6 +16,7 @@ use polypy_core::{
 use crate::config::WorkersConfig;
 use crate::manager::WorkerManager;
 use crate::router::MessageRouter;
+use crate::shared::Worker;
 use crate::store::BookStore;
 use crate::worker;
 
@@ -222,29 +224,42 @@ impl Asked {
     }
 }
 
-/// A router and workers without threads.
-pub(crate) struct Bench {
+/// A router and workers, without threads usually.
+pub(crate) struct Harness {
     pub(crate) manager: WorkerManager,
     pub(crate) router: MessageRouter,
     pub(crate) store: BookStore,
     pub(crate) asked: Arc<Asked>,
 }
 
-impl Bench {
+impl Harness {
+    /// Whatever is delivered is applied by hand.
     pub(crate) fn new(config: WorkersConfig) -> Self {
-        let asked = Arc::new(Asked::default());
-        let manager = WorkerManager::new(config, Arc::clone(&asked) as Arc<dyn ResyncSink>);
-        let router = MessageRouter::new(&manager);
-        let shared = manager.shared();
+        let harness = Self::stopped(config);
+        let shared = harness.manager.shared();
         shared
             .accepting
             .store(true, std::sync::atomic::Ordering::SeqCst);
         for worker in &shared.workers {
             worker.lane.set_alive(true);
         }
+        harness
+    }
+
+    /// With the workers' threads.
+    pub(crate) async fn start(config: WorkersConfig) -> Self {
+        let harness = Self::stopped(config);
+        harness.manager.start().await.unwrap();
+        harness.router.start().await.unwrap();
+        harness
+    }
+
+    fn stopped(config: WorkersConfig) -> Self {
+        let asked = Arc::new(Asked::default());
+        let manager = WorkerManager::new(config, Arc::clone(&asked) as _);
         Self {
             store: manager.store(),
-            router,
+            router: MessageRouter::new(&manager),
             manager,
             asked,
         }
@@ -270,6 +285,77 @@ impl Bench {
     pub(crate) fn send(&self, feed: u64, events: impl Into<Vec<MarketEvent>>) {
         self.queue(feed, events);
         self.settle_down();
+    }
+
+    /// Events queued or being applied.
+    pub(crate) fn depth(&self) -> usize {
+        self.router.backlog()
+    }
+
+    /// Events for which the only worker's queue has room.
+    pub(crate) fn room(&self) -> usize {
+        self.manager.shared().config.queue_events.get() - self.depth()
+    }
+
+    /// The number of the worker that keeps this book.
+    pub(crate) fn worker_of(&self, truth: &Truth) -> usize {
+        self.manager.shared().worker_of(truth.key())
+    }
+
+    /// The first worker, of one usually.
+    fn worker(&self) -> &Worker {
+        &self.manager.shared().workers[0]
+    }
+
+    /// One iteration of the worker.
+    pub(crate) fn iterate(&self) {
+        worker::turn(self.manager.shared(), self.worker(), Duration::ZERO);
+    }
+
+    /// The same of a worker that sleeps for an hour unless it is woken.
+    pub(crate) fn iterate_patiently(&self) {
+        let hour = Duration::from_secs(3_600);
+        worker::turn(self.manager.shared(), self.worker(), hour);
+    }
+
+    /// Applies what is queued as if that much time had passed.
+    pub(crate) fn apply_after(&self, passed: Duration) {
+        let worker = self.worker();
+        let mut partition = worker.partition.lock();
+        worker::apply_oldest(worker, &mut partition, Instant::now() + passed, false);
+    }
+
+    /// Keeps everybody from the books, as a reader does, until it is dropped.
+    pub(crate) fn hold_books(&self) -> impl Drop {
+        self.worker().partition.lock()
+    }
+
+    /// The worker does not run any more.
+    pub(crate) fn kill_worker(&self) {
+        self.worker().lane.set_alive(false);
+    }
+
+    /// Whether the worker stays down.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.worker().lane.is_given_up()
+    }
+
+    /// Events of the batch that was being applied when the worker died.
+    pub(crate) fn abandoned(&self) -> usize {
+        self.worker().lane.abandon()
+    }
+
+    /// What the worker's books take.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.worker().stats.memory_bytes.get()
+    }
+
+    /// The book as a reader would see it when that much time has passed.
+    pub(crate) fn view_after(&self, truth: &Truth, passed: Duration) -> BookView {
+        let partition = self.worker().partition.lock();
+        let slot = partition.slot(truth.key()).unwrap();
+        let now = Instant::now() + passed;
+        slot.view(usize::MAX, slot.state(), now).unwrap()
     }
 
     /// Lets every worker do what it has to do.
@@ -330,13 +416,13 @@ pub(crate) fn one_worker() -> WorkersConfig {
 }
 
 /// One worker, one open feed, one book that it has just opened.
-pub(crate) fn opened() -> (Bench, Truth) {
+pub(crate) fn opened() -> (Harness, Truth) {
     opened_with(one_worker())
 }
 
 /// The same with workers of another kind.
-pub(crate) fn opened_with(config: WorkersConfig) -> (Bench, Truth) {
-    let bench = Bench::new(config);
+pub(crate) fn opened_with(config: WorkersConfig) -> (Harness, Truth) {
+    let bench = Harness::new(config);
     let truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use polypy_core::{BookState, EventSink, FeedId, Side, StaleReason};
 
-use crate::testing::{Bench, LIVE, Truth, altered, opened, stale};
+use crate::testing::{Harness, LIVE, Truth, altered, opened, stale};
 
 /// A book told by the feeds 1 to `count`.
-fn told_by(count: u64) -> (Bench, Truth) {
+fn told_by(count: u64) -> (Harness, Truth) {
     let (bench, truth) = opened();
     for feed in 2..=count {
         bench.open(feed);

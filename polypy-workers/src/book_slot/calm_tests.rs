@@ -9,7 +9,7 @@ use polypy_core::{
 
 use super::FORBIDDEN;
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
-use crate::testing::{Bench, Truth, altered, assets, one_worker, price};
+use crate::testing::{Harness, Truth, altered, assets, one_worker, price};
 
 /// What is told of a market whose two tokens mirror each other.
 #[derive(Debug, Clone)]
@@ -71,14 +71,14 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The market's two true books, and one of the two ways.
 struct Told {
-    bench: Bench,
+    bench: Harness,
     tokens: [Truth; 2],
     is_calm: bool,
 }
 
 impl Told {
     fn new(hash: HashChecking, hash_cpu_percent: u32, is_calm: bool) -> Self {
-        let bench = Bench::new(WorkersConfig {
+        let bench = Harness::new(WorkersConfig {
             integrity: IntegrityConfig {
                 hash,
                 // All or nothing: what a busy machine leaves out would differ.

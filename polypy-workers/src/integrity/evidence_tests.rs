@@ -6,19 +6,19 @@ use polypy_core::{AuditSink, MarketEvent, Side, StaleReason, StatsSource, Timest
 
 use crate::config::{HashChecking, WorkersConfig};
 use crate::testing::{
-    Bench, LIVE, Truth, altered, assets, one_worker, opened, price, size, stale, text,
+    Harness, LIVE, Truth, altered, assets, one_worker, opened, price, size, stale, text,
 };
 
 /// One market, both books of which are open.
 struct Pair {
-    bench: Bench,
+    bench: Harness,
     yes: Truth,
     no: Truth,
 }
 
 impl Pair {
     fn new(config: WorkersConfig) -> Self {
-        let bench = Bench::new(config);
+        let bench = Harness::new(config);
         let market = assets(1);
         let (yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
         no.book = yes.book.mirror();
@@ -39,7 +39,7 @@ impl Pair {
     fn apart() -> Self {
         let mut config = one_worker();
         config.integrity.hash = HashChecking::Off;
-        let bench = Bench::new(config);
+        let bench = Harness::new(config);
         let market = assets(1);
         let (yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
         no.book = yes.book.mirror();
@@ -354,7 +354,7 @@ fn what_was_fetched_is_expected_of_every_feed_that_follows() {
 fn a_fetched_book_with_our_hash_and_other_levels_proves_us_wrong() {
     let mut config = one_worker();
     config.integrity.hash = HashChecking::Off;
-    let bench = Bench::new(config);
+    let bench = Harness::new(config);
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
@@ -405,7 +405,7 @@ fn nothing_is_concluded_where_there_is_nothing_to_compare() {
 fn fetched_books_never_crowd_events_out() {
     let mut config = one_worker();
     config.queue_events = std::num::NonZeroUsize::new(4).unwrap();
-    let bench = Bench::new(config);
+    let bench = Harness::new(config);
     let truth = Truth::new(&assets(1)[0]);
     for _ in 0..6 {
         let MarketEvent::Book(book) = truth.snapshot() else {
@@ -418,20 +418,18 @@ fn fetched_books_never_crowd_events_out() {
         (&stats["audits_routed"], &stats["audits_dropped"]),
         (&4.into(), &2.into())
     );
-    assert_eq!(bench.manager.shared().workers[0].lane.depth(), 4);
+    assert_eq!(bench.depth(), 4);
     bench.settle_down();
-    assert_eq!(bench.manager.shared().workers[0].lane.depth(), 0);
+    assert_eq!(bench.depth(), 0);
     assert_eq!(bench.state(&truth), None);
 }
 
 #[test]
 fn how_long_a_book_has_been_stale_does_not_depend_on_the_reason() {
     let (bench, mut truth) = opened();
-    let since = |bench: &Bench, truth: &Truth, seconds| {
-        let partition = bench.manager.shared().workers[0].partition.lock();
-        let slot = partition.slot(truth.key()).unwrap();
-        let now = std::time::Instant::now() + Duration::from_secs(seconds);
-        slot.view(1, slot.state(), now).unwrap().since_ms / 1_000
+    let since = |bench: &Harness, truth: &Truth, seconds| {
+        let view = bench.view_after(truth, Duration::from_secs(seconds));
+        view.since_ms / 1_000
     };
     assert_eq!(since(&bench, &truth, 30), 30);
     drop(truth.change(Side::Bid, "0.40", "99"));

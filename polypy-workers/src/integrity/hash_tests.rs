@@ -7,10 +7,10 @@ use polypy_core::{BookControl, Side, StaleReason, Top};
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
 use crate::testing::{
-    Bench, LIVE, Truth, altered, assets, one_worker, opened, price, size, stale, text,
+    Harness, LIVE, Truth, altered, assets, one_worker, opened, price, size, stale, text,
 };
 
-fn verified(bench: &Bench, truth: &Truth) -> Option<bool> {
+fn verified(bench: &Harness, truth: &Truth) -> Option<bool> {
     bench.view(truth).hash_verified
 }
 
@@ -53,7 +53,7 @@ fn a_price_near_the_top_needs_no_search() {
 
 #[test]
 fn an_announced_price_counts_for_both_tokens_in_the_form_that_is_hashed() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let market = assets(1);
     let (mut yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
     bench.open(1);
@@ -253,7 +253,7 @@ fn requests_for_the_same_book_back_off() {
 
 #[test]
 fn a_book_that_cannot_be_hashed_stays_live() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
     // A recipe that nobody knows yet.
     truth.min_order_size = "7777";
@@ -288,7 +288,7 @@ fn unknown_attributes_and_older_forms_are_recognised() {
         ("six fields", |truth| truth.form = Form::Six),
     ];
     for (name, alter) in cases {
-        let bench = Bench::new(one_worker());
+        let bench = Harness::new(one_worker());
         let mut truth = Truth::new(&assets(1)[0]);
         alter(&mut truth);
         bench.open(1);
@@ -303,7 +303,7 @@ fn unknown_attributes_and_older_forms_are_recognised() {
 
 #[test]
 fn a_version_is_hashed_once_it_was_said() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
     truth.version = Some("v2");
     bench.open(1);
@@ -340,7 +340,7 @@ fn a_finer_tick_keeps_the_book_and_a_coarser_one_does_not() {
 
 #[test]
 fn want_of_a_search_is_doubt_and_no_divergence_for_a_while() {
-    let bench = Bench::new(configured(|config| config.searches_per_second = 0));
+    let bench = Harness::new(configured(|config| config.searches_per_second = 0));
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
@@ -366,7 +366,7 @@ fn want_of_a_search_is_doubt_and_no_divergence_for_a_while() {
 
 #[test]
 fn a_search_that_had_to_wait_is_made_when_there_is_time() {
-    let bench = Bench::new(configured(|config| config.searches_per_second = 1));
+    let bench = Harness::new(configured(|config| config.searches_per_second = 1));
     let mut truths: Vec<_> = assets(3).iter().step_by(2).map(Truth::new).collect();
     bench.open(1);
     for truth in &mut truths {
@@ -374,7 +374,7 @@ fn a_search_that_had_to_wait_is_made_when_there_is_time() {
         truth.last_trade_price = "0.137";
         bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
     }
-    let live = |bench: &Bench| bench.store.counts().live;
+    let live = |bench: &Harness| bench.store.counts().live;
     assert_eq!((live(&bench), bench.count("searches_refused")), (1, 2));
     bench.look_after(Duration::from_millis(2_100));
     assert_eq!(live(&bench), 2);
@@ -386,7 +386,7 @@ fn a_search_that_had_to_wait_is_made_when_there_is_time() {
 
 #[test]
 fn a_price_found_for_one_token_is_known_for_the_other() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let market = assets(1);
     let (mut yes, mut no) = (Truth::new(&market[0]), Truth::new(&market[1]));
     bench.open(1);
@@ -404,7 +404,7 @@ fn a_price_found_for_one_token_is_known_for_the_other() {
 
 #[test]
 fn an_unannounced_price_of_four_decimals_is_found_on_the_finest_grid() {
-    let bench = Bench::new(one_worker());
+    let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
     truth.tick = "0.0001";
     bench.open(1);
@@ -441,7 +441,7 @@ fn a_recipe_that_changes_overnight_costs_every_book_one_request() {
 
 #[test]
 fn beyond_its_share_of_a_core_every_book_is_checked_now_and_then() {
-    let bench = Bench::new(configured(|config| config.hash_cpu_percent = 0));
+    let bench = Harness::new(configured(|config| config.hash_cpu_percent = 0));
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
@@ -473,7 +473,7 @@ fn checking_can_be_turned_off() {
         },
         ..one_worker()
     };
-    let bench = Bench::new(config);
+    let bench = Harness::new(config);
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening(), truth.change(Side::Bid, "0.45", "1")]);
@@ -483,7 +483,7 @@ fn checking_can_be_turned_off() {
 
 #[test]
 fn a_top_that_disagrees_is_doubt_until_it_agrees() {
-    let bench = Bench::new(configured(|config| config.hash = HashChecking::Off));
+    let bench = Harness::new(configured(|config| config.hash = HashChecking::Off));
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
@@ -502,7 +502,7 @@ fn a_top_that_disagrees_is_doubt_until_it_agrees() {
 
 #[test]
 fn a_top_that_keeps_disagreeing_makes_the_book_stale() {
-    let bench = Bench::new(configured(|config| config.hash = HashChecking::Off));
+    let bench = Harness::new(configured(|config| config.hash = HashChecking::Off));
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening()]);
