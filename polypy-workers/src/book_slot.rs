@@ -47,8 +47,8 @@ pub(crate) use self::verify::Mirrored;
 use crate::counter::count;
 use crate::feeds::Feeds;
 use crate::integrity::{Changed, Checker, Extent, HashCheck, Past, Recent, TopCheck, is_coarser};
-use crate::lane::Mark;
 use crate::moment::Moment;
+use crate::queue::Mark;
 use crate::stats::WorkerStats;
 use crate::stream::{Applied, Stream};
 

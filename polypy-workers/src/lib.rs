@@ -1,19 +1,19 @@
 //! The only crate that writes books: routing, worker threads, supervision.
 //!
 //! ```text
-//!                                ┌─ direct, while the worker is idle; ──┐
-//!                                │  relief, while it is behind          │
-//! sockets ─► MessageRouter ──────┴─► lane ────────► worker thread ──────┴─► partition of books
-//!            (EventSink)             bounded                                one writer at a time
-//! readers ─► BookStore ◄───────────────────────────────────────────────────┘
+//!                               ┌─── inline, while nothing is queued ───┐
+//! sockets ─► MessageRouter ─────┴─► queue ──────► executor ─────────────┴─► partition of books
+//!            (EventSink)            bounded       whoever has the lock      one writer at a time
+//! readers ─► BookStore ◄────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Every market belongs to one shard, every shard to one worker, and a book is
-//! written by that worker's thread, or in its place while it is idle or behind.
-//! [`MessageRouter`] never waits: what a full queue cannot take is dropped,
-//! counted, and the books concerned are shown
-//! as stale before the call returns. [`WorkerManager`] starts the threads,
-//! restarts one that died and has its books fetched anew. [`BookStore`] shows a
+//! Every market belongs to one shard, every shard to one worker. Whoever holds the
+//! lock of a worker's books applies its queue: the worker's thread, or the thread
+//! that brings events while the worker is idle or behind. [`MessageRouter`] never
+//! waits for room: it drops and counts what a full queue cannot take, and the books
+//! concerned are shown as stale before the call returns. [`WorkerManager`] starts
+//! the threads, restarts a worker that failed and has its books fetched anew.
+//! [`BookStore`] shows a
 //! book as live only while nothing that has reached the process speaks against
 //! it: not its feed, not a dropped event, not the venue's own hash.
 //!
@@ -22,12 +22,9 @@
 
 mod config;
 mod counter;
-mod direct;
-
 mod feeds;
-mod lane;
 mod moment;
-mod relief;
+mod queue;
 
 mod book_slot;
 mod integrity;

@@ -1,11 +1,11 @@
-//! Starts the worker threads, restarts those that die, joins them all.
+//! Starts the workers' threads, restarts workers that fail, joins the threads.
 //!
-//! A dead worker is unhealthy and its books are stale from the moment it dies.
-//! The supervisor, one task, restarts it after a moment, marks every book of
-//! its partition and asks for fresh ones. A worker that keeps dying stays down.
+//! A worker that has failed is unhealthy and its books are stale from that moment.
+//! The supervisor, one task, restarts it after a while, marks every book of its
+//! partition and asks for fresh ones. A worker that keeps failing stays down. Its
+//! thread outlives all that.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 use crate::config::WorkersConfig;
 use crate::counter::{HistogramSum, count};
+use crate::queue::{Liveness, Transition};
 use crate::shared::Shared;
 use crate::store::BookStore;
-use crate::worker;
 
 const NAME: &str = "workers";
 
@@ -30,7 +30,8 @@ const NAME: &str = "workers";
 #[derive(Debug)]
 pub struct WorkerManager {
     shared: Arc<Shared>,
-    crew: Arc<Crew>,
+    state: Mutex<ComponentState>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     supervision: Mutex<Option<Supervision>>,
 }
 
@@ -41,23 +42,14 @@ struct Supervision {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// The threads themselves.
-#[derive(Debug)]
-struct Crew {
-    state: Mutex<ComponentState>,
-    threads: Mutex<Vec<Option<JoinHandle<()>>>>,
-}
-
 impl WorkerManager {
     /// Workers that ask `resync` for what they find missing. They run once
     /// started; readers may ask before.
     pub fn new(config: WorkersConfig, resync: Arc<dyn ResyncSink>) -> Self {
         Self {
             shared: Arc::new(Shared::new(config, resync)),
-            crew: Arc::new(Crew {
-                state: Mutex::new(ComponentState::Stopped),
-                threads: Mutex::default(),
-            }),
+            state: Mutex::new(ComponentState::Stopped),
+            threads: Mutex::default(),
             supervision: Mutex::default(),
         }
     }
@@ -67,17 +59,18 @@ impl WorkerManager {
         BookStore::new(Arc::clone(&self.shared))
     }
 
-    /// Worker threads that run.
+    /// Workers that run.
     pub fn alive_count(&self) -> usize {
         self.shared.alive()
     }
 
-    /// Makes a worker's thread panic, in the midst of its next batch or at once
-    /// when it has none. For drills: this is how it is shown that nobody is
-    /// lied to when it happens. Does nothing for a number that no worker has.
+    /// Has a worker's next batch panic in its midst: this is how it is shown that
+    /// no reader is lied to when that happens. Does nothing for a number that no
+    /// worker has.
+    #[cfg(any(test, feature = "fault-injection"))]
     pub fn inject_panic(&self, worker: usize) {
         if let Some(worker) = self.shared.workers.get(worker) {
-            worker.lane.want_panic();
+            worker.books().inject_panic();
         }
     }
 
@@ -87,37 +80,38 @@ impl WorkerManager {
 
     /// Whether every worker that should run does.
     fn is_healthy(&self) -> bool {
-        *self.crew.state.lock() == ComponentState::Running
+        *self.state.lock() == ComponentState::Running
             && self.shared.alive() == self.shared.workers.len()
     }
 
-    /// Starts every thread, or none.
+    /// Starts every worker, or none.
     fn start_all(&self) -> Result<(), ComponentError> {
-        let mut threads = Vec::new();
-        for number in 0..self.shared.workers.len() {
-            self.shared.workers[number].lane.set_stopping(false);
-            match spawn(&self.shared, number) {
-                Ok(thread) => threads.push(Some(thread)),
+        for (number, worker) in self.shared.workers.iter().enumerate() {
+            worker.begin(Transition::Start);
+            let own = Arc::clone(worker);
+            let thread = std::thread::Builder::new()
+                .name(format!("polypy-worker-{number}"))
+                .spawn(move || own.run());
+            match thread {
+                Ok(thread) => self.threads.lock().push(thread),
                 Err(error) => {
-                    *self.crew.threads.lock() = threads;
                     self.ask_threads_to_stop();
-                    join_all(&self.crew);
+                    join_all(self.threads.lock().drain(..).collect());
                     return Err(ComponentError::new(NAME, error));
                 }
             }
         }
-        *self.crew.threads.lock() = threads;
         Ok(())
     }
 
     fn ask_threads_to_stop(&self) {
         for worker in &self.shared.workers {
-            worker.lane.set_stopping(true);
+            worker.queue().transit(Transition::Stop);
         }
     }
 }
 
-/// Whoever drops the manager without stopping it leaves no thread behind.
+/// A manager that is dropped without being stopped asks its threads to end.
 impl Drop for WorkerManager {
     fn drop(&mut self) {
         self.ask_threads_to_stop();
@@ -135,7 +129,7 @@ impl Component for WorkerManager {
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async move {
             {
-                let mut state = self.crew.state.lock();
+                let mut state = self.state.lock();
                 if *state != ComponentState::Stopped {
                     tracing::warn!(component = NAME, state = ?*state, "start while not stopped");
                     return Ok(());
@@ -143,7 +137,7 @@ impl Component for WorkerManager {
                 *state = ComponentState::Starting;
             }
             let started = self.start_all();
-            *self.crew.state.lock() = match started {
+            *self.state.lock() = match started {
                 Ok(()) => ComponentState::Running,
                 Err(_) => ComponentState::Stopped,
             };
@@ -151,9 +145,8 @@ impl Component for WorkerManager {
             let stop = Arc::new(Notify::new());
             let supervisor = Supervisor {
                 shared: Arc::clone(&self.shared),
-                crew: Arc::clone(&self.crew),
                 stop: Arc::clone(&stop),
-                deaths: vec![VecDeque::new(); self.shared.workers.len()],
+                failures: vec![VecDeque::new(); self.shared.workers.len()],
             };
             let task = tokio::spawn(supervisor.run());
             *self.supervision.lock() = Some(Supervision { stop, task });
@@ -165,7 +158,7 @@ impl Component for WorkerManager {
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             {
-                let mut state = self.crew.state.lock();
+                let mut state = self.state.lock();
                 if *state != ComponentState::Running {
                     tracing::warn!(component = NAME, state = ?*state, "stop while not running");
                     return;
@@ -180,20 +173,19 @@ impl Component for WorkerManager {
                     tracing::error!(%error, "supervisor of the workers failed");
                 }
             }
-            let crew = Arc::clone(&self.crew);
-            if let Err(error) = tokio::task::spawn_blocking(move || join_all(&crew)).await {
+            let threads = std::mem::take(&mut *self.threads.lock());
+            if let Err(error) = tokio::task::spawn_blocking(move || join_all(threads)).await {
                 tracing::error!(%error, "worker threads could not be joined");
             }
             for worker in &self.shared.workers {
-                let left = worker.lane.discard();
-                worker.stats.lost.add(count(left));
+                worker.discard();
             }
-            *self.crew.state.lock() = ComponentState::Stopped;
+            *self.state.lock() = ComponentState::Stopped;
         })
     }
 
     fn state(&self) -> ComponentState {
-        *self.crew.state.lock()
+        *self.state.lock()
     }
 }
 
@@ -211,15 +203,13 @@ impl StatsSource for WorkerManager {
         let mut restarts = 0;
         let (mut doubt, mut stale) = (HistogramSum::default(), HistogramSum::default());
         for (number, worker) in self.shared.workers.iter().enumerate() {
-            by_worker.insert(
-                number.to_string(),
-                worker.stats.to_json(worker.lane.is_alive()),
-            );
-            worker.stats.events.add_to(&mut events);
-            worker.stats.integrity.add_to(&mut integrity);
-            worker.stats.doubt_time.add_to(&mut doubt);
-            worker.stats.stale_time.add_to(&mut stale);
-            restarts += worker.stats.restarts.get();
+            let (stats, alive) = (worker.stats(), worker.queue().is_running());
+            by_worker.insert(number.to_string(), stats.to_json(alive));
+            stats.events.add_to(&mut events);
+            stats.integrity.add_to(&mut integrity);
+            stats.doubt_time.add_to(&mut doubt);
+            stats.stale_time.add_to(&mut stale);
+            restarts += stats.restarts.get();
         }
         for (name, sum) in [("doubt", doubt), ("stale", stale)] {
             integrity.insert(format!("{name}_p50_ms"), sum.percentile_ms(50).into());
@@ -239,14 +229,13 @@ impl StatsSource for WorkerManager {
     }
 }
 
-/// Restarts what dies, until told to stop.
+/// Restarts workers that fail, until told to stop.
 struct Supervisor {
     shared: Arc<Shared>,
-    crew: Arc<Crew>,
     /// Ends it.
     stop: Arc<Notify>,
-    /// When each worker was restarted lately.
-    deaths: Vec<VecDeque<Instant>>,
+    /// When each worker failed lately.
+    failures: Vec<VecDeque<Instant>>,
 }
 
 impl Supervisor {
@@ -254,14 +243,14 @@ impl Supervisor {
         loop {
             tokio::select! {
                 () = self.stop.notified() => return,
-                () = self.shared.died.notified() => {}
+                () = self.shared.failed.notified() => {}
             }
             tokio::select! {
                 () = self.stop.notified() => return,
                 () = tokio::time::sleep(self.shared.config.restart_delay) => {}
             }
             for number in 0..self.shared.workers.len() {
-                if !self.shared.workers[number].lane.is_alive() {
+                if self.shared.workers[number].queue().liveness() == Liveness::Failed {
                     self.restart(number);
                 }
             }
@@ -269,81 +258,34 @@ impl Supervisor {
     }
 
     fn restart(&mut self, number: usize) {
-        // A worker that was given up has no thread any more.
-        let Some(dead) = self.crew.threads.lock()[number].take() else {
-            return;
-        };
-        tracing::error!(worker = number, cause = ?cause_of(dead), "worker died");
-        let shared = Arc::clone(&self.shared);
-        let worker = &shared.workers[number];
-        let assets = {
-            let mut partition = worker.partition.lock();
-            // With the partition, lest a batch that another thread applies be
-            // taken for the dead one's.
-            worker.stats.lost.add(count(worker.lane.abandon()));
-            partition.recover(worker.lane.stamp(), std::time::Instant::now())
-        };
-        if !self.may_restart(number) {
-            worker.lane.give_up();
-            tracing::error!(worker = number, "worker keeps dying and stays down");
+        let may_restart = self.may_restart(number);
+        let worker = &self.shared.workers[number];
+        if !may_restart {
+            worker.begin(Transition::GiveUp);
+            tracing::error!(worker = number, "worker keeps failing and stays down");
             return;
         }
-        match spawn(&self.shared, number) {
-            Ok(thread) => {
-                self.crew.threads.lock()[number] = Some(thread);
-                worker.stats.restarts.increment();
-                tracing::warn!(worker = number, books = assets.len(), "worker restarted");
-                let resync = &self.shared.resync;
-                resync.resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
-            }
-            Err(error) => {
-                worker.lane.give_up();
-                tracing::error!(worker = number, %error, "worker stays down");
-            }
-        }
+        let assets = worker.begin(Transition::Restart);
+        worker.stats().restarts.increment();
+        tracing::warn!(worker = number, books = assets.len(), "worker restarted");
+        let resync = &self.shared.resync;
+        resync.resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
     }
 
-    /// Whether the worker has not been restarted too often lately; counts this one.
+    /// Whether the worker has not failed too often lately; counts this failure.
     fn may_restart(&mut self, number: usize) -> bool {
         let (config, now) = (&self.shared.config, Instant::now());
-        let deaths = &mut self.deaths[number];
-        deaths.retain(|at| now.duration_since(*at) < config.restart_window);
-        deaths.push_back(now);
-        count(deaths.len()) <= u64::from(config.restart_limit.get())
+        let failures = &mut self.failures[number];
+        failures.retain(|at| now.duration_since(*at) < config.restart_window);
+        failures.push_back(now);
+        count(failures.len()) <= u64::from(config.restart_limit.get())
     }
 }
 
-/// Starts a worker's thread. It counts as alive from here on.
-fn spawn(shared: &Arc<Shared>, number: usize) -> io::Result<JoinHandle<()>> {
-    let lane = &shared.workers[number].lane;
-    lane.set_alive(true);
-    let own = Arc::clone(shared);
-    let thread = std::thread::Builder::new()
-        .name(format!("polypy-worker-{number}"))
-        .spawn(move || worker::run(&own, number));
-    if thread.is_err() {
-        lane.set_alive(false);
-    }
-    thread
-}
-
-/// What a dead thread panicked with. Waits for its last moments.
-fn cause_of(thread: JoinHandle<()>) -> String {
-    match thread.join() {
-        Ok(()) => "it ended unasked".into(),
-        Err(payload) => {
-            let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-            text.or_else(|| payload.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "a panic without a message".into())
-        }
-    }
-}
-
-fn join_all(crew: &Crew) {
-    let threads: Vec<_> = crew.threads.lock().drain(..).flatten().collect();
+fn join_all(threads: Vec<JoinHandle<()>>) {
     for thread in threads {
         if thread.join().is_err() {
-            tracing::error!("worker died while it was to end");
+            tracing::error!("a worker's thread ended by a panic");
         }
     }
 }

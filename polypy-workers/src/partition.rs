@@ -25,7 +25,7 @@ use self::slots::{EVENTS_AHEAD, Slots};
 use crate::book_slot::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
-use crate::lane::{Batch, Mark, Notice, Notices};
+use crate::queue::{Batch, ControlMessage, ControlMessages, Mark};
 use crate::stats::WorkerStats;
 
 /// Between two looks at what only time changes.
@@ -42,8 +42,8 @@ pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 pub(crate) struct Partition {
     slots: Slots,
     desk: Desk,
-    /// Set while something is being applied. A reader that finds it set looks
-    /// at what a dead thread left half done.
+    /// Set while something is being applied: whoever recovers finds it set after a
+    /// panic.
     applying: bool,
     /// The assets of that batch.
     touched: Vec<AssetKey>,
@@ -51,6 +51,9 @@ pub(crate) struct Partition {
     /// Comparisons of single levels until the next of whole books.
     until_whole: u32,
     looked: Instant,
+    /// Whether the next batch is to panic once its first event is applied.
+    #[cfg(any(test, feature = "fault-injection"))]
+    panics_next: bool,
 }
 
 impl Partition {
@@ -68,6 +71,8 @@ impl Partition {
             retries: BinaryHeap::new(),
             until_whole: mirror::LEVELS_PER_WHOLE,
             looked: now,
+            #[cfg(any(test, feature = "fault-injection"))]
+            panics_next: false,
         }
     }
 
@@ -76,13 +81,8 @@ impl Partition {
         self.slots.get(asset)
     }
 
-    /// Whether a thread died in the middle of a batch.
-    pub(crate) fn is_torn(&self) -> bool {
-        self.applying
-    }
-
-    /// Applies a batch. `drill` is called once in its midst.
-    pub(crate) fn apply(&mut self, batch: &mut Batch, now: Instant, drill: impl FnOnce()) {
+    /// Applies a batch.
+    pub(crate) fn apply(&mut self, batch: &mut Batch, now: Instant) {
         self.applying = true;
         self.touched.clear();
         self.touched
@@ -93,7 +93,6 @@ impl Partition {
             closed: self.desk.feeds.closed(batch.feed),
             received: batch.queued_at.into(),
         };
-        let mut drill = Some(drill);
         let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
         let mut rest = batch.events.as_mut_slice();
         let mut near = 0;
@@ -113,8 +112,9 @@ impl Partition {
                 change.last_in_frame = false;
             }
             apply_event(slots, &mut cx, event, origin);
-            if let Some(drill) = drill.take() {
-                drill();
+            #[cfg(any(test, feature = "fault-injection"))]
+            if std::mem::take(&mut self.panics_next) {
+                injected_panic();
             }
             rest = ahead;
         }
@@ -125,8 +125,14 @@ impl Partition {
         self.conclude(now);
     }
 
+    /// Has the next batch panic in its midst.
+    #[cfg(any(test, feature = "fault-injection"))]
+    pub(crate) fn inject_panic(&mut self) {
+        self.panics_next = true;
+    }
+
     /// Takes in what was said apart from the events.
-    pub(crate) fn take(&mut self, notices: Notices, now: Instant) {
+    pub(crate) fn take(&mut self, notices: ControlMessages, now: Instant) {
         self.applying = true;
         self.touched.clear();
         let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
@@ -240,6 +246,12 @@ impl Partition {
     }
 }
 
+#[cfg(any(test, feature = "fault-injection"))]
+#[expect(clippy::panic, reason = "panicking is what it is for")]
+fn injected_panic() {
+    std::panic::panic_any("a panic was injected");
+}
+
 /// Of so many events those to be fetched together: in rounds of one size, or the
 /// last few would be waited for by themselves.
 fn one_round(events: usize) -> usize {
@@ -287,7 +299,7 @@ fn audit(slots: &mut Slots, cx: &mut Context<'_>, book: BookEvent) {
     }
 }
 
-fn take_notice(slots: &mut Slots, cx: &mut Context<'_>, asset: AssetKey, notice: Notice) {
+fn take_notice(slots: &mut Slots, cx: &mut Context<'_>, asset: AssetKey, notice: ControlMessage) {
     if notice.forgotten {
         slots.forget(asset);
         return;

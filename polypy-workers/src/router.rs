@@ -1,13 +1,12 @@
 //! From sockets to workers.
 //!
-//! One pass over a delivery splits it by worker, in order; one lock a worker
-//! queues its part, unless the worker is idle and the part is applied at once
-//! (`direct`), and helps a worker that is behind (`relief`). Nothing here waits for
-//! room. What a queue cannot take, and what comes
-//! while the router is not running, is dropped: counted, its books marked before
-//! the call returns, and, while running, asked for anew.
+//! One pass over a delivery splits it by worker, in order. Each worker applies its
+//! part at once or queues it (`worker`). Nothing here waits for room. The router
+//! drops what a queue cannot take, and what comes while it is not running: it counts
+//! the events, marks their books before the call returns, and, while running, asks
+//! for them anew.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -20,17 +19,15 @@ use polypy_core::{
 use serde_json::{Map, Value, json};
 
 use crate::counter::{HistogramSum, count};
-use crate::direct;
-use crate::lane::{Lane, Pushed};
 use crate::manager::WorkerManager;
-use crate::relief;
+use crate::queue::{Liveness, Pushed, WorkerQueue};
 use crate::shared::Shared;
 
 const NAME: &str = "router";
 
 thread_local! {
     /// A delivery's parts by worker, empty between deliveries; kept for its memory.
-    static PARTS: RefCell<Vec<Vec<MarketEvent>>> = const { RefCell::new(Vec::new()) };
+    static PARTS: Cell<Vec<Vec<MarketEvent>>> = const { Cell::new(Vec::new()) };
 }
 
 /// Splits what sockets deliver among the workers. See the module's documentation.
@@ -52,25 +49,18 @@ impl MessageRouter {
     /// Events that are queued or being applied, over all workers. Zero: whatever
     /// was delivered before is in the books.
     pub fn backlog(&self) -> usize {
-        let lanes = self.shared.workers.iter().map(|worker| &worker.lane);
-        lanes.map(Lane::depth).sum()
+        let workers = self.shared.workers.iter();
+        workers.map(|worker| worker.queue().depth()).sum()
     }
 
-    /// Has one worker's part applied, or queues it; the assets to be fetched anew.
-    fn push(&self, worker: usize, feed: FeedId, part: &mut Vec<MarketEvent>) -> Vec<AssetKey> {
-        let (shared, stats) = (&self.shared, &self.shared.routing);
-        let most = shared.config.direct_events;
-        if let Some(applied) = direct::apply(&shared.workers[worker], most, feed, part) {
-            stats.messages_routed.add_shared(count(applied));
-            stats.batches_sent.add_shared(1);
-            return Vec::new();
-        }
-        let lane = &shared.workers[worker].lane;
+    /// Gives one worker its part; the assets to be fetched anew.
+    fn push(&self, number: usize, feed: FeedId, part: &mut Vec<MarketEvent>) -> Vec<AssetKey> {
+        let (worker, stats) = (&self.shared.workers[number], &self.shared.routing);
         let Pushed {
             accepted,
             dropped,
             marked,
-        } = lane.push(feed, part);
+        } = worker.deliver(feed, part);
         if accepted > 0 {
             stats.messages_routed.add_shared(count(accepted));
             stats.batches_sent.add_shared(1);
@@ -78,13 +68,11 @@ impl MessageRouter {
         if dropped > 0 {
             stats.messages_dropped.add_shared(count(dropped));
             stats.queue_full_events.add_shared(1);
-            tracing::debug!(worker, dropped, assets = marked.len(), "queue is full");
-        }
-        if most > 0 {
-            relief::relieve(&shared.workers[worker], accepted);
-        }
-        if lane.is_given_up() {
-            return Vec::new();
+            let assets = marked.len();
+            tracing::debug!(worker = number, dropped, assets, "queue is full");
+            if worker.queue().liveness() == Liveness::GivenUp {
+                return Vec::new();
+            }
         }
         marked
     }
@@ -93,8 +81,7 @@ impl MessageRouter {
     fn ask(&self, feed: FeedId, assets: &[AssetKey]) {
         if !assets.is_empty() {
             let reason = StaleReason::Dropped;
-            let resync = &self.shared.resync;
-            resync.resync(Scope::Feed(feed), assets, reason);
+            self.shared.resync.resync_feed(feed, assets, reason);
         }
     }
 
@@ -108,30 +95,35 @@ impl MessageRouter {
     }
 
     /// Calls `tell` once for every worker concerned, with its assets.
-    fn by_worker(&self, assets: &[AssetKey], tell: impl Fn(usize, &[AssetKey])) {
+    fn by_worker(&self, assets: &[AssetKey], tell: impl Fn(&WorkerQueue, &[AssetKey])) {
         if let [asset] = assets {
-            tell(self.shared.worker_of(*asset), assets);
+            tell(self.queue_of(*asset), assets);
             return;
         }
         let mut parts = vec![Vec::new(); self.shared.workers.len()];
         for &asset in assets {
             parts[self.shared.worker_of(asset)].push(asset);
         }
-        for (worker, part) in parts.iter().enumerate() {
+        for (worker, part) in self.shared.workers.iter().zip(&parts) {
             if !part.is_empty() {
-                tell(worker, part);
+                tell(worker.queue(), part);
             }
         }
     }
 
-    /// Waits until every living worker has nothing left to do.
+    fn queue_of(&self, asset: AssetKey) -> &WorkerQueue {
+        self.shared.workers[self.shared.worker_of(asset)].queue()
+    }
+
+    /// Waits until every worker that runs has nothing left to do.
     async fn drain(&self) {
         for worker in &self.shared.workers {
             loop {
-                let drained = worker.lane.drained().notified();
+                let queue = worker.queue();
+                let drained = queue.drained().notified();
                 let mut drained = std::pin::pin!(drained);
                 drained.as_mut().enable();
-                if !worker.lane.is_alive() || worker.lane.is_dry() {
+                if !queue.is_running() || queue.is_drained() {
                     break;
                 }
                 drained.await;
@@ -154,19 +146,19 @@ impl EventSink for MessageRouter {
             return;
         }
         let mut missing = Vec::new();
-        PARTS.with_borrow_mut(|parts| {
-            if parts.len() < self.shared.workers.len() {
-                parts.resize_with(self.shared.workers.len(), Vec::new);
+        let mut parts = PARTS.take();
+        if parts.len() < self.shared.workers.len() {
+            parts.resize_with(self.shared.workers.len(), Vec::new);
+        }
+        for event in events.drain(..) {
+            parts[self.shared.worker_of(event.asset())].push(event);
+        }
+        for (worker, part) in parts.iter_mut().enumerate() {
+            if !part.is_empty() {
+                missing.append(&mut self.push(worker, feed, part));
             }
-            for event in events.drain(..) {
-                parts[self.shared.worker_of(event.asset())].push(event);
-            }
-            for (worker, part) in parts.iter_mut().enumerate() {
-                if !part.is_empty() {
-                    missing.append(&mut self.push(worker, feed, part));
-                }
-            }
-        });
+        }
+        PARTS.set(parts);
         self.ask(feed, &missing);
     }
 
@@ -177,46 +169,43 @@ impl EventSink for MessageRouter {
     fn feed_closed(&self, feed: FeedId, reason: StaleReason) {
         if self.shared.feeds.close(feed, reason) {
             for worker in &self.shared.workers {
-                worker.lane.close_feed(feed, reason);
+                worker.queue().close_feed(feed, reason);
             }
         }
     }
 
     fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
-        self.by_worker(assets, |worker, assets| {
-            let lane = &self.shared.workers[worker].lane;
-            lane.mark_feed(feed, assets, reason);
+        self.by_worker(assets, |queue, assets| {
+            queue.mark(Some(feed), assets, reason);
         });
     }
+
 }
 
 impl BookControl for MessageRouter {
     fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
-        self.by_worker(assets, |worker, assets| {
-            self.shared.workers[worker].lane.mark(assets, reason);
+        self.by_worker(assets, |queue, assets| {
+            queue.mark(None, assets, reason);
         });
     }
 
     fn settle(&self, assets: &[AssetKey]) {
-        self.by_worker(assets, |worker, assets| {
-            let lane = &self.shared.workers[worker].lane;
-            lane.notify(assets, |notice| notice.settled = true);
+        self.by_worker(assets, |queue, assets| {
+            queue.tell(assets, |message| message.settled = true);
         });
     }
 
     fn forget(&self, assets: &[AssetKey]) {
-        self.by_worker(assets, |worker, assets| {
-            let lane = &self.shared.workers[worker].lane;
-            lane.notify(assets, |notice| notice.forgotten = true);
+        self.by_worker(assets, |queue, assets| {
+            queue.tell(assets, |message| message.forgotten = true);
         });
     }
 }
 
 impl AuditSink for MessageRouter {
     fn audit(&self, book: Box<BookEvent>) {
-        let worker = self.shared.worker_of(book.info.key);
-        let lane = &self.shared.workers[worker].lane;
-        let queued = self.shared.is_accepting() && lane.is_alive() && lane.audit(book);
+        let queue = self.queue_of(book.info.key);
+        let queued = self.shared.is_accepting() && queue.is_running() && queue.push_audit(book);
         let stats = &self.shared.routing;
         let counter = if queued {
             &stats.audits_routed
@@ -245,7 +234,7 @@ impl Component for MessageRouter {
         })
     }
 
-    /// Refuses new events at once, then waits for the queues to run dry, at most
+    /// Refuses new events at once, then waits until the queues are drained, at most
     /// [`crate::WorkersConfig::drain_deadline`].
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
@@ -260,8 +249,7 @@ impl Component for MessageRouter {
             }
             let deadline = self.shared.config.drain_deadline;
             if tokio::time::timeout(deadline, self.drain()).await.is_err() {
-                let left: usize = self.shared.workers.iter().map(|w| w.lane.depth()).sum();
-                tracing::warn!(events = left, "queues did not run dry in time");
+                tracing::warn!(events = self.backlog(), "queues were not drained in time");
             }
             *self.state.lock() = ComponentState::Stopped;
         })
@@ -288,10 +276,10 @@ impl StatsSource for MessageRouter {
         depths.insert("async_queue".into(), 0.into());
         depths.insert("worker_queue".into(), 0.into());
         for (number, worker) in self.shared.workers.iter().enumerate() {
-            let depth = count(worker.lane.depth());
+            let depth = count(worker.queue().depth());
             queued += depth;
             depths.insert(format!("worker_{number}"), depth.into());
-            worker.stats.queue_time.add_to(&mut latency);
+            worker.stats().queue_time.add_to(&mut latency);
         }
         depths.insert("worker_queue".into(), queued.into());
         json!({

@@ -4,36 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
 use polypy_core::{AssetKey, ResyncSink};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
 use crate::counter::Counter;
 use crate::feeds::Feeds;
-use crate::lane::Lane;
-use crate::partition::Partition;
-use crate::stats::WorkerStats;
-
-/// One worker as everybody but its thread sees it.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pub(crate) lane: Lane,
-    pub(crate) partition: Mutex<Partition>,
-    pub(crate) stats: Arc<WorkerStats>,
-}
+use crate::worker::Worker;
 
 /// The workers and what they share.
 pub(crate) struct Shared {
     pub(crate) config: WorkersConfig,
-    pub(crate) workers: Vec<Worker>,
+    pub(crate) workers: Vec<Arc<Worker>>,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) resync: Arc<dyn ResyncSink>,
     pub(crate) routing: RoutingStats,
     /// Whether the router takes events.
     pub(crate) accepting: AtomicBool,
-    /// Wakes the supervisor; a dying thread's last act.
-    pub(crate) died: Notify,
+    /// Wakes the supervisor.
+    pub(crate) failed: Arc<Notify>,
 }
 
 /// What the router counts. Written by every socket's task.
@@ -53,17 +42,9 @@ impl Shared {
     pub(crate) fn new(config: WorkersConfig, resync: Arc<dyn ResyncSink>) -> Self {
         let count = config.count.get();
         let feeds = Arc::new(Feeds::new(count));
+        let failed = Arc::new(Notify::new());
         let workers = (0..count)
-            .map(|_| {
-                let stats = Arc::new(WorkerStats::default());
-                let partition =
-                    Partition::new(&config.integrity, Arc::clone(&feeds), Arc::clone(&stats));
-                Worker {
-                    lane: Lane::new(config.queue_events.get()),
-                    partition: Mutex::new(partition),
-                    stats,
-                }
-            })
+            .map(|number| Arc::new(Worker::new(number, &config, &feeds, &resync, &failed)))
             .collect();
         Self {
             config,
@@ -72,7 +53,7 @@ impl Shared {
             resync,
             routing: RoutingStats::default(),
             accepting: AtomicBool::new(false),
-            died: Notify::new(),
+            failed,
         }
     }
 
@@ -85,11 +66,11 @@ impl Shared {
         self.accepting.load(Ordering::SeqCst)
     }
 
-    /// Worker threads that run.
+    /// Workers that run.
     pub(crate) fn alive(&self) -> usize {
         self.workers
             .iter()
-            .filter(|worker| worker.lane.is_alive())
+            .filter(|worker| worker.queue().is_running())
             .count()
     }
 }

@@ -11,9 +11,9 @@ use std::time::Instant;
 use polypy_core::{AssetKey, BookState, BookView, StaleReason};
 
 use crate::book_slot::BookSlot;
-use crate::partition::Partition;
-use crate::shared::{Shared, Worker};
+use crate::shared::Shared;
 use crate::stats::BookCounts;
+use crate::worker::Worker;
 
 /// Copies of books. Cheap to clone, usable from any thread at any time.
 #[derive(Debug, Clone)]
@@ -33,17 +33,17 @@ impl BookStore {
     /// the time of the copy.
     pub fn book(&self, asset: AssetKey, depth: usize) -> Option<BookView> {
         let worker = self.worker(asset);
-        let partition = worker.partition.lock();
+        let partition = worker.books();
         let slot = partition.slot(asset)?;
-        let state = self.state_of(slot, &partition, worker)?;
+        let state = self.state_of(slot, worker)?;
         slot.view(depth, state, Instant::now())
     }
 
     /// How far a book is to be trusted; `None` if nothing is known of it.
     pub fn state(&self, asset: AssetKey) -> Option<BookState> {
         let worker = self.worker(asset);
-        let partition = worker.partition.lock();
-        self.state_of(partition.slot(asset)?, &partition, worker)
+        let partition = worker.books();
+        self.state_of(partition.slot(asset)?, worker)
     }
 
     /// Books by state, as the workers have marked them so far. Costs the same
@@ -52,7 +52,7 @@ impl BookStore {
         self.shared
             .workers
             .iter()
-            .map(|worker| worker.stats.books())
+            .map(|worker| worker.stats().books())
             .fold(BookCounts::default(), BookCounts::plus)
     }
 
@@ -62,13 +62,9 @@ impl BookStore {
 
     /// The state with everything that the worker has not seen yet; `None` if
     /// the asset is forgotten.
-    fn state_of(
-        &self,
-        slot: &BookSlot,
-        partition: &Partition,
-        worker: &Worker,
-    ) -> Option<BookState> {
-        let notice = worker.lane.notice(slot.key).unwrap_or_default();
+    fn state_of(&self, slot: &BookSlot, worker: &Worker) -> Option<BookState> {
+        let queue = worker.queue();
+        let notice = queue.control_message(slot.key).unwrap_or_default();
         if notice.forgotten {
             return None;
         }
@@ -92,8 +88,7 @@ impl BookStore {
             let supported = slot.is_supported_by(feeds, |feed| notice.lost_on(feed));
             (!supported).then_some(reason)
         };
-        let dead =
-            || (partition.is_torn() || !worker.lane.is_alive()).then_some(StaleReason::WorkerDied);
+        let dead = || (!queue.is_running()).then_some(StaleReason::WorkerDied);
         let against = mark.map(|mark| mark.reason).or_else(lost).or_else(dead);
         Some(against.map_or(BookState::Live, BookState::Stale))
     }

@@ -2,23 +2,23 @@
 //! workers are turned by hand, so that every interleaving can be written down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component,
-    ConditionId,
+    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component, ConditionId,
     DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange,
-    ResyncSink, Scope, Side, Size, StaleReason, TickSizeChange, Timestamp, Top, Trade,
+    ResyncSink, Scope, Side, Size, StaleReason, StatsSource, TickSizeChange, Timestamp, Top, Trade,
 };
 
 use crate::config::WorkersConfig;
 use crate::manager::WorkerManager;
+use crate::queue::{Liveness, Transition};
 use crate::router::MessageRouter;
-use crate::shared::Worker;
 use crate::store::BookStore;
-use crate::worker;
+use crate::worker::Worker;
 
 pub(crate) const START: u64 = 1_795_000_000_000;
 
@@ -209,18 +209,27 @@ pub(crate) fn altered(event: &MarketEvent, alter: impl FnOnce(&mut PriceChange))
 
 /// Remembers what was asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Asked(pub(crate) Mutex<Vec<(AssetKey, StaleReason)>>);
+pub(crate) struct Asked {
+    asked: Mutex<Vec<(AssetKey, StaleReason)>>,
+    /// Panics instead.
+    pub(crate) is_broken: AtomicBool,
+}
 
 impl ResyncSink for Asked {
     fn resync(&self, _scope: Scope, assets: &[AssetKey], reason: StaleReason) {
-        let mut asked = self.0.lock();
+        assert!(!self.is_broken.load(Ordering::SeqCst), "broken");
+        let mut asked = self.asked.lock();
         asked.extend(assets.iter().map(|asset| (*asset, reason)));
     }
 }
 
 impl Asked {
     pub(crate) fn take(&self) -> Vec<(AssetKey, StaleReason)> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut *self.asked.lock())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.asked.lock().len()
     }
 }
 
@@ -237,11 +246,9 @@ impl Harness {
     pub(crate) fn new(config: WorkersConfig) -> Self {
         let harness = Self::stopped(config);
         let shared = harness.manager.shared();
-        shared
-            .accepting
-            .store(true, std::sync::atomic::Ordering::SeqCst);
+        shared.accepting.store(true, Ordering::SeqCst);
         for worker in &shared.workers {
-            worker.lane.set_alive(true);
+            worker.begin(Transition::Start);
         }
         harness
     }
@@ -307,52 +314,59 @@ impl Harness {
         &self.manager.shared().workers[0]
     }
 
-    /// One iteration of the worker.
+    /// One iteration of the worker, without waiting for work.
     pub(crate) fn iterate(&self) {
-        worker::turn(self.manager.shared(), self.worker(), Duration::ZERO);
-    }
-
-    /// The same of a worker that sleeps for an hour unless it is woken.
-    pub(crate) fn iterate_patiently(&self) {
-        let hour = Duration::from_secs(3_600);
-        worker::turn(self.manager.shared(), self.worker(), hour);
+        self.worker().iterate(Duration::ZERO);
     }
 
     /// Applies what is queued as if that much time had passed.
     pub(crate) fn apply_after(&self, passed: Duration) {
-        let worker = self.worker();
-        let mut partition = worker.partition.lock();
-        worker::apply_oldest(worker, &mut partition, Instant::now() + passed, false);
+        let (queue, mut books) = (self.worker().queue(), self.worker().books());
+        let now = Instant::now() + passed;
+        if let Some(control) = queue.take_control() {
+            books.take(control, now);
+        }
+        while let Some(mut batch) = queue.take() {
+            books.apply(&mut batch, now);
+            queue.finish(batch);
+        }
     }
 
     /// Keeps everybody from the books, as a reader does, until it is dropped.
     pub(crate) fn hold_books(&self) -> impl Drop {
-        self.worker().partition.lock()
+        self.worker().books()
     }
 
-    /// The worker does not run any more.
-    pub(crate) fn kill_worker(&self) {
-        self.worker().lane.set_alive(false);
+    /// What the supervisor does with a worker that failed.
+    pub(crate) fn restart_worker(&self) {
+        let assets = self.worker().begin(Transition::Restart);
+        self.asked.resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.worker().queue().is_running()
     }
 
     /// Whether the worker stays down.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.worker().lane.is_given_up()
+        self.worker().queue().liveness() == Liveness::GivenUp
     }
 
-    /// Events of the batch that was being applied when the worker died.
-    pub(crate) fn abandoned(&self) -> usize {
-        self.worker().lane.abandon()
+    /// A number of the worker's own statistics.
+    pub(crate) fn worker_count(&self, name: &str) -> u64 {
+        let stats = self.manager.stats();
+        let count = stats["worker_stats"]["0"].get(name);
+        count.and_then(serde_json::Value::as_u64).unwrap()
     }
 
     /// What the worker's books take.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.worker().stats.memory_bytes.get()
+        self.worker().stats().memory_bytes.get()
     }
 
     /// The book as a reader would see it when that much time has passed.
     pub(crate) fn view_after(&self, truth: &Truth, passed: Duration) -> BookView {
-        let partition = self.worker().partition.lock();
+        let partition = self.worker().books();
         let slot = partition.slot(truth.key()).unwrap();
         let now = Instant::now() + passed;
         slot.view(usize::MAX, slot.state(), now).unwrap()
@@ -361,8 +375,9 @@ impl Harness {
     /// Lets every worker do what it has to do.
     pub(crate) fn settle_down(&self) {
         for worker in &self.manager.shared().workers {
-            while !worker.lane.is_dry() {
-                worker::turn(self.manager.shared(), worker, Duration::ZERO);
+            while !worker.queue().is_drained() {
+                assert!(worker.queue().is_running(), "the worker has failed");
+                worker.iterate(Duration::ZERO);
             }
         }
     }
@@ -370,7 +385,7 @@ impl Harness {
     /// What the worker does when nothing has come for this long.
     pub(crate) fn look_after(&self, passed: Duration) {
         for worker in &self.manager.shared().workers {
-            let mut partition = worker.partition.lock();
+            let mut partition = worker.books();
             partition.look(Instant::now() + passed);
             for ((_, reason), assets) in partition.take_resyncs().into_iter().flatten() {
                 self.asked.resync(Scope::AllFeeds, &assets, reason);
@@ -397,7 +412,6 @@ impl Harness {
 
     /// A counter of the `events` or `integrity` part of the statistics.
     pub(crate) fn count(&self, name: &str) -> u64 {
-        use polypy_core::StatsSource;
         let stats = self.manager.stats();
         let part = ["events", "integrity"]
             .iter()

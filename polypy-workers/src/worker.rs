@@ -1,121 +1,275 @@
-//! A worker's thread: wait, apply, ask for what is missing.
+//! A worker: books, a queue of what is to be applied to them, and one executor.
 //!
-//! A panic ends the thread. Its [`Guard`] says so at once to readers and to the
-//! health check, and wakes the supervisor; the queue, the books and the counters
-//! are not the thread's own and outlive it. The batch that was being applied is
-//! not tried again: what made it panic once would do so for ever.
+//! The executor is whoever holds the books' lock: the worker's thread, which waits
+//! for work, or a thread that brings events. This is known as *flat combining*. All
+//! of them apply control messages first, then batches in the order of their
+//! numbers, through one panic boundary ([`Worker::contain`]) and one end
+//! ([`Worker::release`]).
+//!
+//! | who | when | applies |
+//! |---|---|---|
+//! | the worker's thread | something is queued, or time has passed | one batch, then what only time changes |
+//! | a socket's thread, *inline* | a short delivery, nothing queued, the lock is free | what it brings |
+//! | a socket's thread, *helping* | more than half of the queue is taken | what is queued, at least as many events as it brought |
+//!
+//! A panic fails the worker, on whichever thread it happens, and goes no further:
+//! the books are half done, stale for every reader and touched by nobody until the
+//! supervisor has restarted the worker. The batch is counted as lost and not tried
+//! again: what made it panic once would do so for ever.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::Scope;
+use parking_lot::{Mutex, MutexGuard};
+use polypy_core::{AssetKey, FeedId, MarketEvent, ResyncSink, Scope};
+use tokio::sync::Notify;
 
+use crate::config::WorkersConfig;
 use crate::counter::count;
-use crate::lane::Batch;
-use crate::partition::Partition;
-use crate::shared::{Shared, Worker};
+use crate::feeds::Feeds;
+use crate::partition::{Partition, Resyncs};
+use crate::queue::{Batch, Pushed, Transition, WorkerQueue};
+use crate::stats::WorkerStats;
 
 /// How long an idle worker sleeps: the grain of everything that only time changes.
-const PATIENCE: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Runs worker `number` until it is asked to stop.
-pub(crate) fn run(shared: &Arc<Shared>, number: usize) {
-    let Some(worker) = shared.workers.get(number) else {
-        return;
-    };
-    let _guard = Guard { shared, worker };
-    while turn(shared, worker, PATIENCE) {}
+/// How long a helper waits for the books: more than a batch takes that was read at
+/// once, with every hash checked.
+const HELPER_WAITS: Duration = Duration::from_millis(5);
+
+/// How long help lasts, if it has given back what was brought: a change of hands
+/// costs some 40 µs, and readers wait for the end of it.
+const HELP_LASTS: Duration = Duration::from_millis(1);
+
+/// Eighths of a queue's bounds beyond which there is help, and at which it ends.
+const HELPED: usize = 4;
+const ENOUGH: usize = 3;
+
+/// See the module's documentation.
+pub(crate) struct Worker {
+    number: usize,
+    queue: WorkerQueue,
+    partition: Mutex<Partition>,
+    stats: Arc<WorkerStats>,
+    resync: Arc<dyn ResyncSink>,
+    /// Events up to which a delivery is applied inline; zero: sockets apply nothing.
+    inline_events: usize,
+    /// Wakes the supervisor.
+    failed: Arc<Notify>,
 }
 
-/// Does what there is to do, or waits for it; `false` when asked to stop.
-pub(crate) fn turn(shared: &Shared, worker: &Worker, patience: Duration) -> bool {
-    if !worker.lane.wait(patience) {
-        return false;
+impl Worker {
+    pub(crate) fn new(
+        number: usize,
+        config: &WorkersConfig,
+        feeds: &Arc<Feeds>,
+        resync: &Arc<dyn ResyncSink>,
+        failed: &Arc<Notify>,
+    ) -> Self {
+        let stats = Arc::new(WorkerStats::default());
+        let partition = Partition::new(&config.integrity, Arc::clone(feeds), Arc::clone(&stats));
+        Self {
+            number,
+            queue: WorkerQueue::new(config.queue_events.get()),
+            partition: Mutex::new(partition),
+            stats,
+            resync: Arc::clone(resync),
+            inline_events: config.direct_events,
+            failed: Arc::clone(failed),
+        }
     }
-    let now = Instant::now();
-    let resyncs = {
-        let mut partition = worker.partition.lock();
-        fail_if_torn(partition.is_torn());
-        let drill = worker.lane.takes_panic();
-        apply_oldest(worker, &mut partition, now, drill);
-        partition.look(now);
-        let resyncs = partition.take_resyncs();
-        // Readers wait for this lock: the next batch is not to overtake them.
-        parking_lot::MutexGuard::unlock_fair(partition);
-        resyncs
-    };
-    for ((feed, reason), assets) in resyncs.into_iter().flatten() {
-        tracing::debug!(
-            ?reason,
-            ?feed,
-            assets = assets.len(),
-            "asking for fresh books"
-        );
-        let scope = feed.map_or(Scope::AllFeeds, Scope::Feed);
-        shared.resync.resync(scope, &assets, reason);
+
+    pub(crate) fn queue(&self) -> &WorkerQueue {
+        &self.queue
     }
-    worker.lane.tell_if_dry();
-    true
-}
 
-/// Applies what was said of books, then the oldest batch that is queued; how much of
-/// the queue that was. `drill` makes it panic in its midst.
-pub(crate) fn apply_oldest(
-    worker: &Worker,
-    partition: &mut Partition,
-    now: Instant,
-    drill: bool,
-) -> usize {
-    if let Some(notices) = worker.lane.take_notices() {
-        partition.take(notices, now);
+    pub(crate) fn stats(&self) -> &WorkerStats {
+        &self.stats
     }
-    let Some(mut batch) = worker.lane.take() else {
-        fail_if(drill);
-        return 0;
-    };
-    let (weight, events) = (batch.weight(), count(batch.events.len()));
-    partition.apply(&mut batch, now, || fail_if(drill));
-    record(worker, &batch, events, now);
-    worker.lane.finish(batch.events);
-    weight
-}
 
-/// Counts a batch that was taken at `taken` and is applied now.
-pub(crate) fn record(worker: &Worker, batch: &Batch, events: u64, taken: Instant) {
-    let stats = &worker.stats;
-    let busy = u64::try_from(taken.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    stats.batches.increment();
-    stats.processing_nanos.add(busy);
-    let waited = taken.saturating_duration_since(batch.queued_at);
-    stats.queue_time.record(waited, events);
-}
+    /// The books. Whoever holds them keeps every executor from them.
+    pub(crate) fn books(&self) -> MutexGuard<'_, Partition> {
+        self.partition.lock()
+    }
 
-/// A batch that another thread applied was left half done (`direct`): this thread
-/// dies of it, for that is what the supervisor knows how to heal.
-#[expect(clippy::panic, reason = "the other thread's panic is passed on")]
-fn fail_if_torn(torn: bool) {
-    if torn {
-        std::panic::panic_any("a socket's thread panicked while it applied a batch");
+    /// The worker's thread: runs until the worker is stopped.
+    pub(crate) fn run(&self) {
+        let _end = EndOfThread(&self.queue);
+        while self.iterate(TIMEOUT) {}
+    }
+
+    /// Waits for work and does a share of it; `false` once the worker is stopped.
+    pub(crate) fn iterate(&self, timeout: Duration) -> bool {
+        if !self.queue.wait(timeout) {
+            return false;
+        }
+        let mut partition = self.partition.lock();
+        self.drain(&mut partition, |_| false);
+        if self.queue.is_running() {
+            self.contain(0, || partition.look(Instant::now()));
+        }
+        self.release(partition);
+        self.queue.tell_if_drained();
+        true
+    }
+
+    /// Takes what one read of a socket brought. Leaves `events` empty.
+    pub(crate) fn deliver(&self, feed: FeedId, events: &mut Vec<MarketEvent>) -> Pushed {
+        if events.len() <= self.inline_events
+            && let Some(accepted) = self.apply_inline(feed, events)
+        {
+            return Pushed {
+                accepted,
+                ..Pushed::default()
+            };
+        }
+        let pushed = self.queue.push(feed, events);
+        if self.inline_events > 0 && self.queue.is_beyond(HELPED) {
+            self.help(pushed.accepted);
+        }
+        pushed
+    }
+
+    /// Applies events without queueing them, and leaves `events` empty, with its
+    /// memory; how many, or `None` if they have to be queued.
+    fn apply_inline(&self, feed: FeedId, events: &mut Vec<MarketEvent>) -> Option<usize> {
+        let mut partition = self.partition.try_lock()?;
+        // With the books held, so that nothing can be numbered before these events
+        // and applied after them.
+        let number = self.queue.claim()?;
+        let accepted = events.len();
+        let mut batch = Batch::new(feed, number, std::mem::take(events));
+        let now = batch.queued_at;
+        self.apply(&mut partition, &mut batch, now);
+        self.release(partition);
+        *events = batch.events;
+        events.clear();
+        Some(accepted)
+    }
+
+    /// Applies some of what is queued, after `brought` events were queued. The queue
+    /// is left shorter than it was before them, and is no longer than three eighths
+    /// of its bound if a millisecond is enough.
+    fn help(&self, brought: usize) {
+        let Some(mut partition) = self.partition.try_lock_for(HELPER_WAITS) else {
+            return;
+        };
+        let began = Instant::now();
+        self.drain(&mut partition, |applied| {
+            self.queue.is_beyond(ENOUGH) && (applied < brought || began.elapsed() < HELP_LASTS)
+        });
+        self.release(partition);
+        self.queue.tell_if_drained();
+    }
+
+    /// Applies control messages and the oldest batch, and so on while `goes_on` says
+    /// so of the events that were applied.
+    fn drain(&self, partition: &mut Partition, goes_on: impl Fn(usize) -> bool) {
+        let mut applied = 0;
+        while self.queue.is_running() {
+            let now = Instant::now();
+            if let Some(control) = self.queue.take_control()
+                && !self.contain(0, || partition.take(control, now))
+            {
+                return;
+            }
+            let Some(mut batch) = self.queue.take() else {
+                return;
+            };
+            applied += batch.weight();
+            self.apply(partition, &mut batch, now);
+            self.queue.finish(batch);
+            if !goes_on(applied) {
+                return;
+            }
+        }
+    }
+
+    /// Applies a batch and records it.
+    fn apply(&self, partition: &mut Partition, batch: &mut Batch, now: Instant) {
+        let (events, weight) = (count(batch.events.len()), batch.weight());
+        if !self.contain(weight, || partition.apply(batch, now)) {
+            return;
+        }
+        let stats = &self.stats;
+        let busy = u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        stats.batches.increment();
+        stats.processing_nanos.add(busy);
+        let waited = now.saturating_duration_since(batch.queued_at);
+        stats.queue_time.record(waited, events);
+    }
+
+    /// Lets go of the books, then sends what came up: nobody else is called while
+    /// they are held.
+    fn release(&self, mut partition: MutexGuard<'_, Partition>) {
+        // Those of a worker that failed are asked for as a whole, once it is restarted.
+        let resyncs = self.queue.is_running().then(|| partition.take_resyncs());
+        // Readers wait for this lock: the next executor is not to overtake them.
+        MutexGuard::unlock_fair(partition);
+        if let Some(resyncs) = resyncs.flatten() {
+            self.contain(0, || self.ask(resyncs));
+        }
+    }
+
+    fn ask(&self, resyncs: Resyncs) {
+        for ((feed, reason), assets) in resyncs {
+            let number = assets.len();
+            tracing::debug!(?reason, ?feed, assets = number, "asking for fresh books");
+            let scope = feed.map_or(Scope::AllFeeds, Scope::Feed);
+            self.resync.resync(scope, &assets, reason);
+        }
+    }
+
+    /// The panic boundary: does something that belongs to the worker, on whichever
+    /// thread; `false` if it panicked. Then the worker has failed, and `events` are
+    /// counted as lost.
+    fn contain(&self, events: usize, work: impl FnOnce()) -> bool {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else {
+            return true;
+        };
+        // First of all, and with the books held: no reader may take them for whole.
+        self.queue.transit(Transition::Fail);
+        self.stats.lost.add(count(events));
+        let cause = message_of(&*panic);
+        tracing::error!(worker = self.number, cause, lost = events, "worker failed");
+        self.failed.notify_one();
+        false
+    }
+
+    /// Has the worker run, again usually, or stay down. No book that it has is trusted
+    /// until a snapshot that is still to come; the assets to be fetched anew.
+    pub(crate) fn begin(&self, transition: Transition) -> Vec<AssetKey> {
+        let mut partition = self.partition.lock();
+        let assets = partition.recover(self.queue.number(), Instant::now());
+        self.queue.transit(transition);
+        assets
+    }
+
+    /// Drops what is still queued and counts it as lost.
+    pub(crate) fn discard(&self) {
+        self.stats.lost.add(count(self.queue.discard()));
     }
 }
 
-/// A drill: dies as a defect would.
-#[expect(clippy::panic, reason = "panicking is what a drill is for")]
-pub(crate) fn fail_if(drill: bool) {
-    if drill {
-        std::panic::panic_any("a panic was injected");
-    }
-}
+/// The worker does not run without its thread, however that ended.
+struct EndOfThread<'a>(&'a WorkerQueue);
 
-/// Says that the thread has ended, however it did.
-struct Guard<'a> {
-    shared: &'a Shared,
-    worker: &'a Worker,
-}
-
-impl Drop for Guard<'_> {
+impl Drop for EndOfThread<'_> {
     fn drop(&mut self) {
-        self.worker.lane.set_alive(false);
-        self.shared.died.notify_one();
+        self.0.transit(Transition::Stop);
     }
 }
+
+/// What was panicked with.
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

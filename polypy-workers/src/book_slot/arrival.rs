@@ -22,7 +22,7 @@ use super::{BookSlot, Context, Origin};
 use crate::config::HashChecking;
 use crate::feeds::Feeds;
 use crate::integrity::{Extent, Stage};
-use crate::lane::Mark;
+use crate::queue::Mark;
 use crate::stream::Stream;
 
 /// How long a book whose feed is gone is shown as it was, with another open feed

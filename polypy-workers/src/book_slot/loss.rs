@@ -4,7 +4,7 @@
 use polypy_core::{BookState, FeedId};
 
 use super::{BookSlot, Context};
-use crate::lane::Mark;
+use crate::queue::Mark;
 
 impl BookSlot {
     /// What `feed` tells is stale until a snapshot of its own, stamped later.

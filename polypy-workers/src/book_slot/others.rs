@@ -6,7 +6,7 @@
 use polypy_core::{FeedId, Timestamp};
 
 use crate::feeds::Feeds;
-use crate::lane::Mark;
+use crate::queue::Mark;
 use crate::stream::Stream;
 
 /// Feeds beside the shown one.

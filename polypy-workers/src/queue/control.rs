@@ -1,0 +1,76 @@
+//! Control messages: what is said of books and feeds apart from events.
+//!
+//! They are never dropped and never wait behind events. One is kept for each
+//! asset, which bounds them, and readers look at it before the worker does.
+
+use std::collections::HashMap;
+
+use polypy_core::{AssetKey, FeedId, StaleReason};
+
+/// A book is stale until a snapshot whose batch has a greater stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) stamp: u64,
+    pub(crate) reason: StaleReason,
+}
+
+/// What was said of one asset.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ControlMessage {
+    pub(crate) mark: Option<Mark>,
+    /// The same for one feed's copy of the book, at most one a feed.
+    pub(crate) lost: Vec<(FeedId, Mark)>,
+    pub(crate) settled: bool,
+    pub(crate) forgotten: bool,
+}
+
+/// Everything that was said since the worker's last iteration.
+#[derive(Debug, Default)]
+pub(crate) struct ControlMessages {
+    pub(crate) assets: HashMap<AssetKey, ControlMessage>,
+    pub(crate) closed: Vec<(FeedId, StaleReason)>,
+}
+
+impl ControlMessage {
+    fn lose(&mut self, feed: FeedId, mark: Mark) {
+        self.lost.retain(|(known, _)| *known != feed);
+        self.lost.push((feed, mark));
+    }
+
+    /// The mark of one feed's copy.
+    pub(crate) fn lost_on(&self, feed: FeedId) -> Option<Mark> {
+        let found = self.lost.iter().find(|(known, _)| *known == feed);
+        found.map(|(_, mark)| *mark)
+    }
+}
+
+impl ControlMessages {
+    pub(super) fn change(&mut self, assets: &[AssetKey], change: impl Fn(&mut ControlMessage)) {
+        for &asset in assets {
+            change(self.assets.entry(asset).or_default());
+        }
+    }
+
+    pub(super) fn mark(&mut self, feed: Option<FeedId>, assets: &[AssetKey], mark: Mark) {
+        self.change(assets, |message| match feed {
+            None => message.mark = Some(mark),
+            Some(feed) => message.lose(feed, mark),
+        });
+    }
+
+    pub(super) fn close(&mut self, feed: FeedId, reason: StaleReason) {
+        self.closed.push((feed, reason));
+    }
+
+    pub(super) fn get(&self, asset: AssetKey) -> Option<&ControlMessage> {
+        self.assets.get(&asset)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.assets.len() + self.closed.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

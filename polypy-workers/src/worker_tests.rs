@@ -1,0 +1,316 @@
+//! The executor: inline, helping and on the worker's thread, and what a panic does
+//! in each of them.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
+
+use polypy_core::{Component, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource};
+
+use crate::config::WorkersConfig;
+use crate::testing::{Harness, LIVE, Truth, assets, one_worker, opened_with, stale};
+
+/// Events up to which a delivery is applied inline.
+const INLINE: usize = 3;
+const QUEUE: usize = 16;
+
+/// An idle worker with one live book, that is never iterated by itself.
+fn opened() -> (Harness, Truth) {
+    opened_with(WorkersConfig {
+        direct_events: INLINE,
+        queue_events: NonZeroUsize::new(QUEUE).unwrap(),
+        ..one_worker()
+    })
+}
+
+/// As many changes of one book.
+fn changes(truth: &mut Truth, count: usize) -> Vec<MarketEvent> {
+    (0..count)
+        .map(|step| {
+            let (at, to) = (format!("0.4{}", step % 10), (step + 1).to_string());
+            truth.change(Side::Bid, &at, &to)
+        })
+        .collect()
+}
+
+/// Queues as many changes as one read brought.
+fn bring(harness: &Harness, truth: &mut Truth, count: usize) {
+    harness.queue(1, changes(truth, count));
+}
+
+#[test]
+fn an_idle_workers_events_are_applied_before_the_call_returns_and_counted_alike() {
+    let (harness, mut truth) = opened();
+    harness.queue(1, [truth.change(Side::Bid, "0.49", "3")]);
+    assert!(truth.equals(&harness.view(&truth)));
+    assert_eq!(harness.count("passed"), 2);
+    let routed = harness.router.stats();
+    assert_eq!(routed["messages_routed"], 2);
+    assert_eq!(routed["batches_sent"], 2);
+    assert_eq!(harness.worker_count("batches_processed"), 2);
+    assert_eq!(harness.worker_count("updates_applied"), 1);
+}
+
+#[test]
+fn a_long_delivery_is_queued_and_so_is_what_comes_behind_it() {
+    let (harness, mut truth) = opened();
+    bring(&harness, &mut truth, INLINE + 1);
+    bring(&harness, &mut truth, 1);
+    assert_eq!(harness.depth(), INLINE + 2);
+    assert!(!truth.equals(&harness.view(&truth)));
+    harness.settle_down();
+    assert!(truth.equals(&harness.view(&truth)));
+    // It is idle again.
+    harness.queue(1, [truth.change(Side::Bid, "0.48", "4")]);
+    assert_eq!(harness.depth(), 0);
+    assert!(truth.equals(&harness.view(&truth)));
+}
+
+#[test]
+fn events_are_queued_behind_a_control_message() {
+    let (harness, truth) = opened();
+    harness
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Dropped);
+    harness.queue(1, [truth.opening()]);
+    assert_eq!(harness.depth(), 1);
+    assert_eq!(harness.state(&truth), stale(StaleReason::Dropped));
+    harness.settle_down();
+    assert_eq!(harness.state(&truth), LIVE);
+}
+
+#[test]
+fn nothing_is_applied_while_a_reader_holds_the_books_and_nobody_waits_for_them() {
+    let (harness, mut truth) = opened();
+    let held = harness.hold_books();
+    // Beyond half of the queue a socket helps, but not for the price of waiting:
+    // this thread holds the books itself.
+    for read in 1..=QUEUE {
+        bring(&harness, &mut truth, 1);
+        assert_eq!(harness.depth(), read);
+    }
+    drop(held);
+    harness.settle_down();
+    assert!(truth.equals(&harness.view(&truth)));
+    assert_eq!(harness.count("doubts"), 0);
+}
+
+#[test]
+fn a_wrong_books_replacement_is_asked_for_by_whoever_finds_it() {
+    let (harness, mut truth) = opened();
+    // Lost on the way, and never told again.
+    drop(truth.change(Side::Bid, "0.30", "9"));
+    bring(&harness, &mut truth, 1);
+    assert_eq!(harness.asked.take(), []);
+    bring(&harness, &mut truth, 1);
+    assert_eq!(harness.state(&truth), stale(StaleReason::Hash));
+    assert_eq!(harness.asked.take(), [(truth.key(), StaleReason::Hash)]);
+
+    let (harness, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.30", "9"));
+    bring(&harness, &mut truth, 6);
+    bring(&harness, &mut truth, 6);
+    assert!(harness.depth() < 12, "it was helped");
+    assert_eq!(harness.asked.take(), [(truth.key(), StaleReason::Hash)]);
+}
+
+#[test]
+fn up_to_half_of_its_queue_a_worker_is_left_alone() {
+    let (harness, mut truth) = opened();
+    for read in 1..=2 {
+        bring(&harness, &mut truth, 4);
+        assert_eq!(harness.depth(), read * 4);
+    }
+    assert!(!truth.equals(&harness.view(&truth)));
+}
+
+#[test]
+fn deep_books_are_helped_with_before_their_levels_fill_the_queue() {
+    let (harness, _) = opened();
+    let mut truths: Vec<_> = assets(40).iter().map(Truth::new).collect();
+    for truth in &mut truths {
+        // Beside the four there are, on the finest grid.
+        for tick in 1..=116 {
+            let at = format!("0.{:04}", 4_700 - tick);
+            truth.change(Side::Bid, &at, "5");
+        }
+    }
+    for few in truths.chunks(4) {
+        let openings: Vec<_> = few.iter().map(Truth::opening).collect();
+        harness.queue(1, openings);
+    }
+    assert_eq!(harness.router.stats()["messages_dropped"], 0);
+    harness.settle_down();
+    for truth in &truths {
+        assert!(truth.equals(&harness.view(truth)));
+    }
+}
+
+#[test]
+fn sockets_apply_an_endless_flood_themselves_and_drop_none_of_it() {
+    let (harness, mut truth) = opened();
+    for _ in 0..100 {
+        bring(&harness, &mut truth, 4);
+        assert!(harness.depth() <= QUEUE / 2, "{}", harness.depth());
+    }
+    assert_eq!(harness.router.stats()["messages_dropped"], 0);
+    harness.settle_down();
+    assert!(truth.equals(&harness.view(&truth)));
+    assert_eq!(harness.count("doubts"), 0);
+    assert_eq!(harness.worker_count("updates_applied"), 400);
+    assert_eq!(harness.worker_count("batches_processed"), 101);
+}
+
+#[test]
+fn a_helper_applies_a_control_message_before_the_events_behind_it() {
+    let (harness, mut truth) = opened();
+    bring(&harness, &mut truth, 6);
+    harness
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Undecodable);
+    harness.queue(1, [truth.opening()]);
+    assert_eq!(harness.state(&truth), stale(StaleReason::Undecodable));
+    bring(&harness, &mut truth, 3);
+    // The changes of before the mark are applied, the snapshot behind it is not yet.
+    assert_eq!(harness.depth(), 4);
+    assert_eq!(harness.state(&truth), stale(StaleReason::Undecodable));
+    harness.settle_down();
+    assert_eq!(harness.state(&truth), LIVE);
+    assert!(truth.equals(&harness.view(&truth)));
+}
+
+#[test]
+fn sockets_that_apply_nothing_do_not_help_either() {
+    let (harness, mut truth) = opened_with(WorkersConfig {
+        direct_events: 0,
+        queue_events: NonZeroUsize::new(QUEUE).unwrap(),
+        ..one_worker()
+    });
+    bring(&harness, &mut truth, QUEUE);
+    assert_eq!(harness.depth(), QUEUE);
+}
+
+/// Fails the worker in the midst of a batch, and says how many events it had.
+type Break = fn(&Harness, &mut Truth) -> usize;
+
+const INLINE_PANIC: Break = |harness, truth| {
+    harness.manager.inject_panic(0);
+    bring(harness, truth, 2);
+    2
+};
+
+const HELPER_PANIC: Break = |harness, truth| {
+    bring(harness, truth, 7);
+    harness.manager.inject_panic(0);
+    bring(harness, truth, 2);
+    7
+};
+
+const THREAD_PANIC: Break = |harness, truth| {
+    bring(harness, truth, 5);
+    bring(harness, truth, 2);
+    harness.manager.inject_panic(0);
+    harness.iterate();
+    5
+};
+
+#[test]
+fn a_panic_fails_the_worker_on_whichever_thread_and_one_batch_is_lost_and_counted() {
+    for panic in [INLINE_PANIC, HELPER_PANIC, THREAD_PANIC] {
+        let (harness, mut truth) = opened();
+        let lost = panic(&harness, &mut truth);
+        assert!(!harness.is_running());
+        assert_eq!(harness.state(&truth), stale(StaleReason::WorkerDied));
+        assert_eq!(harness.worker_count("messages_lost"), lost as u64);
+        assert_eq!(harness.asked.take(), []);
+
+        // What was queued behind it is left; nobody applies anything.
+        let left = harness.depth();
+        bring(&harness, &mut truth, 1);
+        harness.queue(1, [truth.opening()]);
+        harness.iterate();
+        assert_eq!(harness.depth(), left + 2);
+
+        // An opening from before the restart proves nothing, one from after it does.
+        harness.restart_worker();
+        assert_eq!(
+            harness.asked.take(),
+            [(truth.key(), StaleReason::WorkerDied)]
+        );
+        harness.settle_down();
+        assert_eq!(harness.state(&truth), stale(StaleReason::WorkerDied));
+        harness.send(1, [truth.opening()]);
+        assert_eq!(harness.state(&truth), LIVE);
+        assert!(truth.equals(&harness.view(&truth)));
+        // Every event is in one of the two, once; of the lost batch one was counted
+        // before it panicked.
+        let routed = harness.router.stats()["messages_routed"].as_u64().unwrap();
+        let processed = harness.worker_count("messages_processed");
+        assert_eq!(routed, processed - 1 + lost as u64);
+        assert_eq!(harness.worker_count("messages_lost"), lost as u64);
+    }
+}
+
+#[test]
+fn a_panic_of_whoever_is_asked_fails_the_worker_and_reaches_no_socket() {
+    let (harness, mut truth) = opened();
+    drop(truth.change(Side::Bid, "0.30", "9"));
+    harness.asked.is_broken.store(true, Ordering::SeqCst);
+    bring(&harness, &mut truth, 1);
+    bring(&harness, &mut truth, 1);
+    assert!(!harness.is_running());
+    assert_eq!(harness.worker_count("messages_lost"), 0);
+    harness.asked.is_broken.store(false, Ordering::SeqCst);
+    harness.restart_worker();
+    harness.send(1, [truth.opening()]);
+    assert_eq!(harness.state(&truth), LIVE);
+}
+
+#[test]
+fn a_failed_workers_queue_fills_and_what_does_not_fit_is_dropped() {
+    let (harness, mut truth) = opened();
+    harness.manager.inject_panic(0);
+    bring(&harness, &mut truth, 1);
+    for _ in 0..4 {
+        bring(&harness, &mut truth, 5);
+    }
+    assert_eq!(harness.depth(), QUEUE);
+    assert_eq!(harness.router.stats()["messages_dropped"], 4);
+}
+
+#[tokio::test]
+async fn batches_keep_their_order_whoever_applies_them() {
+    const SOCKETS: u64 = 4;
+    let harness = Harness::start(WorkersConfig {
+        direct_events: INLINE,
+        // Short enough for helping to begin, and so long that nothing is dropped if
+        // the machine gives a helper's turn to others.
+        queue_events: NonZeroUsize::new(4_096).unwrap(),
+        ..one_worker()
+    })
+    .await;
+    // A book a socket, of markets of their own: one that is overtaken by its own
+    // past is refuted by its hash.
+    let tokens = assets(2 * usize::try_from(SOCKETS).unwrap());
+    let mut truths: Vec<_> = tokens.iter().step_by(4).map(Truth::new).collect();
+    std::thread::scope(|scope| {
+        for (feed, truth) in (1..=SOCKETS).zip(&mut truths) {
+            let router = &harness.router;
+            scope.spawn(move || {
+                router.feed_opened(FeedId(feed));
+                router.deliver(FeedId(feed), &mut vec![truth.opening()]);
+                for read in 0..2_000 {
+                    let mut events = changes(truth, 1 + read % 7);
+                    router.deliver(FeedId(feed), &mut events);
+                }
+            });
+        }
+    });
+    harness.router.stop().await;
+    assert_eq!(harness.router.stats()["messages_dropped"], 0);
+    assert_eq!(harness.count("doubts"), 0);
+    for truth in &truths {
+        assert_eq!(harness.state(truth), LIVE);
+        assert!(truth.equals(&harness.view(truth)));
+    }
+    harness.manager.stop().await;
+}
