@@ -9,6 +9,8 @@ use crate::time::Timestamp;
 
 /// Exchange time between two points.
 pub const INTERVAL_MS: u64 = 30_000;
+const INTERVAL: u32 = 30_000;
+const _: () = assert!(INTERVAL as u64 == INTERVAL_MS, "one number in two types");
 /// Points kept: 50 minutes of a market that never rests.
 pub const CAPACITY: usize = 100;
 /// Points that memory is taken for at first: four minutes of a busy market.
@@ -34,12 +36,13 @@ pub struct HistoryPoint {
 #[derive(Debug, Clone, Default)]
 #[repr(C)]
 pub struct TopHistory {
-    /// Exchange time before which no point is taken.
-    due: Timestamp,
     /// The points, then room for more; a ring once there are [`CAPACITY`] of them.
     /// Of many books that change seldom nearly every change makes a point, so that
     /// what is here is written without being looked at.
     points: Box<[Point]>,
+    /// Exchange time before which no point is taken, in milliseconds less all but 32
+    /// bits: books keep no more than they must where every change reads.
+    due: u32,
     len: u8,
     /// Where the oldest stands.
     oldest: u8,
@@ -57,6 +60,12 @@ struct Point {
 /// Above every price.
 const NOBODY: u32 = u32::MAX;
 
+/// The lower 32 bits of a time in milliseconds, which begin anew every 49 days.
+#[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
+fn low_bits(timestamp: Timestamp) -> u32 {
+    timestamp.millis() as u32
+}
+
 impl TopHistory {
     /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that runs
     /// backwards takes none, unless by more than that: then the venue's clock was
@@ -70,13 +79,14 @@ impl TopHistory {
 
     #[inline]
     fn is_due(&self, timestamp: Timestamp) -> bool {
-        let wait = self.due.millis_since(timestamp);
-        wait == 0 || wait > 2 * INTERVAL_MS
+        let wait = self.due.wrapping_sub(low_bits(timestamp));
+        // More than half of what 32 bits hold is a time that has passed.
+        wait == 0 || u64::from(wait) > 2 * INTERVAL_MS || self.len == 0
     }
 
     #[inline(never)]
     fn take(&mut self, timestamp: Timestamp, book: &OrderBook) {
-        self.due = Timestamp::from_millis(timestamp.millis().saturating_add(INTERVAL_MS));
+        self.due = low_bits(timestamp).wrapping_add(INTERVAL);
         let best = |side| book.best_price(side).map_or(NOBODY, Price::millionths);
         let point = Point {
             timestamp,

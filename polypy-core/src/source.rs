@@ -46,9 +46,11 @@ pub struct BookView {
     pub asset_id: AssetId,
     /// How far to trust it.
     pub state: BookState,
-    /// Grows with every snapshot that replaced the book.
+    /// History without a known hole: grows when a stale book is live again, and when
+    /// the thread that kept it died.
     pub epoch: u64,
-    /// Grows with every change applied, across epochs.
+    /// Grows by one for every level that has to be set to follow the book, and for every
+    /// new epoch, across epochs.
     pub sequence: u64,
     /// Best first.
     pub bids: Vec<Level>,

@@ -26,10 +26,9 @@ mod feeds;
 mod moment;
 mod queue;
 
-mod book_slot;
+mod book;
 mod integrity;
 mod partition;
-mod stream;
 
 mod manager;
 mod router;
@@ -49,3 +48,6 @@ mod testing;
 
 #[cfg(test)]
 mod model_tests;
+
+#[cfg(test)]
+mod follower_tests;

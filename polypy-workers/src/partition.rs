@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 use polypy_core::{AssetKey, BookEvent, BookState, FeedId, MarketEvent, PriceChange, StaleReason};
 
 use self::desk::Desk;
+use self::mirror::MirrorCheck;
 use self::slots::{EVENTS_AHEAD, Slots};
-use crate::book_slot::{BookSlot, Context, Origin};
+use crate::book::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
 use crate::queue::{Batch, ControlMessage, ControlMessages, Mark};
@@ -48,8 +49,7 @@ pub(crate) struct Partition {
     /// The assets of that batch.
     touched: Vec<AssetKey>,
     retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
-    /// Comparisons of single levels until the next of whole books.
-    until_whole: u32,
+    mirror: MirrorCheck,
     looked: Instant,
     /// Whether the next batch is to panic once its first event is applied.
     #[cfg(any(test, feature = "fault-injection"))]
@@ -69,7 +69,7 @@ impl Partition {
             applying: false,
             touched: Vec::new(),
             retries: BinaryHeap::new(),
-            until_whole: mirror::LEVELS_PER_WHOLE,
+            mirror: MirrorCheck::default(),
             looked: now,
             #[cfg(any(test, feature = "fault-injection"))]
             panics_next: false,
@@ -79,6 +79,12 @@ impl Partition {
     /// The asset's slot, if there is one.
     pub(crate) fn slot(&self, asset: AssetKey) -> Option<&BookSlot> {
         self.slots.get(asset)
+    }
+
+    /// What has changed of the shown books.
+    #[cfg(test)]
+    pub(crate) fn changes(&mut self) -> &mut crate::book::ChangeLog {
+        &mut self.desk.log
     }
 
     /// Applies a batch.
@@ -99,7 +105,7 @@ impl Partition {
         while !rest.is_empty() {
             if near == 0 {
                 near = one_round(rest.len());
-                slots.touch(&rest[..near]);
+                slots.prefetch(&rest[..near]);
             }
             near -= 1;
             let Some((event, ahead)) = rest.split_first_mut() else {
@@ -145,7 +151,7 @@ impl Partition {
                 let Some(slot) = slots.at(at) else {
                     continue;
                 };
-                let key = slot.key;
+                let key = slot.key();
                 let feeds: Vec<_> = slot
                     .feeds()
                     .filter_map(|feed| closed.get(&feed).map(|reason| (feed, *reason)))
@@ -177,9 +183,11 @@ impl Partition {
             && at <= now
         {
             self.retries.pop();
-            slots.with(key, &mut cx, BookSlot::retry_at_last);
+            slots.with(key, &mut cx, BookSlot::retry);
         }
-        self.compare_tokens(now);
+        let (slots, desk) = (&mut self.slots, &mut self.desk);
+        self.mirror.compare_tokens(slots, desk, now);
+        self.desk.log.end_batch();
         self.publish();
     }
 
@@ -215,17 +223,15 @@ impl Partition {
         }
         self.desk.clear();
         self.retries.clear();
-        let (stats, retries) = (&self.desk.stats, &mut self.retries);
-        self.slots.alter_all(|slot| {
-            let (reason, before) = (StaleReason::WorkerDied, slot.state());
-            if let Some(at) = slot.orphan(Mark { stamp, reason }, now) {
-                retries.push(Reverse((at, slot.key)));
-            }
-            slot.note_shown(before, stats, now);
+        let mut cx = self.desk.context(now);
+        self.slots.alter_all(&mut cx, |slot, cx| {
+            let reason = StaleReason::WorkerDied;
+            slot.worker_died(Mark { stamp, reason }, cx);
             if matches!(slot.state(), BookState::Stale(_)) {
-                assets.push(slot.key);
+                assets.push(slot.key());
             }
         });
+        self.desk.log.end_batch();
         assets.sort_unstable();
         assets.dedup();
         self.publish();
@@ -234,7 +240,9 @@ impl Partition {
 
     /// The end of whatever was being applied.
     fn conclude(&mut self, now: Instant) {
-        self.compare_tokens(now);
+        let (slots, desk) = (&mut self.slots, &mut self.desk);
+        self.mirror.compare_tokens(slots, desk, now);
+        self.desk.log.end_batch();
         self.applying = false;
         self.publish();
     }
@@ -275,7 +283,7 @@ fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent,
             // One announcement stands for both tokens of the market.
             let complement = slots.with(asset, cx, |slot, _| {
                 slot.trade(trade);
-                slot.complement
+                slot.complement()
             });
             if let Some(complement) = complement.flatten() {
                 slots.with(complement, cx, |slot, _| slot.trade(trade));
@@ -285,15 +293,15 @@ fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent,
             cx.stats.events.tick_size_changes.increment();
             slots.with(asset, cx, |slot, cx| slot.change_tick(event, cx));
         }
-        // It runs ahead of the changes it reflects, so that it proves
-        // nothing against a book.
-        MarketEvent::BestBidAsk(_) => {}
+        MarketEvent::BestBidAsk(event) => {
+            slots.with(asset, cx, |slot, cx| slot.best_prices(event, cx));
+        }
     }
 }
 
 /// A book that was fetched apart from the feeds.
 fn audit(slots: &mut Slots, cx: &mut Context<'_>, book: BookEvent) {
-    let known = slots.with(book.info.key, cx, |slot, cx| slot.audit(book, cx));
+    let known = slots.with(book.info.key, cx, |slot, cx| slot.audit(&book, cx));
     if known.is_none() {
         cx.checker.stats.audit_not_applicable.increment();
     }
@@ -314,7 +322,7 @@ fn take_notice(slots: &mut Slots, cx: &mut Context<'_>, asset: AssetKey, notice:
             slot.mark_feed(feed, mark, cx);
         }
         if notice.settled {
-            slot.settle();
+            slot.settle(cx);
         }
     });
 }

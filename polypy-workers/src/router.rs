@@ -81,7 +81,8 @@ impl MessageRouter {
     fn ask(&self, feed: FeedId, assets: &[AssetKey]) {
         if !assets.is_empty() {
             let reason = StaleReason::Dropped;
-            self.shared.resync.resync_feed(feed, assets, reason);
+            let resync = &self.shared.resync;
+            resync.resync(Scope::Feed(feed), assets, reason);
         }
     }
 
@@ -179,7 +180,6 @@ impl EventSink for MessageRouter {
             queue.mark(Some(feed), assets, reason);
         });
     }
-
 }
 
 impl BookControl for MessageRouter {

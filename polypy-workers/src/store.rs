@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{AssetKey, BookState, BookView, StaleReason};
+use polypy_core::{AssetKey, BookState, BookView};
 
-use crate::book_slot::BookSlot;
+use crate::book::BookSlot;
 use crate::shared::Shared;
 use crate::stats::BookCounts;
 use crate::worker::Worker;
@@ -64,32 +64,10 @@ impl BookStore {
     /// the asset is forgotten.
     fn state_of(&self, slot: &BookSlot, worker: &Worker) -> Option<BookState> {
         let queue = worker.queue();
-        let notice = queue.control_message(slot.key).unwrap_or_default();
-        if notice.forgotten {
+        let message = queue.control_message(slot.key()).unwrap_or_default();
+        if message.forgotten {
             return None;
         }
-        if notice.settled {
-            return Some(BookState::Settled);
-        }
-        let BookState::Live = slot.state() else {
-            return Some(slot.state());
-        };
-        let feeds = &self.shared.feeds;
-        let mark = notice.mark.filter(|mark| mark.stamp > slot.stamp());
-        // What is said of its feed concerns the book if no other feed tells it.
-        let lost = || {
-            let feed = slot.feed()?;
-            let lost = notice.lost_on(feed);
-            let lost = lost.filter(|mark| mark.stamp > slot.stamp());
-            let reason = lost.map(|mark| mark.reason);
-            let reason = reason
-                .or_else(|| slot.held_for())
-                .or_else(|| feeds.closed(feed))?;
-            let supported = slot.is_supported_by(feeds, |feed| notice.lost_on(feed));
-            (!supported).then_some(reason)
-        };
-        let dead = || (!queue.is_running()).then_some(StaleReason::WorkerDied);
-        let against = mark.map(|mark| mark.reason).or_else(lost).or_else(dead);
-        Some(against.map_or(BookState::Live, BookState::Stale))
+        Some(slot.state_with(&message, &self.shared.feeds, !queue.is_running()))
     }
 }

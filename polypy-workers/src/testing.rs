@@ -1,6 +1,7 @@
 //! What the tests share: a small venue with true books, and a router whose
 //! workers are turned by hand, so that every interleaving can be written down.
 
+use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,13 +9,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component, ConditionId,
-    DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price, PriceChange,
-    ResyncSink, Scope, Side, Size, StaleReason, StatsSource, TickSizeChange, Timestamp, Top, Trade,
+    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component,
+    ConditionId, DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price,
+    PriceChange, ResyncSink, Scope, Side, Size, StaleReason, StatsSource, TickSizeChange,
+    Timestamp, Top, Trade,
 };
 
 use crate::config::WorkersConfig;
 use crate::manager::WorkerManager;
+use crate::partition::Partition;
 use crate::queue::{Liveness, Transition};
 use crate::router::MessageRouter;
 use crate::store::BookStore;
@@ -332,6 +335,11 @@ impl Harness {
         }
     }
 
+    /// The worker's books.
+    pub(crate) fn books(&self) -> impl DerefMut<Target = Partition> {
+        self.worker().books()
+    }
+
     /// Keeps everybody from the books, as a reader does, until it is dropped.
     pub(crate) fn hold_books(&self) -> impl Drop {
         self.worker().books()
@@ -340,7 +348,8 @@ impl Harness {
     /// What the supervisor does with a worker that failed.
     pub(crate) fn restart_worker(&self) {
         let assets = self.worker().begin(Transition::Restart);
-        self.asked.resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
+        self.asked
+            .resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
     }
 
     pub(crate) fn is_running(&self) -> bool {

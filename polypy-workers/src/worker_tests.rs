@@ -4,7 +4,9 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
-use polypy_core::{Component, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource};
+use polypy_core::{
+    BookControl, Component, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource,
+};
 
 use crate::config::WorkersConfig;
 use crate::testing::{Harness, LIVE, Truth, assets, one_worker, opened_with, stale};

@@ -18,5 +18,6 @@ pub mod wait;
 pub mod world;
 
 pub mod markdown;
+pub mod ownership;
 pub mod source;
 pub mod tree;

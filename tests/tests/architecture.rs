@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use polypy_tests::{markdown, source, tree};
+use polypy_tests::{markdown, ownership, source, tree};
 use serde_json::Value;
 
-/// Past this a file holds two ideas.
+/// Crates in which a type's fields are touched in the file that declares it: there a
+/// file holds one idea, whatever its length.
+const OWNING_CRATES: [&str; 2] = ["polypy-core", "polypy-workers"];
+/// In the others, past this a file holds two ideas.
 const LONGEST_FILE: usize = 600;
 
 /// Crate to the crates of ours it may name.
@@ -215,10 +218,33 @@ fn every_source_file_says_what_it_is() {
 fn no_file_holds_two_ideas() {
     let long: Vec<_> = tree::rust_files()
         .into_iter()
+        .filter(|file| !OWNING_CRATES.iter().any(|owning| is_in(file, owning)))
         .map(|file| (file.text.lines().count(), file.path))
         .filter(|(lines, _)| *lines > LONGEST_FILE)
         .collect();
     assert_eq!(long, Vec::new(), "longer than {LONGEST_FILE} lines");
+}
+
+#[test]
+fn a_types_fields_are_touched_in_the_file_that_declares_it() {
+    let files = tree::rust_files();
+    let mut found = Vec::new();
+    for owning in OWNING_CRATES {
+        let its: Vec<_> = files
+            .iter()
+            .filter(|file| is_in(file, owning))
+            .cloned()
+            .collect();
+        assert!(!its.is_empty(), "{owning} has no sources");
+        found.extend(ownership::violations(&its));
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Whether a file is one of a crate's sources.
+fn is_in(file: &tree::File, name: &str) -> bool {
+    let rest = file.path.strip_prefix(name);
+    rest.is_some_and(|rest| rest.starts_with("/src/"))
 }
 
 #[test]

@@ -140,11 +140,6 @@ impl HashCheck {
         self.proven && self.open.is_some()
     }
 
-    /// Whether the recipe ever reproduced a hash.
-    pub(crate) fn has_recipe(&self) -> bool {
-        self.proven
-    }
-
     /// Another feed's book, whose hash was reproduced, is the book from now on.
     pub(crate) fn replaced_by_proven(&mut self, now: Instant) {
         self.forget_expectation();
@@ -163,13 +158,13 @@ impl HashCheck {
     }
 
     /// The next check is not to be left out.
-    pub(crate) fn hurry(&mut self) {
-        self.checks.hurry();
+    pub(crate) fn force_next_check(&mut self) {
+        self.checks.force_next();
     }
 
     /// A last trade price that the market's other token was hashed with.
-    pub(crate) fn hear(&mut self, price: DecimalText) {
-        self.prices.hear(price);
+    pub(crate) fn add_candidate(&mut self, price: DecimalText) {
+        self.prices.add_candidate(price);
     }
 
     /// The book is to be replaced: nothing that was expected of it matters.
@@ -191,7 +186,7 @@ impl HashCheck {
             self.recipe.take(event, false);
         }
         if let Some(price) = event.last_trade_price {
-            self.prices.hear(price);
+            self.prices.add_candidate(price);
         }
     }
 

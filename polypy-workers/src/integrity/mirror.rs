@@ -7,7 +7,7 @@
 //! other's was lost. Every change is compared at its own level; now and then,
 //! and after a snapshot, the whole books are.
 
-use polypy_core::{AssetKey, OrderBook, Price, Side, Size};
+use polypy_core::{OrderBook, Price, Side};
 
 /// What is to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,27 +16,6 @@ pub(crate) enum Extent {
     Level(Side, Price),
     /// Everything.
     Whole,
-}
-
-/// A book that changed, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Changed {
-    pub(crate) asset: AssetKey,
-    pub(crate) extent: Extent,
-    /// What a level was set to.
-    pub(crate) size: Size,
-}
-
-impl Changed {
-    /// Whether comparing `self` says what comparing `other` said: they are the
-    /// two entries that one order makes.
-    pub(crate) fn repeats(&self, other: &Self, complement: AssetKey) -> bool {
-        let mirrored = match other.extent {
-            Extent::Level(side, price) => Extent::Level(side.opposite(), price.complement()),
-            Extent::Whole => Extent::Whole,
-        };
-        other.asset == complement && self.extent == mirrored
-    }
 }
 
 /// Whether `other` shows at `extent` what `book` does.
@@ -85,21 +64,5 @@ mod tests {
             assert_eq!(level(at), case == 2, "case {case}");
             assert_eq!(level(elsewhere), case != 2, "case {case}");
         }
-    }
-
-    #[test]
-    fn the_two_entries_of_one_order_are_compared_once() {
-        let market = assets(1);
-        let changed = |at: usize, side, at_price: &str| Changed {
-            asset: market[at].key,
-            extent: Extent::Level(side, price(at_price)),
-            size: size("5"),
-        };
-        let first = changed(0, Side::Bid, "0.48");
-        let complement = market[0].key;
-        assert!(changed(1, Side::Ask, "0.52").repeats(&first, complement));
-        assert!(!changed(1, Side::Ask, "0.53").repeats(&first, complement));
-        assert!(!changed(1, Side::Bid, "0.52").repeats(&first, complement));
-        assert!(!first.repeats(&first, market[1].key));
     }
 }

@@ -34,7 +34,7 @@ impl CheckPace {
     }
 
     /// Something depends on the next check.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn force_next(&mut self) {
         self.checked = None;
     }
 

@@ -65,7 +65,7 @@ impl TradePrices {
     }
 
     /// Another book of the market is hashed with this price.
-    pub(crate) fn hear(&mut self, text: DecimalText) {
+    pub(crate) fn add_candidate(&mut self, text: DecimalText) {
         if !self.announced.contains(&Some(text)) {
             self.announced.rotate_right(1);
             self.announced[0] = Some(text);

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use polypy_core::{AssetKey, DecimalText, FeedId, StaleReason};
 
-use crate::book_slot::Context;
+use crate::book::{ChangeLog, Context};
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
-use crate::integrity::{Budget, Changed, Checker, CpuBudget};
+use crate::integrity::{Budget, Checker, CpuBudget};
 use crate::stats::WorkerStats;
 
 #[derive(Debug)]
@@ -19,12 +19,12 @@ pub(super) struct Desk {
     pub(super) retries: Vec<(Instant, AssetKey)>,
     /// Books to be looked at when time has passed, each once.
     pub(super) watched: Vec<AssetKey>,
-    /// What is to be compared between tokens at the end of the batch.
-    pub(super) changed: Vec<Changed>,
-    found: Option<DecimalText>,
-    searches: Budget,
-    cpu: CpuBudget,
-    config: IntegrityConfig,
+    /// What has changed of the shown books since the end of the last batch.
+    pub(super) log: ChangeLog,
+    pub(super) found: Option<DecimalText>,
+    pub(super) searches: Budget,
+    pub(super) cpu: CpuBudget,
+    pub(super) config: IntegrityConfig,
     pub(super) feeds: Arc<Feeds>,
     pub(super) stats: Arc<WorkerStats>,
 }
@@ -41,7 +41,7 @@ impl Desk {
             feed_resyncs: Vec::new(),
             retries: Vec::new(),
             watched: Vec::new(),
-            changed: Vec::new(),
+            log: ChangeLog::default(),
             found: None,
             searches: Budget::new(config.searches_per_second, now),
             cpu: CpuBudget::new(config.hash_cpu_percent, now),
@@ -57,7 +57,7 @@ impl Desk {
         self.feed_resyncs.clear();
         self.retries.clear();
         self.watched.clear();
-        self.changed.clear();
+        self.log.abandon_batch();
         self.found = None;
     }
 
@@ -78,7 +78,7 @@ impl Desk {
             feed_resyncs: &mut self.feed_resyncs,
             retries: &mut self.retries,
             watched: &mut self.watched,
-            changed: &mut self.changed,
+            log: &mut self.log,
         }
     }
 }

@@ -4,83 +4,112 @@ use std::time::Instant;
 
 use polypy_core::AssetKey;
 
-use super::Partition;
-use crate::book_slot::Mirrored;
-use crate::integrity::{Changed, Extent};
+use super::desk::Desk;
+use super::slots::Slots;
+use crate::book::{Mirrored, Update};
+use crate::integrity::Extent;
 
 /// Changes of which one level is compared with the other token's, for each of
 /// which whole books are: then a level that no change names any more is found.
-pub(super) const LEVELS_PER_WHOLE: u32 = 64;
+const LEVELS_PER_WHOLE: u32 = 64;
 
-impl Partition {
+/// Two tokens of a market, and where the first has changed.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    asset: AssetKey,
+    complement: AssetKey,
+    level: Extent,
+}
+
+/// When whole books are compared, and not only levels.
+#[derive(Debug)]
+pub(super) struct MirrorCheck {
+    /// Comparisons of single levels until the next of whole books.
+    until_whole: u32,
+}
+
+impl Default for MirrorCheck {
+    fn default() -> Self {
+        Self {
+            until_whole: LEVELS_PER_WHOLE,
+        }
+    }
+}
+
+impl MirrorCheck {
     /// Compares what changed with the market's other token. At the end of a
     /// batch, for a frame's entries for both are applied by then.
-    pub(super) fn compare_tokens(&mut self, now: Instant) {
-        let mut changed = std::mem::take(&mut self.desk.changed);
-        let mut rest = changed.as_slice();
-        while let Some((change, behind)) = rest.split_first() {
-            rest = behind;
-            let Some(slot) = self.slots.get(change.asset) else {
+    pub(super) fn compare_tokens(&mut self, slots: &mut Slots, desk: &mut Desk, now: Instant) {
+        while let Some(entry) = desk.log.next_to_compare() {
+            let Some(slot) = slots.get(entry.asset) else {
                 continue;
             };
-            let Some(complement) = slot.complement else {
+            let Some(complement) = slot.complement() else {
                 continue;
             };
-            let mut told_alike = false;
-            if let Some((next, behind)) = rest.split_first()
-                && change.repeats(next, complement)
-            {
-                // The other entry of the same order: one look is enough for both.
-                told_alike = next.size == change.size;
-                rest = behind;
-            }
-            if self.compare(*change, complement, told_alike, now) {
+            let extent = match entry.update {
+                Update::Level(level) => Extent::Level(level.side, level.price),
+                Update::Whole | Update::NewEpoch => Extent::Whole,
+            };
+            let pair = Pair {
+                asset: entry.asset,
+                complement,
+                level: extent,
+            };
+            // The other entry of the same order: one look is enough for both.
+            let other = desk.log.take_other_entry(&entry, complement);
+            // Both tokens were sent the same of this level, so that they agree there
+            // unless one of them left it out.
+            let is_alike = other.is_some_and(|other| match (entry.update, other.update) {
+                (Update::Level(one), Update::Level(other)) => one.size == other.size,
+                _ => false,
+            });
+            if self.compare(slots, desk, pair, is_alike, now) {
                 self.until_whole = match self.until_whole {
                     0 => LEVELS_PER_WHOLE,
                     left => left - 1,
                 };
             }
         }
-        changed.clear();
-        self.desk.changed = changed;
     }
 
-    /// Whether there was anything to be compared. `told_alike`: both tokens were
-    /// told the same of this level, so that they agree there unless one of them
-    /// left it out.
+    /// Whether there was anything to be compared.
     fn compare(
-        &mut self,
-        change: Changed,
-        complement: AssetKey,
-        told_alike: bool,
+        &self,
+        slots: &mut Slots,
+        desk: &mut Desk,
+        pair: Pair,
+        is_alike: bool,
         now: Instant,
     ) -> bool {
-        let stats = &self.desk.stats.integrity;
-        let (Some(slot), Some(other)) = (self.slots.get(change.asset), self.slots.get(complement))
-        else {
+        let Pair {
+            asset,
+            complement,
+            level,
+        } = pair;
+        let stats = &desk.stats.integrity;
+        let (Some(slot), Some(other)) = (slots.get(asset), slots.get(complement)) else {
             stats.mirror_not_applicable.increment();
             return false;
         };
         let whole_is_due = self.until_whole == 0;
-        if told_alike && !whole_is_due && slot.agrees_calmly_with(other) {
+        if is_alike && !whole_is_due && slot.is_undisturbed_beside(other) {
             stats.mirror_passed.increment();
             return true;
         }
-        let doubted = slot.mirror_is_in_doubt() || other.mirror_is_in_doubt();
+        let is_suspect = slot.is_contradicted_by_mirror() || other.is_contradicted_by_mirror();
         // One level that agrees does not settle what another has raised.
-        let extent = if doubted || whole_is_due {
+        let extent = if is_suspect || whole_is_due {
             Extent::Whole
-        } else if told_alike && slot.is_at_one_time_with(other) {
+        } else if is_alike && slot.is_at_one_time_with(other) {
             stats.mirror_passed.increment();
             return true;
         } else {
-            change.extent
+            level
         };
         let mirrored = match slot.mirrors(other, extent) {
             // The books as a whole do not compare; the level may yet.
-            Mirrored::NotApplicable
-                if slot.mirrors(other, change.extent) == Mirrored::OtherBehind =>
-            {
+            Mirrored::NotApplicable if slot.mirrors(other, level) == Mirrored::OtherBehind => {
                 Mirrored::OtherBehind
             }
             mirrored => mirrored,
@@ -92,18 +121,17 @@ impl Partition {
             Mirrored::NotApplicable => &stats.mirror_not_applicable,
         };
         counter.increment();
-        let both = mirrored == Mirrored::Disagrees || doubted;
+        let both = mirrored == Mirrored::Disagrees || is_suspect;
         let concerned: &[AssetKey] = match mirrored {
             Mirrored::OtherBehind => &[complement],
             Mirrored::Agrees | Mirrored::Disagrees | Mirrored::NotApplicable if both => {
-                &[change.asset, complement]
+                &[asset, complement]
             }
             Mirrored::Agrees | Mirrored::Disagrees | Mirrored::NotApplicable => &[],
         };
-        let mut cx = self.desk.context(now);
+        let mut cx = desk.context(now);
         for &key in concerned {
-            self.slots
-                .with(key, &mut cx, |slot, cx| slot.compared(mirrored, cx));
+            slots.with(key, &mut cx, |slot, cx| slot.compared(mirrored, cx));
         }
         mirrored != Mirrored::NotApplicable
     }

@@ -10,11 +10,10 @@ use std::mem::size_of;
 use polypy_core::book::LEVEL_BYTES;
 use polypy_core::{AssetKey, BookState, Change, MarketEvent, PriceChange};
 
-use crate::book_slot::{BookSlot, Context, Left, Origin};
+use crate::book::{BookSlot, Context, FeedBook, Origin, Rest};
 use crate::counter::count;
 use crate::integrity::Past;
 use crate::stats::{BookCounts, WorkerStats};
-use crate::stream::Rare;
 
 #[derive(Debug, Default)]
 enum Entry {
@@ -42,7 +41,7 @@ impl Slots {
     #[inline]
     pub(super) fn get(&self, asset: AssetKey) -> Option<&BookSlot> {
         match self.entries.get(asset.slot())? {
-            Entry::Kept(slot) if slot.key == asset => Some(slot),
+            Entry::Kept(slot) if slot.key() == asset => Some(slot),
             Entry::Kept(_) | Entry::Vacant | Entry::Forgotten(_) => None,
         }
     }
@@ -50,7 +49,7 @@ impl Slots {
     /// The asset's slot, to be altered in ways that are not counted.
     fn get_mut(&mut self, asset: AssetKey) -> Option<&mut BookSlot> {
         match self.entries.get_mut(asset.slot())? {
-            Entry::Kept(slot) if slot.key == asset => Some(slot),
+            Entry::Kept(slot) if slot.key() == asset => Some(slot),
             Entry::Kept(_) | Entry::Vacant | Entry::Forgotten(_) => None,
         }
     }
@@ -58,7 +57,7 @@ impl Slots {
     /// Has come into the cache what these events, [`EVENTS_AHEAD`] at most, will look
     /// at. Where the slots are first, then the slots, then what they point to, so that
     /// none waits for another.
-    pub(super) fn touch(&self, events: &[MarketEvent]) {
+    pub(super) fn prefetch(&self, events: &[MarketEvent]) {
         let mut near = [None; EVENTS_AHEAD];
         for (near, event) in near.iter_mut().zip(events) {
             if let MarketEvent::PriceChange(change) = event
@@ -68,8 +67,8 @@ impl Slots {
             }
         }
         let slots = || near.iter().flatten();
-        black_box(slots().fold(0, |all, (slot, _)| all | slot.touch()));
-        black_box(slots().fold(0, |all, (slot, change)| all | slot.touch_further(change)));
+        black_box(slots().fold(0, |all, (slot, _)| all | slot.prefetch()));
+        black_box(slots().fold(0, |all, (slot, change)| all | slot.prefetch_further(change)));
     }
 
     /// Entries, the empty ones included.
@@ -89,17 +88,17 @@ impl Slots {
     #[inline(always)]
     pub(super) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
         if let Some(Entry::Kept(slot)) = self.entries.get_mut(change.asset.slot())
-            && slot.key == change.asset
-            && slot.can_follow(change, origin)
+            && slot.key() == change.asset
+            && slot.is_fast(change, origin)
         {
-            let (done, left) = slot.follow(change, origin, cx);
+            let (done, left) = slot.change_fast(change, origin, cx);
             match done {
                 Change::Inserted => self.levels += 1,
                 Change::Removed => self.levels -= 1,
                 Change::Resized | Change::Unchanged => {}
             }
-            if left != Left::Nothing || cx.checker.found.is_some() {
-                self.finish(left, change, origin, cx);
+            if left != Rest::Nothing || cx.checker.found.is_some() {
+                self.finish(left, change, cx);
             }
             return;
         }
@@ -108,16 +107,15 @@ impl Slots {
 
     #[inline(never)]
     fn change_generally(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
-        let known = self.with(change.asset, cx, |slot, cx| slot.change(change, origin, cx));
-        if known.is_none() {
-            cx.stats.events.deltas_without_book.increment();
-        }
+        // Without a slot, a whole book that follows could not have it.
+        self.ensure(change.asset, cx);
+        self.with(change.asset, cx, |slot, cx| slot.change(change, origin, cx));
     }
 
     #[cold]
-    fn finish(&mut self, left: Left, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+    fn finish(&mut self, left: Rest, change: &PriceChange, cx: &mut Context<'_>) {
         self.with(change.asset, cx, |slot, cx| {
-            slot.finish(left, change, origin, cx);
+            slot.finish(left, change, cx);
         });
     }
 
@@ -130,9 +128,9 @@ impl Slots {
         change: impl FnOnce(&mut BookSlot, &mut Context<'_>) -> T,
     ) -> Option<T> {
         let slot = self.get_mut(asset)?;
-        let (state, levels) = (slot.state(), slot.levels());
+        let (state, levels) = (slot.state(), slot.depth());
         let answer = change(slot, cx);
-        let grown = slot.levels().wrapping_sub(levels);
+        let grown = slot.depth().wrapping_sub(levels);
         self.levels = self.levels.wrapping_add(grown);
         self.close(asset, state, cx);
         Some(answer)
@@ -143,7 +141,6 @@ impl Slots {
         let Some(Entry::Kept(slot)) = self.entries.get_mut(asset.slot()) else {
             return;
         };
-        slot.weigh_calm();
         let after = slot.state();
         if after != before {
             slot.note_shown(before, cx.stats, cx.checker.now);
@@ -151,10 +148,10 @@ impl Slots {
             self.books.enter(after);
         }
         if let Some(price) = cx.checker.found.take()
-            && let Some(complement) = slot.complement
+            && let Some(complement) = slot.complement()
             && let Some(other) = self.get_mut(complement)
         {
-            other.hear(price);
+            other.add_candidate(price);
         }
     }
 
@@ -170,13 +167,13 @@ impl Slots {
                 return;
             }
             // Of two assets with one number the greater key is the newer.
-            Entry::Kept(slot) if slot.key == asset => return,
-            Entry::Kept(slot) if slot.key > asset => {
+            Entry::Kept(slot) if slot.key() == asset => return,
+            Entry::Kept(slot) if slot.key() > asset => {
                 cx.stats.events.events_for_forgotten.increment();
                 return;
             }
             Entry::Kept(slot) => {
-                let replaced = slot.key;
+                let replaced = slot.key();
                 self.forget(replaced);
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
@@ -192,10 +189,10 @@ impl Slots {
             self.entries.resize_with(at + 1, Entry::default);
         }
         match &self.entries[at] {
-            Entry::Kept(slot) if slot.key != asset => return,
+            Entry::Kept(slot) if slot.key() != asset => return,
             Entry::Kept(slot) => {
                 self.books.leave(slot.state());
-                self.levels -= slot.levels();
+                self.levels -= slot.depth();
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
@@ -203,14 +200,19 @@ impl Slots {
     }
 
     /// Calls `alter` on every slot and counts them all anew.
-    pub(super) fn alter_all(&mut self, mut alter: impl FnMut(&mut BookSlot)) {
+    pub(super) fn alter_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut alter: impl FnMut(&mut BookSlot, &mut Context<'_>),
+    ) {
         (self.books, self.levels) = (BookCounts::default(), 0);
         for entry in &mut self.entries {
             if let Entry::Kept(slot) = entry {
-                alter(slot);
-                slot.weigh_calm();
+                let before = slot.state();
+                alter(slot, cx);
+                slot.note_shown(before, cx.stats, cx.checker.now);
                 self.books.enter(slot.state());
-                self.levels += slot.levels();
+                self.levels += slot.depth();
             }
         }
     }
@@ -218,7 +220,7 @@ impl Slots {
     pub(super) fn publish(&self, stats: &WorkerStats) {
         stats.set_books(self.books);
         let slots = self.books.pending + self.books.readable();
-        let slot_bytes = count(size_of::<BookSlot>() + size_of::<Rare>() + Past::BYTES);
+        let slot_bytes = count(size_of::<BookSlot>() + FeedBook::COLD_BYTES + Past::BYTES);
         let entry_bytes = count(self.entries.capacity() * size_of::<Entry>());
         let level_bytes = self.levels * count(LEVEL_BYTES);
         stats

@@ -7,7 +7,7 @@ use polypy_core::{
     AuditSink, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top,
 };
 
-use super::FORBIDDEN;
+use super::slot::FAST_PATH_FORBIDDEN;
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
 use crate::testing::{Harness, Truth, altered, assets, one_worker, price};
 
@@ -180,7 +180,7 @@ impl Told {
     }
 
     fn take(&mut self, step: &Step) {
-        FORBIDDEN.set(!self.is_calm);
+        FAST_PATH_FORBIDDEN.set(!self.is_calm);
         match step {
             Step::Orders(orders) => {
                 let events = self.orders(orders);
@@ -196,7 +196,7 @@ impl Told {
                         if let MarketEvent::Book(book) = ahead.snapshot() {
                             self.bench.router.audit(book);
                         }
-                        return FORBIDDEN.set(false);
+                        return FAST_PATH_FORBIDDEN.set(false);
                     }
                     0 => (1, token.trade("0.5")),
                     1 => (1, token.tick_change("0.001")),
@@ -211,7 +211,7 @@ impl Told {
                 self.bench.look_after(std::time::Duration::from_secs(3));
             }
         }
-        FORBIDDEN.set(false);
+        FAST_PATH_FORBIDDEN.set(false);
     }
 
     /// Everything that can be seen of it, but for what the clock says.

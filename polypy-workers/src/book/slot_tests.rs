@@ -10,18 +10,52 @@ use crate::testing::{Harness, LIVE, Truth, altered, assets, one_worker, opened, 
 const GONE: Option<BookState> = Some(BookState::Stale(StaleReason::Disconnected));
 
 #[test]
-fn changes_before_the_first_book_are_counted_and_left_out() {
+fn changes_before_the_first_book_are_counted_and_kept_for_it() {
     let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
+    let old = truth.clone();
     bench.send(1, [truth.change(Side::Bid, "0.49", "1")]);
-    assert_eq!(bench.state(&truth), None);
+    assert_eq!(bench.state(&truth), Some(BookState::Pending));
     assert!(bench.store.book(truth.key(), 5).is_none());
     assert_eq!(bench.count("deltas_without_book"), 1);
+    // The book that follows is older, and by its hash the change comes after it.
+    bench.send(1, [old.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    // One that has it already is not changed by it.
+    bench.open(2);
+    let change = truth.change(Side::Bid, "0.48", "2");
+    let younger = truth.change(Side::Bid, "0.48", "3");
+    bench.send(2, [change, younger, truth.opening()]);
+    bench.close(1);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
 }
 
 #[test]
-fn epochs_count_snapshots_and_sequences_count_changes() {
+fn a_first_book_that_is_older_than_changes_that_were_not_kept_is_asked_for_again() {
+    let bench = Harness::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    let old = truth.clone();
+    for step in 1..=100 {
+        let change = truth.change(Side::Bid, "0.49", &step.to_string());
+        bench.send(1, [change]);
+    }
+    bench.send(1, [old.opening()]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
+    bench.look_after(Duration::from_secs(6));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Dropped)]);
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn epochs_count_recoveries_and_sequences_count_changes_to_apply() {
     let (bench, mut truth) = opened();
     let numbers = |bench: &Harness| {
         let view = bench.view(&truth);
@@ -37,8 +71,21 @@ fn epochs_count_snapshots_and_sequences_count_changes() {
         ],
     );
     assert_eq!(numbers(&bench), (1, 3));
+    // A whole book that says nothing new changes nothing.
     bench.send(1, [next.snapshot()]);
-    assert_eq!(numbers(&bench), (2, 4));
+    assert_eq!(numbers(&bench), (1, 3));
+    // Nor does a level that is set to the size it has.
+    bench.send(1, [next.change(Side::Bid, "0.49", "2")]);
+    assert_eq!(numbers(&bench), (1, 3));
+    // One that says what was not sent is as many changes.
+    next.change(Side::Bid, "0.49", "4");
+    next.change(Side::Ask, "0.53", "0");
+    bench.send(1, [next.snapshot()]);
+    assert_eq!(numbers(&bench), (1, 5));
+    bench.router.mark_stale(&[next.key()], StaleReason::Dropped);
+    assert_eq!(numbers(&bench), (1, 5));
+    bench.send(1, [next.snapshot()]);
+    assert_eq!(numbers(&bench), (2, 6));
     truth = next;
     let view = bench.store.book(truth.key(), 1).unwrap();
     assert_eq!((view.bids.len(), view.bid_levels), (1, 3));
@@ -206,9 +253,9 @@ fn a_feed_that_lags_when_the_other_closes_has_a_moment_to_catch_up() {
     bench.look_after(Duration::from_secs(1));
     assert_eq!(bench.state(&truth), LIVE);
     bench.look_after(Duration::from_secs(3));
-    // It shows the younger feed's book, and knows that there is a newer one.
+    // Nobody brings what was seen: it is not to be trusted any more.
     assert_eq!(bench.state(&truth), GONE);
-    assert!(old.equals(&bench.view(&truth)));
+    assert!(truth.equals(&bench.view(&truth)));
     assert_eq!(
         bench.asked.take(),
         [(truth.key(), StaleReason::Disconnected)]
@@ -300,25 +347,6 @@ fn a_first_snapshot_that_was_lost_is_asked_for_again() {
     bench.settle_down();
     bench.look_after(Duration::from_secs(6));
     assert!(!bench.asked.take().is_empty());
-}
-
-#[test]
-fn a_slot_is_small_enough_for_every_token_of_the_venue() {
-    let size = size_of::<super::BookSlot>();
-    assert!(size <= 640, "{size} bytes");
-    // With 30 levels a side, room for four more, and what an allocator adds.
-    let levels = (2 * 30 + 4) * polypy_core::book::LEVEL_BYTES;
-    let rare = size_of::<crate::stream::Rare>();
-    let all = size + rare + levels + 3 * 16;
-    assert!(all <= 1_300, "{all} bytes");
-}
-
-#[test]
-fn what_a_change_looks_at_stands_in_three_cache_lines() {
-    use std::mem::offset_of;
-    let end = offset_of!(super::BookSlot, history) + size_of::<polypy_core::TopHistory>();
-    assert_eq!((offset_of!(super::BookSlot, main), end), (0, 3 * 64));
-    assert_eq!(align_of::<super::BookSlot>(), 64);
 }
 
 #[test]
@@ -485,7 +513,7 @@ fn a_forgotten_asset_is_gone_with_everything_and_late_events_do_not_bring_it_bac
     bench.settle_down();
     assert_eq!(bench.state(&truth), None);
     assert_eq!(bench.store.counts(), BookCounts::default());
-    assert_eq!(bench.count("events_for_forgotten"), 2);
+    assert_eq!(bench.count("events_for_forgotten"), 3);
     let left = bench.memory_bytes();
     // Nothing but the table of a few entries.
     assert!(left < 100 && left < full, "{left} of {full} bytes left");

@@ -1,0 +1,157 @@
+//! What has changed of the shown books, in order.
+//!
+//! Whoever applies to a book, at every step, what stands here has the shown book,
+//! and has its `sequence`:
+//!
+//! | entry | sequence | the consumer |
+//! |---|---|---|
+//! | a level | one more | sets the level; zero removes it |
+//! | a new epoch | one more | takes the whole book anew: something may be missing in between |
+//! | a whole book | – | nothing |
+//!
+//! The partition compares what stands here with the market's other token at the end
+//! of each batch, and forgets it.
+
+use polypy_core::{AssetKey, OrderBook};
+
+use super::feed_book::SetLevel;
+
+/// One entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Emitted {
+    pub(crate) asset: AssetKey,
+    pub(crate) update: Update,
+}
+
+/// What it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Update {
+    Level(SetLevel),
+    NewEpoch,
+    /// A whole book was adopted, or a copy. Its levels stand as entries before this.
+    Whole,
+}
+
+/// What has changed since the last batch.
+#[derive(Debug, Default)]
+pub(crate) struct ChangeLog {
+    entries: Vec<Emitted>,
+    /// Entries that were compared with the market's other token.
+    compared: usize,
+    /// The books that the new epochs begin with, if anybody listens.
+    books: Option<Vec<OrderBook>>,
+}
+
+impl ChangeLog {
+    /// A level of `asset` was set.
+    #[inline]
+    pub(crate) fn level(&mut self, asset: AssetKey, level: SetLevel) {
+        let update = Update::Level(level);
+        self.entries.push(Emitted { asset, update });
+    }
+
+    /// An epoch of `asset` begins with this book.
+    pub(crate) fn new_epoch(&mut self, asset: AssetKey, levels: &OrderBook) {
+        let update = Update::NewEpoch;
+        self.entries.push(Emitted { asset, update });
+        if let Some(books) = &mut self.books {
+            books.push(levels.clone());
+        }
+    }
+
+    /// A whole book of `asset` was adopted.
+    pub(crate) fn whole(&mut self, asset: AssetKey) {
+        let update = Update::Whole;
+        self.entries.push(Emitted { asset, update });
+    }
+
+    /// The next entry to be compared with the market's other token.
+    #[inline]
+    pub(crate) fn next_to_compare(&mut self) -> Option<Emitted> {
+        let entry = self.entries.get(self.compared).copied();
+        self.compared += usize::from(entry.is_some());
+        entry
+    }
+
+    /// The entry after it, if that is the other one of the same order.
+    #[inline]
+    pub(crate) fn take_other_entry(
+        &mut self,
+        entry: &Emitted,
+        complement: AssetKey,
+    ) -> Option<Emitted> {
+        let other = self.entries.get(self.compared)?;
+        let is_other = repeats(entry, other, complement);
+        self.compared += usize::from(is_other);
+        is_other.then_some(*other)
+    }
+
+    /// The end of a batch: nobody has to know any more.
+    pub(crate) fn end_batch(&mut self) {
+        if self.books.is_none() {
+            self.entries.clear();
+            self.compared = 0;
+        }
+    }
+
+    /// The end of a batch in which the thread died: what has changed has, and is not
+    /// compared any more.
+    pub(crate) fn abandon_batch(&mut self) {
+        self.compared = self.entries.len();
+        self.end_batch();
+    }
+
+    /// Keeps everything from now on until it is drained.
+    #[cfg(test)]
+    pub(crate) fn listen(&mut self) {
+        self.books.get_or_insert_default();
+    }
+
+    /// What has changed since the last time, with the books of new epochs in order.
+    #[cfg(test)]
+    pub(crate) fn drain(&mut self) -> (Vec<Emitted>, Vec<OrderBook>) {
+        let entries = self.entries.drain(..).collect();
+        self.compared = 0;
+        (entries, std::mem::take(self.books.get_or_insert_default()))
+    }
+}
+
+/// Whether two entries are what one order makes: then comparing one with the market's
+/// other token says what comparing the other would.
+fn repeats(one: &Emitted, other: &Emitted, complement: AssetKey) -> bool {
+    let is_mirrored = match (one.update, other.update) {
+        (Update::Level(one), Update::Level(other)) => {
+            one.side == other.side.opposite() && one.price == other.price.complement()
+        }
+        (Update::Level(_), _) | (_, Update::Level(_)) => false,
+        (Update::Whole | Update::NewEpoch, Update::Whole | Update::NewEpoch) => true,
+    };
+    other.asset == complement && is_mirrored
+}
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::Side;
+
+    use super::*;
+    use crate::testing::{assets, price, size};
+
+    #[test]
+    fn the_two_entries_of_one_order_are_compared_once() {
+        let market = assets(1);
+        let changed = |at: usize, side, at_price: &str| Emitted {
+            asset: market[at].key,
+            update: Update::Level(SetLevel {
+                side,
+                price: price(at_price),
+                size: size("5"),
+            }),
+        };
+        let first = changed(0, Side::Bid, "0.48");
+        let complement = market[0].key;
+        assert!(repeats(&changed(1, Side::Ask, "0.52"), &first, complement));
+        assert!(!repeats(&changed(1, Side::Ask, "0.53"), &first, complement));
+        assert!(!repeats(&changed(1, Side::Bid, "0.52"), &first, complement));
+        assert!(!repeats(&first, &first, market[1].key));
+    }
+}

@@ -1,0 +1,382 @@
+//! What readers see of a book: levels, epoch, sequence, receive time, history.
+//!
+//! Changed in two ways only: [`Shown::apply`] takes in a change of the feed that the
+//! book is shown from, [`Shown::adopt`] puts another copy in its place. Both write
+//! into the [`ChangeLog`] exactly what a consumer has to apply, and `sequence` counts
+//! that: a level that is set to the size it has counts nothing. What is only tried
+//! ([`Shown::attempt`]) is written once it is kept.
+//!
+//! An *epoch* is history without a known hole.
+
+use std::cmp::Ordering;
+use std::time::{Duration, Instant};
+
+use polypy_core::{
+    AssetKey, BookHash, Change, FeedId, HistoryPoint, Level, OrderBook, PriceChange, Side, Size,
+    Timestamp, TopHistory,
+};
+
+use super::changes::ChangeLog;
+use super::feed_book::{Applied, FeedBook, LevelOrder, SetLevel, Tried};
+use crate::integrity::{Past, Recent};
+use crate::moment::Moment;
+
+/// Whether a book goes on, or what came before it may be incomplete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Epoch {
+    Same,
+    New,
+}
+
+/// All of it is read by nearly every change.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Shown {
+    /// The copy that is shown; `None` before the first whole book.
+    copy: Option<FeedBook>,
+    sequence: u64,
+    received: Moment,
+    recent: Recent,
+    /// Thirty-two bits: a book that begins one a second does so for 136 years.
+    epoch: u32,
+    past: Past,
+    history: TopHistory,
+}
+
+impl Shown {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            copy: None,
+            sequence: 0,
+            received: now.into(),
+            recent: Recent::default(),
+            epoch: 0,
+            past: Past::default(),
+            history: TopHistory::default(),
+        }
+    }
+
+    /// The copy that is shown.
+    #[inline]
+    pub(crate) fn copy(&self) -> Option<&FeedBook> {
+        self.copy.as_ref()
+    }
+
+    /// The feed it is shown from; nobody's once that is gone and another is to come
+    /// as far.
+    #[inline]
+    pub(crate) fn feed(&self) -> Option<FeedId> {
+        self.copy.as_ref().map(FeedBook::feed)
+    }
+
+    /// Whether its last hash was reproduced.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.copy.as_ref().is_some_and(FeedBook::is_proven)
+    }
+
+    /// Whether the best bid is not below the best ask.
+    #[inline]
+    pub(crate) fn is_crossed(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| {
+            let levels = copy.levels();
+            match (levels.best_price(Side::Bid), levels.best_price(Side::Ask)) {
+                (Some(bid), Some(ask)) => bid >= ask,
+                (None, _) | (_, None) => false,
+            }
+        })
+    }
+
+    /// Whether a change of `feed` is not older than the newest.
+    #[inline(always)]
+    pub(crate) fn is_continued_by(&self, feed: FeedId, timestamp: Timestamp) -> bool {
+        self.copy
+            .as_ref()
+            .is_some_and(|copy| copy.feed() == feed && copy.order_of(timestamp) != Ordering::Less)
+    }
+
+    /// Whether it was in this state lately, or is.
+    pub(crate) fn was_in(&self, hash: BookHash) -> bool {
+        self.copy.as_ref().and_then(FeedBook::hash) == Some(hash)
+            || self.recent.contains(hash, &self.past)
+    }
+
+    /// The book has come to a state with this hash.
+    #[inline]
+    pub(crate) fn note_state(&mut self) {
+        if let Some(hash) = self.copy.as_ref().and_then(FeedBook::hash) {
+            self.recent.push(hash, &mut self.past);
+        }
+    }
+
+    /// Its hash was reproduced.
+    #[inline]
+    pub(crate) fn prove(&mut self) {
+        if let Some(copy) = self.copy.as_mut() {
+            copy.prove();
+        }
+    }
+
+    /// The feed it is shown from speaks for it no longer.
+    pub(crate) fn detach(&mut self) {
+        if let Some(copy) = self.copy.as_mut() {
+            copy.detach();
+        }
+    }
+
+    /// Takes in a change of its own feed that is not older than the newest.
+    #[inline(always)]
+    pub(crate) fn apply(
+        &mut self,
+        change: &PriceChange,
+        received: Moment,
+        log: &mut ChangeLog,
+    ) -> Applied {
+        let Some(copy) = self.copy.as_mut() else {
+            return Applied::Duplicate;
+        };
+        let applied = copy.apply(change);
+        if let Applied::InOrder(done) = applied {
+            self.history.record(copy.newest(), copy.levels());
+            self.received = received;
+            self.emit(change, done, log);
+        }
+        applied
+    }
+
+    /// Takes in one that shows that the venue's clock was set back.
+    pub(crate) fn apply_set_back(
+        &mut self,
+        change: &PriceChange,
+        received: Moment,
+        log: &mut ChangeLog,
+    ) -> Applied {
+        let Some(copy) = self.copy.as_mut() else {
+            return Applied::Duplicate;
+        };
+        let applied = copy.apply_set_back(change);
+        if let Applied::InOrder(done) = applied {
+            self.history.record(copy.newest(), copy.levels());
+            self.received = received;
+            self.emit(change, done, log);
+        }
+        applied
+    }
+
+    /// Takes in one that was overtaken by changes of other levels.
+    pub(crate) fn apply_overtaken(
+        &mut self,
+        change: &PriceChange,
+        received: Moment,
+        log: &mut ChangeLog,
+    ) {
+        if let Some(copy) = self.copy.as_mut() {
+            let done = copy.apply_overtaken(change);
+            self.received = received;
+            self.emit(change, done, log);
+        }
+    }
+
+    #[inline(always)]
+    fn emit(&mut self, change: &PriceChange, done: Change, log: &mut ChangeLog) {
+        if done != Change::Unchanged {
+            self.sequence += 1;
+            let level = SetLevel {
+                side: change.side,
+                price: change.price,
+                size: change.size,
+            };
+            log.level(change.asset, level);
+        }
+    }
+
+    /// Remembers when an unhashed change set its level.
+    #[cold]
+    pub(crate) fn note_order(&mut self, change: &PriceChange) {
+        if let Some(copy) = self.copy.as_mut() {
+            copy.note_order(change);
+        }
+    }
+
+    /// Whether a level has changed since an older change of it.
+    pub(crate) fn level_order(&self, change: &PriceChange) -> LevelOrder {
+        let copy = self.copy.as_ref();
+        copy.map_or(LevelOrder::Unknown, |copy| copy.level_order(change))
+    }
+
+    /// Leaves a change out that may be no copy.
+    pub(crate) fn leave_out(&mut self, change: &PriceChange) {
+        if let Some(copy) = self.copy.as_mut() {
+            copy.leave_out(change);
+        }
+    }
+
+    /// Tries changes that were left out: they are kept if the book that they make is
+    /// proven, and else taken back, and nobody sees them.
+    pub(crate) fn attempt(
+        &mut self,
+        asset: AssetKey,
+        tried: Tried,
+        log: &mut ChangeLog,
+        is_proven: impl FnOnce(&FeedBook) -> bool,
+    ) -> bool {
+        let Some(copy) = self.copy.as_mut() else {
+            return false;
+        };
+        let before = copy.try_left_out(tried);
+        if before.is_empty() {
+            return false;
+        }
+        if !is_proven(copy) {
+            copy.take_back(&before);
+            return false;
+        }
+        if tried == Tried::LastState {
+            copy.come_to_left_out();
+        }
+        copy.prove();
+        self.history.record(copy.newest(), copy.levels());
+        for SetLevel { side, price, size } in before {
+            let now = copy.levels().size_at(side, price);
+            if now != size {
+                self.sequence += 1;
+                let size = now;
+                log.level(asset, SetLevel { side, price, size });
+            }
+        }
+        true
+    }
+
+    /// Shows another copy from now on, and returns the one before.
+    pub(crate) fn adopt(
+        &mut self,
+        asset: AssetKey,
+        copy: FeedBook,
+        epoch: Epoch,
+        received: Moment,
+        log: &mut ChangeLog,
+    ) -> Option<FeedBook> {
+        self.history.record(copy.newest(), copy.levels());
+        self.received = received;
+        let old = self.copy.replace(copy);
+        match (epoch, &old, &self.copy) {
+            (Epoch::Same, Some(old), Some(copy)) => {
+                for_each_difference(old.levels(), copy.levels(), |level| {
+                    self.sequence += 1;
+                    log.level(asset, level);
+                });
+                log.whole(asset);
+            }
+            (Epoch::New, ..) | (_, None, _) | (.., None) => self.begin_epoch(asset, log),
+        }
+        old
+    }
+
+    /// The book goes on from here, and what came before may be incomplete.
+    pub(crate) fn begin_epoch(&mut self, asset: AssetKey, log: &mut ChangeLog) {
+        if let Some(copy) = &self.copy {
+            self.epoch = self.epoch.saturating_add(1);
+            self.sequence += 1;
+            log.new_epoch(asset, copy.levels());
+        }
+    }
+
+    /// Reads what a change will read, so that it is in the cache by then.
+    #[inline]
+    pub(crate) fn prefetch(&self) -> u64 {
+        self.copy.as_ref().map_or(0, FeedBook::prefetch)
+    }
+
+    /// The same for what it only points to.
+    #[inline]
+    pub(crate) fn prefetch_further(&self, change: &PriceChange) -> u64 {
+        let copy = self.copy.as_ref();
+        let levels = copy.map_or(0, |copy| copy.levels().touch(change.side));
+        let point = self.history.touch(change.timestamp);
+        levels | point | self.recent.touch(&self.past)
+    }
+
+    /// Levels on both sides.
+    pub(crate) fn depth(&self) -> usize {
+        self.copy.as_ref().map_or(0, FeedBook::depth)
+    }
+
+    /// Grows with every new epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.into()
+    }
+
+    /// Grows with every change that a consumer has to apply, across epochs.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How long ago the newest change reached us.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.received.age(now)
+    }
+
+    /// The best prices over time, oldest first.
+    pub(crate) fn history(&self) -> impl Iterator<Item = HistoryPoint> + '_ {
+        self.history.points()
+    }
+}
+
+/// Calls `emit` with each level that has to be set to make `new` of `old`.
+fn for_each_difference(old: &OrderBook, new: &OrderBook, mut emit: impl FnMut(SetLevel)) {
+    for side in [Side::Bid, Side::Ask] {
+        let is_worse = |one: &Level, other: &Level| match side {
+            Side::Bid => one.price < other.price,
+            Side::Ask => one.price > other.price,
+        };
+        let mut gone = old.worst_first(side).peekable();
+        let set = |level: Level| SetLevel {
+            side,
+            price: level.price,
+            size: level.size,
+        };
+        let removed = |level: Level| SetLevel {
+            size: Size::ZERO,
+            ..set(level)
+        };
+        for level in new.worst_first(side) {
+            while let Some(before) = gone.next_if(|before| is_worse(before, &level)) {
+                emit(removed(before));
+            }
+            match gone.next_if(|before| before.price == level.price) {
+                Some(before) if before.size == level.size => {}
+                Some(_) | None => emit(set(level)),
+            }
+        }
+        gone.for_each(|before| emit(removed(before)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{price, size};
+
+    proptest! {
+        #[test]
+        fn the_difference_of_two_books_makes_one_of_the_other(
+            both in prop::collection::vec((40..60u8, 0..3u8, any::<bool>()), 0..60)
+        ) {
+            let (mut old, mut new) = (OrderBook::default(), OrderBook::default());
+            for (tick, amount, is_old) in both {
+                let side = if tick < 50 { Side::Bid } else { Side::Ask };
+                let book = if is_old { &mut old } else { &mut new };
+                book.apply_change(side, price(&format!("0.{tick}")), size(&amount.to_string()));
+            }
+            let (mut made, mut count) = (old.clone(), 0);
+            for_each_difference(&old, &new, |level| {
+                let done = made.apply_change(level.side, level.price, level.size);
+                assert_ne!(done, Change::Unchanged, "nothing is emitted in vain");
+                count += 1;
+            });
+            prop_assert_eq!(&made, &new);
+            prop_assert_eq!(count == 0, old == new);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! What other feeds have sent of a book: copies in standby, changes that came before
+//! a snapshot, and where something was lost.
+//!
+//! With two connections a token, the feeds are arbitrated state by state: whichever
+//! copy has come furthest is shown, and the others follow beside it.
+//!
+//! Bounded: a token is on two connections at most, and one of them may be handed over
+//! to a third. Takes no memory for a book that one feed alone keeps.
+
+use std::time::Instant;
+
+use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
+
+use super::feed_book::{Applied, FeedBook};
+use super::shown::Shown;
+use super::trust::Progress;
+use crate::feeds::Feeds;
+use crate::queue::Mark;
+
+/// Copies beside the shown one.
+const MOST_COPIES: usize = 2;
+/// Gaps remembered: of every feed that may still bring something.
+const MOST_GAPS: usize = 4;
+/// Feeds whose early changes are kept, and changes kept of each: a snapshot comes
+/// within half a second, in which a busy token changes some twenty times.
+const MOST_EARLY_FEEDS: usize = 2;
+const MOST_EARLY: usize = 64;
+
+/// Everything about a book that is not shown.
+#[derive(Debug, Default)]
+pub(crate) struct Standbys(Option<Box<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// At most one a feed.
+    copies: Vec<FeedBook>,
+    early: Vec<Early>,
+    /// What came before is lost: on every feed, and on single ones.
+    marked: Option<Mark>,
+    gaps: Vec<(FeedId, Mark)>,
+    failover: Option<Failover>,
+}
+
+/// Changes that a feed has sent before its snapshot.
+#[derive(Debug)]
+struct Early {
+    feed: FeedId,
+    changes: Vec<PriceChange>,
+    /// Whether there were more than are kept.
+    overflowed: bool,
+}
+
+/// The feed that a book was shown from is gone, and a copy is to come as far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failover {
+    pub(crate) since: Instant,
+    pub(crate) reason: StaleReason,
+}
+
+/// How a snapshot and the changes before it go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    /// It has all that its feed has sent.
+    Whole,
+    /// It is older than changes that were not kept.
+    Incomplete,
+}
+
+impl Standbys {
+    fn copies(&self) -> &[FeedBook] {
+        self.0.as_deref().map_or(&[], |inner| &inner.copies)
+    }
+
+    /// The feeds that have sent copies or changes.
+    pub(crate) fn feeds(&self) -> impl Iterator<Item = FeedId> + '_ {
+        let early = self.0.iter().flat_map(|inner| &inner.early);
+        let copies = self.copies().iter().map(FeedBook::feed);
+        copies.chain(early.map(|early| early.feed))
+    }
+
+    /// Levels of all copies.
+    pub(crate) fn depth(&self) -> usize {
+        self.copies().iter().map(FeedBook::depth).sum()
+    }
+
+    pub(crate) fn get(&self, feed: FeedId) -> Option<&FeedBook> {
+        self.copies().iter().find(|copy| copy.feed() == feed)
+    }
+
+    fn get_mut(&mut self, feed: FeedId) -> Option<&mut FeedBook> {
+        let copies = &mut self.0.as_deref_mut()?.copies;
+        copies.iter_mut().find(|copy| copy.feed() == feed)
+    }
+
+    /// Keeps a copy in place of its feed's last one. With too many, one of a closed
+    /// feed goes, or the one that is furthest behind.
+    pub(crate) fn keep(&mut self, copy: FeedBook, feeds: &Feeds) {
+        let copies = &mut self.0.get_or_insert_default().copies;
+        copies.retain(|known| known.feed() != copy.feed());
+        copies.push(copy);
+        if copies.len() > MOST_COPIES {
+            copies.retain(|known| feeds.closed(known.feed()).is_none());
+        }
+        while copies.len() > MOST_COPIES {
+            let last = (0..copies.len()).min_by_key(|at| copies[*at].newest());
+            copies.remove(last.unwrap_or(0));
+        }
+    }
+
+    /// Removes a feed's copy.
+    pub(crate) fn take(&mut self, feed: FeedId) -> Option<FeedBook> {
+        let copies = &mut self.0.as_deref_mut()?.copies;
+        let at = copies.iter().position(|copy| copy.feed() == feed)?;
+        Some(copies.swap_remove(at))
+    }
+
+    /// A feed has ended; whether it had a copy.
+    pub(crate) fn close(&mut self, feed: FeedId) -> bool {
+        self.forget_early(feed);
+        self.take(feed).is_some()
+    }
+
+    /// Forgets every copy, and what was to follow from them.
+    pub(crate) fn clear(&mut self) {
+        if let Some(inner) = self.0.as_deref_mut() {
+            inner.copies.clear();
+            inner.early.clear();
+            inner.failover = None;
+        }
+    }
+
+    /// Applies a change to its feed's copy; `false` if there is none, and the change
+    /// is kept until there is.
+    pub(crate) fn change(&mut self, change: &PriceChange, feed: FeedId, feeds: &Feeds) -> bool {
+        if let Some(copy) = self.get_mut(feed) {
+            // One that is older is a copy, or the hash of the next state refutes the
+            // book before it is shown.
+            if change.timestamp >= copy.newest() {
+                let _: Applied = copy.apply(change);
+            } else if !copy.may_have(change.timestamp) {
+                let _: Applied = copy.apply_set_back(change);
+            }
+            return true;
+        }
+        if feeds.closed(feed).is_none() {
+            self.keep_early(change, feed);
+        }
+        false
+    }
+
+    fn keep_early(&mut self, change: &PriceChange, feed: FeedId) {
+        let early = &mut self.0.get_or_insert_default().early;
+        let at = early.iter().position(|known| known.feed == feed);
+        let at = at.unwrap_or_else(|| {
+            if early.len() == MOST_EARLY_FEEDS {
+                early.remove(0);
+            }
+            early.push(Early {
+                feed,
+                changes: Vec::new(),
+                overflowed: false,
+            });
+            early.len() - 1
+        });
+        let Early {
+            changes,
+            overflowed,
+            ..
+        } = &mut early[at];
+        if changes.len() == MOST_EARLY {
+            changes.remove(0);
+            *overflowed = true;
+        }
+        changes.push(*change);
+    }
+
+    fn forget_early(&mut self, feed: FeedId) {
+        if let Some(inner) = self.0.as_deref_mut() {
+            inner.early.retain(|early| early.feed != feed);
+        }
+    }
+
+    /// Applies to a snapshot what its feed sent before it and the snapshot lacks: all
+    /// that follows the change with its hash, or else all that is younger.
+    pub(crate) fn replay(&mut self, snapshot: &mut FeedBook) -> Replayed {
+        let Some(inner) = self.0.as_deref_mut() else {
+            return Replayed::Whole;
+        };
+        let early = &mut inner.early;
+        let at = early.iter().position(|early| early.feed == snapshot.feed());
+        let Some(early) = at.map(|at| early.swap_remove(at)) else {
+            return Replayed::Whole;
+        };
+        let is_same =
+            |change: &PriceChange| snapshot.hash().is_some() && change.hash == snapshot.hash();
+        let last_known = early.changes.iter().rposition(is_same);
+        let (began, follows) = (snapshot.newest(), last_known.map_or(0, |at| at + 1));
+        let mut missing = early.changes[follows..]
+            .iter()
+            .filter(|change| last_known.is_some() || change.timestamp > began)
+            .peekable();
+        // Of what was not kept, some may be missing, too.
+        if early.overflowed && last_known.is_none() && missing.peek().is_some() {
+            return Replayed::Incomplete;
+        }
+        for change in missing {
+            if change.timestamp >= snapshot.newest() {
+                let _: Applied = snapshot.apply(change);
+            }
+        }
+        Replayed::Whole
+    }
+
+    /// Whatever came before is lost, on every feed. Whether that is news.
+    pub(crate) fn mark(&mut self, mark: Mark) -> bool {
+        if self.marked().is_some_and(|known| known.stamp >= mark.stamp) {
+            return false;
+        }
+        let inner = self.0.get_or_insert_default();
+        inner.marked = Some(mark);
+        inner.early.clear();
+        inner.copies.retain(|copy| copy.batch() >= mark.stamp);
+        true
+    }
+
+    /// Something was lost on a feed.
+    pub(crate) fn note_gap(&mut self, feed: FeedId, mark: Mark, feeds: &Feeds) {
+        self.forget_early(feed);
+        let inner = self.0.get_or_insert_default();
+        inner
+            .copies
+            .retain(|copy| copy.feed() != feed || copy.batch() >= mark.stamp);
+        inner
+            .gaps
+            .retain(|(known, _)| *known != feed && feeds.closed(*known).is_none());
+        if inner.gaps.len() == MOST_GAPS {
+            inner.gaps.remove(0);
+        }
+        inner.gaps.push((feed, mark));
+    }
+
+    fn marked(&self) -> Option<Mark> {
+        self.0.as_deref().and_then(|inner| inner.marked)
+    }
+
+    /// The newest gap on a feed.
+    pub(crate) fn gap_on(&self, feed: FeedId) -> Option<Mark> {
+        let gaps = &self.0.as_deref()?.gaps;
+        let found = gaps.iter().find(|(known, _)| *known == feed);
+        found.map(|(_, mark)| *mark)
+    }
+
+    /// The mark that a snapshot of a feed has to be younger than.
+    pub(crate) fn mark_on(&self, feed: FeedId) -> Option<Mark> {
+        let marks = [self.marked(), self.gap_on(feed)];
+        marks.into_iter().flatten().max_by_key(|mark| mark.stamp)
+    }
+
+    /// The reason why whatever came before is lost on every feed, if it is.
+    pub(crate) fn marked_for(&self) -> Option<StaleReason> {
+        self.marked().map(|mark| mark.reason)
+    }
+
+    /// Whether an open feed keeps a copy with nothing lost since, as far as the worker
+    /// knows and by marks that it has not seen yet.
+    pub(crate) fn is_kept(&self, feeds: &Feeds, unseen: impl Fn(FeedId) -> Option<Mark>) -> bool {
+        self.copies().iter().any(|copy| {
+            let is_lost = unseen(copy.feed()).is_some_and(|mark| mark.stamp > copy.batch());
+            can_stand_in(copy, feeds) && !is_lost
+        })
+    }
+
+    /// The feeds whose copies could be shown, the furthest first.
+    pub(crate) fn candidates(&self, feeds: &Feeds) -> [Option<FeedId>; 2] {
+        let furthest = |except: Option<FeedId>| {
+            let open = self
+                .copies()
+                .iter()
+                .filter(|copy| can_stand_in(copy, feeds) && Some(copy.feed()) != except);
+            let furthest = open.max_by_key(|copy| (copy.newest(), copy.feed()));
+            furthest.map(FeedBook::feed)
+        };
+        let first = furthest(None);
+        let second = first.and_then(|first| furthest(Some(first)));
+        [first, second]
+    }
+
+    /// How far a feed's copy has come beside the shown one; `None` if it has none.
+    ///
+    /// Two copies with one hash are in one state, and one whose state was shown is
+    /// behind. Only where no hash tells does the time.
+    pub(crate) fn progress(&self, feed: FeedId, shown: &Shown) -> Option<Progress> {
+        let (copy, ours) = (self.get(feed)?, shown.copy()?);
+        Some(match copy.hash() {
+            Some(hash) if Some(hash) == ours.hash() => Progress::Level,
+            Some(hash) if shown.was_in(hash) => Progress::Behind,
+            Some(_) | None if copy.newest() > ours.newest() => Progress::Ahead,
+            Some(_) | None if copy.newest() < ours.newest() => Progress::Behind,
+            Some(_) | None => Progress::Level,
+        })
+    }
+
+    /// A copy and the shown book are in one state, and the shown one is proven: the
+    /// copy has the same levels, or is wrong. A batch may come in several frames, so
+    /// that it is given until the next state. Whether it is wrong, and gone.
+    pub(crate) fn compare(&mut self, feed: FeedId, shown: &Shown) -> bool {
+        let (Some(ours), Some(copy)) = (shown.copy(), self.get_mut(feed)) else {
+            return false;
+        };
+        if !ours.is_proven() || ours.hash().is_none() || ours.hash() != copy.hash() {
+            return false;
+        }
+        if ours.levels() == copy.levels() {
+            copy.settle_difference();
+            return false;
+        }
+        let is_wrong = copy.note_difference() != copy.newest();
+        if is_wrong {
+            self.take(feed);
+        }
+        is_wrong
+    }
+
+    /// A copy is to come as far as the shown book, whose feed is gone.
+    pub(crate) fn begin_failover(&mut self, failover: Failover) {
+        self.0.get_or_insert_default().failover = Some(failover);
+    }
+
+    /// None is to any more. The failover that ends.
+    pub(crate) fn end_failover(&mut self) -> Option<Failover> {
+        self.0.as_deref_mut()?.failover.take()
+    }
+
+    pub(crate) fn failover(&self) -> Option<Failover> {
+        self.0.as_deref()?.failover
+    }
+}
+
+/// Whether a copy could be shown at all.
+fn can_stand_in(copy: &FeedBook, feeds: &Feeds) -> bool {
+    !copy.is_doubtful() && feeds.closed(copy.feed()).is_none()
+}
+
+/// Whether a copy has come to `goal` at least.
+pub(crate) fn has_reached(copy: &FeedBook, goal: Timestamp) -> bool {
+    copy.newest() >= goal
+}

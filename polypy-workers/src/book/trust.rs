@@ -1,0 +1,584 @@
+//! How far one book may be trusted: a standing, and what contradicts it at present.
+//!
+//! | input | pending | live | stale | settled |
+//! |---|---|---|---|---|
+//! | a whole book | live, new epoch | live | live, new epoch | – |
+//! | a whole book that is behind what was shown | stale, catching up | stale, catching up | stale, catching up | – |
+//! | a whole book that proves nothing: its feed is closed, or lost something since | stale | stale | stale | – |
+//! | another feed's copy | – | live | live, new epoch | – |
+//! | nobody keeps it whole any more | – | stale | stale | – |
+//! | the book has come to an exchange time | – | – | catching up, and that was it: live, new epoch | – |
+//! | its hash is reproduced | – | live; nothing contradicts the levels | found wrong: live, new epoch | – |
+//! | a check contradicts it | – | suspect | noted | – |
+//! | that check agrees | – | no longer suspect | noted | – |
+//! | a contradiction stands | – | stale, found wrong; asked for | catching up: stale; asked for | – |
+//! | its worker died | – | stale | stale | – |
+//! | its market ended | settled | settled | settled | – |
+//!
+//! *Suspect* is a live book that something contradicts. It is shown as stale, and
+//! nothing is asked for yet: usually the rest of a batch or the next change explains
+//! it, and it is live again in the same epoch. A contradiction that lasts stands.
+//!
+//! [`Trust::on`] is that table. Nothing else changes a standing.
+
+use std::time::{Duration, Instant};
+
+use polypy_core::{BookState, StaleReason, Timestamp};
+
+use crate::config::IntegrityConfig;
+use crate::stats::WorkerStats;
+
+/// What is the case of a book; at any time one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// No whole book has come yet.
+    Pending,
+    /// An open feed keeps it whole.
+    Live,
+    /// Not to be trusted, for this reason, until it recovers.
+    Stale(StaleReason, Recovery),
+    /// Its market has ended.
+    Settled,
+}
+
+/// What makes a stale book live again, besides a whole book and another feed's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recovery {
+    Nothing,
+    /// We found it wrong, and nothing was lost: what was wrong is often overwritten,
+    /// and its hash tells.
+    Proof,
+    /// It was whole, and behind: coming as far as what was shown before.
+    CatchUp,
+}
+
+/// What contradicts a book at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its levels do not give the venue's hash, or a change was left out that may
+    /// have been no copy.
+    Hash,
+    /// Its best prices are not those that the venue states.
+    Top,
+    /// The market's other token shows something else.
+    Mirror,
+    /// A book fetched apart from the feed is ahead of it.
+    Behind,
+    /// Its best bid is not below its best ask. For a moment that says nothing, so
+    /// that it alone does not make a book suspect.
+    Crossed,
+}
+
+impl Cause {
+    /// The weightiest first.
+    const ALL: [Self; 5] = [
+        Self::Hash,
+        Self::Top,
+        Self::Mirror,
+        Self::Behind,
+        Self::Crossed,
+    ];
+
+    pub(crate) fn reason(self) -> StaleReason {
+        match self {
+            Self::Hash => StaleReason::Hash,
+            Self::Top => StaleReason::Top,
+            Self::Mirror => StaleReason::Mirror,
+            Self::Behind => StaleReason::Silent,
+            Self::Crossed => StaleReason::Crossed,
+        }
+    }
+
+    /// Whether it says that the levels are wrong, as opposed to not the newest, or odd.
+    fn is_about_levels(self) -> bool {
+        match self {
+            Self::Hash | Self::Top | Self::Mirror => true,
+            Self::Behind | Self::Crossed => false,
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << (self as u8)
+    }
+}
+
+/// Something that bears on how far the book may be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A whole book of an open feed that has lost nothing since is shown.
+    Whole,
+    /// The same, but the book had come as far as `goal` before.
+    WholeBehind { goal: Timestamp },
+    /// A whole book is shown that cannot be trusted, for this reason. How far the book
+    /// had come before, if that was further.
+    WholeVoid {
+        reason: StaleReason,
+        goal: Option<Timestamp>,
+    },
+    /// Another feed's copy is shown, which is whole and not behind. Whether it has
+    /// come further.
+    OtherCopy { is_ahead: bool },
+    /// No open feed keeps it whole any more.
+    Lost(StaleReason),
+    /// Its open feed has brought it to this exchange time.
+    Reached(Timestamp),
+    /// Its levels give the venue's hash.
+    Proven,
+    /// A check contradicts it.
+    Contradicted(Cause),
+    /// That check no longer does.
+    Cleared(Cause),
+    /// A contradiction stands: the book is wrong.
+    Refuted(StaleReason),
+    /// The thread that wrote it died, and may have left half a change.
+    WorkerDied,
+    /// Its market has ended.
+    MarketEnded,
+}
+
+/// What follows from an input besides the new standing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+pub(crate) struct Effects {
+    /// The book goes on, and what came before may be incomplete.
+    pub(crate) new_epoch: bool,
+    /// It was live until now.
+    pub(crate) went_stale: bool,
+    /// A whole book is to be asked for.
+    pub(crate) ask: Option<StaleReason>,
+    /// To be looked at again when time has passed.
+    pub(crate) watch: bool,
+}
+
+/// What is to be checked of a book after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Everything.
+    Full,
+    /// Whether its hash proves it right, and nothing else.
+    Proof,
+    Nothing,
+}
+
+/// Whether another feed's copy is to be shown instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    No,
+    /// If its hash does not refute it.
+    Unrefuted,
+    /// If its hash proves it.
+    Proven,
+}
+
+/// How far another copy has come, beside the shown one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Behind,
+    Level,
+    Ahead,
+}
+
+/// How far one book may be trusted. What a change reads of it stands first.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+#[repr(C)]
+pub(crate) struct Trust {
+    standing: Standing,
+    /// A bit for each [`Cause`].
+    causes: u8,
+    /// What was shown of a stale book before, and it has to come to again.
+    goal: Timestamp,
+    /// Since when it has been behind that.
+    behind_since: Option<Instant>,
+    /// Since when something has contradicted the levels.
+    suspect_since: Option<Instant>,
+    crossed_since: Option<Instant>,
+    /// Since when it has been shown as live, or as not.
+    shown_since: Instant,
+    /// Whether it has been stale, and not only suspect, since it was last shown as live.
+    was_stale: bool,
+}
+
+/// Bytes of a [`Trust`] that a change reads.
+#[cfg(test)]
+pub(crate) const READ_BYTES: usize = size_of::<Standing>() + 1;
+
+impl Trust {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            standing: Standing::Pending,
+            causes: 0,
+            goal: Timestamp::default(),
+            behind_since: None,
+            suspect_since: None,
+            crossed_since: None,
+            shown_since: now,
+            was_stale: false,
+        }
+    }
+
+    /// The one transition function.
+    pub(crate) fn on(&mut self, input: Input, now: Instant) -> Effects {
+        use Input::*;
+        use Standing::*;
+        match (self.standing, input) {
+            (Settled, _) => Effects::default(),
+            (Pending | Live | Stale(..), MarketEnded) => {
+                self.clear_all();
+                self.enter(Settled)
+            }
+            (Pending, Whole | OtherCopy { .. }) => self.enter(Live),
+            (Live | Stale(..), Whole) => {
+                self.levels_are_new();
+                self.enter(Live)
+            }
+            (Live | Stale(..), OtherCopy { is_ahead }) => {
+                // What neither feed was sent is not in a copy that is only as far.
+                let lacks = !is_ahead && self.has(Cause::Mirror);
+                self.levels_are_new();
+                if lacks {
+                    self.contradict(Cause::Mirror, now);
+                }
+                self.enter(Live)
+            }
+            (Pending | Live, WholeBehind { goal }) => {
+                self.catch_up(goal, StaleReason::Disconnected, now)
+            }
+            (Stale(reason, _), WholeBehind { goal }) => self.catch_up(goal, reason, now),
+            (Pending | Live | Stale(..), WholeVoid { reason, goal }) => {
+                self.levels_are_new();
+                if let Some(goal) = goal {
+                    self.note_goal(goal, now);
+                }
+                self.enter(Stale(reason, Recovery::Nothing))
+            }
+            (Live | Stale(..), Lost(reason)) => {
+                self.levels_are_new();
+                self.enter(Stale(reason, Recovery::Nothing))
+            }
+            (Live | Stale(..), WorkerDied) => {
+                self.clear_all();
+                let stale = Stale(StaleReason::WorkerDied, Recovery::Nothing);
+                Effects {
+                    new_epoch: true,
+                    ..self.enter(stale)
+                }
+            }
+            (Stale(_, Recovery::CatchUp), Reached(at)) if at >= self.goal => self.enter(Live),
+            (Stale(_, Recovery::Proof), Proven) => self.enter(Live),
+            (Live | Stale(..), Proven) => {
+                self.clear_levels();
+                Effects::default()
+            }
+            (Live | Stale(..), Contradicted(cause)) => {
+                self.contradict(cause, now);
+                Effects {
+                    watch: true,
+                    ..Effects::default()
+                }
+            }
+            (Live | Stale(..), Cleared(cause)) => {
+                self.clear(cause);
+                Effects::default()
+            }
+            (Live, Refuted(reason)) => {
+                self.clear_levels();
+                Effects {
+                    ask: Some(reason),
+                    ..self.enter(Stale(reason, Recovery::Proof))
+                }
+            }
+            // Catching up no longer makes it right.
+            (Stale(_, Recovery::CatchUp), Refuted(reason)) => Effects {
+                ask: Some(reason),
+                ..self.enter(Stale(reason, Recovery::Nothing))
+            },
+            (Stale(..), Refuted(_) | Reached(_))
+            | (Live, Reached(_))
+            | (
+                Pending,
+                Lost(_) | Reached(_) | Proven | Contradicted(_) | Cleared(_) | Refuted(_)
+                | WorkerDied,
+            ) => Effects::default(),
+        }
+    }
+
+    /// The one place where a standing changes.
+    fn enter(&mut self, next: Standing) -> Effects {
+        let before = std::mem::replace(&mut self.standing, next);
+        match next {
+            Standing::Live | Standing::Settled => {
+                (self.goal, self.behind_since) = (Timestamp::default(), None);
+            }
+            // What was shown before stays the goal, over any number of whole books.
+            Standing::Stale(..) => self.was_stale = true,
+            Standing::Pending => {}
+        }
+        if next == Standing::Live && before != Standing::Live {
+            // What spoke against the levels while it was stale is why it was.
+            self.clear_levels();
+        }
+        Effects {
+            // A book that was not live may have missed anything.
+            new_epoch: next == Standing::Live && before != Standing::Live,
+            went_stale: before == Standing::Live && matches!(next, Standing::Stale(..)),
+            ask: None,
+            watch: false,
+        }
+    }
+
+    fn catch_up(&mut self, goal: Timestamp, reason: StaleReason, now: Instant) -> Effects {
+        self.levels_are_new();
+        self.note_goal(goal, now);
+        self.enter(Standing::Stale(reason, Recovery::CatchUp))
+    }
+
+    fn note_goal(&mut self, goal: Timestamp, now: Instant) {
+        self.goal = self.goal.max(goal);
+        self.behind_since.get_or_insert(now);
+    }
+
+    /// Whether nothing at all has to be considered: the fast path is for these books.
+    #[inline(always)]
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.standing == Standing::Live && self.causes == 0
+    }
+
+    /// Whether an open feed keeps it whole, suspect or not.
+    pub(crate) fn is_live(&self) -> bool {
+        self.standing == Standing::Live
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self.standing, Standing::Stale(..))
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.standing == Standing::Settled
+    }
+
+    /// As readers see it, as far as the worker knows.
+    #[inline]
+    pub(crate) fn state(&self) -> BookState {
+        match self.standing {
+            Standing::Pending => BookState::Pending,
+            Standing::Live => match self.suspicion() {
+                Some(cause) => BookState::Stale(cause.reason()),
+                None => BookState::Live,
+            },
+            Standing::Stale(reason, _) => BookState::Stale(reason),
+            Standing::Settled => BookState::Settled,
+        }
+    }
+
+    /// What is to be checked after a change.
+    pub(crate) fn check(&self) -> Check {
+        match self.standing {
+            Standing::Live => Check::Full,
+            Standing::Stale(_, Recovery::Proof) => Check::Proof,
+            Standing::Stale(_, Recovery::Nothing | Recovery::CatchUp)
+            | Standing::Pending
+            | Standing::Settled => Check::Nothing,
+        }
+    }
+
+    /// Whether another feed's copy that has come so far is to be shown instead.
+    /// `is_detached`: the feed it was shown from is gone.
+    pub(crate) fn want(&self, progress: Progress, is_detached: bool) -> Want {
+        let is_suspect = self.suspect_levels().is_some();
+        let proof = if is_suspect {
+            Want::Proven
+        } else {
+            Want::Unrefuted
+        };
+        match (self.standing, progress) {
+            (_, Progress::Behind) | (Standing::Pending | Standing::Settled, _) => Want::No,
+            (Standing::Live, Progress::Ahead) => proof,
+            (Standing::Live, Progress::Level) if is_detached => proof,
+            (Standing::Live, Progress::Level) if is_suspect && !self.lacks_a_change() => {
+                Want::Proven
+            }
+            (Standing::Live, Progress::Level) => Want::No,
+            (Standing::Stale(_, Recovery::Proof), Progress::Level) if self.lacks_a_change() => {
+                Want::No
+            }
+            (Standing::Stale(_, Recovery::Proof), _) => Want::Proven,
+            (Standing::Stale(..), _) => Want::Unrefuted,
+        }
+    }
+
+    /// What a copy must not be behind, if the book is catching up.
+    pub(crate) fn goal(&self) -> Timestamp {
+        self.goal
+    }
+
+    /// Since when it has been catching up.
+    pub(crate) fn behind_since(&self) -> Option<Instant> {
+        self.behind_since
+    }
+
+    /// Whether what contradicts it is that a change is missing.
+    fn lacks_a_change(&self) -> bool {
+        let reason = match self.standing {
+            Standing::Live => self.suspect_levels().map(Cause::reason),
+            Standing::Stale(reason, _) => Some(reason),
+            Standing::Pending | Standing::Settled => None,
+        };
+        reason.is_some_and(is_of_missing_change)
+    }
+
+    pub(crate) fn has(&self, cause: Cause) -> bool {
+        self.causes & cause.bit() != 0
+    }
+
+    /// Why a live book is suspect, if it is.
+    fn suspicion(&self) -> Option<Cause> {
+        if self.causes == 0 {
+            return None;
+        }
+        let mut causes = Cause::ALL.into_iter();
+        causes.find(|cause| *cause != Cause::Crossed && self.has(*cause))
+    }
+
+    /// What contradicts the levels.
+    pub(crate) fn suspect_levels(&self) -> Option<Cause> {
+        let mut causes = Cause::ALL.into_iter();
+        causes.find(|cause| cause.is_about_levels() && self.has(*cause))
+    }
+
+    /// What has contradicted a live book for longer than it may.
+    pub(crate) fn overdue(&self, config: &IntegrityConfig, now: Instant) -> Overdue {
+        let lasted = |since: Option<Instant>| {
+            since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
+        };
+        let is_live = self.standing == Standing::Live;
+        let (suspect, crossed) = (lasted(self.suspect_since), lasted(self.crossed_since));
+        Overdue {
+            suspect: self
+                .suspect_levels()
+                .filter(|_| is_live && suspect >= config.doubt_patience)
+                .map(|cause| (cause, suspect)),
+            crossed: is_live && crossed > config.crossed_patience,
+        }
+    }
+
+    /// Whether time alone may change it.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.has(Cause::Crossed) || (self.standing == Standing::Live && self.causes != 0)
+    }
+
+    fn contradict(&mut self, cause: Cause, now: Instant) {
+        self.causes |= cause.bit();
+        if cause.is_about_levels() {
+            self.suspect_since.get_or_insert(now);
+        } else if cause == Cause::Crossed {
+            self.crossed_since.get_or_insert(now);
+        }
+    }
+
+    fn clear(&mut self, cause: Cause) {
+        self.causes &= !cause.bit();
+        if self.suspect_levels().is_none() {
+            self.suspect_since = None;
+        }
+        if !self.has(Cause::Crossed) {
+            self.crossed_since = None;
+        }
+    }
+
+    /// The levels are right.
+    fn clear_levels(&mut self) {
+        let causes = Cause::ALL.into_iter();
+        causes
+            .filter(|cause| cause.is_about_levels())
+            .for_each(|cause| self.clear(cause));
+    }
+
+    /// The levels are others. What the venue has come to stays true, whoever says it.
+    fn levels_are_new(&mut self) {
+        self.clear_levels();
+        self.clear(Cause::Crossed);
+    }
+
+    fn clear_all(&mut self) {
+        Cause::ALL.into_iter().for_each(|cause| self.clear(cause));
+    }
+
+    /// For how long it has been shown as live, or as not; of `state`, which may be
+    /// newer than what the worker knows.
+    pub(crate) fn shown_for(&self, state: BookState, now: Instant) -> Duration {
+        if state.name() == self.state().name() {
+            now.saturating_duration_since(self.shown_since)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// What readers see may have changed since it was `before`.
+    pub(crate) fn note_shown(&mut self, before: BookState, stats: &WorkerStats, now: Instant) {
+        let after = self.state();
+        if before.name() == after.name() {
+            return;
+        }
+        let lasted = now.saturating_duration_since(self.shown_since);
+        self.shown_since = now;
+        match (before, after) {
+            (_, BookState::Stale(_)) if self.standing == Standing::Live => {
+                stats.integrity.doubts.increment();
+                self.was_stale = false;
+            }
+            (_, BookState::Stale(_)) => {}
+            (BookState::Stale(_), BookState::Live) if self.was_stale => {
+                stats.stale_time.record(lasted, 1);
+            }
+            (BookState::Stale(_), BookState::Live) => {
+                stats.integrity.healed.increment();
+                stats.doubt_time.record(lasted, 1);
+            }
+            (_, BookState::Pending | BookState::Live | BookState::Settled) => {}
+        }
+    }
+}
+
+/// What has lasted too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overdue {
+    /// What contradicts the levels, and for how long something has.
+    pub(crate) suspect: Option<(Cause, Duration)>,
+    pub(crate) crossed: bool,
+}
+
+/// Whether a book that is stale for this reason may be a right one of before.
+pub(crate) fn is_of_missing_change(reason: StaleReason) -> bool {
+    matches!(
+        reason,
+        StaleReason::Mirror | StaleReason::Silent | StaleReason::Audit
+    )
+}
+
+/// What has reached the process about a book, and not its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Unseen {
+    pub(crate) is_ended: bool,
+    /// Nothing that came before is to be trusted, on any feed.
+    pub(crate) marked: Option<StaleReason>,
+    /// No open feed keeps it whole any more.
+    pub(crate) lost: Option<StaleReason>,
+    pub(crate) worker_died: bool,
+}
+
+/// What readers see: what the worker knows, with what it has yet to learn.
+pub(crate) fn as_read(known: BookState, unseen: Unseen) -> BookState {
+    if unseen.is_ended {
+        return BookState::Settled;
+    }
+    let dead = unseen.worker_died.then_some(StaleReason::WorkerDied);
+    match (known, unseen.marked.or(unseen.lost).or(dead)) {
+        (BookState::Live, Some(reason)) => BookState::Stale(reason),
+        (known, _) => known,
+    }
+}
+
+#[cfg(test)]
+#[path = "trust_tests.rs"]
+mod tests;

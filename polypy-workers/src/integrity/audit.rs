@@ -1,0 +1,219 @@
+//! What a book fetched apart from the feed says of ours.
+//!
+//! | the fetched book | means | verdict |
+//! |---|---|---|
+//! | has our hash and our levels | ours is right | proven |
+//! | has our hash and other levels | ours is wrong | differs |
+//! | has a hash that ours had lately | REST is behind | passed |
+//! | has an unknown hash and is not older | the feed is behind | leads: suspect until the feed has come as far; after a while, the token is silent |
+//! | has an unknown hash and is older | REST is behind by more than we remember; or, if it stays there, ours is wrong | nothing at first; differs if it keeps that hash |
+//!
+//! Of states that came without a hash the levels are compared instead. The feed
+//! has come as far once it shows that state, or a later one whose own hash
+//! proves it; a later one that nothing proves has passed it by, and so something
+//! was missing.
+//!
+//! Nothing of it is ever applied.
+
+use std::time::{Duration, Instant};
+
+use polypy_core::{BookEvent, BookHash, OrderBook, Timestamp};
+
+/// One book's standing with what was fetched of it. No memory while nothing is open.
+#[derive(Debug, Default)]
+pub(crate) struct AuditCheck(Option<Box<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    expected: Option<Expected>,
+    /// An older state that we never had, and when REST was first seen in it.
+    unknown: Option<(BookHash, Instant)>,
+}
+
+/// A state the venue is in and our feed has yet to bring.
+#[derive(Debug)]
+struct Expected {
+    timestamp: Timestamp,
+    hash: BookHash,
+    levels: OrderBook,
+    since: Instant,
+}
+
+/// The state that ours is in.
+#[derive(Debug)]
+pub(crate) struct Ours<'a> {
+    pub(crate) levels: &'a OrderBook,
+    pub(crate) newest: Timestamp,
+    pub(crate) hash: Option<BookHash>,
+    pub(crate) is_proven: bool,
+    pub(crate) is_live: bool,
+}
+
+/// What a fetched book says of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    NotApplicable,
+    /// It is what ours was.
+    Passed,
+    /// It has our levels.
+    Proven,
+    /// It is in our state, and has other levels.
+    Differs,
+    /// It keeps a state that we never had.
+    NeverReached,
+    /// It is ahead of our feed.
+    Leads,
+}
+
+/// What the state that ours has come to says of the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// There is none, or it still stands.
+    Open,
+    Reached,
+    /// Ours has gone past it.
+    Missed,
+}
+
+impl AuditCheck {
+    /// Judges a fetched book. `was_in` tells whether ours was in a state lately.
+    pub(crate) fn judge(
+        &mut self,
+        event: &BookEvent,
+        ours: &Ours<'_>,
+        was_in: impl FnOnce(BookHash) -> bool,
+        now: Instant,
+        patience: Duration,
+    ) -> Verdict {
+        let Some(hash) = event.hash else {
+            return Verdict::NotApplicable;
+        };
+        if !ours.is_live {
+            let is_older = event.timestamp < ours.newest || ours.hash == Some(hash);
+            return if is_older {
+                Verdict::NotApplicable
+            } else {
+                self.expect(event, hash, now);
+                Verdict::Leads
+            };
+        }
+        if ours.hash == Some(hash) {
+            self.forget_unknown();
+            return same_levels(event, ours);
+        }
+        if was_in(hash) {
+            self.forget_unknown();
+            return Verdict::Passed;
+        }
+        if ours.hash.is_none() && whole(event) == *ours.levels {
+            return Verdict::Proven;
+        }
+        if event.timestamp < ours.newest {
+            return self.note_unknown(hash, now, patience);
+        }
+        self.expect(event, hash, now);
+        Verdict::Leads
+    }
+
+    /// The venue has come to a state that our feed has yet to bring.
+    fn expect(&mut self, event: &BookEvent, hash: BookHash, now: Instant) {
+        let expected = &mut self.0.get_or_insert_default().expected;
+        let known = expected.as_ref();
+        if known.is_none_or(|known| known.timestamp < event.timestamp) {
+            *expected = Some(Expected {
+                timestamp: event.timestamp,
+                hash,
+                levels: whole(event),
+                since: known.map_or(now, |known| known.since),
+            });
+        }
+    }
+
+    /// REST lags by a second at most: what it still shows after that, it will not leave.
+    fn note_unknown(&mut self, hash: BookHash, now: Instant, patience: Duration) -> Verdict {
+        let unknown = &mut self.0.get_or_insert_default().unknown;
+        match unknown {
+            Some((known, since)) if *known == hash => {
+                if now.saturating_duration_since(*since) < patience {
+                    return Verdict::NotApplicable;
+                }
+                *unknown = None;
+                Verdict::NeverReached
+            }
+            Some(_) | None => {
+                *unknown = Some((hash, now));
+                Verdict::NotApplicable
+            }
+        }
+    }
+
+    fn forget_unknown(&mut self) {
+        if let Some(open) = self.0.as_deref_mut() {
+            open.unknown = None;
+        }
+    }
+
+    /// Another feed brings the book: it has all the time to come as far.
+    pub(crate) fn expect_anew(&mut self, now: Instant) {
+        if let Some(expected) = self.expected_mut() {
+            expected.since = now;
+        }
+    }
+
+    /// Ours has come to a state. `awaits_proof`: its hash is yet to be reproduced, and
+    /// has the next word.
+    pub(crate) fn reached(&mut self, ours: &Ours<'_>, awaits_proof: bool) -> Expectation {
+        let Some(expected) = self.expected_mut() else {
+            return Expectation::Open;
+        };
+        let is_later = ours.newest > expected.timestamp;
+        let is_reached = ours.hash == Some(expected.hash)
+            || (is_later && ours.is_proven)
+            || (!is_later && ours.hash.is_none() && *ours.levels == expected.levels);
+        if is_reached {
+            Expectation::Reached
+        } else if is_later && !awaits_proof && ours.is_live {
+            Expectation::Missed
+        } else {
+            Expectation::Open
+        }
+    }
+
+    /// Whether the feed has had its time.
+    pub(crate) fn is_overdue(&self, now: Instant, patience: Duration) -> bool {
+        let expected = self.0.as_deref().and_then(|open| open.expected.as_ref());
+        expected.is_some_and(|expected| now.saturating_duration_since(expected.since) >= patience)
+    }
+
+    /// Whether the feed has yet to come as far.
+    #[inline]
+    pub(crate) fn is_expecting(&self) -> bool {
+        self.0
+            .as_deref()
+            .is_some_and(|open| open.expected.is_some())
+    }
+
+    /// Nothing is expected any more.
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    fn expected_mut(&mut self) -> Option<&mut Expected> {
+        self.0.as_deref_mut()?.expected.as_mut()
+    }
+}
+
+fn same_levels(event: &BookEvent, ours: &Ours<'_>) -> Verdict {
+    if whole(event) == *ours.levels {
+        Verdict::Proven
+    } else {
+        Verdict::Differs
+    }
+}
+
+fn whole(event: &BookEvent) -> OrderBook {
+    let mut levels = OrderBook::default();
+    levels.apply_snapshot(event.bids.clone(), event.asks.clone());
+    levels
+}
