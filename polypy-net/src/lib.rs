@@ -24,6 +24,7 @@ pub mod audit;
 pub mod backoff;
 pub mod clob;
 pub mod connection;
+mod counter;
 pub mod dial;
 pub mod gamma;
 pub mod lifecycle;

@@ -7,13 +7,15 @@ use polypy_core::{
     NewMarket, PriceChange, Side, TickSizeChange, Timestamp, Trade,
 };
 
+use crate::counter::count;
+
 use super::book::{self, lenient};
 use super::elements::Elements;
 use super::error::WireError;
 use super::general::Decoder;
+use super::kind::EventKind;
 use super::object::{self, Entry, Event};
 use super::scalar::{self, Value};
-use super::stats::EventKind;
 
 /// What `event_type` says.
 pub(super) enum Type<'a> {
@@ -51,7 +53,6 @@ impl Decoder<'_> {
             EventKind::BestBidAsk => self.best_bid_ask(event),
             EventKind::NewMarket => self.new_market(event),
             EventKind::MarketResolved => self.market_resolved(event),
-            EventKind::Unrecognised => Ok(()),
         }
     }
 
@@ -85,8 +86,7 @@ impl Decoder<'_> {
             }
         }
         let changes = self.out.events.len() - first_event;
-        self.stats
-            .count_level_changes(u64::try_from(changes).unwrap_or(u64::MAX));
+        self.stats.count_level_changes(count(changes));
         if nameless {
             self.lose_market(first_event, first_lost);
         }

@@ -12,7 +12,8 @@ use tracing::{debug, info};
 use super::control::excerpt;
 use super::elements::Elements;
 use super::error::WireError;
-use super::stats::{EventKind, WireStats};
+use super::kind::EventKind;
+use super::stats::WireStats;
 use super::{Decoded, Frame, event, object, salvage, scalar};
 
 /// Decodes a frame that begins with `{` or `[`.
@@ -34,7 +35,7 @@ pub(super) fn refuse_bytes(
     out: &mut Decoded,
 ) -> Frame {
     let text = String::from_utf8_lossy(frame);
-    Decoder { assets, stats, out }.refuse(EventKind::Unrecognised, &WireError::Utf8(error), &text);
+    Decoder { assets, stats, out }.refuse(None, &WireError::Utf8(error), &text);
     keep_each_once(out);
     Frame::Garbage
 }
@@ -65,7 +66,7 @@ impl<'a> Decoder<'a> {
                 // A single event that is no JSON is one refused event of many.
                 Ok(text) => self.event(text).unwrap_or_default(),
                 Err(rest) => {
-                    self.refuse(EventKind::Unrecognised, &WireError::BrokenArray, rest);
+                    self.refuse(None, &WireError::BrokenArray, rest);
                     kind = Frame::Garbage;
                 }
             }
@@ -78,7 +79,7 @@ impl<'a> Decoder<'a> {
         let event = match object::parse::<object::Event<'_>>(text) {
             Ok(event) => event,
             Err(error) => {
-                self.refuse(EventKind::Unrecognised, &error, text);
+                self.refuse(None, &error, text);
                 return match error {
                     WireError::Json(_) => Err(NotJson),
                     _ => Ok(()),
@@ -89,7 +90,7 @@ impl<'a> Decoder<'a> {
             Ok(event::Type::Known(kind)) => {
                 self.stats.count_event(kind);
                 if let Err(error) = self.known_event(kind, &event) {
-                    self.refuse(kind, &error, text);
+                    self.refuse(Some(kind), &error, text);
                 }
             }
             Ok(event::Type::Unknown(name)) => {
@@ -97,7 +98,7 @@ impl<'a> Decoder<'a> {
                     info!(name = ?excerpt(&name), event = ?excerpt(text), "first event of an unknown type");
                 }
             }
-            Err(error) => self.refuse(EventKind::Unrecognised, &error, text),
+            Err(error) => self.refuse(None, &error, text),
         }
         Ok(())
     }
@@ -115,17 +116,30 @@ impl<'a> Decoder<'a> {
         Ok(info)
     }
 
-    /// Counts an error.
+    /// Counts an error in an event.
     pub(super) fn error(&mut self, kind: EventKind, error: &WireError) {
-        self.out.errors += 1;
-        self.stats.count_error(kind, error);
-        debug!(event = kind.name(), ?error, "could not be read");
+        self.count_error(Some(kind), error);
     }
 
-    /// Counts an event, or what may have been one, that could not be decoded.
-    fn refuse(&mut self, kind: EventKind, error: &WireError, text: &str) {
-        self.error(kind, error);
+    fn count_error(&mut self, kind: Option<EventKind>, error: &WireError) {
+        self.out.errors += 1;
+        self.stats.count_error(kind, error);
+        debug!(
+            event = kind.map(EventKind::name),
+            ?error,
+            "could not be read"
+        );
+    }
+
+    /// Counts an event, or what may have been one (`None`), that could not be
+    /// decoded, and names the assets whose books may lack it.
+    fn refuse(&mut self, kind: Option<EventKind>, error: &WireError, text: &str) {
+        self.count_error(kind, error);
         debug!(text = ?excerpt(text), "event refused");
+        let Some(kind) = kind else {
+            self.lose_named(text);
+            return;
+        };
         match kind {
             EventKind::Book | EventKind::TickSizeChange => {
                 let assets = self.assets;
@@ -133,7 +147,7 @@ impl<'a> Decoder<'a> {
                     self.lose(info.key);
                 }
             }
-            EventKind::PriceChange | EventKind::Unrecognised => self.lose_named(text),
+            EventKind::PriceChange => self.lose_named(text),
             // They say something about a book and change none of its levels.
             EventKind::LastTradePrice
             | EventKind::BestBidAsk

@@ -32,6 +32,7 @@ mod error;
 mod event;
 mod fast;
 mod general;
+mod kind;
 mod object;
 mod salvage;
 mod scalar;
@@ -42,10 +43,12 @@ use std::collections::HashSet;
 use polypy_core::{AssetKey, Interner, Level, LifecycleEvent, MarketEvent};
 
 use self::stats::Counts;
+use crate::counter::count;
 
 pub use book::{Books, decode_book, decode_books};
 pub use error::WireError;
-pub use stats::{EventKind, WireSnapshot, WireStats};
+pub use kind::EventKind;
+pub use stats::{WireSnapshot, WireStats};
 
 /// What one or more frames decoded to; reused from read to read.
 #[derive(Debug, Default)]
@@ -175,7 +178,7 @@ impl<'a> Reading<'a> {
 
     fn count(&mut self, frame: &[u8]) {
         self.counts.frames += 1;
-        self.counts.bytes += u64::try_from(frame.len()).unwrap_or(u64::MAX);
+        self.counts.bytes += count(frame.len());
     }
 }
 

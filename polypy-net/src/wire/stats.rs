@@ -6,83 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::counter::add;
+
 use super::error::{CAUSES, WireError};
-
-/// What an event was recognised as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EventKind {
-    /// `book`, and the REST form without `event_type`.
-    Book,
-    /// `price_change`, of any number of entries.
-    PriceChange,
-    /// `last_trade_price`.
-    LastTradePrice,
-    /// `tick_size_change`.
-    TickSizeChange,
-    /// `best_bid_ask`.
-    BestBidAsk,
-    /// `new_market`.
-    NewMarket,
-    /// `market_resolved`.
-    MarketResolved,
-    /// Broken before its type could be told. Counts errors only.
-    Unrecognised,
-}
-
-impl EventKind {
-    /// Every kind, in the order of the counters.
-    pub const ALL: [Self; 8] = [
-        Self::Book,
-        Self::PriceChange,
-        Self::LastTradePrice,
-        Self::TickSizeChange,
-        Self::BestBidAsk,
-        Self::NewMarket,
-        Self::MarketResolved,
-        Self::Unrecognised,
-    ];
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Book => "book",
-            Self::PriceChange => "price_change",
-            Self::LastTradePrice => "last_trade_price",
-            Self::TickSizeChange => "tick_size_change",
-            Self::BestBidAsk => "best_bid_ask",
-            Self::NewMarket => "new_market",
-            Self::MarketResolved => "market_resolved",
-            Self::Unrecognised => "unrecognised",
-        }
-    }
-
-    /// The kind of that name on the wire.
-    pub(super) fn of(event_type: &str) -> Option<Self> {
-        match event_type {
-            "book" => Some(Self::Book),
-            "price_change" => Some(Self::PriceChange),
-            "last_trade_price" => Some(Self::LastTradePrice),
-            "tick_size_change" => Some(Self::TickSizeChange),
-            "best_bid_ask" => Some(Self::BestBidAsk),
-            "new_market" => Some(Self::NewMarket),
-            "market_resolved" => Some(Self::MarketResolved),
-            _ => None,
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Self::Book => 0,
-            Self::PriceChange => 1,
-            Self::LastTradePrice => 2,
-            Self::TickSizeChange => 3,
-            Self::BestBidAsk => 4,
-            Self::NewMarket => 5,
-            Self::MarketResolved => 6,
-            Self::Unrecognised => 7,
-        }
-    }
-}
+use super::kind::{EventKind, PerKind};
 
 /// What is counted of good frames, which are nearly all: apart from
 /// [`WireStats`] until a read is through, since every decoder writes there.
@@ -93,14 +20,12 @@ pub(super) struct Counts {
     pub(super) fast_frames: u64,
     pub(super) general_frames: u64,
     pub(super) level_changes: u64,
-    events: [u64; EventKind::ALL.len()],
+    events: PerKind<u64>,
 }
 
 impl Counts {
     pub(super) fn count_event(&mut self, kind: EventKind) {
-        if let Some(count) = self.events.get_mut(kind.index()) {
-            *count += 1;
-        }
+        *self.events.of_mut(kind) += 1;
     }
 
     pub(super) fn add(&mut self, other: &Self) {
@@ -109,8 +34,8 @@ impl Counts {
         self.fast_frames += other.fast_frames;
         self.general_frames += other.general_frames;
         self.level_changes += other.level_changes;
-        for (count, other) in self.events.iter_mut().zip(other.events) {
-            *count += other;
+        for (kind, other) in other.events.iter() {
+            *self.events.of_mut(kind) += other;
         }
     }
 }
@@ -124,8 +49,10 @@ pub struct WireStats {
     general_frames: AtomicU64,
     level_changes: AtomicU64,
     unknown_assets: AtomicU64,
-    events: [AtomicU64; EventKind::ALL.len()],
-    errors_by_event: [AtomicU64; EventKind::ALL.len()],
+    events: PerKind<AtomicU64>,
+    errors_by_event: PerKind<AtomicU64>,
+    /// Errors in what broke before its type could be told.
+    errors_of_no_event: AtomicU64,
     errors_by_cause: [AtomicU64; CAUSES.len()],
     unknown_events: NameCounts,
     control_texts: NameCounts,
@@ -166,12 +93,14 @@ pub struct WireSnapshot {
 impl WireStats {
     /// The counters as of now.
     pub fn snapshot(&self) -> WireSnapshot {
-        let by_event = |counters: &[AtomicU64]| {
-            let names = EventKind::ALL.into_iter().map(EventKind::name);
-            names.zip(counters.iter().map(load)).collect()
+        let by_event = |counters: &PerKind<AtomicU64>| -> BTreeMap<_, _> {
+            let counters = counters.iter();
+            counters
+                .map(|(kind, count)| (kind.name(), load(count)))
+                .collect()
         };
-        let mut events: BTreeMap<_, _> = by_event(&self.events);
-        events.remove(EventKind::Unrecognised.name());
+        let mut parse_errors_by_event = by_event(&self.errors_by_event);
+        parse_errors_by_event.insert(NO_EVENT, load(&self.errors_of_no_event));
         let parse_errors_by_cause: BTreeMap<_, _> = CAUSES
             .into_iter()
             .zip(self.errors_by_cause.iter().map(load))
@@ -182,11 +111,11 @@ impl WireStats {
             bytes: load(&self.bytes),
             fast_frames: load(&self.fast_frames),
             general_frames: load(&self.general_frames),
-            events,
+            events: by_event(&self.events),
             level_changes: load(&self.level_changes),
             parse_errors: parse_errors_by_cause.values().sum(),
             parse_errors_by_cause,
-            parse_errors_by_event: by_event(&self.errors_by_event),
+            parse_errors_by_event,
             unknown_events,
             unknown_events_by_name,
             unknown_assets: load(&self.unknown_assets),
@@ -207,7 +136,8 @@ impl WireStats {
             (&self.general_frames, counts.general_frames),
             (&self.level_changes, counts.level_changes),
         ];
-        let events = self.events.iter().zip(counts.events);
+        let events = counts.events.iter();
+        let events = events.map(|(kind, count)| (self.events.of(kind), *count));
         for (counter, amount) in single.into_iter().chain(events) {
             if amount > 0 {
                 add(counter, amount);
@@ -216,7 +146,7 @@ impl WireStats {
     }
 
     pub(super) fn count_event(&self, kind: EventKind) {
-        increment(&self.events, kind.index());
+        add(self.events.of(kind), 1);
     }
 
     pub(super) fn count_level_changes(&self, changes: u64) {
@@ -237,8 +167,12 @@ impl WireStats {
         self.control_texts.count(text)
     }
 
-    pub(super) fn count_error(&self, kind: EventKind, error: &WireError) {
-        increment(&self.errors_by_event, kind.index());
+    /// `kind` is `None` for what broke before its type could be told.
+    pub(super) fn count_error(&self, kind: Option<EventKind>, error: &WireError) {
+        let by_event = kind.map_or(&self.errors_of_no_event, |kind| {
+            self.errors_by_event.of(kind)
+        });
+        add(by_event, 1);
         increment(&self.errors_by_cause, error.cause());
     }
 }
@@ -247,15 +181,14 @@ fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-fn add(counter: &AtomicU64, amount: u64) {
-    counter.fetch_add(amount, Ordering::Relaxed);
-}
-
 fn increment(counters: &[AtomicU64], index: usize) {
     if let Some(counter) = counters.get(index) {
         add(counter, 1);
     }
 }
+
+/// Where errors are shown that belong to no type of event.
+const NO_EVENT: &str = "unrecognised";
 
 /// Names kept. The venue has seven event types and about six texts; who sends
 /// more than this sends noise, and noise must not fill the memory.
@@ -327,15 +260,16 @@ mod tests {
 
     #[test]
     fn every_kind_and_cause_has_a_counter_of_its_own() {
-        for (at, kind) in EventKind::ALL.into_iter().enumerate() {
-            assert_eq!(kind.index(), at);
-            let known = EventKind::of(kind.name());
-            assert_eq!(known.is_none(), kind == EventKind::Unrecognised);
-            assert!(known.is_none_or(|known| known == kind));
-        }
         let stats = WireStats::default();
-        stats.count_error(EventKind::Book, &WireError::Side);
-        stats.count_error(EventKind::Unrecognised, &WireError::NotAnObject);
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::of(kind.name()), Some(kind));
+            let before: u64 = stats.snapshot().events.values().sum();
+            stats.count_event(kind);
+            assert_eq!(stats.snapshot().events[kind.name()], 1);
+            assert_eq!(stats.snapshot().events.values().sum::<u64>(), before + 1);
+        }
+        stats.count_error(Some(EventKind::Book), &WireError::Side);
+        stats.count_error(None, &WireError::NotAnObject);
         let snapshot = stats.snapshot();
         assert_eq!(snapshot.parse_errors, 2);
         assert_eq!(stats.parse_errors(), 2);

@@ -5,6 +5,7 @@ use polypy_core::{MarketEvent, PriceChange, Side, Timestamp};
 use super::cursor::{BLOCK, is_plain, specials};
 use super::window::Window;
 use super::{EventKind, Reader, event, number};
+use crate::counter::count;
 use crate::wire::mark_last_changes;
 
 /// What ends a frame of the venue's own form.
@@ -103,7 +104,7 @@ impl Reader<'_> {
 
     fn count_changes(&mut self, first: usize) {
         let changes = self.events.len() - first;
-        self.counts.level_changes += u64::try_from(changes).unwrap_or(u64::MAX);
+        self.counts.level_changes += count(changes);
         self.counts.count_event(EventKind::PriceChange);
     }
 }

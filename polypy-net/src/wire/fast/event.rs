@@ -92,14 +92,7 @@ impl Reader<'_> {
 
     /// Makes the event. Its entries, if any, are the events from `first` on.
     fn made_of(&mut self, fields: Fields<'_>, first: usize, has_entries: bool) -> Option<()> {
-        let kind = match fields.event_type? {
-            b"price_change" => EventKind::PriceChange,
-            b"book" => EventKind::Book,
-            b"last_trade_price" => EventKind::LastTradePrice,
-            b"best_bid_ask" => EventKind::BestBidAsk,
-            b"tick_size_change" => EventKind::TickSizeChange,
-            _ => return None,
-        };
+        let kind = EventKind::of(std::str::from_utf8(fields.event_type?).ok()?)?;
         let timestamp = number::timestamp(fields.timestamp?)?;
         if has_entries != (kind == EventKind::PriceChange) {
             return None;
@@ -134,7 +127,11 @@ impl Reader<'_> {
                 old: optional(fields.old_tick_size, decimal_text)?,
                 new: optional(fields.new_tick_size, decimal_text)??,
             }),
-            _ => return None,
+            // Its entries are its events, and were read. The others are too rare to
+            // be worth a second reader.
+            EventKind::PriceChange | EventKind::NewMarket | EventKind::MarketResolved => {
+                return None;
+            }
         };
         self.counts.count_event(kind);
         self.events.push(event);

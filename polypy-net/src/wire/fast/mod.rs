@@ -34,7 +34,8 @@ mod window;
 use polypy_core::{Interner, Level, MarketEvent};
 
 use self::cursor::Cursor;
-use super::stats::{Counts, EventKind};
+use super::kind::EventKind;
+use super::stats::Counts;
 use super::{Decoded, mark_last_changes};
 
 /// Decodes a frame, its changes marked, or leaves everything as it was.

@@ -8,6 +8,54 @@ fn level(price: &str, size: &str) -> Level {
     Level::new(price.parse().unwrap(), size.parse().unwrap())
 }
 
+/// A frame with one event of this type. A new type does not compile without one.
+fn sample(kind: EventKind) -> String {
+    match kind {
+        EventKind::Book => book(NO),
+        EventKind::PriceChange => price_change(&[entry(YES, "BUY", "0.49", "50")]),
+        EventKind::LastTradePrice => trade(YES),
+        EventKind::TickSizeChange => tick_size_change(YES),
+        EventKind::BestBidAsk => best_bid_ask(YES),
+        EventKind::NewMarket => new_market(),
+        EventKind::MarketResolved => market_resolved(),
+    }
+}
+
+/// The type a decoded event is of. A new event does not compile without one.
+fn type_of(event: &MarketEvent) -> EventKind {
+    match event {
+        MarketEvent::Book(_) => EventKind::Book,
+        MarketEvent::PriceChange(_) => EventKind::PriceChange,
+        MarketEvent::Trade(_) => EventKind::LastTradePrice,
+        MarketEvent::TickSizeChange(_) => EventKind::TickSizeChange,
+        MarketEvent::BestBidAsk(_) => EventKind::BestBidAsk,
+    }
+}
+
+fn type_of_lifecycle(event: &LifecycleEvent) -> EventKind {
+    match event {
+        LifecycleEvent::NewMarket(_) => EventKind::NewMarket,
+        LifecycleEvent::Resolved(_) => EventKind::MarketResolved,
+    }
+}
+
+#[test]
+fn every_type_in_the_table_is_decoded_counted_and_handed_on() {
+    for kind in EventKind::ALL {
+        let run = run(sample(kind));
+        let events = run.out.events.iter().map(type_of);
+        let decoded: Vec<_> = events
+            .chain(run.out.lifecycle.iter().map(type_of_lifecycle))
+            .collect();
+        assert_eq!(decoded, [kind]);
+        for other in EventKind::ALL {
+            let expected = u64::from(other == kind);
+            assert_eq!(run.stats.events[other.name()], expected, "{kind:?}");
+        }
+        assert_eq!((run.stats.parse_errors, run.stats.unknown_events), (0, 0));
+    }
+}
+
 #[test]
 fn an_opening_array_of_books() {
     let frame = format!(
