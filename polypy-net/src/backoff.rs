@@ -26,10 +26,7 @@ impl Backoff {
 
     /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
-        let ceiling = self
-            .base
-            .saturating_mul(2u32.saturating_pow(self.attempt))
-            .min(self.cap);
+        let ceiling = doubled(self.base, self.attempt, self.cap);
         self.attempt = self.attempt.saturating_add(1);
         // 64 bits of nanoseconds are five centuries.
         let nanos = u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX);
@@ -45,6 +42,11 @@ impl Backoff {
     pub fn attempts(&self) -> u32 {
         self.attempt
     }
+}
+
+/// `base` doubled so many times, at most `cap`.
+pub(crate) fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
+    base.saturating_mul(2u32.saturating_pow(times)).min(cap)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use polypy_core::{AssetId, BookEvent, BoxFuture, Interner, StatsSource, Timestamp};
 use serde::Serialize;
 
+use crate::counter::{add, count};
 use crate::rest::{RestClient, RestError};
 use crate::wire::{self, WireError};
 
@@ -136,7 +137,7 @@ impl ClobClient {
     ) -> Result<Vec<BookEvent>, ClobError> {
         let wanted: Vec<_> = assets.iter().map(|token_id| Wanted { token_id }).collect();
         let body = serde_json::to_vec(&wanted).map_err(WireError::Json)?;
-        add(&self.counters.asked, assets.len());
+        add(&self.counters.asked, count(assets.len()));
         let answer = self.rest.post("/books", Bytes::from(body)).await?;
         let decoded = wire::decode_books(&answer, &known.read())?;
         for error in &decoded.refused {
@@ -146,10 +147,10 @@ impl ClobClient {
         let mut asked: HashSet<&AssetId> = assets.iter().collect();
         let mut books = decoded.books;
         books.retain(|book| asked.remove(&book.info.asset_id));
-        add(&self.counters.received, books.len());
-        add(&self.counters.refused, decoded.refused.len());
+        add(&self.counters.received, count(books.len()));
+        add(&self.counters.refused, count(decoded.refused.len()));
         let missing = asked.len().saturating_sub(decoded.refused.len());
-        add(&self.counters.missing, missing);
+        add(&self.counters.missing, count(missing));
         Ok(books)
     }
 }
@@ -187,10 +188,6 @@ impl StatsSource for ClobClient {
             "rest": self.rest.stats(),
         })
     }
-}
-
-fn add(counter: &AtomicU64, amount: usize) {
-    counter.fetch_add(u64::try_from(amount).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 #[cfg(test)]

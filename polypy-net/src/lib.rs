@@ -14,7 +14,8 @@
 //! | [`recycler`], [`resync`] | replacing a connection, refreshing a book |
 //! | [`audit`] | every book against CLOB's, slowly, for tokens that fell silent |
 //! | [`wire`] | bytes to events |
-//! | [`rest`], [`dial`], [`backoff`] | below all of these: HTTP, streams, patience |
+//! | [`venue`] | where to connect, and who takes what comes of it |
+//! | [`rest`], [`dial`], [`backoff`], `task`, `token_bucket`, `counter` | below all of these: HTTP, streams, waits, owned tasks |
 //!
 //! Network and wall clock are handed in ([`dial::Dial`], `polypy_core::Clock`),
 //! so that every part runs in memory on paused time. Nothing here reads
@@ -33,4 +34,7 @@ pub mod recycler;
 pub mod registry;
 pub mod rest;
 pub mod resync;
+mod task;
+mod token_bucket;
+pub mod venue;
 pub mod wire;

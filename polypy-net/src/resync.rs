@@ -19,6 +19,10 @@ use polypy_core::{AssetKey, ResyncSink, Scope, StaleReason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backoff::doubled;
+use crate::counter::count;
+use crate::token_bucket::TokenBucket;
+
 /// Limits on resyncs.
 #[derive(Debug, Clone)]
 pub struct ResyncConfig {
@@ -71,7 +75,7 @@ pub struct ResyncQueue {
 }
 
 /// Bounded by the assets that exist: one entry each, gone once forgiven.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entries {
     by_asset: HashMap<AssetKey, Entry>,
     /// The waiting requests: those of assets without a history first, then by
@@ -80,9 +84,7 @@ struct Entries {
     queue: BTreeSet<Place>,
     /// The last request's number.
     requests: u64,
-    /// Requests that may be dispatched in the current second.
-    tokens: f64,
-    refilled: Option<Instant>,
+    budget: TokenBucket,
     forgiven: Option<Instant>,
 }
 
@@ -120,9 +122,16 @@ pub struct Due {
 impl ResyncQueue {
     /// An empty queue.
     pub fn new(config: ResyncConfig) -> Self {
+        let entries = Entries {
+            by_asset: HashMap::new(),
+            queue: BTreeSet::new(),
+            requests: 0,
+            budget: TokenBucket::new(config.per_second.max(1), Duration::from_secs(1)),
+            forgiven: None,
+        };
         Self {
             config,
-            entries: Mutex::default(),
+            entries: Mutex::new(entries),
             ready: Notify::new(),
             requested: AtomicU64::new(0),
             merged: AtomicU64::new(0),
@@ -138,7 +147,6 @@ impl ResyncQueue {
     /// Takes the requests that are due, within the budget.
     pub fn take(&self, now: Instant) -> Due {
         let mut entries = self.entries.lock();
-        entries.refill(now, &self.config);
         entries.forgive(now, self.config.forgive);
         let mut due = Due::default();
         while let Some(&place) = entries.queue.first() {
@@ -147,11 +155,10 @@ impl ResyncQueue {
                 due.next = Some(at);
                 break;
             }
-            if entries.tokens < 1.0 {
+            if !entries.budget.take(now) {
                 due.next = Some(now + REFILL);
                 break;
             }
-            entries.tokens -= 1.0;
             entries.queue.remove(&place);
             let request = entries
                 .by_asset
@@ -161,7 +168,7 @@ impl ResyncQueue {
                 due.assets.push((scope, asset, reason));
             }
         }
-        let dispatched = u64::try_from(due.assets.len()).unwrap_or(u64::MAX);
+        let dispatched = count(due.assets.len());
         self.dispatched.fetch_add(dispatched, Ordering::Relaxed);
         due
     }
@@ -187,10 +194,7 @@ impl Entry {
         if quiet >= config.forgive {
             self.dispatched = 0;
         }
-        let wait = config
-            .backoff
-            .saturating_mul(2u32.saturating_pow(self.dispatched))
-            .min(config.backoff_cap);
+        let wait = doubled(config.backoff, self.dispatched, config.backoff_cap);
         self.dispatched = self.dispatched.saturating_add(1);
         // Up to a quarter more: what went wrong together shall not ask together
         // for ever.
@@ -200,18 +204,6 @@ impl Entry {
 }
 
 impl Entries {
-    fn refill(&mut self, now: Instant, config: &ResyncConfig) {
-        let burst = f64::from(config.per_second.max(1));
-        self.tokens = match self.refilled {
-            None => burst,
-            Some(before) => {
-                let since = now.saturating_duration_since(before).as_secs_f64();
-                (self.tokens + since * burst).min(burst)
-            }
-        };
-        self.refilled = Some(now);
-    }
-
     /// Drops the history of assets that have long been quiet; walks them all, so
     /// not at each call.
     fn forgive(&mut self, now: Instant, after: Duration) {
@@ -255,7 +247,7 @@ impl ResyncSink for ResyncQueue {
                 }
             }
         }
-        let requested = u64::try_from(assets.len()).unwrap_or(u64::MAX);
+        let requested = count(assets.len());
         self.requested.fetch_add(requested, Ordering::Relaxed);
         self.merged.fetch_add(merged, Ordering::Relaxed);
         self.ready.notify_one();

@@ -15,10 +15,11 @@ use polypy_core::{
     LifecycleEvent, Market, MarketEvent, ResyncSink, StaleReason, StatsSource, Token,
 };
 use polypy_net::clob::{BookFetch, ClobError};
-use polypy_net::connection::{ConnectionConfig, LifecycleListener, Venue};
+use polypy_net::connection::ConnectionConfig;
 use polypy_net::pool::{ConnectionPool, PoolConfig};
 use polypy_net::registry::AssetRegistry;
 use polypy_net::resync::{ResyncConfig, ResyncQueue};
+use polypy_net::venue::{LifecycleListener, Venue};
 use polypy_net::wire::WireStats;
 use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager, WorkersConfig};
 use tokio::runtime::{Builder, Runtime};

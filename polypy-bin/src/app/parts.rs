@@ -17,7 +17,6 @@ use std::thread::available_parallelism;
 use polypy_core::{AuditSink, BookControl, Clock, Component, EventSink, ResyncSink};
 use polypy_net::audit::BookAuditor;
 use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
-use polypy_net::connection::Venue;
 use polypy_net::dial::Dial;
 use polypy_net::gamma::{GammaClient, GammaConfig};
 use polypy_net::lifecycle::LifecycleController;
@@ -26,6 +25,7 @@ use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
 use polypy_net::rest::RestClient;
 use polypy_net::resync::ResyncQueue;
+use polypy_net::venue::Venue;
 use polypy_net::wire::WireStats;
 use polypy_workers::{MessageRouter, WorkerManager};
 

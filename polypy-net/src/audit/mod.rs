@@ -19,9 +19,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clob::BookFetch;
-use crate::connection::LifecycleListener;
-use crate::pool::TaskLife;
+use crate::counter::{add, count, millis};
 use crate::registry::{AssetRegistry, AssetStatus};
+use crate::task::TaskLife;
+use crate::venue::LifecycleListener;
 
 /// How thoroughly books are audited, and at what cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Work {
             self.compare(chunk).await;
         }
         add(&self.counters.sweeps, 1);
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = millis(began.elapsed());
         self.counters.last_sweep_ms.store(took, Ordering::Relaxed);
     }
 
@@ -237,14 +238,6 @@ impl StatsSource for BookAuditor {
             "last_sweep_ms": get(&counters.last_sweep_ms),
         })
     }
-}
-
-fn add(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
-}
-
-fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

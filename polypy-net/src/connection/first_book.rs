@@ -1,17 +1,17 @@
 //! Sees to it that every asset of a socket gets its first book.
 //!
-//! An asset waits from the frame that names it until its book arrives. Past its
-//! deadline it climbs a ladder, one asset at a time and each at its own, ever
-//! slower pace, round after round:
+//! An asset waits from the frame that subscribes it until its book arrives. Past its
+//! deadline the search for it escalates, one asset at a time and each at its own,
+//! ever slower pace, round after round:
 //!
-//! | rung | why there |
+//! | step | why there |
 //! |---|---|
 //! | subscribe it anew | one frame, and its book is the feed's own; skipped by what was subscribed anew just now, and by what the feed speaks of |
 //! | ask REST | tells what has no book at all from what the feed withholds |
-//! | strand it | the feed of another socket may bring it; the pool decides |
+//! | give it up here | the feed of another socket may bring it; the pool decides |
 //!
-//! What REST has no book of is never stranded: it is discovery's question, and
-//! keeps to the first two rungs. No I/O and no clock here: the socket's task
+//! What REST has no book of is never given up: it is discovery's question, and
+//! keeps to the first two steps. No I/O and no clock here: the socket's task
 //! asks what is due and tells what happened.
 //!
 //! While an asset waits, nothing but its book is let through: changes without
@@ -31,8 +31,11 @@ use std::time::Duration;
 use polypy_core::{AssetInfo, AssetKey, BookEvent, MarketEvent};
 use tokio::time::Instant;
 
+use crate::backoff::doubled;
+
 use super::config::ConnectionConfig;
 use super::join::{Joined, Run};
+use super::state::AwaitedBook;
 
 /// Frames of an earlier subscription are gone this long after a new one: a
 /// snapshot takes 0.5 s, a backlog rarely more than a second.
@@ -64,17 +67,17 @@ struct Waiting {
     /// REST has no book for it.
     missing: bool,
     /// All was tried here.
-    stranded: bool,
+    exhausted: bool,
     /// What the feed says of it, later than an echo could.
     run: Run,
 }
 
 /// What is tried next for an asset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rung {
+enum Step {
     Resubscribe,
     AskRest,
-    Strand,
+    GiveUp,
 }
 
 /// What is due.
@@ -84,8 +87,8 @@ pub(super) struct Steps {
     pub(super) resubscribe: Vec<Arc<AssetInfo>>,
     /// To be asked of REST; [`FirstBooks::asked`] says that it was done.
     pub(super) seed: Vec<Arc<AssetInfo>>,
-    /// How many were stranded.
-    pub(super) stranded: u64,
+    /// How many were given up on this socket.
+    pub(super) exhausted: u64,
 }
 
 /// What became of a REST answer.
@@ -129,7 +132,7 @@ impl FirstBooks {
                     heard: false,
                     seeded: false,
                     missing: false,
-                    stranded: false,
+                    exhausted: false,
                     run: Run::default(),
                 },
             );
@@ -137,8 +140,8 @@ impl FirstBooks {
     }
 
     /// Assets that were taken off and named again on the same socket. One that
-    /// waits already keeps its place on the ladder; any other begins above the
-    /// rung that this was.
+    /// waits already keeps its place in the escalation; any other begins after
+    /// the step that this was.
     pub(super) fn renewed(
         &mut self,
         assets: &[Arc<AssetInfo>],
@@ -203,39 +206,23 @@ impl FirstBooks {
             .collect()
     }
 
-    /// Assets for which another socket may do what this one did not.
-    pub(super) fn stranded(&self) -> Vec<AssetKey> {
-        let stranded = |waiting: &&Waiting| waiting.stranded;
-        self.waiting
-            .values()
-            .filter(stranded)
-            .map(|waiting| waiting.info.key)
-            .collect()
-    }
-
-    /// Whether this asset is one of them.
-    pub(super) fn is_stranded(&self, asset: AssetKey) -> bool {
+    /// Whether all was tried for this asset, and another socket may do better.
+    pub(super) fn is_exhausted(&self, asset: AssetKey) -> bool {
         self.waiting
             .get(&asset)
-            .is_some_and(|waiting| waiting.stranded)
+            .is_some_and(|waiting| waiting.exhausted)
     }
 
-    /// Assets without any book.
-    pub(super) fn bookless(&self) -> impl Iterator<Item = AssetKey> + '_ {
-        let without = |waiting: &&Waiting| !waiting.seeded;
-        self.waiting
-            .values()
-            .filter(without)
-            .map(|waiting| waiting.info.key)
-    }
-
-    /// Assets without a book that REST may still know.
-    pub(super) fn hoped_for(&self) -> impl Iterator<Item = AssetKey> + '_ {
-        let hoped = |waiting: &&Waiting| !waiting.seeded && !waiting.missing;
-        self.waiting
-            .values()
-            .filter(hoped)
-            .map(|waiting| waiting.info.key)
+    /// What is waited for, and how far each of them is. None counts as exhausted
+    /// unless it `may_exhaust`.
+    pub(super) fn awaited(&self, may_exhaust: bool) -> Arc<[AwaitedBook]> {
+        let awaited = |waiting: &Waiting| AwaitedBook {
+            asset: waiting.info.key,
+            has_snapshot: waiting.seeded,
+            is_denied: waiting.missing,
+            is_exhausted: may_exhaust && waiting.exhausted,
+        };
+        self.waiting.values().map(awaited).collect()
     }
 
     /// Takes out of `events` what must not be handed over, and notes the books
@@ -268,7 +255,7 @@ impl FirstBooks {
         });
     }
 
-    /// Climbs where a deadline has passed; at most `limit` assets each way.
+    /// Escalates where a deadline has passed; at most `limit` assets each way.
     pub(super) fn steps(&mut self, now: Instant, limit: usize, config: &ConnectionConfig) -> Steps {
         let mut steps = Steps::default();
         let jitter = jitter();
@@ -276,19 +263,19 @@ impl FirstBooks {
             if waiting.due > now || waiting.run.is_kept() {
                 continue;
             }
-            match waiting.rung() {
-                Rung::Resubscribe if steps.resubscribe.len() < limit => {
+            match waiting.step() {
+                Step::Resubscribe if steps.resubscribe.len() < limit => {
                     steps.resubscribe.push(Arc::clone(&waiting.info));
                     waiting.advance(now, jitter, config);
                 }
                 // It moves on when it really was asked.
-                Rung::AskRest if steps.seed.len() < limit => {
+                Step::AskRest if steps.seed.len() < limit => {
                     steps.seed.push(Arc::clone(&waiting.info));
                 }
-                Rung::Resubscribe | Rung::AskRest => {}
-                Rung::Strand => {
-                    waiting.stranded = true;
-                    steps.stranded += 1;
+                Step::Resubscribe | Step::AskRest => {}
+                Step::GiveUp => {
+                    waiting.exhausted = true;
+                    steps.exhausted += 1;
                     waiting.advance(now, jitter, config);
                 }
             }
@@ -334,7 +321,7 @@ impl FirstBooks {
                 waiting.run.end();
                 if succeeded {
                     waiting.missing = true;
-                    waiting.stranded = false;
+                    waiting.exhausted = false;
                     seeds.missing.push(info.key);
                 }
                 continue;
@@ -418,32 +405,30 @@ impl Waiting {
         self.run.hear(event);
     }
 
-    fn rung(&self) -> Rung {
-        let (round, rung) = (self.attempts / 3, self.attempts % 3);
+    fn step(&self) -> Step {
+        let (round, step) = (self.attempts / 3, self.attempts % 3);
         if self.missing && !self.heard {
             return if self.attempts % 2 == 1 {
-                Rung::AskRest
+                Step::AskRest
             } else {
-                Rung::Resubscribe
+                Step::Resubscribe
             };
         }
-        match rung {
+        match step {
             // A feed that speaks without a book needs REST only.
-            0 if round > 0 && self.heard => Rung::AskRest,
-            0 => Rung::Resubscribe,
-            1 => Rung::AskRest,
-            _ => Rung::Strand,
+            0 if round > 0 && self.heard => Step::AskRest,
+            0 => Step::Resubscribe,
+            1 => Step::AskRest,
+            _ => Step::GiveUp,
         }
     }
 
     fn advance(&mut self, now: Instant, jitter: f64, config: &ConnectionConfig) {
         self.attempts = self.attempts.saturating_add(1);
-        // The first round comes at the plain deadline, further rungs doubled.
+        // The first round comes at the plain deadline, further steps doubled.
         let doublings = self.attempts.saturating_sub(2);
-        let wait = config
-            .first_book_deadline
-            .saturating_mul(2u32.saturating_pow(doublings))
-            .min(config.first_book_cap);
+        let (first, cap) = (config.first_book_deadline, config.first_book_cap);
+        let wait = doubled(first, doublings, cap);
         self.due = now + wait.mul_f64(jitter);
     }
 }

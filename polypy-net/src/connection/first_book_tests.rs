@@ -94,19 +94,19 @@ fn frames_of_a_dropped_asset_are_kept_out_for_a_while() {
 }
 
 #[test]
-fn the_ladder_alternates_and_slows_down() {
+fn the_escalation_alternates_and_slows_down() {
     let config = ConnectionConfig::default();
     let (infos, start) = (infos(1), Instant::now());
     let mut books = FirstBooks::default();
     books.named(&infos, start, &config);
-    let mut rungs = Vec::new();
+    let mut taken = Vec::new();
     let mut now = start;
     let mut last = start;
     while now < start + 1_500 * SECOND {
         let steps = books.steps(now, 100, &config);
         for (asks_rest, list) in [(false, &steps.resubscribe), (true, &steps.seed)] {
             if !list.is_empty() {
-                rungs.push((asks_rest, now.saturating_duration_since(last).as_secs()));
+                taken.push((asks_rest, now.saturating_duration_since(last).as_secs()));
                 last = now;
             }
         }
@@ -119,14 +119,14 @@ fn the_ladder_alternates_and_slows_down() {
         now += SECOND / 4;
     }
     let plain: Vec<_> = [8, 8, 8, 16, 32, 64, 128, 256, 300].into();
-    for (rung, (&(asks_rest, waited), plain)) in rungs.iter().zip(plain).enumerate() {
-        assert_eq!(asks_rest, rung % 2 == 1, "rung {rung}");
+    for (step, (&(asks_rest, waited), plain)) in taken.iter().zip(plain).enumerate() {
+        assert_eq!(asks_rest, step % 2 == 1, "step {step}");
         assert!(
             (plain..=plain + plain / 4 + 1).contains(&waited),
-            "rung {rung}: {waited} s"
+            "step {step}: {waited} s"
         );
     }
-    assert!(rungs.len() >= 8);
+    assert!(taken.len() >= 8);
 }
 
 #[test]
@@ -153,7 +153,8 @@ fn rest_is_believed_only_where_the_feed_speaks_or_is_silent_to_no_harm() {
     assert!(matches!(seeds.events[1], MarketEvent::Book(_)));
     assert_eq!((seeds.seeded, seeds.by_time, seeds.by_hash), (2, 1, 0));
     assert_eq!(seeds.silent, [silent.key]);
-    assert_eq!(books.bookless().count(), 0);
+    let awaited = books.awaited(true);
+    assert!(awaited.iter().all(|book| book.has_snapshot));
     assert_eq!(books.len(), 1, "the silent one goes on waiting");
     // The feed speaks of it after all: REST is asked again soon, not in minutes.
     assert_eq!(sifted(&mut books, change(silent, 9), now + SECOND), 0);

@@ -7,105 +7,66 @@
 //! | state | the task |
 //! |---|---|
 //! | connecting, reconnecting | waits (backoff, `Retry-After`), takes its turn with the pacer, opens |
-//! | connected | `life`: reads, pings, probes, subscribes in place |
+//! | connected | `session`: reads, pings, probes, subscribes in place |
 //! | draining | as connected, and ends with its socket |
 //! | idle | carries nothing: waits to be given assets or closed |
 //!
-//! It is told what to carry through an `inbox` and shows itself through
-//! [`ConnectionStats`]; it never calls back. Each socket is one feed (see
-//! [`polypy_core::feed`]): opened before the first event, closed the moment the
-//! socket ends, whichever way it does. It does not decide who carries what
-//! (the pool does), when a market has ended (discovery does), nor what a book is.
+//! The pool tells it what to carry (`commands`); `carried` applies that, in one
+//! place for a connection with a socket and one without. It shows itself through
+//! [`ConnectionView`]: its *state*, on which pool and recycler decide and each
+//! change of which wakes the pool's owner, and its *counters*, on which nobody
+//! does. It never calls back. Each socket is one feed (see [`polypy_core::feed`]):
+//! opened before the first event, closed the moment the socket ends, whichever way
+//! it does. It does not decide who carries what (the pool does), when a market has
+//! ended (discovery does), nor what a book is.
 
-mod cause;
+mod carried;
+mod commands;
 mod config;
+mod counters;
+mod disconnect;
+mod event_output;
 mod first_book;
-mod inbox;
-mod intake;
+mod frame_batcher;
 mod join;
-mod life;
-mod outlet;
 mod pacer;
 mod race;
 mod reconnect;
 mod request;
-mod rungs;
 mod seeding;
+mod session;
 mod socket;
-mod stats;
-mod tally;
+mod state;
 mod tape;
 mod task;
+mod view;
 mod watchdog;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper::Uri;
 use parking_lot::RwLock;
-use polypy_core::{AssetInfo, AssetKey, EventSink, FeedId, Interner, LifecycleEvent, StaleReason};
-use tokio::sync::{Notify, Semaphore};
+use polypy_core::{AssetInfo, AssetKey, FeedId, Interner, StaleReason};
+use tokio::sync::Semaphore;
 
-use crate::clob::BookFetch;
-use crate::dial::Dial;
 use crate::registry::ConnectionId;
-use crate::resync::ResyncQueue;
-use crate::wire::WireStats;
+use crate::venue::Venue;
 
 pub use config::ConnectionConfig;
-pub use reconnect::ReconnectReceipt;
+pub use reconnect::{OutageOutcome, ReconnectReceipt};
 pub use socket::OpenError;
-pub use stats::{ConnectionStats, ConnectionStatus};
-
+pub use state::{ConnectionState, ConnectionStatus};
 pub use tape::Comparison;
+pub use view::ConnectionView;
 
+pub(crate) use counters::EscalationCounts;
 pub(crate) use race::{Race, Score, Side};
-pub(crate) use rungs::Rungs;
-pub(crate) use stats::{millis, ratio};
 pub(crate) use tape::{Opening, Tape};
+pub(crate) use view::Changes;
 
-use inbox::Inbox;
+use commands::CommandMailbox;
 use pacer::Pacer;
 use reconnect::Reconnects;
-
-/// Who is told what the feed says about markets, as opposed to books.
-/// No call waits; what cannot be taken in is dropped and counted by the listener.
-pub trait LifecycleListener: Send + Sync {
-    /// A market appeared or ended.
-    fn offer(&self, event: LifecycleEvent);
-
-    /// These assets look as if their market had ended: the venue has no book of
-    /// them, or closed because all of them are resolved. Worth asking discovery.
-    fn confirm_gone(&self, assets: &[AssetKey]);
-}
-
-/// What connections work with: handed in once, shared by all.
-#[derive(Clone)]
-pub struct Venue {
-    /// Address of the market channel.
-    pub url: Uri,
-    /// Opens byte streams.
-    pub dialer: Arc<dyn Dial>,
-    /// Fetches whole books.
-    pub books: Arc<dyn BookFetch>,
-    /// Takes the events.
-    pub sink: Arc<dyn EventSink>,
-    /// Takes what the feed says about markets.
-    pub lifecycle: Arc<dyn LifecycleListener>,
-    /// Takes wishes for fresh snapshots.
-    pub resync: Arc<ResyncQueue>,
-    /// Counts what was decoded.
-    pub wire: Arc<WireStats>,
-}
-
-impl fmt::Debug for Venue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Venue")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A [`Venue`] with what its connections share.
 pub(crate) struct Context {
@@ -117,8 +78,8 @@ pub(crate) struct Context {
     pacer: Pacer,
     seeds: Semaphore,
     reconnects: Reconnects,
-    /// Wakes the pool: a connection's state changed in a way it may wait for.
-    progress: Notify,
+    /// Which connections' states the pool's owner has not seen yet.
+    changes: Arc<Changes>,
 }
 
 impl Context {
@@ -134,7 +95,7 @@ impl Context {
             pacer: Pacer::new(config.pace),
             seeds: Semaphore::new(config.seeds_in_flight.max(1)),
             reconnects: Reconnects::default(),
-            progress: Notify::new(),
+            changes: Arc::default(),
             config,
         }
     }
@@ -148,9 +109,9 @@ impl Context {
         &self.reconnects
     }
 
-    /// Waits until some connection's state changed.
-    pub(crate) async fn progressed(&self) {
-        self.progress.notified().await;
+    /// Which connections' states changed.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     fn next_feed(&self) -> FeedId {
@@ -161,8 +122,8 @@ impl Context {
 /// The pool's end of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    inbox: Arc<Inbox>,
-    stats: Arc<ConnectionStats>,
+    commands: Arc<CommandMailbox>,
+    view: Arc<ConnectionView>,
 }
 
 /// How a connection begins.
@@ -181,61 +142,66 @@ impl Connection {
         context: Arc<Context>,
         role: Role,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let inbox = Arc::new(Inbox::default());
-        let stats = Arc::new(ConnectionStats::new(id, context.config.first_book_deadline));
-        let task = task::Task::new(context, Arc::clone(&inbox), Arc::clone(&stats), role);
-        (Self { inbox, stats }, task.run())
+        let commands = Arc::new(CommandMailbox::default());
+        let (deadline, changes) = (
+            context.config.first_book_deadline,
+            Arc::clone(&context.changes),
+        );
+        let view = Arc::new(ConnectionView::new(id, deadline, changes));
+        let task = task::Task::new(context, Arc::clone(&commands), Arc::clone(&view), role);
+        (Self { commands, view }, task.run())
     }
 
-    pub(crate) fn stats(&self) -> &Arc<ConnectionStats> {
-        &self.stats
+    /// What it shows of itself.
+    pub(crate) fn view(&self) -> &Arc<ConnectionView> {
+        &self.view
     }
 
     /// Carries these assets too.
     pub(crate) fn subscribe(&self, assets: impl IntoIterator<Item = Arc<AssetInfo>>) {
-        self.inbox.subscribe(assets);
+        self.commands.subscribe(assets);
     }
 
     /// Carries these no longer, so that another connection can; what departed
-    /// is shown by [`ConnectionStats::take_departed`].
+    /// is in [`ConnectionView::report`].
     pub(crate) fn depart(&self, assets: &[AssetKey]) {
-        self.inbox.depart(assets);
+        self.commands.depart(assets);
     }
 
     /// Carries these no longer: their markets have ended.
     pub(crate) fn unsubscribe(&self, assets: &[AssetKey]) {
-        self.inbox.unsubscribe(assets);
+        self.commands.unsubscribe(assets);
     }
 
     /// Gets fresh snapshots of those that it carries.
     pub(crate) fn resubscribe(&self, assets: &[(AssetKey, StaleReason)]) {
-        self.inbox.resubscribe(assets);
+        self.commands.resubscribe(assets);
     }
 
     /// A replacement delivers from now on, beginning with what it held back.
     pub(crate) fn take_over(&self) {
-        self.inbox.take_over();
+        self.commands.take_over();
     }
 
     /// Writes down from now on what it brings, for as long as someone holds the
     /// tape.
     pub(crate) fn record(&self, tape: &Arc<Tape>) {
-        self.inbox.record(tape);
+        self.commands.record(tape);
     }
 
     /// Reports from now on what it brings, for as long as someone holds the race.
     pub(crate) fn race(&self, race: &Arc<Race>, side: Side) {
-        self.inbox.race(race, side);
+        self.commands.race(race, side);
     }
 
     /// Serves on and ends with its socket, at once if it has none.
     pub(crate) fn retire(&self) {
-        self.inbox.retire();
+        self.commands.retire();
     }
 
     /// Ends.
     pub(crate) fn close(&self) {
-        self.inbox.close();
+        self.commands.close();
     }
 }
 

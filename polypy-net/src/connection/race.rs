@@ -18,6 +18,8 @@ use polypy_core::MarketEvent;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::counter::millis;
+
 use super::tape::print;
 
 /// A change that the other side has not brought by then, it never will: the
@@ -204,7 +206,7 @@ impl State {
             // A copy on the same socket.
             Some(waiting) if waiting.side == side => {}
             Some(waiting) => {
-                let lead = super::millis(now.saturating_duration_since(waiting.since));
+                let lead = millis(now.saturating_duration_since(waiting.since));
                 let first = side.other().index();
                 self.score.first[first] += 1;
                 self.score.lead_ms[first] = self.score.lead_ms[first].saturating_add(lead);

@@ -3,10 +3,10 @@
 //! An *outage* begins when a serving socket ends unasked and lasts until the
 //! connection has, on another socket, a book for each asset that still has one
 //! anywhere; attempts in between belong to it. The receipt says how long that
-//! was, and how many of the books another connection told meanwhile.
+//! was, and how many of the books another connection delivered meanwhile.
 //!
 //! A socket that ends because its connection is handed over or closed is no
-//! outage; an outage that ends that way is, with that outcome.
+//! outage; an outage that ends that way is one, with that outcome.
 
 use std::collections::VecDeque;
 
@@ -14,12 +14,23 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::counter::{count, millis};
 use crate::registry::ConnectionId;
 
-use super::millis;
+use super::state::AwaitedBook;
 
 /// Receipts kept; older ones are in the log.
 const KEPT: usize = 16;
+
+/// How an outage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutageOutcome {
+    /// Every book that exists was there again.
+    Recovered,
+    /// The connection was closed before.
+    Closed,
+}
 
 /// One outage of one connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,7 +41,7 @@ pub struct ReconnectReceipt {
     pub cause: &'static str,
     /// Assets it carried then.
     pub books: usize,
-    /// Those of them that another connection told at that moment.
+    /// Those of them that another connection delivered at that moment.
     pub covered: usize,
     /// Sockets that could not be opened, or ended before all books were there.
     pub attempts_failed: u64,
@@ -38,13 +49,17 @@ pub struct ReconnectReceipt {
     pub first_book_ms: Option<u64>,
     /// Time until the last of them was, or until the connection was closed.
     pub downtime_ms: u64,
-    /// `recovered`, or `closed` before it could.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: OutageOutcome,
 }
+
+/// Whether a connection is in an outage, from socket to socket.
+#[derive(Debug, Default)]
+pub(super) struct OutageWatch(Option<Outage>);
 
 /// An outage under way.
 #[derive(Debug)]
-pub(super) struct Outage {
+struct Outage {
     cause: &'static str,
     lost: Instant,
     books: usize,
@@ -53,30 +68,78 @@ pub(super) struct Outage {
     first_book: Option<Instant>,
 }
 
-impl Outage {
-    pub(super) fn new(cause: &'static str, books: usize, covered: usize, now: Instant) -> Self {
-        Self {
-            cause,
-            lost: now,
-            books,
-            covered,
-            attempts_failed: 0,
-            first_book: None,
+impl OutageWatch {
+    /// A socket of a connection that carries so many `books` ended unasked: an
+    /// outage begins, or goes on. `covered` are those that another connection
+    /// delivers.
+    pub(super) fn lost(
+        &mut self,
+        cause: &'static str,
+        books: usize,
+        covered: impl FnOnce() -> usize,
+        now: Instant,
+    ) {
+        match &mut self.0 {
+            Some(outage) => outage.failed(),
+            None => {
+                self.0 = Some(Outage {
+                    cause,
+                    lost: now,
+                    books,
+                    covered: covered(),
+                    attempts_failed: 0,
+                    first_book: None,
+                });
+            }
         }
     }
 
-    /// A socket could not be opened, or did not last.
+    /// An attempt of an outage under way came to nothing.
     pub(super) fn failed(&mut self) {
+        if let Some(outage) = &mut self.0 {
+            outage.failed();
+        }
+    }
+
+    /// Of so many assets these are without the feed's own book: the outage may be
+    /// over.
+    pub(super) fn note_books(
+        &mut self,
+        carried: usize,
+        awaited: &[AwaitedBook],
+        id: ConnectionId,
+        reconnects: &Reconnects,
+    ) {
+        let Some(outage) = &mut self.0 else {
+            return;
+        };
+        let now = Instant::now();
+        let bookless = awaited.iter().filter(|book| !book.has_snapshot).count();
+        if bookless < carried {
+            outage.first_book.get_or_insert(now);
+        }
+        if !awaited.iter().any(AwaitedBook::is_retryable)
+            && let Some(outage) = self.0.take()
+        {
+            reconnects.keep(outage.receipt(id, now, OutageOutcome::Recovered));
+        }
+    }
+
+    /// The connection is closed.
+    pub(super) fn closed(&mut self, id: ConnectionId, reconnects: &Reconnects) {
+        if let Some(outage) = self.0.take() {
+            reconnects.keep(outage.receipt(id, Instant::now(), OutageOutcome::Closed));
+        }
+    }
+}
+
+impl Outage {
+    fn failed(&mut self) {
         self.attempts_failed += 1;
         self.first_book = None;
     }
 
-    /// A book is there again.
-    pub(super) fn book_arrived(&mut self, now: Instant) {
-        self.first_book.get_or_insert(now);
-    }
-
-    fn receipt(self, id: ConnectionId, now: Instant, outcome: &'static str) -> ReconnectReceipt {
+    fn receipt(self, id: ConnectionId, now: Instant, outcome: OutageOutcome) -> ReconnectReceipt {
         let since = |at: Instant| millis(at.saturating_duration_since(self.lost));
         ReconnectReceipt {
             connection: id.to_string(),
@@ -100,22 +163,12 @@ struct Record {
     recovered: u64,
     closed: u64,
     downtime_ms: u64,
-    /// Books that another connection told, times milliseconds.
+    /// Books that another connection delivered, times milliseconds.
     covered_book_ms: u64,
     receipts: VecDeque<ReconnectReceipt>,
 }
 
 impl Reconnects {
-    /// The connection has its books again.
-    pub(super) fn recovered(&self, id: ConnectionId, outage: Outage, now: Instant) {
-        self.keep(outage.receipt(id, now, "recovered"));
-    }
-
-    /// The connection was closed before it had.
-    pub(super) fn closed(&self, id: ConnectionId, outage: Outage, now: Instant) {
-        self.keep(outage.receipt(id, now, "closed"));
-    }
-
     fn keep(&self, receipt: ReconnectReceipt) {
         tracing::info!(
             connection = %receipt.connection,
@@ -125,18 +178,16 @@ impl Reconnects {
             attempts_failed = receipt.attempts_failed,
             first_book_ms = ?receipt.first_book_ms,
             downtime_ms = receipt.downtime_ms,
-            outcome = receipt.outcome,
+            outcome = ?receipt.outcome,
             "connection was without a socket"
         );
         let mut record = self.0.lock();
-        if receipt.outcome == "recovered" {
-            record.recovered += 1;
-        } else {
-            record.closed += 1;
+        match receipt.outcome {
+            OutageOutcome::Recovered => record.recovered += 1,
+            OutageOutcome::Closed => record.closed += 1,
         }
         record.downtime_ms = record.downtime_ms.saturating_add(receipt.downtime_ms);
-        let covered = u64::try_from(receipt.covered).unwrap_or(u64::MAX);
-        let saved = covered.saturating_mul(receipt.downtime_ms);
+        let saved = count(receipt.covered).saturating_mul(receipt.downtime_ms);
         record.covered_book_ms = record.covered_book_ms.saturating_add(saved);
         if record.receipts.len() == KEPT {
             record.receipts.pop_front();

@@ -111,6 +111,10 @@ impl Tape {
     /// Changes of these may be missing until their next opening books.
     pub(crate) fn gap(&self, assets: impl IntoIterator<Item = AssetKey>) {
         let mut recording = self.recording.lock();
+        // What is lost after the end was not covered anyway.
+        if recording.ended {
+            return;
+        }
         for asset in assets {
             recording.starts.insert(asset, None);
         }

@@ -25,11 +25,12 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 
-use super::{ConnectionConfig, LifecycleListener, Venue};
+use super::ConnectionConfig;
 use crate::clob::{BookFetch, ClobError};
 use crate::dial::{Dial, Stream};
 use crate::registry::AssetRegistry;
 use crate::resync::{ResyncConfig, ResyncQueue};
+use crate::venue::{LifecycleListener, Venue};
 use crate::wire::{self, WireStats};
 
 pub(crate) use sink::{Recorder, Told};

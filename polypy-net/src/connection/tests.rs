@@ -41,7 +41,11 @@ impl Rig {
     }
 
     fn json(&self) -> serde_json::Value {
-        self.connection.stats().json(Default::default())
+        self.connection.view().json(Default::default())
+    }
+
+    fn is_healthy(&self) -> bool {
+        self.connection.view().state().is_healthy(Instant::now())
     }
 
     fn count(&self, name: &str) -> u64 {
@@ -58,7 +62,10 @@ impl Rig {
         self.connection.close();
         self.task.await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(100));
-        assert_eq!(self.connection.stats().status(), ConnectionStatus::Closed);
+        assert_eq!(
+            self.connection.view().state().status(),
+            ConnectionStatus::Closed
+        );
         assert!(world.sink.open_feeds().is_empty());
     }
 }
@@ -309,7 +316,7 @@ async fn a_slow_consumer_close_is_answered_at_once() {
     let start = Instant::now();
     let _peer = world.accept().await;
     assert!(start.elapsed() < Duration::from_millis(20));
-    assert_eq!(rig.connection.stats().slow_consumer_closes(), 1);
+    assert_eq!(rig.connection.view().state().slow_consumer_closes(), 1);
     assert_eq!(rig.json()["close_codes"]["1013"], 1);
     rig.stop(&world).await;
 }
@@ -343,7 +350,10 @@ async fn resolved_assets_are_not_named_again_once_discovery_agrees() {
     let all: Vec<_> = (2..6).map(|id| world.asset(id).key).collect();
     rig.connection.unsubscribe(&all);
     tokio::time::sleep(30 * MINUTE).await;
-    assert_eq!(rig.connection.stats().status(), ConnectionStatus::Idle);
+    assert_eq!(
+        rig.connection.view().state().status(),
+        ConnectionStatus::Idle
+    );
     assert_eq!(world.network.dial_count(), 3);
     rig.stop(&world).await;
 }
@@ -488,15 +498,15 @@ async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
     let (world, manners) = served(1);
     manners.lock().frozen = true;
     let rig = Rig::new(&world, 0..2);
-    assert!(!rig.connection.stats().is_healthy());
+    assert!(!rig.is_healthy());
     tokio::time::sleep(5 * SECOND).await;
-    assert!(rig.connection.stats().is_healthy());
+    assert!(rig.is_healthy());
     tokio::time::sleep(4 * SECOND).await;
-    assert!(!rig.connection.stats().is_healthy());
+    assert!(!rig.is_healthy());
     until("end", MINUTE, || rig.closes("never_fed") == 1).await;
     manners.lock().frozen = false;
     until("books", MINUTE, || world.sink.live().len() == 2).await;
-    assert!(rig.connection.stats().is_healthy());
+    assert!(rig.is_healthy());
     rig.stop(&world).await;
 }
 
@@ -526,7 +536,8 @@ async fn a_replacement_stays_unheard_until_it_takes_over() {
     manners.lock().flow = Some(SECOND / 10);
     let rig = Rig::with(&world, 0..2, config(), Role::Replacement);
     until("books", 2 * SECOND, || {
-        rig.connection.stats().is_open() && rig.connection.stats().hoped_for().is_empty()
+        let state = rig.connection.view().state();
+        state.is_open() && state.retryable().count() == 0
     })
     .await;
     tokio::time::sleep(SECOND).await;
@@ -546,7 +557,7 @@ async fn a_replacement_that_never_takes_over_leaves_nothing() {
     let (world, _manners) = served(1);
     let rig = Rig::with(&world, 0..2, config(), Role::Replacement);
     tokio::time::sleep(5 * SECOND).await;
-    assert!(rig.connection.stats().is_open());
+    assert!(rig.connection.view().is_open());
     rig.stop(&world).await;
     assert_eq!(world.sink.all(), []);
 }
@@ -588,8 +599,14 @@ async fn a_retired_connection_ends_with_its_socket() {
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     rig.connection.retire();
-    until("word", SECOND, || rig.connection.stats().is_retired()).await;
-    assert_eq!(rig.connection.stats().status(), ConnectionStatus::Draining);
+    until("word", SECOND, || {
+        rig.connection.view().state().is_retired()
+    })
+    .await;
+    assert_eq!(
+        rig.connection.view().state().status(),
+        ConnectionStatus::Draining
+    );
     drop(peer);
     rig.task.await.unwrap();
     assert_eq!(world.network.dial_count(), 1);

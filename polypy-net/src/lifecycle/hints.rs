@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::lookup::Question;
 use super::{Shared, Word, stats};
-use crate::connection::LifecycleListener;
+use crate::venue::LifecycleListener;
 
 /// Where connections say what they hear. Cloning is cheap.
 #[derive(Clone)]

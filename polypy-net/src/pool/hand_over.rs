@@ -1,17 +1,16 @@
 //! The owner's work on hand-overs: what [`HandOver::next`] says is done here.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::connection::{ConnectionStats, Role, millis};
+use crate::connection::Role;
+use crate::counter::millis;
 use crate::registry::AssetStatus;
 
 use super::migration::{HandOver, Migration, Move, RecycleError};
 use super::owner::{Owner, Request, TICK};
-use super::slot::Slot;
 
 impl Owner {
     pub(super) fn begin(&mut self, request: Request) {
@@ -49,8 +48,7 @@ impl Owner {
             assets.extend(old.members.values().cloned());
         }
         if let (Some(old), Some(new)) = (self.slots.get(&connection), self.slots.get(&to)) {
-            let stats = new.connection.stats();
-            stats.pair_with(old.connection.stats());
+            new.connection.view().pair_with(old.connection.view());
         }
         // Dead weight stays behind.
         assets
@@ -80,20 +78,12 @@ impl Owner {
         let mut again = now + TICK;
         for mut hand_over in std::mem::take(&mut self.hand_overs) {
             let ended = loop {
-                let stats = |id| {
-                    let slot: Option<&Slot> = self.slots.get(id);
-                    slot.map(|slot| Arc::clone(slot.connection.stats()))
-                };
-                let old: Option<Arc<ConnectionStats>> = stats(&hand_over.from);
-                let Some(new) = stats(&hand_over.to) else {
+                let old = self.slots.get(&hand_over.from).map(|slot| &slot.state);
+                let Some(new) = self.slots.get(&hand_over.to) else {
                     break Some(Err(RecycleError::Setback));
                 };
-                let assets = self
-                    .slots
-                    .get(&hand_over.to)
-                    .map_or(0, |slot| slot.members.len());
-                let config = &self.shared.config;
-                match hand_over.next(old.as_deref(), &new, assets, now, config) {
+                let (assets, config) = (new.members.len(), &self.shared.config);
+                match hand_over.next(old, &new.state, assets, now, config) {
                     Move::Wait(until) => {
                         again = again.min(until);
                         break None;

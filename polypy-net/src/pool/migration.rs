@@ -9,9 +9,9 @@
 //! ```
 //!
 //! While warming, the replacement holds back everything it receives, so that an
-//! abort leaves nothing behind. The old connection must not reopen once the
-//! replacement's feed is open: a feed younger than the replacement's would take
-//! the books back only to close with them. That is what retiring is for.
+//! abort leaves nothing behind. The old connection is retired before the replacement
+//! takes over: should it lose its socket now, another one of it would be opened only
+//! to be closed a moment later.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use polypy_core::AssetKey;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::connection::{Comparison, ConnectionStats, Opening, Tape};
+use crate::connection::{Comparison, ConnectionState, Opening, Tape};
 use crate::registry::ConnectionId;
 
 use super::config::PoolConfig;
@@ -156,8 +156,8 @@ impl HandOver {
     /// [`Move::Wait`] is given once.
     pub(super) fn next(
         &mut self,
-        old: Option<&ConnectionStats>,
-        new: &ConnectionStats,
+        old: Option<&ConnectionState>,
+        new: &ConnectionState,
         assets: usize,
         now: Instant,
         config: &PoolConfig,
@@ -186,7 +186,7 @@ impl HandOver {
                 }
             }
             Phase::Retiring => {
-                if old.is_none_or(ConnectionStats::is_retired) {
+                if old.is_none_or(ConnectionState::is_retired) {
                     self.phase = Phase::TakingOver { since: now };
                     Move::TakeOver
                 } else {
@@ -239,16 +239,8 @@ impl HandOver {
 
 /// Assets of which the new connection has no book, although the old one has or
 /// nobody can say. What neither has is no loss: it goes on being asked for.
-fn missing(old: Option<&ConnectionStats>, new: &ConnectionStats) -> usize {
-    let hoped_for = new.hoped_for();
-    if hoped_for.is_empty() {
-        return 0;
-    }
-    let neither: BTreeSet<AssetKey> = old
-        .map(|old| old.bookless().into_iter().collect())
-        .unwrap_or_default();
-    hoped_for
-        .iter()
-        .filter(|key| !neither.contains(key))
-        .count()
+fn missing(old: Option<&ConnectionState>, new: &ConnectionState) -> usize {
+    let neither: BTreeSet<AssetKey> = old.map(|old| old.bookless().collect()).unwrap_or_default();
+    let awaited = new.retryable();
+    awaited.filter(|key| !neither.contains(key)).count()
 }

@@ -15,7 +15,6 @@ mod config;
 mod hand_over;
 mod migration;
 mod moving;
-mod owned_task;
 mod owner;
 mod placement;
 mod slot;
@@ -33,19 +32,19 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::connection::{
-    ConnectionConfig, ConnectionStats, Context, ReconnectReceipt, Rungs, Venue,
+    ConnectionConfig, ConnectionView, Context, EscalationCounts, ReconnectReceipt,
 };
 use crate::registry::{AssetRegistry, ConnectionId};
+use crate::task::OwnedTask;
+use crate::venue::Venue;
 
 pub use config::PoolConfig;
 pub use migration::{Migration, RecycleError};
 
-pub(crate) use owned_task::{OwnedTask, TaskLife};
-
 use owner::{Owner, Request};
 use twins::Replicas;
 
-/// Wishes to replace a connection that may wait: more than anyone has at once.
+/// Requests to replace a connection that may wait: more than anyone has at once.
 const REQUESTS: usize = 16;
 
 /// The component.
@@ -60,7 +59,7 @@ struct Shared {
     config: PoolConfig,
     registry: Arc<AssetRegistry>,
     context: Arc<Context>,
-    connections: RwLock<BTreeMap<ConnectionId, Arc<ConnectionStats>>>,
+    connections: RwLock<BTreeMap<ConnectionId, Arc<ConnectionView>>>,
     counts: Mutex<Counts>,
     replicas: Mutex<Replicas>,
     /// Wakes the recycler: a connection was found to trail its twin.
@@ -79,7 +78,7 @@ struct Counts {
     /// Markets that would have moved once more than they may.
     moves_exhausted: u64,
     /// Of connections that have ended.
-    rungs: Rungs,
+    escalation: EscalationCounts,
 }
 
 #[derive(Debug)]
@@ -120,12 +119,12 @@ impl ConnectionPool {
     /// Connections whose socket is open, handshake done.
     pub fn active_connections(&self) -> usize {
         let connections = self.shared.connections.read();
-        let open = connections.values().filter(|stats| stats.is_open());
+        let open = connections.values().filter(|view| view.is_open());
         open.count()
     }
 
     /// All connections, by number.
-    pub fn connections(&self) -> Vec<Arc<ConnectionStats>> {
+    pub fn connections(&self) -> Vec<Arc<ConnectionView>> {
         self.shared.connections.read().values().cloned().collect()
     }
 
@@ -267,13 +266,13 @@ impl StatsSource for ConnectionPool {
     fn stats(&self) -> Value {
         let connections = self.connections();
         let counts = *self.shared.counts.lock();
-        let mut rungs = counts.rungs;
-        for stats in &connections {
-            rungs += stats.rungs();
+        let mut escalation = counts.escalation;
+        for view in &connections {
+            escalation += view.escalation();
         }
         let shown: Vec<_> = connections
             .iter()
-            .map(|stats| stats.json(self.shared.registry.load(stats.id())))
+            .map(|view| view.json(self.shared.registry.load(view.id())))
             .collect();
         object([
             ("connection_count", json!(connections.len())),
@@ -288,7 +287,7 @@ impl StatsSource for ConnectionPool {
             ("connections_split", json!(counts.splits)),
             ("markets_moved", json!(counts.markets_moved)),
             ("moves_exhausted", json!(counts.moves_exhausted)),
-            ("ladder", json!(rungs)),
+            ("ladder", json!(escalation)),
             ("resync", json!(self.shared.context.venue().resync.stats())),
             ("reconnects", self.shared.context.reconnects().stats()),
             ("replicas", self.shared.replica_stats()),

@@ -1,4 +1,5 @@
-//! The owner's work on stranded assets: their market goes to another connection.
+//! The owner's work on assets whose book this socket does not bring: their market
+//! goes to another connection.
 //!
 //! A socket may keep an asset's book back whatever is tried on it, while others
 //! have it. Then the whole market leaves, both tokens together, and is placed
@@ -16,17 +17,19 @@ use std::time::Duration;
 use polypy_core::{AssetKey, ConditionId};
 use tokio::time::Instant;
 
+use crate::backoff::doubled;
+use crate::counter::count;
+use crate::token_bucket::TokenBucket;
+
 use super::PoolConfig;
 use super::owner::Owner;
 
 /// Who moved, and how much of it there may be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Moves {
     /// Gone once forgiven: bounded by the moves of that time.
     past: BTreeMap<ConditionId, Past>,
-    /// Moves left in the current minute.
-    tokens: f64,
-    refilled: Option<Instant>,
+    budget: TokenBucket,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,9 +51,15 @@ pub(super) enum Leave {
 }
 
 impl Moves {
+    pub(super) fn new(config: &PoolConfig) -> Self {
+        Self {
+            past: BTreeMap::new(),
+            budget: TokenBucket::new(config.moves_per_minute, Duration::from_secs(60)),
+        }
+    }
+
     /// Asks leave for one market; what is granted counts as done.
     pub(super) fn ask(&mut self, market: &ConditionId, now: Instant, config: &PoolConfig) -> Leave {
-        self.refill(now, config);
         let past = self.past.get(market).copied();
         let past = past.filter(|past| !past.is_forgiven(now, config));
         if let Some(past) = past {
@@ -67,14 +76,11 @@ impl Moves {
                 return Leave::NotYet;
             }
         }
-        if config.moves == 0 || self.tokens < 1.0 {
+        if config.moves == 0 || !self.budget.take(now) {
             return Leave::NotYet;
         }
-        self.tokens -= 1.0;
         let before = past.map_or(0, |past| past.moves);
-        let wait = config
-            .move_backoff
-            .saturating_mul(2u32.saturating_pow(before));
+        let wait = doubled(config.move_backoff, before, Duration::MAX);
         self.past.insert(
             market.clone(),
             Past {
@@ -91,18 +97,6 @@ impl Moves {
     pub(super) fn tidy(&mut self, now: Instant, config: &PoolConfig) {
         self.past.retain(|_, past| !past.is_forgiven(now, config));
     }
-
-    fn refill(&mut self, now: Instant, config: &PoolConfig) {
-        let burst = f64::from(config.moves_per_minute);
-        self.tokens = match self.refilled {
-            None => burst,
-            Some(before) => {
-                let minutes = now.saturating_duration_since(before).as_secs_f64() / 60.0;
-                (self.tokens + minutes * burst).min(burst)
-            }
-        };
-        self.refilled = Some(now);
-    }
 }
 
 impl Past {
@@ -113,19 +107,17 @@ impl Past {
 }
 
 impl Owner {
-    /// Has stranded assets leave their connections, whole markets only.
-    pub(super) fn move_stranded(&mut self, now: Instant) {
+    /// Has exhausted assets leave their connections, whole markets only.
+    pub(super) fn move_exhausted(&mut self, now: Instant) {
         let (mut moved, mut exhausted) = (0, 0);
         for (id, slot) in &self.slots {
             // The second of a pair follows the first.
             if slot.migrating || slot.closing || slot.second {
                 continue;
             }
-            let stranded = slot.connection.stats().stranded();
-            let markets: BTreeSet<&ConditionId> = stranded
-                .iter()
-                .filter_map(|key| Some(&slot.members.get(key)?.condition_id))
-                .collect();
+            let market = |key| Some(&slot.members.get(&key)?.condition_id);
+            let markets: BTreeSet<&ConditionId> =
+                slot.state.exhausted().filter_map(market).collect();
             let mut granted = BTreeSet::new();
             for market in markets {
                 match self.moves.ask(market, now, &self.shared.config) {
@@ -152,7 +144,7 @@ impl Owner {
                 "books stay away on this connection: moving their markets to another"
             );
             slot.connection.depart(&leaving);
-            moved += u64::try_from(granted.len()).unwrap_or(u64::MAX);
+            moved += count(granted.len());
         }
         if moved > 0 || exhausted > 0 {
             self.shared.count(|counts| {

@@ -21,7 +21,7 @@ fn market(number: u64) -> ConditionId {
 #[test]
 fn a_market_moves_a_few_times_ever_later_and_is_forgiven() {
     let config = PoolConfig::default();
-    let (mut moves, market, start) = (Moves::default(), market(1), Instant::now());
+    let (mut moves, market, start) = (Moves::new(&config), market(1), Instant::now());
     let mut granted = Vec::new();
     let mut exhausted = 0;
     for minute in 0..9 * 60 {
@@ -52,7 +52,7 @@ fn a_market_moves_a_few_times_ever_later_and_is_forgiven() {
 #[test]
 fn all_markets_together_move_at_the_rate_of_one_connection() {
     let config = PoolConfig::default();
-    let (mut moves, start) = (Moves::default(), Instant::now());
+    let (mut moves, start) = (Moves::new(&config), Instant::now());
     let mut granted = BTreeSet::new();
     for second in 0..120 {
         for number in 0..1_000 {
@@ -124,7 +124,7 @@ async fn a_book_that_stays_away_here_comes_on_another_connection() {
     assert_ne!(first, second);
     let took = until("all books", MINUTE, || rig.world.sink.live().len() == 12).await;
     assert!((22..=36).contains(&took.as_secs()), "{took:?}");
-    // Both tokens, and not to a feed too old to take the book over.
+    // Both tokens, and to a socket newer than the one that they left.
     assert_eq!(rig.connection_of(0), rig.connection_of(1));
     assert_ne!(rig.connection_of(0), first);
     let feeds = rig.world.sink.live();

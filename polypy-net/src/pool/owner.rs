@@ -30,7 +30,7 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 /// How often what connections hold is compared with the registry.
 const RECONCILE: Duration = Duration::from_secs(30);
 
-/// A wish to replace a connection.
+/// A request to replace a connection.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) connection: ConnectionId,
@@ -45,26 +45,27 @@ pub(super) struct Owner {
     tasks: JoinSet<()>,
     by_task: HashMap<Id, ConnectionId>,
     pub(super) hand_overs: Vec<HandOver>,
-    /// For assets that come from another connection: the last feed that served
-    /// them. Gone as soon as they are placed.
-    pub(super) floors: HashMap<AssetKey, FeedId>,
+    /// For assets that left a connection: its last feed, which the one that they go
+    /// to has to be newer than. Gone as soon as they are placed.
+    pub(super) newer_than: HashMap<AssetKey, FeedId>,
     pub(super) moves: Moves,
     pub(super) twins: Twins,
-    /// Wishes to replace a connection while its twin is being replaced.
+    /// Requests to replace a connection while its twin is being replaced.
     pub(super) deferred: Vec<Request>,
     reconciled: Instant,
 }
 
 impl Owner {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let moves = Moves::new(&shared.config);
         Self {
             shared,
             slots: BTreeMap::new(),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
             hand_overs: Vec::new(),
-            floors: HashMap::new(),
-            moves: Moves::default(),
+            newer_than: HashMap::new(),
+            moves,
             twins: Twins::default(),
             deferred: Vec::new(),
             reconciled: Instant::now(),
@@ -96,7 +97,7 @@ impl Owner {
                 },
                 () = shared.registry.changed().notified() => {}
                 () = resync.requested() => {}
-                () = shared.context.progressed() => {}
+                () = shared.context.changes().noted() => {}
                 () = sleep_until(again) => {}
             }
         }
@@ -105,10 +106,11 @@ impl Owner {
 
     /// Everything that is to be done now; when to look again at the latest.
     fn pass(&mut self, now: Instant) -> Instant {
+        // First: everything below decides on the states as of this moment.
+        self.note_changes();
         self.drop_expired();
         self.split_overwhelmed(now);
-        self.move_stranded(now);
-        self.collect_departed();
+        self.move_exhausted(now);
         self.place_pending();
         if now.saturating_duration_since(self.reconciled) >= RECONCILE {
             self.reconciled = now;
@@ -124,6 +126,27 @@ impl Owner {
             .map_or(again, |next| next.min(again))
     }
 
+    /// Takes in what connections have changed of themselves since the last look.
+    fn note_changes(&mut self) {
+        for id in self.shared.context.changes().take() {
+            let Some(slot) = self.slots.get_mut(&id) else {
+                continue;
+            };
+            let (state, departed) = slot.connection.view().report();
+            let last = state.last_feed();
+            slot.state = state;
+            // A twin carries what the registry has on another one.
+            if departed.is_empty() || slot.second {
+                continue;
+            }
+            for key in &departed {
+                slot.members.remove(key);
+                self.newer_than.insert(*key, last);
+            }
+            self.shared.registry.release(&departed);
+        }
+    }
+
     fn dispatch_resyncs(&mut self, now: Instant) -> Option<Instant> {
         let due = self.shared.context.venue().resync.take(now);
         let mut by_slot: BTreeMap<ConnectionId, Vec<(AssetKey, StaleReason)>> = BTreeMap::new();
@@ -137,7 +160,7 @@ impl Owner {
                 }
                 // A feed that has ended took its copy with it: nothing to be done.
                 Scope::Feed(feed) => {
-                    let is_its = |slot: &Slot| slot.connection.stats().feed() == feed;
+                    let is_its = |slot: &Slot| slot.state.feed() == Some(feed);
                     let slot = self.slots.iter().find(|(_, slot)| is_its(slot));
                     slot.map(|(&id, _)| id).into_iter().collect()
                 }
@@ -169,12 +192,12 @@ impl Owner {
             .find(free)
             .unwrap_or(ConnectionId(u32::MAX));
         let context = Arc::clone(&self.shared.context);
-        let (connection, life) = Connection::new(id, context, role);
+        let (connection, run) = Connection::new(id, context, role);
         self.shared
             .connections
             .write()
-            .insert(id, Arc::clone(connection.stats()));
-        let task = self.tasks.spawn(life);
+            .insert(id, Arc::clone(connection.view()));
+        let task = self.tasks.spawn(run);
         self.by_task.insert(task.id(), id);
         self.slots
             .insert(id, Slot::new(connection, self.shared.config.target));
@@ -199,14 +222,15 @@ impl Owner {
         let gone = self.shared.connections.write().remove(&id);
         self.shared.count(|counts| {
             counts.closed += 1;
-            if let Some(stats) = gone {
-                counts.rungs += stats.rungs();
+            if let Some(view) = gone {
+                counts.escalation += view.escalation();
             }
         });
         if let Some(slot) = self.slots.remove(&id).filter(|slot| !slot.second) {
-            let floor = slot.connection.stats().last_feed();
-            self.floors
-                .extend(slot.keys().into_iter().map(|key| (key, floor)));
+            // Its last word, which may have come since the owner's last look.
+            let last = slot.connection.view().state().last_feed();
+            self.newer_than
+                .extend(slot.keys().into_iter().map(|key| (key, last)));
         }
         // Its replacement, if one is warming up, will take them.
         let is_handed_over = |hand_over: &HandOver| hand_over.from == id;

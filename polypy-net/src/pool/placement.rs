@@ -1,5 +1,5 @@
-//! The owner's work on who carries what: ended markets off, departed assets
-//! collected, pending ones on, connections that carry nothing closed.
+//! The owner's work on who carries what: ended markets off, pending ones on,
+//! connections that carry nothing closed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -88,27 +88,11 @@ impl Owner {
         }
     }
 
-    /// Assets that left their connection wait for another one.
-    pub(super) fn collect_departed(&mut self) {
-        for slot in self.slots.values_mut() {
-            let (departed, floor) = slot.connection.stats().take_departed();
-            // A twin carries what the registry has on another one.
-            if departed.is_empty() || slot.second {
-                continue;
-            }
-            for key in &departed {
-                slot.members.remove(key);
-                self.floors.insert(*key, floor);
-            }
-            self.shared.registry.release(&departed);
-        }
-    }
-
     pub(super) fn place_pending(&mut self) {
         loop {
             let pending = self.shared.registry.pending(ROUND);
             if pending.is_empty() {
-                self.floors.clear();
+                self.newer_than.clear();
                 return;
             }
             let mut free: VecDeque<_> = self
@@ -133,7 +117,7 @@ impl Owner {
                 let keys: Vec<_> = assets.iter().map(|info| info.key).collect();
                 self.shared.registry.assign(&keys, id);
                 for key in &keys {
-                    self.floors.remove(key);
+                    self.newer_than.remove(key);
                 }
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.add(&assets);
@@ -150,20 +134,20 @@ impl Owner {
         part: &[Arc<AssetInfo>],
         free: &mut VecDeque<(ConnectionId, usize)>,
     ) -> ConnectionId {
-        let floor = part
+        let newer_than = part
             .iter()
-            .filter_map(|info| self.floors.get(&info.key).copied())
+            .filter_map(|info| self.newer_than.get(&info.key).copied())
             .max()
             .unwrap_or_default();
         let cap = self.shared.config.cap;
         let sibling = market.connection.filter(|id| {
             let slot = self.slots.get(id);
-            slot.is_some_and(|slot| slot.room(cap, floor) >= part.len())
+            slot.is_some_and(|slot| slot.room(cap, newer_than) >= part.len())
         });
         if let Some(id) = sibling {
             return id;
         }
-        if floor == FeedId::default() {
+        if newer_than == FeedId::default() {
             while let Some((id, room)) = free.front_mut() {
                 if *room >= part.len() {
                     *room -= part.len();
@@ -175,7 +159,7 @@ impl Owner {
             let young = self
                 .slots
                 .iter()
-                .find(|(_, slot)| slot.room(slot.target, floor) >= part.len());
+                .find(|(_, slot)| slot.room(slot.target, newer_than) >= part.len());
             if let Some((&id, _)) = young {
                 if let Some((_, room)) = free.iter_mut().find(|(other, _)| *other == id) {
                     *room = room.saturating_sub(part.len());

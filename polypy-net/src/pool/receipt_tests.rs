@@ -6,6 +6,7 @@ use polypy_core::StatsSource;
 
 use super::tests::pool;
 use super::*;
+use crate::connection::OutageOutcome;
 use crate::connection::testing::{Answer, World, opening, until};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,7 +40,8 @@ async fn a_lost_socket_leaves_a_receipt_once_its_books_are_back() {
     until("receipt", SECOND, || pool.reconnects().len() == 1).await;
     let receipt = &pool.reconnects()[0];
     assert_eq!(receipt.connection, "conn-0");
-    assert_eq!((receipt.cause, receipt.outcome), ("dropped", "recovered"));
+    assert_eq!(receipt.cause, "dropped");
+    assert_eq!(receipt.outcome, OutageOutcome::Recovered);
     assert_eq!((receipt.books, receipt.covered), (2, 0));
     assert_eq!(receipt.attempts_failed, 2);
     let first = receipt.first_book_ms.unwrap();
@@ -68,10 +70,8 @@ async fn an_outage_that_is_ended_by_closing_says_so() {
     pool.stop().await;
     let receipts = pool.reconnects();
     assert_eq!(receipts.len(), 1);
-    assert_eq!(
-        (receipts[0].cause, receipts[0].outcome),
-        ("no_pong", "closed")
-    );
+    assert_eq!(receipts[0].cause, "no_pong");
+    assert_eq!(receipts[0].outcome, OutageOutcome::Closed);
     assert!(receipts[0].attempts_failed > 1);
     assert_eq!(receipts[0].first_book_ms, None);
     assert!(receipts[0].downtime_ms >= 30_000);

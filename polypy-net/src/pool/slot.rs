@@ -7,12 +7,14 @@ use std::time::Duration;
 use polypy_core::{AssetInfo, AssetKey, FeedId};
 use tokio::time::Instant;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, ConnectionState};
 
 /// A connection and what was put on it.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) connection: Connection,
+    /// Its state as of the owner's last look: what all decisions of one pass see.
+    pub(super) state: ConnectionState,
     pub(super) members: BTreeMap<AssetKey, Arc<AssetInfo>>,
     /// Assets it should hold: the configured number, less after it was too much.
     pub(super) target: usize,
@@ -29,6 +31,7 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(connection: Connection, target: usize) -> Self {
         Self {
+            state: connection.view().state(),
             connection,
             members: BTreeMap::new(),
             target,
@@ -40,11 +43,10 @@ impl Slot {
         }
     }
 
-    /// Room for more assets, up to `limit`, for assets whose books belonged to
-    /// feeds up to `floor`: an older feed than that could never serve them.
-    pub(super) fn room(&self, limit: usize, floor: FeedId) -> usize {
-        let feed = self.connection.stats().feed();
-        let too_old = feed != FeedId::default() && feed <= floor;
+    /// Room for more assets, up to `limit`, if its socket is newer than a feed: what
+    /// left a socket is not put on it again, nor on one that is older.
+    pub(super) fn room(&self, limit: usize, newer_than: FeedId) -> usize {
+        let too_old = self.state.feed().is_some_and(|feed| feed <= newer_than);
         if self.migrating || self.closing || self.second || too_old {
             0
         } else {
@@ -83,7 +85,7 @@ impl Slot {
     /// Whether the venue closed it for being too slow for the second time
     /// within `window`.
     pub(super) fn is_overwhelmed(&mut self, now: Instant, window: Duration) -> bool {
-        let slow = self.connection.stats().slow_consumer_closes();
+        let slow = self.state.slow_consumer_closes();
         if slow == self.slow_seen {
             return false;
         }

@@ -52,7 +52,7 @@ async fn stopped(world: &World, pool: &ConnectionPool) {
 fn loads(world: &World, pool: &ConnectionPool) -> BTreeMap<u32, usize> {
     pool.connections()
         .iter()
-        .map(|stats| (stats.id().0, world.registry.load(stats.id()).total()))
+        .map(|view| (view.id().0, world.registry.load(view.id()).total()))
         .collect()
 }
 
@@ -412,7 +412,7 @@ async fn stops_at_once_in_the_middle_of_a_replacement() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn moved_assets_go_where_the_feed_is_younger() {
+async fn assets_that_left_a_socket_go_to_a_newer_one() {
     let mut world = World::new(10);
     let pool = pool(
         &world,
@@ -434,8 +434,7 @@ async fn moved_assets_go_where_the_feed_is_younger() {
     }
     let hot = tokio::spawn(hot.behave(Arc::default()));
     let (world, _manners) = world.serve_all();
-    // The calm connection has room, and an older feed than the one that served
-    // these books last: its snapshots of them would be ignored.
+    // The calm connection has room, and is older than the one that they left.
     until("books", MINUTE, || world.sink.live().len() == 20).await;
     assert_eq!(
         loads(&world, &pool).into_values().collect::<Vec<_>>(),
@@ -464,8 +463,7 @@ async fn a_replaced_connection_does_not_come_back() {
     new.request().await.unwrap();
     new.say(books).await;
     until("take-over", SECOND, || world.sink.feeds() == 2).await;
-    // Lost in the overlap: reopened, it would take the books back with a
-    // younger feed, and close with them.
+    // Lost in the overlap: another socket of it would be closed a moment later.
     drop(old);
     let migration = replacing.await.unwrap().unwrap();
     assert_eq!(migration.downtime, Duration::ZERO);

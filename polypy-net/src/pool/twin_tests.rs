@@ -102,7 +102,7 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
     until("both", 3 * SECOND, || carried_by(&world, 2) == 8).await;
     let watcher = watch(&world, 8);
     for round in 0..4 {
-        let ids: Vec<_> = pool.connections().iter().map(|stats| stats.id()).collect();
+        let ids: Vec<_> = pool.connections().iter().map(|view| view.id()).collect();
         // Both ask; the second one waits for the first.
         let began = Instant::now();
         let (first, second) = tokio::join!(pool.replace(ids[0]), pool.replace(ids[1]));

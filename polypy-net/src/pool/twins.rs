@@ -4,7 +4,7 @@
 //! The registry knows the first only. Whatever happens to its set is brought to
 //! the second by comparing the two, at every pass; a pair is handed over one
 //! connection at a time. The two are measured against each other, and the one
-//! that trails is shown as such ([`ConnectionStats::is_lagging`]): the recycler
+//! that trails is shown as such ([`ConnectionState::is_lagging`]): the recycler
 //! replaces it.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use polypy_core::{AssetInfo, AssetKey};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::connection::{ConnectionStats, Race, Role, Score, Side};
+use crate::connection::{ConnectionState, Race, Role, Score, Side};
 use crate::registry::ConnectionId;
 
 use super::Shared;
@@ -31,7 +31,6 @@ pub(super) struct Twins {
 struct Pair {
     second: ConnectionId,
     race: Arc<Race>,
-    stats: [Arc<ConnectionStats>; 2],
 }
 
 /// What readers see of the pairs.
@@ -86,18 +85,22 @@ impl Owner {
     /// Judges every pair.
     pub(super) fn judge_twins(&mut self, now: Instant) {
         let config = &self.shared.config;
-        for pair in self.twins.pairs.values() {
-            let fit = pair
-                .stats
-                .each_ref()
-                .map(|stats| stats.is_open() && stats.hoped_for().is_empty());
+        for (first, pair) in &self.twins.pairs {
+            let slots = [self.slots.get(first), self.slots.get(&pair.second)];
+            let is_fit =
+                |state: &ConnectionState| state.is_open() && state.retryable().next().is_none();
+            let fit = slots.map(|slot| slot.is_some_and(|slot| is_fit(&slot.state)));
             let (limit, window) = (config.lag_limit, config.lag_window);
             let Some(side) = pair.race.judge(fit, limit, window, now) else {
                 continue;
             };
+            let [first, second] = slots;
             let trailing = match side {
-                Side::First => &pair.stats[0],
-                Side::Second => &pair.stats[1],
+                Side::First => first,
+                Side::Second => second,
+            };
+            let Some(trailing) = trailing.map(|slot| slot.connection.view()) else {
+                continue;
             };
             tracing::warn!(
                 connection = %trailing.id(),
@@ -168,13 +171,12 @@ impl Owner {
         let race = Race::new(Instant::now());
         one.connection.race(&race, Side::First);
         other.connection.race(&race, Side::Second);
-        let stats = [&one.connection, &other.connection].map(|of| Arc::clone(of.stats()));
-        stats[0].pair_with(&stats[1]);
-        stats[1].pair_with(&stats[0]);
+        let [one, other] = [one.connection.view(), other.connection.view()];
+        one.pair_with(other);
+        other.pair_with(one);
         let pair = Pair {
             second,
             race: Arc::clone(&race),
-            stats,
         };
         self.twins.pairs.insert(first, pair);
         let mut replicas = self.shared.replicas.lock();

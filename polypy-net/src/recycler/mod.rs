@@ -33,9 +33,10 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::connection::millis;
-use crate::pool::{ConnectionPool, RecycleError, TaskLife};
+use crate::counter::{count, millis};
+use crate::pool::{ConnectionPool, RecycleError};
 use crate::registry::{AssetRegistry, ConnectionId};
+use crate::task::TaskLife;
 
 pub use config::RecyclerConfig;
 pub use receipt::{Receipt, RecycleReason};
@@ -125,7 +126,7 @@ impl Work {
         let mut record = self.record.lock();
         match &result {
             Ok(migration) => {
-                let assets = u64::try_from(migration.assets).unwrap_or(u64::MAX);
+                let assets = count(migration.assets);
                 record.completed += 1;
                 record.migrated += assets;
                 record.downtime_ms = record

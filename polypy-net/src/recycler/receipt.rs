@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::connection::{Comparison, millis};
+use crate::connection::Comparison;
+use crate::counter::millis;
 use crate::pool::{Migration, RecycleError};
 use crate::registry::ConnectionId;
 
@@ -48,8 +49,9 @@ pub struct Receipt {
     pub comparison: Comparison,
     /// Time from the decision to the end.
     pub took_ms: u64,
-    /// `completed`, or why not.
-    pub outcome: String,
+    /// Whether it was replaced; why not. Shown as `completed`, or as the error's text.
+    #[serde(serialize_with = "outcome_text")]
+    pub outcome: Result<(), RecycleError>,
 }
 
 impl Receipt {
@@ -72,11 +74,18 @@ impl Receipt {
                 .map(|migration| migration.comparison.clone())
                 .unwrap_or_default(),
             took_ms,
-            outcome: match result {
-                Ok(_) => "completed".to_owned(),
-                Err(error) => error.to_string(),
-            },
+            outcome: result.as_ref().map(|_| ()).map_err(Clone::clone),
         }
+    }
+}
+
+fn outcome_text<S: Serializer>(
+    outcome: &Result<(), RecycleError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match outcome {
+        Ok(()) => serializer.serialize_str("completed"),
+        Err(error) => serializer.collect_str(error),
     }
 }
 

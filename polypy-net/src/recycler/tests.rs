@@ -63,10 +63,7 @@ async fn a_completed_recycle_is_counted_as_what_it_was() {
     let receipt = rig.recycler.recycle_now(ConnectionId(0)).await.unwrap();
     assert_eq!(receipt.assets, 6);
     assert_eq!(receipt.replacement.as_deref(), Some("conn-1"));
-    assert_eq!(
-        (receipt.downtime_ms, receipt.outcome.as_str()),
-        (0, "completed")
-    );
+    assert_eq!((receipt.downtime_ms, &receipt.outcome), (0, &Ok(())));
     assert!(receipt.overlap_ms >= 1_000);
     let stats = rig.recycler.stats();
     assert_eq!(stats["recycles_initiated"], 1);
@@ -75,6 +72,7 @@ async fn a_completed_recycle_is_counted_as_what_it_was() {
     assert_eq!(stats["avg_downtime_ms"], 0.0);
     assert_eq!(stats["by_reason"]["request"], 1);
     assert_eq!(stats["receipts"][0]["connection"], "conn-0");
+    assert_eq!(stats["receipts"][0]["outcome"], "completed");
     rig.stop().await;
 }
 
@@ -91,6 +89,8 @@ async fn a_failed_recycle_is_counted_and_changes_nothing() {
     assert_eq!(stats["success_rate"], 0.0);
     assert_eq!(stats["markets_migrated"], 0);
     assert_eq!(rig.recycler.receipts().len(), 1);
+    let outcome = &stats["receipts"][0]["outcome"];
+    assert_eq!(*outcome, RecycleError::Setback.to_string());
     rig.stop().await;
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::{ConnectionStats, ConnectionStatus, ratio};
+use crate::connection::{ConnectionStatus, ConnectionView};
+use crate::counter::ratio;
 use crate::registry::{AssetRegistry, ConnectionId};
 
 use super::{RecycleReason, RecyclerConfig};
@@ -19,7 +20,7 @@ pub(super) struct Watch {
 
 #[derive(Debug)]
 struct Known {
-    stats: Arc<ConnectionStats>,
+    view: Arc<ConnectionView>,
     /// Its own share of the jitter, 0 to 1.
     jitter: f64,
     unhealthy_since: Option<Instant>,
@@ -31,21 +32,21 @@ impl Watch {
     /// Who is to be replaced, the most pressing first.
     pub(super) fn due(
         &mut self,
-        connections: &[Arc<ConnectionStats>],
+        connections: &[Arc<ConnectionView>],
         registry: &AssetRegistry,
         config: &RecyclerConfig,
         now: Instant,
     ) -> Vec<(ConnectionId, RecycleReason)> {
         let mut known = std::mem::take(&mut self.known);
         let mut due = Vec::new();
-        for stats in connections {
-            let id = stats.id();
+        for view in connections {
+            let id = view.id();
             // Numbers are reused: another connection is not this one.
             let same = known
                 .remove(&id)
-                .filter(|known| Arc::ptr_eq(&known.stats, stats));
+                .filter(|known| Arc::ptr_eq(&known.view, view));
             let mut entry = same.unwrap_or_else(|| Known {
-                stats: Arc::clone(stats),
+                view: Arc::clone(view),
                 jitter: fastrand::f64(),
                 unhealthy_since: None,
                 rests_until: None,
@@ -90,12 +91,12 @@ impl Known {
         config: &RecyclerConfig,
         now: Instant,
     ) -> Option<RecycleReason> {
-        let status = self.stats.status();
+        let state = self.view.state();
         let idle = matches!(
-            status,
+            state.status(),
             ConnectionStatus::Idle | ConnectionStatus::Draining | ConnectionStatus::Closed
         );
-        if self.stats.is_healthy() || idle {
+        if state.is_healthy(now) || idle {
             self.unhealthy_since = None;
         } else {
             self.unhealthy_since.get_or_insert(now);
@@ -104,18 +105,18 @@ impl Known {
             return None;
         }
         let since = |then: Instant| now.saturating_duration_since(then);
-        let load = registry.load(self.stats.id());
+        let load = registry.load(self.view.id());
         let limit = config.age + scaled(config.age, config.age_jitter * self.jitter);
         if self
             .unhealthy_since
             .is_some_and(|then| since(then) >= config.unhealthy_for)
         {
             Some(RecycleReason::Unhealthy)
-        } else if self.stats.is_lagging() {
+        } else if state.is_lagging() {
             Some(RecycleReason::Lagging)
         } else if load.subscribed > 0 && ratio(load.expired, load.total()) >= config.pollution {
             Some(RecycleReason::Pollution)
-        } else if self.stats.age() >= limit {
+        } else if state.age(now) >= limit {
             Some(RecycleReason::Age)
         } else {
             None

@@ -18,7 +18,6 @@ mod stats;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +29,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Backoff;
+use crate::counter;
 use crate::dial::Dial;
 
 pub use error::RestError;
@@ -236,10 +236,7 @@ impl RestClient {
         outcome: Result<(Parts, Bytes), RestError>,
     ) -> Result<(Parts, Bytes), RestError> {
         let (parts, body) = outcome?;
-        let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        self.stats
-            .bytes_received
-            .fetch_add(bytes, Ordering::Relaxed);
+        counter::add(&self.stats.bytes_received, counter::count(body.len()));
         let mut idle = self.idle.lock();
         if link.is_reusable() && idle.len() < self.config.max_idle {
             idle.push(link);

@@ -6,14 +6,14 @@
 //! delivered in order. If it never takes over, the sink never hears of it: that
 //! is what makes an aborted replacement leave nothing behind.
 //!
-//! The feed is closed when the outlet is dropped, however the task ends.
+//! The feed is closed when the output is dropped, however the task ends.
 
 use std::sync::Arc;
 
 use polypy_core::{AssetKey, EventSink, FeedId, MarketEvent, StaleReason};
 
-/// One socket's way out.
-pub(super) struct Outlet {
+/// One feed's events on their way to the sink.
+pub(super) struct EventOutput {
     sink: Arc<dyn EventSink>,
     state: State,
 }
@@ -28,7 +28,7 @@ enum State {
     Overflowed,
 }
 
-impl Outlet {
+impl EventOutput {
     /// A feed that delivers from the start.
     pub(super) fn open(sink: Arc<dyn EventSink>, feed: FeedId) -> Self {
         sink.feed_opened(feed);
@@ -88,7 +88,7 @@ impl Outlet {
         events.clear();
     }
 
-    /// Marks what this feed tells of books as stale, unless it tells nothing yet.
+    /// Marks this feed's copies of books as stale, unless it delivers nothing yet.
     pub(super) fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
         if let State::Open(feed) = self.state
             && !assets.is_empty()
@@ -98,9 +98,9 @@ impl Outlet {
     }
 
     /// Opens the feed and delivers what was held back. The feed's number is
-    /// drawn now and not when the socket opened, so that it is younger than any
-    /// feed that served these books meanwhile. `false` when what was held is
-    /// not complete: the socket is of no use then.
+    /// drawn now and not when the socket opened: numbers grow in the order in which
+    /// feeds open. `false` when what was held is not complete: the socket is of no
+    /// use then.
     pub(super) fn take_over(&mut self, feed: FeedId) -> bool {
         match &mut self.state {
             State::Open(_) => true,
@@ -116,7 +116,7 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for EventOutput {
     fn drop(&mut self) {
         if let State::Open(feed) = self.state {
             self.sink.feed_closed(feed, StaleReason::Disconnected);

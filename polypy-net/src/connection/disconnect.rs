@@ -1,4 +1,4 @@
-//! Why a socket ended, and what its life came to.
+//! Why a session ended, and what came of it.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use super::socket::End;
 /// Close code of an orderly end.
 const NORMAL: u16 = 1000;
 
-/// Why a socket ended.
+/// Why a session ended.
 #[derive(Debug)]
-pub(super) enum Cause {
+pub(super) enum DisconnectReason {
     /// We were told to.
     Asked,
     /// The other side, or the way to it.
@@ -26,7 +26,7 @@ pub(super) enum Cause {
     Overflowed,
 }
 
-impl Cause {
+impl DisconnectReason {
     /// The name under which it is counted.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -44,40 +44,53 @@ impl Cause {
 
     /// What the other side or the system said about it.
     pub(super) fn detail(&self) -> String {
-        match self {
-            Self::End(End::Closed {
+        match self.end() {
+            Some(End::Closed {
                 code: Some(code),
                 reason,
             }) => format!("{code} {reason}"),
-            Self::End(End::Closed { code: None, reason }) => reason.clone(),
-            Self::End(End::Broken(error)) => error.to_string(),
-            _ => String::new(),
+            Some(End::Closed { code: None, reason }) => reason.clone(),
+            Some(End::Broken(error)) => error.to_string(),
+            Some(End::Dropped) | None => String::new(),
+        }
+    }
+
+    /// How the other side, or the way to it, ended; `None` if we gave up.
+    fn end(&self) -> Option<&End> {
+        match self {
+            Self::End(end) => Some(end),
+            Self::Asked
+            | Self::NoPong
+            | Self::Mute
+            | Self::Frozen
+            | Self::NeverFed
+            | Self::Overflowed => None,
         }
     }
 
     /// The venue's close code.
     pub(super) fn close_code(&self) -> Option<u16> {
-        match self {
-            Self::End(End::Closed { code, .. }) => *code,
-            _ => None,
+        match self.end() {
+            Some(End::Closed { code, .. }) => *code,
+            Some(End::Dropped | End::Broken(_)) | None => None,
         }
     }
 
     /// Whether the venue closed because all of its assets are resolved.
     pub(super) fn is_all_resolved(&self) -> bool {
-        match self {
-            Self::End(End::Closed { code, reason }) => {
+        match self.end() {
+            Some(End::Closed { code, reason }) => {
                 *code == Some(NORMAL) && reason.contains("resolved")
             }
-            _ => false,
+            Some(End::Dropped | End::Broken(_)) | None => false,
         }
     }
 }
 
-/// What a life came to.
+/// What came of a session.
 #[derive(Debug)]
-pub(super) struct Lived {
-    pub(super) cause: Cause,
+pub(super) struct SessionOutcome {
+    pub(super) reason: DisconnectReason,
     pub(super) time: Duration,
     /// Events of its assets arrived.
     pub(super) had_data: bool,

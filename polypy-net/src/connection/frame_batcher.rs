@@ -1,4 +1,4 @@
-//! Takes in what a socket brings: frames in, events out.
+//! Batches a socket's frames for decoding: frames in, events out.
 //!
 //! A frame's bytes are copied and the socket's own let go at once. While any of
 //! them were held, the socket could not use its buffer again: it would get a new
@@ -12,9 +12,8 @@
 use parking_lot::RwLock;
 use polypy_core::Interner;
 
-use crate::wire::{Decoded, Reading, WireStats};
-
-use super::tally::Tally;
+use crate::counter::count;
+use crate::wire::{Decoded, Frame, Reading, WireStats};
 
 /// Frames decoded together: enough for their waiting to overlap, few enough for
 /// their bytes to stay in the nearest cache.
@@ -22,25 +21,25 @@ const GROUP: usize = 16;
 /// A longer frame (whole books) is decoded where it is, alone.
 const LONGEST: usize = 16 << 10;
 
-/// What was taken in since it was last emptied.
+/// The frames since it was last emptied, and what they decoded to.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub(super) struct FrameBatcher {
     /// Frames that wait for their group to be full, side by side.
     near: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
     pub(super) decoded: Decoded,
-    pub(super) tally: Tally,
+    pub(super) summary: ReadSummary,
 }
 
-impl Intake {
+impl FrameBatcher {
     /// Takes a frame in. It is decoded at [`Self::finish`] at the latest.
     pub(super) fn take(&mut self, frame: &[u8], known: &RwLock<Interner>, stats: &WireStats) {
         if frame.len() > LONGEST {
             self.finish(known, stats);
             let known = known.read();
             let mut reading = Reading::new(&known, stats, &mut self.decoded);
-            self.tally.count(&reading.frame(frame), frame);
+            self.summary.count(&reading.frame(frame), frame);
             return;
         }
         self.near.extend_from_slice(frame);
@@ -59,7 +58,7 @@ impl Intake {
         let mut reading = Reading::new(&known, stats, &mut self.decoded);
         each(&self.near, &self.ends, |frame| reading.expect(frame));
         each(&self.near, &self.ends, |frame| {
-            self.tally.count(&reading.frame(frame), frame);
+            self.summary.count(&reading.frame(frame), frame);
         });
         self.near.clear();
         self.ends.clear();
@@ -68,7 +67,39 @@ impl Intake {
     /// Empties it, and keeps its memory.
     pub(super) fn clear(&mut self) {
         self.decoded.clear();
-        self.tally = Tally::default();
+        self.summary = ReadSummary::default();
+    }
+}
+
+/// What one read of a socket held, in numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ReadSummary {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    /// JSON frames.
+    pub(super) data: u64,
+    pub(super) pongs: u64,
+    /// Frames of ours that the venue refused.
+    pub(super) refused: u64,
+    /// `[]`: a snapshot of assets of which none has a book.
+    pub(super) empty_snapshots: u64,
+}
+
+impl ReadSummary {
+    pub(super) fn count(&mut self, frame: &Frame, bytes: &[u8]) {
+        self.frames += 1;
+        self.bytes += count(bytes.len());
+        match frame {
+            Frame::Data => {
+                self.data += 1;
+                if bytes.trim_ascii() == b"[]" {
+                    self.empty_snapshots += 1;
+                }
+            }
+            Frame::Pong => self.pongs += 1,
+            Frame::InvalidOperation | Frame::InvalidMessage => self.refused += 1,
+            Frame::Garbage | Frame::NoNewAssets | Frame::Control => {}
+        }
     }
 }
 
@@ -98,25 +129,25 @@ mod tests {
     #[test]
     fn every_frame_is_decoded_once_and_in_its_order() {
         let (known, stats) = (RwLock::default(), WireStats::default());
-        let mut intake = Intake::default();
+        let mut batcher = FrameBatcher::default();
         for number in [0, 1, GROUP - 1, GROUP, GROUP + 1, 5 * GROUP + 3] {
             for at in 0..number {
                 // Every tenth is a long one.
                 let length = if at % 10 == 4 { LONGEST } else { at % 7 };
-                intake.take(frame(at, length).as_bytes(), &known, &stats);
+                batcher.take(frame(at, length).as_bytes(), &known, &stats);
             }
-            intake.finish(&known, &stats);
-            intake.finish(&known, &stats);
+            batcher.finish(&known, &stats);
+            batcher.finish(&known, &stats);
             let told = |event: &polypy_core::LifecycleEvent| match event {
                 polypy_core::LifecycleEvent::Resolved(event) => event.condition_id.to_string(),
                 polypy_core::LifecycleEvent::NewMarket(event) => event.condition_id.to_string(),
             };
-            let found: Vec<_> = intake.decoded.lifecycle.iter().map(told).collect();
+            let found: Vec<_> = batcher.decoded.lifecycle.iter().map(told).collect();
             let wanted: Vec<_> = (0..number).map(|at| format!("0x{at:064x}")).collect();
             assert_eq!(found, wanted);
-            assert_eq!(intake.tally.frames, number as u64);
-            intake.clear();
-            assert_eq!(intake.tally.frames, 0);
+            assert_eq!(batcher.summary.frames, number as u64);
+            batcher.clear();
+            assert_eq!(batcher.summary.frames, 0);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a connection is told, gathered until it looks.
+//! What the pool has told a connection and the connection has not seen yet.
 //!
-//! Not a queue but a state: per asset the latest word wins, so that it is
-//! bounded by the assets concerned, nothing is ever dropped, and whoever tells
+//! Not a queue but a state: per asset the latest command wins, so that it is
+//! bounded by the assets concerned, nothing is ever dropped, and whoever commands
 //! never waits. There is one reader: the connection's task.
 
 use std::collections::BTreeMap;
@@ -14,25 +14,25 @@ use tokio::sync::Notify;
 use super::race::{Race, Side};
 use super::tape::Tape;
 
-/// The latest word on one asset.
+/// The latest command on one asset.
 #[derive(Debug, Clone)]
-pub(super) enum Word {
+pub(super) enum AssetCommand {
     /// Carry it.
     Subscribe(Arc<AssetInfo>),
     /// Stop carrying it: its market has ended.
     Unsubscribe,
     /// Stop carrying it: another connection will. Answered by
-    /// [`super::ConnectionStats::take_departed`].
+    /// [`super::ConnectionView::report`].
     Depart,
     /// Get a fresh snapshot of it, if it is carried.
     Resubscribe(StaleReason),
 }
 
-/// Everything said since the last look.
+/// Every command since the last look.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+pub(super) struct PendingCommands {
     /// By asset; a market's tokens are neighbours.
-    pub(super) words: BTreeMap<AssetKey, Word>,
+    pub(super) assets: BTreeMap<AssetKey, AssetCommand>,
     /// A replacement may hand over what it held back, and delivers from now on.
     pub(super) take_over: bool,
     /// The connection serves on, and does not reopen once its socket ends.
@@ -45,79 +45,84 @@ pub(super) struct Mail {
     pub(super) close: bool,
 }
 
-/// The letter box between the pool and one connection.
+/// The mailbox between the pool and one connection.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
-    mail: Mutex<Mail>,
+pub(super) struct CommandMailbox {
+    pending: Mutex<PendingCommands>,
     arrived: Notify,
 }
 
-impl Inbox {
+impl CommandMailbox {
     pub(super) fn subscribe(&self, assets: impl IntoIterator<Item = Arc<AssetInfo>>) {
-        self.put(|mail| {
+        self.put(|pending| {
             for info in assets {
-                mail.words.insert(info.key, Word::Subscribe(info));
+                pending
+                    .assets
+                    .insert(info.key, AssetCommand::Subscribe(info));
             }
         });
     }
 
     pub(super) fn unsubscribe(&self, assets: &[AssetKey]) {
-        self.put(|mail| {
+        self.put(|pending| {
             for &key in assets {
-                mail.words.insert(key, Word::Unsubscribe);
+                pending.assets.insert(key, AssetCommand::Unsubscribe);
             }
         });
     }
 
     pub(super) fn depart(&self, assets: &[AssetKey]) {
-        self.put(|mail| {
+        self.put(|pending| {
             for &key in assets {
-                mail.words.insert(key, Word::Depart);
+                pending.assets.insert(key, AssetCommand::Depart);
             }
         });
     }
 
     pub(super) fn resubscribe(&self, assets: &[(AssetKey, StaleReason)]) {
-        self.put(|mail| {
+        self.put(|pending| {
             for &(key, reason) in assets {
-                // What is about to be subscribed or dropped needs no second word.
-                mail.words.entry(key).or_insert(Word::Resubscribe(reason));
+                // What is about to be subscribed or dropped needs no second command.
+                pending
+                    .assets
+                    .entry(key)
+                    .or_insert(AssetCommand::Resubscribe(reason));
             }
         });
     }
 
     pub(super) fn take_over(&self) {
-        self.put(|mail| mail.take_over = true);
+        self.put(|pending| pending.take_over = true);
     }
 
     pub(super) fn record(&self, tape: &Arc<Tape>) {
-        self.put(|mail| mail.tape = Some(Arc::clone(tape)));
+        self.put(|pending| pending.tape = Some(Arc::clone(tape)));
     }
 
     pub(super) fn race(&self, race: &Arc<Race>, side: Side) {
-        self.put(|mail| mail.race = Some((Arc::clone(race), side)));
+        self.put(|pending| pending.race = Some((Arc::clone(race), side)));
     }
 
     pub(super) fn retire(&self) {
-        self.put(|mail| mail.retire = true);
+        self.put(|pending| pending.retire = true);
     }
 
     pub(super) fn close(&self) {
-        self.put(|mail| mail.close = true);
+        self.put(|pending| pending.close = true);
     }
 
-    /// Waits until something was said. Remembers one wake-up.
+    /// Waits until there is one. Remembers one wake-up.
     pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
     }
 
-    /// Empties the box.
-    pub(super) fn take(&self) -> Mail {
-        std::mem::take(&mut *self.mail.lock())
+    /// Empties the mailbox.
+    pub(super) fn take(&self) -> PendingCommands {
+        std::mem::take(&mut *self.pending.lock())
     }
 
-    fn put(&self, write: impl FnOnce(&mut Mail)) {
-        write(&mut self.mail.lock());
+    fn put(&self, command: impl FnOnce(&mut PendingCommands)) {
+        command(&mut self.pending.lock());
         self.arrived.notify_one();
     }
 }

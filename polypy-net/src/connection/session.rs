@@ -1,0 +1,495 @@
+//! One feed: an open socket at work, from its first frame to its end.
+//!
+//! Four things wake it: a command from the pool, the timer, an answer from REST,
+//! and frames. Frames are taken all at once, and what they say is delivered in one
+//! call that never waits. Every deadline is looked at on the timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy_core::{AssetInfo, AssetKey, ResyncSink, Scope, StaleReason};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use crate::counter::count;
+
+use super::carried::{Carried, Effects};
+use super::commands::CommandMailbox;
+use super::disconnect::{DisconnectReason, SessionOutcome};
+use super::event_output::EventOutput;
+use super::first_book::{FirstBooks, Seeds};
+use super::frame_batcher::FrameBatcher;
+use super::reconnect::OutageWatch;
+use super::request::{self, Request};
+use super::seeding::{Answer, Seeding, answered};
+use super::socket::{End, Socket};
+use super::state::{AwaitedBook, ConnectionState};
+use super::view::ConnectionView;
+use super::watchdog::{Rhythm, Verdict, Watchdog};
+use super::{Context, Role};
+
+/// How often deadlines are looked at: a small part of the shortest of them.
+const CHECK: Duration = Duration::from_millis(250);
+
+/// What a session works with that outlives its socket.
+pub(super) struct Kept<'a> {
+    pub(super) context: &'a Arc<Context>,
+    pub(super) commands: &'a CommandMailbox,
+    pub(super) view: &'a ConnectionView,
+    pub(super) carried: &'a mut Carried,
+    pub(super) rhythm: &'a mut Rhythm,
+    pub(super) outage: &'a mut OutageWatch,
+}
+
+/// An open socket at work for its connection. The feed is the session's: it ends
+/// with it.
+pub(super) struct FeedSession<'a> {
+    kept: Kept<'a>,
+    socket: Socket,
+    output: EventOutput,
+    first_books: FirstBooks,
+    watchdog: Watchdog,
+    opened: Instant,
+    /// The first frame was sent.
+    opening_sent: bool,
+    /// The socket has sent data, and the state says so.
+    heard: bool,
+    /// The asset probed last; the next probe takes the one after it.
+    probed: Option<AssetKey>,
+    seeding: Option<Seeding>,
+    batcher: FrameBatcher,
+}
+
+enum Wake {
+    Commands,
+    Check,
+    Answer(Answer),
+    Read(Result<(), End>),
+}
+
+impl<'a> FeedSession<'a> {
+    pub(super) fn new(kept: Kept<'a>, socket: Socket) -> Self {
+        let context = kept.context;
+        let now = Instant::now();
+        let sink = Arc::clone(&context.venue.sink);
+        let feed = match kept.carried.role() {
+            Role::Serving => Some(context.next_feed()),
+            Role::Replacement => None,
+        };
+        let output = match feed {
+            Some(feed) => EventOutput::open(sink, feed),
+            None => EventOutput::held(sink, context.config.held_back_events),
+        };
+        let awaited = kept.carried.keys().map(AwaitedBook::new).collect();
+        kept.view.count(|counters| counters.sockets += 1);
+        kept.view.publish(|state| {
+            state.open(now, awaited);
+            if let Some(feed) = feed {
+                state.deliver_under(feed);
+            }
+        });
+        Self {
+            watchdog: Watchdog::new(now, &context.config),
+            kept,
+            socket,
+            output,
+            first_books: FirstBooks::default(),
+            opened: now,
+            opening_sent: false,
+            heard: false,
+            probed: None,
+            seeding: None,
+            batcher: FrameBatcher::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> SessionOutcome {
+        let all: Vec<_> = self.kept.carried.assets().cloned().collect();
+        self.subscribe(&all);
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reason = loop {
+            if let Some(reason) = self.step(&mut check).await {
+                break reason;
+            }
+        };
+        let had_data = self.watchdog.last_data().is_some();
+        let now = Instant::now();
+        self.kept.carried.end_record();
+        // The feed closes before anybody can see that the socket has ended, and
+        // before the good-bye: nothing more will come of it.
+        drop(self.output);
+        self.kept.view.publish(|state| state.ended(now));
+        if matches!(reason, DisconnectReason::Asked) {
+            self.socket.part().await;
+        }
+        SessionOutcome {
+            reason,
+            time: now.saturating_duration_since(self.opened),
+            had_data,
+        }
+    }
+
+    async fn step(&mut self, check: &mut Interval) -> Option<DisconnectReason> {
+        let commands = self.kept.commands;
+        let (batcher, context) = (&mut self.batcher, self.kept.context);
+        let (known, stats) = (&context.interner, &context.venue.wire);
+        let wake = tokio::select! {
+            biased;
+            () = commands.arrived() => Wake::Commands,
+            _ = check.tick() => Wake::Check,
+            answer = answered(&mut self.seeding) => Wake::Answer(answer),
+            read = self.socket.read(|frame| batcher.take(frame, known, stats)) => Wake::Read(read),
+        };
+        match wake {
+            Wake::Commands => self.on_commands(),
+            Wake::Check => self.on_check(),
+            Wake::Answer(answer) => self.on_answer(answer),
+            Wake::Read(Ok(())) => {
+                self.on_frames();
+                None
+            }
+            Wake::Read(Err(end)) => Some(DisconnectReason::End(end)),
+        }
+    }
+
+    fn on_commands(&mut self) -> Option<DisconnectReason> {
+        let Effects {
+            fresh,
+            mut again,
+            gone,
+            departed,
+            take_over,
+            retire,
+            close,
+        } = self.kept.carried.apply(self.kept.commands.take());
+        let now = Instant::now();
+        let mut moved = 0;
+        for info in &gone {
+            moved += u64::from(self.first_books.is_exhausted(info.key));
+            self.first_books.dropped(info.key, now);
+        }
+        // The books are marked before the pool hears that they departed: another
+        // connection may have them subscribed at once.
+        self.output
+            .mark_stale(&departed, StaleReason::Resubscribing);
+        self.kept
+            .view
+            .count(|counters| counters.escalation.moved += moved);
+        self.publish_carried(departed);
+        self.send(Request::Unsubscribe, &gone);
+        if !gone.is_empty() {
+            self.publish_awaited();
+        }
+        self.subscribe(&fresh);
+        // One that waits for its book is being seen to already.
+        again.retain(|(info, _)| !self.first_books.contains(info.key));
+        for (info, reason) in &again {
+            self.output.mark_stale(&[info.key], *reason);
+        }
+        let again: Vec<_> = again.into_iter().map(|(info, _)| info).collect();
+        self.resubscribe(&again);
+        if retire {
+            self.kept.view.publish(ConnectionState::retire);
+        }
+        if close {
+            return Some(DisconnectReason::Asked);
+        }
+        let useless = take_over && !self.take_over();
+        useless.then_some(DisconnectReason::Overflowed)
+    }
+
+    /// Says how many assets are carried, and which are free to go elsewhere.
+    fn publish_carried(&self, departed: Vec<AssetKey>) {
+        let carried = self.kept.carried.len();
+        self.kept
+            .view
+            .publish(|state| state.carry(carried, departed));
+    }
+
+    fn take_over(&mut self) -> bool {
+        if self.output.is_open() {
+            return true;
+        }
+        let feed = self.kept.context.next_feed();
+        if !self.output.take_over(feed) {
+            return false;
+        }
+        self.output
+            .mark_stale(&self.first_books.silent(), StaleReason::Silent);
+        // What was held back is delivered: only now has it taken over.
+        self.kept
+            .view
+            .publish(|state| state.take_over(feed, Instant::now()));
+        true
+    }
+
+    fn on_check(&mut self) -> Option<DisconnectReason> {
+        let now = Instant::now();
+        let config = &self.kept.context.config;
+        self.watchdog.look(now);
+        if self.watchdog.ping_due(now, config) {
+            self.ping();
+        }
+        match self.watchdog.verdict(now, *self.kept.rhythm, config) {
+            Verdict::Fine => {}
+            Verdict::Nudge => {
+                self.watchdog.nudged(now, config);
+                self.ping();
+            }
+            Verdict::Probe => self.probe(now),
+            Verdict::Dead => return Some(DisconnectReason::NoPong),
+            Verdict::Mute => return Some(DisconnectReason::Mute),
+            Verdict::Frozen => return Some(DisconnectReason::Frozen),
+        }
+        self.first_books.tidy(now);
+        if self.first_books.len() > 0 {
+            let seeds = self.first_books.joined(now);
+            self.hand_over(seeds);
+            self.escalate(now);
+        }
+        None
+    }
+
+    fn ping(&mut self) {
+        self.socket.send(request::PING);
+        self.kept.view.count(|counters| counters.pings += 1);
+    }
+
+    /// Asks anew for whatever is overdue its first book.
+    fn escalate(&mut self, now: Instant) {
+        let config = &self.kept.context.config;
+        let limit = config.chunk.min(config.seed_chunk);
+        let steps = self.first_books.steps(now, limit, config);
+        let anew = count(steps.resubscribe.len());
+        self.kept.view.count(|counters| {
+            counters.escalation.resubscribed += anew;
+            counters.escalation.stranded += steps.exhausted;
+        });
+        if steps.exhausted > 0 {
+            self.publish_awaited();
+        }
+        if !steps.resubscribe.is_empty() {
+            tracing::debug!(
+                connection = %self.kept.view.id(),
+                assets = steps.resubscribe.len(),
+                "no first book within the deadline: subscribing anew"
+            );
+            self.resubscribe(&steps.resubscribe);
+        }
+        if !steps.seed.is_empty() && self.seeding.is_none() {
+            self.first_books.asked(&steps.seed);
+            let asked = count(steps.seed.len());
+            self.kept
+                .view
+                .count(|counters| counters.escalation.asked_rest += asked);
+            self.seeding = Some(Seeding::of(Arc::clone(self.kept.context), steps.seed));
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer) -> Option<DisconnectReason> {
+        let Seeding { asked, .. } = self.seeding.take()?;
+        let now = Instant::now();
+        let seeds = self
+            .first_books
+            .answered(&asked, answer, now, &self.kept.context.config);
+        if !seeds.missing.is_empty() {
+            self.kept
+                .context
+                .venue
+                .lifecycle
+                .confirm_gone(&seeds.missing);
+        }
+        let never_fed = seeds.seeded > 0 && self.watchdog.last_data().is_none();
+        self.hand_over(seeds);
+        never_fed.then_some(DisconnectReason::NeverFed)
+    }
+
+    /// Hands over what REST gave.
+    fn hand_over(&mut self, mut seeds: Seeds) {
+        if seeds.is_empty() {
+            return;
+        }
+        self.kept.view.count(|counters| {
+            let counts = &mut counters.escalation;
+            counts.seeded += seeds.seeded;
+            counts.missing += count(seeds.missing.len());
+            counts.joined_by_hash += seeds.by_hash;
+            counts.joined_by_time += seeds.by_time;
+            counts.refused += seeds.refused;
+        });
+        self.kept.carried.record(&seeds.events);
+        self.output.deliver(&mut seeds.events);
+        self.output.mark_stale(&seeds.silent, StaleReason::Silent);
+        self.publish_awaited();
+    }
+
+    fn on_frames(&mut self) {
+        let now = Instant::now();
+        let stats = &self.kept.context.venue.wire;
+        self.batcher.finish(&self.kept.context.interner, stats);
+        let summary = self.batcher.summary;
+        self.watchdog.on_frame(now);
+        if !self.batcher.decoded.events.is_empty() {
+            self.watchdog.on_data(now, self.kept.rhythm);
+        } else if summary.empty_snapshots > 0 {
+            self.watchdog.on_flow(now);
+        }
+        let waiting = self.first_books.len();
+        self.first_books.broken(&self.batcher.decoded.undecodable);
+        self.first_books.sift(&mut self.batcher.decoded.events, now);
+        // Before the rest of this read, which goes on from there.
+        let seeds = self.first_books.joined(now);
+        self.hand_over(seeds);
+        self.kept.carried.record(&self.batcher.decoded.events);
+        self.kept.carried.report(&self.batcher.decoded.events, now);
+        if self.batcher.decoded.undecodable.is_empty() {
+            self.output.deliver(&mut self.batcher.decoded.events);
+        } else {
+            self.lost_track();
+        }
+        for event in self.batcher.decoded.lifecycle.drain(..) {
+            self.kept.context.venue.lifecycle.offer(event);
+        }
+        if self.first_books.len() != waiting {
+            self.publish_awaited();
+        }
+        self.kept.view.count(|counters| {
+            counters.messages += summary.frames;
+            counters.bytes += summary.bytes;
+            counters.parse_errors += self.batcher.decoded.errors;
+            counters.refused_frames += summary.refused;
+            counters.pongs += summary.pongs;
+            counters.last_data = self.watchdog.last_data().or(counters.last_data);
+        });
+        self.batcher.clear();
+        if summary.data > 0 && !self.heard {
+            self.heard = true;
+            self.kept.view.publish(ConnectionState::heard);
+        }
+        if summary.refused > 0 {
+            tracing::warn!(
+                connection = %self.kept.view.id(),
+                frames = summary.refused,
+                "venue refused a frame of ours"
+            );
+        }
+        if self.output.has_overflowed() {
+            self.kept.view.publish(ConnectionState::overflow);
+        }
+    }
+
+    /// Changes of some assets were lost to decoding. Their books are stale
+    /// before anything else of this read is seen, and after it, whatever
+    /// snapshot it held.
+    fn lost_track(&mut self) {
+        let mut lost = std::mem::take(&mut self.batcher.decoded.undecodable);
+        lost.retain(|key| self.kept.carried.get(*key).is_some());
+        self.kept.carried.note_gap(lost.iter().copied());
+        self.output.mark_stale(&lost, StaleReason::Undecodable);
+        self.output.deliver(&mut self.batcher.decoded.events);
+        self.output.mark_stale(&lost, StaleReason::Undecodable);
+        if let Some(feed) = self.output.feed() {
+            let resync = &self.kept.context.venue.resync;
+            resync.resync(Scope::Feed(feed), &lost, StaleReason::Undecodable);
+        } else {
+            let infos: Vec<_> = lost
+                .iter()
+                .filter_map(|key| self.kept.carried.get(*key).cloned())
+                .collect();
+            self.resubscribe(&infos);
+        }
+    }
+
+    /// Takes one market off and subscribes it anew: its snapshot is the proof
+    /// that data flows.
+    fn probe(&mut self, now: Instant) {
+        let next = |from: Option<AssetKey>| {
+            self.kept
+                .carried
+                .assets()
+                .filter(|info| from.is_none_or(|from| info.key > from))
+                .find(|info| !self.first_books.contains(info.key))
+                .cloned()
+        };
+        let Some(info) = next(self.probed).or_else(|| next(None)) else {
+            // Every asset waits for its book: the escalation asks for them all.
+            self.watchdog.excuse(now);
+            return;
+        };
+        let mut market = vec![Arc::clone(&info)];
+        market.extend(
+            info.complement
+                .and_then(|other| self.kept.carried.get(other).cloned())
+                .filter(|other| !self.first_books.contains(other.key)),
+        );
+        self.probed = market.iter().map(|info| info.key).max();
+        let keys: Vec<_> = market.iter().map(|info| info.key).collect();
+        tracing::debug!(connection = %self.kept.view.id(), "silent: probing one market");
+        self.output.mark_stale(&keys, StaleReason::Resubscribing);
+        self.resubscribe(&market);
+        self.watchdog.probed(now, &self.kept.context.config);
+        self.kept.view.count(|counters| counters.probes += 1);
+    }
+
+    /// Subscribes to assets for the first time on this socket.
+    fn subscribe(&mut self, assets: &[Arc<AssetInfo>]) {
+        if assets.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.send(Request::Subscribe, assets);
+        self.first_books
+            .named(assets, now, &self.kept.context.config);
+        self.publish_awaited();
+    }
+
+    /// Takes assets off and subscribes to them again: a subscription that is merely
+    /// repeated brings no snapshot.
+    fn resubscribe(&mut self, assets: &[Arc<AssetInfo>]) {
+        if assets.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.kept
+            .carried
+            .note_gap(assets.iter().map(|info| info.key));
+        self.send(Request::Unsubscribe, assets);
+        self.send(Request::Subscribe, assets);
+        self.first_books
+            .renewed(assets, now, &self.kept.context.config);
+        let anew = count(assets.len());
+        self.kept
+            .view
+            .count(|counters| counters.resubscribes += anew);
+        self.publish_awaited();
+    }
+
+    fn send(&mut self, request: Request, assets: &[Arc<AssetInfo>]) {
+        for chunk in assets.chunks(self.kept.context.config.chunk.max(1)) {
+            let request = match request {
+                Request::Subscribe if !self.opening_sent => Request::Open,
+                request => request,
+            };
+            // Before the first frame there is nothing to take off.
+            if request == Request::Unsubscribe && !self.opening_sent {
+                return;
+            }
+            self.opening_sent = true;
+            self.socket.send(request::frame(request, chunk));
+        }
+    }
+
+    /// Says which assets are without the feed's own book.
+    fn publish_awaited(&mut self) {
+        // On a socket that brings nothing at all the socket is what is wrong.
+        let may_exhaust = self.watchdog.last_data().is_some();
+        let awaited = self.first_books.awaited(may_exhaust);
+        self.kept.outage.note_books(
+            self.kept.carried.len(),
+            &awaited,
+            self.kept.view.id(),
+            &self.kept.context.reconnects,
+        );
+        self.kept.view.publish(|state| state.await_books(awaited));
+    }
+}

@@ -1,0 +1,170 @@
+//! One connection as everyone but its own task sees it: its state and its counters.
+//!
+//! The task writes, anyone reads at any moment. Each change of *state* is told to
+//! the pool's owner ([`Changes`]); a change of counters is told to nobody. The
+//! field names of the JSON object are those of the original program, which calls
+//! an asset a "market".
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::{AssetKey, object};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::counter::{millis, ratio};
+use crate::registry::{ConnectionId, ConnectionLoad};
+
+use super::counters::{ConnectionCounters, EscalationCounts};
+use super::state::ConnectionState;
+
+/// One connection's state and counters.
+#[derive(Debug)]
+pub struct ConnectionView {
+    id: ConnectionId,
+    state: Mutex<ConnectionState>,
+    counters: Mutex<ConnectionCounters>,
+    /// Another connection that carries the same assets.
+    partner: Mutex<Weak<ConnectionView>>,
+    changes: Arc<Changes>,
+}
+
+impl ConnectionView {
+    pub(super) fn new(id: ConnectionId, quiet_limit: Duration, changes: Arc<Changes>) -> Self {
+        Self {
+            id,
+            state: Mutex::new(ConnectionState::new(Instant::now(), quiet_limit)),
+            counters: Mutex::default(),
+            partner: Mutex::default(),
+            changes,
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Its state as of now.
+    pub fn state(&self) -> ConnectionState {
+        self.state.lock().clone()
+    }
+
+    /// Whether its socket is open, handshake done.
+    pub fn is_open(&self) -> bool {
+        self.state.lock().is_open()
+    }
+
+    /// Changes its state and tells the pool's owner.
+    pub(super) fn publish(&self, change: impl FnOnce(&mut ConnectionState)) {
+        change(&mut self.state.lock());
+        // After the change: the owner may look at once.
+        self.changes.note(self.id);
+    }
+
+    pub(super) fn count(&self, write: impl FnOnce(&mut ConnectionCounters)) {
+        write(&mut self.counters.lock());
+    }
+
+    /// Its state, and the assets that departed since the last report.
+    pub(crate) fn report(&self) -> (ConnectionState, Vec<AssetKey>) {
+        let mut state = self.state.lock();
+        let departed = state.take_departed();
+        (state.clone(), departed)
+    }
+
+    /// It was found to trail the other connection of its pair.
+    pub(crate) fn set_lagging(&self) {
+        self.publish(ConnectionState::lag);
+    }
+
+    /// From now on `partner` carries the same assets, as far as it does.
+    pub(crate) fn pair_with(&self, partner: &Arc<Self>) {
+        *self.partner.lock() = Arc::downgrade(partner);
+    }
+
+    /// Books that the other connection delivers at this moment.
+    pub(super) fn covered(&self) -> usize {
+        let partner = self.partner.lock().upgrade();
+        partner.map_or(0, |partner| partner.state.lock().books_delivered())
+    }
+
+    /// How often each step of the first-book escalation was taken.
+    pub(crate) fn escalation(&self) -> EscalationCounts {
+        self.counters.lock().escalation
+    }
+
+    /// A JSON object; `load` is the registry's word on its assets.
+    pub(crate) fn json(&self, load: ConnectionLoad) -> Value {
+        let now = Instant::now();
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let state = self.state();
+        let counters = self.counters.lock().clone();
+        let uptime = state.open_since().map_or(Duration::ZERO, since);
+        let total = state.carried().max(load.total());
+        object([
+            ("connection_id", json!(self.id.to_string())),
+            ("status", json!(state.status())),
+            ("is_draining", json!(state.is_retired())),
+            ("age_seconds", json!(state.age(now).as_secs_f64())),
+            ("uptime", json!(uptime.as_secs_f64())),
+            ("messages_received", json!(counters.messages)),
+            ("bytes_received", json!(counters.bytes)),
+            ("parse_errors", json!(counters.parse_errors)),
+            ("reconnect_count", json!(counters.sockets.saturating_sub(1))),
+            ("is_healthy", json!(state.is_healthy(now))),
+            ("total_markets", json!(total)),
+            ("subscribed_markets", json!(load.subscribed)),
+            ("expired_markets", json!(load.expired)),
+            ("pollution_ratio", json!(ratio(load.expired, total))),
+            ("feed", json!(state.feed().unwrap_or_default())),
+            ("awaiting_books", json!(state.bookless().count())),
+            (
+                "last_data_age_ms",
+                json!(counters.last_data.map(|at| millis(since(at)))),
+            ),
+            ("open_failures", json!(counters.open_failures)),
+            ("refusals", json!(counters.refusals)),
+            ("closes", json!(counters.closes)),
+            ("close_codes", json!(counters.close_codes)),
+            ("refused_frames", json!(counters.refused_frames)),
+            ("pings", json!(counters.pings)),
+            ("pongs", json!(counters.pongs)),
+            ("probes", json!(counters.probes)),
+            ("resubscribes", json!(counters.resubscribes)),
+            ("rest_seeds", json!(counters.escalation.seeded)),
+            ("stranded", json!(state.exhausted().count())),
+            ("ladder", json!(counters.escalation)),
+            ("is_lagging", json!(state.is_lagging())),
+        ])
+    }
+}
+
+/// Which connections' states changed since the pool's owner last looked. Bounded by
+/// the connections there are, so that nothing is dropped and nobody waits.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    ids: Mutex<BTreeSet<ConnectionId>>,
+    /// One waiter: the owner. Remembers one wake-up.
+    some: Notify,
+}
+
+impl Changes {
+    fn note(&self, id: ConnectionId) {
+        self.ids.lock().insert(id);
+        self.some.notify_one();
+    }
+
+    /// Waits until there is one.
+    pub(crate) async fn noted(&self) {
+        self.some.notified().await;
+    }
+
+    /// Takes them. A change that comes later is there at the next call.
+    pub(crate) fn take(&self) -> BTreeSet<ConnectionId> {
+        std::mem::take(&mut *self.ids.lock())
+    }
+}
