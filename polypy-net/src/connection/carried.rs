@@ -11,9 +11,9 @@ use polypy_core::{AssetInfo, AssetKey, MarketEvent, StaleReason};
 use tokio::time::Instant;
 
 use super::Role;
+use super::change_log::LogWriter;
 use super::commands::{AssetCommand, PendingCommands};
-use super::race::Reporter;
-use super::tape::Recorder;
+use super::lag::LagReporter;
 
 /// What is kept from socket to socket.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Carried {
     assets: BTreeMap<AssetKey, Arc<AssetInfo>>,
     role: Role,
     retired: bool,
-    recorder: Recorder,
-    reporter: Reporter,
+    log_writer: LogWriter,
+    lag_reporter: LagReporter,
 }
 
 /// What follows from commands. Whoever has no socket needs only to say what
@@ -52,8 +52,8 @@ impl Carried {
             assets: BTreeMap::new(),
             role,
             retired: false,
-            recorder: Recorder::default(),
-            reporter: Reporter::default(),
+            log_writer: LogWriter::default(),
+            lag_reporter: LagReporter::default(),
         }
     }
 
@@ -63,8 +63,8 @@ impl Carried {
             assets,
             take_over,
             retire,
-            tape,
-            race,
+            log,
+            lag,
             close,
         } = commands;
         let mut effects = Effects {
@@ -76,14 +76,15 @@ impl Carried {
         for (key, command) in assets {
             self.apply_to(key, command, &mut effects);
         }
-        if let Some(tape) = &tape {
-            self.recorder.begin(tape);
+        if let Some(log) = &log {
+            self.log_writer.begin(log);
         }
-        if let Some((race, side)) = &race {
-            self.reporter.begin(race, *side);
+        if let Some((lag, replica)) = &lag {
+            self.lag_reporter.begin(lag, *replica);
         }
-        // After the tape has begun: it must not cover what is gone.
-        self.recorder.gap(effects.gone.iter().map(|info| info.key));
+        // After the log has begun: it must not cover what is gone.
+        self.log_writer
+            .gap(effects.gone.iter().map(|info| info.key));
         if take_over {
             self.role = Role::Serving;
         }
@@ -132,7 +133,7 @@ impl Carried {
         self.assets.get(&asset)
     }
 
-    /// The assets, a market's tokens side by side.
+    /// The assets, a market's tokens replica by replica.
     pub(super) fn assets(&self) -> impl Iterator<Item = &Arc<AssetInfo>> {
         self.assets.values()
     }
@@ -143,22 +144,22 @@ impl Carried {
 
     /// Writes down what a read held, for those who compare connections.
     pub(super) fn record(&mut self, events: &[MarketEvent]) {
-        self.recorder.record(events);
+        self.log_writer.record(events);
     }
 
     /// The same, with when it came.
     pub(super) fn report(&mut self, events: &[MarketEvent], now: Instant) {
-        self.reporter.report(events, now);
+        self.lag_reporter.report(events, now);
     }
 
     /// Changes of these may be missing until their next opening books.
     pub(super) fn note_gap(&mut self, assets: impl IntoIterator<Item = AssetKey>) {
-        self.recorder.gap(assets);
+        self.log_writer.gap(assets);
     }
 
     /// The socket has ended: nothing later is complete.
     pub(super) fn end_record(&mut self) {
-        self.recorder.end();
+        self.log_writer.end();
     }
 }
 

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use polypy_core::{AssetInfo, AssetKey, StaleReason};
 use tokio::sync::Notify;
 
-use super::race::{Race, Side};
-use super::tape::Tape;
+use super::change_log::ChangeLog;
+use super::lag::{LagComparison, Replica};
 
 /// The latest command on one asset.
 #[derive(Debug, Clone)]
@@ -38,9 +38,9 @@ pub(super) struct PendingCommands {
     /// The connection serves on, and does not reopen once its socket ends.
     pub(super) retire: bool,
     /// What it brings is to be written here.
-    pub(super) tape: Option<Arc<Tape>>,
+    pub(super) log: Option<Arc<ChangeLog>>,
     /// What it brings is measured against another connection.
-    pub(super) race: Option<(Arc<Race>, Side)>,
+    pub(super) lag: Option<(Arc<LagComparison>, Replica)>,
     /// The connection is to end.
     pub(super) close: bool,
 }
@@ -95,12 +95,12 @@ impl CommandMailbox {
         self.put(|pending| pending.take_over = true);
     }
 
-    pub(super) fn record(&self, tape: &Arc<Tape>) {
-        self.put(|pending| pending.tape = Some(Arc::clone(tape)));
+    pub(super) fn record(&self, log: &Arc<ChangeLog>) {
+        self.put(|pending| pending.log = Some(Arc::clone(log)));
     }
 
-    pub(super) fn race(&self, race: &Arc<Race>, side: Side) {
-        self.put(|pending| pending.race = Some((Arc::clone(race), side)));
+    pub(super) fn compare(&self, comparison: &Arc<LagComparison>, replica: Replica) {
+        self.put(|pending| pending.lag = Some((Arc::clone(comparison), replica)));
     }
 
     pub(super) fn retire(&self) {

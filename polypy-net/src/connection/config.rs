@@ -22,10 +22,11 @@ pub struct ConnectionConfig {
     /// Shortest silence of everything, `PONG` included, after which a connection
     /// that used to have data is sent a `PING` ahead of its time. `PONG` takes
     /// 3.5 s at most while no data is in its way.
-    pub hush_min: Duration,
-    /// Without anything for this long after that `PING` the socket is mute.
+    pub idle_min: Duration,
+    /// Without anything for this long after that `PING` the socket is
+    /// unresponsive.
     /// Together 15 s: the longest backlog seen held frames back 11 s.
-    pub nudge_deadline: Duration,
+    pub early_ping_deadline: Duration,
     /// Shortest silence of subscribed tokens that is worth a probe.
     pub silence_min: Duration,
     /// Longest silence without a probe, for connections of quiet markets.
@@ -72,8 +73,8 @@ impl Default for ConnectionConfig {
             handshake_deadline: Duration::from_secs(15),
             ping_interval: Duration::from_secs(10),
             pong_deadline: Duration::from_secs(30),
-            hush_min: Duration::from_secs(5),
-            nudge_deadline: Duration::from_secs(10),
+            idle_min: Duration::from_secs(5),
+            early_ping_deadline: Duration::from_secs(10),
             silence_min: Duration::from_secs(45),
             silence_max: Duration::from_secs(300),
             silence_factor: 20,

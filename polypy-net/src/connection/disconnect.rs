@@ -17,9 +17,9 @@ pub(super) enum DisconnectReason {
     /// Neither `PONG` nor data.
     NoPong,
     /// Nothing at all, where data used to come often.
-    Mute,
+    Unresponsive,
     /// A probe for data stayed unanswered.
-    Frozen,
+    Stalled,
     /// It never said anything of its assets, and REST has books of them.
     NeverFed,
     /// A replacement that held back more than it may.
@@ -35,8 +35,8 @@ impl DisconnectReason {
             Self::End(End::Dropped) => "dropped",
             Self::End(End::Broken(_)) => "broken",
             Self::NoPong => "no_pong",
-            Self::Mute => "mute",
-            Self::Frozen => "frozen",
+            Self::Unresponsive => "mute",
+            Self::Stalled => "frozen",
             Self::NeverFed => "never_fed",
             Self::Overflowed => "overflowed",
         }
@@ -61,8 +61,8 @@ impl DisconnectReason {
             Self::End(end) => Some(end),
             Self::Asked
             | Self::NoPong
-            | Self::Mute
-            | Self::Frozen
+            | Self::Unresponsive
+            | Self::Stalled
             | Self::NeverFed
             | Self::Overflowed => None,
         }

@@ -21,6 +21,7 @@
 //! ended (discovery does), nor what a book is.
 
 mod carried;
+mod change_log;
 mod commands;
 mod config;
 mod counters;
@@ -29,15 +30,14 @@ mod event_output;
 mod first_book;
 mod frame_batcher;
 mod join;
+mod lag;
 mod pacer;
-mod race;
 mod reconnect;
 mod request;
 mod seeding;
 mod session;
 mod socket;
 mod state;
-mod tape;
 mod task;
 mod view;
 mod watchdog;
@@ -52,16 +52,16 @@ use tokio::sync::Semaphore;
 use crate::registry::ConnectionId;
 use crate::venue::Venue;
 
+pub use change_log::Comparison;
 pub use config::ConnectionConfig;
 pub use reconnect::{OutageOutcome, ReconnectReceipt};
 pub use socket::OpenError;
 pub use state::{ConnectionState, ConnectionStatus};
-pub use tape::Comparison;
 pub use view::ConnectionView;
 
+pub(crate) use change_log::{ChangeLog, Opening};
 pub(crate) use counters::EscalationCounts;
-pub(crate) use race::{Race, Score, Side};
-pub(crate) use tape::{Opening, Tape};
+pub(crate) use lag::{LagComparison, LagScore, Replica};
 pub(crate) use view::Changes;
 
 use commands::CommandMailbox;
@@ -184,14 +184,15 @@ impl Connection {
     }
 
     /// Writes down from now on what it brings, for as long as someone holds the
-    /// tape.
-    pub(crate) fn record(&self, tape: &Arc<Tape>) {
-        self.commands.record(tape);
+    /// log.
+    pub(crate) fn record(&self, log: &Arc<ChangeLog>) {
+        self.commands.record(log);
     }
 
-    /// Reports from now on what it brings, for as long as someone holds the race.
-    pub(crate) fn race(&self, race: &Arc<Race>, side: Side) {
-        self.commands.race(race, side);
+    /// Reports from now on what it brings, for as long as someone holds the
+    /// comparison.
+    pub(crate) fn compare(&self, comparison: &Arc<LagComparison>, replica: Replica) {
+        self.commands.compare(comparison, replica);
     }
 
     /// Serves on and ends with its socket, at once if it has none.

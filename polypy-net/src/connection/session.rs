@@ -24,7 +24,7 @@ use super::seeding::{Answer, Seeding, answered};
 use super::socket::{End, Socket};
 use super::state::{AwaitedBook, ConnectionState};
 use super::view::ConnectionView;
-use super::watchdog::{Rhythm, Verdict, Watchdog};
+use super::watchdog::{MeanGap, Verdict, Watchdog};
 use super::{Context, Role};
 
 /// How often deadlines are looked at: a small part of the shortest of them.
@@ -36,7 +36,7 @@ pub(super) struct Kept<'a> {
     pub(super) commands: &'a CommandMailbox,
     pub(super) view: &'a ConnectionView,
     pub(super) carried: &'a mut Carried,
-    pub(super) rhythm: &'a mut Rhythm,
+    pub(super) mean_gap: &'a mut MeanGap,
     pub(super) outage: &'a mut OutageWatch,
 }
 
@@ -230,16 +230,16 @@ impl<'a> FeedSession<'a> {
         if self.watchdog.ping_due(now, config) {
             self.ping();
         }
-        match self.watchdog.verdict(now, *self.kept.rhythm, config) {
+        match self.watchdog.verdict(now, *self.kept.mean_gap, config) {
             Verdict::Fine => {}
-            Verdict::Nudge => {
-                self.watchdog.nudged(now, config);
+            Verdict::EarlyPing => {
+                self.watchdog.early_pinged(now, config);
                 self.ping();
             }
             Verdict::Probe => self.probe(now),
             Verdict::Dead => return Some(DisconnectReason::NoPong),
-            Verdict::Mute => return Some(DisconnectReason::Mute),
-            Verdict::Frozen => return Some(DisconnectReason::Frozen),
+            Verdict::Unresponsive => return Some(DisconnectReason::Unresponsive),
+            Verdict::Stalled => return Some(DisconnectReason::Stalled),
         }
         self.first_books.tidy(now);
         if self.first_books.len() > 0 {
@@ -330,7 +330,7 @@ impl<'a> FeedSession<'a> {
         let summary = self.batcher.summary;
         self.watchdog.on_frame(now);
         if !self.batcher.decoded.events.is_empty() {
-            self.watchdog.on_data(now, self.kept.rhythm);
+            self.watchdog.on_data(now, self.kept.mean_gap);
         } else if summary.empty_snapshots > 0 {
             self.watchdog.on_flow(now);
         }
@@ -413,7 +413,7 @@ impl<'a> FeedSession<'a> {
         };
         let Some(info) = next(self.probed).or_else(|| next(None)) else {
             // Every asset waits for its book: the escalation asks for them all.
-            self.watchdog.excuse(now);
+            self.watchdog.reset_flow(now);
             return;
         };
         let mut market = vec![Arc::clone(&info)];

@@ -17,7 +17,7 @@ use super::session::{FeedSession, Kept};
 use super::socket::{OpenError, Socket};
 use super::state::ConnectionState;
 use super::view::ConnectionView;
-use super::watchdog::Rhythm;
+use super::watchdog::MeanGap;
 use super::{Context, Role};
 
 /// Close code of a venue that could not send fast enough.
@@ -29,7 +29,7 @@ pub(super) struct Task {
     commands: Arc<CommandMailbox>,
     view: Arc<ConnectionView>,
     carried: Carried,
-    rhythm: Rhythm,
+    mean_gap: MeanGap,
     outage: OutageWatch,
     backoff: Backoff,
     /// Times in a row that the venue called everything resolved.
@@ -70,7 +70,7 @@ impl Task {
             commands,
             view,
             carried: Carried::new(role),
-            rhythm: Rhythm::default(),
+            mean_gap: MeanGap::default(),
             outage: OutageWatch::default(),
             backoff,
             resolved_rounds: 0,
@@ -102,7 +102,7 @@ impl Task {
                     commands: &self.commands,
                     view: &self.view,
                     carried: &mut self.carried,
-                    rhythm: &mut self.rhythm,
+                    mean_gap: &mut self.mean_gap,
                     outage: &mut self.outage,
                 };
                 let outcome = FeedSession::new(kept, socket).run().await;

@@ -10,7 +10,7 @@
 //!
 //! Where data used to come often, silence of *everything* is noticed long before
 //! the deadline for `PONG`: a `PING` is sent ahead of its time, and if nothing at
-//! all follows it the socket is mute. A connection of quiet markets has no past
+//! all follows it the socket is unresponsive. A connection of quiet markets has no past
 //! to compare with, so there the plain deadline holds. Time in which this
 //! process itself did not run counts for no silence.
 
@@ -26,47 +26,47 @@ pub(super) enum Verdict {
     /// Nothing.
     Fine,
     /// Send a `PING` ahead of its time.
-    Nudge,
+    EarlyPing,
     /// Ask for a snapshot of one market.
     Probe,
     /// Neither `PONG` nor data: give the socket up.
     Dead,
-    /// Nothing at all followed a nudge: give the socket up.
-    Mute,
+    /// Nothing at all followed an early `PING`: give the socket up.
+    Unresponsive,
     /// A probe stayed unanswered: give the socket up.
-    Frozen,
+    Stalled,
 }
 
 /// How often data comes, learnt over all lives of a connection.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Rhythm {
-    mean_gap: Option<Duration>,
+pub(super) struct MeanGap {
+    mean: Option<Duration>,
 }
 
-impl Rhythm {
+impl MeanGap {
     fn learn(&mut self, gap: Duration) {
         // An exponential mean over some 16 gaps: a burst does not erase a
         // quiet hour, a changed mood is followed within a minute.
-        self.mean_gap = Some(match self.mean_gap {
+        self.mean = Some(match self.mean {
             None => gap,
             Some(mean) => (mean * 15 + gap) / 16,
         });
     }
 
-    /// Silence of everything that is worth a nudge; `None` where the deadline
+    /// Silence of everything that is worth an early `PING`; `None` where the deadline
     /// for `PONG` comes as soon.
-    fn alertness(self, config: &ConnectionConfig) -> Option<Duration> {
-        let mean = self.mean_gap?;
+    fn idle_threshold(self, config: &ConnectionConfig) -> Option<Duration> {
+        let mean = self.mean?;
         let silence = mean
             .saturating_mul(config.silence_factor)
-            .max(config.hush_min);
-        let judged = silence.saturating_add(config.nudge_deadline);
+            .max(config.idle_min);
+        let judged = silence.saturating_add(config.early_ping_deadline);
         (judged < config.pong_deadline).then_some(silence)
     }
 
     /// Silence that is worth a probe.
-    pub(super) fn patience(self, config: &ConnectionConfig) -> Duration {
-        self.mean_gap.map_or(config.silence_max, |mean| {
+    pub(super) fn probe_threshold(self, config: &ConnectionConfig) -> Duration {
+        self.mean.map_or(config.silence_max, |mean| {
             mean.saturating_mul(config.silence_factor)
                 .clamp(config.silence_min, config.silence_max)
         })
@@ -84,8 +84,8 @@ pub(super) struct Watchdog {
     last_flow: Instant,
     last_data: Option<Instant>,
     probe: Option<Instant>,
-    /// Until when something must follow the last nudge.
-    nudge: Option<Instant>,
+    /// Until when something must follow the last early `PING`.
+    early_ping: Option<Instant>,
 }
 
 /// A tick this late was ours to send: the machine or the runtime stood still.
@@ -100,7 +100,7 @@ impl Watchdog {
             last_flow: now,
             last_data: None,
             probe: None,
-            nudge: None,
+            early_ping: None,
         }
     }
 
@@ -115,19 +115,19 @@ impl Watchdog {
         self.last_frame = (self.last_frame + lapse).min(now);
         self.last_flow = (self.last_flow + lapse).min(now);
         self.probe = self.probe.map(|deadline| deadline + lapse);
-        self.nudge = self.nudge.map(|deadline| deadline + lapse);
+        self.early_ping = self.early_ping.map(|deadline| deadline + lapse);
     }
 
     /// Any text frame arrived.
     pub(super) fn on_frame(&mut self, now: Instant) {
         self.last_frame = now;
-        self.nudge = None;
+        self.early_ping = None;
     }
 
     /// Events of subscribed tokens arrived.
-    pub(super) fn on_data(&mut self, now: Instant, rhythm: &mut Rhythm) {
+    pub(super) fn on_data(&mut self, now: Instant, mean_gap: &mut MeanGap) {
         if let Some(before) = self.last_data.replace(now) {
-            rhythm.learn(now.saturating_duration_since(before));
+            mean_gap.learn(now.saturating_duration_since(before));
         }
         self.on_flow(now);
     }
@@ -153,8 +153,8 @@ impl Watchdog {
     }
 
     /// A `PING` was sent ahead of its time.
-    pub(super) fn nudged(&mut self, now: Instant, config: &ConnectionConfig) {
-        self.nudge = Some(now + config.nudge_deadline);
+    pub(super) fn early_pinged(&mut self, now: Instant, config: &ConnectionConfig) {
+        self.early_ping = Some(now + config.early_ping_deadline);
         self.next_ping = now + config.ping_interval;
     }
 
@@ -164,7 +164,7 @@ impl Watchdog {
     }
 
     /// Nothing could be probed: the silence starts over.
-    pub(super) fn excuse(&mut self, now: Instant) {
+    pub(super) fn reset_flow(&mut self, now: Instant) {
         self.on_flow(now);
     }
 
@@ -172,25 +172,25 @@ impl Watchdog {
     pub(super) fn verdict(
         &self,
         now: Instant,
-        rhythm: Rhythm,
+        mean_gap: MeanGap,
         config: &ConnectionConfig,
     ) -> Verdict {
         let since = |then: Instant| now.saturating_duration_since(then);
         if since(self.last_frame) >= config.pong_deadline {
             return Verdict::Dead;
         }
-        let hushed = rhythm
-            .alertness(config)
+        let is_idle = mean_gap
+            .idle_threshold(config)
             .is_some_and(|silence| since(self.last_frame) >= silence);
-        match self.nudge {
-            Some(deadline) if now >= deadline => return Verdict::Mute,
-            None if hushed => return Verdict::Nudge,
+        match self.early_ping {
+            Some(deadline) if now >= deadline => return Verdict::Unresponsive,
+            None if is_idle => return Verdict::EarlyPing,
             Some(_) | None => {}
         }
         match self.probe {
-            Some(deadline) if now >= deadline => Verdict::Frozen,
+            Some(deadline) if now >= deadline => Verdict::Stalled,
             Some(_) => Verdict::Fine,
-            None if since(self.last_flow) >= rhythm.patience(config) => Verdict::Probe,
+            None if since(self.last_flow) >= mean_gap.probe_threshold(config) => Verdict::Probe,
             None => Verdict::Fine,
         }
     }
@@ -205,19 +205,19 @@ mod tests {
     #[test]
     fn patience_follows_the_connections_own_past() {
         let config = ConnectionConfig::default();
-        for (gap, patience) in [
+        for (gap, probe_threshold) in [
             (Duration::from_millis(2), 45),
             (Duration::from_millis(2_250), 45),
             (5 * SECOND, 100),
             (60 * SECOND, 300),
         ] {
-            let mut rhythm = Rhythm::default();
-            assert_eq!(rhythm.patience(&config), config.silence_max);
+            let mut mean_gap = MeanGap::default();
+            assert_eq!(mean_gap.probe_threshold(&config), config.silence_max);
             for _ in 0..100 {
-                rhythm.learn(gap);
+                mean_gap.learn(gap);
             }
-            let found = rhythm.patience(&config).as_secs();
-            assert!(found.abs_diff(patience) <= 1, "{gap:?}: {found}");
+            let found = mean_gap.probe_threshold(&config).as_secs();
+            assert!(found.abs_diff(probe_threshold) <= 1, "{gap:?}: {found}");
         }
     }
 
@@ -225,69 +225,73 @@ mod tests {
     fn pong_keeps_alive_and_proves_nothing_about_data() {
         let config = ConnectionConfig::default();
         let start = Instant::now();
-        let (mut watchdog, mut rhythm) = (Watchdog::new(start, &config), Rhythm::default());
+        let (mut watchdog, mut mean_gap) = (Watchdog::new(start, &config), MeanGap::default());
         let mut now = start;
         for _ in 0..200 {
             watchdog.on_frame(now);
-            watchdog.on_data(now, &mut rhythm);
+            watchdog.on_data(now, &mut mean_gap);
             now += SECOND / 10;
         }
         let mut silent = 0;
-        while watchdog.verdict(now, rhythm, &config) == Verdict::Fine {
+        while watchdog.verdict(now, mean_gap, &config) == Verdict::Fine {
             watchdog.on_frame(now);
             now += SECOND;
             silent += 1;
             assert!(silent < 1_000, "never probed");
         }
-        assert_eq!(watchdog.verdict(now, rhythm, &config), Verdict::Probe);
+        assert_eq!(watchdog.verdict(now, mean_gap, &config), Verdict::Probe);
         assert!((44..=46).contains(&silent), "{silent}");
         watchdog.probed(now, &config);
         watchdog.on_frame(now + 14 * SECOND);
-        let at = |seconds| watchdog.verdict(now + seconds * SECOND, rhythm, &config);
-        assert_eq!((at(14), at(15)), (Verdict::Fine, Verdict::Frozen));
+        let at = |seconds| watchdog.verdict(now + seconds * SECOND, mean_gap, &config);
+        assert_eq!((at(14), at(15)), (Verdict::Fine, Verdict::Stalled));
         watchdog.on_flow(now + 15 * SECOND);
         assert_eq!(
-            watchdog.verdict(now + 16 * SECOND, rhythm, &config),
+            watchdog.verdict(now + 16 * SECOND, mean_gap, &config),
             Verdict::Fine
         );
     }
 
     /// A watchdog over a connection with data this far apart, at its last data.
-    fn used_to(gap: Duration) -> (Watchdog, Rhythm, Instant) {
+    fn used_to(gap: Duration) -> (Watchdog, MeanGap, Instant) {
         let mut now = Instant::now();
         let mut watchdog = Watchdog::new(now, &ConnectionConfig::default());
-        let mut rhythm = Rhythm::default();
+        let mut mean_gap = MeanGap::default();
         for _ in 0..100 {
             now += gap;
             watchdog.on_frame(now);
-            watchdog.on_data(now, &mut rhythm);
+            watchdog.on_data(now, &mut mean_gap);
         }
         watchdog.look(now);
-        (watchdog, rhythm, now)
+        (watchdog, mean_gap, now)
     }
 
     #[test]
-    fn a_busy_socket_that_goes_mute_is_given_up_early_and_a_quiet_one_at_the_deadline() {
+    fn a_busy_socket_that_goes_silent_is_given_up_early_and_a_quiet_one_at_the_deadline() {
         let config = ConnectionConfig::default();
-        for (gap, nudged, given_up, verdict) in [
-            (SECOND / 100, 5, 15, Verdict::Mute),
-            (SECOND / 2, 10, 20, Verdict::Mute),
+        for (gap, early_pinged, given_up, verdict) in [
+            (SECOND / 100, 5, 15, Verdict::Unresponsive),
+            (SECOND / 2, 10, 20, Verdict::Unresponsive),
             (SECOND, 30, 30, Verdict::Dead),
             (20 * SECOND, 30, 30, Verdict::Dead),
         ] {
-            let (mut watchdog, rhythm, start) = used_to(gap);
+            let (mut watchdog, mean_gap, start) = used_to(gap);
             let mut found = Vec::new();
             for tick in 0..200 {
                 let now = start + tick * (SECOND / 4);
                 watchdog.look(now);
-                match watchdog.verdict(now, rhythm, &config) {
+                match watchdog.verdict(now, mean_gap, &config) {
                     Verdict::Fine | Verdict::Probe => continue,
-                    Verdict::Nudge => watchdog.nudged(now, &config),
+                    Verdict::EarlyPing => watchdog.early_pinged(now, &config),
                     verdict => found.push(verdict),
                 }
-                found.push(Verdict::Nudge);
+                found.push(Verdict::EarlyPing);
                 let at = (now - start).as_secs();
-                let due = if found.len() == 1 { nudged } else { given_up };
+                let due = if found.len() == 1 {
+                    early_pinged
+                } else {
+                    given_up
+                };
                 assert_eq!(at, due, "{gap:?}: {found:?}");
                 if found.contains(&verdict) {
                     break;
@@ -298,30 +302,39 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_the_nudge_is_life() {
+    fn an_answer_to_the_early_ping_is_life() {
         let config = ConnectionConfig::default();
-        let (mut watchdog, rhythm, start) = used_to(SECOND / 100);
+        let (mut watchdog, mean_gap, start) = used_to(SECOND / 100);
         let at = |seconds| start + seconds * SECOND;
-        assert_eq!(watchdog.verdict(at(5), rhythm, &config), Verdict::Nudge);
-        watchdog.nudged(at(5), &config);
-        assert_eq!(watchdog.verdict(at(14), rhythm, &config), Verdict::Fine);
+        assert_eq!(
+            watchdog.verdict(at(5), mean_gap, &config),
+            Verdict::EarlyPing
+        );
+        watchdog.early_pinged(at(5), &config);
+        assert_eq!(watchdog.verdict(at(14), mean_gap, &config), Verdict::Fine);
         watchdog.on_frame(at(14));
-        assert_eq!(watchdog.verdict(at(18), rhythm, &config), Verdict::Fine);
-        assert_eq!(watchdog.verdict(at(19), rhythm, &config), Verdict::Nudge);
+        assert_eq!(watchdog.verdict(at(18), mean_gap, &config), Verdict::Fine);
+        assert_eq!(
+            watchdog.verdict(at(19), mean_gap, &config),
+            Verdict::EarlyPing
+        );
     }
 
     #[test]
     fn a_lapse_of_our_own_is_no_silence_of_the_venue() {
         let config = ConnectionConfig::default();
-        let (mut watchdog, rhythm, start) = used_to(SECOND / 100);
-        watchdog.nudged(start, &config);
+        let (mut watchdog, mean_gap, start) = used_to(SECOND / 100);
+        watchdog.early_pinged(start, &config);
         watchdog.probed(start, &config);
         // The machine stood still; what was sent meanwhile is not read yet.
         let now = start + 60 * SECOND;
         watchdog.look(now);
-        assert_eq!(watchdog.verdict(now, rhythm, &config), Verdict::Fine);
+        assert_eq!(watchdog.verdict(now, mean_gap, &config), Verdict::Fine);
         let later = now + 10 * SECOND;
-        assert_eq!(watchdog.verdict(later, rhythm, &config), Verdict::Mute);
+        assert_eq!(
+            watchdog.verdict(later, mean_gap, &config),
+            Verdict::Unresponsive
+        );
     }
 
     #[test]
@@ -329,7 +342,7 @@ mod tests {
         let config = ConnectionConfig::default();
         let start = Instant::now();
         let watchdog = Watchdog::new(start, &config);
-        let at = |seconds| watchdog.verdict(start + seconds * SECOND, Rhythm::default(), &config);
+        let at = |seconds| watchdog.verdict(start + seconds * SECOND, MeanGap::default(), &config);
         assert_eq!((at(29), at(30)), (Verdict::Fine, Verdict::Dead));
     }
 }

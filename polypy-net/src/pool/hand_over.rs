@@ -27,16 +27,16 @@ impl Owner {
             return;
         }
         // One of a pair at a time: the other one keeps the books live.
-        let twin = self.twins.partner(connection);
-        let twin = twin.and_then(|twin| self.slots.get(&twin));
-        if twin.is_some_and(|twin| twin.migrating) {
+        let other = self.replicas.other_of(connection);
+        let other = other.and_then(|other| self.slots.get(&other));
+        if other.is_some_and(|other| other.migrating) {
             self.deferred.push(Request { connection, reply });
             return;
         }
         let to = self.open(Role::Replacement);
         let now = Instant::now();
         let hand_over = HandOver::new(connection, to, reply, now, &self.shared.config);
-        let [of_old, of_new] = hand_over.tapes();
+        let [of_old, of_new] = hand_over.logs();
         let mut target = self.shared.config.target;
         let mut assets = Vec::new();
         let mut second = false;
@@ -122,7 +122,7 @@ impl Owner {
             hand_over.to
         };
         if hand_over.is_committed() {
-            self.hand_twin_over(hand_over.from, hand_over.to);
+            self.hand_replica_over(hand_over.from, hand_over.to);
         }
         for id in [hand_over.from, hand_over.to] {
             if let Some(slot) = self.slots.get_mut(&id) {

@@ -21,7 +21,7 @@ use polypy_core::AssetKey;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::connection::{Comparison, ConnectionState, Opening, Tape};
+use crate::connection::{ChangeLog, Comparison, ConnectionState, Opening};
 use crate::registry::ConnectionId;
 
 use super::config::PoolConfig;
@@ -111,7 +111,7 @@ pub(super) struct HandOver {
     started: Instant,
     deadline: Instant,
     /// What the old connection brings, and the new one.
-    tapes: [Arc<Tape>; 2],
+    logs: [Arc<ChangeLog>; 2],
     phase: Phase,
     /// Since when the old connection has had no socket.
     down_since: Option<Instant>,
@@ -132,7 +132,7 @@ impl HandOver {
             reply,
             started: now,
             deadline: now + config.replace_deadline,
-            tapes: [Opening::Given, Opening::Awaited].map(Tape::new),
+            logs: [Opening::Given, Opening::Awaited].map(ChangeLog::new),
             phase: Phase::Warming,
             down_since: None,
             downtime: Duration::ZERO,
@@ -140,8 +140,8 @@ impl HandOver {
     }
 
     /// Where the old connection writes, and where the new one does.
-    pub(super) fn tapes(&self) -> &[Arc<Tape>; 2] {
-        &self.tapes
+    pub(super) fn logs(&self) -> &[Arc<ChangeLog>; 2] {
+        &self.logs
     }
 
     /// Whether the assets belong to the new connection already.
@@ -232,7 +232,7 @@ impl HandOver {
             took: now.saturating_duration_since(self.started),
             overlap,
             downtime: self.downtime,
-            comparison: Comparison::of(&self.tapes[0], &self.tapes[1]),
+            comparison: Comparison::of(&self.logs[0], &self.logs[1]),
         }
     }
 }

@@ -17,8 +17,8 @@ mod migration;
 mod moving;
 mod owner;
 mod placement;
+mod replicas;
 mod slot;
-mod twins;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,7 @@ pub use config::PoolConfig;
 pub use migration::{Migration, RecycleError};
 
 use owner::{Owner, Request};
-use twins::Replicas;
+use replicas::ReplicaStats;
 
 /// Requests to replace a connection that may wait: more than anyone has at once.
 const REQUESTS: usize = 16;
@@ -61,8 +61,9 @@ struct Shared {
     context: Arc<Context>,
     connections: RwLock<BTreeMap<ConnectionId, Arc<ConnectionView>>>,
     counts: Mutex<Counts>,
-    replicas: Mutex<Replicas>,
-    /// Wakes the recycler: a connection was found to trail its twin.
+    replica_stats: Mutex<ReplicaStats>,
+    /// Wakes the recycler: a connection was found to trail the other of its
+    /// pair.
     trailing: Notify,
 }
 
@@ -109,7 +110,7 @@ impl ConnectionPool {
                 registry,
                 connections: RwLock::default(),
                 counts: Mutex::default(),
-                replicas: Mutex::default(),
+                replica_stats: Mutex::default(),
                 trailing: Notify::new(),
             }),
             run: Mutex::new(Run::Stopped),
@@ -246,7 +247,7 @@ impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         let shared = &self.0.shared;
         let left = std::mem::take(&mut *shared.connections.write());
-        shared.replicas.lock().part_all();
+        shared.replica_stats.lock().part_all();
         for id in left.into_keys() {
             let assets = shared.registry.assets_on(id);
             let keys: Vec<_> = assets.iter().map(|info| info.key).collect();
@@ -290,7 +291,7 @@ impl StatsSource for ConnectionPool {
             ("ladder", json!(escalation)),
             ("resync", json!(self.shared.context.venue().resync.stats())),
             ("reconnects", self.shared.context.reconnects().stats()),
-            ("replicas", self.shared.replica_stats()),
+            ("replicas", self.shared.replicas_json()),
             ("stats", Value::Array(shown)),
         ])
     }
@@ -299,6 +300,6 @@ impl StatsSource for ConnectionPool {
 #[cfg(test)]
 mod receipt_tests;
 #[cfg(test)]
-pub(crate) mod tests;
+mod replica_tests;
 #[cfg(test)]
-mod twin_tests;
+pub(crate) mod tests;

@@ -21,8 +21,8 @@ use super::Shared;
 use super::hand_over::answer;
 use super::migration::{HandOver, Migration, RecycleError};
 use super::moving::Moves;
+use super::replicas::ReplicaPairs;
 use super::slot::Slot;
-use super::twins::Twins;
 
 /// The safety net under the wake-ups: should one ever be missing, this is how
 /// late the change is seen.
@@ -49,8 +49,9 @@ pub(super) struct Owner {
     /// to has to be newer than. Gone as soon as they are placed.
     pub(super) newer_than: HashMap<AssetKey, FeedId>,
     pub(super) moves: Moves,
-    pub(super) twins: Twins,
-    /// Requests to replace a connection while its twin is being replaced.
+    pub(super) replicas: ReplicaPairs,
+    /// Requests to replace a connection while the other one of its pair is being
+    /// replaced.
     pub(super) deferred: Vec<Request>,
     reconciled: Instant,
 }
@@ -66,7 +67,7 @@ impl Owner {
             hand_overs: Vec::new(),
             newer_than: HashMap::new(),
             moves,
-            twins: Twins::default(),
+            replicas: ReplicaPairs::default(),
             deferred: Vec::new(),
             reconciled: Instant::now(),
         }
@@ -118,8 +119,8 @@ impl Owner {
             self.moves.tidy(now, &self.shared.config);
         }
         self.begin_deferred();
-        self.sync_twins();
-        self.judge_twins(now);
+        self.sync_replicas();
+        self.judge_replicas(now);
         self.close_empty();
         let again = (now + TICK).min(self.drive_hand_overs(now));
         self.dispatch_resyncs(now)
@@ -135,7 +136,7 @@ impl Owner {
             let (state, departed) = slot.connection.view().report();
             let last = state.last_feed();
             slot.state = state;
-            // A twin carries what the registry has on another one.
+            // The second of a pair carries what the registry has on the first.
             if departed.is_empty() || slot.second {
                 continue;
             }
@@ -155,7 +156,7 @@ impl Owner {
                 // On no connection: its next subscription brings a snapshot.
                 Scope::AllFeeds => {
                     let first = self.shared.registry.connection_of(key);
-                    let second = first.and_then(|first| self.twins.partner(first));
+                    let second = first.and_then(|first| self.replicas.other_of(first));
                     first.into_iter().chain(second).collect()
                 }
                 // A feed that has ended took its copy with it: nothing to be done.

@@ -37,9 +37,9 @@ impl Owner {
                 .into_iter()
                 .find_map(|(one, other)| (one == id).then_some(other))
             });
-            // And where a token is on two, its twin does, too.
-            let twins = self.twins.partner(id).into_iter();
-            for id in std::iter::once(id).chain(partners).chain(twins) {
+            // And where a token is on two, the other one does, too.
+            let others = self.replicas.other_of(id).into_iter();
+            for id in std::iter::once(id).chain(partners).chain(others) {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.remove(&keys);
                 }
@@ -62,7 +62,7 @@ impl Owner {
             .collect();
         for (id, second) in overwhelmed {
             // What is too much for one of a pair is too much for the other.
-            let id = match self.twins.partner(id).filter(|_| second) {
+            let id = match self.replicas.other_of(id).filter(|_| second) {
                 Some(first) => first,
                 None => id,
             };

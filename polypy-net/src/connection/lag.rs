@@ -2,8 +2,8 @@
 //!
 //! Each reports the price changes it brings, by fingerprint. What one brings, the
 //! other is expected to bring within a *limit*; a change that it brings later,
-//! or never, is late. A side most of whose changes are late over a whole window
-//! *trails*: its socket is stuck, or far behind. A side that has no socket, or
+//! or never, is late. A replica most of whose changes are late over a whole window
+//! *trails*: its socket is stuck, or far behind. A replica that has no socket, or
 //! waits for books, is not judged.
 //!
 //! Bounded: changes wait for their counterpart for a while and in a limited
@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 use crate::counter::millis;
 
-use super::tape::print;
+use super::change_log::fingerprint;
 
-/// A change that the other side has not brought by then, it never will: the
+/// A change that the other replica has not brought by then, it never will: the
 /// longest backlog seen held frames back 11 s.
 const NEVER: Duration = Duration::from_secs(30);
 /// Changes that wait for their counterpart; the oldest go first.
@@ -35,12 +35,12 @@ const REST: Duration = Duration::from_secs(60);
 
 /// Which of the two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Replica {
     First,
     Second,
 }
 
-impl Side {
+impl Replica {
     fn other(self) -> Self {
         match self {
             Self::First => Self::Second,
@@ -56,9 +56,9 @@ impl Side {
     }
 }
 
-/// What each side brought; the first connection's figure, then the second's.
+/// What each replica brought; the first connection's figure, then the second's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub(crate) struct Score {
+pub(crate) struct LagScore {
     /// Changes it brought before the other did.
     pub(crate) first: [u64; 2],
     /// Changes the other never brought.
@@ -69,7 +69,7 @@ pub(crate) struct Score {
     pub(crate) lead_ms: [u64; 2],
 }
 
-impl Score {
+impl LagScore {
     pub(crate) fn add(&mut self, other: &Self) {
         let sum = |mine: &mut [u64; 2], theirs: &[u64; 2]| {
             for (mine, theirs) in mine.iter_mut().zip(theirs) {
@@ -85,7 +85,7 @@ impl Score {
 
 /// One pair of connections.
 #[derive(Debug)]
-pub(crate) struct Race(Mutex<State>);
+pub(crate) struct LagComparison(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -94,23 +94,23 @@ struct State {
     order: VecDeque<(Instant, u64)>,
     /// How many at the front of `order` are past the limit.
     past_limit: usize,
-    score: Score,
+    score: LagScore,
     window: Window,
-    /// Since when each side has had its socket and its books.
+    /// Since when each replica has had its socket and its books.
     fit_since: [Option<Instant>; 2],
     rests_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    side: Side,
+    replica: Replica,
     since: Instant,
 }
 
 #[derive(Debug)]
 struct Window {
     since: Instant,
-    /// Changes each side brought in time.
+    /// Changes each replica brought in time.
     timely: [u64; 2],
     late: [u64; 2],
     /// Whether it was fit to be judged all the time.
@@ -128,30 +128,30 @@ impl Window {
     }
 }
 
-impl Race {
+impl LagComparison {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             waiting: HashMap::new(),
             order: VecDeque::new(),
             past_limit: 0,
-            score: Score::default(),
+            score: LagScore::default(),
             window: Window::new(now),
             fit_since: [None; 2],
             rests_until: None,
         })))
     }
 
-    /// One side brought these.
-    pub(crate) fn report(&self, side: Side, events: &[MarketEvent], now: Instant) {
+    /// One replica brought these.
+    pub(crate) fn report(&self, replica: Replica, events: &[MarketEvent], now: Instant) {
         let mut state = self.0.lock();
         for event in events {
             if let MarketEvent::PriceChange(change) = event {
-                state.brought(side, print(change), now);
+                state.brought(replica, fingerprint(change), now);
             }
         }
     }
 
-    /// Looks at what has waited; the side that trails, if one does. `fit` says
+    /// Looks at what has waited; the replica that trails, if one does. `fit` says
     /// who has a socket and its books.
     pub(crate) fn judge(
         &self,
@@ -159,7 +159,7 @@ impl Race {
         limit: Duration,
         window: Duration,
         now: Instant,
-    ) -> Option<Side> {
+    ) -> Option<Replica> {
         let mut state = self.0.lock();
         for (at, fit) in fit.into_iter().enumerate() {
             state.window.fit[at] &= fit;
@@ -174,18 +174,18 @@ impl Race {
         if state.rests_until.is_some_and(|until| now < until) {
             return None;
         }
-        let trails = |side: &Side| {
-            let at = side.index();
+        let trails = |replica: &Replica| {
+            let at = replica.index();
             let late = judged.late[at];
             judged.fit[at] && late >= ENOUGH && late > judged.timely[at]
         };
-        let found = [Side::First, Side::Second].into_iter().find(trails)?;
+        let found = [Replica::First, Replica::Second].into_iter().find(trails)?;
         state.rests_until = Some(now + REST);
         Some(found)
     }
 
-    /// The race is over: what has waited past the limit comes no more.
-    pub(crate) fn end(&self, limit: Duration, now: Instant) -> Score {
+    /// The comparison is over: what has waited past the limit comes no more.
+    pub(crate) fn end(&self, limit: Duration, now: Instant) -> LagScore {
         let mut state = self.0.lock();
         while let Some((since, _)) = state.order.front()
             && now.saturating_duration_since(*since) >= limit
@@ -195,32 +195,38 @@ impl Race {
         state.score
     }
 
-    pub(crate) fn score(&self) -> Score {
+    pub(crate) fn score(&self) -> LagScore {
         self.0.lock().score
     }
 }
 
 impl State {
-    fn brought(&mut self, side: Side, print: u64, now: Instant) {
-        match self.waiting.get(&print) {
+    fn brought(&mut self, replica: Replica, fingerprint: u64, now: Instant) {
+        match self.waiting.get(&fingerprint) {
             // A copy on the same socket.
-            Some(waiting) if waiting.side == side => {}
+            Some(waiting) if waiting.replica == replica => {}
             Some(waiting) => {
                 let lead = millis(now.saturating_duration_since(waiting.since));
-                let first = side.other().index();
+                let first = replica.other().index();
                 self.score.first[first] += 1;
                 self.score.lead_ms[first] = self.score.lead_ms[first].saturating_add(lead);
-                self.waiting.remove(&print);
+                self.waiting.remove(&fingerprint);
                 self.window.timely[first] += 1;
                 // Late ones were counted when they became late.
-                self.window.timely[side.index()] += 1;
+                self.window.timely[replica.index()] += 1;
             }
             None => {
                 while self.waiting.len() >= MOST_WAITING && !self.order.is_empty() {
                     self.drop_oldest();
                 }
-                self.waiting.insert(print, Waiting { side, since: now });
-                self.order.push_back((now, print));
+                self.waiting.insert(
+                    fingerprint,
+                    Waiting {
+                        replica,
+                        since: now,
+                    },
+                );
+                self.order.push_back((now, fingerprint));
             }
         }
         // Those that were matched leave their place in the order for later.
@@ -231,13 +237,13 @@ impl State {
 
     /// Counts those past the limit, and lets go of those past hope.
     fn age(&mut self, limit: Duration, now: Instant) {
-        while let Some((since, print)) = self.order.get(self.past_limit).copied()
+        while let Some((since, fingerprint)) = self.order.get(self.past_limit).copied()
             && now.saturating_duration_since(since) >= limit
         {
             self.past_limit += 1;
-            let waiting = self.waiting.get(&print);
+            let waiting = self.waiting.get(&fingerprint);
             if let Some(waiting) = waiting.filter(|waiting| waiting.since == since) {
-                let missing = waiting.side.other().index();
+                let missing = waiting.replica.other().index();
                 if self.fit_since[missing].is_some_and(|fit| fit <= since) {
                     self.window.late[missing] += 1;
                     self.score.late[missing] += 1;
@@ -252,36 +258,38 @@ impl State {
     }
 
     fn drop_oldest(&mut self) {
-        let Some((since, print)) = self.order.pop_front() else {
+        let Some((since, fingerprint)) = self.order.pop_front() else {
             return;
         };
         self.past_limit = self.past_limit.saturating_sub(1);
-        let waiting = self.waiting.get(&print);
+        let waiting = self.waiting.get(&fingerprint);
         if let Some(waiting) = waiting.filter(|waiting| waiting.since == since) {
-            self.score.only[waiting.side.index()] += 1;
-            self.waiting.remove(&print);
+            self.score.only[waiting.replica.index()] += 1;
+            self.waiting.remove(&fingerprint);
         }
     }
 }
 
-/// A connection's side of a race, for as long as someone holds it.
+/// A connection's replica of a comparison, for as long as someone holds it.
 #[derive(Debug, Default)]
-pub(super) struct Reporter(Option<(Weak<Race>, Side)>);
+pub(super) struct LagReporter(Option<(Weak<LagComparison>, Replica)>);
 
-impl Reporter {
-    pub(super) fn begin(&mut self, race: &Arc<Race>, side: Side) {
-        self.0 = Some((Arc::downgrade(race), side));
+impl LagReporter {
+    pub(super) fn begin(&mut self, comparison: &Arc<LagComparison>, replica: Replica) {
+        self.0 = Some((Arc::downgrade(comparison), replica));
     }
 
     pub(super) fn report(&mut self, events: &[MarketEvent], now: Instant) {
-        let Some((race, side)) = &self.0 else { return };
-        match race.upgrade() {
-            Some(race) => race.report(*side, events, now),
+        let Some((comparison, replica)) = &self.0 else {
+            return;
+        };
+        match comparison.upgrade() {
+            Some(comparison) => comparison.report(*replica, events, now),
             None => self.0 = None,
         }
     }
 }
 
 #[cfg(test)]
-#[path = "race_tests.rs"]
+#[path = "lag_tests.rs"]
 mod tests;

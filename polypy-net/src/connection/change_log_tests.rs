@@ -7,16 +7,16 @@ const NOW: u64 = 1_780_000_000_000;
 
 struct Bench {
     world: World,
-    old: Arc<Tape>,
-    new: Arc<Tape>,
+    old: Arc<ChangeLog>,
+    new: Arc<ChangeLog>,
 }
 
 impl Bench {
     fn new() -> Self {
         Self {
             world: World::new(2),
-            old: Tape::new(Opening::Given),
-            new: Tape::new(Opening::Awaited),
+            old: ChangeLog::new(Opening::Given),
+            new: ChangeLog::new(Opening::Awaited),
         }
     }
 
@@ -146,8 +146,8 @@ fn an_asset_named_anew_is_compared_from_its_next_opening_book() {
     bench.old.record(&[bench.change(0, 50, 2)]);
     bench.new.record(&[bench.change(1, 60, 3)]);
     bench.new.record(&[bench.opening(0, 70)]);
-    for tape in [&bench.old, &bench.new] {
-        tape.record(&[bench.change(0, 80, 4), bench.change(1, 900, 5)]);
+    for log in [&bench.old, &bench.new] {
+        log.record(&[bench.change(0, 80, 4), bench.change(1, 900, 5)]);
     }
     assert_eq!(figures(&bench.compare()), (1, 0, 0, 1, 1));
 }
@@ -157,7 +157,7 @@ fn a_tape_that_ended_or_is_full_covers_nothing_later() {
     let bench = Bench::new();
     bench.old.record(&[bench.change(0, 0, 0)]);
     bench.new.record(&[bench.opening(0, 0)]);
-    let most = u64::try_from(MOST).unwrap();
+    let most = u64::try_from(MAX_CHANGES).unwrap();
     let many: Vec<_> = (1..=most + 5_000)
         .map(|at| bench.change(0, at, at))
         .collect();
@@ -165,20 +165,20 @@ fn a_tape_that_ended_or_is_full_covers_nothing_later() {
     bench.new.record(&many[..1_000]);
     bench.new.end();
     bench.new.record(&many[2_000..]);
-    assert_eq!(bench.new.recording.lock().entries.len(), 1_000);
-    assert_eq!(bench.old.recording.lock().entries.len(), MOST);
+    assert_eq!(bench.new.log.lock().entries.len(), 1_000);
+    assert_eq!(bench.old.log.lock().entries.len(), MAX_CHANGES);
     assert_eq!(figures(&bench.compare()), (800, 0, 0, 1, 1));
 }
 
 #[test]
 fn a_recorder_whose_tape_is_gone_stops() {
     let bench = Bench::new();
-    let mut recorder = Recorder::default();
-    let tape = Tape::new(Opening::Given);
-    recorder.begin(&tape);
+    let mut recorder = LogWriter::default();
+    let log = ChangeLog::new(Opening::Given);
+    recorder.begin(&log);
     recorder.record(&[bench.change(0, 1, 1)]);
-    assert_eq!(tape.recording.lock().entries.len(), 1);
-    drop(tape);
+    assert_eq!(log.log.lock().entries.len(), 1);
+    drop(log);
     recorder.record(&[bench.change(0, 2, 2)]);
     assert!(recorder.0.is_none());
 }

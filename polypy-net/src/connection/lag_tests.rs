@@ -6,39 +6,42 @@ const WINDOW: Duration = Duration::from_secs(5);
 const FIT: [bool; 2] = [true; 2];
 
 struct Bench {
-    race: Arc<Race>,
+    comparison: Arc<LagComparison>,
     start: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
         let start = Instant::now();
-        let race = Race::new(start);
-        Self { race, start }
+        let comparison = LagComparison::new(start);
+        Self { comparison, start }
     }
 
-    fn brought(&self, side: Side, print: u64, at: Duration) {
-        self.race.0.lock().brought(side, print, self.start + at);
+    fn brought(&self, replica: Replica, fingerprint: u64, at: Duration) {
+        self.comparison
+            .0
+            .lock()
+            .brought(replica, fingerprint, self.start + at);
     }
 
-    /// Ten changes a second of the first side, each of the second side's that
+    /// Ten changes a second of the first replica, each of the second replica's that
     /// much later; who trails, looked at every second.
-    fn run(&self, seconds: u32, lag: Option<Duration>, fit: [bool; 2]) -> Option<Side> {
+    fn run(&self, seconds: u32, lag: Option<Duration>, fit: [bool; 2]) -> Option<Replica> {
         let mut due: VecDeque<(Duration, u64)> = VecDeque::new();
         let mut found = None;
         for step in 0..seconds * 10 {
             let now = SECOND / 10 * step;
-            let print = u64::from(step) + 1;
-            self.brought(Side::First, print, now);
-            due.extend(lag.map(|lag| (now + lag, print)));
-            while let Some((at, print)) = due.front().copied()
+            let fingerprint = u64::from(step) + 1;
+            self.brought(Replica::First, fingerprint, now);
+            due.extend(lag.map(|lag| (now + lag, fingerprint)));
+            while let Some((at, fingerprint)) = due.front().copied()
                 && at <= now
             {
                 due.pop_front();
-                self.brought(Side::Second, print, now);
+                self.brought(Replica::Second, fingerprint, now);
             }
             if step % 10 == 0 {
-                let verdict = self.race.judge(fit, LIMIT, WINDOW, self.start + now);
+                let verdict = self.comparison.judge(fit, LIMIT, WINDOW, self.start + now);
                 assert!(found.is_none() || verdict.is_none(), "found twice");
                 found = found.or(verdict);
             }
@@ -51,7 +54,7 @@ impl Bench {
 fn a_side_that_is_a_little_behind_does_not_trail() {
     let bench = Bench::new();
     assert_eq!(bench.run(30, Some(SECOND), FIT), None);
-    let score = bench.race.score();
+    let score = bench.comparison.score();
     assert!(score.first[0] > 280 && score.first[1] == 0, "{score:?}");
     assert_eq!((score.only, score.late), ([0; 2], [0; 2]));
     assert_eq!(score.lead_ms[0], score.first[0] * 1_000);
@@ -61,8 +64,8 @@ fn a_side_that_is_a_little_behind_does_not_trail() {
 fn a_side_that_is_far_behind_trails_and_so_does_a_silent_one() {
     for lag in [Some(3 * SECOND), None] {
         let bench = Bench::new();
-        assert_eq!(bench.run(50, lag, FIT), Some(Side::Second), "{lag:?}");
-        assert!(bench.race.score().late[1] > 200);
+        assert_eq!(bench.run(50, lag, FIT), Some(Replica::Second), "{lag:?}");
+        assert!(bench.comparison.score().late[1] > 200);
     }
 }
 
@@ -70,7 +73,7 @@ fn a_side_that_is_far_behind_trails_and_so_does_a_silent_one() {
 fn a_side_without_a_socket_or_books_is_not_judged() {
     let bench = Bench::new();
     assert_eq!(bench.run(50, None, [true, false]), None);
-    let score = bench.race.score();
+    let score = bench.comparison.score();
     assert_eq!(score.late, [0; 2]);
     // What only the first brought is what it saved.
     assert!(score.only[0] > 150, "{score:?}");
@@ -79,22 +82,22 @@ fn a_side_without_a_socket_or_books_is_not_judged() {
 #[test]
 fn a_trailing_side_has_a_rest_before_it_is_found_again() {
     let bench = Bench::new();
-    assert_eq!(bench.run(60, None, FIT), Some(Side::Second));
+    assert_eq!(bench.run(60, None, FIT), Some(Replica::Second));
 }
 
 #[test]
 fn copies_count_once_and_memory_is_bounded() {
     let bench = Bench::new();
     for _ in 0..3 {
-        bench.brought(Side::First, 7, SECOND);
+        bench.brought(Replica::First, 7, SECOND);
     }
-    bench.brought(Side::Second, 7, SECOND * 2);
-    assert_eq!(bench.race.score().first, [1, 0]);
+    bench.brought(Replica::Second, 7, SECOND * 2);
+    assert_eq!(bench.comparison.score().first, [1, 0]);
     let most = u64::try_from(MOST_WAITING).unwrap();
-    for print in 10..10 + 3 * most {
-        bench.brought(Side::Second, print, SECOND);
+    for fingerprint in 10..10 + 3 * most {
+        bench.brought(Replica::Second, fingerprint, SECOND);
     }
-    let state = bench.race.0.lock();
+    let state = bench.comparison.0.lock();
     assert_eq!(state.waiting.len(), MOST_WAITING);
     assert!(state.order.len() <= 2 * MOST_WAITING + 1);
     assert_eq!(state.score.only[1], 2 * most);

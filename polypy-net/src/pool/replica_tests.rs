@@ -72,7 +72,7 @@ async fn every_token_is_on_two_connections_and_counts_once() {
         let json = connection.json(Default::default());
         assert_eq!(json["total_markets"], 4);
     }
-    // A connection that carries nothing takes its twin with it.
+    // A connection that carries nothing takes the other of its pair with it.
     for market in [1, 2, 3, 10] {
         world.expire(market);
     }
@@ -231,7 +231,7 @@ impl Pair {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_goes_silent_while_its_twin_speaks_is_replaced() {
+async fn a_connection_that_goes_silent_while_its_replica_speaks_is_replaced() {
     let mut pair = Pair::new().await;
     pair.flow(30 * SECOND).await;
     let stats = pair.pool.stats();
@@ -269,7 +269,7 @@ async fn a_connection_that_goes_silent_while_its_twin_speaks_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_socket_is_covered_by_its_twin() {
+async fn a_lost_socket_is_covered_by_its_replica() {
     let mut pair = Pair::new().await;
     pair.peers[1].abort();
     let watcher = watch(&pair.world, 2);

@@ -15,7 +15,7 @@ use polypy_core::{AssetInfo, AssetKey};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::connection::{ConnectionState, Race, Role, Score, Side};
+use crate::connection::{ConnectionState, LagComparison, LagScore, Replica, Role};
 use crate::registry::ConnectionId;
 
 use super::Shared;
@@ -23,28 +23,28 @@ use super::owner::Owner;
 
 /// The pairs, by their first connection.
 #[derive(Debug, Default)]
-pub(super) struct Twins {
+pub(super) struct ReplicaPairs {
     pairs: BTreeMap<ConnectionId, Pair>,
 }
 
 #[derive(Debug)]
 struct Pair {
     second: ConnectionId,
-    race: Arc<Race>,
+    lag: Arc<LagComparison>,
 }
 
 /// What readers see of the pairs.
 #[derive(Debug, Default)]
-pub(super) struct Replicas {
-    running: BTreeMap<ConnectionId, (ConnectionId, Arc<Race>)>,
+pub(super) struct ReplicaStats {
+    running: BTreeMap<ConnectionId, (ConnectionId, Arc<LagComparison>)>,
     /// Of pairs that are no more.
-    before: Score,
+    before: LagScore,
     lagging: u64,
 }
 
-impl Twins {
+impl ReplicaPairs {
     /// The other connection of a pair.
-    pub(super) fn partner(&self, id: ConnectionId) -> Option<ConnectionId> {
+    pub(super) fn other_of(&self, id: ConnectionId) -> Option<ConnectionId> {
         let pairs = &mut self.pairs.iter();
         pairs.find_map(|(&first, pair)| match id {
             id if id == first => Some(pair.second),
@@ -61,11 +61,11 @@ impl Twins {
 
 impl Owner {
     /// Brings every pair's second connection to what the first carries.
-    pub(super) fn sync_twins(&mut self) {
+    pub(super) fn sync_replicas(&mut self) {
         if self.shared.config.replicas.get() < 2 {
             return;
         }
-        self.part_twins();
+        self.release_replicas();
         let firsts: Vec<_> = self
             .slots
             .iter()
@@ -74,56 +74,56 @@ impl Owner {
             .map(|(id, _)| *id)
             .collect();
         for first in firsts {
-            let second = match self.twins.partner(first) {
+            let second = match self.replicas.other_of(first) {
                 Some(second) => second,
-                None => self.open_twin(first),
+                None => self.open_replica(first),
             };
             self.mirror(first, second);
         }
     }
 
     /// Judges every pair.
-    pub(super) fn judge_twins(&mut self, now: Instant) {
+    pub(super) fn judge_replicas(&mut self, now: Instant) {
         let config = &self.shared.config;
-        for (first, pair) in &self.twins.pairs {
+        for (first, pair) in &self.replicas.pairs {
             let slots = [self.slots.get(first), self.slots.get(&pair.second)];
             let is_fit =
                 |state: &ConnectionState| state.is_open() && state.retryable().next().is_none();
             let fit = slots.map(|slot| slot.is_some_and(|slot| is_fit(&slot.state)));
             let (limit, window) = (config.lag_limit, config.lag_window);
-            let Some(side) = pair.race.judge(fit, limit, window, now) else {
+            let Some(replica) = pair.lag.judge(fit, limit, window, now) else {
                 continue;
             };
             let [first, second] = slots;
-            let trailing = match side {
-                Side::First => first,
-                Side::Second => second,
+            let trailing = match replica {
+                Replica::First => first,
+                Replica::Second => second,
             };
             let Some(trailing) = trailing.map(|slot| slot.connection.view()) else {
                 continue;
             };
             tracing::warn!(
                 connection = %trailing.id(),
-                score = ?pair.race.score(),
-                "connection trails its twin"
+                score = ?pair.lag.score(),
+                "connection trails the other one of its pair"
             );
             trailing.set_lagging();
-            self.shared.replicas.lock().lagging += 1;
+            self.shared.replica_stats.lock().lagging += 1;
             self.shared.trailing.notify_one();
         }
     }
 
     /// One connection of a pair was replaced by another.
-    pub(super) fn hand_twin_over(&mut self, from: ConnectionId, to: ConnectionId) {
-        let Some(partner) = self.twins.partner(from) else {
+    pub(super) fn hand_replica_over(&mut self, from: ConnectionId, to: ConnectionId) {
+        let Some(other) = self.replicas.other_of(from) else {
             return;
         };
-        let second = self.twins.is_second(from);
-        self.part(if second { partner } else { from });
+        let second = self.replicas.is_second(from);
+        self.part(if second { other } else { from });
         if second {
-            self.pair(partner, to);
+            self.pair(other, to);
         } else {
-            self.pair(to, partner);
+            self.pair(to, other);
         }
     }
 
@@ -133,13 +133,13 @@ impl Owner {
     }
 
     /// Lets go of pairs of which one is gone; a second without a first closes.
-    fn part_twins(&mut self) {
+    fn release_replicas(&mut self) {
         let gone = |owner: &Self, id: ConnectionId| {
             let slot = owner.slots.get(&id);
             slot.is_none_or(|slot| slot.closing) && !owner.hand_overs.iter().any(|h| h.from == id)
         };
         let parted: Vec<_> = self
-            .twins
+            .replicas
             .pairs
             .iter()
             .filter(|(first, pair)| gone(self, **first) || gone(self, pair.second))
@@ -149,7 +149,7 @@ impl Owner {
             self.part(first);
         }
         for (id, slot) in &mut self.slots {
-            let paired = !slot.second || self.twins.is_second(*id);
+            let paired = !slot.second || self.replicas.is_second(*id);
             if !paired && !slot.migrating && !slot.closing {
                 slot.closing = true;
                 slot.members.clear();
@@ -158,7 +158,7 @@ impl Owner {
         }
     }
 
-    fn open_twin(&mut self, first: ConnectionId) -> ConnectionId {
+    fn open_replica(&mut self, first: ConnectionId) -> ConnectionId {
         let second = self.open(Role::Serving);
         self.pair(first, second);
         second
@@ -168,19 +168,19 @@ impl Owner {
         let (Some(one), Some(other)) = (self.slots.get(&first), self.slots.get(&second)) else {
             return;
         };
-        let race = Race::new(Instant::now());
-        one.connection.race(&race, Side::First);
-        other.connection.race(&race, Side::Second);
+        let lag = LagComparison::new(Instant::now());
+        one.connection.compare(&lag, Replica::First);
+        other.connection.compare(&lag, Replica::Second);
         let [one, other] = [one.connection.view(), other.connection.view()];
         one.pair_with(other);
         other.pair_with(one);
         let pair = Pair {
             second,
-            race: Arc::clone(&race),
+            lag: Arc::clone(&lag),
         };
-        self.twins.pairs.insert(first, pair);
-        let mut replicas = self.shared.replicas.lock();
-        replicas.running.insert(first, (second, race));
+        self.replicas.pairs.insert(first, pair);
+        let mut replicas = self.shared.replica_stats.lock();
+        replicas.running.insert(first, (second, lag));
         drop(replicas);
         for (id, is_second) in [(first, false), (second, true)] {
             if let Some(slot) = self.slots.get_mut(&id) {
@@ -190,9 +190,9 @@ impl Owner {
     }
 
     fn part(&mut self, first: ConnectionId) {
-        self.twins.pairs.remove(&first);
+        self.replicas.pairs.remove(&first);
         let limit = self.shared.config.lag_limit;
-        self.shared.replicas.lock().part(first, limit);
+        self.shared.replica_stats.lock().part(first, limit);
     }
 
     fn mirror(&mut self, first: ConnectionId, second: ConnectionId) {
@@ -225,31 +225,31 @@ impl Owner {
     }
 }
 
-impl Replicas {
+impl ReplicaStats {
     fn part(&mut self, first: ConnectionId, limit: Duration) {
-        if let Some((_, race)) = self.running.remove(&first) {
-            self.before.add(&race.end(limit, Instant::now()));
+        if let Some((_, lag)) = self.running.remove(&first) {
+            self.before.add(&lag.end(limit, Instant::now()));
         }
     }
 
     /// Nothing runs any more.
     pub(super) fn part_all(&mut self) {
-        for (_, race) in std::mem::take(&mut self.running).into_values() {
-            self.before.add(&race.score());
+        for (_, lag) in std::mem::take(&mut self.running).into_values() {
+            self.before.add(&lag.score());
         }
     }
 }
 
 impl Shared {
     /// How the connections of each pair compare.
-    pub(super) fn replica_stats(&self) -> Value {
-        let replicas = self.replicas.lock();
+    pub(super) fn replicas_json(&self) -> Value {
+        let replicas = self.replica_stats.lock();
         let mut total = replicas.before;
         let pairs: Vec<_> = replicas
             .running
             .iter()
-            .map(|(first, (second, race))| {
-                let score = race.score();
+            .map(|(first, (second, lag))| {
+                let score = lag.score();
                 total.add(&score);
                 json!({
                     "connections": [first.to_string(), second.to_string()],

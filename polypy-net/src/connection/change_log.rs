@@ -2,17 +2,17 @@
 //! another brought of the same.
 //!
 //! While two connections carry the same assets, each writes the price changes it
-//! decodes on a *tape*: per change the asset, the exchange time and a
-//! fingerprint of everything it says. Two tapes are compared over the exchange
+//! decodes in a *change log*: per change the asset, the exchange time and a
+//! fingerprint of everything it says. Two logs are compared over the exchange
 //! time both have covered ([`Comparison::of`]).
 //!
-//! A tape covers an asset from the exchange time of its opening book on, or,
+//! A log covers an asset from the exchange time of its opening book on, or,
 //! on a connection that was open already, from the first change it brought of
 //! anything. Taken off and named anew, the asset is covered from its next opening
 //! book; taken off for good, or lost with the socket, it is covered no longer.
-//! A tape is bounded: once full, it covers nothing later.
+//! A log is bounded: once full, it covers nothing later.
 //!
-//! Nothing is recorded while nobody holds a tape.
+//! Nothing is recorded while nobody holds a log.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,17 +22,17 @@ use parking_lot::Mutex;
 use polypy_core::{AssetKey, MarketEvent, PriceChange, Timestamp};
 use serde::Serialize;
 
-/// Changes on one tape, 24 bytes each: about a minute of a busy connection.
-const MOST: usize = 32_768;
+/// Changes on one log, 24 bytes each: about a minute of a busy connection.
+const MAX_CHANGES: usize = 32_768;
 
-/// The newest part of what both tapes cover is left out: entries of one
+/// The newest part of what both logs cover is left out: entries of one
 /// millisecond come up to 120 ms apart on one socket.
 const STRAGGLERS_MS: u64 = 200;
 
-/// Which part of an asset's changes a tape has from the beginning.
+/// Which part of an asset's changes a log has from the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opening {
-    /// Everything since the tape began: the books were open.
+    /// Everything since the log began: the books were open.
     Given,
     /// What follows the asset's opening book.
     Awaited,
@@ -40,15 +40,15 @@ pub(crate) enum Opening {
 
 /// One connection's record.
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct ChangeLog {
     opening: Opening,
-    recording: Mutex<Recording>,
+    log: Mutex<Log>,
 }
 
 #[derive(Debug, Default)]
-struct Recording {
+struct Log {
     entries: Vec<Entry>,
-    /// Since when assets are covered, where that differs from the tape's own
+    /// Since when assets are covered, where that differs from the log's own
     /// beginning; `None` while an asset is not.
     starts: HashMap<AssetKey, Option<Timestamp>>,
     /// The newest exchange time of the first read.
@@ -61,39 +61,39 @@ struct Recording {
 struct Entry {
     asset: AssetKey,
     timestamp: Timestamp,
-    print: u64,
+    fingerprint: u64,
 }
 
-impl Tape {
+impl ChangeLog {
     pub(crate) fn new(opening: Opening) -> Arc<Self> {
         Arc::new(Self {
             opening,
-            recording: Mutex::default(),
+            log: Mutex::default(),
         })
     }
 
     /// Takes down what one read held.
     pub(crate) fn record(&self, events: &[MarketEvent]) {
-        let mut recording = self.recording.lock();
-        if recording.ended {
+        let mut log = self.log.lock();
+        if log.ended {
             return;
         }
-        let mut newest = recording.newest;
+        let mut newest = log.newest;
         for event in events {
             match event {
                 MarketEvent::Book(book) if book.tick_size.is_some() => {
-                    recording.starts.insert(book.info.key, Some(book.timestamp));
+                    log.starts.insert(book.info.key, Some(book.timestamp));
                 }
                 MarketEvent::PriceChange(change) => {
-                    if recording.entries.len() == MOST {
-                        recording.ended = true;
+                    if log.entries.len() == MAX_CHANGES {
+                        log.ended = true;
                         break;
                     }
                     newest = newest.max(change.timestamp);
-                    recording.entries.push(Entry {
+                    log.entries.push(Entry {
                         asset: change.asset,
                         timestamp: change.timestamp,
-                        print: print(change),
+                        fingerprint: fingerprint(change),
                     });
                 }
                 MarketEvent::Book(_)
@@ -102,31 +102,31 @@ impl Tape {
                 | MarketEvent::BestBidAsk(_) => {}
             }
         }
-        recording.newest = newest;
-        if !recording.entries.is_empty() {
-            recording.began.get_or_insert(newest);
+        log.newest = newest;
+        if !log.entries.is_empty() {
+            log.began.get_or_insert(newest);
         }
     }
 
     /// Changes of these may be missing until their next opening books.
     pub(crate) fn gap(&self, assets: impl IntoIterator<Item = AssetKey>) {
-        let mut recording = self.recording.lock();
+        let mut log = self.log.lock();
         // What is lost after the end was not covered anyway.
-        if recording.ended {
+        if log.ended {
             return;
         }
         for asset in assets {
-            recording.starts.insert(asset, None);
+            log.starts.insert(asset, None);
         }
     }
 
     /// Nothing later is covered.
     pub(crate) fn end(&self) {
-        self.recording.lock().ended = true;
+        self.log.lock().ended = true;
     }
 }
 
-impl Recording {
+impl Log {
     /// Since when an asset is covered; `None` if it is not.
     fn start(&self, asset: AssetKey, opening: Opening) -> Option<Timestamp> {
         match (self.starts.get(&asset), opening) {
@@ -157,9 +157,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Holds two tapes against each other.
-    pub(crate) fn of(old: &Tape, new: &Tape) -> Self {
-        let (ours, theirs) = (old.recording.lock(), new.recording.lock());
+    /// Holds two logs against each other.
+    pub(crate) fn of(old: &ChangeLog, new: &ChangeLog) -> Self {
+        let (ours, theirs) = (old.log.lock(), new.log.lock());
         let reached = ours.newest.min(theirs.newest).millis();
         let end = Timestamp::from_millis(reached.saturating_sub(STRAGGLERS_MS));
         let Some(began) = ours.began else {
@@ -167,9 +167,9 @@ impl Comparison {
         };
         let mut begin = end;
         let mut windows: HashMap<AssetKey, Option<Timestamp>> = HashMap::new();
-        let mut select = |recording: &Recording| {
+        let mut select = |log: &Log| {
             let mut selected: Vec<(AssetKey, u64)> = Vec::new();
-            for entry in &recording.entries {
+            for entry in &log.entries {
                 let window = windows.entry(entry.asset).or_insert_with(|| {
                     let old = ours.start(entry.asset, old.opening)?;
                     let new = theirs.start(entry.asset, new.opening)?;
@@ -179,7 +179,7 @@ impl Comparison {
                 // What shares the opening book's millisecond may be in it.
                 if start < entry.timestamp && entry.timestamp <= end {
                     begin = begin.min(start);
-                    selected.push((entry.asset, entry.print));
+                    selected.push((entry.asset, entry.fingerprint));
                 }
             }
             selected.sort_unstable();
@@ -242,7 +242,7 @@ impl Comparison {
 }
 
 /// Everything a change says, in 64 bits; alike for both connections.
-pub(crate) fn print(change: &PriceChange) -> u64 {
+pub(crate) fn fingerprint(change: &PriceChange) -> u64 {
     let mut hasher = DefaultHasher::new();
     let said = (
         change.asset,
@@ -256,42 +256,42 @@ pub(crate) fn print(change: &PriceChange) -> u64 {
     hasher.finish()
 }
 
-/// A connection's side of a tape: writes while someone holds it.
+/// A connection's side of a log: writes while someone holds it.
 #[derive(Debug, Default)]
-pub(super) struct Recorder(Option<Weak<Tape>>);
+pub(super) struct LogWriter(Option<Weak<ChangeLog>>);
 
-impl Recorder {
-    pub(super) fn begin(&mut self, tape: &Arc<Tape>) {
-        self.0 = Some(Arc::downgrade(tape));
+impl LogWriter {
+    pub(super) fn begin(&mut self, log: &Arc<ChangeLog>) {
+        self.0 = Some(Arc::downgrade(log));
     }
 
     pub(super) fn record(&mut self, events: &[MarketEvent]) {
-        if let Some(tape) = self.tape() {
-            tape.record(events);
+        if let Some(log) = self.log() {
+            log.record(events);
         }
     }
 
     pub(super) fn gap(&mut self, assets: impl IntoIterator<Item = AssetKey>) {
-        if let Some(tape) = self.tape() {
-            tape.gap(assets);
+        if let Some(log) = self.log() {
+            log.gap(assets);
         }
     }
 
     pub(super) fn end(&mut self) {
-        if let Some(tape) = self.tape() {
-            tape.end();
+        if let Some(log) = self.log() {
+            log.end();
         }
     }
 
-    fn tape(&mut self) -> Option<Arc<Tape>> {
-        let tape = self.0.as_ref()?.upgrade();
-        if tape.is_none() {
+    fn log(&mut self) -> Option<Arc<ChangeLog>> {
+        let log = self.0.as_ref()?.upgrade();
+        if log.is_none() {
             self.0 = None;
         }
-        tape
+        log
     }
 }
 
 #[cfg(test)]
-#[path = "tape_tests.rs"]
+#[path = "change_log_tests.rs"]
 mod tests;
