@@ -9,7 +9,7 @@ use crate::book::{Level, Side};
 use crate::decimal::DecimalText;
 use crate::fingerprint::BookHash;
 use crate::id::{AssetId, ConditionId};
-use crate::intern::AssetKey;
+use crate::key::AssetKey;
 use crate::market::AssetInfo;
 use crate::price::Price;
 use crate::size::Size;

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::event::{BookEvent, MarketEvent};
-use crate::intern::AssetKey;
+use crate::key::AssetKey;
 
 /// One life of one socket. Greater is younger; zero is nobody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::num::NonZeroU8;
 
 use crate::id::MAX_ASSET_DIGITS;
-use crate::intern::AssetKey;
+use crate::key::AssetKey;
 
 /// Bytes from an id's first digit on that [`crate::Interner::at_front`] reads: the
 /// longest id, the quote behind it, and more.

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::Bucket;
-use crate::intern::{AssetKey, Interner, Named};
+use crate::intern::{Interner, Named};
+use crate::key::AssetKey;
 use crate::market::AssetInfo;
 
 /// Ids of all lengths, few enough to meet again, two with the same tail each.

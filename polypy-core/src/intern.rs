@@ -1,9 +1,5 @@
-//! Long ids become small integers where they enter.
-//!
-//! An [`AssetKey`] is what every event, queue and book is addressed by. It
-//! carries its market's [`Shard`], so that routing needs no look-up, and a
-//! generation, so that a late event for a forgotten asset can never reach the
-//! asset that took over its slot.
+//! Long ids become small integers where they enter: the [`Interner`] gives each
+//! asset the [`AssetKey`] that events, queues and books address it by.
 
 use std::collections::HashMap;
 use std::num::NonZeroU16;
@@ -11,59 +7,10 @@ use std::sync::Arc;
 
 use crate::id::{AssetId, ConditionId};
 use crate::id_table::IdTable;
+use crate::key::{AssetKey, Shard};
 use crate::market::AssetInfo;
 
 pub use crate::id_table::{ID_WINDOW, Named};
-
-/// Shards a market can fall into. Fixed, so that the same market falls into the
-/// same shard in every process.
-pub const SHARDS: u16 = 256;
-
-/// Which of the [`SHARDS`] a market belongs to; both of its tokens do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Shard(u16);
-
-impl Shard {
-    /// The shard of a market: FNV-1a of the condition id's text, its bits mixed
-    /// once more (ids of one series differ in their last digits only), modulo
-    /// [`SHARDS`].
-    pub fn of(condition: &ConditionId) -> Self {
-        let hash = condition
-            .as_str()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 33;
-        Self(u16::try_from(mixed % u64::from(SHARDS)).unwrap_or(0))
-    }
-
-    /// The shard's number, below [`SHARDS`].
-    pub fn index(self) -> u16 {
-        self.0
-    }
-}
-
-/// Stands for an [`AssetId`] everywhere behind the decoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AssetKey {
-    slot: u32,
-    /// Never zero, so that an optional key takes no more room than a key.
-    generation: NonZeroU16,
-    shard: Shard,
-}
-
-impl AssetKey {
-    /// A small dense number, reused after the asset is forgotten.
-    pub fn slot(self) -> usize {
-        self.slot as usize
-    }
-
-    /// The market's shard.
-    pub fn shard(self) -> Shard {
-        self.shard
-    }
-}
 
 /// The table from id text to [`AssetInfo`]: one per process, kept by the
 /// registry, read by every decoder.
@@ -123,7 +70,7 @@ impl Interner {
         let slot = self.by_slot.get(key.slot())?;
         slot.info
             .as_ref()
-            .filter(|_| slot.generation == key.generation)
+            .filter(|_| slot.generation == key.generation())
     }
 
     /// Interns an asset of `condition`. `describe` makes its description around
@@ -142,11 +89,7 @@ impl Interner {
             u32::try_from(self.by_slot.len() - 1).unwrap_or(u32::MAX)
         });
         let place = &mut self.by_slot[slot as usize];
-        let key = AssetKey {
-            slot,
-            generation: place.generation,
-            shard: Shard::of(condition),
-        };
+        let key = AssetKey::new(slot, place.generation, Shard::of(condition));
         let info = Arc::new(describe(key));
         place.info = Some(Arc::clone(&info));
         self.by_id.insert(asset_id.clone(), Arc::clone(&info));
@@ -171,7 +114,8 @@ impl Interner {
         let place = &mut self.by_slot[key.slot()];
         let info = place.info.take()?;
         place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU16::MIN);
-        self.free.push(key.slot);
+        self.free
+            .push(u32::try_from(key.slot()).unwrap_or(u32::MAX));
         self.by_id.remove(info.asset_id.as_str());
         self.in_frames.remove(key.slot());
         Some(info)
@@ -222,15 +166,5 @@ mod tests {
         assert!(interner.info(first).is_none());
         assert!(interner.remove(first).is_none());
         assert_eq!(interner.get("22").unwrap().key, second);
-    }
-
-    #[test]
-    fn shards_spread_over_all_numbers() {
-        let mut seen = std::collections::HashSet::new();
-        for market in 0..5_000u32 {
-            let condition = ConditionId::new(&format!("0x{market:064x}")).unwrap();
-            seen.insert(Shard::of(&condition));
-        }
-        assert_eq!(seen.len(), usize::from(SHARDS));
     }
 }

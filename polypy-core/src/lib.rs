@@ -5,7 +5,7 @@
 //!
 //! | group | modules |
 //! |---|---|
-//! | the domain | [`id`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`book`], [`history`], [`fingerprint`], [`time`] |
+//! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | the contracts between layers | [`component`], [`health`], [`stats`], [`feed`], [`source`] |
 //!
 //! A book kept from exact decimals:
@@ -42,6 +42,7 @@ pub mod history;
 pub mod id;
 mod id_table;
 pub mod intern;
+pub mod key;
 mod levels;
 pub mod market;
 pub mod price;
@@ -61,7 +62,8 @@ pub use fingerprint::BookHash;
 pub use health::{Health, HealthSource};
 pub use history::{HistoryPoint, TopHistory};
 pub use id::{AssetId, ConditionId, IdError};
-pub use intern::{AssetKey, Interner, Shard};
+pub use intern::Interner;
+pub use key::{AssetKey, SHARDS, Shard};
 pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::decimal::DecimalText;
 use crate::id::{AssetId, ConditionId};
-use crate::intern::AssetKey;
+use crate::key::AssetKey;
 use crate::time::Timestamp;
 
 /// One tradable outcome.

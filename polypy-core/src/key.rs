@@ -1,0 +1,89 @@
+//! What stands for an asset everywhere behind the decoder.
+//!
+//! An [`AssetKey`] carries its market's [`Shard`], so that routing needs no
+//! look-up, and a generation, so that a late event for a forgotten asset never
+//! reaches the asset that reused its slot. Only the
+//! [`Interner`](crate::Interner) makes keys.
+
+use std::num::NonZeroU16;
+
+use crate::id::ConditionId;
+
+/// Shards a market can fall into. Fixed, so that the same market falls into the
+/// same shard in every process.
+pub const SHARDS: u16 = 256;
+
+/// Which of the [`SHARDS`] a market belongs to; both of its tokens do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u16);
+
+impl Shard {
+    /// The shard of a market: FNV-1a of the condition id's text, its bits mixed
+    /// once more (ids of one series differ in their last digits only), modulo
+    /// [`SHARDS`].
+    pub fn of(condition: &ConditionId) -> Self {
+        let hash = condition
+            .as_str()
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 33;
+        Self(u16::try_from(mixed % u64::from(SHARDS)).unwrap_or(0))
+    }
+
+    /// The shard's number, below [`SHARDS`].
+    pub fn index(self) -> u16 {
+        self.0
+    }
+}
+
+/// Stands for an [`AssetId`](crate::AssetId) in events, queues and books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssetKey {
+    slot: u32,
+    /// Never zero, so that an optional key takes no more room than a key.
+    generation: NonZeroU16,
+    shard: Shard,
+}
+
+impl AssetKey {
+    /// The key of a slot's asset, of this generation of the slot.
+    pub(crate) fn new(slot: u32, generation: NonZeroU16, shard: Shard) -> Self {
+        Self {
+            slot,
+            generation,
+            shard,
+        }
+    }
+
+    /// A small dense number, reused after the asset is forgotten.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// How many assets have had the slot, this one included, modulo 65,535.
+    pub(crate) fn generation(self) -> NonZeroU16 {
+        self.generation
+    }
+
+    /// The market's shard.
+    pub fn shard(self) -> Shard {
+        self.shard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_spread_over_all_numbers() {
+        let mut seen = std::collections::HashSet::new();
+        for market in 0..5_000u32 {
+            let condition = ConditionId::new(&format!("0x{market:064x}")).unwrap();
+            seen.insert(Shard::of(&condition));
+        }
+        assert_eq!(seen.len(), usize::from(SHARDS));
+    }
+}
