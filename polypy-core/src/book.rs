@@ -5,66 +5,13 @@
 //! and change near the touch. Level sizes are absolute: a change sets the size at a
 //! price, and zero removes the level. The top is always computed from the levels.
 
-use serde::Serialize;
-
 use crate::decimal::SignedDecimal;
+use crate::level::{Change, Level, Side};
 use crate::levels::Levels;
 use crate::price::Price;
 use crate::size::Size;
 
-/// The side of the book a level stands on. The venue's `BUY` is [`Side::Bid`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// Orders to buy; the highest price is the best.
-    Bid,
-    /// Orders to sell; the lowest price is the best.
-    Ask,
-}
-
-impl Side {
-    /// The other side, on which the market's other outcome shows the same order.
-    #[must_use]
-    pub fn opposite(self) -> Self {
-        match self {
-            Self::Bid => Self::Ask,
-            Self::Ask => Self::Bid,
-        }
-    }
-}
-
-/// All the shares resting at one price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Level {
-    /// Price of one share.
-    pub price: Price,
-    /// Shares resting there; never zero inside a book.
-    pub size: Size,
-}
-
-impl Level {
-    /// A level of `size` shares at `price`.
-    pub fn new(price: Price, size: Size) -> Self {
-        Self { price, size }
-    }
-}
-
-/// What [`OrderBook::apply_change`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// A level appeared.
-    Inserted,
-    /// A level has a new size.
-    Resized,
-    /// A level is gone.
-    Removed,
-    /// Nothing moved: the same size again, or the removal of a missing level.
-    Unchanged,
-}
-
-/// Bytes that a book takes for a level, as long as prices are on the venue's grids
-/// and no level has more than half a billion shares.
-pub const LEVEL_BYTES: usize = 8;
+pub use crate::level::LEVEL_BYTES;
 
 /// The resting orders of one token, by price.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

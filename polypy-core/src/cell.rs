@@ -1,6 +1,6 @@
 //! A level as a book keeps it: packed into eight bytes where it fits, else as it is.
 
-use crate::book::Level;
+use crate::level::Level;
 use crate::price::Price;
 use crate::size::Size;
 

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::book::{Level, Side};
 use crate::decimal::DecimalText;
 use crate::fingerprint::BookHash;
 use crate::id::{AssetId, ConditionId};
 use crate::key::AssetKey;
+use crate::level::{Level, Side};
 use crate::market::AssetInfo;
 use crate::price::Price;
 use crate::size::Size;

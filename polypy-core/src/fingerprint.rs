@@ -12,8 +12,9 @@ use std::fmt;
 
 use sha1::{Digest, Sha1};
 
-use crate::book::{Level, OrderBook, Side};
+use crate::book::OrderBook;
 use crate::hex;
+use crate::level::{Level, Side};
 use crate::market::AssetInfo;
 use crate::render::{RENDER_ROOM, render_millionths};
 use crate::time::Timestamp;

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::book::{self, OrderBook, Side};
+use crate::book::{self, OrderBook};
 use crate::decimal::SignedDecimal;
+use crate::level::Side;
 use crate::price::Price;
 use crate::time::Timestamp;
 

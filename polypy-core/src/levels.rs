@@ -12,8 +12,8 @@
 use std::fmt;
 use std::mem::replace;
 
-use crate::book::{Change, LEVEL_BYTES, Level, Side};
 use crate::cell::{Cell, Packed};
+use crate::level::{Change, LEVEL_BYTES, Level, Side};
 use crate::price::Price;
 use crate::size::Size;
 

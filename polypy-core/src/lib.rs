@@ -5,7 +5,7 @@
 //!
 //! | group | modules |
 //! |---|---|
-//! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`book`], [`history`], [`fingerprint`], [`time`] |
+//! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | the contracts between layers | [`component`], [`health`], [`stats`], [`feed`], [`source`] |
 //!
 //! A book kept from exact decimals:
@@ -43,6 +43,7 @@ pub mod id;
 mod id_table;
 pub mod intern;
 pub mod key;
+pub mod level;
 mod levels;
 pub mod market;
 pub mod price;
@@ -50,7 +51,7 @@ mod render;
 pub mod size;
 pub mod time;
 
-pub use book::{Change, Level, OrderBook, Side};
+pub use book::OrderBook;
 pub use component::{BoxFuture, Component, ComponentError, ComponentState};
 pub use decimal::{DecimalError, DecimalText, SignedDecimal};
 pub use event::{
@@ -64,6 +65,7 @@ pub use history::{HistoryPoint, TopHistory};
 pub use id::{AssetId, ConditionId, IdError};
 pub use intern::Interner;
 pub use key::{AssetKey, SHARDS, Shard};
+pub use level::{Change, LEVEL_BYTES, Level, Side};
 pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::book::Level;
 use crate::decimal::{DecimalText, SignedDecimal};
 use crate::feed::StaleReason;
 use crate::fingerprint::BookHash;
 use crate::history::HistoryPoint;
 use crate::id::AssetId;
+use crate::level::Level;
 use crate::market::Market;
 use crate::time::Timestamp;
 
