@@ -1,8 +1,8 @@
 //! One token's order book.
 //!
-//! Each side is sorted, and has its room for new levels at its best one, so that a
+//! Each side is sorted, and its spare room is next to its best level, so that a
 //! change near the top moves little memory: real books hold 20 to 260 levels a side
-//! and change near the touch. Level sizes are absolute: a change sets the size at a
+//! and change near the top. Level sizes are absolute: a change sets the size at a
 //! price, and zero removes the level. The top is always computed from the levels.
 
 use crate::decimal::SignedDecimal;
@@ -20,8 +20,8 @@ pub struct OrderBook {
 }
 
 impl OrderBook {
-    /// Replaces everything. Levels may come in any order; zero sizes are left
-    /// out; of two levels at one price the later wins.
+    /// Replaces all levels. They may come in any order; a level of size zero is left
+    /// out; of two levels at one price the later counts.
     pub fn apply_snapshot(&mut self, bids: Vec<Level>, asks: Vec<Level>) {
         let (bids, asks) = (sorted(bids, Side::Bid), sorted(asks, Side::Ask));
         self.levels = Levels::of(bids.iter().copied(), asks.iter().copied());
@@ -48,7 +48,7 @@ impl OrderBook {
         self.levels(Side::Ask).next()
     }
 
-    /// The price of the best level of a side. Costs no look at the levels.
+    /// The price of the best level of a side. Reads no level.
     #[inline]
     pub fn best_price(&self, side: Side) -> Option<Price> {
         self.levels.best_price(side)
@@ -92,12 +92,19 @@ impl OrderBook {
     }
 
     /// Reads the levels near a side's best, so that they are in the cache when a
-    /// change on that side looks at them. For who knows some changes ahead that
-    /// they come: the waiting for several books overlaps. What it returns means
-    /// nothing and keeps the compiler from leaving the reading out.
+    /// change of that side is applied. A worker that has several changes calls it for
+    /// all of them first, so that the cache misses of several books overlap. The
+    /// value returned means nothing: it keeps the compiler from removing the reads.
+    #[inline]
+    pub fn prefetch(&self, side: Side) -> u64 {
+        self.levels.prefetch(side)
+    }
+
+    /// [`Self::prefetch`] under the name that its callers still use.
+    #[doc(hidden)]
     #[inline]
     pub fn touch(&self, side: Side) -> u64 {
-        self.levels.touch(side)
+        self.prefetch(side)
     }
 
     /// A side's levels, best first.
@@ -162,7 +169,7 @@ fn is_better(side: Side, a: Price, b: Price) -> bool {
     }
 }
 
-/// Sorts worst to best, keeps the last of equal prices, leaves out zero sizes.
+/// Sorts worst to best, keeps the last of equal prices, removes sizes of zero.
 fn sorted(mut levels: Vec<Level>, side: Side) -> Vec<Level> {
     let in_order = levels
         .windows(2)

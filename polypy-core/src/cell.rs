@@ -1,12 +1,13 @@
-//! A level as a book keeps it: packed into eight bytes where it fits, else as it is.
+//! The two forms in which a book stores a level: packed into eight bytes where it
+//! fits, and as it is.
 
 use crate::level::Level;
 use crate::price::Price;
 use crate::size::Size;
 
-/// A form in which levels are kept.
+/// A form in which a level is stored.
 pub(crate) trait Cell: Copy + PartialEq {
-    /// What stands where no level does.
+    /// What a spare cell holds.
     const NONE: Self;
 
     /// The level in this form, if it fits.
@@ -16,16 +17,17 @@ pub(crate) trait Cell: Copy + PartialEq {
 
     fn has_price_of(self, other: Self) -> bool;
 
-    /// One if its price is the higher, or zero.
+    /// One if its price is higher than the other's, else zero.
     fn above(self, other: Self) -> u64;
 
-    /// One if its price is the lower, or zero.
+    /// One if its price is lower than the other's, else zero.
     fn below(self, other: Self) -> u64;
 }
 
 /// A level's price in ten-thousandths in the upper bits, its size in millionths in
-/// the lower ones. The highest bit is never set, so that a difference of two shows
-/// in it which one is the greater: the compiler makes vectors of that.
+/// the lower ones. The highest bit is never set, so that it is the sign of the
+/// difference of two cells: the compiler turns that comparison into vector
+/// instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Packed(pub(crate) u64);
 

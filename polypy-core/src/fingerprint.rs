@@ -4,9 +4,10 @@
 //! compact JSON text of the token's whole book. The text, in this order:
 //! `market, asset_id, timestamp, hash (""), bids (ascending), asks (descending),
 //! min_order_size, tick_size, neg_risk, last_trade_price[, version]`.
-//! The last trade price runs ahead of its own announcement, and it is the last
-//! thing hashed: [`Fingerprint`] therefore keeps the state before it, so that
-//! another candidate costs one or two SHA-1 blocks and not the whole book.
+//! The venue hashes a new last trade price before it announces the price, and the
+//! price is the last thing hashed. [`Fingerprint`] therefore keeps the SHA-1 state
+//! before it: another candidate price costs one or two SHA-1 blocks, not the whole
+//! book.
 
 use std::fmt;
 
@@ -30,7 +31,7 @@ impl BookHash {
         hex::bytes(text.try_into().ok()?).map(Self)
     }
 
-    /// The first eight bytes, enough to know a state of one book again.
+    /// The first eight bytes: enough to recognise a state of one book.
     #[inline]
     pub fn prefix(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -55,8 +56,8 @@ impl fmt::Debug for BookHash {
     }
 }
 
-/// Which fields the text has. The venue changed its recipe without notice; the
-/// older forms occur in recordings.
+/// The hash format: which fields the text has. The venue changed it without notice;
+/// the older formats occur in recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Form {
     /// All ten fields, today's.
@@ -67,7 +68,7 @@ pub enum Form {
     Six,
 }
 
-/// What goes into the text besides the levels.
+/// What the text holds besides the levels.
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes<'a> {
     /// The token and its market.
@@ -86,7 +87,7 @@ pub struct Attributes<'a> {
     pub form: Form,
 }
 
-/// A book hashed up to its last trade price.
+/// The SHA-1 of a book's text up to its last trade price.
 #[derive(Clone)]
 pub struct Fingerprint {
     before_price: Sha1,
@@ -103,7 +104,7 @@ impl fmt::Debug for Fingerprint {
 }
 
 impl Fingerprint {
-    /// Hashes everything that stands before the last trade price.
+    /// Hashes the text before the last trade price.
     pub fn new(book: &OrderBook, attributes: &Attributes<'_>) -> Self {
         let mut text = Text::default();
         text.push(b"{\"market\":\"");
@@ -138,8 +139,8 @@ impl Fingerprint {
         }
     }
 
-    /// The hash with this last trade price (empty before any trade). The price
-    /// plays no part in the older forms.
+    /// The hash with this last trade price (empty before any trade). The older
+    /// formats do not contain the price.
     pub fn with_last_trade_price(&self, price: &str) -> BookHash {
         let mut hasher = self.before_price.clone();
         if self.form == Form::Ten {
@@ -156,20 +157,20 @@ impl Fingerprint {
     }
 }
 
-/// SHA-1 takes 64 bytes at a time; it is handed whole blocks where possible.
+/// Bytes of a SHA-1 block. SHA-1 gets whole blocks where possible.
 const BLOCK: usize = 64;
 /// Text collected before it is hashed.
 const BUFFER: usize = 32 * BLOCK;
 
-/// What stands before and between the numbers of a level. The first byte is
-/// `[` or `,`.
+/// The text before, between and after the numbers of a level. A `[` or `,` precedes
+/// it.
 const PRICE: &[u8; 10] = b"{\"price\":\"";
 const SIZE: &[u8; 10] = b"\",\"size\":\"";
 const END: &[u8; 2] = b"\"}";
-/// The longest level, and room for what rendering writes past its end.
+/// Bytes of the longest level, with what rendering writes past its end.
 const LEVEL: usize = 1 + PRICE.len() + SIZE.len() + END.len() + 2 * RENDER_ROOM;
 
-/// Collects the text in a buffer on the stack, so that SHA-1 sees long runs and
+/// Collects the text in a buffer on the stack, so that SHA-1 gets long pieces and
 /// nothing is allocated.
 struct Text {
     hasher: Sha1,
@@ -205,7 +206,7 @@ impl Text {
         }
     }
 
-    /// A side with its brackets.
+    /// Adds a side with its brackets.
     fn levels(&mut self, levels: impl ExactSizeIterator<Item = Level>) {
         let is_empty = levels.len() == 0;
         let mut before = b'[';
@@ -221,7 +222,7 @@ impl Text {
         self.push(if is_empty { b"[]" } else { b"]" });
     }
 
-    /// Hashes the whole blocks there are.
+    /// Hashes the whole blocks and keeps the rest.
     fn flush(&mut self) {
         let whole = self.length - self.length % BLOCK;
         self.hasher.update(&self.buffer[..whole]);

@@ -1,9 +1,9 @@
 //! Forty hexadecimal digits to twenty bytes: every change to a book carries a
 //! SHA-1 in this form.
 //!
-//! Digits of either case and nothing else. Written so that the compiler makes
-//! vector instructions of it: a length that is a multiple of 16, no branch, and
-//! only what such instructions do with single bytes.
+//! Accepts digits of either case and nothing else. Written so that the compiler
+//! vectorises it: a length that is a multiple of 16, no branch, and only operations
+//! that vector instructions have for single bytes.
 
 /// Digits of a SHA-1.
 const DIGITS: usize = 40;
@@ -11,8 +11,8 @@ const BYTES: usize = DIGITS / 2;
 /// The next multiple of 16.
 const ROOM: usize = 48;
 
-/// The bytes that the digits stand for; `None` if one is no digit. Inlined, since
-/// a call would have them go through memory.
+/// The bytes that the digits stand for; `None` if one is no digit. Inlined, because
+/// a call would return them through memory.
 #[inline(always)]
 pub(crate) fn bytes(text: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
     let mut padded = [b'0'; ROOM];
@@ -31,11 +31,11 @@ pub(crate) fn bytes(text: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
     all_hex.then_some(*bytes)
 }
 
-/// What a digit is worth; 16 or more for what is none.
+/// A digit's value; 16 or more for a byte that is no digit.
 #[inline]
 fn value(digit: u8) -> u8 {
-    // The digits `0` to `9` go to the upper end, 0xf6 to 0xff, which nothing else
-    // reaches, and from there six down and to the lower end.
+    // Maps `0` to `9` to the upper end, 0xf6 to 0xff, which no other byte reaches;
+    // then six down and to the lower end, which leaves other bytes at 16 or more.
     let high = digit.wrapping_add(0xff - b'9');
     let decimal = high.saturating_sub(6).wrapping_sub(0xf0);
     let letter = (digit & 0xdf).wrapping_sub(b'A').saturating_add(10);
@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// One digit after the other, as one reads.
+    /// The plain definition, one digit after the other.
     fn defined(text: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
         let digit = |byte: u8| {
             let digit = char::from(byte).to_digit(16)?;

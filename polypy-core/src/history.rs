@@ -14,8 +14,8 @@ const INTERVAL: u32 = 30_000;
 const _: () = assert!(INTERVAL as u64 == INTERVAL_MS, "one number in two types");
 /// Points kept: 50 minutes of a market that never rests.
 pub const CAPACITY: usize = 100;
-/// Points that memory is taken for at first: four minutes of a busy market.
-const FIRST: usize = 8;
+/// Points that the first allocation has room for: four minutes of a busy market.
+const FIRST_CAPACITY: usize = 8;
 
 /// The top of the book at one moment of exchange time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,34 +32,34 @@ pub struct HistoryPoint {
     pub mid_price: Option<SignedDecimal>,
 }
 
-/// At most [`CAPACITY`] points, one per [`INTERVAL_MS`] of exchange time. Holds
-/// no memory until the first point.
+/// At most [`CAPACITY`] points, one per [`INTERVAL_MS`] of exchange time. Allocates
+/// nothing before the first point.
 #[derive(Debug, Clone, Default)]
 #[repr(C)]
 pub struct TopHistory {
-    /// The points, then room for more; a ring once there are [`CAPACITY`] of them.
-    /// Of many books that change seldom nearly every change makes a point, so that
-    /// what is here is written without being looked at.
+    /// The points, then spare room; a ring once there are [`CAPACITY`] of them. Where
+    /// many books change seldom, nearly every change records a point: recording
+    /// writes one and reads none.
     points: Box<[Point]>,
-    /// Exchange time before which no point is taken, in milliseconds less all but 32
-    /// bits: books keep no more than they must where every change reads.
+    /// Exchange time before which no point is recorded: the lower 32 bits of its
+    /// milliseconds, to keep small what every change reads.
     due: u32,
     len: u8,
-    /// Where the oldest stands.
+    /// Index of the oldest point.
     oldest: u8,
 }
 
-/// What the others can be computed from, in sixteen bytes.
+/// What a [`HistoryPoint`] is computed from, in sixteen bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Point {
     timestamp: Timestamp,
-    /// In millionths; [`NOBODY`] while the side was empty.
+    /// In millionths; [`NO_PRICE`] while the side was empty.
     best_bid: u32,
     best_ask: u32,
 }
 
 /// Above every price.
-const NOBODY: u32 = u32::MAX;
+const NO_PRICE: u32 = u32::MAX;
 
 /// The lower 32 bits of a time in milliseconds, which begin anew every 49 days.
 #[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
@@ -68,13 +68,13 @@ fn low_bits(timestamp: Timestamp) -> u32 {
 }
 
 impl TopHistory {
-    /// Takes a point if the newest is at least [`INTERVAL_MS`] older. Time that runs
-    /// backwards takes none, unless by more than that: then the venue's clock was
-    /// wrong before, or is now, and the history goes on from there.
+    /// Records a point if the newest is at least [`INTERVAL_MS`] older. An earlier time
+    /// records none, unless it is earlier by more than [`INTERVAL_MS`]: the venue's
+    /// clock was wrong before, or is now, and the history continues from the new time.
     #[inline]
     pub fn record(&mut self, timestamp: Timestamp, book: &OrderBook) {
         if self.is_due(timestamp) {
-            self.take(timestamp, book);
+            self.push(timestamp, book);
         }
     }
 
@@ -86,17 +86,17 @@ impl TopHistory {
     }
 
     #[inline(never)]
-    fn take(&mut self, timestamp: Timestamp, book: &OrderBook) {
+    fn push(&mut self, timestamp: Timestamp, book: &OrderBook) {
         self.due = low_bits(timestamp).wrapping_add(INTERVAL);
-        let best = |side| book.best_price(side).map_or(NOBODY, Price::millionths);
+        let best = |side| book.best_price(side).map_or(NO_PRICE, Price::millionths);
         let point = Point {
             timestamp,
             best_bid: best(Side::Bid),
             best_ask: best(Side::Ask),
         };
-        let at = self.next();
+        let at = self.next_index();
         if at == self.points.len() {
-            self.make_room();
+            self.grow();
         }
         self.points[at] = point;
         if usize::from(self.len) < CAPACITY {
@@ -106,42 +106,49 @@ impl TopHistory {
         }
     }
 
-    /// Where the next point goes.
+    /// Index that the next point is written to.
     #[inline]
-    fn next(&self) -> usize {
+    fn next_index(&self) -> usize {
         let is_full = usize::from(self.len) == CAPACITY;
         usize::from(if is_full { self.oldest } else { self.len })
     }
 
-    fn make_room(&mut self) {
+    fn grow(&mut self) {
         let len = self.points.len();
         let mut points = std::mem::take(&mut self.points).into_vec();
-        points.reserve_exact(len.max(FIRST).min(CAPACITY - len));
+        points.reserve_exact(len.max(FIRST_CAPACITY).min(CAPACITY - len));
         points.resize(points.capacity().min(CAPACITY), Point::default());
         self.points = points.into_boxed_slice();
     }
 
-    /// Reads where a point of this time would go, if one is due then, so that it is
-    /// in the cache when it is taken: see [`OrderBook::touch`].
+    /// Reads where a point of this time would be written, if one is due, so that it is
+    /// in the cache by then: see [`OrderBook::prefetch`].
     #[inline]
-    pub fn touch(&self, timestamp: Timestamp) -> u64 {
+    pub fn prefetch(&self, timestamp: Timestamp) -> u64 {
         if !self.is_due(timestamp) {
             return 0;
         }
-        let place = self.points.get(self.next());
-        place.map_or(0, |point| point.timestamp.millis())
+        let point = self.points.get(self.next_index());
+        point.map_or(0, |point| point.timestamp.millis())
+    }
+
+    /// [`Self::prefetch`] under the name that its callers still use.
+    #[doc(hidden)]
+    #[inline]
+    pub fn touch(&self, timestamp: Timestamp) -> u64 {
+        self.prefetch(timestamp)
     }
 
     /// The points, oldest first.
     pub fn points(&self) -> impl DoubleEndedIterator<Item = HistoryPoint> + '_ {
         let points = &self.points[..usize::from(self.len)];
         let (newer, older) = points.split_at(usize::from(self.oldest));
-        older.iter().chain(newer).map(|point| point.shown())
+        older.iter().chain(newer).map(|point| point.expand())
     }
 }
 
 impl Point {
-    fn shown(&self) -> HistoryPoint {
+    fn expand(&self) -> HistoryPoint {
         let timestamp = self.timestamp;
         let best_bid = Price::from_millionths(self.best_bid);
         let best_ask = Price::from_millionths(self.best_ask);

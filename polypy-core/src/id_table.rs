@@ -1,15 +1,17 @@
-//! Finds an asset by its id where it stands in a frame, without cutting it out
-//! first.
+//! Looks an asset up by its id inside a frame, without cutting the id out first.
 //!
-//! Beside the interner's map, which knows every id, this is a table of those as
-//! long as real ones (a 256-bit number has fewer than 72 digits once in 10⁶).
-//! It holds an id together with the text that stands behind it in a level change,
-//! 80 bytes in all, so that neither the id's end nor its length need be known
-//! before it is found: all 80 are compared, and the last 16, which hold the last
-//! digits, are what it is keyed by. Those are random in real ids and count up in
-//! made-up ones. It may miss an id that the map knows, never the other way round:
-//! whoever misses asks the map. Ids that all end alike therefore cost speed, and
-//! a bounded amount.
+//! The interner's map knows every id. This table, beside it, holds the ids that are
+//! as long as real ones (a 256-bit number has fewer than 72 digits once in 10⁶). A
+//! record is the id together with the text that follows it in a level change, 80
+//! bytes in all, so that the lookup needs to know neither the id's end nor its
+//! length: it compares all 80 bytes. The hash is of the last 16 of them, which hold
+//! the id's last digits: random in real ids, counting up in made-up ones.
+//!
+//! The table may miss an id that the map knows, and never finds one that the map
+//! does not know: after a miss the caller asks the map. Ids that all end alike
+//! therefore cost speed only, and at most [`PROBES`] steps a lookup.
+//!
+//! Collisions are resolved by linear probing, removals by shifting back.
 
 use std::hint::black_box;
 use std::num::NonZeroU8;
@@ -17,33 +19,33 @@ use std::num::NonZeroU8;
 use crate::id::MAX_ASSET_DIGITS;
 use crate::key::AssetKey;
 
-/// Bytes from an id's first digit on that [`crate::Interner::at_front`] reads: the
-/// longest id, the quote behind it, and more.
+/// Bytes from an id's first digit on that [`crate::Interner::match_prefix`] reads:
+/// the longest id, the quote after it, and more.
 pub const ID_WINDOW: usize = 80;
-/// What stands behind the id in an entry of the venue's own form.
-const BEHIND: &[u8] = b"\",\"price\":\"";
-/// Shorter ids are left to the map. Not much shorter ones would not fill the
-/// window together with [`BEHIND`].
-const SHORTEST: usize = 72;
-/// Buckets looked at before giving up. At half load a run longer than this is
-/// made on purpose.
+/// The text that follows the id in an entry as the venue writes it.
+const SUFFIX: &[u8] = b"\",\"price\":\"";
+/// The table leaves shorter ids to the map. An id of fewer than 69 digits would not
+/// fill the window together with [`SUFFIX`].
+const MIN_DIGITS: usize = 72;
+/// Buckets that a lookup reads before it gives up. At half load a longer run of
+/// full buckets does not come about by chance.
 const PROBES: usize = 128;
 
-/// What a look-up reads.
-type Text = [u8; ID_WINDOW];
+/// The bytes that a lookup compares.
+type Window = [u8; ID_WINDOW];
 
-/// What an id that is long enough looks like in an entry.
-fn text_of(id: &str) -> Option<Text> {
+/// An id as an entry shows it; `None` if it is too short for the table.
+fn window_of(id: &str) -> Option<Window> {
     let mut text = [0; ID_WINDOW];
     let (front, back) = text.split_at_mut_checked(id.len())?;
     front.copy_from_slice(id.as_bytes());
-    back.copy_from_slice(BEHIND.get(..back.len())?);
-    (id.len() >= SHORTEST).then_some(text)
+    back.copy_from_slice(SUFFIX.get(..back.len())?);
+    (id.len() >= MIN_DIGITS).then_some(text)
 }
 
-/// Whether it is the same text, word by word: `==` would be a call.
+/// Whether two windows are equal, word by word: `==` would be a call of `memcmp`.
 #[inline]
-fn same(a: &Text, b: &Text) -> bool {
+fn same(a: &Window, b: &Window) -> bool {
     let (a, _) = a.as_chunks::<8>();
     let (b, _) = b.as_chunks::<8>();
     let differing = a.iter().zip(b).fold(0, |all, (a, b)| {
@@ -52,9 +54,9 @@ fn same(a: &Text, b: &Text) -> bool {
     differing == 0
 }
 
-/// Two products spread every digit of the end over the upper half.
+/// Two multiplications spread every one of the last digits over the upper half.
 #[inline]
-fn hash(text: &Text) -> u64 {
+fn hash(text: &Window) -> u64 {
     let (words, _) = text.as_chunks::<8>();
     let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
     let (low, high) = (word(ID_WINDOW / 8 - 2), word(ID_WINDOW / 8 - 1));
@@ -63,14 +65,14 @@ fn hash(text: &Text) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// An id with what is asked for next.
+/// An id with what the decoder asks for once it has found it.
 #[derive(Debug, Clone, Copy)]
 struct Record {
-    text: Text,
+    text: Window,
     key: AssetKey,
     /// The slot of the market's other token, or [`NO_SLOT`].
     complement: u32,
-    /// Of the id.
+    /// Digits of the id.
     length: NonZeroU8,
 }
 
@@ -80,16 +82,16 @@ fn slot_of(key: Option<AssetKey>) -> u32 {
     key.map_or(NO_SLOT, |key| u32::try_from(key.slot()).unwrap_or(NO_SLOT))
 }
 
-/// The records of two slots, which are nearly always the tokens of one market,
-/// interned one after the other. Together they fill three cache lines; on their
-/// own they would lie in two each.
+/// The records of two neighbouring slots: nearly always the two tokens of one
+/// market, which are interned one after the other. Together they fill three cache
+/// lines; each on its own would span two.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 struct Pair([Option<Record>; 2]);
 
-/// Eight bits of the hash, so that nearly every wrong bucket is passed by without
-/// touching its record, and one more than the slot; zero when it is empty. Half
-/// the size of two numbers is half the cache.
+/// Eight bits of the hash, so that a lookup passes nearly every wrong bucket without
+/// reading its record, and one more than the slot; zero when it is empty. Both in
+/// one number take half the cache that two numbers would.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Bucket(u32);
 
@@ -97,7 +99,7 @@ impl Bucket {
     const EMPTY: Self = Self(0);
     const SLOT_BITS: u32 = 24;
 
-    /// `None` for a slot beyond the 16 million that fit.
+    /// `None` for a slot above the 16 million that fit.
     fn new(hash: u64, slot: usize) -> Option<Self> {
         let number = u32::try_from(slot).ok()?.checked_add(1)?;
         (number >> Self::SLOT_BITS == 0).then_some(Self(tag(hash) | number))
@@ -107,27 +109,27 @@ impl Bucket {
         ((self.0 << 8 >> 8) as usize).checked_sub(1)
     }
 
-    /// Whether an id of this hash may be the one.
-    fn may_be(self, hash: u64) -> bool {
+    /// Whether the bucket's id can be one of this hash.
+    fn may_match(self, hash: u64) -> bool {
         (self.0 ^ tag(hash)) >> Self::SLOT_BITS == 0
     }
 }
 
-/// An asset named in a frame.
+/// The asset that a lookup found in a frame.
 #[derive(Debug, Clone, Copy)]
-pub struct Named<'a>(&'a Record);
+pub struct IdMatch<'a>(&'a Record);
 
-impl Named<'_> {
+impl IdMatch<'_> {
     /// The asset.
     #[inline]
     pub fn key(self) -> AssetKey {
         self.0.key
     }
 
-    /// The number of its id's digits: where the closing quote stands.
+    /// The number of the id's digits: the offset of the closing quote.
     #[inline]
     pub fn length(self) -> usize {
-        // Which it is; that it says so spares the caller's own checks.
+        // It never is more. Stating it spares the caller its bounds checks.
         usize::from(self.0.length.get()).min(MAX_ASSET_DIGITS)
     }
 }
@@ -138,28 +140,32 @@ pub(crate) struct IdTable {
     buckets: Vec<Bucket>,
     /// By slot.
     records: Vec<Pair>,
-    entered: usize,
+    len: usize,
 }
 
 impl IdTable {
-    /// See [`crate::Interner::at_front`].
+    /// See [`crate::Interner::match_prefix`].
     #[inline]
-    pub(crate) fn at_front(&self, text: &[u8], before: Option<Named<'_>>) -> Option<Named<'_>> {
+    pub(crate) fn match_prefix(
+        &self,
+        text: &[u8],
+        previous: Option<IdMatch<'_>>,
+    ) -> Option<IdMatch<'_>> {
         let text = text.first_chunk()?;
-        // A forgotten partner's slot may be another asset's by now, whose text is
-        // then another one.
-        if let Some(Named(before)) = before
-            && let Some(partner) = self.record(before.complement as usize)
-            && same(&partner.text, text)
+        // Once the other token is forgotten, another asset may have its slot. The
+        // comparison refuses it, because its text differs.
+        if let Some(IdMatch(previous)) = previous
+            && let Some(other) = self.record(previous.complement as usize)
+            && same(&other.text, text)
         {
-            return Some(Named(partner));
+            return Some(IdMatch(other));
         }
-        self.find(text).map(Named)
+        self.find(text).map(IdMatch)
     }
 
-    /// See [`crate::Interner::touch`].
+    /// See [`crate::Interner::prefetch`].
     #[inline]
-    pub(crate) fn touch(&self, text: &[u8]) {
+    pub(crate) fn prefetch(&self, text: &[u8]) {
         let Some(text) = text.first_chunk() else {
             return;
         };
@@ -169,7 +175,7 @@ impl IdTable {
         };
         let pair = bucket.slot().and_then(|slot| self.records.get(slot / 2));
         if let Some(Pair([first, second])) = pair {
-            // Looked at for nothing else than to have all of them in the cache.
+            // A read of each of the pair's three lines is all that is wanted.
             let head = |record: &Option<Record>| record.as_ref().map_or(0, |record| record.text[0]);
             black_box((first.is_some(), head(first), second.is_some()));
         }
@@ -185,14 +191,14 @@ impl IdTable {
         self.records.get_mut(slot / 2)?.0.get_mut(slot % 2)
     }
 
-    fn find(&self, text: &Text) -> Option<&Record> {
+    fn find(&self, text: &Window) -> Option<&Record> {
         let hash = hash(text);
         let mask = self.buckets.len().wrapping_sub(1);
         for probe in 0..PROBES {
             let at = home(hash).wrapping_add(probe) & mask;
             let bucket = *self.buckets.get(at)?;
             let slot = bucket.slot()?;
-            if bucket.may_be(hash)
+            if bucket.may_match(hash)
                 && let Some(record) = self.record(slot)
                 && same(&record.text, text)
             {
@@ -202,18 +208,18 @@ impl IdTable {
         None
     }
 
-    /// The buckets in which an id of this hash may be, in order.
-    fn places(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+    /// The buckets in which an id of this hash may be, in the order of probing.
+    fn probes(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
         let mask = self.buckets.len().wrapping_sub(1);
         let probes = PROBES.min(self.buckets.len());
         let home = home(hash);
         (0..probes).map(move |probe| home.wrapping_add(probe) & mask)
     }
 
-    /// Enters an id. Ids unlike real ones are left to the map.
+    /// Adds an id, unless it is too short: the map alone knows that one.
     pub(crate) fn insert(&mut self, id: &str, key: AssetKey, complement: Option<AssetKey>) {
         let length = u8::try_from(id.len()).ok().and_then(NonZeroU8::new);
-        let (Some(text), Some(length)) = (text_of(id), length) else {
+        let (Some(text), Some(length)) = (window_of(id), length) else {
             return;
         };
         let pairs = key.slot() / 2 + 1;
@@ -228,11 +234,11 @@ impl IdTable {
                 length,
             });
         }
-        self.entered += 1;
-        if self.entered * 2 > self.buckets.len() {
+        self.len += 1;
+        if self.len * 2 > self.buckets.len() {
             self.grow();
         } else {
-            self.enter(&text, key.slot());
+            self.fill_bucket(&text, key.slot());
         }
     }
 
@@ -247,20 +253,21 @@ impl IdTable {
         let Some(record) = self.record_mut(slot).and_then(Option::take) else {
             return;
         };
-        self.entered -= 1;
-        let mut places = self.places(hash(&record.text));
+        self.len -= 1;
+        let mut probes = self.probes(hash(&record.text));
         let own = |bucket: &Bucket| bucket.slot() == Some(slot);
-        if let Some(at) = places.find(|at| self.buckets.get(*at).is_some_and(own)) {
-            self.close_gap(at);
+        if let Some(at) = probes.find(|at| self.buckets.get(*at).is_some_and(own)) {
+            self.shift_back(at);
         }
     }
 
-    /// Moves up whoever stands behind an emptied bucket, so that no run is cut.
-    fn close_gap(&mut self, mut gap: usize) {
+    /// Empties a bucket, and shifts the buckets of the run after it back into the
+    /// gap, so that no lookup ends early at an empty bucket.
+    fn shift_back(&mut self, mut gap: usize) {
         let mask = self.buckets.len() - 1;
         self.buckets[gap] = Bucket::EMPTY;
         let mut at = gap;
-        // A run has an end: half of all buckets are empty.
+        // The loop ends: half of all buckets are empty.
         loop {
             at = (at + 1) & mask;
             let bucket = self.buckets[at];
@@ -268,7 +275,7 @@ impl IdTable {
                 return;
             };
             let home = home(hash(&record.text)) & mask;
-            // Only who is as far from home as from the gap may move into it.
+            // A bucket may move into the gap only if the gap is not before its home.
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(gap) & mask) {
                 self.buckets[gap] = bucket;
                 self.buckets[at] = Bucket::EMPTY;
@@ -283,17 +290,18 @@ impl IdTable {
         self.buckets.resize(buckets, Bucket::EMPTY);
         for slot in 0..self.records.len() * 2 {
             if let Some(Record { text, .. }) = self.record(slot).copied() {
-                self.enter(&text, slot);
+                self.fill_bucket(&text, slot);
             }
         }
     }
 
-    /// Puts a slot into a bucket, if one is free where it would be looked for.
-    fn enter(&mut self, text: &Text, slot: usize) {
+    /// Puts a slot into the first free bucket that a lookup would probe, if there is
+    /// one. Without one the map alone knows the id.
+    fn fill_bucket(&mut self, text: &Window, slot: usize) {
         let hash = hash(text);
-        let mut places = self.places(hash);
+        let mut probes = self.probes(hash);
         let free = |at: &usize| self.buckets.get(*at) == Some(&Bucket::EMPTY);
-        if let Some(at) = places.find(free)
+        if let Some(at) = probes.find(free)
             && let Some(bucket) = Bucket::new(hash, slot)
         {
             self.buckets[at] = bucket;
@@ -301,12 +309,12 @@ impl IdTable {
     }
 }
 
-/// The half of the hash that chooses the bucket.
+/// The half of the hash that chooses the first bucket probed.
 fn home(hash: u64) -> usize {
     usize::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)
 }
 
-/// Eight bits of the other half, where a bucket has them.
+/// Eight bits of the other half, at their place in a bucket.
 fn tag(hash: u64) -> u32 {
     u32::try_from(hash >> 32).unwrap_or(0) & 0xff00_0000
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::Bucket;
-use crate::intern::{Interner, Named};
+use crate::intern::{IdMatch, Interner};
 use crate::key::AssetKey;
 use crate::market::AssetInfo;
 
@@ -28,13 +28,17 @@ fn intern(interner: &mut Interner, asset: &str) -> AssetKey {
         .key
 }
 
-/// An id as it stands in an entry.
+/// An id as an entry shows it.
 fn quoted(id: &str) -> Vec<u8> {
     format!("{id}\",\"price\":\"0.5\",{}", "x".repeat(80)).into_bytes()
 }
 
-fn found(interner: &Interner, text: &[u8], before: Option<Named<'_>>) -> Option<(AssetKey, usize)> {
-    let named = interner.at_front(text, before)?;
+fn found(
+    interner: &Interner,
+    text: &[u8],
+    before: Option<IdMatch<'_>>,
+) -> Option<(AssetKey, usize)> {
+    let named = interner.match_prefix(text, before)?;
     Some((named.key(), named.length()))
 }
 
@@ -74,11 +78,11 @@ proptest! {
                 .map(|info| (info.key, text.len()));
             prop_assert_eq!(found(&interner, &quoted(&text), None), expected);
             for before in [before.as_ref(), Some(&text)].into_iter().flatten() {
-                let before = interner.at_front(&quoted(before), None);
+                let before = interner.match_prefix(&quoted(before), None);
                 prop_assert_eq!(found(&interner, &quoted(&text), before), expected);
             }
         }
-        let before = before.and_then(|id| interner.at_front(&quoted(&id), None));
+        let before = before.and_then(|id| interner.match_prefix(&quoted(&id), None));
         for number in 0..2_000 {
             let text = id(number);
             let known = interner.get(&text).filter(|_| text.len() >= 72);
@@ -89,16 +93,16 @@ proptest! {
 }
 
 #[test]
-fn every_digit_and_what_stands_behind_count() {
+fn every_digit_and_the_text_after_it_count() {
     for length in 72..=78 {
         let mut interner = Interner::default();
         let text = "7".repeat(length);
         let key = intern(&mut interner, &text);
         assert_eq!(found(&interner, &quoted(&text), None), Some((key, length)));
         assert_eq!(found(&interner, &quoted(&text)[..79], None), None);
-        // Its own partner, so that both ways to it are tried.
+        // Its own complement, so that both ways to it are tried.
         set_complement(&mut interner, key, key);
-        let own = interner.at_front(&quoted(&text), None);
+        let own = interner.match_prefix(&quoted(&text), None);
         for at in 0..80 {
             for byte in [b'8', b'"', b'\\', b'x', 0xff] {
                 let mut frame = quoted(&text);
@@ -114,23 +118,23 @@ fn every_digit_and_what_stands_behind_count() {
 }
 
 #[test]
-fn a_partner_is_found_without_a_bucket_and_not_once_it_is_forgotten() {
+fn the_other_token_is_found_without_a_bucket_and_not_once_it_is_forgotten() {
     let mut interner = Interner::default();
     let texts = [id(1), id(2)].map(|tail| format!("9{tail:0>76}"));
     let keys = texts.each_ref().map(|text| intern(&mut interner, text));
     set_complement(&mut interner, keys[0], keys[1]);
     let [first, second] = texts.each_ref().map(|text| quoted(text));
-    let before = interner.at_front(&first, None);
+    let before = interner.match_prefix(&first, None);
     assert_eq!(found(&interner, &second, before), Some((keys[1], 77)));
     interner.remove(keys[1]);
-    let before = interner.at_front(&first, None);
+    let before = interner.match_prefix(&first, None);
     assert_eq!(found(&interner, &second, before), None);
     assert_eq!(found(&interner, &[0; 80], before), None);
-    // Another asset in its place is not the partner.
+    // Another asset in its slot is not the other token.
     let text = format!("9{:0>76}", id(3));
     let key = intern(&mut interner, &text);
     assert_eq!(key.slot(), keys[1].slot());
-    let before = interner.at_front(&first, None);
+    let before = interner.match_prefix(&first, None);
     assert_eq!(found(&interner, &second, before), None);
     assert_eq!(found(&interner, &quoted(&text), before), Some((key, 77)));
 }
@@ -149,7 +153,7 @@ fn a_bucket_holds_sixteen_million_slots_and_no_more() {
             assert_eq!(bucket.is_some(), fits, "{slot}");
             if let Some(bucket) = bucket {
                 assert_eq!(bucket.slot(), Some(slot));
-                assert!(bucket.may_be(hash) && !bucket.may_be(!hash));
+                assert!(bucket.may_match(hash) && !bucket.may_match(!hash));
             }
         }
     }
@@ -168,7 +172,7 @@ fn ids_that_end_alike_cost_no_more_than_a_miss() {
     let found = |interner: &Interner| {
         let there = ids.iter().filter(|id| {
             let known = interner.get(id).map(|info| info.key);
-            let found = interner.at_front(&quoted(id), None).map(Named::key);
+            let found = interner.match_prefix(&quoted(id), None).map(IdMatch::key);
             assert!(found.is_none() || found == known);
             found.is_some()
         });

@@ -10,7 +10,7 @@ use crate::id_table::IdTable;
 use crate::key::{AssetKey, Shard};
 use crate::market::AssetInfo;
 
-pub use crate::id_table::{ID_WINDOW, Named};
+pub use crate::id_table::{ID_WINDOW, IdMatch};
 
 /// The table from id text to [`AssetInfo`]: one per process, kept by the
 /// registry, read by every decoder.
@@ -43,26 +43,26 @@ impl Interner {
         self.by_id.get(asset_id)
     }
 
-    /// The asset whose id stands at the front of `text`, in an entry of a
-    /// `price_change`: a price is the field behind it. `before` is the asset
-    /// named before it in the frame, if any: its market's other token is the
-    /// likeliest to come next.
+    /// Looks up the asset whose id is a prefix of `text`, where `text` begins in an
+    /// entry of a `price_change`: the field after the id is a price. `previous` is
+    /// the match before it in the same frame, if any: the other token of that
+    /// market is the likeliest to come next and is compared first.
     ///
-    /// Faster than cutting the id out for [`get`](Self::get), and it may miss an
-    /// asset that is known: an id shorter than 72 digits, one with fewer than
-    /// [`ID_WINDOW`] bytes of text from its first digit on, or one before another
-    /// field.
+    /// This is faster than cutting the id out for [`get`](Self::get), and it may
+    /// miss an asset that is known: one whose id is shorter than 72 digits, has
+    /// fewer than [`ID_WINDOW`] bytes of text from its first digit on, or is
+    /// followed by another field. After a miss the caller asks [`get`](Self::get).
     #[inline]
-    pub fn at_front(&self, text: &[u8], before: Option<Named<'_>>) -> Option<Named<'_>> {
-        self.in_frames.at_front(text, before)
+    pub fn match_prefix(&self, text: &[u8], previous: Option<IdMatch<'_>>) -> Option<IdMatch<'_>> {
+        self.in_frames.match_prefix(text, previous)
     }
 
-    /// Has what [`at_front`](Self::at_front) will look at come into the cache,
-    /// for who knows some frames ahead what he will ask: the waiting for several
-    /// of them overlaps. Changes nothing else.
+    /// Brings into the cache what [`match_prefix`](Self::match_prefix) will read for
+    /// this text. A decoder that has several frames calls it for all of them first,
+    /// so that their cache misses overlap. Changes nothing else.
     #[inline]
-    pub fn touch(&self, text: &[u8]) {
-        self.in_frames.touch(text);
+    pub fn prefetch(&self, text: &[u8]) {
+        self.in_frames.prefetch(text);
     }
 
     /// What is known of an asset, by its key; `None` once forgotten.
@@ -73,8 +73,8 @@ impl Interner {
             .filter(|_| slot.generation == key.generation())
     }
 
-    /// Interns an asset of `condition`. `describe` makes its description around
-    /// the new key. An id that is already known keeps its key and description.
+    /// Interns an asset of the market `condition`; `describe` builds its description
+    /// from the new key. An id that is already known keeps its key and description.
     pub fn insert(
         &mut self,
         asset_id: &AssetId,
@@ -88,10 +88,10 @@ impl Interner {
             self.by_slot.push(Slot::default());
             u32::try_from(self.by_slot.len() - 1).unwrap_or(u32::MAX)
         });
-        let place = &mut self.by_slot[slot as usize];
-        let key = AssetKey::new(slot, place.generation, Shard::of(condition));
+        let entry = &mut self.by_slot[slot as usize];
+        let key = AssetKey::new(slot, entry.generation, Shard::of(condition));
         let info = Arc::new(describe(key));
-        place.info = Some(Arc::clone(&info));
+        entry.info = Some(Arc::clone(&info));
         self.by_id.insert(asset_id.clone(), Arc::clone(&info));
         self.in_frames
             .insert(asset_id.as_str(), key, info.complement);
@@ -111,9 +111,11 @@ impl Interner {
     /// Forgets an asset; its key never names anything again.
     pub fn remove(&mut self, key: AssetKey) -> Option<Arc<AssetInfo>> {
         self.info(key)?;
-        let place = &mut self.by_slot[key.slot()];
-        let info = place.info.take()?;
-        place.generation = place.generation.checked_add(1).unwrap_or(NonZeroU16::MIN);
+        let entry = &mut self.by_slot[key.slot()];
+        let info = entry.info.take()?;
+        // Every key of the slot's past owner is stale from here on: lookups
+        // compare the generation.
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU16::MIN);
         self.free
             .push(u32::try_from(key.slot()).unwrap_or(u32::MAX));
         self.by_id.remove(info.asset_id.as_str());

@@ -1,13 +1,14 @@
 //! The levels of a book, both sides in one piece of memory.
 //!
 //! Bids stand in front, worst to best, and asks at the end, best to worst: the best
-//! of both are neighbours, with the room for new levels between them. A change looks
-//! for its price from the touch inwards, and a book that has not changed for a while
-//! is far from the processor. What a change costs is therefore how many cache lines
-//! the levels near the touch take. Here they are a few lines in the middle, and a
-//! level is *packed* into eight bytes, so that eight share a line. What does not fit
-//! (a price between ten-thousandths, more than half a billion shares) makes the whole
-//! book *wide* until the next snapshot: the same, in twelve bytes a level.
+//! of both are neighbours, with the spare room for new levels between them. A change
+//! searches its price from the top of the book inwards, and a book that has not
+//! changed for a while is in no cache. The cost of a change is therefore the number
+//! of cache lines that the levels near the top take. In this layout they are a few
+//! lines in the middle, and a level is *packed* into eight bytes, so that eight share
+//! a line. A level that does not fit (a price between ten-thousandths, more than half
+//! a billion shares) makes the whole book *wide* until the next snapshot: the same
+//! layout, in twelve bytes a level.
 
 use std::fmt;
 use std::mem::replace;
@@ -17,16 +18,16 @@ use crate::level::{Change, LEVEL_BYTES, Level, Side};
 use crate::price::Price;
 use crate::size::Size;
 
-/// Levels that a new book has room for, and a full one gets room for, at least:
-/// doubling would waste the memory of tens of thousands of books, most of which is
-/// levels.
-const LEAST_ROOM: usize = 4;
-/// Levels compared at once, from the touch inwards: that is where changes are.
-const NEAR: usize = 8;
-/// Cells that share a cache line, and the lines in which most changes fall: of
-/// real ones two in three are among the best twelve levels.
-const A_LINE: usize = 64 / LEVEL_BYTES;
-const LINES_AHEAD: usize = 3;
+/// Spare levels that a new book gets, and a full one, at least. Doubling would waste
+/// memory: levels are most of the memory of tens of thousands of books.
+const MIN_SPARE: usize = 4;
+/// Levels compared at once, from the top of the book inwards, where most changes are.
+const GROUP: usize = 8;
+/// Cells in a cache line.
+const CELLS_PER_LINE: usize = 64 / LEVEL_BYTES;
+/// Lines of a side that are prefetched: of the changes in recordings two in three
+/// are among the best twelve levels.
+const PREFETCH_LINES: usize = 3;
 
 /// The levels of a book.
 #[derive(Clone)]
@@ -38,39 +39,39 @@ pub(crate) enum Levels {
 /// The cells of a book.
 #[derive(Clone)]
 pub(crate) struct Cells<C> {
-    /// The bids, then room for more levels, then the asks.
+    /// The bids, then the spare cells, then the asks.
     cells: Box<[C]>,
     bids: u32,
     asks: u32,
-    /// The sides' best prices in millionths, so that who asks for one need not wait
-    /// for the cells; [`NOBODY`] for an empty side.
+    /// The sides' best prices in millionths, so that a reader of one need not wait
+    /// for the cells; [`NO_PRICE`] for an empty side.
     best_bid: u32,
     best_ask: u32,
 }
 
 /// Above every price.
-const NOBODY: u32 = u32::MAX;
+const NO_PRICE: u32 = u32::MAX;
 
-/// How many cells there are for so many levels: some more, and while they are packed
-/// whole cache lines of them. Allocators have those sizes, and would keep for
-/// themselves what is asked for less.
-fn with_room(levels: usize) -> usize {
-    (levels + LEAST_ROOM).next_multiple_of(A_LINE)
+/// How many cells to allocate for so many levels: [`MIN_SPARE`] more, rounded up to
+/// whole cache lines of packed cells. Allocators have size classes there and would
+/// round up anyway.
+fn capacity_for(levels: usize) -> usize {
+    (levels + MIN_SPARE).next_multiple_of(CELLS_PER_LINE)
 }
 
 impl<C: Cell> Cells<C> {
-    /// Of all these levels, each side worst first, or of none.
+    /// Cells of these levels, each side worst first; `None` if one does not fit.
     fn of(
         bids: impl ExactSizeIterator<Item = Level>,
         asks: impl DoubleEndedIterator<Item = Level> + ExactSizeIterator,
     ) -> Option<Self> {
         let numbers = [bids.len(), asks.len()];
-        let number = with_room(numbers[0] + numbers[1]);
+        let number = capacity_for(numbers[0] + numbers[1]);
         let mut cells = Vec::with_capacity(number);
         for level in bids {
             cells.push(C::of(level)?);
         }
-        // With some room, or the first level that comes would move all others.
+        // With spare cells, or the first new level would move all others.
         cells.resize(number - numbers[1], C::NONE);
         for level in asks.rev() {
             cells.push(C::of(level)?);
@@ -82,8 +83,8 @@ impl<C: Cell> Cells<C> {
             asks,
             ..Self::default()
         };
-        made.note_best_bid();
-        made.note_best_ask();
+        made.update_best_bid();
+        made.update_best_ask();
         Some(made)
     }
 
@@ -122,45 +123,45 @@ impl<C: Cell> Cells<C> {
         }
     }
 
-    /// Where the level of a price stands; or, if there is none, the place that
+    /// The index of the level with the cell's price; if there is none, the index that
     /// [`Self::insert`] takes for it.
     #[inline(always)]
-    fn place(&self, side: Side, cell: C) -> Result<usize, usize> {
-        let (candidate, place) = match side {
+    fn search(&self, side: Side, cell: C) -> Result<usize, usize> {
+        let (candidate, insert_at) = match side {
             Side::Bid => {
                 let bids = self.bids();
-                let behind = bids.len() - above(bids, cell);
-                (behind.checked_sub(1), behind)
+                let end = bids.len() - count_above(bids, cell);
+                (end.checked_sub(1), end)
             }
             Side::Ask => {
-                let at = self.first_ask() + below(self.asks(), cell);
+                let at = self.first_ask() + count_below(self.asks(), cell);
                 (Some(at), at)
             }
         };
         let level = candidate.and_then(|at| self.cells.get(at));
         match (candidate, level) {
             (Some(at), Some(level)) if level.has_price_of(cell) => Ok(at),
-            _ => Err(place),
+            _ => Err(insert_at),
         }
     }
 
-    /// Sets a level, or removes it.
+    /// Sets the level to the cell, or removes it where `removes` says so.
     #[inline]
-    fn set(&mut self, side: Side, cell: C, is_gone: bool) -> Change {
-        match self.place(side, cell) {
-            Ok(at) if is_gone => {
+    fn set(&mut self, side: Side, cell: C, removes: bool) -> Change {
+        match self.search(side, cell) {
+            Ok(at) if removes => {
                 self.remove(side, at);
                 Change::Removed
             }
             Ok(at) => {
-                let before = self.cells.get_mut(at).map(|place| replace(place, cell));
+                let before = self.cells.get_mut(at).map(|old| replace(old, cell));
                 if before == Some(cell) {
                     Change::Unchanged
                 } else {
                     Change::Resized
                 }
             }
-            Err(_) if is_gone => Change::Unchanged,
+            Err(_) if removes => Change::Unchanged,
             Err(at) => {
                 self.insert(side, at, cell);
                 Change::Inserted
@@ -168,35 +169,35 @@ impl<C: Cell> Cells<C> {
         }
     }
 
-    /// Takes a cell in before the one that stands at `at`.
+    /// Inserts a cell before the one at `at`.
     #[inline(never)]
     fn insert(&mut self, side: Side, at: usize, cell: C) {
         match side {
             Side::Bid => {
-                self.make_room();
+                self.reserve_one();
                 self.cells.copy_within(at..self.bids as usize, at + 1);
                 self.cells[at] = cell;
                 self.bids += 1;
-                self.note_best_bid();
+                self.update_best_bid();
             }
             Side::Ask => {
-                let at = at + self.make_room();
+                let at = at + self.reserve_one();
                 let first = self.first_ask();
                 self.cells.copy_within(first..at, first - 1);
                 self.cells[at - 1] = cell;
                 self.asks += 1;
-                self.note_best_ask();
+                self.update_best_ask();
             }
         }
     }
 
-    /// Sees to it that one more cell fits; by how many places the asks moved.
-    fn make_room(&mut self) -> usize {
+    /// Makes sure that one more cell fits. Returns by how many cells the asks moved.
+    fn reserve_one(&mut self) -> usize {
         let len = self.cells.len();
         if self.bids + self.asks < u32::try_from(len).unwrap_or(u32::MAX) {
             return 0;
         }
-        let room = with_room(len + len / 16) - len;
+        let room = capacity_for(len + len / 16) - len;
         let mut cells = Vec::with_capacity(len + room);
         cells.extend_from_slice(self.bids());
         cells.resize(cells.len() + room, C::NONE);
@@ -211,41 +212,41 @@ impl<C: Cell> Cells<C> {
             Side::Bid => {
                 self.cells.copy_within(at + 1..self.bids as usize, at);
                 self.bids -= 1;
-                self.note_best_bid();
+                self.update_best_bid();
             }
             Side::Ask => {
                 let first = self.first_ask();
                 self.cells.copy_within(first..at, first + 1);
                 self.asks -= 1;
-                self.note_best_ask();
+                self.update_best_ask();
             }
         }
     }
 
-    fn note_best_bid(&mut self) {
+    fn update_best_bid(&mut self) {
         self.best_bid = millionths(self.bids().last());
     }
 
-    fn note_best_ask(&mut self) {
+    fn update_best_ask(&mut self) {
         self.best_ask = millionths(self.asks().first());
     }
 }
 
 fn millionths<C: Cell>(best: Option<&C>) -> u32 {
-    best.map_or(NOBODY, |cell| cell.level().price.millionths())
+    best.map_or(NO_PRICE, |cell| cell.level().price.millionths())
 }
 
-/// How many of the bids, at their end, have a higher price than a cell: one for
-/// each that has, zero for others.
+/// How many bids have a higher price than the cell. They are the last ones.
 #[inline]
-fn above<C: Cell>(bids: &[C], cell: C) -> usize {
+fn count_above<C: Cell>(bids: &[C], cell: C) -> usize {
     let (mut rest, mut number) = (bids, 0);
-    // All of some, without a branch on any: which of them is the first that is
-    // not better nobody can guess, and guessing wrong costs more.
-    while let Some((further, near)) = rest.split_last_chunk::<NEAR>() {
+    // A group is compared whole, without a branch on a level: the processor cannot
+    // predict which level is the first that is not better, and a misprediction costs
+    // more than the comparisons.
+    while let Some((further, near)) = rest.split_last_chunk::<GROUP>() {
         let of_near: u64 = near.iter().map(|level| level.above(cell)).sum();
-        number += usize::try_from(of_near).unwrap_or(NEAR);
-        if of_near < NEAR as u64 {
+        number += usize::try_from(of_near).unwrap_or(GROUP);
+        if of_near < GROUP as u64 {
             return number;
         }
         rest = further;
@@ -254,14 +255,14 @@ fn above<C: Cell>(bids: &[C], cell: C) -> usize {
     number + of_rest.count()
 }
 
-/// How many of the asks, at their beginning, have a lower one: the same.
+/// How many asks have a lower price than the cell. They are the first ones.
 #[inline]
-fn below<C: Cell>(asks: &[C], cell: C) -> usize {
+fn count_below<C: Cell>(asks: &[C], cell: C) -> usize {
     let (mut rest, mut number) = (asks, 0);
-    while let Some((near, further)) = rest.split_first_chunk::<NEAR>() {
+    while let Some((near, further)) = rest.split_first_chunk::<GROUP>() {
         let of_near: u64 = near.iter().map(|level| level.below(cell)).sum();
-        number += usize::try_from(of_near).unwrap_or(NEAR);
-        if of_near < NEAR as u64 {
+        number += usize::try_from(of_near).unwrap_or(GROUP);
+        if of_near < GROUP as u64 {
             return number;
         }
         rest = further;
@@ -271,7 +272,7 @@ fn below<C: Cell>(asks: &[C], cell: C) -> usize {
 }
 
 impl Levels {
-    /// Of levels worst first. No price comes twice on a side, no size is zero.
+    /// From levels worst first, without two at one price and without a size of zero.
     pub(crate) fn of(
         bids: impl ExactSizeIterator<Item = Level> + Clone,
         asks: impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone,
@@ -282,7 +283,7 @@ impl Levels {
         }
     }
 
-    /// How many a side has.
+    /// The number of a side's levels.
     #[inline]
     pub(crate) fn len(&self, side: Side) -> usize {
         match self {
@@ -291,7 +292,7 @@ impl Levels {
         }
     }
 
-    /// The price of a side's best level, without a look at the levels.
+    /// The price of a side's best level. Reads no level.
     #[inline]
     pub(crate) fn best_price(&self, side: Side) -> Option<Price> {
         let best = match self {
@@ -304,7 +305,7 @@ impl Levels {
         })
     }
 
-    /// All levels of a side.
+    /// A side's levels, worst first.
     pub(crate) fn worst_first(
         &self,
         side: Side,
@@ -329,11 +330,11 @@ impl Levels {
         let level = Level::new(price, Size::ZERO);
         match self {
             Self::Packed(cells) => {
-                let at = cells.place(side, Packed::of(level)?).ok()?;
+                let at = cells.search(side, Packed::of(level)?).ok()?;
                 Some(cells.cells[at].level().size)
             }
             Self::Wide(cells) => {
-                let at = cells.place(side, level).ok()?;
+                let at = cells.search(side, level).ok()?;
                 Some(cells.cells[at].size)
             }
         }
@@ -354,7 +355,7 @@ impl Levels {
     fn set_wide(&mut self, side: Side, level: Level) -> Change {
         match self {
             Self::Wide(cells) => cells.set(side, level, level.size.is_zero()),
-            // Nothing that does not fit is here to be removed.
+            // A packed book has no level that does not fit: nothing to remove.
             Self::Packed(_) if level.size.is_zero() => Change::Unchanged,
             Self::Packed(_) => {
                 let [bids, asks] = [Side::Bid, Side::Ask].map(|side| self.worst_first(side));
@@ -366,22 +367,21 @@ impl Levels {
         }
     }
 
-    /// Reads the levels near a side's best, so that they are in the cache when a
-    /// change looks at them. What it returns means nothing.
+    /// See [`crate::OrderBook::prefetch`].
     #[inline]
-    pub(crate) fn touch(&self, side: Side) -> u64 {
+    pub(crate) fn prefetch(&self, side: Side) -> u64 {
         let Self::Packed(cells) = self else {
             return 0;
         };
-        // A copy, for a reference alone fetches nothing.
+        // Copies the cell: taking a reference would read nothing.
         let line = |line: usize| {
             let cell = match side {
-                Side::Bid => cells.bids().iter().nth_back(line * A_LINE),
-                Side::Ask => cells.asks().get(line * A_LINE),
+                Side::Bid => cells.bids().iter().nth_back(line * CELLS_PER_LINE),
+                Side::Ask => cells.asks().get(line * CELLS_PER_LINE),
             };
             cell.copied().unwrap_or(Packed::NONE).0
         };
-        (0..LINES_AHEAD).fold(0, |all, at| all | line(at))
+        (0..PREFETCH_LINES).fold(0, |all, at| all | line(at))
     }
 }
 
@@ -391,8 +391,8 @@ impl<C> Default for Cells<C> {
             cells: Box::default(),
             bids: 0,
             asks: 0,
-            best_bid: NOBODY,
-            best_ask: NOBODY,
+            best_bid: NO_PRICE,
+            best_ask: NO_PRICE,
         }
     }
 }

@@ -1,19 +1,18 @@
-//! Decimals to text, as fast as hashing wants them.
+//! Decimals to text, fast enough for hashing.
 //!
-//! A book is rendered whole every time its hash is recomputed: by far the most
-//! numbers this program ever prints. Digits come three at a time from a table,
-//! written forward into a buffer of fixed size. The text is that of
+//! The hash check renders a whole book each time: by far the most numbers that this
+//! program prints. Three digits at a time come from a table and are written forward
+//! into a buffer of fixed size. The text is that of
 //! [`decimal::write_millionths`](crate::decimal::write_millionths).
 
 use crate::decimal::{MAX_TEXT, UNITS, write_millionths};
 
-/// Room that [`render_millionths`] needs: the longest text and what it may
-/// write past the end of a shorter one.
+/// Bytes that [`render_millionths`] needs: the longest text, and what it may write
+/// past the end of a shorter one.
 pub(crate) const RENDER_ROOM: usize = MAX_TEXT + 3;
 
 /// Writes the text of [`write_millionths`] to the front of `out` and returns its
-/// length; what follows it is overwritten. Three digits at a time: a book is
-/// rendered whole every time it is hashed.
+/// length. Overwrites bytes behind the text, too.
 pub(crate) fn render_millionths(units: u64, out: &mut [u8; RENDER_ROOM]) -> usize {
     let (whole, fraction) = (units / UNITS, units % UNITS);
     let mut at = if whole < 1_000 {
@@ -43,7 +42,7 @@ pub(crate) fn render_millionths(units: u64, out: &mut [u8; RENDER_ROOM]) -> usiz
     at
 }
 
-/// The first digits of a number: without leading zeros.
+/// Writes the first one to three digits of a number, without leading zeros.
 fn render_first(value: u64, out: &mut [u8; RENDER_ROOM]) -> usize {
     let [hundreds, tens, ones] = triple(value).digits;
     match value {
@@ -70,7 +69,7 @@ fn put(out: &mut [u8; RENDER_ROOM], at: usize, digits: [u8; 3]) {
 #[derive(Clone, Copy)]
 struct Triple {
     digits: [u8; 3],
-    /// How many are left without the zeros at the end.
+    /// How many of them stand before the trailing zeros.
     significant: usize,
 }
 

@@ -1,7 +1,7 @@
 //! An entry of a `price_change` in the venue's own form, read as one piece: what
 //! nearly all of the venue's bytes are.
 
-use polypy_core::intern::{ID_WINDOW, Named};
+use polypy_core::intern::{ID_WINDOW, IdMatch};
 use polypy_core::{MarketEvent, PriceChange, Side, Timestamp};
 
 use super::Reader;
@@ -21,9 +21,9 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn entry_in_order(
         &mut self,
-        before: Option<Named<'a>>,
+        before: Option<IdMatch<'a>>,
         timestamp: Timestamp,
-    ) -> Option<Named<'a>> {
+    ) -> Option<IdMatch<'a>> {
         let text = self.cursor.rest();
         match Window::at_front(text) {
             Some(text) => self.entry_in::<WINDOW>(text, before, timestamp),
@@ -35,9 +35,9 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     fn short_entry(
         &mut self,
-        before: Option<Named<'a>>,
+        before: Option<IdMatch<'a>>,
         timestamp: Timestamp,
-    ) -> Option<Named<'a>> {
+    ) -> Option<IdMatch<'a>> {
         let text = Window::at_front(self.cursor.rest())?;
         self.entry_in::<SHORT_WINDOW>(text, before, timestamp)
     }
@@ -46,11 +46,13 @@ impl<'a> Reader<'a> {
     fn entry_in<const N: usize>(
         &mut self,
         text: Window<'a, N>,
-        before: Option<Named<'a>>,
+        before: Option<IdMatch<'a>>,
         timestamp: Timestamp,
-    ) -> Option<Named<'a>> {
+    ) -> Option<IdMatch<'a>> {
         text.expect(0, br#"{"asset_id":""#)?;
-        let named = self.assets.at_front(text.bytes::<ID_WINDOW>(ID)?, before)?;
+        let named = self
+            .assets
+            .match_prefix(text.bytes::<ID_WINDOW>(ID)?, before)?;
         let (price, at) = text.price(ID + named.length(), br#"","price":"0."#)?;
         let at = text.expect(at, br#"","size":""#)?;
         let (size, at) = text.size(at)?;

@@ -68,7 +68,7 @@ const MARKET_END: usize = r#"{"market":""#.len() + 64;
 pub(super) fn expect(frame: &[u8], assets: &Interner) {
     let is_longer = frame.get(MARKET_END) != Some(&b'"');
     if let Some(text) = frame.get(FIRST_ID + 2 * usize::from(is_longer)..) {
-        assets.touch(text);
+        assets.prefetch(text);
     }
 }
 
