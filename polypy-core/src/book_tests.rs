@@ -193,3 +193,74 @@ fn a_level_is_found_by_its_price_on_its_side() {
         assert_eq!(found, size.parse().unwrap(), "{side:?} {at}");
     }
 }
+
+#[test]
+fn a_change_says_what_it_did() {
+    // On the venue's grid, and between ten-thousandths, where levels are wide.
+    for at in ["0.4", "0.400001"] {
+        for side in [Side::Bid, Side::Ask] {
+            let mut book = book(&[("0.3", "1"), ("0.2", "1")], &[("0.6", "1"), ("0.7", "1")]);
+            let mut set =
+                |size: &str| book.apply_change(side, at.parse().unwrap(), size.parse().unwrap());
+            assert_eq!(set("0"), Change::Unchanged, "{side:?} {at}");
+            assert_eq!(set("5"), Change::Inserted, "{side:?} {at}");
+            assert_eq!(set("5"), Change::Unchanged, "{side:?} {at}");
+            assert_eq!(set("6"), Change::Resized, "{side:?} {at}");
+            assert_eq!(set("0"), Change::Removed, "{side:?} {at}");
+            assert_eq!(set("0"), Change::Unchanged, "{side:?} {at}");
+            assert_eq!((book.depth(Side::Bid), book.depth(Side::Ask)), (2, 2));
+        }
+    }
+}
+
+#[test]
+fn a_book_is_empty_while_neither_side_has_a_level() {
+    assert!(OrderBook::default().is_empty());
+    assert!(book(&[], &[]).is_empty());
+    assert!(!book(&[("0.4", "1")], &[]).is_empty());
+    assert!(!book(&[], &[("0.4", "1")]).is_empty());
+    assert!(!book(&[("0.4", "1")], &[("0.5", "1")]).is_empty());
+}
+
+#[test]
+fn the_levels_of_a_snapshot_may_come_in_any_order() {
+    let expected = book(
+        &[("0.1", "1"), ("0.2", "2"), ("0.3", "3")],
+        &[("0.9", "9"), ("0.8", "8"), ("0.7", "7")],
+    );
+    assert_eq!(expected.best_bid().unwrap().size, "3".parse().unwrap());
+    assert_eq!(expected.best_ask().unwrap().size, "7".parse().unwrap());
+    let best_first = book(
+        &[("0.3", "3"), ("0.2", "2"), ("0.1", "1")],
+        &[("0.7", "7"), ("0.8", "8"), ("0.9", "9")],
+    );
+    let mixed = book(
+        &[("0.2", "2"), ("0.3", "3"), ("0.1", "1")],
+        &[("0.8", "8"), ("0.7", "7"), ("0.9", "9")],
+    );
+    let twice = book(
+        &[("0.1", "9"), ("0.1", "1"), ("0.2", "2"), ("0.3", "3")],
+        &[("0.9", "9"), ("0.8", "8"), ("0.7", "1"), ("0.7", "7")],
+    );
+    for other in [best_first, mixed, twice] {
+        assert_eq!(other, expected);
+        let levels = |book: &OrderBook, side| book.levels(side).collect::<Vec<_>>();
+        for side in [Side::Bid, Side::Ask] {
+            assert_eq!(levels(&other, side), levels(&expected, side));
+        }
+    }
+}
+
+#[test]
+fn imbalance_is_the_share_by_which_one_side_is_larger() {
+    for (bids, asks, expected) in [
+        (&[("0.4", "3")][..], &[("0.5", "1")][..], 0.5),
+        (&[("0.4", "1")], &[("0.5", "3")], -0.5),
+        (&[("0.4", "7")], &[], 1.0),
+        (&[], &[("0.5", "7")], -1.0),
+        (&[("0.4", "2")], &[("0.5", "2")], 0.0),
+    ] {
+        assert_eq!(book(bids, asks).imbalance(10), Some(expected));
+    }
+    assert_eq!(book(&[("0.4", "3")], &[("0.5", "1")]).imbalance(0), None);
+}

@@ -80,3 +80,17 @@ pub trait Component: Send + Sync {
     /// Where it stands.
     fn state(&self) -> ComponentState;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_start_names_its_part_and_its_cause() {
+        let error = ComponentError::new("router", "no room");
+        assert_eq!(error.component(), "router");
+        assert_eq!(error.to_string(), "router could not start: no room");
+        let source = error.source().expect("its cause");
+        assert_eq!(source.to_string(), "no room");
+    }
+}

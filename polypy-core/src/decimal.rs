@@ -283,6 +283,29 @@ mod tests {
     }
 
     #[test]
+    fn signed_decimals_are_shown_like_other_decimals() {
+        let spread = SignedDecimal::from_ten_millionths(-300_000);
+        assert_eq!(spread.ten_millionths(), -300_000);
+        assert_eq!(format!("{spread:>6}"), " -0.03");
+        assert_eq!(serde_json::to_value(spread).unwrap(), "-0.03");
+    }
+
+    #[test]
+    fn decimal_text_is_shown_as_it_came() {
+        let text = DecimalText::new("0.850").unwrap();
+        assert_eq!(
+            format!("{text} {text:>6} {text:?}"),
+            "0.850  0.850 \"0.850\""
+        );
+        assert_eq!(serde_json::to_value(text).unwrap(), "0.850");
+        assert!(!text.is_empty());
+        assert_eq!(
+            DecimalText::new("1234567890.1234").unwrap().as_str(),
+            "1234567890.1234"
+        );
+    }
+
+    #[test]
     fn decimal_text_keeps_the_very_text() {
         assert_eq!(DecimalText::new("0.850").unwrap().as_str(), "0.850");
         assert!(DecimalText::new("").unwrap().is_empty());

@@ -176,3 +176,73 @@ pub struct MarketResolved {
     /// The token that pays one, when stated.
     pub winner: Option<AssetId>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intern::Interner;
+
+    #[test]
+    fn every_event_says_whose_book_it_concerns() {
+        let mut interner = Interner::default();
+        // The second, as the first key has nothing but smallest numbers.
+        let mut intern = |asset: &str| {
+            let (asset_id, condition_id) = (asset.parse().unwrap(), "0xa1".parse().unwrap());
+            interner.insert(
+                &AssetId::clone(&asset_id),
+                &ConditionId::clone(&condition_id),
+                |key| AssetInfo::new(key, asset_id, condition_id),
+            )
+        };
+        let (_, info) = (intern("1"), intern("2"));
+        let (asset, timestamp) = (info.key, Timestamp::default());
+        let text = DecimalText::default();
+        for event in [
+            MarketEvent::Book(Box::new(BookEvent {
+                info,
+                timestamp,
+                hash: None,
+                bids: Vec::new(),
+                asks: Vec::new(),
+                tick_size: None,
+                last_trade_price: None,
+                min_order_size: None,
+                neg_risk: None,
+                version: None,
+            })),
+            MarketEvent::PriceChange(PriceChange {
+                asset,
+                timestamp,
+                side: Side::Bid,
+                price: Price::ZERO,
+                size: Size::ZERO,
+                hash: None,
+                best_bid: Top::Unstated,
+                best_ask: Top::Unstated,
+                last_in_frame: true,
+            }),
+            MarketEvent::Trade(Trade {
+                asset,
+                timestamp,
+                price: Price::ZERO,
+                price_text: text,
+                size: Size::ZERO,
+                side: None,
+            }),
+            MarketEvent::TickSizeChange(TickSizeChange {
+                asset,
+                timestamp,
+                old: None,
+                new: text,
+            }),
+            MarketEvent::BestBidAsk(BestBidAsk {
+                asset,
+                timestamp,
+                best_bid: Top::Unstated,
+                best_ask: Top::Unstated,
+            }),
+        ] {
+            assert_eq!(event.asset(), asset, "{event:?}");
+        }
+    }
+}

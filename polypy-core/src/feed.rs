@@ -160,6 +160,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_feed_is_shown_as_its_number() {
+        assert_eq!(FeedId(17).to_string(), "17");
+    }
+
+    #[test]
     fn every_reason_stands_at_its_place_under_the_name_json_shows() {
         for (at, reason) in StaleReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, at);

@@ -190,3 +190,78 @@ fn a_hash_is_forty_hexadecimal_digits() {
     assert_eq!(BookHash::from_hex(&digits[1..]), None);
     assert_eq!(BookHash::from_hex(b""), None);
 }
+
+/// The text of the first vector's book, written out.
+fn text(tail: &str) -> BookHash {
+    let vector = vectors().remove(0);
+    let text = format!(
+        "{{\"market\":\"{}\",\"asset_id\":\"{}\",\"timestamp\":\"{}\",\"hash\":\"\",\
+         \"bids\":[{{\"price\":\"0.47\",\"size\":\"250\"}},{{\"price\":\"0.48\",\"size\":\"100\"}}],\
+         \"asks\":[{{\"price\":\"0.53\",\"size\":\"300\"}},{{\"price\":\"0.52\",\"size\":\"120\"}}]{tail}}}",
+        vector.market, vector.asset, vector.timestamp
+    );
+    BookHash(Sha1::digest(text.as_bytes()).into())
+}
+
+#[test]
+fn each_format_has_its_fields() {
+    let vector = vectors().remove(0);
+    let hash = |form| fingerprint(&vector, form).with_last_trade_price("0.5");
+    let nine = ",\"min_order_size\":\"5\",\"tick_size\":\"0.01\",\"neg_risk\":false";
+    assert_eq!(hash(Form::Six), text(""));
+    assert_eq!(hash(Form::Nine), text(nine));
+    let ten = format!("{nine},\"last_trade_price\":\"0.5\"");
+    assert_eq!(hash(Form::Ten), text(&ten));
+}
+
+#[test]
+fn an_attribute_longer_than_the_buffer_is_hashed_whole_and_a_version_stands_last() {
+    let asset_id: AssetId = vectors()[0].asset.parse().unwrap();
+    let condition_id: ConditionId = vectors()[0].market.parse().unwrap();
+    let info = Interner::default().insert(&asset_id.clone(), &condition_id.clone(), |key| {
+        AssetInfo::new(key, asset_id, condition_id)
+    });
+    let level = |(p, s): (&str, &str)| Level::new(p.parse().unwrap(), s.parse().unwrap());
+    let vector = vectors().remove(0);
+    let mut book = OrderBook::default();
+    book.apply_snapshot(
+        vector.bids.iter().copied().map(level).collect(),
+        vector.asks.iter().copied().map(level).collect(),
+    );
+    // Around the buffer's length, and far beyond it.
+    for length in [1_000, BUFFER - 1, BUFFER, BUFFER + 1, 3 * BUFFER + 5] {
+        let tick_size = "1".repeat(length);
+        let fingerprint = Fingerprint::new(
+            &book,
+            &Attributes {
+                info: &info,
+                timestamp: Timestamp::from_millis(vector.timestamp),
+                tick_size: &tick_size,
+                min_order_size: "5",
+                neg_risk: true,
+                version: Some("v2"),
+                form: Form::Ten,
+            },
+        );
+        let tail = format!(
+            ",\"min_order_size\":\"5\",\"tick_size\":\"{tick_size}\",\"neg_risk\":true,\
+             \"last_trade_price\":\"0.5\",\"version\":\"v2\""
+        );
+        assert_eq!(
+            fingerprint.with_last_trade_price("0.5"),
+            text(&tail),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn a_hash_is_shown_in_hexadecimal_and_known_by_its_first_bytes() {
+    let digits = "0123456789abcdef00000000ff90af7e5a6b4c3d";
+    let hash = BookHash::from_hex(digits.as_bytes()).unwrap();
+    assert_eq!(format!("{hash:?}"), format!("BookHash({digits})"));
+    assert_eq!(hash.prefix(), 0xefcd_ab89_6745_2301);
+    assert_eq!(hash.as_bytes()[..3], [0x01, 0x23, 0x45]);
+    let shown = format!("{:?}", fingerprint(&vectors()[0], Form::Nine));
+    assert!(shown.contains("Nine"), "{shown}");
+}

@@ -34,3 +34,16 @@ pub trait HealthSource: Send + Sync {
     /// The verdict as of now.
     fn health(&self) -> Health;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_listed_and_do_not_judge_the_whole() {
+        let health = Health::of(true).with("pool", false).with("router", true);
+        assert!(health.healthy);
+        assert_eq!(health.components, [("pool", false), ("router", true)]);
+        assert!(!Health::of(false).with("pool", true).healthy);
+    }
+}

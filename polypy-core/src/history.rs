@@ -187,6 +187,72 @@ mod tests {
         assert_eq!(stamps.last(), Some(&3_990_000));
     }
 
+    fn recorded(stamps: &[u64]) -> Vec<u64> {
+        let mut history = TopHistory::default();
+        for stamp in stamps {
+            history.record(Timestamp::from_millis(*stamp), &OrderBook::default());
+        }
+        let points = history.points();
+        points.map(|point| point.timestamp.millis()).collect()
+    }
+
+    #[test]
+    fn a_point_is_due_thirty_seconds_after_the_last_or_thirty_before_it() {
+        const NEWEST: u64 = 1_000_000;
+        for (next, is_recorded) in [
+            (NEWEST, false),
+            (NEWEST + 29_999, false),
+            (NEWEST + 30_000, true),
+            (NEWEST - 30_000, false),
+            (NEWEST - 30_001, true),
+        ] {
+            let points = recorded(&[NEWEST, next]);
+            assert_eq!(points.len() == 2, is_recorded, "{next}");
+        }
+        // The next is due by the newest, not by the first.
+        assert_eq!(recorded(&[0, 45_000, 70_000]), [0, 45_000]);
+    }
+
+    #[test]
+    fn a_point_holds_the_top_and_what_follows_from_it() {
+        let mut book = OrderBook::default();
+        let mut history = TopHistory::default();
+        let mut set = |side, at: &str, time| {
+            book.apply_change(side, at.parse().unwrap(), "1".parse().unwrap());
+            history.record(Timestamp::from_millis(time), &book);
+        };
+        set(Side::Bid, "0.4", 0);
+        set(Side::Ask, "0.5", 30_000);
+        let points: Vec<_> = history.points().collect();
+        let shown = |price: Option<Price>| price.map(|price| price.to_string());
+        assert_eq!(shown(points[0].best_bid).as_deref(), Some("0.4"));
+        assert_eq!(
+            (points[0].best_ask, points[0].spread, points[0].mid_price),
+            (None, None, None)
+        );
+        assert_eq!(shown(points[1].best_ask).as_deref(), Some("0.5"));
+        assert_eq!(points[1].spread.unwrap().to_string(), "0.1");
+        assert_eq!(points[1].mid_price.unwrap().to_string(), "0.45");
+    }
+
+    #[test]
+    fn memory_doubles_up_to_a_hundred_points() {
+        let mut history = TopHistory::default();
+        let mut seen = vec![0];
+        for point in 0..250 {
+            let time = Timestamp::from_millis(point * INTERVAL_MS);
+            history.record(time, &OrderBook::default());
+            if seen.last() != Some(&history.points.len()) {
+                seen.push(history.points.len());
+            }
+        }
+        assert_eq!(seen, [0, 8, 16, 32, 64, 100]);
+        let stamps = history
+            .points()
+            .map(|point| point.timestamp.millis() / INTERVAL_MS);
+        assert!(stamps.eq(150..250));
+    }
+
     #[test]
     fn time_that_runs_backwards_takes_no_point() {
         let mut history = TopHistory::default();

@@ -124,6 +124,22 @@ mod tests {
     }
 
     #[test]
+    fn ids_are_shown_as_they_were_written() {
+        let (asset, condition) = (
+            AssetId::new("12").unwrap(),
+            ConditionId::new("0xa1").unwrap(),
+        );
+        assert_eq!((asset.as_str(), condition.as_str()), ("12", "0xa1"));
+        assert_eq!(format!("{asset} {condition:>6}"), "12   0xa1");
+        assert_eq!(
+            format!("{asset:?} {condition:?}"),
+            "AssetId(12) ConditionId(0xa1)"
+        );
+        let known = std::collections::HashSet::from([asset]);
+        assert!(known.contains("12"));
+    }
+
+    #[test]
     fn condition_ids_are_prefixed_hexadecimal() {
         assert!(ConditionId::new(&format!("0x{}", "aF".repeat(32))).is_ok());
         assert!(ConditionId::new(&format!("0x{}", "a".repeat(62))).is_ok());

@@ -83,7 +83,7 @@ proptest! {
             }
         }
         let before = before.and_then(|id| interner.match_prefix(&quoted(&id), None));
-        for number in 0..2_000 {
+        for number in (0..2_000).step_by(7) {
             let text = id(number);
             let known = interner.get(&text).filter(|_| text.len() >= 72);
             let found = found(&interner, &quoted(&text), before);
@@ -184,4 +184,76 @@ fn ids_that_end_alike_cost_no_more_than_a_miss() {
         interner.remove(key);
     }
     assert!(found(&interner) <= super::PROBES);
+}
+
+#[test]
+fn two_differences_of_one_kind_are_no_equality() {
+    let mut interner = Interner::default();
+    let text = "7".repeat(76);
+    intern(&mut interner, &text);
+    let mut frame = quoted(&text);
+    // The same difference in two words, in front of those that are hashed.
+    (frame[0], frame[8]) = (b'6', b'6');
+    assert_eq!(found(&interner, &frame, None), None);
+}
+
+/// A 256-bit number's digits, made up.
+fn random_ids(number: usize) -> Vec<String> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut digits = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        state >> 24
+    };
+    let id = |_| {
+        let id = (0..8).map(|_| format!("{:010}", digits() % 10_000_000_000));
+        format!("7{}", &id.collect::<String>()[..76])
+    };
+    (0..number).map(id).collect()
+}
+
+#[test]
+fn ids_spread_over_the_buckets_and_over_their_tags() {
+    const IDS: usize = 4_096;
+    let counting = (0..IDS).map(|number| format!("{number:0>77}")).collect();
+    for ids in [random_ids(IDS), counting] {
+        let hashes: Vec<_> = ids
+            .iter()
+            .map(|id| super::hash(&super::window_of(id).expect("is long enough")))
+            .collect();
+        let distinct = |part: &dyn Fn(u64) -> u64| {
+            let parts = hashes.iter().map(|hash| part(*hash));
+            parts.collect::<std::collections::HashSet<_>>().len()
+        };
+        // By chance 4,096 fall into 3,220 of 8,192 buckets, give or take 30.
+        let homes = distinct(&|hash| super::home(hash) as u64 % 8_192);
+        assert!((3_100..3_400).contains(&homes), "{homes}");
+        assert_eq!(distinct(&|hash| u64::from(super::tag(hash))), 256);
+        assert_eq!(distinct(&|hash| hash), IDS);
+    }
+}
+
+#[test]
+fn what_a_forgotten_id_took_is_used_again() {
+    let mut table = super::IdTable::default();
+    let mut interner = Interner::default();
+    let ids = random_ids(100);
+    let keys: Vec<_> = ids.iter().map(|id| intern(&mut interner, id)).collect();
+    for _ in 0..50 {
+        for (id, key) in ids.iter().zip(&keys) {
+            table.insert(id, *key, None);
+        }
+        assert_eq!((table.len, table.buckets.len()), (100, 256));
+        assert_eq!(table.records.len(), 50);
+        for (id, key) in ids.iter().zip(&keys) {
+            assert_eq!(
+                table.match_prefix(&quoted(id), None).map(IdMatch::key),
+                Some(*key)
+            );
+            table.remove(key.slot());
+            table.remove(key.slot());
+            assert!(table.match_prefix(&quoted(id), None).is_none());
+        }
+        let empty = |bucket: &Bucket| *bucket == Bucket::EMPTY;
+        assert!(table.len == 0 && table.buckets.iter().all(empty));
+    }
 }

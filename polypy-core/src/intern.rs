@@ -158,6 +158,46 @@ mod tests {
     }
 
     #[test]
+    fn it_counts_what_it_knows() {
+        let mut interner = Interner::default();
+        assert!(interner.is_empty());
+        let first = intern(&mut interner, "11", "0xa1");
+        intern(&mut interner, "12", "0xa1");
+        assert_eq!(intern(&mut interner, "11", "0xa1"), first);
+        assert_eq!((interner.len(), interner.is_empty()), (2, false));
+        interner.remove(first);
+        assert_eq!(interner.len(), 1);
+        assert!(interner.get("11").is_none());
+    }
+
+    #[test]
+    fn a_description_is_replaced_under_the_same_key() {
+        let mut interner = Interner::default();
+        let key = intern(&mut interner, "11", "0xa1");
+        let mut info = AssetInfo::clone(interner.info(key).unwrap());
+        info.neg_risk = true;
+        assert!(interner.update(key, info.clone()).unwrap().neg_risk);
+        assert!(interner.info(key).unwrap().neg_risk);
+        assert!(interner.get("11").unwrap().neg_risk);
+        interner.remove(key);
+        assert!(interner.update(key, info).is_none());
+        assert!(interner.get("11").is_none());
+    }
+
+    #[test]
+    fn a_slot_comes_round_to_its_first_generation_after_65535_assets() {
+        let mut interner = Interner::default();
+        let first = intern(&mut interner, "11", "0xa1");
+        interner.remove(first);
+        for _ in 1..u16::MAX {
+            let key = intern(&mut interner, "12", "0xa1");
+            assert_ne!(key, first);
+            interner.remove(key);
+        }
+        assert_eq!(intern(&mut interner, "13", "0xa1"), first);
+    }
+
+    #[test]
     fn a_reused_slot_is_not_the_forgotten_asset() {
         let mut interner = Interner::default();
         let first = intern(&mut interner, "11", "0xa1");

@@ -85,5 +85,15 @@ mod tests {
             seen.insert(Shard::of(&condition));
         }
         assert_eq!(seen.len(), usize::from(SHARDS));
+        assert!(seen.iter().all(|shard| shard.index() < SHARDS));
+    }
+
+    #[test]
+    fn a_market_has_the_same_shard_in_every_process() {
+        let shard = |text| Shard::of(&ConditionId::new(text).unwrap()).index();
+        assert_eq!(
+            [shard("0xa1"), shard("0xa2"), shard("0xff")],
+            [57, 173, 144]
+        );
     }
 }

@@ -58,3 +58,14 @@ pub enum Change {
 /// Bytes that a book takes for a level, as long as prices are on the venue's grids
 /// and no level has more than half a billion shares.
 pub const LEVEL_BYTES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_has_the_other_opposite() {
+        assert_eq!(Side::Bid.opposite(), Side::Ask);
+        assert_eq!(Side::Ask.opposite(), Side::Bid);
+    }
+}

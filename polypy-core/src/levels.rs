@@ -424,3 +424,7 @@ impl fmt::Debug for Levels {
         f.debug_list().entries(sides.into_iter().flatten()).finish()
     }
 }
+
+#[cfg(test)]
+#[path = "levels_tests.rs"]
+mod tests;

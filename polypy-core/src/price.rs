@@ -109,6 +109,18 @@ mod tests {
     }
 
     #[test]
+    fn is_shown_as_the_venue_writes_it() {
+        let price: Price = "0.0250".parse().unwrap();
+        assert_eq!(
+            format!("{price} {price:>6} {price:?}"),
+            "0.025  0.025 Price(0.025)"
+        );
+        assert_eq!(serde_json::to_value(price).unwrap(), "0.025");
+        assert_eq!(price.complement().to_string(), "0.975");
+        assert_eq!(Price::ONE.complement(), Price::ZERO);
+    }
+
+    #[test]
     fn refuses_more_than_one() {
         assert_eq!("1.000001".parse::<Price>(), Err(DecimalError::OutOfRange));
         assert_eq!("5000".parse::<Price>(), Err(DecimalError::OutOfRange));

@@ -98,6 +98,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn is_shown_as_the_venue_writes_it() {
+        let size: Size = "1350.60".parse().unwrap();
+        assert_eq!(
+            format!("{size} {size:>7} {size:?}"),
+            "1350.6  1350.6 Size(1350.6)"
+        );
+        assert_eq!(serde_json::to_value(size).unwrap(), "1350.6");
+        assert!(Size::ZERO.is_zero() && !size.is_zero());
+        // Either half alone makes a size.
+        assert!(!Size::from_millionths(1).is_zero());
+        assert!(!Size::from_millionths(1 << 32).is_zero());
+    }
+
+    #[test]
+    fn sizes_are_ordered_as_their_numbers() {
+        let numbers = [
+            0,
+            1,
+            2,
+            u64::from(u32::MAX),
+            1 << 32,
+            (1 << 32) + 1,
+            u64::MAX,
+        ];
+        for pair in numbers.windows(2) {
+            let [less, more] = [pair[0], pair[1]].map(Size::from_millionths);
+            assert!(less < more, "{less} {more}");
+        }
+    }
+
     /// Scaling by a truncating float loses a unit on thousands of these.
     #[test]
     fn every_two_decimal_size_up_to_a_thousand_is_exact() {

@@ -112,3 +112,26 @@ pub trait MarketSource: Send + Sync {
     /// The markets with at least one subscribed token.
     fn markets(&self) -> Vec<Arc<Market>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_state_has_the_name_json_shows() {
+        for (state, shown) in [
+            (BookState::Pending, json!({ "state": "pending" })),
+            (BookState::Live, json!({ "state": "live" })),
+            (
+                BookState::Stale(StaleReason::Hash),
+                json!({ "state": "stale", "reason": "hash" }),
+            ),
+            (BookState::Settled, json!({ "state": "settled" })),
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), shown);
+            assert_eq!(shown["state"], Value::from(state.name()));
+        }
+    }
+}

@@ -76,6 +76,14 @@ mod tests {
     }
 
     #[test]
+    fn time_since_something_later_is_none() {
+        let [early, late] = [1_000, 1_250].map(Timestamp::from_millis);
+        assert_eq!(late.millis_since(early), 250);
+        assert_eq!(early.millis_since(late), 0);
+        assert_eq!(format!("{early:?}"), "Timestamp(1970-01-01T00:00:01.000Z)");
+    }
+
+    #[test]
     fn reads_what_gamma_writes() {
         let stamp = Timestamp::from_rfc3339("2026-10-03T09:29:01.328428Z").unwrap();
         assert_eq!(stamp.millis() % 1_000, 328);
