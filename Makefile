@@ -3,18 +3,19 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-whole-way bench-peers instructions deny setup
+.PHONY: help demo sim test soak soak-test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-end-to-end bench-peers instructions mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# In the profile of the tests, so that trying it out and testing share one build:
-# it costs as much as a release build, and keeps up with the demo's flow easily.
+# In the profile and with the features of the tests, so that trying the program out
+# and testing it share one build: it costs as much as a release build, and keeps up
+# with the demo's flow easily.
 demo: setup ## run the server against the embedded exchange, on port 8080
-	$(CARGO) run --locked -p polypy -- run --demo
+	$(CARGO) run --locked -p polypy --features tokio/test-util -- run --demo
 
 sim: setup ## run the embedded exchange alone
-	$(CARGO) run --locked -p polypy -- sim
+	$(CARGO) run --locked -p polypy --features tokio/test-util -- sim
 
 test: check unit e2e instructions deny ## run every check and test, fast ones first
 
@@ -30,7 +31,6 @@ unit: setup ## tests of every crate, with its documentation's examples
 	$(CARGO) test --locked --workspace --exclude polypy-tests
 
 e2e: setup ## architecture, document and end-to-end tests
-	$(CARGO) build --locked -p polypy
 	$(CARGO) test --locked -p polypy-tests
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
@@ -39,13 +39,13 @@ latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 m
 scale: setup ## memory, start and cost with up to 100,000 tokens, and an overload, twice: 11 minutes
 	POLYPY_SCALE=full $(CARGO) test --release --locked -p polypy-tests --test scale --test overload -- --nocapture --test-threads=1
 
-bench: setup ## what frames cost: decoding, the whole way into books, hashes
+bench: setup ## what frames cost: decoding, decoding with applying, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench decode
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
 
-bench-whole-way: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
-	$(CARGO) bench --locked -p polypy-benches --bench whole_way
+bench-end-to-end: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
+	$(CARGO) bench --locked -p polypy-benches --bench end_to_end
 
 bench-peers: setup ## ours beside the published clients, same frames; the first build takes long
 	CARGO="$(CARGO)" benches/peers/run
@@ -54,11 +54,20 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	@.ci/valgrind
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
+# What `make test` runs in a short form, at full length. Each part runs alone, too.
+soak: soak-test integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+
+soak-test: setup ## two minutes of every fault on 4,000 tokens
+	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
+
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes
 	POLYPY_INTEGRITY=table $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1
 
 integrity-defaults: setup ## the same under the default settings, 20 minutes on a quiet machine
 	POLYPY_INTEGRITY=defaults $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1
+
+mutants: ## change the code on purpose and see that a test notices: cargo-mutants
+	@.ci/mutants $(MUTANTS)
 
 deny: ## licences, bans and sources of dependencies, if cargo-deny is installed
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

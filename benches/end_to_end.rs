@@ -1,5 +1,5 @@
-//! What the whole way costs, from a socket into the books:
-//! `make bench-whole-way`.
+//! What a frame costs end to end, from a socket into the books:
+//! `make bench-end-to-end`.
 //!
 //! An exchange in a process of its own sends frames of the made-up venue over
 //! loopback TCP; three clients take turns in listening to it:
@@ -163,7 +163,7 @@ fn throughput(
             cpu[0], cpu[1], cpu[2]
         );
         note(&Throughput {
-            bench: "whole way, throughput",
+            bench: "end to end, throughput",
             on: &on,
             way: name,
             frames_per_second: rates,
@@ -231,7 +231,7 @@ fn latency(bench: &mut Bench, rate: u64, of: &str, security: Security) -> Result
             late[1][0],
         );
         note(&Latency {
-            bench: "whole way, latency",
+            bench: "end to end, latency",
             on: &on,
             way: name,
             rate,
