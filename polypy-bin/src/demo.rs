@@ -11,7 +11,7 @@ use polypy_sim::SimHandle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 
-use crate::run::drive;
+use crate::runtime::drive;
 use crate::sim;
 use crate::terminal;
 

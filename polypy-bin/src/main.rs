@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod demo;
 mod run;
+mod runtime;
 mod signals;
 mod sim;
 mod terminal;

@@ -9,7 +9,7 @@ use polypy_sim::{Sim, SimError, SimHandle};
 use tokio::sync::oneshot;
 
 use crate::cli;
-use crate::run::with_runtime;
+use crate::runtime::with_runtime;
 use crate::terminal;
 
 /// Runs the exchange until it is told to end.

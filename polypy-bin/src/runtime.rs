@@ -1,0 +1,94 @@
+//! What every long-running command needs around its work: the log, the runtime,
+//! signals, and an exit code at the end.
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use polypy::PolyPy;
+use polypy::clock::SystemClock;
+use polypy::config::Config;
+use polypy::exit::Exit;
+use polypy::logging;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+use crate::signals::Signals;
+use crate::terminal;
+
+/// More threads than this only take cores from the workers: sockets of the
+/// whole venue keep one busy.
+const MOST_RUNTIME_THREADS: usize = 4;
+
+/// What tasks get that outlived everything that owned them. There are none
+/// after a clean end.
+const RUNTIME_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Runs `app` until `drain` resolves.
+pub(crate) async fn drive(app: &PolyPy, drain: oneshot::Receiver<()>) -> Exit {
+    let shutdown = async {
+        if drain.await.is_err() {
+            tracing::debug!("nobody is left to ask for the end");
+        }
+    };
+    match app.run(shutdown).await {
+        Ok(()) => Exit::Clean,
+        Err(error) => {
+            tracing::error!(%error, "polypy failed");
+            Exit::Failure
+        }
+    }
+}
+
+/// Opens the log, catches signals, and drives `work` to its end or to the
+/// second signal. `work` is told of the first one.
+pub(crate) fn with_runtime<F>(
+    config: &Config,
+    work: impl FnOnce(oneshot::Receiver<()>) -> F,
+) -> Exit
+where
+    F: Future<Output = Exit>,
+{
+    let clock = Arc::new(SystemClock);
+    let _log = match logging::init(&config.log, clock) {
+        Ok(guard) => guard,
+        Err(error) => {
+            terminal::say(&error);
+            return Exit::Failure;
+        }
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return Exit::Failure;
+        }
+    };
+    let exit = runtime.block_on(async {
+        let signals = match Signals::install() {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be caught");
+                return Exit::Failure;
+            }
+        };
+        let (drain, drained) = oneshot::channel();
+        tokio::select! {
+            exit = work(drained) => exit,
+            exit = signals.watch(drain) => exit,
+        }
+    });
+    runtime.shutdown_timeout(RUNTIME_DEADLINE);
+    exit
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    Builder::new_multi_thread()
+        .worker_threads(cores.min(MOST_RUNTIME_THREADS))
+        .thread_name("polypy-io")
+        .enable_all()
+        .build()
+}
