@@ -23,9 +23,9 @@ pub struct WorkersConfig {
     /// meanwhile makes use of two cores. Zero leaves everything to the worker, a queue that
     /// is half full, too.
     pub direct_events: usize,
-    /// How long a stopping router waits for the queues to run dry.
+    /// How long a stopping router waits until the queues are drained.
     pub drain_deadline: Duration,
-    /// Between a worker's death and its restart. Long enough for a probe to see
+    /// Between a worker's failure and its restart. Long enough for a probe to see
     /// it and for a crash loop to stay cheap; its books need new snapshots anyway.
     pub restart_delay: Duration,
     /// Restarts within [`Self::restart_window`] after which a worker stays down:

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use polypy_core::{AssetKey, BookEvent, FeedId, MarketEvent, StaleReason};
+use polypy_core::{AssetKey, BookEvent, FeedId, MarketEvent, Scope, StaleReason};
 use tokio::sync::Notify;
 
 pub(crate) use self::batches::Batch;
@@ -85,7 +85,7 @@ impl WorkerQueue {
             let mut marked: Vec<_> = events.iter().map(MarketEvent::asset).collect();
             marked.sort_unstable();
             marked.dedup();
-            contents.mark(Some(feed), &marked, StaleReason::Dropped);
+            contents.mark(Scope::Feed(feed), &marked, StaleReason::Dropped);
             let dropped = events.len();
             events.clear();
             Pushed {
@@ -105,10 +105,9 @@ impl WorkerQueue {
         })
     }
 
-    /// Marks books as stale, or one feed's copies of them. Readers see it when this
-    /// returns.
-    pub(crate) fn mark(&self, feed: Option<FeedId>, assets: &[AssetKey], reason: StaleReason) {
-        self.add(|contents| contents.mark(feed, assets, reason));
+    /// Marks copies of books as stale. Readers see it when this returns.
+    pub(crate) fn mark(&self, scope: Scope, assets: &[AssetKey], reason: StaleReason) {
+        self.add(|contents| contents.mark(scope, assets, reason));
     }
 
     /// Says something else of books. Readers see it when this returns.
@@ -256,8 +255,8 @@ impl Contents {
         !self.batches.is_empty() || !self.control.is_empty()
     }
 
-    fn mark(&mut self, feed: Option<FeedId>, assets: &[AssetKey], reason: StaleReason) {
+    fn mark(&mut self, scope: Scope, assets: &[AssetKey], reason: StaleReason) {
         let stamp = self.next_number();
-        self.control.mark(feed, assets, Mark { stamp, reason });
+        self.control.mark(scope, assets, Mark { stamp, reason });
     }
 }

@@ -177,7 +177,7 @@ impl EventSink for MessageRouter {
 
     fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
         self.by_worker(assets, |queue, assets| {
-            queue.mark(Some(feed), assets, reason);
+            queue.mark(Scope::Feed(feed), assets, reason);
         });
     }
 }
@@ -185,7 +185,7 @@ impl EventSink for MessageRouter {
 impl BookControl for MessageRouter {
     fn mark_stale(&self, assets: &[AssetKey], reason: StaleReason) {
         self.by_worker(assets, |queue, assets| {
-            queue.mark(None, assets, reason);
+            queue.mark(Scope::AllFeeds, assets, reason);
         });
     }
 

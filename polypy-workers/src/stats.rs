@@ -215,7 +215,7 @@ counters! {
     }
 }
 
-/// Everything one worker counts. Written by its thread only.
+/// Everything one worker counts. Written by whoever holds its books.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerStats {
     pub(crate) messages_processed: Counter,
@@ -223,9 +223,9 @@ pub(crate) struct WorkerStats {
     pub(crate) snapshots_received: Counter,
     pub(crate) batches: Counter,
     pub(crate) processing_nanos: Counter,
-    /// Written by the supervisor, while the thread is down.
+    /// Written by the supervisor.
     pub(crate) restarts: Counter,
-    /// Events lost with a thread that died, or left over at the end.
+    /// Events lost by a panic, or left over at the end. Written by any thread.
     pub(crate) lost: Counter,
     pub(crate) queue_time: Histogram,
     /// For how long books were in doubt that healed.

@@ -232,7 +232,7 @@ impl Worker {
         };
         // First of all, and with the books held: no reader may take them for whole.
         self.queue.transit(Transition::Fail);
-        self.stats.lost.add(count(events));
+        self.stats.lost.add_shared(count(events));
         let cause = message_of(&*panic);
         tracing::error!(worker = self.number, cause, lost = events, "worker failed");
         self.failed.notify_one();
@@ -250,7 +250,7 @@ impl Worker {
 
     /// Drops what is still queued and counts it as lost.
     pub(crate) fn discard(&self) {
-        self.stats.lost.add(count(self.queue.discard()));
+        self.stats.lost.add_shared(count(self.queue.discard()));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use polypy_core::{AssetKey, FeedId, StaleReason};
+use polypy_core::{AssetKey, FeedId, Scope, StaleReason};
 
 /// A book is stale until a snapshot whose batch has a greater stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +51,10 @@ impl ControlMessages {
         }
     }
 
-    pub(super) fn mark(&mut self, feed: Option<FeedId>, assets: &[AssetKey], mark: Mark) {
-        self.change(assets, |message| match feed {
-            None => message.mark = Some(mark),
-            Some(feed) => message.lose(feed, mark),
+    pub(super) fn mark(&mut self, scope: Scope, assets: &[AssetKey], mark: Mark) {
+        self.change(assets, |message| match scope {
+            Scope::AllFeeds => message.mark = Some(mark),
+            Scope::Feed(feed) => message.lose(feed, mark),
         });
     }
 
