@@ -6,6 +6,7 @@
 //! nothing else: no sign, no exponent, no white space. Text that does not fit
 //! is a typed error and never rounded.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -77,6 +78,41 @@ pub fn parse_millionths(text: &[u8]) -> Result<u64, DecimalError> {
     units
         .checked_mul(10u64.pow(SCALE_DIGITS - decimals.unwrap_or(0)))
         .ok_or(DecimalError::OutOfRange)
+}
+
+/// Most places that an exponent may move the point: more than fit in any
+/// integer of this crate, and few enough to be written out.
+const MOST_PLACES: u32 = 32;
+
+/// A number as JSON may write it, in plain digits: `5e-05` is `0.00005`. Exact,
+/// whatever its value. `None` when it is no number or far out of range.
+pub fn without_exponent(number: &str) -> Option<Cow<'_, str>> {
+    let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else {
+        return Some(Cow::Borrowed(number));
+    };
+    let places: i32 = exponent.parse().ok()?;
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = (whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit());
+    if !is_number || whole.is_empty() || places.unsigned_abs() > MOST_PLACES {
+        return None;
+    }
+    let shift = usize::try_from(places.unsigned_abs()).ok()?;
+    let zeros = "0".repeat(shift);
+    // Enough zeros on the side to which the point moves, then the point.
+    let (digits, point) = if places < 0 {
+        (format!("{zeros}{whole}{fraction}"), whole.len())
+    } else {
+        (format!("{whole}{fraction}{zeros}"), whole.len() + shift)
+    };
+    let (whole, fraction) = digits.split_at(point);
+    let whole = whole.trim_start_matches('0');
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let point = if fraction.is_empty() { "" } else { "." };
+    Some(Cow::Owned(format!("{sign}{whole}{point}{fraction}")))
 }
 
 /// Longest text [`write_millionths`] makes: 14 digits, point, six decimals.
@@ -258,6 +294,34 @@ mod tests {
             ("18446744073709.551616", DecimalError::OutOfRange),
         ] {
             assert_eq!(parse_millionths(text.as_bytes()), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_exponent_moves_the_point_and_rounds_nothing() {
+        for (number, plain) in [
+            ("5e-05", "0.00005"),
+            ("5E-5", "0.00005"),
+            ("1.25e-3", "0.00125"),
+            ("12.5e1", "125.0"),
+            ("1e+2", "100"),
+            ("5e0", "5"),
+            ("0.001", "0.001"),
+            ("-2e-1", "-0.2"),
+            ("0e0", "0"),
+        ] {
+            assert_eq!(without_exponent(number).as_deref(), Some(plain), "{number}");
+        }
+        for bad in [
+            "e5",
+            "1e",
+            "1e5e5",
+            "1.2.3e1",
+            "--1e1",
+            "1e99",
+            "1e-2147483648",
+        ] {
+            assert_eq!(without_exponent(bad), None, "{bad}");
         }
     }
 

@@ -6,7 +6,7 @@
 //! never cost the row: what cannot be read is left out. Decimals are taken from
 //! the digits of the number, never through a float.
 
-use polypy_core::decimal::{MAX_TEXT, parse_millionths, write_millionths};
+use polypy_core::decimal::{MAX_TEXT, parse_millionths, without_exponent, write_millionths};
 use polypy_core::{AssetId, ConditionId, DecimalText, Market, Timestamp, Token};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -221,7 +221,7 @@ fn is_second_protocol(version: Option<&RawValue>) -> bool {
 }
 
 /// A text as such; a number by its digits. `None` for null and all else.
-fn text(field: Option<&RawValue>) -> Option<String> {
+pub(super) fn text(field: Option<&RawValue>) -> Option<String> {
     let json = field?.get();
     match json.bytes().next()? {
         b'"' => serde_json::from_str(json).ok(),
@@ -260,7 +260,9 @@ fn list(field: Option<&RawValue>) -> Option<Vec<String>> {
 /// An exact decimal above zero, written as the venue hashes it: no trailing zeros.
 fn decimal(field: Option<&RawValue>) -> Option<DecimalText> {
     let text = text(field)?;
-    let units = parse_millionths(text.as_bytes()).ok()?;
+    // Small ticks come as 5e-05.
+    let plain = without_exponent(&text)?;
+    let units = parse_millionths(plain.as_bytes()).ok()?;
     let mut buffer = [0; MAX_TEXT];
     let written = write_millionths(units, &mut buffer);
     (units > 0).then(|| DecimalText::new(written).ok())?

@@ -181,7 +181,11 @@ fn decimals_are_exact_and_written_as_hashed() {
         ("5.0", Some("5")),
         ("15", Some("15")),
         ("0", None),
-        ("1e-3", None),
+        ("1e-3", Some("0.001")),
+        ("5e-05", Some("0.00005")),
+        ("\"5E-05\"", Some("0.00005")),
+        ("5e-07", None),
+        ("1e999", None),
         ("0.010000000000000002", None),
         ("null", None),
     ] {
