@@ -2,8 +2,10 @@
 //!
 //! [`Dial`] is handed to everything that talks to the venue, so that tests can
 //! replace the network. [`SystemDialer`] is the real one: it resolves the name
-//! anew at each attempt (the venue's addresses change), tries every address,
-//! and has a deadline for the whole of it. It neither retries nor pools.
+//! anew at each attempt (the venue's addresses change), tries its addresses one
+//! shortly after the other (RFC 8305), takes the first that answers, and has a
+//! deadline for the whole of it. It neither retries nor pools. An error names
+//! the addresses and what became of each.
 //!
 //! | scheme | port | stream |
 //! |---|---|---|
@@ -16,13 +18,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hyper::Uri;
 use polypy_core::BoxFuture;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 /// Bytes read at once from under TLS: as many as its largest record has. rustls asks
@@ -46,8 +50,10 @@ pub trait Dial: Send + Sync {
 pub struct DialConfig {
     /// For name look-up and TCP over all addresses together.
     pub connect_deadline: Duration,
-    /// For one address, so that a black hole among several costs no more.
+    /// For one address: one that is going to answer has done so by then.
     pub address_deadline: Duration,
+    /// Before the next address is tried beside one that has not answered yet.
+    pub stagger: Duration,
     /// For the TLS handshake.
     pub handshake_deadline: Duration,
 }
@@ -59,6 +65,8 @@ impl Default for DialConfig {
         Self {
             connect_deadline: Duration::from_secs(10),
             address_deadline: Duration::from_secs(4),
+            // What RFC 8305 recommends.
+            stagger: Duration::from_millis(250),
             handshake_deadline: Duration::from_secs(10),
         }
     }
@@ -119,12 +127,9 @@ impl SystemDialer {
 
     async fn open(&self, uri: &Uri) -> io::Result<Box<dyn Stream>> {
         let target = Target::of(uri)?;
-        let socket = timeout(
-            self.config.connect_deadline,
-            connect(&target, self.config.address_deadline),
-        )
-        .await
-        .map_err(|_elapsed| timed_out("connect deadline passed"))??;
+        let socket = timeout(self.config.connect_deadline, connect(&target, &self.config))
+            .await
+            .map_err(|_elapsed| timed_out("no address answered in time"))??;
         // Requests and pings are small and wait for their answers.
         socket.set_nodelay(true)?;
         if !target.tls {
@@ -174,21 +179,72 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Tries every address of the name; the last failure is the one reported.
-async fn connect(target: &Target<'_>, per_address: Duration) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((target.host, target.port))
-        .await?
-        .collect();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "name has no address");
-    for address in addresses {
-        let deadline = tokio::time::Instant::now() + per_address;
-        match timeout_at(deadline, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => failure = error,
-            Err(_elapsed) => failure = timed_out("address did not answer"),
+/// Tries the addresses of the name until one answers.
+async fn connect(target: &Target<'_>, config: &DialConfig) -> io::Result<TcpStream> {
+    let addresses = tokio::net::lookup_host((target.host, target.port)).await?;
+    let addresses = alternating(addresses.collect());
+    let deadline = config.address_deadline;
+    let attempt = |address| async move {
+        timeout(deadline, TcpStream::connect(address))
+            .await
+            .map_err(|_elapsed| timed_out("no answer"))?
+    };
+    first_to_answer(addresses, config.stagger, attempt).await
+}
+
+/// The system's order, the two families in turn: one of them may not work here.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let is_first = addresses.first().map(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| Some(address.is_ipv6()) == is_first);
+    let mut second = second.into_iter();
+    let mut all = Vec::new();
+    for address in first {
+        all.push(address);
+        all.extend(second.next());
+    }
+    all.extend(second);
+    all
+}
+
+/// Failures that an error names; a name may have many addresses.
+const MOST_NAMED: usize = 4;
+
+/// Tries the next address once the one before has failed, or has not answered
+/// within `stagger`. What has not answered goes on meanwhile.
+async fn first_to_answer<T, F: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    stagger: Duration,
+    attempt: impl Fn(SocketAddr) -> F,
+) -> io::Result<T> {
+    let mut addresses = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut kind = io::ErrorKind::NotFound;
+    let mut failures = Vec::new();
+    loop {
+        if let Some(address) = addresses.next() {
+            let answer = attempt(address);
+            attempts.push(async move { (address, answer.await) });
+        } else if attempts.is_empty() {
+            break;
+        }
+        tokio::select! {
+            Some((address, answer)) = attempts.next() => match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    kind = error.kind();
+                    failures.push(format!("{address}: {error}"));
+                }
+            },
+            () = sleep(stagger), if addresses.len() > 0 => {}
         }
     }
-    Err(failure)
+    if failures.is_empty() {
+        failures.push("name has no address".to_owned());
+    }
+    failures.truncate(MOST_NAMED);
+    Err(io::Error::new(kind, failures.join(", ")))
 }
 
 fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -78,6 +78,76 @@ async fn plain_streams_connect() {
     assert_eq!(&bytes, b"ping");
 }
 
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn the_families_take_turns_in_the_systems_order() {
+    let given = addresses(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "2.2.2.2:1", "3.3.3.3:1"]);
+    let tried = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "3.3.3.3:1"]);
+    assert_eq!(alternating(given), tried);
+    assert_eq!(alternating(Vec::new()), Vec::new());
+}
+
+/// What becomes of an attempt, by the address's port: milliseconds until it
+/// answers, with a failure if they are odd. Who has been tried when, and what
+/// came of it.
+async fn race(ports: &[u16]) -> (Vec<(u16, u64)>, io::Result<u16>, u64) {
+    let begun = tokio::time::Instant::now();
+    let since = move || u64::try_from(begun.elapsed().as_millis()).unwrap();
+    let tried = parking_lot::Mutex::new(Vec::new());
+    let given = ports
+        .iter()
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], *port)));
+    let attempt = |to: SocketAddr| {
+        tried.lock().push((to.port(), since()));
+        async move {
+            sleep(Duration::from_millis(to.port().into())).await;
+            if to.port() % 2 == 1 {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Ok(to.port())
+        }
+    };
+    let answer = first_to_answer(given.collect(), Duration::from_millis(250), attempt).await;
+    (tried.into_inner(), answer, since())
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_are_tried_one_shortly_after_the_other() {
+    // One that answers at once leaves the others alone.
+    let (tried, answer, took) = race(&[20, 30]).await;
+    assert_eq!((tried, answer.unwrap(), took), (vec![(20, 0)], 20, 20));
+    // Black holes cost a quarter of a second each, and not their deadline.
+    let (tried, answer, took) = race(&[10_000, 20_000, 30]).await;
+    let expected = vec![(10_000, 0), (20_000, 250), (30, 500)];
+    assert_eq!((tried, answer.unwrap(), took), (expected, 30, 530));
+    // One that is slow still wins if it answers first.
+    let (_, answer, took) = race(&[400, 20_000]).await;
+    assert_eq!((answer.unwrap(), took), (400, 400));
+    // A refusal is not waited out.
+    let (tried, answer, _) = race(&[1, 3, 30]).await;
+    assert_eq!(tried, [(1, 0), (3, 1), (30, 4)]);
+    assert_eq!(answer.unwrap(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_names_the_addresses_and_what_became_of_each() {
+    let (_, answer, _) = race(&[1, 3]).await;
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    let text = "127.0.0.1:1: connection refused, 127.0.0.1:3: connection refused";
+    assert_eq!(error.to_string(), text);
+    let (_, answer, _) = race(&[]).await;
+    assert_eq!(answer.unwrap_err().to_string(), "name has no address");
+    let (_, answer, _) = race(&[1; 20]).await;
+    assert_eq!(
+        answer.unwrap_err().to_string().matches("refused").count(),
+        4
+    );
+}
+
 #[tokio::test]
 async fn a_refused_connection_is_an_error() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -87,6 +157,7 @@ async fn a_refused_connection_is_an_error() {
     let result = dialer.dial(&uri(&format!("http://{address}"))).await;
     let error = result.err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
 
 #[tokio::test]
