@@ -14,7 +14,9 @@ use hyper::StatusCode;
 use parking_lot::RwLock;
 use polypy_core::{AssetId, BookEvent, BoxFuture, Interner, StatsSource, Timestamp};
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::batch::{Batches, Blame};
 use crate::counter::{add, count};
 use crate::rest::{RestClient, RestError};
 use crate::wire::{self, WireError};
@@ -34,14 +36,37 @@ pub enum ClobError {
     Time(#[source] serde_json::Error),
 }
 
+impl ClobError {
+    /// Who is to blame when a request for many books fails so.
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Rest(error) => error.blame(),
+            Self::Decode(_) | Self::Time(_) => Blame::Request,
+        }
+    }
+}
+
+/// What a request for many books came to.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// The books of those that have one.
+    pub books: Vec<BookEvent>,
+    /// Those about which nothing is known: the CLOB refused to answer for
+    /// them, or failed before it was their turn. All others have no book.
+    pub unanswered: Vec<AssetId>,
+    /// Why nothing more was asked, if the CLOB is at fault.
+    pub failure: Option<ClobError>,
+}
+
 /// Where whole books can be fetched. Handed to whoever resyncs.
 pub trait BookFetch: Send + Sync {
-    /// `POST /books`. Assets without a book are left out of the answer.
+    /// `POST /books`. Assets without a book are left out of the answer. What
+    /// the CLOB refuses is divided.
     fn books<'a>(
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
-    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>>;
+    ) -> BoxFuture<'a, Fetched>;
 }
 
 /// Limits of a [`ClobClient`].
@@ -62,7 +87,7 @@ impl Default for ClobConfig {
 #[derive(Debug)]
 pub struct ClobClient {
     rest: RestClient,
-    config: ClobConfig,
+    batches: Batches<AssetId>,
     counters: Counters,
 }
 
@@ -85,7 +110,7 @@ impl ClobClient {
     pub fn new(rest: RestClient, config: ClobConfig) -> Self {
         Self {
             rest,
-            config,
+            batches: Batches::new("clob", config.chunk),
             counters: Counters::default(),
         }
     }
@@ -160,13 +185,27 @@ impl BookFetch for ClobClient {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
-    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
+    ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
-            let mut books = Vec::new();
-            for assets in assets.chunks(self.config.chunk.max(1)) {
-                books.append(&mut self.chunk(assets, known).await?);
+            let mut fetched = Fetched::default();
+            let mut division = self.batches.divide(assets, Instant::now());
+            while let Some(set) = division.next() {
+                let answer = self.chunk(&set, known).await;
+                let now = Instant::now();
+                match answer {
+                    Ok(mut books) => {
+                        division.accepted(&set, now);
+                        fetched.books.append(&mut books);
+                    }
+                    Err(error) => {
+                        if division.failed(set, error.blame(), &error, now) {
+                            fetched.failure = Some(error);
+                        }
+                    }
+                }
             }
-            Ok(books)
+            fetched.unanswered = division.finish(Instant::now());
+            fetched
         })
     }
 }
@@ -185,6 +224,7 @@ impl StatsSource for ClobClient {
             "books_received": get(received),
             "books_missing": get(missing),
             "books_refused": get(refused),
+            "batches": self.batches.to_json(Instant::now()),
             "rest": self.rest.stats(),
         })
     }

@@ -60,7 +60,7 @@ async fn asks_in_chunks_and_leaves_out_what_has_no_book() {
     let assets = ["1", "2", "3", "4", "5"];
     let clob = client(&service, 2);
     let known = interner(&assets);
-    let books = clob.books(&ids(&assets), &known).await.unwrap();
+    let books = clob.books(&ids(&assets), &known).await.books;
     assert_eq!(names(&books), ["1", "2", "4", "5"]);
     assert_eq!(books[0].min_order_size.unwrap().as_str(), "5");
     assert_eq!(books[0].neg_risk, Some(true));
@@ -86,7 +86,7 @@ async fn a_bad_book_or_one_not_asked_for_costs_no_other() {
     let service = FakeService::scripted([Reply::Ok(answer.to_string())]);
     let clob = client(&service, 100);
     let known = interner(&["1", "2", "3", "4"]);
-    let books = clob.books(&ids(&["1", "2", "3"]), &known).await.unwrap();
+    let books = clob.books(&ids(&["1", "2", "3"]), &known).await.books;
     assert_eq!(names(&books), ["1", "3"]);
     assert_eq!(clob.stats()["books_refused"], 1);
     assert_eq!(clob.stats()["books_missing"], 0);
@@ -96,8 +96,9 @@ async fn a_bad_book_or_one_not_asked_for_costs_no_other() {
 async fn nothing_asked_is_nothing_sent() {
     let service = FakeService::scripted([]);
     let known = interner(&[]);
-    let books = client(&service, 100).books(&[], &known).await.unwrap();
-    assert!(books.is_empty() && service.seen().is_empty());
+    let fetched = client(&service, 100).books(&[], &known).await;
+    assert!(fetched.books.is_empty() && fetched.failure.is_none());
+    assert!(service.seen().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

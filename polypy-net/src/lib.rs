@@ -15,7 +15,7 @@
 //! | [`audit`] | every book against CLOB's, slowly, for tokens that fell silent |
 //! | [`wire`] | bytes to events |
 //! | [`venue`] | where to connect, and who takes what comes of it |
-//! | [`rest`], [`dial`], [`backoff`], `task`, `token_bucket`, `counter` | below all of these: HTTP, streams, waits, owned tasks |
+//! | [`rest`], [`dial`], [`backoff`], `task`, `token_bucket`, `counter`, `batch` | below all of these: HTTP, streams, waits, owned tasks, sets of ids |
 //!
 //! Network and wall clock are handed in ([`dial::Dial`], `polypy_core::Clock`),
 //! so that every part runs in memory on paused time. Nothing here reads
@@ -23,6 +23,7 @@
 
 pub mod audit;
 pub mod backoff;
+mod batch;
 pub mod clob;
 pub mod connection;
 mod counter;

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::exchange::Exchange;
+use crate::fault_table::FaultKind;
 use crate::http::{Answer, Query, error, json_text, ok};
 use crate::render;
 use crate::venue::{MarketState, TokenRef};
@@ -63,7 +64,11 @@ fn of_token(exchange: &mut Exchange, path: &str, query: &Query) -> Answer {
     let Some(token_id) = query.get("token_id").filter(|id| !id.is_empty()) else {
         return error(StatusCode::BAD_REQUEST, "Invalid token id");
     };
-    let Some(place) = live(exchange, token_id) else {
+    let denied = |place: &TokenRef| {
+        let strike = || exchange.faults.on_place(FaultKind::ClobDenies, *place);
+        path == "/book" && strike().is_some()
+    };
+    let Some(place) = live(exchange, token_id).filter(|place| !denied(place)) else {
         let message = if path == "/tick-size" {
             "market not found"
         } else {
@@ -137,11 +142,28 @@ fn books(exchange: &mut Exchange, body: &[u8]) -> Answer {
     if wanted.len() > BATCH_LIMIT {
         return error(StatusCode::BAD_REQUEST, "Payload exceeds the limit");
     }
+    let named: Vec<TokenRef> = wanted
+        .iter()
+        .filter_map(|wanted| exchange.venue.find(&wanted.token_id))
+        .collect();
+    let refused = exchange.refuses_batch(
+        FaultKind::ClobBatch,
+        FaultKind::ClobPoisoned,
+        wanted.len(),
+        &named,
+    );
+    if let Some(status) = refused {
+        return error(status, "fault");
+    }
     let mut text = String::from("[");
     for Wanted { token_id } in wanted {
         let Some(place) = live(exchange, &token_id) else {
             continue;
         };
+        let denied = exchange.faults.on_place(FaultKind::ClobDenies, place);
+        if denied.is_some() {
+            continue;
+        }
         if let Some(book) = exchange.rest_book(place) {
             if text.len() > 1 {
                 text.push(',');

@@ -26,7 +26,8 @@ use crate::catalogue::Catalogue;
 use crate::config::SimConfig;
 use crate::delivery::Frame;
 use crate::disturbance::Held;
-use crate::fault_set::FaultSet;
+use crate::fault::Fault;
+use crate::fault_set::{Active, FaultSet};
 use crate::fault_table::FaultKind;
 use crate::flow::{Action, Flow};
 use crate::journal::Ledger;
@@ -277,15 +278,31 @@ impl Exchange {
     /// The status with which a fault refuses this request, if one does.
     pub(crate) fn refuses(&mut self, kind: FaultKind) -> Option<StatusCode> {
         let fault = self.faults.on_request(kind, &mut self.rng)?;
-        let status = match kind {
-            FaultKind::Gamma5xx | FaultKind::Clob5xx => fault.count("status"),
-            FaultKind::Clob425 => 425,
-            _ => 429,
-        };
-        let status = u16::try_from(status)
-            .ok()
-            .and_then(|code| StatusCode::from_u16(code).ok());
-        Some(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE))
+        Some(match kind {
+            FaultKind::Gamma5xx | FaultKind::Clob5xx => status_of(fault),
+            FaultKind::Clob425 => StatusCode::TOO_EARLY,
+            _ => StatusCode::TOO_MANY_REQUESTS,
+        })
+    }
+
+    /// The status with which a fault refuses a request for `named` ids at once,
+    /// those of these tokens or of their markets among them.
+    pub(crate) fn refuses_batch(
+        &mut self,
+        by_size: FaultKind,
+        by_token: FaultKind,
+        named: usize,
+        places: &[TokenRef],
+    ) -> Option<StatusCode> {
+        let is_too_large = |active: &Active| named > active.fault.count("ids");
+        if self.faults.of(by_size).any(is_too_large)
+            && let Some(fault) = self.faults.on_request(by_size, &mut self.rng)
+        {
+            return Some(status_of(fault));
+        }
+        let mut places = places.iter();
+        let fault = places.find_map(|place| self.faults.on_place(by_token, *place))?;
+        Some(status_of(fault))
     }
 
     fn end_faults(&mut self, now: Instant) {
@@ -351,4 +368,11 @@ impl Exchange {
             playback: self.player.as_ref().map(Player::stats),
         }
     }
+}
+
+/// The status that a fault answers with.
+fn status_of(fault: &Fault) -> StatusCode {
+    let status = u16::try_from(fault.count("status"));
+    let status = status.ok().and_then(|code| StatusCode::from_u16(code).ok());
+    status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }

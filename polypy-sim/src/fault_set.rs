@@ -183,20 +183,32 @@ impl FaultSet {
 
     /// Switches one off; false if it was not on.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
-        let before = self.active.len();
-        self.active.retain(|active| active.id != id);
-        self.active.len() < before
+        self.end(|active| active.id == id) > 0
     }
 
     /// Switches all off and says how many there were.
     pub(crate) fn clear(&mut self) -> usize {
-        std::mem::take(&mut self.active).len()
+        self.end(|_| true)
     }
 
     /// Ends those whose time is over.
     pub(crate) fn prune(&mut self, now: Instant) {
-        self.active
-            .retain(|active| active.until.is_none_or(|until| now < until));
+        self.end(|active| active.until.is_some_and(|until| until <= now));
+    }
+
+    /// Switches off and logs those that are over; how many they are.
+    fn end(&mut self, is_over: impl Fn(&Active) -> bool) -> usize {
+        let before = self.active.len();
+        self.active.retain(|active| {
+            let is_over = is_over(active);
+            if is_over {
+                let hits = active.hits.load(Ordering::Relaxed);
+                let fault = active.fault.kind.info().name;
+                tracing::info!(fault, id = active.id, hits, "fault off");
+            }
+            !is_over
+        });
+        before - self.active.len()
     }
 
     /// When the next one ends by itself.

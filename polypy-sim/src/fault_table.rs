@@ -47,6 +47,14 @@ pub enum FaultKind {
     GammaListedLate,
     GammaClosedLate,
     EngineRestart,
+    GammaBatch,
+    GammaPoisoned,
+    GammaEmptyPage,
+    GammaRepeatedPage,
+    GammaCallsClosed,
+    ClobBatch,
+    ClobPoisoned,
+    ClobDenies,
 }
 
 /// What a fault's target and share choose from.
@@ -146,6 +154,10 @@ const fn flag(name: &'static str) -> Parameter {
         default: "false",
         values: Values::Flag,
     }
+}
+
+const fn status(default: &'static str) -> Parameter {
+    number("status", default, 400.0, 599.0)
 }
 
 const RATE: Parameter = number("rate", "0.05", 0.0, 1.0);
@@ -442,6 +454,63 @@ pub const FAULTS: &[FaultInfo] = &[
         scope: Scope::Exchange,
         summary: "nothing happens, for 90 s if not told otherwise; then a burst of events at once",
         parameters: &[number("burst", "200", 0.0, 1e4)],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaBatch,
+        name: "gamma_batch",
+        scope: Scope::Request,
+        summary: "Gamma refuses to look up more markets at once than this, as a firewall does",
+        parameters: &[number("ids", "40", 0.0, 1e6), status("403")],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaPoisoned,
+        name: "gamma_poisoned",
+        scope: Scope::Asset,
+        summary: "Gamma fails on each look-up that names the asset's market",
+        parameters: &[status("500")],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaEmptyPage,
+        name: "gamma_empty_page",
+        scope: Scope::Request,
+        summary: "a later page of Gamma's keyset lists is empty, and its cursor leads on",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaRepeatedPage,
+        name: "gamma_repeated_page",
+        scope: Scope::Request,
+        summary: "a later page of Gamma's keyset lists comes again under its next cursor",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaCallsClosed,
+        name: "gamma_calls_closed",
+        scope: Scope::Asset,
+        summary: "Gamma calls the asset's market closed while it trades; with in_open_lists, rows \
+                  in lists of open markets alone say so",
+        parameters: &[flag("in_open_lists")],
+    },
+    FaultInfo {
+        kind: FaultKind::ClobBatch,
+        name: "clob_batch",
+        scope: Scope::Request,
+        summary: "CLOB refuses to answer more books at once than this",
+        parameters: &[number("ids", "40", 0.0, 1e6), status("413")],
+    },
+    FaultInfo {
+        kind: FaultKind::ClobPoisoned,
+        name: "clob_poisoned",
+        scope: Scope::Asset,
+        summary: "CLOB refuses each request for books that names the asset",
+        parameters: &[status("400")],
+    },
+    FaultInfo {
+        kind: FaultKind::ClobDenies,
+        name: "clob_denies",
+        scope: Scope::Asset,
+        summary: "CLOB has no book of the asset over REST, its events flow",
+        parameters: &[],
     },
 ];
 

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 use crate::exchange::Exchange;
 use crate::fault_table::FaultKind;
 use crate::gamma_row as row;
-use crate::http::{Answer, Query, json_text, not_found, ok};
-use crate::venue::{MarketState, Phase, Venue};
+use crate::http::{Answer, Query, error, json_text, not_found, ok};
+use crate::venue::{MarketState, Phase, TokenRef, Venue};
 
 /// Most rows of a legacy page, whatever was asked.
 const LEGACY_LIMIT: usize = 100;
@@ -61,21 +61,124 @@ pub(crate) fn answer(exchange: &mut Exchange, path: &str, query: &Query) -> Answ
         Some("events") => List::Events,
         _ => List::Markets,
     };
-    let now = Instant::now();
-    let stuck = exchange.refuses(FaultKind::GammaStuckCursor).is_some();
-    let venue = &exchange.venue;
+    let by_name = Named::read(&exchange.venue, query);
+    let refused = exchange.refuses_batch(
+        FaultKind::GammaBatch,
+        FaultKind::GammaPoisoned,
+        by_name.ids,
+        &by_name.tokens,
+    );
+    if let Some(status) = refused {
+        return error(status, "fault");
+    }
+    let turn = Turn::take(exchange);
+    let view = View::new(exchange, Instant::now());
     match (parts.next(), parts.next(), parts.next()) {
-        (None, None, None) => legacy(venue, list, query, now),
-        (Some("keyset"), None, None) => keyset(venue, list, query, now, stuck),
-        (Some("slug"), Some(slug), None) => single(venue, list, now, |market| match list {
+        (None, None, None) => legacy(&view, list, query),
+        (Some("keyset"), None, None) => keyset(&view, list, query, turn),
+        (Some("slug"), Some(slug), None) => single(&view, list, |market| match list {
             List::Markets => market.listing.slug == slug,
             List::Events => market.listing.event.slug == slug,
         }),
-        (Some(id), None, None) => single(venue, list, now, |market| match list {
+        (Some(id), None, None) => single(&view, list, |market| match list {
             List::Markets => market.listing.id.to_string() == id,
             List::Events => market.listing.event.id.to_string() == id,
         }),
         _ => not_found(),
+    }
+}
+
+/// The markets that a request asks for by name.
+struct Named {
+    /// Ids in the request, unknown ones included.
+    ids: usize,
+    /// The tokens of the markets they name.
+    tokens: Vec<TokenRef>,
+}
+
+impl Named {
+    fn read(venue: &Venue, query: &Query) -> Self {
+        let conditions = query.all("condition_ids");
+        let by_condition = conditions.filter_map(|id| venue.find_condition(id));
+        let tokens = query.all("clob_token_ids");
+        let by_token = tokens.filter_map(|id| Some(venue.find(id)?.market));
+        let tokens = by_condition.chain(by_token).flat_map(|market| {
+            let outcomes = 0..venue.markets[market].tokens.len();
+            outcomes.map(move |outcome| TokenRef { market, outcome })
+        });
+        Self {
+            ids: query.all("condition_ids").count() + query.all("clob_token_ids").count(),
+            tokens: tokens.collect(),
+        }
+    }
+}
+
+/// What a fault makes of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing.
+    Right,
+    /// Its cursor is always that of page one.
+    Stuck,
+    /// It is empty, and comes under its next cursor.
+    Empty,
+    /// It comes again under its next cursor.
+    Again,
+}
+
+impl Turn {
+    fn take(exchange: &mut Exchange) -> Self {
+        let turns = [
+            (FaultKind::GammaStuckCursor, Self::Stuck),
+            (FaultKind::GammaEmptyPage, Self::Empty),
+            (FaultKind::GammaRepeatedPage, Self::Again),
+        ];
+        let turn = turns
+            .into_iter()
+            .find(|(kind, _)| exchange.refuses(*kind).is_some());
+        turn.map_or(Self::Right, |(_, turn)| turn)
+    }
+}
+
+/// What Gamma shows at one moment.
+pub(crate) struct View<'a> {
+    pub(crate) venue: &'a Venue,
+    pub(crate) now: Instant,
+    /// Markets that it wrongly calls closed, wherever it names them.
+    wrong: HashSet<usize>,
+    /// The same, in rows of lists of open ones.
+    wrong_in_lists: HashSet<usize>,
+    /// Tells the cursors of one page that comes again from each other.
+    nonce: u32,
+}
+
+impl<'a> View<'a> {
+    fn new(exchange: &'a mut Exchange, now: Instant) -> Self {
+        let nonce = exchange.rng.u32(..);
+        let (mut wrong, mut wrong_in_lists) = (HashSet::new(), HashSet::new());
+        for active in exchange.faults.of(FaultKind::GammaCallsClosed) {
+            let tokens = exchange.venue.tokens();
+            let hit = tokens.filter(|(place, _)| active.hits_asset(*place));
+            let markets = hit.map(|(place, _)| place.market);
+            if active.fault.flag("in_open_lists") {
+                wrong_in_lists.extend(markets);
+            } else {
+                wrong.extend(markets);
+            }
+            active.struck();
+        }
+        Self {
+            venue: &exchange.venue,
+            now,
+            wrong,
+            wrong_in_lists,
+            nonce,
+        }
+    }
+
+    /// Whether Gamma takes a market for closed.
+    pub(crate) fn is_closed(&self, market: usize) -> bool {
+        self.wrong.contains(&market) || is_closed(&self.venue.markets[market], self.now)
     }
 }
 
@@ -85,37 +188,33 @@ fn validation_error(message: &str) -> Answer {
 }
 
 /// Whether Gamma calls a market closed by now.
-pub(crate) fn is_closed(market: &MarketState, now: Instant) -> bool {
+fn is_closed(market: &MarketState, now: Instant) -> bool {
     match market.phase {
         Phase::Trading => false,
         Phase::Settled { closed_at, .. } => now >= closed_at,
     }
 }
 
-fn single(
-    venue: &Venue,
-    list: List,
-    now: Instant,
-    matches: impl Fn(&MarketState) -> bool,
-) -> Answer {
-    let found = venue
+fn single(view: &View<'_>, list: List, matches: impl Fn(&MarketState) -> bool) -> Answer {
+    let found = view
+        .venue
         .markets
         .iter()
-        .position(|market| now >= market.listed_at && matches(market));
+        .position(|market| view.now >= market.listed_at && matches(market));
     match found {
-        Some(market) => ok(&one(venue, list, market, now)),
+        Some(market) => ok(&one(view, list, market)),
         None => not_found(),
     }
 }
 
-fn one(venue: &Venue, list: List, market: usize, now: Instant) -> Value {
+fn one(view: &View<'_>, list: List, market: usize) -> Value {
     match list {
-        List::Markets => row::market(&venue.markets[market], now),
-        List::Events => row::event(venue, market, now),
+        List::Markets => row::market(view, market),
+        List::Events => row::event(view, market),
     }
 }
 
-fn legacy(venue: &Venue, list: List, query: &Query, now: Instant) -> Answer {
+fn legacy(view: &View<'_>, list: List, query: &Query) -> Answer {
     let number = |key, default| match query.get(key) {
         None => Ok(default),
         Some(text) => text.parse::<usize>().map_err(|_not_a_number| key),
@@ -136,16 +235,16 @@ fn legacy(venue: &Venue, list: List, query: &Query, now: Instant) -> Answer {
         Err(message) => return validation_error(&message),
     };
     let rows: Vec<Value> = filter
-        .select(venue, list, now)
+        .select(view, list)
         .into_iter()
         .skip(offset)
         .take(limit)
-        .map(|(_, market)| one(venue, list, market, now))
+        .map(|(_, market)| one(view, list, market))
         .collect();
     ok(&Value::Array(rows))
 }
 
-fn keyset(venue: &Venue, list: List, query: &Query, now: Instant, stuck: bool) -> Answer {
+fn keyset(view: &View<'_>, list: List, query: &Query, turn: Turn) -> Answer {
     let (name, most) = match list {
         List::Markets => ("markets", MARKETS_LIMIT),
         List::Events => ("events", EVENTS_LIMIT),
@@ -173,30 +272,37 @@ fn keyset(venue: &Venue, list: List, query: &Query, now: Instant, stuck: bool) -
             None => return validation_error("invalid after_cursor"),
         },
     };
-    let selected = filter.select(venue, list, now);
+    let selected = filter.select(view, list);
     let start = after.map_or(0, |after| {
         selected.partition_point(|position| *position <= after)
     });
     let page = &selected[start..selected.len().min(start + limit)];
+    let is_open_list = filter.closed == Some(false) && !filter.is_by_name();
+    let row = |(_, market): &Position| {
+        let mut row = one(view, list, *market);
+        if is_open_list && view.wrong_in_lists.contains(market) {
+            row["closed"] = true.into();
+        }
+        row
+    };
+    let is_last = start + page.len() >= selected.len();
+    let after_page = page.last().filter(|_| !is_last);
+    let (rows, next) = match (turn, after) {
+        (Turn::Stuck, _) => (page, selected[..selected.len().min(limit)].last()),
+        // Of a first page there is no cursor that leads to it.
+        (Turn::Empty, Some(_)) => (&[][..], after.as_ref()),
+        (Turn::Again, Some(_)) => (page, after.as_ref()),
+        (Turn::Right | Turn::Empty | Turn::Again, _) => (page, after_page),
+    };
     let mut body = Map::new();
-    let rows = page
-        .iter()
-        .map(|(_, market)| one(venue, list, *market, now))
-        .collect();
+    let rows = rows.iter().map(row).collect();
     body.insert(name.to_owned(), Value::Array(rows));
-    let first_page = &selected[..selected.len().min(limit)];
-    if stuck && let Some(last) = first_page.last() {
-        body.insert(
-            "next_cursor".to_owned(),
-            write_cursor(*last, binding).into(),
-        );
-    } else if let Some(last) = page.last()
-        && start + page.len() < selected.len()
-    {
-        body.insert(
-            "next_cursor".to_owned(),
-            write_cursor(*last, binding).into(),
-        );
+    if let Some(next) = next {
+        let mut cursor = write_cursor(*next, binding);
+        if matches!(turn, Turn::Empty | Turn::Again) && after == Some(*next) {
+            cursor.push_str(&format!("{:08x}", view.nonce));
+        }
+        body.insert("next_cursor".to_owned(), cursor.into());
     }
     ok(&Value::Object(body))
 }
@@ -205,18 +311,19 @@ fn keyset(venue: &Venue, list: List, query: &Query, now: Instant, stuck: bool) -
 /// complemented) and its market.
 type Position = (u64, usize);
 
-/// Opaque to clients: the filters' digest and the last row's position.
+/// Opaque to clients: the filters' digest and the last row's position; behind
+/// that may stand what tells two cursors to one page from each other.
 fn write_cursor((key, market): Position, binding: u64) -> String {
     format!("{binding:016x}{key:016x}{market:08x}")
 }
 
 fn read_cursor(cursor: &str, binding: u64) -> Option<Position> {
-    if cursor.len() != 40 || !cursor.is_ascii() {
+    if !matches!(cursor.len(), 40 | 48) || !cursor.is_ascii() {
         return None;
     }
     let bound = u64::from_str_radix(&cursor[..16], 16).ok()?;
     let key = u64::from_str_radix(&cursor[16..32], 16).ok()?;
-    let market = usize::from_str_radix(&cursor[32..], 16).ok()?;
+    let market = usize::from_str_radix(&cursor[32..40], 16).ok()?;
     (bound == binding).then_some((key, market))
 }
 
@@ -285,7 +392,8 @@ impl Filter {
 
     /// The rows that match, in order. Of an event's markets the first that
     /// matches stands for the event.
-    fn select(&self, venue: &Venue, list: List, now: Instant) -> Vec<Position> {
+    fn select(&self, view: &View<'_>, list: List) -> Vec<Position> {
+        let venue = view.venue;
         let mut named: HashSet<usize> = self
             .condition_ids
             .iter()
@@ -297,15 +405,14 @@ impl Filter {
                 .filter_map(|id| venue.find(id))
                 .map(|place| place.market),
         );
-        let by_name = !self.condition_ids.is_empty() || !self.clob_token_ids.is_empty();
-        let candidates: Vec<usize> = if by_name {
+        let candidates: Vec<usize> = if self.is_by_name() {
             named.into_iter().collect()
         } else {
             (0..venue.markets.len()).collect()
         };
         let mut selected: Vec<Position> = candidates
             .into_iter()
-            .filter(|&market| self.matches(&venue.markets[market], list, now))
+            .filter(|&market| self.matches(view, market, list))
             .map(|market| (self.key(&venue.markets[market]), market))
             .collect();
         if list == List::Events {
@@ -317,16 +424,22 @@ impl Filter {
         selected
     }
 
-    fn matches(&self, market: &MarketState, list: List, now: Instant) -> bool {
-        let listing = &market.listing;
+    /// Whether it names the markets that are wanted.
+    fn is_by_name(&self) -> bool {
+        !self.condition_ids.is_empty() || !self.clob_token_ids.is_empty()
+    }
+
+    fn matches(&self, view: &View<'_>, market: usize, list: List) -> bool {
+        let state = &view.venue.markets[market];
+        let listing = &state.listing;
         let (id, slug) = match list {
             List::Markets => (listing.id, &listing.slug),
             List::Events => (listing.event.id, &listing.event.slug),
         };
-        now >= market.listed_at
+        view.now >= state.listed_at
             && self
                 .closed
-                .is_none_or(|closed| closed == is_closed(market, now))
+                .is_none_or(|closed| closed == view.is_closed(market))
             && self
                 .neg_risk
                 .is_none_or(|neg_risk| neg_risk == listing.neg_risk)

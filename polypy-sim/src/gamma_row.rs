@@ -4,16 +4,15 @@
 
 use polypy_core::{Side, Timestamp};
 use serde_json::{Map, Number, Value, json};
-use tokio::time::Instant;
 
-use crate::gamma::is_closed;
-use crate::venue::{MarketState, Phase, Venue};
+use crate::gamma::View;
+use crate::venue::{MarketState, Phase};
 
 /// A market row.
-pub(crate) fn market(market: &MarketState, now: Instant) -> Value {
-    let mut row = bare_market(market, now);
+pub(crate) fn market(view: &View<'_>, market: usize) -> Value {
+    let mut row = bare_market(view, market);
     if let Value::Object(row) = &mut row {
-        let event = &market.listing.event;
+        let event = &view.venue.markets[market].listing.event;
         row.insert(
             "events".to_owned(),
             json!([{
@@ -22,7 +21,7 @@ pub(crate) fn market(market: &MarketState, now: Instant) -> Value {
                 "slug": event.slug,
                 "title": event.title,
                 "active": true,
-                "closed": is_closed(market, now),
+                "closed": view.is_closed(market),
                 "negRisk": event.neg_risk,
             }]),
         );
@@ -31,20 +30,21 @@ pub(crate) fn market(market: &MarketState, now: Instant) -> Value {
 }
 
 /// The event a market belongs to, with all of its markets that are listed.
-pub(crate) fn event(venue: &Venue, first: usize, now: Instant) -> Value {
-    let listing = &venue.markets[first].listing;
+pub(crate) fn event(view: &View<'_>, first: usize) -> Value {
+    let states = &view.venue.markets;
+    let listing = &states[first].listing;
     let event = &listing.event;
     // The markets of an event are announced together, so they are neighbours.
-    let siblings: Vec<&MarketState> = venue.markets[first..]
-        .iter()
-        .take_while(|market| market.listing.event.id == event.id)
-        .filter(|market| now >= market.listed_at)
+    let siblings: Vec<usize> = (first..states.len())
+        .take_while(|market| states[*market].listing.event.id == event.id)
+        .filter(|market| view.now >= states[*market].listed_at)
         .collect();
-    let closed = siblings.iter().all(|market| is_closed(market, now));
+    let closed = siblings.iter().all(|market| view.is_closed(*market));
     let markets: Vec<Value> = siblings
         .iter()
-        .map(|market| bare_market(market, now))
+        .map(|market| bare_market(view, *market))
         .collect();
+    let siblings: Vec<&MarketState> = siblings.iter().map(|market| &states[*market]).collect();
     json!({
         "id": event.id.to_string(),
         "ticker": event.slug,
@@ -70,9 +70,10 @@ pub(crate) fn event(venue: &Venue, first: usize, now: Instant) -> Value {
 }
 
 /// A market row without the event it belongs to, as events hold them.
-fn bare_market(market: &MarketState, now: Instant) -> Value {
+fn bare_market(view: &View<'_>, market: usize) -> Value {
+    let closed = view.is_closed(market);
+    let market = &view.venue.markets[market];
     let listing = &market.listing;
-    let closed = is_closed(market, now);
     let trading = market.is_live();
     let token_ids: Vec<&str> = listing
         .tokens

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetKey, BookEvent, BoxFuture, Component, EventSink, FeedId, Interner,
-    LifecycleEvent, Market, MarketEvent, ResyncSink, StaleReason, StatsSource, Token,
+    AssetId, AssetKey, BoxFuture, Component, EventSink, FeedId, Interner, LifecycleEvent, Market,
+    MarketEvent, ResyncSink, StaleReason, StatsSource, Token,
 };
-use polypy_net::clob::{BookFetch, ClobError};
+use polypy_net::clob::{BookFetch, Fetched};
 use polypy_net::connection::ConnectionConfig;
 use polypy_net::pool::{ConnectionPool, PoolConfig};
 use polypy_net::registry::AssetRegistry;
@@ -316,8 +316,8 @@ impl BookFetch for Absent {
         &'a self,
         _assets: &'a [AssetId],
         _known: &'a RwLock<Interner>,
-    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
-        Box::pin(async { Ok(Vec::new()) })
+    ) -> BoxFuture<'a, Fetched> {
+        Box::pin(async { Fetched::default() })
     }
 }
 

@@ -81,7 +81,7 @@ mod tests {
         assert!(matches!(books.book("11", 1), BookLookup::Unknown));
 
         let condition = market().condition_id;
-        assert!(registry.upsert(market()));
+        assert!(registry.upsert(market()).added);
         assert!(matches!(books.book("11", 1), BookLookup::Pending));
 
         let assets = registry.assets_of(&condition);

@@ -78,14 +78,15 @@ impl Parts {
             Arc::clone(&resync) as Arc<dyn ResyncSink>,
         ));
         let router = Arc::new(MessageRouter::new(&workers));
+        let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
         let lifecycle = Arc::new(LifecycleController::new(
             conversion::lifecycle(&config.lifecycle),
             GammaClient::new(gamma, GammaConfig::default()),
+            Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&registry),
             Arc::clone(&router) as Arc<dyn BookControl>,
             Arc::clone(clock),
         ));
-        let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
         let wire = Arc::new(WireStats::default());
         let venue = Venue {
             url,
@@ -93,7 +94,7 @@ impl Parts {
             books: Arc::clone(&clob) as Arc<dyn BookFetch>,
             sink: Arc::clone(&router) as Arc<dyn EventSink>,
             lifecycle: Arc::new(lifecycle.hints()),
-            resync,
+            resync: Arc::clone(&resync),
             wire: Arc::clone(&wire),
         };
         let pool = Arc::new(ConnectionPool::new(
@@ -113,6 +114,7 @@ impl Parts {
             Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&router) as Arc<dyn AuditSink>,
             Arc::new(lifecycle.hints()),
+            resync,
         ));
         Ok(Self {
             registry,

@@ -5,22 +5,27 @@
 //! subscribed assets, a chunk at a time, spread evenly over its period, and
 //! hands each answer to the workers, which compare it with what they hold by
 //! hash. It judges nothing and applies nothing. Assets of which the venue has no
-//! book are named to discovery, which asks whether their market has ended.
+//! book are named to discovery, which asks whether their market has ended; one
+//! of which it has none time and again is subscribed anew, for then the feed
+//! says whether it still has one.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use polypy_core::{
     AssetId, AssetKey, AuditSink, BoxFuture, Component, ComponentError, ComponentState,
-    HealthSource, StatsSource,
+    HealthSource, ResyncSink, Scope, StaleReason, StatsSource,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::clob::BookFetch;
+use crate::clob::{BookFetch, Fetched};
 use crate::counter::{add, count, millis};
 use crate::registry::{AssetRegistry, AssetStatus};
+use crate::rest::chain;
 use crate::task::TaskLife;
 use crate::venue::LifecycleListener;
 
@@ -54,6 +59,10 @@ impl Default for AuditConfig {
     }
 }
 
+/// Rounds in a row without a book after which the feed is asked. One may meet a
+/// market in the moment of its ending; a power of two.
+const DENIALS: u32 = 2;
+
 /// Compares every book with CLOB's, slowly and for ever.
 pub struct BookAuditor {
     work: Arc<Work>,
@@ -66,6 +75,9 @@ struct Work {
     books: Arc<dyn BookFetch>,
     sink: Arc<dyn AuditSink>,
     lifecycle: Arc<dyn LifecycleListener>,
+    resync: Arc<dyn ResyncSink>,
+    /// Rounds in a row in which the venue had no book, by asset.
+    denials: Mutex<HashMap<AssetKey, u32>>,
     counters: Counters,
 }
 
@@ -76,6 +88,9 @@ struct Counters {
     failures: AtomicU64,
     compared: AtomicU64,
     missing: AtomicU64,
+    resubscribed: AtomicU64,
+    unanswered: AtomicU64,
+    is_failing: AtomicBool,
     last_sweep_ms: AtomicU64,
 }
 
@@ -96,6 +111,7 @@ impl BookAuditor {
         books: Arc<dyn BookFetch>,
         sink: Arc<dyn AuditSink>,
         lifecycle: Arc<dyn LifecycleListener>,
+        resync: Arc<dyn ResyncSink>,
     ) -> Self {
         Self {
             work: Arc::new(Work {
@@ -104,6 +120,8 @@ impl BookAuditor {
                 books,
                 sink,
                 lifecycle,
+                resync,
+                denials: Mutex::default(),
                 counters: Counters::default(),
             }),
             life: TaskLife::default(),
@@ -138,6 +156,10 @@ impl Work {
         if assets.is_empty() {
             return;
         }
+        {
+            let known: HashSet<AssetKey> = assets.iter().map(|(key, _)| *key).collect();
+            self.denials.lock().retain(|key, _| known.contains(key));
+        }
         let chunks = assets.len().div_ceil(self.config.chunk.max(1));
         let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
         let pause = (self.config.period / chunks).max(self.config.pace);
@@ -171,28 +193,73 @@ impl Work {
         let ids: Vec<AssetId> = chunk.iter().map(|(_, id)| id.clone()).collect();
         add(&self.counters.requests, 1);
         let answer = self.books.books(&ids, self.registry.interner());
-        let books = match timeout(self.config.deadline, answer).await {
-            Ok(Ok(books)) => books,
-            Ok(Err(error)) => {
-                add(&self.counters.failures, 1);
-                tracing::debug!(%error, "books could not be fetched for the audit");
-                return;
-            }
+        let Fetched {
+            books,
+            unanswered,
+            failure,
+        } = match timeout(self.config.deadline, answer).await {
+            Ok(fetched) => fetched,
             Err(_elapsed) => {
-                add(&self.counters.failures, 1);
-                tracing::debug!("books for the audit did not come in time");
+                add(&self.counters.unanswered, count(chunk.len()));
+                self.note_failure(Some("no answer in time".to_owned()));
                 return;
             }
         };
-        let mut missing: Vec<AssetKey> = chunk.iter().map(|(key, _)| *key).collect();
-        missing.retain(|key| books.iter().all(|book| book.info.key != *key));
+        self.note_failure(failure.map(|error| chain(&error)));
+        add(&self.counters.unanswered, count(unanswered.len()));
+        // No answer is no news of a token.
+        let unanswered: HashSet<AssetId> = unanswered.into_iter().collect();
+        let there: HashSet<AssetKey> = books.iter().map(|book| book.info.key).collect();
+        let missing: Vec<AssetKey> = chunk
+            .iter()
+            .filter(|(key, id)| !there.contains(key) && !unanswered.contains(id))
+            .map(|(key, _)| *key)
+            .collect();
         add(&self.counters.compared, count(books.len()));
         for book in books {
             self.sink.audit(Box::new(book));
         }
+        let doubted = self.note_denials(&there, &missing);
+        if !doubted.is_empty() {
+            add(&self.counters.resubscribed, count(doubted.len()));
+            self.resync
+                .resync(Scope::AllFeeds, &doubted, StaleReason::Silent);
+        }
         if !missing.is_empty() {
             add(&self.counters.missing, count(missing.len()));
             self.lifecycle.confirm_gone(&missing);
+        }
+    }
+}
+
+impl Work {
+    /// Counts rounds without a book; those that have had enough of them.
+    fn note_denials(&self, there: &HashSet<AssetKey>, missing: &[AssetKey]) -> Vec<AssetKey> {
+        let mut denials = self.denials.lock();
+        denials.retain(|key, _| !there.contains(key));
+        let mut doubted = Vec::new();
+        for key in missing {
+            let rounds = denials.entry(*key).or_default();
+            *rounds = rounds.saturating_add(1);
+            // Ever more seldom: REST may be what is wrong.
+            if *rounds >= DENIALS && rounds.is_power_of_two() {
+                doubted.push(*key);
+            }
+        }
+        doubted
+    }
+
+    /// Counts a failure; the first of several is told, and their end.
+    fn note_failure(&self, error: Option<String>) {
+        let is_failing = error.is_some();
+        let was_failing = self.counters.is_failing.swap(is_failing, Ordering::Relaxed);
+        if let Some(error) = error {
+            add(&self.counters.failures, 1);
+            if !was_failing {
+                tracing::warn!(error, "audit cannot fetch books");
+            }
+        } else if was_failing {
+            tracing::info!("audit fetches books again");
         }
     }
 }
@@ -235,6 +302,8 @@ impl StatsSource for BookAuditor {
             "failures": get(&counters.failures),
             "books_compared": get(&counters.compared),
             "books_missing": get(&counters.missing),
+            "books_unanswered": get(&counters.unanswered),
+            "resubscribed": get(&counters.resubscribed),
             "last_sweep_ms": get(&counters.last_sweep_ms),
         })
     }

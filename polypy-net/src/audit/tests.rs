@@ -1,6 +1,6 @@
 //! The auditor on paused time, with a CLOB and workers made of notes.
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use polypy_core::{BookEvent, Interner, LifecycleEvent, Market, Timestamp, Token};
 
 use super::*;
@@ -11,6 +11,7 @@ use crate::registry::ConnectionId;
 #[derive(Default)]
 struct Clob {
     lacks: Mutex<Vec<String>>,
+    refuses: Mutex<Vec<String>>,
     broken: Mutex<bool>,
     hangs: Mutex<bool>,
     asked: Mutex<Vec<(Instant, usize)>>,
@@ -21,7 +22,7 @@ impl BookFetch for Clob {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
-    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
+    ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             self.asked.lock().push((Instant::now(), assets.len()));
             if *self.hangs.lock() {
@@ -29,13 +30,20 @@ impl BookFetch for Clob {
             }
             if *self.broken.lock() {
                 let error = serde_json::from_str::<u64>("x").unwrap_err();
-                return Err(ClobError::Time(error));
+                return Fetched {
+                    unanswered: assets.to_vec(),
+                    failure: Some(ClobError::Time(error)),
+                    ..Fetched::default()
+                };
             }
             let known = known.read();
-            let there = assets
+            let (refused, answered): (Vec<_>, Vec<_>) = assets
+                .iter()
+                .partition(|id| self.refuses.lock().contains(&id.to_string()));
+            let there = answered
                 .iter()
                 .filter(|id| !self.lacks.lock().contains(&id.to_string()));
-            Ok(there
+            let books = there
                 .map(|id| BookEvent {
                     info: Arc::clone(known.get(id.as_str()).unwrap()),
                     timestamp: Timestamp::from_millis(1),
@@ -48,7 +56,12 @@ impl BookFetch for Clob {
                     neg_risk: None,
                     version: None,
                 })
-                .collect())
+                .collect();
+            Fetched {
+                books,
+                unanswered: refused.into_iter().cloned().collect(),
+                failure: None,
+            }
         })
     }
 }
@@ -57,6 +70,7 @@ impl BookFetch for Clob {
 struct Notes {
     audited: Mutex<Vec<String>>,
     gone: Mutex<Vec<AssetKey>>,
+    resynced: Mutex<Vec<(AssetKey, StaleReason)>>,
 }
 
 impl AuditSink for Notes {
@@ -69,6 +83,14 @@ impl LifecycleListener for Notes {
     fn offer(&self, _event: LifecycleEvent) {}
     fn confirm_gone(&self, assets: &[AssetKey]) {
         self.gone.lock().extend(assets);
+    }
+}
+
+impl ResyncSink for Notes {
+    fn resync(&self, _scope: Scope, assets: &[AssetKey], reason: StaleReason) {
+        self.resynced
+            .lock()
+            .extend(assets.iter().map(|key| (*key, reason)));
     }
 }
 
@@ -109,6 +131,7 @@ fn setting(markets: usize, config: AuditConfig) -> Setting {
         Arc::clone(&clob) as Arc<dyn BookFetch>,
         Arc::clone(&notes) as Arc<dyn AuditSink>,
         Arc::clone(&notes) as Arc<dyn LifecycleListener>,
+        Arc::clone(&notes) as Arc<dyn ResyncSink>,
     );
     Setting {
         registry,
@@ -164,6 +187,51 @@ async fn what_the_venue_has_no_book_of_is_named_to_discovery() {
     let mut gone = setting.notes.gone.lock().clone();
     gone.sort();
     assert_eq!(gone, expected);
+    setting.auditor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_venue_does_not_answer_for_is_neither_there_nor_gone() {
+    let setting = setting(3, config());
+    *setting.clob.refuses.lock() = vec!["3".into()];
+    *setting.clob.lacks.lock() = vec!["4".into()];
+    setting.auditor.start().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(setting.notes.audited.lock().len(), 4);
+    assert_eq!(setting.notes.gone.lock().len(), 1);
+    let stats = setting.auditor.stats();
+    assert_eq!(stats["books_unanswered"], 1);
+    assert_eq!(stats["books_missing"], 1);
+    assert_eq!(stats["failures"], 0);
+    setting.auditor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_rest_denies_again_and_again_is_subscribed_anew_ever_more_seldom() {
+    let setting = setting(3, config());
+    let token = |id: &str| setting.registry.interner().read().get(id).unwrap().key;
+    let (denied, other) = (token("3"), token("4"));
+    *setting.clob.lacks.lock() = vec!["3".into(), "4".into()];
+    setting.auditor.start().await.unwrap();
+    let mut rounds = Vec::new();
+    for round in 1..=17 {
+        sleep(Duration::from_secs(if round == 1 { 1 } else { 100 })).await;
+        let resynced = std::mem::take(&mut *setting.notes.resynced.lock());
+        if resynced.contains(&(denied, StaleReason::Silent)) {
+            rounds.push(round);
+        }
+        // The other one is there in between: one denial alone says little.
+        let is_other = resynced.iter().any(|(key, _)| *key == other);
+        assert!(!is_other, "round {round}");
+        let lacks = if round % 2 == 0 {
+            vec!["3", "4"]
+        } else {
+            vec!["3"]
+        };
+        *setting.clob.lacks.lock() = lacks.into_iter().map(str::to_owned).collect();
+    }
+    assert_eq!(rounds, [2, 4, 8, 16]);
+    assert_eq!(setting.auditor.stats()["resubscribed"], 4);
     setting.auditor.stop().await;
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use polypy_core::{AssetInfo, AssetKey, ResyncSink, Scope, StaleReason};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use crate::clob::Fetched;
 use crate::counter::count;
 
 use super::carried::{Carried, Effects};
@@ -20,7 +21,7 @@ use super::first_book::{FirstBooks, Seeds};
 use super::frame_batcher::FrameBatcher;
 use super::reconnect::OutageWatch;
 use super::request::{self, Request};
-use super::seeding::{Answer, Seeding, answered};
+use super::seeding::{Seeding, answered};
 use super::socket::{End, Socket};
 use super::state::{AwaitedBook, ConnectionState};
 use super::view::ConnectionView;
@@ -62,7 +63,7 @@ pub(super) struct FeedSession<'a> {
 enum Wake {
     Commands,
     Check,
-    Answer(Answer),
+    Answer(Fetched),
     Read(Result<(), End>),
 }
 
@@ -286,12 +287,19 @@ impl<'a> FeedSession<'a> {
         }
     }
 
-    fn on_answer(&mut self, answer: Answer) -> Option<DisconnectReason> {
+    fn on_answer(&mut self, answer: Fetched) -> Option<DisconnectReason> {
         let Seeding { asked, .. } = self.seeding.take()?;
         let now = Instant::now();
+        let config = &self.kept.context.config;
+        // Those without an answer first: no answer is not "no book".
+        let (again, asked): (Vec<_>, Vec<_>) = asked
+            .into_iter()
+            .partition(|info| answer.unanswered.contains(&info.asset_id));
+        let joined = self.first_books.answered(&again, None, now, config);
         let seeds = self
             .first_books
-            .answered(&asked, answer, now, &self.kept.context.config);
+            .answered(&asked, Some(answer.books), now, config);
+        self.hand_over(joined);
         if !seeds.missing.is_empty() {
             self.kept
                 .context

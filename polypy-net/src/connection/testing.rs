@@ -13,8 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BookEvent, BoxFuture, Interner, LifecycleEvent, Market,
-    MarketEvent, Token,
+    AssetId, AssetInfo, AssetKey, BoxFuture, Interner, LifecycleEvent, Market, MarketEvent, Token,
 };
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -26,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 
 use super::ConnectionConfig;
-use crate::clob::{BookFetch, ClobError};
+use crate::clob::{BookFetch, ClobError, Fetched};
 use crate::dial::{Dial, Stream};
 use crate::registry::AssetRegistry;
 use crate::resync::{ResyncConfig, ResyncQueue};
@@ -63,13 +62,17 @@ impl BookFetch for Rest {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
-    ) -> BoxFuture<'a, Result<Vec<BookEvent>, ClobError>> {
+    ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             let ids: Vec<_> = assets.iter().map(|id| id.as_str().to_owned()).collect();
             self.asked.lock().push(ids.clone());
             tokio::time::sleep(Duration::from_millis(50)).await;
             if *self.fails.lock() {
-                return Err(refusal());
+                return Fetched {
+                    unanswered: assets.to_vec(),
+                    failure: Some(refusal()),
+                    ..Fetched::default()
+                };
             }
             let unknown = self.unknown.lock().clone();
             let text = opening(ids.iter().filter(|id| !unknown.contains(*id)));
@@ -80,14 +83,14 @@ impl BookFetch for Rest {
                 &WireStats::default(),
                 &mut decoded,
             );
-            Ok(decoded
-                .events
-                .into_iter()
-                .filter_map(|event| match event {
-                    MarketEvent::Book(book) => Some(*book),
-                    _ => None,
-                })
-                .collect())
+            let books = decoded.events.into_iter().filter_map(|event| match event {
+                MarketEvent::Book(book) => Some(*book),
+                _ => None,
+            });
+            Fetched {
+                books: books.collect(),
+                ..Fetched::default()
+            }
         })
     }
 }

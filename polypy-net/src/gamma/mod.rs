@@ -9,9 +9,9 @@
 //! | the venue | here |
 //! |---|---|
 //! | offsets beyond 2000 are refused | keyset only: `after_cursor` |
-//! | unknown cursor names are ignored: page 1 for ever | a cursor or a first row seen before ends the crawl as incomplete |
+//! | unknown cursor names are ignored: page 1 for ever | a cursor seen before, or a few pages without a new row, end the crawl as incomplete |
 //! | a cursor is bound to its filters | they are repeated on each page |
-//! | pages are clamped silently | the end is a missing cursor or an empty page, never a short one |
+//! | pages are clamped silently, and may be empty | the end is a cursor that is missing, empty, null or `LTE=`, never a short page |
 //! | rows are half filled in | see [`row`]: skipped one by one, with a reason |
 //!
 //! Nothing here decides what becomes of a market, and an incomplete crawl says
@@ -29,9 +29,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
+use crate::batch::{Batches, Blame};
 use crate::rest::{RestClient, RestError, chain};
 
 pub use row::{Row, SkipReason};
+
+/// The cursor after the last page, in the venue's older lists: -1 in base64.
+const LAST_CURSOR: &str = "LTE=";
+
+/// Pages in a row without a new row, each under a cursor of its own, that are
+/// followed at most. One was seen, where a page came again; a listing that is
+/// stuck goes on like that for ever.
+const MAX_FRUITLESS: usize = 5;
 
 /// Ids in one look-up at most: the venue's own limit.
 pub const MAX_LOOKUP: usize = 100;
@@ -89,6 +98,17 @@ pub enum GammaError {
     Shape(#[source] serde_json::Error),
 }
 
+impl GammaError {
+    /// Who is to blame when a look-up fails so.
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Rest(error) => error.blame(),
+            // A firewall answers with a page of its own.
+            Self::Shape(_) => Blame::Request,
+        }
+    }
+}
+
 /// How a crawl ended. Only [`Self::Complete`] speaks of markets not seen.
 #[derive(Debug)]
 pub enum CrawlEnd {
@@ -98,12 +118,26 @@ pub enum CrawlEnd {
     Stopped,
     /// The listing gave a cursor again that it had given before.
     RepeatedCursor,
-    /// The listing gave a page again that it had given before.
-    RepeatedPage,
+    /// Page after page had no row that had not been listed before.
+    NothingNew,
     /// More pages than a crawl may have.
     TooManyPages,
     /// A page could not be had.
     Failed(GammaError),
+}
+
+impl CrawlEnd {
+    /// Its name in `/stats`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Stopped => "stopped",
+            Self::RepeatedCursor => "repeated_cursor",
+            Self::NothingNew => "nothing_new",
+            Self::TooManyPages => "too_many_pages",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 impl fmt::Display for CrawlEnd {
@@ -112,7 +146,7 @@ impl fmt::Display for CrawlEnd {
             Self::Complete => "complete",
             Self::Stopped => "stopped",
             Self::RepeatedCursor => "a cursor came twice",
-            Self::RepeatedPage => "a page came twice",
+            Self::NothingNew => "page after page without a new row",
             Self::TooManyPages => "more pages than there can be",
             Self::Failed(error) => return f.write_str(&chain(error)),
         })
@@ -130,11 +164,24 @@ pub struct Crawl {
     pub end: CrawlEnd,
 }
 
+/// What look-ups by name came to.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The rows of those that Gamma lists.
+    pub rows: Vec<Row>,
+    /// Those about which nothing is known: Gamma refused to look them up, or
+    /// failed before it was their turn.
+    pub unanswered: Vec<ConditionId>,
+    /// Why nothing more was asked, if Gamma is at fault.
+    pub failure: Option<GammaError>,
+}
+
 /// Asks Gamma.
 #[derive(Debug)]
 pub struct GammaClient {
     rest: RestClient,
     config: GammaConfig,
+    lookups: Batches<ConditionId>,
 }
 
 /// The keyset envelope.
@@ -142,8 +189,9 @@ pub struct GammaClient {
 struct Envelope<'a> {
     #[serde(borrow)]
     markets: Vec<&'a RawValue>,
-    #[serde(default)]
-    next_cursor: Option<String>,
+    /// Text; a number stands for its digits.
+    #[serde(borrow, default)]
+    next_cursor: Option<&'a RawValue>,
 }
 
 /// What tells a page from another: a row's own id.
@@ -158,7 +206,11 @@ struct Identity<'a> {
 impl GammaClient {
     /// A client over `rest`.
     pub fn new(rest: RestClient, config: GammaConfig) -> Self {
-        Self { rest, config }
+        Self {
+            rest,
+            config,
+            lookups: Batches::new("gamma", MAX_LOOKUP),
+        }
     }
 
     /// Walks all open markets, handing over page by page, until the end or
@@ -175,6 +227,7 @@ impl GammaClient {
         };
         let mut cursors = HashSet::new();
         let mut firsts = HashSet::new();
+        let mut fruitless = 0;
         let mut cursor: Option<String> = None;
         let mut next_page_at = Instant::now();
         while crawl.pages < self.config.max_pages {
@@ -187,55 +240,66 @@ impl GammaClient {
                     break;
                 }
             };
-            if page.first.is_some_and(|first| !firsts.insert(first)) {
-                crawl.end = CrawlEnd::RepeatedPage;
-                break;
-            }
             crawl.pages += 1;
-            crawl.rows += page.rows.len();
-            let is_empty = page.rows.is_empty();
-            let enough = !is_empty && on_page(page.rows).is_break();
-            cursor = page.next_cursor;
-            match &cursor {
-                None => crawl.end = CrawlEnd::Complete,
-                Some(_) if is_empty => crawl.end = CrawlEnd::Complete,
-                Some(_) if enough => crawl.end = CrawlEnd::Stopped,
-                Some(next) if !cursors.insert(next.clone()) => {
-                    crawl.end = CrawlEnd::RepeatedCursor;
-                }
-                Some(_) => continue,
+            let is_repeated = page.first.is_some_and(|first| !firsts.insert(first));
+            let is_new = !is_repeated && !page.rows.is_empty();
+            fruitless = if is_new { 0 } else { fruitless + 1 };
+            let mut enough = false;
+            if is_new {
+                crawl.rows += page.rows.len();
+                enough = on_page(page.rows).is_break();
             }
-            break;
+            cursor = page.next_cursor;
+            crawl.end = match &cursor {
+                None => CrawlEnd::Complete,
+                Some(_) if enough => CrawlEnd::Stopped,
+                Some(next) if !cursors.insert(next.clone()) => CrawlEnd::RepeatedCursor,
+                Some(_) if fruitless > MAX_FRUITLESS => CrawlEnd::NothingNew,
+                Some(_) => continue,
+            };
+            return crawl;
         }
         crawl
     }
 
-    /// The rows of these markets among the open or among the closed ones, in
-    /// one request; those Gamma does not list are missing.
-    ///
-    /// # Errors
-    /// [`GammaError`].
-    pub async fn by_condition(
-        &self,
-        conditions: &[ConditionId],
-        state: MarketState,
-    ) -> Result<Vec<Row>, GammaError> {
-        let mut rows = Vec::new();
-        for conditions in conditions.chunks(MAX_LOOKUP) {
-            let closed = state == MarketState::Closed;
-            let mut path = format!("/markets/keyset?limit={MAX_LOOKUP}&closed={closed}");
-            for condition in conditions {
-                path.push_str("&condition_ids=");
-                path.push_str(condition.as_str());
+    /// The rows of these markets among the open or among the closed ones; those
+    /// Gamma does not list are missing. What Gamma refuses is divided.
+    pub async fn by_condition(&self, conditions: &[ConditionId], state: MarketState) -> Found {
+        let mut found = Found::default();
+        let mut division = self.lookups.divide(conditions, Instant::now());
+        let mut next_set_at = Instant::now();
+        while let Some(set) = division.next() {
+            sleep_until(next_set_at).await;
+            next_set_at = Instant::now() + self.config.page_interval;
+            let answer = self.page(&lookup_path(&set, state)).await;
+            let now = Instant::now();
+            match answer {
+                Ok(mut page) => {
+                    division.accepted(&set, now);
+                    found.rows.append(&mut page.rows);
+                }
+                Err(error) => {
+                    if division.failed(set, error.blame(), &error, now) {
+                        found.failure = Some(error);
+                    }
+                }
             }
-            rows.append(&mut self.page(&path).await?.rows);
         }
-        Ok(rows)
+        found.unanswered = division.finish(Instant::now());
+        found
+    }
+
+    /// Until when Gamma is not asked about this market, because it refused to
+    /// look it up alone.
+    pub(crate) fn set_aside_until(&self, condition: &ConditionId) -> Option<Instant> {
+        self.lookups.aside_until(condition, Instant::now())
     }
 
     /// Counters of the requests made, as a JSON object.
     pub fn stats(&self) -> serde_json::Value {
-        self.rest.stats()
+        let mut stats = self.rest.stats();
+        stats["batches"] = self.lookups.to_json(Instant::now());
+        stats
     }
 
     /// How requests are to be spaced, for callers that make many.
@@ -264,7 +328,8 @@ impl GammaClient {
         let envelope: Envelope<'_> = serde_json::from_slice(&body).map_err(GammaError::Shape)?;
         Ok(Page {
             first: envelope.markets.first().and_then(|row| identity(row)),
-            next_cursor: envelope.next_cursor.filter(|cursor| !cursor.is_empty()),
+            next_cursor: row::text(envelope.next_cursor)
+                .filter(|cursor| !cursor.is_empty() && cursor != LAST_CURSOR),
             rows: envelope
                 .markets
                 .into_iter()
@@ -272,6 +337,16 @@ impl GammaClient {
                 .collect(),
         })
     }
+}
+
+fn lookup_path(conditions: &[ConditionId], state: MarketState) -> String {
+    let closed = state == MarketState::Closed;
+    let mut path = format!("/markets/keyset?limit={MAX_LOOKUP}&closed={closed}");
+    for condition in conditions {
+        path.push_str("&condition_ids=");
+        path.push_str(condition.as_str());
+    }
+    path
 }
 
 struct Page {

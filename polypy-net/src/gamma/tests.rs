@@ -72,15 +72,49 @@ async fn walks_pages_of_any_length_by_after_cursor_with_its_filters_repeated() {
 async fn every_way_to_write_the_last_page_ends_the_crawl() {
     for last in [
         r#"{"markets":[]}"#,
-        r#"{"markets":[],"next_cursor":"more"}"#,
         r#"{"markets":[],"next_cursor":null}"#,
         r#"{"next_cursor":"","markets":[],"limit":100}"#,
+        r#"{"markets":[],"next_cursor":"LTE="}"#,
     ] {
         let service = FakeService::scripted([page(1..3, Some("a")), Reply::Ok(last.to_owned())]);
         let (conditions, crawl) = crawl(&service).await;
         assert!(matches!(crawl.end, CrawlEnd::Complete), "{last}: {crawl:?}");
         assert_eq!(conditions.len(), 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_with_a_cursor_and_a_page_that_comes_again_are_not_the_end() {
+    let service = FakeService::scripted([
+        page(1..3, Some("a")),
+        page([], Some("b")),
+        page(3..5, Some("c")),
+        page(3..5, Some("d")),
+        page(3..5, Some("e")),
+        page(5..7, Some("7")),
+        Reply::Ok(r#"{"markets":[],"next_cursor":8}"#.to_owned()),
+        page(7..8, Some("LTE=")),
+    ]);
+    let (conditions, crawl) = crawl(&service).await;
+    assert!(matches!(crawl.end, CrawlEnd::Complete), "{crawl:?}");
+    assert_eq!(
+        conditions,
+        ["0x1", "0x2", "0x3", "0x4", "0x5", "0x6", "0x7"]
+    );
+    assert_eq!((crawl.pages, crawl.rows), (8, 7));
+    assert!(service.lines()[7].ends_with("&after_cursor=8"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_pages_without_end_are_an_incomplete_listing() {
+    let turn = std::sync::atomic::AtomicUsize::new(1);
+    let service = FakeService::new(move |_| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        page((1..2).filter(|_| turn == 1), Some(&turn.to_string()))
+    });
+    let (conditions, crawl) = crawl(&service).await;
+    assert!(matches!(crawl.end, CrawlEnd::NothingNew), "{crawl:?}");
+    assert_eq!((conditions.len(), service.seen().len()), (1, 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,9 +126,9 @@ async fn a_listing_stuck_on_page_one_ends_with_what_there_was() {
         page(1..101, Some(&cursor))
     });
     let (conditions, crawl) = crawl(&service).await;
-    assert!(matches!(crawl.end, CrawlEnd::RepeatedPage), "{crawl:?}");
-    assert_eq!(conditions.len(), 100);
-    assert_eq!(service.seen().len(), 2);
+    assert!(matches!(crawl.end, CrawlEnd::NothingNew), "{crawl:?}");
+    assert_eq!((conditions.len(), crawl.rows), (100, 100));
+    assert_eq!(service.seen().len(), 1 + MAX_FRUITLESS + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,8 +224,8 @@ async fn looks_markets_up_a_hundred_at_a_time() {
         .map(|number| format!("0x{number:x}").parse().unwrap())
         .collect();
     let gamma = client(&service);
-    let rows = gamma.by_condition(&conditions, MarketState::Closed).await;
-    assert_eq!(rows.unwrap().len(), 150);
+    let found = gamma.by_condition(&conditions, MarketState::Closed).await;
+    assert_eq!(found.rows.len(), 150);
     let lines = service.lines();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].starts_with("GET /markets/keyset?limit=100&closed=true&condition_ids=0x0&"));
@@ -199,7 +233,7 @@ async fn looks_markets_up_a_hundred_at_a_time() {
     let open = gamma
         .by_condition(&conditions[..1], MarketState::Open)
         .await;
-    assert_eq!(open.unwrap().len(), 1);
+    assert_eq!(open.rows.len(), 1);
     assert!(service.lines()[2].contains("closed=false"));
 }
 

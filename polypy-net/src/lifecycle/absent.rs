@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetKey, ConditionId, Market};
+use polypy_core::{AssetKey, ConditionId};
 use tokio::time::Instant;
 
-use super::{Shared, Word, stats};
+use super::{Shared, Word};
 
 /// Look-ups that must find nothing: one series of questions and one more.
 const LOOKUPS: u32 = 6;
@@ -186,17 +186,11 @@ impl Shared {
         }
     }
 
-    /// A market that vanished is listed again: it comes back as a new one.
-    pub(super) fn bring_back(&self, market: &Market) {
-        let condition = &market.condition_id;
-        if !self.absences.vanished.lock().remove(condition) {
-            return;
+    /// A market that vanished is listed again.
+    pub(super) fn bring_back(&self, condition: &ConditionId) {
+        if self.absences.vanished.lock().remove(condition) {
+            self.take_back(condition);
         }
-        self.graveyard.exhume(condition);
-        let assets = self.registry.forget(condition);
-        self.books.forget(&assets);
-        stats::count(&self.stats.returned);
-        tracing::info!(%condition, "market is known again");
     }
 }
 

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::RwLock;
 use polypy_core::{
-    AssetId, AssetKey, BookControl, MarketResolved, NewMarket, StaleReason, Timestamp,
+    AssetId, AssetKey, BookControl, BookEvent, Interner, MarketResolved, NewMarket, StaleReason,
+    Timestamp,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::*;
+use crate::clob::Fetched;
 use crate::gamma::GammaConfig;
 use crate::rest::RestConfig;
 use crate::rest::fake::{FakeService, Reply, Seen};
@@ -29,6 +32,16 @@ pub(super) struct World {
     pub(super) fault: Option<Reply>,
     /// Gives page one again and again.
     pub(super) stuck: bool,
+    /// Lists of open markets call these closed.
+    pub(super) called_closed: BTreeSet<u32>,
+    /// Markets whose look-up fails, whatever else is looked up with it.
+    pub(super) poisoned: BTreeSet<u32>,
+    /// The CLOB keeps books of these although they are closed.
+    pub(super) kept: BTreeSet<u32>,
+    /// The CLOB has no books of these although they are open.
+    pub(super) denied: BTreeSet<u32>,
+    /// The CLOB does not answer.
+    pub(super) clob_is_down: bool,
 }
 
 pub(super) type SharedWorld = Arc<Mutex<World>>;
@@ -60,6 +73,10 @@ impl World {
         };
         let closed = values("closed") == ["true"];
         let asked = values("condition_ids");
+        let mut poisoned = self.poisoned.iter().map(|market| format!("0x{market:x}"));
+        if poisoned.any(|id| asked.contains(&id)) {
+            return Reply::Status(500, Vec::new(), String::new());
+        }
         let rows: Vec<Value> = self
             .markets
             .iter()
@@ -72,18 +89,71 @@ impl World {
                         asked.contains(&format!("0x{market:x}"))
                     }
             })
-            .map(|(market, closed)| row(*market, *closed))
+            .map(|(market, closed)| {
+                let called = asked.is_empty() && self.called_closed.contains(market);
+                row(*market, *closed || called)
+            })
             .collect();
         let begin: usize = values("after_cursor")
             .first()
             .map_or(0, |cursor| cursor.parse().unwrap());
         let begin = if self.stuck { 0 } else { begin };
-        let end = rows.len().min(begin + self.page);
+        // A look-up fits in one page.
+        let page = if asked.is_empty() {
+            self.page
+        } else {
+            rows.len()
+        };
+        let end = rows.len().min(begin + page);
         let mut page = json!({ "markets": rows[begin..end] });
         if end < rows.len() || self.stuck {
             page["next_cursor"] = end.to_string().into();
         }
         Reply::Ok(page.to_string())
+    }
+}
+
+/// A CLOB that has books of what is open.
+pub(super) struct Clob(SharedWorld);
+
+impl BookFetch for Clob {
+    fn books<'a>(
+        &'a self,
+        assets: &'a [AssetId],
+        known: &'a RwLock<Interner>,
+    ) -> BoxFuture<'a, Fetched> {
+        Box::pin(async move {
+            let world = self.0.lock();
+            if world.clob_is_down {
+                return Fetched {
+                    unanswered: assets.to_vec(),
+                    ..Fetched::default()
+                };
+            }
+            let has_book = |id: &&AssetId| {
+                // The market's number, and one digit for the outcome.
+                let market = &id.as_str()[..id.as_str().len() - 1];
+                let market = market.parse().unwrap();
+                let is_open = world.markets.get(&market) == Some(&false);
+                world.kept.contains(&market) || is_open && !world.denied.contains(&market)
+            };
+            let books = assets.iter().filter(has_book).map(|id| BookEvent {
+                info: Arc::clone(known.read().get(id.as_str()).unwrap()),
+                timestamp: Timestamp::from_millis(1),
+                hash: None,
+                bids: Vec::new(),
+                asks: Vec::new(),
+                tick_size: None,
+                last_trade_price: None,
+                min_order_size: None,
+                neg_risk: None,
+                version: None,
+            });
+            Fetched {
+                books: books.collect(),
+                ..Fetched::default()
+            }
+        })
     }
 }
 
@@ -144,6 +214,7 @@ impl Bench {
                 }),
                 GammaConfig::default(),
             ),
+            Arc::new(Clob(Arc::clone(&world))),
             Arc::clone(&registry),
             Arc::<Sink>::clone(&sink),
             Arc::new(StillClock::default()),

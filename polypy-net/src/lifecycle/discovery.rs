@@ -13,12 +13,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::ConditionId;
+use polypy_core::{ConditionId, Market};
 use tokio::time::{Instant, sleep};
 
+use super::Shared;
 use super::lookup::Question;
 use super::stats::CrawlOutcome;
-use super::{Shared, Word};
 use crate::backoff::Backoff;
 use crate::gamma::{Crawl, CrawlEnd, GammaError, Listing, MAX_LOOKUP, MarketState, SkipReason};
 use crate::rest::chain;
@@ -44,7 +44,10 @@ struct Memory {
 struct Round {
     begun: Instant,
     told: Instant,
+    /// Listed as open.
     seen: HashSet<ConditionId>,
+    /// Listed as closed, in the list of open ones.
+    closed: HashSet<ConditionId>,
     skipped: [u64; SkipReason::ALL.len()],
     added: usize,
 }
@@ -108,14 +111,15 @@ impl Shared {
                 let named = rows.iter().filter_map(|row| row.condition_id.as_ref());
                 self.absences.known(named);
                 for row in rows {
-                    if row.closed
-                        && let Some(condition) = &row.condition_id
-                    {
-                        self.expire(condition, Word::Closed);
-                    }
-                    round.seen.extend(row.condition_id);
+                    // Closed, in a list of open markets: that needs a second word.
+                    let place = if row.closed {
+                        &mut round.closed
+                    } else {
+                        &mut round.seen
+                    };
+                    place.extend(row.condition_id);
                     match row.market {
-                        Ok(market) => round.added += usize::from(self.admit(market)),
+                        Ok(market) => round.added += usize::from(self.list(market)),
                         Err(reason) => round.skipped[reason.index()] += 1,
                     }
                 }
@@ -144,25 +148,28 @@ impl Shared {
             pages,
             rows,
             duration,
+            end: end.name(),
             complete: matches!(end, CrawlEnd::Complete),
             skipped: round.skipped,
         });
+        self.doubt_closed(&round.closed, rows);
         match end {
             CrawlEnd::Complete => {
-                if rows.saturating_mul(2) >= memory.rows {
+                let open = rows.saturating_sub(round.closed.len());
+                if open.saturating_mul(2) >= memory.rows {
                     self.reconcile(&round.seen, known, memory);
                 } else {
                     tracing::warn!(
-                        rows,
+                        rows = open,
                         before = memory.rows,
                         "listing has shrunk, not compared"
                     );
                 }
-                memory.rows = rows;
+                memory.rows = open;
             }
             CrawlEnd::Stopped => {}
             CrawlEnd::RepeatedCursor
-            | CrawlEnd::RepeatedPage
+            | CrawlEnd::NothingNew
             | CrawlEnd::TooManyPages
             | CrawlEnd::Failed(_) => return Err(Failure::Crawl(end)),
         }
@@ -174,6 +181,32 @@ impl Shared {
             tracing::debug!(markets, added = round.added, seconds, "discovery complete");
         }
         Ok(())
+    }
+
+    /// Takes in a market that is listed as open. Whether it is new. One that
+    /// ended on Gamma's word is asked for by name first.
+    fn list(&self, market: Market) -> bool {
+        if self.closings.is_closed(&market.condition_id) {
+            self.ask(Question::IsOpen, market.condition_id);
+            return false;
+        }
+        self.admit(market)
+    }
+
+    /// Asks by name about markets that a list of open ones called closed; not if
+    /// it said so of most of its rows, for then the list is what is wrong.
+    fn doubt_closed(&self, closed: &HashSet<ConditionId>, rows: usize) {
+        if closed.len().saturating_mul(2) > rows {
+            tracing::warn!(
+                rows,
+                closed = closed.len(),
+                "listing of open markets calls most of them closed: not believed"
+            );
+            return;
+        }
+        for condition in closed {
+            self.ask(Question::IsClosed, condition.clone());
+        }
     }
 
     /// Asks about markets that were known before the listing began and that
@@ -202,16 +235,15 @@ impl Shared {
     /// Asks about all known markets whether they are closed.
     async fn sweep(&self, known: &[ConditionId]) -> Result<(), GammaError> {
         for conditions in known.chunks(MAX_LOOKUP) {
-            for row in self
+            let found = self
                 .gamma
                 .by_condition(conditions, MarketState::Closed)
-                .await?
-            {
-                if row.closed
-                    && let Some(condition) = &row.condition_id
-                {
-                    self.expire(condition, Word::Closed);
-                }
+                .await;
+            let closed = found.rows.into_iter().filter(|row| row.closed);
+            self.close(closed.filter_map(|row| row.condition_id).collect())
+                .await;
+            if let Some(error) = found.failure {
+                return Err(error);
             }
             sleep(self.gamma.page_interval()).await;
         }
@@ -234,6 +266,7 @@ impl Round {
             begun: Instant::now(),
             told: Instant::now(),
             seen: HashSet::new(),
+            closed: HashSet::new(),
             skipped: [0; SkipReason::ALL.len()],
             added: 0,
         }

@@ -68,6 +68,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             let assets = shared.registry.forget(&condition);
             shared.books.forget(&assets);
             shared.absences.forget(&condition);
+            shared.closings.forget(&condition);
             stats::count(&shared.stats.forgotten);
             tracing::debug!(%condition, "market forgotten");
         }

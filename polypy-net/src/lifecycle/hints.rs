@@ -55,6 +55,7 @@ impl LifecycleHints {
                 .collect()
         };
         for (condition, asset) in conditions {
+            self.shared.delist(asset);
             if self.shared.registry.is_live(&condition) {
                 self.shared.absences.denied(&condition, asset, now);
             }
@@ -88,6 +89,16 @@ pub(super) async fn run(
 }
 
 impl Shared {
+    /// The CLOB has no book of this token: if its market no longer lists it,
+    /// either, it has ended, and its market goes on.
+    fn delist(&self, asset: AssetKey) {
+        if self.registry.delist(asset) {
+            self.books.settle(&[asset]);
+            stats::count(&self.stats.tokens_delisted);
+            tracing::info!("token has left its market");
+        }
+    }
+
     fn on_new_market(&self, announced: NewMarket) {
         stats::count(&self.stats.hints_new_market);
         if !self.is_full() {

@@ -6,7 +6,7 @@
 //! asked a few times, further and further apart, and then left to discovery.
 //! One question a market and kind is pending at most; the queue is bounded.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use polypy_core::ConditionId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Shared, Word, stats};
+use super::{Shared, stats};
 use crate::backoff::Backoff;
 use crate::gamma::{GammaError, MAX_LOOKUP, MarketState, Row, SkipReason};
 use crate::rest::chain;
@@ -177,7 +177,9 @@ impl Shared {
     fn is_moot(&self, question: Question, condition: &ConditionId) -> bool {
         match question {
             Question::IsOpen => {
-                self.registry.market(condition).is_some() && !self.absences.has_vanished(condition)
+                self.registry.market(condition).is_some()
+                    && !self.absences.has_vanished(condition)
+                    && !self.closings.is_closed(condition)
             }
             Question::IsClosed => !self.registry.is_live(condition),
         }
@@ -188,7 +190,10 @@ impl Shared {
             stats::count(&self.stats.lookups_given_up);
             return;
         };
-        let due = Instant::now() + *delay;
+        self.put_at(question, condition, asked, Instant::now() + *delay);
+    }
+
+    fn put_at(&self, question: Question, condition: ConditionId, asked: usize, due: Instant) {
         if self
             .lookups
             .queue(question)
@@ -204,6 +209,13 @@ impl Shared {
     async fn ask_due(&self, question: Question) -> Result<(), GammaError> {
         let mut due = self.lookups.queue(question).lock().take_due(Instant::now());
         due.retain(|asked| !self.is_moot(question, &asked.condition));
+        due.retain(|asked| {
+            let until = self.gamma.set_aside_until(&asked.condition);
+            if let Some(until) = until {
+                self.put_at(question, asked.condition.clone(), asked.asked, until);
+            }
+            until.is_none()
+        });
         if due.is_empty() {
             return Ok(());
         }
@@ -214,24 +226,41 @@ impl Shared {
             Question::IsOpen => MarketState::Open,
             Question::IsClosed => MarketState::Closed,
         };
-        let answer = self.gamma.by_condition(&conditions, state).await;
-        let mut failure = match answer {
-            Ok(rows) => {
-                self.absences
-                    .known(rows.iter().filter_map(|row| row.condition_id.as_ref()));
-                rows.into_iter()
-                    .for_each(|row| self.answered(question, row, &mut due));
-                None
-            }
-            Err(error) => Some(error),
-        };
+        let found = self.gamma.by_condition(&conditions, state).await;
+        self.absences.known(
+            found
+                .rows
+                .iter()
+                .filter_map(|row| row.condition_id.as_ref()),
+        );
+        for condition in self.act_on(question, found.rows).await {
+            due.retain(|asked| asked.condition != condition);
+        }
+        let unanswered: HashSet<ConditionId> = found.unanswered.into_iter().collect();
+        let (again, mut due): (Vec<Asked>, Vec<Asked>) = due
+            .into_iter()
+            .partition(|asked| unanswered.contains(&asked.condition));
+        let mut failure = found.failure;
         if failure.is_none() && question == Question::IsClosed {
-            failure = self.ask_whether_known(&due).await.err();
+            failure = self.ask_whether_known(&due).await;
             due.retain(|asked| !self.is_moot(question, &asked.condition));
         }
-        if let Some(error) = &failure {
+        if failure.is_some() || !again.is_empty() {
             stats::count(&self.stats.lookup_failures);
-            tracing::warn!(error = ?chain(error), markets = due.len(), "look-up of markets failed");
+        }
+        if let Some(error) = &failure {
+            tracing::warn!(
+                error = chain(error),
+                markets = again.len(),
+                "look-up of markets failed"
+            );
+        }
+        // No answer uses up none of the few times that a market is asked for.
+        for Asked { condition, asked } in again {
+            match self.gamma.set_aside_until(&condition) {
+                Some(until) => self.put_at(question, condition, asked, until),
+                None => self.put(question, condition, asked),
+            }
         }
         for Asked { condition, asked } in due {
             self.put(question, condition, asked + 1);
@@ -240,7 +269,8 @@ impl Shared {
     }
 
     /// Of markets that are not closed and that CLOB denies: whether they are open.
-    async fn ask_whether_known(&self, due: &[Asked]) -> Result<(), GammaError> {
+    /// What went wrong, if Gamma is at fault.
+    async fn ask_whether_known(&self, due: &[Asked]) -> Option<GammaError> {
         let now = Instant::now();
         let mut suspects: Vec<ConditionId> = due
             .iter()
@@ -251,46 +281,50 @@ impl Shared {
             })
             .collect();
         if suspects.is_empty() {
-            return Ok(());
+            return None;
         }
         stats::count(&self.stats.lookup_requests);
-        let rows = self
-            .gamma
-            .by_condition(&suspects, MarketState::Open)
-            .await?;
-        let known: Vec<&ConditionId> = rows
+        let found = self.gamma.by_condition(&suspects, MarketState::Open).await;
+        let known: Vec<&ConditionId> = found
+            .rows
             .iter()
             .filter_map(|row| row.condition_id.as_ref())
             .collect();
         self.absences.known(known.iter().copied());
-        suspects.retain(|condition| !known.contains(&condition));
+        suspects.retain(|condition| {
+            !known.contains(&condition) && !found.unanswered.contains(condition)
+        });
         self.not_found(&suspects);
-        Ok(())
+        found.failure
     }
 
-    /// Acts on one row and strikes the question it settles.
-    fn answered(&self, question: Question, row: Row, due: &mut Vec<Asked>) {
-        let Some(condition) = row.condition_id else {
-            return;
-        };
-        let settled = match (question, row.market) {
-            (Question::IsOpen, Ok(market)) => {
-                if self.admit(market) {
-                    stats::count(&self.stats.lookups_found);
+    /// Acts on the rows of an answer; the markets whose question they settle.
+    async fn act_on(&self, question: Question, rows: Vec<Row>) -> Vec<ConditionId> {
+        let (mut settled, mut closed, mut open_again) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            let Some(condition) = row.condition_id else {
+                continue;
+            };
+            match (question, row.market) {
+                (Question::IsOpen, Ok(market)) if self.closings.is_closed(&condition) => {
+                    open_again.push(market);
                 }
-                true
-            }
-            (Question::IsOpen, Err(reason)) => reason == SkipReason::Closed,
-            (Question::IsClosed, _) => {
-                row.closed && {
-                    self.expire(&condition, Word::Closed);
-                    true
+                (Question::IsOpen, Ok(market)) => {
+                    if self.admit(market) {
+                        stats::count(&self.stats.lookups_found);
+                    }
+                    settled.push(condition);
                 }
+                (Question::IsOpen, Err(SkipReason::Closed)) => settled.push(condition),
+                (Question::IsClosed, _) if row.closed => closed.push(condition),
+                (Question::IsOpen, Err(_)) | (Question::IsClosed, _) => {}
             }
-        };
-        if settled {
-            due.retain(|asked| asked.condition != condition);
         }
+        settled.extend(closed.iter().cloned());
+        let stay: HashSet<ConditionId> = self.close(closed).await.into_iter().collect();
+        settled.retain(|condition| !stay.contains(condition));
+        settled.extend(self.reopen(open_again).await);
+        settled
     }
 }
 

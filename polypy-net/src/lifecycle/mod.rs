@@ -10,13 +10,15 @@
 //! | `expiry` | forgets ended markets after a while, everywhere |
 //!
 //! A market ends by one of two words of the venue: it was resolved, or Gamma
-//! calls it closed. Its end date ends nothing (trading goes on after it), nor
+//! calls it closed (`closing`: where Gamma calls many closed, the CLOB has to
+//! agree, and one that is open again comes back). Its end date ends nothing (trading goes on after it), nor
 //! does its absence from a listing, nor a failed or short listing: those lead
 //! to questions at most. One that the whole venue has no word for, for long
 //! enough, is unknown (`absent`): taken off, and not settled. Nobody here
 //! subscribes: the pool does, from the registry.
 
 mod absent;
+mod closing;
 mod discovery;
 mod expiry;
 mod hints;
@@ -36,10 +38,12 @@ use polypy_core::{
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::clob::BookFetch;
 use crate::gamma::GammaClient;
 use crate::registry::AssetRegistry;
 
 use absent::Absences;
+use closing::Closings;
 use expiry::Graveyard;
 pub use hints::LifecycleHints;
 use lookup::Lookups;
@@ -89,6 +93,7 @@ struct Running {
 struct Shared {
     config: LifecycleConfig,
     gamma: GammaClient,
+    clob: Arc<dyn BookFetch>,
     registry: Arc<AssetRegistry>,
     books: Arc<dyn BookControl>,
     clock: Arc<dyn Clock>,
@@ -96,6 +101,7 @@ struct Shared {
     lookups: Lookups,
     graveyard: Graveyard,
     absences: Absences,
+    closings: Closings,
     stats: LifecycleStats,
 }
 
@@ -110,10 +116,12 @@ impl fmt::Debug for LifecycleController {
 
 impl LifecycleController {
     /// A controller that writes markets into `registry` and tells `books`
-    /// which of them are settled or forgotten.
+    /// which of them are settled or forgotten. `clob` is asked where Gamma's word
+    /// is not enough.
     pub fn new(
         config: LifecycleConfig,
         gamma: GammaClient,
+        clob: Arc<dyn BookFetch>,
         registry: Arc<AssetRegistry>,
         books: Arc<dyn BookControl>,
         clock: Arc<dyn Clock>,
@@ -122,6 +130,7 @@ impl LifecycleController {
         let shared = Arc::new(Shared {
             config,
             gamma,
+            clob,
             registry,
             books,
             clock,
@@ -129,6 +138,7 @@ impl LifecycleController {
             lookups: Lookups::default(),
             graveyard: Graveyard::default(),
             absences: Absences::default(),
+            closings: Closings::default(),
             stats: LifecycleStats::default(),
         });
         Self {
@@ -254,12 +264,23 @@ impl Shared {
         if self.is_full() && (!is_known || self.absences.has_vanished(condition)) {
             return false;
         }
-        self.bring_back(&market);
-        let added = self.registry.upsert(market);
-        if added {
+        self.bring_back(condition);
+        let upserted = self.registry.upsert(market);
+        // Before their new keys have a connection.
+        self.books.forget(&upserted.forgotten);
+        if upserted.added {
             stats::count(&self.stats.markets_added);
         }
-        added
+        upserted.added
+    }
+
+    /// Forgets an ended market at once: it comes back as a new one.
+    fn take_back(&self, condition: &ConditionId) {
+        self.graveyard.exhume(condition);
+        let assets = self.registry.forget(condition);
+        self.books.forget(&assets);
+        stats::count(&self.stats.returned);
+        tracing::info!(%condition, "market is back");
     }
 
     /// Whether no further market is wanted.

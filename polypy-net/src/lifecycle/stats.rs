@@ -28,6 +28,8 @@ pub(super) struct LifecycleStats {
     pub(super) expired_closed: AtomicU64,
     pub(super) expired_unknown: AtomicU64,
     pub(super) returned: AtomicU64,
+    pub(super) closings_doubted: AtomicU64,
+    pub(super) tokens_delisted: AtomicU64,
     pub(super) forgotten: AtomicU64,
     discovery: Mutex<Discovery>,
 }
@@ -48,6 +50,7 @@ pub(super) struct CrawlOutcome {
     pub(super) pages: usize,
     pub(super) rows: usize,
     pub(super) duration: Duration,
+    pub(super) end: &'static str,
     pub(super) complete: bool,
     /// By [`SkipReason::index`].
     pub(super) skipped: [u64; SkipReason::ALL.len()],
@@ -55,7 +58,12 @@ pub(super) struct CrawlOutcome {
 
 /// Adds one.
 pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+    add(counter, 1);
+}
+
+/// Adds so many.
+pub(super) fn add(counter: &AtomicU64, number: usize) {
+    counter.fetch_add(u64::try_from(number).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
 impl LifecycleStats {
@@ -111,6 +119,7 @@ impl Discovery {
             "last_success_age_ms": age,
             "last_crawl": last.map(|last| json!({
                 "complete": last.complete,
+                "end": last.end,
                 "pages": last.pages,
                 "rows": last.rows,
                 "seconds": last.duration.as_secs_f64(),
@@ -135,6 +144,8 @@ impl Shared {
             "expired_closed": get(&stats.expired_closed),
             "expired_unknown": get(&stats.expired_unknown),
             "returned": get(&stats.returned),
+            "closings_doubted": get(&stats.closings_doubted),
+            "tokens_delisted": get(&stats.tokens_delisted),
             "forgotten": get(&stats.forgotten),
             "awaiting_forget": self.graveyard.len(),
             "discovery": stats.discovery.lock().to_json(self.clock.now()),

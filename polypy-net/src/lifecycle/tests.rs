@@ -236,6 +236,69 @@ async fn assets_said_to_be_gone_are_asked_for_until_gamma_agrees() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_market_that_cannot_be_looked_up_holds_up_no_other() {
+    let bench = Bench::started([1]).await;
+    {
+        let mut world = bench.world.lock();
+        world.markets.extend((10..20).map(|market| (market, false)));
+        world.hidden.extend(10..20);
+        world.poisoned.insert(14);
+    }
+    for market in 10..20 {
+        bench.controller.hints().offer(announced(market));
+    }
+    sleep(5 * SECOND).await;
+    let followed = (10..20).filter(|market| bench.lives(*market)).count();
+    assert_eq!(followed, 9);
+    assert_eq!(bench.stat("/gamma/batches/set_aside"), 1);
+    assert_eq!(bench.stat("/lookups/pending_open"), 1);
+    // It is asked for alone, ever more seldom, and found once that helps.
+    let asked = || {
+        let lines = bench.service.lines();
+        let names = |line: &&String| line.contains("condition_ids=0xe");
+        lines.iter().filter(names).count()
+    };
+    let before = asked();
+    sleep(600 * SECOND).await;
+    assert!(
+        (1..=5).contains(&(asked() - before)),
+        "{}",
+        asked() - before
+    );
+    bench.world.lock().poisoned.clear();
+    sleep(600 * SECOND).await;
+    assert!(bench.lives(14));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_left_its_market_ends_once_the_clob_denies_it() {
+    let bench = Bench::started(1..=3).await;
+    let condition = condition(2);
+    let keys = bench.registry.assets_of(&condition);
+    bench
+        .registry
+        .assign(&keys, crate::registry::ConnectionId(0));
+    let mut market = Market::clone(&bench.registry.market(&condition).unwrap());
+    market.tokens.truncate(1);
+    bench.controller.hints().confirm_gone(&keys[1..]);
+    assert!(bench.sink.settled.lock().is_empty(), "it is listed");
+    bench.controller.shared.admit(market);
+    assert_eq!(bench.registry.counts().1, 2);
+    bench.controller.hints().confirm_gone(&keys[1..]);
+    assert_eq!(*bench.sink.settled.lock(), keys[1..]);
+    assert!(bench.lives(2));
+    assert_eq!(bench.stat("/tokens_delisted"), 1);
+    // Listed again, it comes back under a new key.
+    sleep(62 * SECOND).await;
+    assert_eq!(*bench.sink.forgotten.lock(), keys[1..]);
+    let back = bench.registry.assets_of(&condition);
+    assert_eq!((back[0], back.len()), (keys[0], 2));
+    assert_ne!(back[1], keys[1]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn failed_lookups_are_repeated() {
     let bench = Bench::started(1..=2).await;
     let assets = bench.registry.assets_of(&condition(1));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use polypy_core::{AssetInfo, AssetKey, ConditionId, Interner, Market};
 
 use super::place::{Counts, Held, Place};
-use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket};
+use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket, Upserted};
 
 /// All that the registry knows, apart from the interner.
 #[derive(Debug, Default)]
@@ -29,10 +29,9 @@ pub(super) struct Catalogue {
 }
 
 /// What [`Catalogue::upsert`] did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Upsert {
-    /// The market was not known.
-    pub(super) added: bool,
+    pub(super) upserted: Upserted,
     /// An asset became pending or expired.
     pub(super) moved: bool,
 }
@@ -40,7 +39,11 @@ pub(super) struct Upsert {
 #[derive(Debug)]
 struct Listing {
     market: Arc<Market>,
+    /// Its tokens: those listed, in the venue's order, then those that were
+    /// listed once.
     keys: Vec<AssetKey>,
+    /// How many of them are listed.
+    listed: usize,
     age: u64,
     pending: usize,
     expired: bool,
@@ -56,9 +59,9 @@ impl Catalogue {
     /// Whether exactly this is known already, the usual case of a crawl. A
     /// market of which a token was refused is never: the token may be free now.
     pub(super) fn is_same(&self, market: &Market) -> bool {
-        self.markets.get(&market.condition_id).is_some_and(|known| {
-            *known.market == *market && known.keys.len() >= market.tokens.len()
-        })
+        self.markets
+            .get(&market.condition_id)
+            .is_some_and(|known| *known.market == *market && known.listed >= market.tokens.len())
     }
 
     pub(super) fn upsert(&mut self, market: Market, interner: &mut Interner) -> Upsert {
@@ -72,16 +75,22 @@ impl Catalogue {
             .or_insert_with(|| Listing {
                 market: Arc::clone(&market),
                 keys: Vec::new(),
+                listed: 0,
                 age,
                 pending: 0,
                 expired: false,
             });
         listing.market = Arc::clone(&market);
         let expired = listing.expired;
-        let before = std::mem::take(&mut listing.keys);
+        let mut before = std::mem::take(&mut listing.keys);
         if added {
             self.next_age += 1;
             self.live_markets += 1;
+        }
+        let mut forgotten = Vec::new();
+        if !expired {
+            forgotten = self.forget_returned(&market, &before, interner);
+            before.retain(|key| !forgotten.contains(key));
         }
 
         let listed = self.intern(&market, interner);
@@ -92,19 +101,71 @@ impl Catalogue {
                 moved = true;
             }
         }
-        // Tokens no longer listed stay with their market until it is forgotten.
+        // Tokens no longer listed stay with their market. What is subscribed
+        // goes on: one row may be wrong, and the CLOB knows better.
         let mut keys = listed.clone();
         for key in before {
             if !listed.contains(&key) {
-                moved |= self.retire(key);
+                if self.status(key) == Some(AssetStatus::Pending) {
+                    moved |= self.retire(key);
+                }
                 keys.push(key);
             }
         }
         link(&keys, &listed, &market, interner);
         if let Some(listing) = self.markets.get_mut(&condition) {
             listing.keys = keys;
+            listing.listed = listed.len();
         }
-        Upsert { added, moved }
+        Upsert {
+            upserted: Upserted { added, forgotten },
+            moved,
+        }
+    }
+
+    /// Forgets those of the live market's tokens in `before` that had left it and
+    /// are listed again: they come back as new ones.
+    fn forget_returned(
+        &mut self,
+        market: &Market,
+        before: &[AssetKey],
+        interner: &mut Interner,
+    ) -> Vec<AssetKey> {
+        let mut forgotten = Vec::new();
+        for &key in before {
+            let Some(Place::Expired(_)) = self.assets.get(&key).map(|asset| asset.place) else {
+                continue;
+            };
+            let is_listed = interner.info(key).is_some_and(|info| {
+                let mut tokens = market.tokens.iter();
+                tokens.any(|token| token.token_id == info.asset_id)
+            });
+            if is_listed {
+                self.remove(key, &market.condition_id, interner);
+                forgotten.push(key);
+            }
+        }
+        forgotten
+    }
+
+    /// Expires a token that its live market no longer lists; whether it is one.
+    pub(super) fn delist(&mut self, key: AssetKey) -> bool {
+        let Some(asset) = self.assets.get(&key) else {
+            return false;
+        };
+        let is_unlisted = self.markets.get(&asset.condition).is_some_and(|listing| {
+            !listing.expired && listing.keys[listing.listed..].contains(&key)
+        });
+        is_unlisted && self.retire(key)
+    }
+
+    /// Removes an asset from every table.
+    fn remove(&mut self, key: AssetKey, condition: &ConditionId, interner: &mut Interner) {
+        if let Some(place) = self.assets.get(&key).map(|asset| asset.place) {
+            self.leave(key, condition, place);
+            self.assets.remove(&key);
+        }
+        interner.remove(key);
     }
 
     /// Keys of the market's tokens; a token that another market had first is
@@ -204,11 +265,7 @@ impl Catalogue {
         // Asset by asset first: leaving an index needs the market's entry.
         let keys = self.assets_of(condition);
         for key in &keys {
-            if let Some(place) = self.assets.get(key).map(|asset| asset.place) {
-                self.leave(*key, condition, place);
-                self.assets.remove(key);
-            }
-            interner.remove(*key);
+            self.remove(*key, condition, interner);
         }
         if let Some(listing) = self.markets.remove(condition)
             && !listing.expired

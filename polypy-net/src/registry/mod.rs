@@ -58,6 +58,16 @@ pub struct PendingMarket {
     pub connection: Option<ConnectionId>,
 }
 
+/// What came of taking a market in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Upserted {
+    /// It was not known.
+    pub added: bool,
+    /// Keys of tokens that had left it and are back, under new keys: these
+    /// never name anything again.
+    pub forgotten: Vec<AssetKey>,
+}
+
 /// What one connection holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionLoad {
@@ -96,12 +106,12 @@ impl AssetRegistry {
     }
 
     /// Takes a market in, or what has changed about a known one. A known
-    /// asset's key and status stay; tokens that the market no longer lists
-    /// expire; an expired market stays expired. Returns whether it was new.
-    pub fn upsert(&self, market: Market) -> bool {
+    /// asset's key and status stay, also of tokens that the market no longer
+    /// lists: they wait for [`Self::delist`]. An expired market stays expired.
+    pub fn upsert(&self, market: Market) -> Upserted {
         let known = self.catalogue.read().is_same(&market);
         if known {
-            return false;
+            return Upserted::default();
         }
         let outcome = {
             let mut catalogue = self.catalogue.write();
@@ -110,7 +120,16 @@ impl AssetRegistry {
         if outcome.moved {
             self.changed.notify_one();
         }
-        outcome.added
+        outcome.upserted
+    }
+
+    /// Ends a token that its live market no longer lists; whether it is one.
+    pub fn delist(&self, asset: AssetKey) -> bool {
+        let is_delisted = self.catalogue.write().delist(asset);
+        if is_delisted {
+            self.changed.notify_one();
+        }
+        is_delisted
     }
 
     /// At most `limit` markets with pending tokens, oldest first.

@@ -47,7 +47,7 @@ fn conditions(pending: &[PendingMarket]) -> Vec<&str> {
 fn both_tokens_wait_together_and_the_oldest_market_comes_first() {
     let registry = AssetRegistry::default();
     for number in [3, 1, 2] {
-        assert!(registry.upsert(market(number)));
+        assert!(registry.upsert(market(number)).added);
     }
     let pending = registry.pending(2);
     assert_eq!(conditions(&pending), ["0x3", "0x1"]);
@@ -92,7 +92,7 @@ fn a_changed_market_keeps_its_keys_and_shows_its_new_description() {
         neg_risk: true,
         ..market(1)
     };
-    assert!(!registry.upsert(changed));
+    assert!(!registry.upsert(changed).added);
     let info = registry.interner().read().info(yes).cloned().unwrap();
     assert_eq!(key(&registry, 11), yes);
     assert_eq!(info.tick_size.unwrap().as_str(), "0.001");
@@ -102,17 +102,63 @@ fn a_changed_market_keeps_its_keys_and_shows_its_new_description() {
 }
 
 #[test]
-fn new_tokens_of_a_known_market_join_and_dropped_ones_expire() {
+fn new_tokens_of_a_known_market_join_and_dropped_ones_stay_until_they_are_delisted() {
     let registry = AssetRegistry::default();
     registry.upsert(market(1));
     let old = registry.assets_of(&condition(1));
     registry.assign(&old, ConnectionId(0));
-    assert!(!registry.upsert(market_with(1, &[91, 92])));
+    assert!(!old.iter().any(|key| registry.delist(*key)), "listed");
+    assert!(!registry.upsert(market_with(1, &[91, 92])).added);
+    assert_eq!(registry.counts(), (2, 2, 0));
+    let info = registry.interner().read().info(old[0]).cloned().unwrap();
+    assert_eq!(info.complement, None, "no mirror of what is listed");
+    for key in &old {
+        assert!(registry.delist(*key));
+        assert!(!registry.delist(*key));
+    }
     assert_eq!(registry.counts(), (2, 0, 2));
     assert_eq!(registry.expired_on(ConnectionId(0)).len(), 2);
     assert_eq!(registry.forget(&condition(1)).len(), 4);
     assert_eq!(registry.counts(), (0, 0, 0));
     assert!(registry.interner().read().is_empty());
+}
+
+#[test]
+fn a_token_that_is_listed_again_goes_on_or_comes_back_as_a_new_one() {
+    let registry = AssetRegistry::default();
+    registry.upsert(market(1));
+    let keys = registry.assets_of(&condition(1));
+    registry.assign(&keys, ConnectionId(0));
+    // Nobody but one row missed it.
+    registry.upsert(market_with(1, &[11]));
+    assert_eq!(registry.upsert(market(1)), Upserted::default());
+    assert_eq!(registry.assets_of(&condition(1)), keys);
+    assert_eq!(registry.counts(), (0, 2, 0));
+    // It had ended.
+    registry.upsert(market_with(1, &[11]));
+    assert!(registry.delist(keys[1]));
+    let upserted = registry.upsert(market(1));
+    assert_eq!(upserted.forgotten, keys[1..]);
+    assert_eq!(registry.counts(), (1, 1, 0));
+    let back = key(&registry, 12);
+    assert_ne!(back, keys[1]);
+    let info = registry.interner().read().info(keys[0]).cloned().unwrap();
+    assert_eq!(info.complement, Some(back));
+    // Of a market that has ended none comes back.
+    registry.expire(&condition(1));
+    assert_eq!(
+        registry.upsert(market_with(1, &[12, 11])),
+        Upserted::default()
+    );
+    assert_eq!(registry.counts(), (0, 0, 2));
+}
+
+#[test]
+fn a_token_without_a_connection_that_leaves_its_market_expires_at_once() {
+    let registry = AssetRegistry::default();
+    registry.upsert(market(1));
+    registry.upsert(market_with(1, &[11]));
+    assert_eq!(registry.counts(), (1, 0, 1));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use crate::batch::Blame;
+
 /// A request that failed, by cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +64,22 @@ impl RestError {
                 *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
             }
             Self::Base(_) | Self::Request(_) | Self::TooLarge { .. } | Self::Encoded => false,
+        }
+    }
+
+    /// Who is to blame for the failure of a request that names many ids. A
+    /// server error may come of one id in it, as Gamma's do.
+    pub(crate) fn blame(&self) -> Blame {
+        match self {
+            Self::Status { status, .. } => match *status {
+                StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::TOO_EARLY
+                | StatusCode::REQUEST_TIMEOUT => Blame::Service,
+                _ => Blame::Request,
+            },
+            Self::TooLarge { .. } | Self::Encoded | Self::Request(_) => Blame::Request,
+            Self::Timeout(_) => Blame::Time,
+            Self::Connect(_) | Self::Transport(_) | Self::Base(_) => Blame::Service,
         }
     }
 

@@ -460,3 +460,117 @@ async fn faults_are_switched_by_http() {
     );
     sim.stop().await;
 }
+
+/// A quiet exchange of so many markets, with the condition of each asset's market.
+async fn quiet(markets: usize) -> (SimHandle, Vec<(AssetId, String)>) {
+    let config = SimConfig {
+        markets,
+        events_per_second: 0.0,
+        ..SimConfig::for_tests()
+    };
+    let sim = start(config).await;
+    let (_, rows) = get(&sim, "/sim/assets").await;
+    let rows = rows.as_array().unwrap().iter().map(|row| {
+        let text = |key: &str| row[key].as_str().unwrap().to_owned();
+        (text("asset_id").parse().unwrap(), text("condition_id"))
+    });
+    let assets = rows.collect();
+    (sim, assets)
+}
+
+#[tokio::test]
+async fn batches_are_refused_for_their_size_and_for_one_id() {
+    let (sim, assets) = quiet(3).await;
+    let look_up = async |markets: usize| {
+        let mut path = "/markets/keyset?limit=100".to_owned();
+        for (_, condition) in assets.iter().step_by(2).take(markets) {
+            path.push_str(&format!("&condition_ids={condition}"));
+        }
+        get(&sim, &path).await.0
+    };
+    let books = async |tokens: &[(AssetId, String)]| {
+        let body: Vec<Value> = tokens
+            .iter()
+            .map(|(id, _)| json!({ "token_id": id.as_str() }))
+            .collect();
+        let (status, answer) = post(&sim, "/books", &body.into()).await;
+        (status, answer.as_array().map_or(0, Vec::len))
+    };
+    let on = |kind: FaultKind| Fault::new(kind).on_assets([assets[5].0.clone()]);
+    for kind in [FaultKind::GammaBatch, FaultKind::ClobBatch] {
+        sim.add_fault(Fault::new(kind).with("ids", 2).unwrap());
+    }
+    assert_eq!([look_up(2).await, look_up(3).await], [200, 403]);
+    assert_eq!(books(&assets[..2]).await, (200, 2));
+    assert_eq!(books(&assets[..3]).await.0, 413);
+    sim.clear_faults();
+    sim.add_fault(on(FaultKind::GammaPoisoned));
+    sim.add_fault(on(FaultKind::ClobPoisoned));
+    assert_eq!([look_up(2).await, look_up(3).await], [200, 500]);
+    assert_eq!(books(&assets[..5]).await, (200, 5));
+    assert_eq!(books(&assets).await.0, 400);
+    sim.clear_faults();
+    sim.add_fault(on(FaultKind::ClobDenies));
+    assert_eq!(books(&assets).await, (200, 5));
+    for (at, status) in [(5, 404), (4, 200)] {
+        let path = format!("/book?token_id={}", assets[at].0);
+        assert_eq!(get(&sim, &path).await.0, status);
+    }
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn later_pages_are_empty_or_come_again_under_a_new_cursor() {
+    for (kind, rows) in [
+        (FaultKind::GammaEmptyPage, 0),
+        (FaultKind::GammaRepeatedPage, 20),
+    ] {
+        let (sim, _) = quiet(45).await;
+        let id = sim.add_fault(Fault::new(kind));
+        let page = async |cursor: &Value| {
+            let cursor = cursor.as_str().unwrap();
+            let path = format!("/markets/keyset?after_cursor={cursor}");
+            get(&sim, &path).await.1
+        };
+        let (_, first) = get(&sim, "/markets/keyset").await;
+        assert_eq!(first["markets"].as_array().map(Vec::len), Some(20));
+        let mut cursors = vec![first["next_cursor"].clone()];
+        for _ in 0..3 {
+            let again = page(cursors.last().unwrap()).await;
+            assert_eq!(again["markets"].as_array().map(Vec::len), Some(rows));
+            assert!(!cursors.contains(&again["next_cursor"]), "{again}");
+            cursors.push(again["next_cursor"].clone());
+        }
+        sim.remove_fault(id);
+        let second = page(cursors.last().unwrap()).await;
+        assert_eq!(second["markets"].as_array().map(Vec::len), Some(20));
+        let third = page(&second["next_cursor"]).await;
+        assert_eq!(third["markets"].as_array().map(Vec::len), Some(5));
+        assert_eq!(third.get("next_cursor"), None);
+        sim.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn gamma_calls_a_market_closed_everywhere_or_in_lists_of_open_ones() {
+    let (sim, assets) = quiet(4).await;
+    let (asset, condition) = assets[2].clone();
+    let count = async |query: &str| {
+        let (_, page) = get(&sim, &format!("/markets/keyset?limit=100&{query}")).await;
+        let rows = page["markets"].as_array().unwrap().clone();
+        let closed = rows.iter().filter(|row| row["closed"] == true).count();
+        (rows.len(), closed)
+    };
+    let by_name = format!("closed=true&condition_ids={condition}");
+    let wrong = Fault::new(FaultKind::GammaCallsClosed).on_assets([asset]);
+    let id = sim.add_fault(wrong.clone());
+    assert_eq!(count("closed=false").await, (3, 0));
+    assert_eq!(count("closed=true").await, (1, 1));
+    assert_eq!(count(&by_name).await, (1, 1));
+    sim.remove_fault(id);
+    sim.add_fault(wrong.with("in_open_lists", true).unwrap());
+    assert_eq!(count("closed=false").await, (4, 1));
+    assert_eq!(count("closed=true").await, (0, 0));
+    assert_eq!(count(&by_name).await, (0, 0));
+    sim.stop().await;
+}

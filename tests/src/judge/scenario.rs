@@ -222,9 +222,17 @@ impl Scenario {
             FaultKind::Gamma5xx
             | FaultKind::Gamma429
             | FaultKind::GammaStuckCursor
+            | FaultKind::GammaEmptyPage
+            | FaultKind::GammaRepeatedPage
             | FaultKind::Clob5xx
             | FaultKind::Clob429
             | FaultKind::Clob425 => nothing(share(0.7)),
+            FaultKind::GammaBatch | FaultKind::ClobBatch => {
+                nothing(with(Fault::new(kind), "ids", 5.into()))
+            }
+            FaultKind::GammaPoisoned | FaultKind::ClobPoisoned => nothing(share(0.3)),
+            // What REST denies again and again is subscribed anew.
+            FaultKind::ClobDenies => loss(share(0.3)),
             // What cannot be read may have been of any book of its connection.
             FaultKind::Garbage => loss(Fault::new(kind)),
             _ => nothing(Fault::new(kind)),

@@ -1,0 +1,195 @@
+//! Gamma's word that markets are closed, and that they are open again.
+//!
+//! Gamma can be wrong about all of them at once: a list of open markets was seen
+//! that called every row closed. So its word alone ends a few markets at a time,
+//! as many as close in the venue's busiest minutes. Where it calls more closed,
+//! the CLOB is asked: it has no book of a market that has ended, and one that it
+//! has a book of stays. A market that ended on Gamma's word and is open again,
+//! by Gamma's word and with a book at the CLOB, comes back at once.
+//!
+//! | Gamma | CLOB | the market |
+//! |---|---|---|
+//! | closed, as few are | not asked | ends |
+//! | closed, as many are | no book | ends |
+//! | closed, as many are | a book, or no answer | stays, and is asked for again |
+//! | open again | a book | comes back |
+//! | open again | no book, or no answer | stays ended |
+//!
+//! One that the feed called resolved does not come back before it is forgotten:
+//! Gamma goes on listing such markets for minutes.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use polypy_core::{AssetId, ConditionId, Market};
+use tokio::time::{Instant, timeout};
+
+use super::{Shared, Word, stats};
+
+/// The time within which closings are counted together.
+const WINDOW: Duration = Duration::from_secs(300);
+/// Closings within it that need no second word, whatever the catalogue.
+const FEW: usize = 3;
+/// The share of live markets beyond which closings are many: one in so many.
+/// Markets of five minutes and the end of an evening's games stay well below.
+const SHARE: usize = 10;
+/// The longest wait for the CLOB.
+const CLOB_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What ended on Gamma's word.
+#[derive(Debug, Default)]
+pub(super) struct Closings {
+    /// When, of those that needed no second word; the oldest first.
+    recent: Mutex<VecDeque<Instant>>,
+    /// Bounded by the registry: gone once forgotten, or back.
+    closed: Mutex<HashSet<ConditionId>>,
+}
+
+/// What the CLOB says of a market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClobWord {
+    /// It has a book of one of its tokens.
+    HasBook,
+    /// It has none of any.
+    NoBook,
+    /// It did not say.
+    Unknown,
+}
+
+impl Closings {
+    /// Whether so many more closings are no more than usual among `live`
+    /// markets; counts them if so.
+    fn are_few(&self, closings: usize, live: usize, now: Instant) -> bool {
+        let mut recent = self.recent.lock();
+        while recent
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW)
+        {
+            recent.pop_front();
+        }
+        let all = recent.len() + closings;
+        let are_few = all <= FEW.max((live + recent.len()) / SHARE);
+        if are_few {
+            recent.extend(std::iter::repeat_n(now, closings));
+        }
+        are_few
+    }
+
+    /// Whether this market ended on Gamma's word alone, so that its word can
+    /// bring it back.
+    pub(super) fn is_closed(&self, condition: &ConditionId) -> bool {
+        self.closed.lock().contains(condition)
+    }
+
+    /// A market is forgotten, or back.
+    pub(super) fn forget(&self, condition: &ConditionId) -> bool {
+        self.closed.lock().remove(condition)
+    }
+}
+
+impl Shared {
+    /// Gamma calls these closed: ends them, or asks the CLOB first if they are
+    /// many. Those that stay.
+    pub(super) async fn close(&self, mut conditions: Vec<ConditionId>) -> Vec<ConditionId> {
+        conditions.retain(|condition| self.registry.is_live(condition));
+        if conditions.is_empty() {
+            return Vec::new();
+        }
+        let live = self.registry.live_market_count();
+        let mut stay = Vec::new();
+        if !self
+            .closings
+            .are_few(conditions.len(), live, Instant::now())
+        {
+            let words = self.ask_clob(&conditions).await;
+            (conditions, stay) = conditions
+                .into_iter()
+                .partition(|condition| words.get(condition) == Some(&ClobWord::NoBook));
+        }
+        for condition in conditions {
+            if self.expire(&condition, Word::Closed) {
+                self.closings.closed.lock().insert(condition);
+            }
+        }
+        if !stay.is_empty() {
+            stats::add(&self.stats.closings_doubted, stay.len());
+            tracing::warn!(
+                markets = stay.len(),
+                live,
+                "gamma calls many markets closed and the clob does not agree: they stay"
+            );
+        }
+        stay
+    }
+
+    /// Gamma calls these open, which ended on its word: brings back those of
+    /// which the CLOB has a book. Those brought back.
+    pub(super) async fn reopen(&self, mut markets: Vec<Market>) -> Vec<ConditionId> {
+        markets.retain(|market| self.closings.is_closed(&market.condition_id));
+        if markets.is_empty() {
+            return Vec::new();
+        }
+        let conditions: Vec<_> = markets.iter().map(|m| m.condition_id.clone()).collect();
+        let words = self.ask_clob(&conditions).await;
+        let mut back = Vec::new();
+        for market in markets {
+            let condition = market.condition_id.clone();
+            let has_book = words.get(&condition) == Some(&ClobWord::HasBook);
+            if has_book && !self.is_full() && self.closings.forget(&condition) {
+                self.take_back(&condition);
+                self.admit(market);
+                back.push(condition);
+            }
+        }
+        back
+    }
+
+    /// What the CLOB says of each of these markets.
+    async fn ask_clob(&self, conditions: &[ConditionId]) -> HashMap<ConditionId, ClobWord> {
+        let tokens: Vec<(&ConditionId, AssetId)> = {
+            let interner = self.registry.interner().read();
+            let of = |condition| {
+                let keys = self.registry.assets_of(condition);
+                let infos = keys.into_iter().filter_map(|key| interner.info(key));
+                infos
+                    .map(|info| (condition, info.asset_id.clone()))
+                    .collect::<Vec<_>>()
+            };
+            conditions.iter().flat_map(of).collect()
+        };
+        let ids: Vec<AssetId> = tokens.iter().map(|(_, id)| id.clone()).collect();
+        let asking = self.clob.books(&ids, self.registry.interner());
+        let Ok(fetched) = timeout(CLOB_DEADLINE, asking).await else {
+            return HashMap::new();
+        };
+        let unanswered: HashSet<AssetId> = fetched.unanswered.into_iter().collect();
+        let there: HashSet<&AssetId> = fetched.books.iter().map(|b| &b.info.asset_id).collect();
+        let mut words = HashMap::new();
+        for (condition, id) in tokens {
+            let word = if there.contains(&id) {
+                ClobWord::HasBook
+            } else if unanswered.contains(&id) {
+                ClobWord::Unknown
+            } else {
+                ClobWord::NoBook
+            };
+            // One book is enough; and no answer for one token is none for both.
+            words
+                .entry(condition.clone())
+                .and_modify(|known| {
+                    *known = match (*known, word) {
+                        (ClobWord::HasBook, _) | (_, ClobWord::HasBook) => ClobWord::HasBook,
+                        (ClobWord::Unknown, _) | (_, ClobWord::Unknown) => ClobWord::Unknown,
+                        (ClobWord::NoBook, ClobWord::NoBook) => ClobWord::NoBook,
+                    };
+                })
+                .or_insert(word);
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+#[path = "closing_tests.rs"]
+mod tests;
