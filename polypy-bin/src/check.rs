@@ -19,6 +19,10 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
         flags: typed.keys.0,
     };
     match sources.load() {
+        Ok(_) if typed.print && terminal::is_output_closed() => {
+            terminal::say(&"standard output is closed");
+            Exit::Io
+        }
         Ok(loaded) if typed.print => terminal::print(&config::effective(&loaded)),
         Ok(loaded) => {
             let read = loaded

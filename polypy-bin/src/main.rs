@@ -26,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let typed = match Cli::try_parse() {
         Ok(typed) => typed,
-        Err(error) => return answer(&error).into(),
+        Err(error) => return answer(&cli::with_suggestion(error)).into(),
     };
     // A name that is not Unicode is not ours; a value that is not is refused as it reads.
     let variables = std::env::vars_os()

@@ -39,7 +39,7 @@ pub(crate) fn run(typed: Run, variables: Vec<(String, String)>) -> Exit {
 
 fn announce(loaded: &Loaded) {
     match &loaded.file {
-        Some(file) => tracing::info!(file = ?file, "configuration read"),
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::debug!("no configuration file"),
     }
 }

@@ -23,6 +23,19 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// Whether the program was started without a standard output. What Rust opens in
+/// its place takes every write; that it is open for reading, too, tells it from
+/// what a shell's redirection opens. Elsewhere than on Linux nothing tells.
+pub(crate) fn is_output_closed() -> bool {
+    const READ_WRITE: u32 = 2;
+    let is_nowhere = std::fs::read_link("/proc/self/fd/1")
+        .is_ok_and(|target| target == std::path::Path::new("/dev/null"));
+    let status = std::fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
+    let flags = status.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok());
+    is_nowhere && flags.is_some_and(|flags| flags & 3 == READ_WRITE)
+}
+
 /// Writes a line to standard error, where the log is not open yet.
 pub(crate) fn say(line: &dyn Display) {
     // Whoever closed standard error does not want to know.

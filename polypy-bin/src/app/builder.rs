@@ -94,8 +94,9 @@ impl PolyPyBuilder {
     /// # Errors
     /// [`BuildError`] for the first value that cannot work.
     pub fn build(self) -> Result<PolyPy, BuildError> {
-        let mistakes = self.mistakes.into_iter();
-        let mut mistakes = mistakes.chain(config::contradictions(&self.config));
+        let contradictions = config::contradictions(&self.config).into_iter();
+        let contradictions = contradictions.map(|found| (found.key, found.reason));
+        let mut mistakes = self.mistakes.into_iter().chain(contradictions);
         if let Some((key, reason)) = mistakes.next() {
             return Err(BuildError::Value { key, reason });
         }

@@ -117,6 +117,10 @@ impl PolyPy {
 
     async fn start_http(&self) {
         if !self.config.http.enabled {
+            tracing::info!(
+                enable = "--enable-http, or http.enabled = true",
+                "http server is off"
+            );
             return;
         }
         let registry: Arc<AssetRegistry> = Arc::clone(&self.parts().registry);
@@ -168,8 +172,8 @@ impl PolyPy {
         } else {
             tracing::error!(
                 took_ms,
-                aborted = ?report.aborted,
-                failed = ?report.failed,
+                aborted = report.aborted.join(", "),
+                failed = report.failed.join(", "),
                 unclean = report.aborted.len() + report.failed.len(),
                 "polypy stopped, not all of it cleanly"
             );

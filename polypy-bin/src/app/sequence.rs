@@ -41,7 +41,11 @@ pub(super) async fn start_all(
             let started: Vec<_> = parts[..=index].iter().rev().cloned().collect();
             let report = stop_all(&started, deadline).await;
             if !report.is_clean() {
-                tracing::warn!(aborted = ?report.aborted, failed = ?report.failed, "parts had to be aborted");
+                tracing::warn!(
+                    aborted = report.aborted.join(", "),
+                    failed = report.failed.join(", "),
+                    "parts had to be aborted"
+                );
             }
             return Err(error);
         }

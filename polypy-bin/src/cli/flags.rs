@@ -64,7 +64,8 @@ fn flag(text: &'static Text, long: &'static str) -> Arg {
         .help(&*text.help)
         .help_heading(&*text.heading)
         .value_name(text.key.shape)
-        .allow_hyphen_values(false)
+        // A value below zero is a mistake of the configuration, told with the others.
+        .allow_negative_numbers(true)
         .action(ArgAction::Set);
     if text.key.is_switch() {
         flag.num_args(0..=1)

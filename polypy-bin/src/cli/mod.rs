@@ -8,7 +8,8 @@ mod flags;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use polypy::exit::Exit;
 
 use flags::{AllKeys, SimKeys};
@@ -116,6 +117,24 @@ Examples:
   polypy check-config
   polypy check-config --print --config polypy.toml > effective.toml";
 
+/// Adds the command that an unknown one was meant to be, where it is too short
+/// for clap's own measure.
+pub(crate) fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let typed = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(typed)) => typed.clone(),
+        Some(_) | None => return error,
+    };
+    if error.get(ContextKind::SuggestedSubcommand).is_none() {
+        let command = Cli::command();
+        let names = command.get_subcommands().map(clap::Command::get_name);
+        if let Some(meant) = polypy::config::nearest(&typed, names) {
+            let meant = ContextValue::Strings(vec![meant.to_owned()]);
+            error.insert(ContextKind::SuggestedSubcommand, meant);
+        }
+    }
+    error
+}
+
 fn after_long_help() -> String {
     let mut text = format!("{AFTER_HELP}\n\nExit codes:\n");
     for (exit, meaning) in Exit::ALL {
@@ -126,8 +145,6 @@ fn after_long_help() -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 //! the text makes sense is judged when the layers are merged. Nothing here asks
 //! the system for anything: text and variables are handed in.
 
+use std::ops::Range;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -75,10 +76,13 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
             .count(),
     };
     let (document, errors) = DeTable::parse_recoverable(text);
+    let mut syntax = Vec::new();
+    let mut broken = Vec::new();
     for error in errors {
-        let source = at(error.span().map_or(0, |span| span.start));
-        let mistake = Mistake::new("syntax", error.message().replace('\n', ", "), &source);
-        layer.mistakes.push(mistake);
+        let offset = error.span().map_or(0, |span| span.start);
+        broken.push(broken_lines(text, offset));
+        let message = error.message().replace('\n', ", ");
+        syntax.push(Mistake::new("syntax", message, &at(offset)));
     }
     // In the order of the file, not of the alphabet.
     let mut tables: Vec<_> = document.get_ref().iter().collect();
@@ -121,7 +125,29 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
             }
         }
     }
+    let is_read = |source: &Source| {
+        let line = source.line().unwrap_or_default();
+        !broken.iter().any(|lines| lines.contains(&line))
+    };
+    layer.entries.retain(|entry| is_read(&entry.source));
     layer
+        .mistakes
+        .retain(|mistake| is_read(&mistake.source_of_value));
+    layer.mistakes.splice(0..0, syntax);
+    layer
+}
+
+/// The lines that a syntax error makes unreadable: from its own to the next
+/// section's. What the parser makes of them is nobody's mistake.
+fn broken_lines(text: &str, offset: usize) -> Range<usize> {
+    let line = |offset: usize| 1 + text.bytes().take(offset).filter(|b| *b == b'\n').count();
+    let first = line(offset);
+    let next_section = text
+        .lines()
+        .enumerate()
+        .skip(first)
+        .find(|(_, line)| line.starts_with('['));
+    first..next_section.map_or(usize::MAX, |(index, _)| index + 1)
 }
 
 fn scalar(value: &DeValue<'_>) -> Option<String> {
@@ -155,32 +181,50 @@ fn nearest_name(wrong: &str) -> Option<String> {
 const RESERVED: [&str; 2] = ["POLYPY_CONFIG", "POLYPY_CAPTURES"];
 
 /// Reads the environment. An empty variable counts as absent, as Compose files
-/// produce them.
+/// produce them. Where a key has a name of its own and both are set, that counts.
 pub(super) fn from_environment<'a>(
     variables: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Layer {
-    let names: Vec<String> = KEYS.iter().map(Key::env).collect();
     let mut layer = Layer::default();
+    let mut own = Vec::new();
     for (variable, text) in variables {
         let source = Source::Environment {
             variable: variable.to_owned(),
         };
-        if let Some(index) = names.iter().position(|name| name == variable) {
+        if let Some(key) = KEYS.iter().find(|key| key.env() == variable) {
+            own.push((key, text, source));
+        } else if let Some(key) = KEYS.iter().find(|key| key.long_env() == variable) {
             if !text.is_empty() {
-                layer.set(&KEYS[index], text, source);
+                layer.set(key, text, source);
             }
         } else if variable.starts_with("POLYPY_")
             && !RESERVED.contains(&variable)
             && !is_service_link(variable, text)
         {
-            let twin = KEYS.iter().find(|key| is_spelling_of(variable, key));
-            let suggestion = twin
-                .map(Key::env)
-                .or_else(|| nearest(variable, names.iter().map(String::as_str)).map(str::to_owned));
-            layer.refuse(variable, suggestion, &source);
+            layer.refuse(variable, nearest_variable(variable), &source);
         }
     }
+    for (key, text, source) in own.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+        layer.set(key, text, source);
+    }
     layer
+}
+
+/// The variable that `wrong` was meant to be.
+fn nearest_variable(wrong: &str) -> Option<String> {
+    let names: Vec<_> = KEYS
+        .iter()
+        .flat_map(|key| [(key.env(), key), (key.long_env(), key)])
+        .collect();
+    let spelt = KEYS.iter().find(|key| is_spelling_of(wrong, key));
+    let key = spelt.or_else(|| {
+        let near = nearest(wrong, names.iter().map(|(name, _)| name.as_str()))?;
+        names
+            .iter()
+            .find(|(name, _)| name == near)
+            .map(|(_, key)| *key)
+    });
+    key.map(Key::env)
 }
 
 /// Whether the variable's words are the key's name, or the name of its variable.

@@ -115,6 +115,45 @@ fn syntax_is_a_mistake_with_its_line_and_the_rest_is_read() {
 }
 
 #[test]
+fn a_syntax_error_brings_no_second_mistake() {
+    for (text, expected) in [
+        ("[http\nport = 80\n", "(p.toml line 1)"),
+        ("[http]\nport = \nhost = 1\n", "(p.toml line 2)"),
+        ("[http]\nport = 80 80\n", "(p.toml line 2)"),
+        ("[http]\nport : 80\n", "(p.toml line 2)"),
+        ("[http]\nport = \"80\n", "(p.toml line 2)"),
+        ("http]\nport = 80\n", "(p.toml line 1)"),
+    ] {
+        let found = mistakes(&toml(text));
+        let [only] = &found[..] else {
+            panic!("{text:?}: {found:?}");
+        };
+        assert!(
+            only.starts_with("syntax: ") && only.ends_with(expected),
+            "{only}"
+        );
+    }
+    // Other sections are read and judged.
+    let found = mistakes(&toml("[http]\nport = \n[log]\nlevle = 'info'\n"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].starts_with("log.levle: unknown key"), "{found:?}");
+}
+
+#[test]
+fn a_key_with_a_name_of_its_own_has_both_and_its_own_counts() {
+    let port = |variables: &[(&'static str, &'static str)]| {
+        let layer = from_environment(variables.iter().copied());
+        assert_eq!(mistakes(&layer), [""; 0]);
+        let last = layer.entries.last().map(|entry| entry.text.clone());
+        last.unwrap_or_default()
+    };
+    assert_eq!(port(&[("POLYPY_HTTP__PORT", "1")]), "1");
+    assert_eq!(port(&[("POLYPY_HTTP__PORT", "1"), ("HTTP_PORT", "2")]), "2");
+    assert_eq!(port(&[("HTTP_PORT", "2"), ("POLYPY_HTTP__PORT", "1")]), "2");
+    assert_eq!(port(&[("HTTP_PORT", ""), ("POLYPY_HTTP__PORT", "1")]), "1");
+}
+
+#[test]
 fn variables_are_found_by_their_names() {
     let layer = from_environment([
         ("HTTP_PORT", "1"),
@@ -140,7 +179,8 @@ fn variables_are_found_by_their_names() {
 #[test]
 fn unknown_variables_of_ours_are_refused_with_a_suggestion() {
     for (variable, suggestion) in [
-        ("POLYPY_HTTP__PORT", ", did you mean HTTP_PORT?"),
+        ("POLYPY_HTTP__PROT", ", did you mean HTTP_PORT?"),
+        ("POLYPY_HTTP__HOTS", ", did you mean POLYPY_HTTP__HOST?"),
         ("POLYPY_HTTP_PORT", ", did you mean HTTP_PORT?"),
         ("POLYPY_ENABLE_HTTP", ", did you mean ENABLE_HTTP?"),
         (

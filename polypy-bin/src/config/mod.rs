@@ -24,6 +24,7 @@ pub use conversion::exchange as exchange_config;
 pub use layer::Layer;
 pub use mistake::{ConfigError, Mistake, Source};
 pub use render::{documentation, effective, example};
+pub use suggest::nearest;
 pub use table::*;
 pub use value::{ByteSize, HttpUrl, LogFilter, LogFormat, Setting, Url, WorkerCount, WsUrl};
 
@@ -124,6 +125,8 @@ fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
             Ok(text) => return (Some(path.clone()), layer::from_toml(&text, path)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+            // Somebody else's folder: nothing says that there is a file in it.
+            Err(_) if !may_be_there(path) => {}
             Err(error) => {
                 let source = Source::WholeFile { path: path.clone() };
                 return (Some(path.clone()), unreadable(path, &error, &source));
@@ -131,6 +134,11 @@ fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
         }
     }
     (None, Layer::default())
+}
+
+/// Whether a file may be seen at this place, whoever may read it.
+fn may_be_there(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok()
 }
 
 fn unreadable(path: &Path, error: &std::io::Error, source: &Source) -> Layer {
@@ -142,11 +150,14 @@ fn unreadable(path: &Path, error: &std::io::Error, source: &Source) -> Layer {
     }
 }
 
-/// What `--demo` puts above the defaults: the server that it is there to show.
+/// What `--demo` puts above the defaults: the server that it is there to show,
+/// to whoever sits before this machine.
 pub fn demo_defaults() -> Layer {
     let mut layer = Layer::default();
-    if let Some(key) = key("http.enabled") {
-        layer.set(key, "true", Source::Demo);
+    for (name, text) in [("http.enabled", "true"), ("http.host", "127.0.0.1")] {
+        if let Some(key) = key(name) {
+            layer.set(key, text, Source::Demo);
+        }
     }
     layer
 }
@@ -175,22 +186,35 @@ fn merge(file: Option<PathBuf>, layers: [Layer; 4]) -> Result<Loaded, ConfigErro
         file,
         origins,
     };
-    for (name, reason) in contradictions(&loaded.config) {
-        let source = key(name).map_or(&Source::Default, |key| loaded.origin(key));
-        mistakes.push(Mistake::new(name, reason, source));
+    for found in contradictions(&loaded.config) {
+        // A value that does not read is not what the other one contradicts.
+        let is_judged = |name| !mistakes.iter().any(|mistake| mistake.key == name);
+        if is_judged(found.key) && is_judged(found.other) {
+            let source = key(found.key).map_or(&Source::Default, |key| loaded.origin(key));
+            mistakes.push(Mistake::new(found.key, found.reason, source));
+        }
     }
     ConfigError::of(mistakes).map_or(Ok(loaded), Err)
 }
 
-/// What no value shows alone: the key to correct, and why.
-pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
+/// What no value shows alone.
+#[derive(Debug)]
+pub(crate) struct Contradiction {
+    /// The key to correct.
+    pub(crate) key: &'static str,
+    /// The key that it contradicts.
+    other: &'static str,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+/// Every pair of keys that cannot both be meant.
+pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
     let mut found = Vec::new();
-    let mut ordered = |name, value: String, other: &str, least: String, holds: bool| {
+    let mut ordered = |key, value: String, other, least: String, holds: bool| {
         if !holds {
-            found.push((
-                name,
-                format!("must be at least {other} ({least}), not {value}"),
-            ));
+            let reason = format!("must be at least {other} ({least}), not {value}");
+            found.push(Contradiction { key, other, reason });
         }
     };
     let pool = &config.pool;

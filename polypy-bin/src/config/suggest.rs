@@ -2,10 +2,7 @@
 
 /// The candidate nearest to `wrong`, if one is near enough to have been meant:
 /// at most a third of its letters differ.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_ascii_lowercase();
     candidates
         .into_iter()

@@ -9,8 +9,8 @@
 //!     field: Type = "default", in "low" ..= "high", env "NAME", flag "name"; }
 //! ```
 //!
-//! `in`, `env` and `flag` are optional; without them a variable is called
-//! `POLYPY_SECTION__FIELD` and a flag `--section-field`. The words of a row are
+//! `in`, `env` and `flag` are optional. A variable is called
+//! `POLYPY_SECTION__FIELD`, and by its `env` as well; a flag `--section-field`. The words of a row are
 //! what a person reads, so they give the reason for the default.
 
 use std::net::{IpAddr, SocketAddr};
@@ -47,10 +47,12 @@ pub struct Key {
 impl Key {
     /// The environment variable.
     pub fn env(&self) -> String {
-        self.env.map_or_else(
-            || format!("POLYPY_{}__{}", self.section, self.field).to_ascii_uppercase(),
-            str::to_owned,
-        )
+        self.env.map_or_else(|| self.long_env(), str::to_owned)
+    }
+
+    /// The name that its variable has by rule. A key with another one has both.
+    pub fn long_env(&self) -> String {
+        format!("POLYPY_{}__{}", self.section, self.field).to_ascii_uppercase()
     }
 
     /// The flag, without its dashes.
@@ -200,7 +202,8 @@ table! {
     http: HttpSection {
         /// Whether the server runs.
         enabled: bool = "false", env "ENABLE_HTTP", flag "enable-http";
-        /// Address to listen on. The default suits containers; 127.0.0.1 keeps it to this machine.
+        /// Address to listen on. The default suits containers; 127.0.0.1 keeps it to this machine;
+        /// `::` takes IPv6 and, where the system maps it, IPv4 as well. The demo's is 127.0.0.1.
         host: IpAddr = "0.0.0.0";
         /// Port to listen on; 0 lets the system choose one, which the log then names.
         port: u16 = "8080", env "HTTP_PORT", flag "http-port";

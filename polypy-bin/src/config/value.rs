@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::suggest::nearest;
+
 /// A type that a key can have.
 pub trait Setting: Sized {
     /// What to write, as `--help` and the documents show it.
@@ -352,7 +354,34 @@ fn directive(text: &str) -> Result<String, String> {
                  or directives such as info,polypy_net=debug, not {text:?}"
             )
         })?;
-    Ok(target.map_or_else(|| level.to_owned(), |target| format!("{target}={level}")))
+    let Some(target) = target else {
+        return Ok(level.to_owned());
+    };
+    check_target(target)?;
+    Ok(format!("{target}={level}"))
+}
+
+/// The crates of this program that log.
+const TARGETS: [&str; 6] = [
+    "polypy",
+    "polypy_core",
+    "polypy_http",
+    "polypy_net",
+    "polypy_sim",
+    "polypy_workers",
+];
+
+/// Refuses a target that was meant to be one of ours. Those of other crates are
+/// not known here: what is far from every name of ours is let through.
+fn check_target(target: &str) -> Result<(), String> {
+    let name = target.split(['[', ':']).next().unwrap_or(target);
+    // A crate's name has underscores where its package has dashes.
+    let name = name.replace('-', "_");
+    let is_ours = TARGETS.contains(&name.as_str()) && target.starts_with(&name);
+    match nearest(&name, TARGETS) {
+        Some(meant) if !is_ours => Err(format!("has no module {target:?}, did you mean {meant}?")),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// An absolute URL without a trailing slash, whose scheme the key demands.

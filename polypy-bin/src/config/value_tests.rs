@@ -73,6 +73,21 @@ fn nonsense_is_refused_with_what_was_wanted() {
         (shown::<LogFormat>, "xml", "auto, text or json"),
         (shown::<LogFilter>, "inof", "off, error"),
         (shown::<LogFilter>, "info,polypy_net", "off, error"),
+        (
+            shown::<LogFilter>,
+            "info,polpy_net=debug",
+            "did you mean polypy_net?",
+        ),
+        (
+            shown::<LogFilter>,
+            "polypy_nett::pool=debug",
+            "did you mean polypy_net?",
+        ),
+        (
+            shown::<LogFilter>,
+            "polypy-net=debug",
+            "did you mean polypy_net?",
+        ),
         (shown::<HttpUrl>, "ws://a", "http://"),
         (shown::<HttpUrl>, "http://", "http://"),
         (shown::<HttpUrl>, "http://:80", "http://"),
@@ -83,6 +98,18 @@ fn nonsense_is_refused_with_what_was_wanted() {
         let reason = show(text).expect_err(text);
         assert!(reason.contains(expected), "{text}: {reason}");
         assert!(!reason.contains('\u{1b}'), "control characters escaped");
+    }
+}
+
+#[test]
+fn modules_of_ours_and_crates_that_we_do_not_know_can_be_logged() {
+    for text in [
+        "info,polypy_net=debug",
+        "warn,polypy_net::pool=trace,polypy=info",
+        "info,hyper=debug,rustls=trace",
+        "polypy_net[span]=debug",
+    ] {
+        assert!(LogFilter::parse(text).is_ok(), "{text}");
     }
 }
 

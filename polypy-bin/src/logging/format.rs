@@ -198,7 +198,7 @@ impl Fields {
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         let value = if value.is_finite() {
-            Value::Bare(format!("{value:?}"))
+            Value::Bare(short(value))
         } else {
             Value::Text(value.to_string())
         };
@@ -221,8 +221,11 @@ impl Visit for Fields {
         self.push(field, Value::Text(value.to_owned()));
     }
 
+    /// With all its causes: "could not connect" alone helps nobody.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.push(field, Value::Text(value.to_string()));
+        let causes = std::iter::successors(value.source(), |cause| cause.source());
+        let text = causes.fold(value.to_string(), |text, cause| format!("{text}: {cause}"));
+        self.push(field, Value::Text(text));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -232,6 +235,16 @@ impl Visit for Fields {
         } else {
             self.push(field, Value::Text(text));
         }
+    }
+}
+
+/// A number to three decimals: what is measured here is no more exact.
+fn short(value: f64) -> String {
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    match text {
+        "-0" => "0".to_owned(),
+        text => text.to_owned(),
     }
 }
 

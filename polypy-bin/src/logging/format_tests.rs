@@ -114,3 +114,26 @@ fn numbers_that_json_lacks_become_text() {
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["rate"], "NaN");
 }
+
+#[test]
+fn numbers_have_three_decimals_at_most() {
+    let (text, json) = lines(|| {
+        tracing::info!(a = 13.126990999999999, b = 0.5, c = 7.0, d = -0.0001, "x");
+    });
+    assert_eq!(text, "10:30:00.123  INFO x a=13.127 b=0.5 c=7 d=0\n");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["a"], serde_json::json!(13.127));
+}
+
+#[test]
+fn an_error_comes_with_its_causes() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not connect")]
+    struct Outer(#[source] io::Error);
+    let error = Outer(io::Error::from(io::ErrorKind::ConnectionRefused));
+    let (text, _) = lines(|| tracing::warn!(error = &error as &dyn std::error::Error, "x"));
+    assert!(
+        text.ends_with("error=\"could not connect: connection refused\"\n"),
+        "{text}"
+    );
+}

@@ -11,6 +11,7 @@
 mod format;
 mod writer;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<LogGuard, LogE
         // error, which is what just failed, and panics there.
         .log_internal_errors(false);
     if wants_text(config.format, terminal) {
-        let colour = terminal && !no_colour();
+        let colour = terminal && !no_colour(|name| std::env::var_os(name));
         registry
             .with(layer.event_format(Text::new(clock, colour)))
             .try_init()?;
@@ -55,7 +56,7 @@ pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<LogGuard, LogE
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let message = panic.payload_as_str().unwrap_or("no message");
-        tracing::error!(panic = ?message, place, "a thread panicked");
+        tracing::error!(panic = message, place, "a thread panicked");
     }));
     Ok(guard)
 }
@@ -68,9 +69,11 @@ fn wants_text(format: LogFormat, terminal: bool) -> bool {
     }
 }
 
-/// <https://no-color.org>: any value but the empty one.
-fn no_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+/// Whether colours are unwanted: <https://no-color.org> (any value but the empty
+/// one), or a terminal that shows their codes as text.
+fn no_colour(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    variable("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || variable("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// Why the log could not be opened.
@@ -86,4 +89,22 @@ pub enum LogError {
     /// No thread to write with.
     #[error("no thread to write the log with: {0}")]
     Thread(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_left_out_where_they_are_unwanted() {
+        for (name, value, unwanted) in [
+            ("NO_COLOR", "1", true),
+            ("NO_COLOR", "", false),
+            ("TERM", "dumb", true),
+            ("TERM", "xterm-256color", false),
+        ] {
+            let variable = |asked: &str| (asked == name).then(|| OsString::from(value));
+            assert_eq!(no_colour(variable), unwanted, "{name}={value}");
+        }
+    }
 }

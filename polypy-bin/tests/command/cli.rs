@@ -65,6 +65,57 @@ fn an_unknown_flag_is_a_usage_error_with_a_suggestion() {
 }
 
 #[test]
+fn an_unknown_command_is_a_usage_error_with_a_suggestion() {
+    for (typed, meant) in [("rn", "run"), ("smi", "sim"), ("check", "check-config")] {
+        let (code, _, stderr) = output(&mut polypy(&[typed]));
+        assert_eq!(code, 2);
+        assert!(stderr.contains(&format!("'{meant}'")), "{stderr}");
+    }
+}
+
+#[test]
+fn a_number_below_zero_hides_no_other_mistake() {
+    let (code, _, stderr) = output(&mut polypy(&[
+        "check-config",
+        "--sim-seed",
+        "-1",
+        "--http-port",
+        "99999",
+    ]));
+    assert_eq!(code, 78);
+    for line in [
+        "sim.seed: must be a whole number from 0 to 18446744073709551615, not \"-1\" (flag --sim-seed)",
+        "http.port: must be a whole number from 0 to 65535, not \"99999\" (flag --http-port)",
+        "2 mistakes in the configuration",
+    ] {
+        assert!(
+            stderr.lines().any(|found| found == line),
+            "{line}\n{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_entered_is_passed_over_and_a_file_that_cannot_be_read_is_not() {
+    let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("a home");
+    drop(std::fs::remove_dir_all(&home));
+    std::fs::create_dir_all(&home).unwrap();
+    // Nobody enters a link to itself, whatever his rights.
+    std::os::unix::fs::symlink(".config", home.join(".config")).unwrap();
+    let check = || {
+        let mut command = polypy(&["check-config"]);
+        output(command.env("HOME", &home))
+    };
+    let (code, _, stderr) = check();
+    assert_eq!(code, 0, "{stderr}");
+    std::fs::remove_file(home.join(".config")).unwrap();
+    std::fs::create_dir_all(home.join(".config/polypy/polypy.toml")).unwrap();
+    let (code, _, stderr) = check();
+    assert_eq!(code, 78);
+    assert!(stderr.contains("file: cannot be read: "), "{stderr}");
+}
+
+#[test]
 fn check_config_names_all_mistakes_at_once() {
     let mut command = polypy(&["check-config", "--log-format", "xml"]);
     command
@@ -211,4 +262,18 @@ fn output_that_cannot_be_written_has_its_own_code() {
     let mut command = polypy(&["check-config", "--print"]);
     let status = command.stdout(full).status().unwrap();
     assert_eq!(status.code(), Some(74));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_closed_is_not_taken_for_written() {
+    let run = |redirection: &str| {
+        let program = env!("CARGO_BIN_EXE_polypy");
+        let script = format!("exec '{program}' check-config --print {redirection}");
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &script]).env_clear();
+        shell.status().unwrap().code()
+    };
+    assert_eq!(run(">&-"), Some(74));
+    assert_eq!(run(">/dev/null"), Some(0));
 }

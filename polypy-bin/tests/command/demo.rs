@@ -57,6 +57,16 @@ fn the_demo_shows_live_books_within_ten_seconds_and_ends_cleanly() {
     );
     assert_eq!(get(&truth).0, 200);
 
+    // Only this machine reaches it, unless asked for otherwise.
+    assert!(health.starts_with("http://127.0.0.1:"), "{health}");
+    let listening = demo
+        .seen
+        .iter()
+        .find(|line| line.contains("http server listening"));
+    let listening = listening.cloned();
+    let listening = listening.unwrap_or_else(|| demo.stderr_line("http server listening"));
+    assert!(listening.contains("\"127.0.0.1:"), "{listening}");
+
     let line = demo.stderr_line("every book is live");
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["live_books"], 100);
@@ -100,7 +110,7 @@ fn every_line_of_the_log_is_an_object_when_nobody_watches() {
 
 #[test]
 fn a_taken_port_is_told_with_the_way_out() {
-    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("--http-port={}", taken.local_addr().unwrap().port());
     let mut demo = Running::start(&["run", "--demo", "--sim-markets=5", &port]);
     let line = demo.stderr_line("running without it");
@@ -126,12 +136,29 @@ fn the_server_is_off_unless_asked_for() {
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut server = Running::start(&arguments);
+    let line = server.stderr_line("http server is off");
+    assert!(line.contains("--enable-http"), "{line}");
     server.stderr_line("every book is live");
     server.signal("TERM");
     assert_eq!(server.end().code(), Some(0));
-    assert!(!server.seen.iter().any(|line| line.contains("http server")));
+    let listens = |line: &String| line.contains("http server listening");
+    assert!(!server.seen.iter().any(listens));
     sim.signal("TERM");
     assert_eq!(sim.end().code(), Some(0));
+}
+
+#[test]
+fn the_demo_listens_where_it_is_told_to() {
+    for (host, shown) in [("::", "http://[::1]:"), ("::1", "http://[::1]:")] {
+        let host = format!("--http-host={host}");
+        let mut demo =
+            Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5", &host]);
+        let health = url(&demo.stdout_line("/health"));
+        assert!(health.starts_with(shown), "{health}");
+        assert_eq!(get(&health).0, 200);
+        demo.signal("TERM");
+        assert_eq!(demo.end().code(), Some(0));
+    }
 }
 
 #[test]
