@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-end-to-end bench-peers instructions mutants deny setup
+.PHONY: help demo sim test soak soak-test check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-end-to-end bench-peers instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ integrity: setup ## the table of docs/integrity.md: a clean hour and every fault
 
 integrity-defaults: setup ## the same under the default settings, 20 minutes on a quiet machine
 	POLYPY_INTEGRITY=defaults $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1
+
+attack: setup ## what strangers can do over the open port, done to the release binary, 5 minutes
+	@.ci/slowhttptest
+	$(CARGO) build --release --locked -p polypy
+	$(CARGO) run --locked -p polypy-tests --bin attack
 
 mutants: ## change the code on purpose and see that a test notices: cargo-mutants
 	@.ci/mutants $(MUTANTS)

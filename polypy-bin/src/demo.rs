@@ -6,6 +6,7 @@ use std::time::Duration;
 use polypy::PolyPy;
 use polypy::config::Config;
 use polypy::exit::Exit;
+use polypy::limits::Shares;
 use polypy_core::{AssetId, BookLookup, BookState};
 use polypy_sim::SimHandle;
 use tokio::sync::oneshot;
@@ -23,13 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Starts the exchange, runs the server against it, and stops both.
-pub(crate) async fn serve(config: Config, drain: oneshot::Receiver<()>) -> Exit {
+pub(crate) async fn serve(config: Config, shares: Shares, drain: oneshot::Receiver<()>) -> Exit {
     let sim = match sim::start(&config).await {
         Ok(sim) => sim,
         Err(exit) => return exit,
     };
     let app = PolyPy::builder()
         .config(config)
+        .shares(shares)
         .venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url())
         .build();
     let exit = match app {

@@ -3,6 +3,7 @@
 use polypy::PolyPy;
 use polypy::config::{self, Config, Loaded, Sources};
 use polypy::exit::Exit;
+use polypy::limits::{Shares, System};
 use tokio::sync::oneshot;
 
 use crate::cli::Run;
@@ -27,12 +28,14 @@ pub(crate) fn run(typed: Run, variables: Vec<(String, String)>) -> Exit {
         Ok(loaded) => loaded,
         Err(error) => return terminal::refuse(&error),
     };
+    let shares = Shares::of(&loaded.config, System::raise(), demo);
     with_runtime(&loaded.config.clone(), async move |drain| {
         announce(&loaded);
+        shares.log();
         if demo {
-            demo::serve(loaded.config, drain).await
+            demo::serve(loaded.config, shares, drain).await
         } else {
-            serve(loaded.config, drain).await
+            serve(loaded.config, shares, drain).await
         }
     })
 }
@@ -44,8 +47,8 @@ fn announce(loaded: &Loaded) {
     }
 }
 
-async fn serve(config: Config, drain: oneshot::Receiver<()>) -> Exit {
-    match PolyPy::builder().config(config).build() {
+async fn serve(config: Config, shares: Shares, drain: oneshot::Receiver<()>) -> Exit {
+    match PolyPy::builder().config(config).shares(shares).build() {
         Ok(app) => drive(&app, drain).await,
         Err(error) => {
             tracing::error!(%error, "polypy cannot be built");

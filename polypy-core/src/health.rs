@@ -1,12 +1,25 @@
 //! Whether a part does its work.
 
-/// A verdict, with the verdicts on its parts.
+/// A verdict, with the verdicts on its parts and what there is to say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
     /// The verdict on the whole.
     pub healthy: bool,
     /// The parts by name, in a fixed order. Empty for a part without parts.
     pub components: Vec<(&'static str, bool)>,
+    /// Why it is not healthy, or what is amiss although it is; gravest first.
+    pub reasons: Vec<Reason>,
+    /// Counts behind the verdict, by group and name.
+    pub counts: Vec<(&'static str, Vec<(&'static str, u64)>)>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// What programs compare: `no_live_books`.
+    pub code: &'static str,
+    /// What people read.
+    pub text: String,
 }
 
 impl Health {
@@ -15,6 +28,8 @@ impl Health {
         Self {
             healthy,
             components: Vec::new(),
+            reasons: Vec::new(),
+            counts: Vec::new(),
         }
     }
 
@@ -22,6 +37,25 @@ impl Health {
     #[must_use]
     pub fn with(mut self, component: &'static str, healthy: bool) -> Self {
         self.components.push((component, healthy));
+        self
+    }
+
+    /// Says why, or what is amiss. The whole is not judged by it.
+    #[must_use]
+    pub fn because(mut self, code: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        self.reasons.push(Reason { code, text });
+        self
+    }
+
+    /// Adds counts.
+    #[must_use]
+    pub fn with_counts(
+        mut self,
+        group: &'static str,
+        counts: impl IntoIterator<Item = (&'static str, u64)>,
+    ) -> Self {
+        self.counts.push((group, counts.into_iter().collect()));
         self
     }
 }

@@ -60,7 +60,7 @@ pub use event::{
 };
 pub use feed::{AuditSink, BookControl, EventSink, FeedId, ResyncSink, Scope, StaleReason};
 pub use fingerprint::BookHash;
-pub use health::{Health, HealthSource};
+pub use health::{Health, HealthSource, Reason};
 pub use history::{HistoryPoint, TopHistory};
 pub use id::{AssetId, ConditionId, IdError};
 pub use intern::Interner;

@@ -111,6 +111,10 @@ pub trait BookSource: Send + Sync {
 pub trait MarketSource: Send + Sync {
     /// The markets with at least one subscribed token.
     fn markets(&self) -> Vec<Arc<Market>>;
+
+    /// Grows whenever [`markets`](Self::markets) may have a new answer, so that
+    /// one that was rendered can be shared until then. Cheap: asked for each request.
+    fn version(&self) -> u64;
 }
 
 #[cfg(test)]

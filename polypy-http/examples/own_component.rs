@@ -8,6 +8,8 @@
 //! curl -i http://127.0.0.1:8080/health
 //! curl http://127.0.0.1:8080/stats
 //! ```
+//!
+//! `/ticks`, `/about` and the name are what this program adds to the server.
 
 use std::error::Error;
 use std::io::Write;
@@ -22,7 +24,7 @@ use polypy_core::{
     BoxFuture, Clock, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
     Timestamp,
 };
-use polypy_http::{HttpConfig, HttpServer, Sources};
+use polypy_http::{HttpConfig, HttpServer, Reply, Route, Sources, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -141,14 +143,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         host: Ipv4Addr::LOCALHOST.into(),
         ..HttpConfig::default()
     };
-    let server = HttpServer::new(config, sources);
+    let ticks = Arc::clone(&ticker.ticks);
+    let server = HttpServer::builder(config, sources)
+        .service("ticker", "1.0")
+        .route(Route::get("/ticks", "how many there were", move |_call| {
+            let ticks = ticks.load(Ordering::Relaxed);
+            Reply::json(StatusCode::OK, &json!({ "ticks": ticks }))
+        }))?
+        .asset("/about", "text/plain; charset=utf-8", "It counts.\n")?
+        .build();
 
     // In order, and back in reverse.
     ticker.start().await?;
     server.start().await?;
     if let Some(address) = server.local_addr() {
         let mut out = std::io::stdout();
-        writeln!(out, "curl http://{address}/stats   (Ctrl-C ends)")?;
+        writeln!(out, "curl http://{address}/ticks   (Ctrl-C ends)")?;
     }
     tokio::signal::ctrl_c().await?;
     server.stop().await;

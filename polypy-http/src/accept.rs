@@ -1,38 +1,39 @@
 //! Takes connections until told to stop, then lets them end.
 //!
 //! The task that runs this owns every connection's task: when it is dropped,
-//! they are. Connections past the cap are told 503 by a few tasks of their own
-//! (past those, closed without a word); they never wait unseen in the system's
-//! queue, where a probe would time out and not know why. Accept errors are
-//! counted and followed by a pause: out of descriptors, a loop without one
-//! would take a whole core.
+//! they are. A connection gets one of the ordinary [`Places`] or, failing that,
+//! one of the [`Reserve`]; none is closed without having been heard or told why,
+//! and none waits in the system's queue, where a probe would time out and not
+//! know why. Accept errors are counted and followed by a pause: out of
+//! descriptors, a loop without one would take a whole core.
+//!
+//! [`Places`]: crate::places::Places
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::budget::COMPUTING;
 use crate::config::HttpConfig;
-use crate::connection::{Ended, Protocol, refuse, stopped};
+use crate::connection::{Ended, Protocol, stopped};
 use crate::counters::count;
+use crate::peer::Peer;
+use crate::places::Refused;
+use crate::reserve::{Reserve, ReservedId};
 use crate::responder::Shared;
 
 /// Pause after an accept error that is about us and not about one connection.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Refusals written at once; each takes a second at most.
-const REFUSALS: usize = 32;
-/// Between two log lines that say so.
+/// Between two looks for a reserved place while all are being answered.
+const ROOM_LOOK: Duration = Duration::from_millis(1);
+/// Between two log lines that say that connections are refused.
 const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a client past the cap has to send its request before it is refused.
-const REFUSAL_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What was left when the server stopped, and what became of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,11 +54,10 @@ pub(crate) struct Acceptor {
     listener: TcpListener,
     shared: Arc<Shared>,
     protocol: Protocol,
-    slots: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
+    reserve: Reserve,
     stopping: watch::Receiver<bool>,
     drain_deadline: Duration,
-    connections: JoinSet<Ended>,
+    connections: JoinSet<(Ended, Option<ReservedId>)>,
     /// When refusals were last logged.
     refusal_logged: Option<Instant>,
 }
@@ -69,13 +69,11 @@ impl Acceptor {
         shared: Arc<Shared>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let slots = config.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             listener,
             protocol: Protocol::new(config),
             shared,
-            slots: Arc::new(Semaphore::new(slots)),
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            reserve: Reserve::new(config.reserved_connections),
             stopping,
             drain_deadline: config.drain_deadline,
             connections: JoinSet::new(),
@@ -86,73 +84,117 @@ impl Acceptor {
     /// Accepts until stopped, then drains.
     pub(crate) async fn run(mut self) -> Drain {
         let mut resume: Option<Instant> = None;
+        // One that waits for a reserved place. Nobody is accepted meanwhile, for
+        // the moment that it takes another to leave.
+        let mut waiting: Option<(TcpStream, Peer, Refused)> = None;
         loop {
+            if let Some((stream, peer, why)) = waiting.take() {
+                if self.reserve.has_room() {
+                    self.serve_reserved(stream, peer, why);
+                } else {
+                    self.reserve.make_room();
+                    waiting = Some((stream, peer, why));
+                }
+            }
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stopping) => break,
                 // `None` means that no connection is left, which is no event.
                 Some(ended) = self.connections.join_next() => {
-                    reap(ended, &mut Drain::default());
+                    self.ended(ended);
                 }
-                accepted = accept_after(&self.listener, resume) => match accepted {
-                    Ok((stream, _peer)) => {
-                        resume = None;
-                        self.admit(stream);
-                    }
-                    Err(error) if is_about_one_connection(&error) => {
-                        tracing::debug!(%error, "connection gone before it was accepted");
-                    }
-                    Err(error) => {
-                        count(&self.shared.counters.accept_errors);
-                        if resume.is_none() {
-                            tracing::warn!(%error, "cannot accept http connections, trying on");
+                // All were being answered a moment ago; one may give way by now.
+                () = sleep(ROOM_LOOK), if waiting.is_some() => {}
+                accepted = accept_after(&self.listener, resume), if waiting.is_none() => {
+                    match accepted {
+                        Ok((stream, address)) => {
+                            resume = None;
+                            waiting = self.admit(stream, Peer::new(address));
                         }
-                        resume = Some(Instant::now() + PAUSE);
+                        Err(error) if is_about_one_connection(&error) => {
+                            tracing::debug!(%error, "connection gone before it was accepted");
+                        }
+                        Err(error) => {
+                            count(&self.shared.counters.accept_errors);
+                            if resume.is_none() {
+                                tracing::warn!(%error, "cannot accept http connections, trying on");
+                            }
+                            resume = Some(Instant::now() + PAUSE);
+                        }
                     }
-                },
+                }
             }
         }
+        drop(waiting);
         self.drain().await
     }
 
-    /// Gives a connection a slot and a task, or refuses it.
-    fn admit(&mut self, stream: TcpStream) {
+    /// Gives a connection a place and a task, or gives it back.
+    fn admit(&mut self, stream: TcpStream, peer: Peer) -> Option<(TcpStream, Peer, Refused)> {
         let counters = &self.shared.counters;
         count(&counters.accepted);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "nodelay not set");
         }
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            let shared = Arc::clone(&self.shared);
-            let protocol = self.protocol.clone();
-            let stopping = self.stopping.clone();
-            self.connections.spawn(async move {
-                let active = Active::new(&shared);
-                let ended = protocol.serve(stream, Arc::clone(&shared), stopping).await;
-                drop(active);
-                drop(slot);
-                ended
-            });
+        match self.shared.places.take(peer.group()) {
+            Ok(place) => {
+                let shared = Arc::clone(&self.shared);
+                let protocol = self.protocol.clone();
+                let stopping = self.stopping.clone();
+                self.connections.spawn(async move {
+                    let serve = protocol.serve(stream, peer, place, shared, stopping);
+                    (serve.await, None)
+                });
+                None
+            }
+            Err(why) => {
+                self.log_refusal(why, peer);
+                Some((stream, peer, why))
+            }
+        }
+    }
+
+    /// Gives a connection a reserved place and a task.
+    fn serve_reserved(&mut self, stream: TcpStream, peer: Peer, why: Refused) {
+        let (id, notice) = self.reserve.enter(peer.group());
+        let shared = Arc::clone(&self.shared);
+        let protocol = self.protocol.clone();
+        let stopping = self.stopping.clone();
+        self.connections.spawn(async move {
+            let serve = protocol.serve_reserved(stream, peer, why, notice, shared, stopping);
+            (serve.await, Some(id))
+        });
+    }
+
+    fn log_refusal(&mut self, why: Refused, peer: Peer) {
+        let counters = &self.shared.counters;
+        count(&counters.rejected);
+        let due = self
+            .refusal_logged
+            .is_none_or(|last| last.elapsed() >= REFUSAL_LOG_INTERVAL);
+        if !due {
             return;
         }
-        count(&counters.rejected);
-        if self
-            .refusal_logged
-            .is_none_or(|last| last.elapsed() >= REFUSAL_LOG_INTERVAL)
-        {
-            self.refusal_logged = Some(Instant::now());
-            tracing::warn!(
-                rejected = counters.rejected.load(Ordering::Relaxed),
-                "http connections at their cap, refusing more"
-            );
+        self.refusal_logged = Some(Instant::now());
+        let rejected = counters.rejected.load(Ordering::Relaxed);
+        match why {
+            Refused::Full => tracing::warn!(
+                rejected,
+                "http.max_connections are open, answering probes alone from here on"
+            ),
+            Refused::Peer => tracing::warn!(
+                rejected,
+                peer = %peer.group(),
+                "http.max_connections_per_peer are open from one address, refusing more of it"
+            ),
         }
-        if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
-            self.connections.spawn(async move {
-                refuse_at_cap(stream).await;
-                drop(refusal);
-                Ended::Closed
-            });
+    }
+
+    fn ended(&mut self, ended: Result<(Ended, Option<ReservedId>), JoinError>) {
+        if let Ok((_, Some(id))) = &ended {
+            self.reserve.left(*id);
         }
+        tally(ended, &mut Drain::default());
     }
 
     /// Frees the port, then waits for what is in flight.
@@ -169,22 +211,21 @@ impl Acceptor {
         let mut drain = Drain::default();
         loop {
             match timeout_at(deadline, connections.join_next()).await {
-                Ok(Some(ended)) => reap(ended, &mut drain),
+                Ok(Some(ended)) => tally(ended, &mut drain),
                 Ok(None) => break,
                 Err(_elapsed) => {
                     connections.abort_all();
                     while let Some(ended) = connections.join_next().await {
-                        reap(ended, &mut drain);
+                        tally(ended, &mut drain);
                     }
                     break;
                 }
             }
         }
-        let all = shared.budget.computing.acquire_many(COMPUTING);
-        if timeout_at(deadline, all).await.is_err() {
-            let free = shared.budget.computing.available_permits();
-            let free = u64::try_from(free).unwrap_or(u64::MAX);
-            drain.unfinished = u64::from(COMPUTING).saturating_sub(free);
+        for queue in shared.queues.iter().flatten() {
+            if timeout_at(deadline, queue.drained()).await.is_err() {
+                drain.unfinished += u64::try_from(queue.computing()).unwrap_or(u64::MAX);
+            }
         }
         let counters = &shared.counters;
         counters.drained.fetch_add(drain.drained, Ordering::Relaxed);
@@ -194,11 +235,11 @@ impl Acceptor {
 }
 
 /// Counts how a connection's task ended.
-fn reap(ended: Result<Ended, JoinError>, drain: &mut Drain) {
+fn tally(ended: Result<(Ended, Option<ReservedId>), JoinError>, drain: &mut Drain) {
     match ended {
-        Ok(Ended::Closed) => {}
-        Ok(Ended::ClosedIdle) => drain.idle += 1,
-        Ok(Ended::Drained) => drain.drained += 1,
+        Ok((Ended::Closed, _)) => {}
+        Ok((Ended::ClosedIdle, _)) => drain.idle += 1,
+        Ok((Ended::Drained, _)) => drain.drained += 1,
         Err(error) if error.is_cancelled() => drain.aborted += 1,
         Err(error) => tracing::error!(%error, "http connection task panicked"),
     }
@@ -207,7 +248,7 @@ fn reap(ended: Result<Ended, JoinError>, drain: &mut Drain) {
 async fn accept_after(
     listener: &TcpListener,
     resume: Option<Instant>,
-) -> io::Result<(TcpStream, std::net::SocketAddr)> {
+) -> io::Result<(TcpStream, SocketAddr)> {
     if let Some(resume) = resume {
         sleep_until(resume).await;
     }
@@ -223,37 +264,4 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::Interrupted
     )
-}
-
-/// 503 after the first bytes of the request: before them, some clients would
-/// take an answer for an error of the connection.
-async fn refuse_at_cap(mut stream: TcpStream) {
-    let mut scratch = [0; 1024];
-    match timeout(REFUSAL_PATIENCE, stream.read(&mut scratch)).await {
-        Ok(Ok(0)) => return,
-        Ok(Ok(_)) | Err(_) => {}
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "client past the cap left");
-            return;
-        }
-    }
-    let text = "too many connections";
-    refuse(&mut stream, StatusCode::SERVICE_UNAVAILABLE, text).await;
-}
-
-/// Keeps the gauge of active connections right however the task ends.
-#[derive(Debug)]
-struct Active(Arc<Shared>);
-
-impl Active {
-    fn new(shared: &Arc<Shared>) -> Self {
-        count(&shared.counters.active);
-        Self(Arc::clone(shared))
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.counters.active.fetch_sub(1, Ordering::Relaxed);
-    }
 }

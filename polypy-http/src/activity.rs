@@ -34,7 +34,9 @@ pub(crate) struct Activity {
     receiving: AtomicBool,
     answering: AtomicBool,
     writing: AtomicBool,
-    refused_body: AtomicBool,
+    /// Once there has been an answer.
+    answered: AtomicBool,
+    fragment: AtomicBool,
     expired: AtomicU8,
 }
 
@@ -50,8 +52,9 @@ impl Activity {
         self.answering.store(true, Ordering::Relaxed);
     }
 
-    /// The answer exists; its bytes are still to be written.
+    /// The whole answer has been handed over; bytes of it are still to be written.
     pub(crate) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
         self.writing.store(true, Ordering::Relaxed);
         self.answering.store(false, Ordering::Relaxed);
     }
@@ -66,15 +69,19 @@ impl Activity {
         self.writing.store(false, Ordering::Relaxed);
     }
 
-    /// A body was refused unread: the socket must be drained before it closes,
-    /// or the reset that follows could overtake the answer.
-    pub(crate) fn refuse_body(&self) {
-        self.refused_body.store(true, Ordering::Relaxed);
+    /// Whether there has been an answer.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
-    /// Whether a body was refused.
-    pub(crate) fn has_refused_body(&self) -> bool {
-        self.refused_body.load(Ordering::Relaxed)
+    /// The request line has a `#`, which hyper drops without a word.
+    pub(crate) fn has_fragment(&self) {
+        self.fragment.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it had; asked once for each request.
+    pub(crate) fn take_fragment(&self) -> bool {
+        self.fragment.swap(false, Ordering::Relaxed)
     }
 
     /// A deadline passed.

@@ -1,62 +1,69 @@
-//! How much memory answers may hold and how many threads may compute them.
+//! How much memory answers may hold.
 //!
-//! Answers of unbounded size (`/stats`, `/markets`) are made on the blocking
-//! pool, so that the event loop reads sockets meanwhile, and by at most
-//! [`COMPUTING`] threads at once. Their bytes count against one sum until the
-//! last of them has left for the client: many slow readers of a large list
-//! cannot add up to more than [`ANSWER_KIB`].
+//! What is rendered counts against one sum from before it is rendered until its
+//! last byte has left for the last client, by the capacity of its memory and not
+//! by its length. Answers of a few hundred bytes are not worth counting: each
+//! connection has one at a time, so the cap on connections bounds them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Answers computed at once. More than the cores of a small machine gain nothing.
-pub(crate) const COMPUTING: u32 = 4;
-/// Memory for large answers in flight: a dozen lists of the venue's whole catalogue
-/// (some 46,500 markets of about 450 bytes each).
-const ANSWER_KIB: u32 = 256 * 1024;
+/// The unit in which memory is counted.
+const UNIT: usize = 1024;
 
-/// The two budgets.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    pub(crate) computing: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+/// The sum.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    units: Arc<Semaphore>,
+    all: usize,
 }
 
-impl Budget {
-    pub(crate) fn new() -> Self {
+/// A share of it, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Share(OwnedSemaphorePermit);
+
+impl Memory {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let all = (bytes / UNIT).min(Semaphore::MAX_PERMITS);
         Self {
-            computing: Arc::new(Semaphore::new(permits(COMPUTING))),
-            memory: Arc::new(Semaphore::new(permits(ANSWER_KIB))),
+            units: Arc::new(Semaphore::new(all)),
+            all,
         }
     }
 
-    /// Takes an answer into the sum; `None` when there is no room for it.
-    pub(crate) fn admit(&self, body: Bytes) -> Option<Bytes> {
-        // An answer larger than the whole budget is refused, like any that does not fit.
-        let kib = u32::try_from(body.len() / 1024 + 1).ok()?;
-        let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).ok()?;
-        Some(Bytes::from_owner(Counted {
-            body,
-            _permit: permit,
-        }))
+    /// Takes so many bytes out of the sum; `None` if they are not there.
+    pub(crate) fn take(&self, bytes: usize) -> Option<Share> {
+        // More than the whole sum is refused like anything that does not fit.
+        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        let permit = Arc::clone(&self.units).try_acquire_many_owned(units).ok()?;
+        Some(Share(permit))
+    }
+
+    /// Bytes taken now.
+    pub(crate) fn taken(&self) -> usize {
+        let free = self.units.available_permits();
+        self.all.saturating_sub(free) * UNIT
     }
 }
 
-fn permits(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(Semaphore::MAX_PERMITS)
+/// Bytes that hold their share until the last reference to them is gone.
+pub(crate) fn counted(bytes: impl AsRef<[u8]> + Send + 'static, share: Share) -> Bytes {
+    Bytes::from_owner(Counted {
+        bytes,
+        _share: share.0,
+    })
 }
 
-/// Gives its share back when the last reference to the bytes goes.
-struct Counted {
-    body: Bytes,
-    _permit: OwnedSemaphorePermit,
+struct Counted<T> {
+    bytes: T,
+    _share: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Counted {
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Counted<T> {
     fn as_ref(&self) -> &[u8] {
-        &self.body
+        self.bytes.as_ref()
     }
 }
 
@@ -66,24 +73,25 @@ mod tests {
 
     #[test]
     fn bytes_count_until_the_last_reference_is_gone() {
-        let budget = Budget::new();
-        let before = budget.memory.available_permits();
-        let body = budget.admit(Bytes::from(vec![7; 10_000])).unwrap();
+        let memory = Memory::new(1 << 20);
+        let share = memory.take(10_000).unwrap();
+        let body = counted(vec![7; 10_000], share);
+        assert_eq!(memory.taken(), 10 * 1024);
         let tail = body.slice(9_000..);
         drop(body);
-        assert_eq!(budget.memory.available_permits(), before - 10);
+        assert_eq!(memory.taken(), 10 * 1024);
         assert_eq!(tail.len(), 1_000);
         drop(tail);
-        assert_eq!(budget.memory.available_permits(), before);
+        assert_eq!(memory.taken(), 0);
     }
 
     #[test]
     fn refuses_what_does_not_fit() {
-        let budget = Budget::new();
-        let large = Bytes::from(vec![0; 200 * 1024 * 1024]);
-        let held = budget.admit(large.clone()).unwrap();
-        assert!(budget.admit(large.clone()).is_none());
+        let memory = Memory::new(1 << 20);
+        let held = memory.take(700 << 10).unwrap();
+        assert!(memory.take(400 << 10).is_none());
+        assert!(memory.take(usize::MAX).is_none());
         drop(held);
-        assert!(budget.admit(large).is_some());
+        assert!(memory.take(1 << 20).is_some());
     }
 }

@@ -25,21 +25,44 @@ pub struct HttpConfig {
     pub host: IpAddr,
     /// Port to listen on; 0 lets the system choose one.
     pub port: u16,
-    /// Connections held at once. Past it a client is told 503 and closed. Half
-    /// of the 1,024 descriptors a process usually has: the rest is for sockets
-    /// to the venue.
+    /// Connections held at once. Half of the 1,024 descriptors a process usually
+    /// has: the rest is for sockets to the venue. Past it only probes are answered,
+    /// in the reserved places, and everyone else is told 503.
     pub max_connections: usize,
+    /// The same for one client: an IPv4 address, or an IPv6 /64. A quarter of all,
+    /// so that no single one takes them; a proxy in front counts as one client.
+    pub max_connections_per_peer: usize,
+    /// Places beyond those, for probes and for refusals; each is held for a moment.
+    /// Under a flood the oldest that has not asked yet gives way.
+    pub reserved_connections: usize,
+    /// Streams held at once, beside `max_connections`.
+    pub max_streams: usize,
+    /// Names answered to beside addresses, names without a dot, and names under
+    /// domains that nobody can own; `*.example.org` stands for all below it, `*`
+    /// for any name.
+    pub allowed_hosts: Vec<String>,
     /// From a request's first byte (or from the connection, for the first
     /// request) to the end of its head. Ten seconds is past any honest network.
     pub header_read_timeout: Duration,
     /// How long an answered connection may stay without a new request. Longer
     /// than the minute at which the slowest common scrapers ask.
     pub idle_timeout: Duration,
-    /// From the moment the client stops taking an answer's bytes to the last
-    /// one taken. Absolute: reading one byte a second does not extend it.
+    /// The window in which `min_send_rate` is measured, from the first moment at
+    /// which a client takes no more bytes of its answer. As long as a client whose
+    /// receive buffer is full may say nothing although it reads.
     pub write_timeout: Duration,
-    /// How long a request may wait for a source that computes off the event
-    /// loop (`/stats`, `/markets`) before it is told 503.
+    /// Bytes a second that a client takes at least, over `write_timeout`. A fifth
+    /// of what a modem takes; slower ones are reset.
+    pub min_send_rate: usize,
+    /// Memory that rendered answers may hold, with those that slow clients still
+    /// read. Two lists of the venue's whole catalogue (some 46,500 markets of about
+    /// 450 bytes each), plain and compressed, and room for everything else.
+    pub answer_memory: usize,
+    /// Bytes that the system may hold for a client that does not read; it takes
+    /// twice this in memory. Enough for a megabyte a second over an ocean.
+    pub send_buffer: usize,
+    /// How long a request may wait for an answer that is computed (`/stats`,
+    /// `/markets`) before it is told 503.
     pub answer_timeout: Duration,
     /// What requests in flight get to finish when the server stops. Half of
     /// the ten seconds that container runtimes grant a whole process.
@@ -62,9 +85,16 @@ impl Default for HttpConfig {
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8080,
             max_connections: 512,
+            max_connections_per_peer: 128,
+            reserved_connections: 64,
+            max_streams: 256,
+            allowed_hosts: Vec::new(),
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            min_send_rate: 4 * 1024,
+            answer_memory: 96 * 1024 * 1024,
+            send_buffer: 64 * 1024,
             answer_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(3),
             max_header_bytes: 32 * 1024,

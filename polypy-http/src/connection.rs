@@ -4,23 +4,27 @@
 //!
 //! | what ends it | how |
 //! |---|---|
-//! | the client, or `Connection: close` | closed |
+//! | the client, or `Connection: close` | closed, once the client has closed or a moment has passed: closing with unread bytes would reset the connection and could destroy the answer on its way |
 //! | no request, too long | closed |
 //! | half a request, too long | 408, closed |
-//! | an answer nobody reads, too long | reset, so that the system forgets the unsent rest too |
-//! | a body that was refused, or bytes that are no HTTP | answered, then drained for a moment: closing with unread bytes would reset the connection and could destroy the answer on its way |
+//! | an answer that its client takes too slowly | reset, so that the system forgets the unsent rest too |
+//! | a change of protocol | the new one's task goes on with the socket |
+//! | another connection that needs its reserved place | 503, closed |
 //! | the server stops, nothing in flight | closed at once |
 //! | the server stops, a request in flight | answered with `Connection: close` |
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -29,16 +33,79 @@ use crate::activity::{Activity, Expired, Phase};
 use crate::config::{HttpConfig, MIN_HEADER_BYTES};
 use crate::counters::count;
 use crate::io::{DeadlineStream, Limits};
+use crate::peer::Peer;
+use crate::places::{Place, Refused};
 use crate::reply::canned;
-use crate::responder::{Responder, Shared};
+use crate::reserve::Notice;
+use crate::responder::{Admission, Responder, Shared, UpgradeSlot};
 
-/// How long, and how much, is read from a client whose request was refused.
+/// How long, and how much, is read from a client after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
+/// The same when the server stops.
+const LINGER_AT_STOP: Duration = Duration::from_millis(100);
+
+/// How long a client in a reserved place has to send its request. A probe sends
+/// it with the connection.
+const RESERVED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A request whose bytes lie in the system's buffer is in flight too: at the
 /// server's stop, an idle connection gets one round of the event loop to show it.
 const IDLE_GRACE: Duration = Duration::from_millis(5);
+
+/// A socket that has left HTTP behind.
+#[derive(Debug)]
+pub struct Upgraded {
+    stream: TcpStream,
+    /// What arrived with the request, before the change of protocol.
+    early: Bytes,
+}
+
+impl AsyncRead for Upgraded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let fits = self.early.len().min(buffer.remaining());
+        buffer.put_slice(&self.early[..fits]);
+        self.early.advance(fits);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Upgraded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,28 +138,119 @@ impl Protocol {
             .keep_alive(true)
             .max_header_size(head)
             .max_buf_size(head);
+        let window = config.write_timeout.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "bytes in a window of minutes, for a rate that is no exact number anyway"
+        )]
+        let rate = (config.min_send_rate as f64 * window) as usize;
         Self {
             http,
             limits: Limits {
                 head: config.header_read_timeout,
                 idle: config.idle_timeout,
                 write: config.write_timeout,
+                rate: rate.max(1),
             },
         }
     }
 
-    /// Serves one connection until it ends.
+    /// Serves a connection that has a place, until it ends.
     pub(crate) async fn serve(
         &self,
         stream: TcpStream,
+        peer: Peer,
+        place: Place,
         shared: Arc<Shared>,
-        mut stopping: watch::Receiver<bool>,
+        stopping: watch::Receiver<bool>,
     ) -> Ended {
         let activity = Arc::new(Activity::default());
-        let stream = DeadlineStream::new(stream, self.limits, Arc::clone(&activity));
-        let responder =
-            Responder::new(Arc::clone(&shared), Arc::clone(&activity), stopping.clone());
-        let mut connection = self.http.serve_connection(TokioIo::new(stream), responder);
+        let admission = Admission::Place(Arc::new(place));
+        let run = Run::new(
+            stream,
+            self.limits,
+            peer,
+            admission,
+            shared,
+            activity,
+            stopping,
+        );
+        run.serve(&self.http, std::future::pending()).await
+    }
+
+    /// Answers one request of a connection without one, if it is a probe's.
+    pub(crate) async fn serve_reserved(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        why: Refused,
+        notice: Notice,
+        shared: Arc<Shared>,
+        stopping: watch::Receiver<bool>,
+    ) -> Ended {
+        let patience = RESERVED_PATIENCE;
+        let limits = Limits {
+            head: self.limits.head.min(patience),
+            idle: patience,
+            write: patience,
+            rate: usize::MAX,
+        };
+        let activity = notice.activity();
+        let admission = Admission::Reserved(why);
+        let run = Run::new(stream, limits, peer, admission, shared, activity, stopping);
+        run.serve(&self.http, notice.given()).await
+    }
+}
+
+/// One connection being served.
+struct Run {
+    stream: DeadlineStream<TcpStream>,
+    responder: Responder,
+    upgrade: UpgradeSlot,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Run {
+    fn new(
+        stream: TcpStream,
+        limits: Limits,
+        peer: Peer,
+        admission: Admission,
+        shared: Arc<Shared>,
+        activity: Arc<Activity>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let upgrade = UpgradeSlot::default();
+        Self {
+            stream: DeadlineStream::new(stream, limits, Arc::clone(&activity)),
+            responder: Responder {
+                shared,
+                activity,
+                peer,
+                admission,
+                upgrade: Arc::clone(&upgrade),
+                stopping: stopping.clone(),
+            },
+            upgrade,
+            stopping,
+        }
+    }
+
+    /// Serves requests until the connection ends, or `evicted` resolves.
+    async fn serve(self, http: &http1::Builder, evicted: impl Future<Output = ()>) -> Ended {
+        let Self {
+            stream,
+            responder,
+            upgrade,
+            mut stopping,
+        } = self;
+        let shared = Arc::clone(&responder.shared);
+        let activity = Arc::clone(&responder.activity);
+        let admission = responder.admission.clone();
+        let mut connection = http.serve_connection(TokioIo::new(stream), responder);
+        let mut evicted = std::pin::pin!(evicted);
 
         let mut told = false;
         let result = loop {
@@ -100,6 +258,11 @@ impl Protocol {
                 biased;
                 result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(result),
                 () = stopped(&mut stopping), if !told => None,
+                () = &mut evicted => {
+                    let stream = connection.into_parts().io.into_inner().into_inner();
+                    give_way(stream, &admission, &activity, &shared);
+                    return Ended::Closed;
+                }
             };
             if let Some(result) = finished {
                 break result;
@@ -119,9 +282,57 @@ impl Protocol {
                 Pin::new(&mut connection).graceful_shutdown();
             }
         };
-        let stream = connection.into_parts().io.into_inner().into_inner();
-        finish(stream, result, &activity, &shared).await;
+        let parts = connection.into_parts();
+        let stream = parts.io.into_inner().into_inner();
+        // Taken out first: the guard of a lock must not live over the task.
+        let task = upgrade.lock().take();
+        match (task, &result) {
+            (Some(task), Ok(())) => {
+                let early = parts.read_buf;
+                task(Upgraded { stream, early }).await;
+            }
+            // A client that left before it was told has no use for the task.
+            (Some(_), Err(_)) | (None, _) => {
+                let ending = finish(stream, result, &activity, &shared, told);
+                tokio::select! {
+                    () = ending => {}
+                    () = evicted => {}
+                }
+            }
+        }
+        // The place is the connection's until here, however it was used.
+        drop(admission);
         if told { Ended::Drained } else { Ended::Closed }
+    }
+}
+
+/// Closes at once in favour of another, with an answer if there was none.
+fn give_way(stream: TcpStream, admission: &Admission, activity: &Activity, shared: &Shared) {
+    count(&shared.counters.evicted);
+    let Admission::Reserved(why) = admission else {
+        return;
+    };
+    if activity.has_answered() {
+        return;
+    }
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let refusal = canned(&shared.service, status, why.text());
+    // Nothing has been written, so that the system's buffer takes all of it.
+    match stream.try_write(&refusal) {
+        Ok(_) => forget_unread(&stream),
+        Err(error) => tracing::debug!(%error, "evicted client not told"),
+    }
+}
+
+/// Takes what has arrived out of the system's buffer: bytes that nobody has read
+/// would make a reset of the close.
+fn forget_unread(stream: &TcpStream) {
+    let mut scratch = [0; 4096];
+    for _ in 0..LINGER_BYTES / scratch.len() {
+        match stream.try_read(&mut scratch) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
     }
 }
 
@@ -138,8 +349,10 @@ async fn finish(
     result: hyper::Result<()>,
     activity: &Activity,
     shared: &Shared,
+    stopping: bool,
 ) {
     let counters = &shared.counters;
+    let patience = if stopping { LINGER_AT_STOP } else { LINGER };
     match activity.expired() {
         Some(Expired::Write) => {
             count(&counters.slow_readers);
@@ -156,37 +369,32 @@ async fn finish(
             count(&counters.head_timeouts);
             if activity.is_receiving() {
                 let text = "the request did not arrive in time";
-                refuse(&mut stream, StatusCode::REQUEST_TIMEOUT, text).await;
+                let refusal = canned(&shared.service, StatusCode::REQUEST_TIMEOUT, text);
+                match timeout(LINGER, stream.write_all(&refusal)).await {
+                    Ok(Ok(())) => linger(&mut stream, patience).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "refusal not sent"),
+                    Err(_elapsed) => tracing::debug!("refusal not read"),
+                }
             }
             return;
         }
         None => {}
     }
     match result {
-        Ok(()) if activity.has_refused_body() => linger(&mut stream).await,
-        Ok(()) => {}
+        Ok(()) => linger(&mut stream, patience).await,
         // hyper has answered 400, 414 or 431 where it could.
         Err(error) if error.is_parse() || error.is_parse_too_large() => {
             count(&counters.protocol_errors);
             tracing::debug!(?error, "client did not speak http");
-            linger(&mut stream).await;
+            linger(&mut stream, patience).await;
         }
         Err(error) => tracing::debug!(?error, "connection ended early"),
     }
 }
 
-/// Sends a whole refusal and closes, giving the client a moment to read it.
-pub(crate) async fn refuse(stream: &mut TcpStream, status: StatusCode, error: &str) {
-    match timeout(LINGER, stream.write_all(&canned(status, error))).await {
-        Ok(Ok(())) => linger(stream).await,
-        Ok(Err(error)) => tracing::debug!(%error, "refusal not sent"),
-        Err(_elapsed) => tracing::debug!("refusal not read"),
-    }
-}
-
 /// Closes the sending side and reads what still comes, within bounds.
-async fn linger(stream: &mut TcpStream) {
-    let drained = timeout(LINGER, async {
+async fn linger(stream: &mut TcpStream, patience: Duration) {
+    let drained = timeout(patience, async {
         stream.shutdown().await?;
         let mut scratch = [0; 4096];
         let mut total = 0;
@@ -196,11 +404,14 @@ async fn linger(stream: &mut TcpStream) {
                 read => total += read,
             }
         }
-        std::io::Result::Ok(total)
+        io::Result::Ok(total)
     });
     match drained.await {
-        Ok(Ok(bytes)) => tracing::trace!(bytes, "drained a refused client"),
-        Ok(Err(error)) => tracing::debug!(%error, "refused client left"),
-        Err(_elapsed) => tracing::debug!("refused client did not close"),
+        Ok(Ok(bytes)) => tracing::trace!(bytes, "client closed"),
+        Ok(Err(error)) => tracing::debug!(%error, "client left"),
+        Err(_elapsed) => {
+            forget_unread(stream);
+            tracing::debug!("client did not close");
+        }
     }
 }

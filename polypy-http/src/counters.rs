@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use crate::route::{ROUTES, RouteIndex};
+use crate::route::{RouteIndex, Routes};
 
-/// Statuses the server itself gives; anything else is counted as `other`.
-const STATUSES: [u16; 9] = [200, 204, 400, 404, 405, 413, 414, 500, 503];
+/// Statuses that are likely; anything else is counted as `other`.
+const STATUSES: [u16; 17] = [
+    101, 200, 204, 304, 400, 401, 403, 404, 405, 413, 414, 417, 421, 426, 429, 500, 503,
+];
 const COLUMNS: usize = STATUSES.len() + 1;
 
 /// All counters, in one place, without a lock.
@@ -15,9 +17,10 @@ const COLUMNS: usize = STATUSES.len() + 1;
 pub(crate) struct Counters {
     /// A row per route, and one for what matched none.
     requests: Vec<[AtomicU64; COLUMNS]>,
+    paths: Vec<&'static str>,
     pub(crate) accepted: AtomicU64,
-    pub(crate) active: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    pub(crate) evicted: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
     pub(crate) protocol_errors: AtomicU64,
     pub(crate) head_timeouts: AtomicU64,
@@ -34,13 +37,15 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(routes: &Routes) -> Self {
         let row = || std::array::from_fn(|_| AtomicU64::new(0));
+        let paths: Vec<_> = routes.iter().map(|route| route.path).collect();
         Self {
-            requests: (0..=ROUTES.len()).map(|_| row()).collect(),
+            requests: (0..=paths.len()).map(|_| row()).collect(),
+            paths,
             accepted: AtomicU64::new(0),
-            active: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
             protocol_errors: AtomicU64::new(0),
             head_timeouts: AtomicU64::new(0),
@@ -54,7 +59,7 @@ impl Counters {
 
     /// Counts an answer; `None` stands for a request that matched no route.
     pub(crate) fn answered(&self, route: Option<RouteIndex>, status: u16) {
-        let row = route.map_or(ROUTES.len(), RouteIndex::get);
+        let row = route.map_or(self.paths.len(), RouteIndex::get);
         let column = STATUSES
             .iter()
             .position(|known| *known == status)
@@ -82,16 +87,16 @@ impl Counters {
                 }
             }
             if !statuses.is_empty() {
-                let path = ROUTES.get(at).map_or("unmatched", |route| route.path);
+                let path = self.paths.get(at).copied().unwrap_or("unmatched");
                 requests.insert(path.to_owned(), Value::Object(statuses));
             }
         }
         let mut all = Map::new();
         all.insert("requests".into(), Value::Object(requests));
         for (name, counter) in [
-            ("active_connections", &self.active),
             ("accepted_connections", &self.accepted),
             ("rejected_connections", &self.rejected),
+            ("evicted_connections", &self.evicted),
             ("accept_errors", &self.accept_errors),
             ("protocol_errors", &self.protocol_errors),
             ("head_timeouts", &self.head_timeouts),

@@ -2,21 +2,74 @@
 //! reply. Handlers decide no health and compute no statistics; they read a
 //! trait of `polypy-core` and write JSON.
 
-pub(crate) mod index;
+mod index;
 
-pub(crate) mod health;
+mod health;
 
-pub(crate) mod stats;
+mod stats;
 
-pub(crate) mod markets;
+mod markets;
 
-pub(crate) mod orderbook;
+mod orderbook;
+
+use std::sync::Arc;
 
 use hyper::StatusCode;
 
+use crate::budget::Memory;
+use crate::catalogue::Catalogue;
 use crate::query::QueryError;
 use crate::reply::{ErrorBody, Reply};
 use crate::request_id::RequestId;
+use crate::route::Route;
+use crate::sources::Sources;
+
+/// Statistics computed at once.
+const STATS_THREADS: u32 = 4;
+
+/// The routes that every server has but the landing page.
+///
+/// | path | answer |
+/// |---|---|
+/// | `/health` | 200 when healthy, 503 when not, with the verdict on each part |
+/// | `/stats` | the statistics object, always 200 |
+/// | `/markets` | the catalogue |
+/// | `/orderbook/{asset_id}` | one book |
+pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
+    let catalogue = sources
+        .markets
+        .clone()
+        .map(|source| Arc::new(Catalogue::new(source, memory.clone())));
+    let kept = catalogue.clone();
+    let (health, stats, books) = (sources.clone(), sources.clone(), sources.clone());
+    vec![
+        Route::get(
+            "/health",
+            "200 when healthy, 503 when not, with the verdict on each part",
+            move |call| health::get(&health, call),
+        )
+        .for_probes(),
+        Route::computed(
+            "/stats",
+            "the statistics object, always 200",
+            STATS_THREADS,
+            move |call| stats::get(&stats, call),
+        ),
+        Route::kept(
+            "/markets",
+            "the catalogue",
+            move |call| markets::ready(kept.as_deref(), call),
+            move |call| markets::compute(catalogue.as_deref(), call),
+        )
+        .with_parameters(markets::PARAMETERS),
+        Route::get("/orderbook/{asset_id}", "one book", move |call| {
+            orderbook::get(&books, call)
+        })
+        .with_parameters(orderbook::PARAMETERS),
+    ]
+}
+
+pub(crate) use index::landing;
 
 /// 400 for a query parameter, naming it.
 pub(crate) fn bad_query(error: &QueryError, request_id: &RequestId) -> Reply {
@@ -32,4 +85,91 @@ pub(crate) fn bad_query(error: &QueryError, request_id: &RequestId) -> Reply {
 fn absent(what: &str, request_id: &RequestId) -> Reply {
     let text = format!("{what} are not served here");
     Reply::error(StatusCode::SERVICE_UNAVAILABLE, request_id, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use polypy_core::{Clock, Health, HealthSource, StatsSource, Timestamp};
+
+    use super::*;
+
+    struct Nothing;
+
+    impl HealthSource for Nothing {
+        fn health(&self) -> Health {
+            Health::of(true)
+        }
+    }
+
+    impl StatsSource for Nothing {
+        fn stats(&self) -> serde_json::Value {
+            serde_json::Value::Null
+        }
+    }
+
+    impl Clock for Nothing {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+    }
+
+    fn all() -> Vec<Route> {
+        let nothing = Arc::new(Nothing);
+        let sources = Sources::new(nothing.clone(), nothing.clone(), nothing);
+        routes(&sources, &Memory::new(0))
+    }
+
+    #[test]
+    fn the_documentation_lists_the_routes() {
+        let documented: Vec<&str> = include_str!("handler.rs")
+            .lines()
+            .filter(|line| line.starts_with("/// | `"))
+            .collect();
+        let expected: Vec<String> = all()
+            .iter()
+            .map(|route| format!("/// | `{}` | {} |", route.path, route.summary))
+            .collect();
+        assert_eq!(documented, expected);
+    }
+
+    #[test]
+    fn probes_are_answered_on_the_event_loop() {
+        let probes: Vec<_> = all()
+            .into_iter()
+            .filter(|route| route.probe)
+            .map(|route| route.path)
+            .collect();
+        assert_eq!(probes, ["/health"]);
+    }
+
+    #[test]
+    fn the_manual_has_a_section_for_each_route_and_no_other() {
+        let manual = include_str!("../../docs/http-api.md");
+        let headings: Vec<&str> = manual
+            .lines()
+            .filter_map(|line| line.strip_prefix("### GET "))
+            .collect();
+        let mut paths = vec!["/"];
+        paths.extend(all().iter().map(|route| route.path));
+        assert_eq!(headings, paths);
+    }
+
+    #[test]
+    fn the_manual_names_each_query_parameter() {
+        let manual = include_str!("../../docs/http-api.md");
+        for route in all() {
+            let heading = format!("### GET {}\n", route.path);
+            let section = manual.split_once(&heading).map_or("", |(_, rest)| rest);
+            let section = section.split("\n### ").next().unwrap_or("");
+            for parameter in route.parameters {
+                assert!(
+                    section.contains(&format!("| `{parameter}` |")),
+                    "{} does not document {parameter}",
+                    route.path
+                );
+            }
+        }
+    }
 }

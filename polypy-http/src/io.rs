@@ -2,17 +2,26 @@
 //!
 //! hyper bounds the time a head may take, and nothing else: a client that asks
 //! for a large answer and never reads it would hold its connection for ever.
-//! [`DeadlineStream`] puts an absolute deadline on each state of the socket:
+//! [`DeadlineStream`] puts a limit on each state of the socket:
 //!
 //! | state | from | limit |
 //! |---|---|---|
 //! | head | the connection, or a request's first byte | `head` |
 //! | idle | an answer's last byte | `idle` |
-//! | write | the first moment the client takes no more bytes | `write` |
+//! | write | the first moment the client takes no more bytes | `rate`: so many bytes in each `write` |
 //!
-//! A deadline that passes fails the pending read or write with `TimedOut` and
+//! The first two are absolute: a byte a second does not extend them. The third
+//! is a rate, since an honest client may need minutes for a long list: who has
+//! taken less than `rate` bytes within `write` is given up, who has taken more
+//! gets another `write`. It is measured over a window and not from write to
+//! write, since a socket takes bytes in lumps: a peer with full buffers says
+//! nothing for seconds, and then accepts hundreds of kilobytes at once.
+//!
+//! A limit that passes fails the pending read or write with `TimedOut` and
 //! notes itself in the connection's [`Activity`]. While a request is being
-//! answered and nothing is being written no deadline runs.
+//! answered and nothing is being written no limit runs.
+//!
+//! A `#` in a request line is noted, too: hyper drops what follows it.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -26,12 +35,14 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::activity::{Activity, Expired};
 
-/// The three limits.
+/// The limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) head: Duration,
     pub(crate) idle: Duration,
     pub(crate) write: Duration,
+    /// Bytes that a client takes in `write` at least.
+    pub(crate) rate: usize,
 }
 
 /// See the module.
@@ -44,6 +55,10 @@ pub(crate) struct DeadlineStream<S> {
     timer: Pin<Box<Sleep>>,
     /// What the timer stands for; `None` while it is not to be heeded.
     armed: Option<Expired>,
+    /// Bytes that the client has taken since the write limit was armed.
+    taken: usize,
+    /// Whether what arrives belongs to the first line of a request.
+    in_request_line: bool,
 }
 
 impl<S> DeadlineStream<S> {
@@ -55,6 +70,8 @@ impl<S> DeadlineStream<S> {
             limits,
             timer: Box::pin(sleep(limits.head)),
             armed: Some(Expired::Head),
+            taken: 0,
+            in_request_line: false,
         }
     }
 
@@ -71,6 +88,7 @@ impl<S> DeadlineStream<S> {
         };
         self.timer.as_mut().reset(Instant::now() + limit);
         self.armed = Some(state);
+        self.taken = 0;
     }
 
     /// Ready once the armed deadline has passed; otherwise wakes the task then.
@@ -88,7 +106,31 @@ impl<S> DeadlineStream<S> {
         if self.armed != Some(Expired::Write) {
             self.arm(Expired::Write);
         }
+        while self.taken >= self.limits.rate {
+            ready!(self.timer.as_mut().poll(cx));
+            self.arm(Expired::Write);
+        }
         self.poll_expired(cx).map(Err)
+    }
+
+    fn wrote(&mut self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
+        if let Ok(bytes) = &result {
+            self.taken = self.taken.saturating_add(*bytes);
+        }
+        Poll::Ready(result)
+    }
+
+    /// Looks for a fragment in what arrived.
+    fn inspect(&mut self, arrived: &[u8]) {
+        if !self.in_request_line {
+            return;
+        }
+        let end = arrived.iter().position(|byte| *byte == b'\n');
+        let line = &arrived[..end.unwrap_or(arrived.len())];
+        if line.contains(&b'#') {
+            self.activity.has_fragment();
+        }
+        self.in_request_line = end.is_none();
     }
 }
 
@@ -104,11 +146,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
             let arrived = buffer.filled().len() > before;
             if arrived && !this.activity.is_answering() && !this.activity.is_receiving() {
                 this.activity.begin_receiving();
+                this.in_request_line = true;
                 // The first head is timed from the connection on: its deadline runs.
                 if this.armed == Some(Expired::Idle) {
                     this.arm(Expired::Head);
                 }
             }
+            this.inspect(buffer.filled().get(before..).unwrap_or_default());
             return Poll::Ready(result);
         }
         if this.activity.is_answering() || this.activity.is_writing() {
@@ -127,7 +171,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
         let this = self.get_mut();
         this.activity.begin_writing();
         match Pin::new(&mut this.stream).poll_write(cx, bytes) {
-            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Ready(result) => this.wrote(result),
             Poll::Pending => this.held_up(cx),
         }
     }
@@ -140,7 +184,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
         let this = self.get_mut();
         this.activity.begin_writing();
         match Pin::new(&mut this.stream).poll_write_vectored(cx, slices) {
-            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Ready(result) => this.wrote(result),
             Poll::Pending => this.held_up(cx),
         }
     }

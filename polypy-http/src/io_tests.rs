@@ -8,6 +8,7 @@ const LIMITS: Limits = Limits {
     head: Duration::from_secs(10),
     idle: Duration::from_secs(75),
     write: Duration::from_secs(30),
+    rate: 30 * 4096,
 };
 
 fn pair(capacity: usize) -> (DeadlineStream<DuplexStream>, DuplexStream, Arc<Activity>) {
@@ -99,23 +100,103 @@ async fn a_slow_handler_runs_into_no_deadline() {
     assert_eq!(read.await.unwrap().unwrap(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn reading_a_byte_a_second_does_not_extend_the_write_limit() {
-    let (mut stream, mut far, activity) = pair(64);
+/// Writes until that fails or `total` bytes are out, while the other end takes
+/// `lump` bytes in each `pause`.
+async fn written(
+    total: usize,
+    lump: usize,
+    pause: Duration,
+) -> (io::Result<usize>, Duration, Activity) {
+    let (mut stream, mut far, activity) = pair(64 * 1024);
     let started = Instant::now();
-    let sip = tokio::spawn(async move {
-        while far.read_u8().await.is_ok() {
-            sleep(Duration::from_secs(1)).await;
+    let reader = tokio::spawn(async move {
+        let mut taken = vec![0; lump];
+        while far.read_exact(&mut taken).await.is_ok() {
+            sleep(pause).await;
         }
     });
+    let mut out = 0;
     let result = loop {
-        match stream.write(&[0; 64]).await {
-            Ok(_) => assert!(activity.is_writing()),
+        if out >= total {
+            break stream.flush().await.map(|()| out);
+        }
+        match stream.write(&vec![0; 64 * 1024]).await {
+            Ok(bytes) => out += bytes,
             Err(error) => break Err(error),
         }
     };
-    fails_after(started, LIMITS.write, result).await;
-    assert_eq!(activity.expired(), Some(Expired::Write));
+    let elapsed = started.elapsed();
     drop(stream);
-    sip.await.unwrap();
+    reader.await.unwrap();
+    (result, elapsed, Arc::try_unwrap(activity).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_too_little_is_given_up_after_the_window() {
+    for (lump, pause) in [
+        (1, Duration::from_secs(3_600)),
+        (16, Duration::from_secs(1)),
+        (3_000, Duration::from_secs(1)),
+    ] {
+        let (result, elapsed, activity) = written(usize::MAX, lump, pause).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(
+            elapsed >= LIMITS.write && elapsed < LIMITS.write * 2,
+            "{lump} {elapsed:?}"
+        );
+        assert_eq!(activity.expired(), Some(Expired::Write));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_and_steady_client_is_served_for_as_long_as_it_takes() {
+    let total = 3 << 20;
+    for (lump, pause) in [
+        (20_000, Duration::from_secs(1)),
+        // The same in the lumps of a full receive buffer.
+        (400_000, Duration::from_secs(20)),
+        (5_000, Duration::from_secs(1)),
+    ] {
+        let (result, elapsed, activity) = written(total, lump, pause).await;
+        assert!(result.unwrap() >= total);
+        assert!(elapsed > LIMITS.write * 3, "{elapsed:?}");
+        assert_eq!(activity.expired(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_is_given_up_however_well_it_began() {
+    let (mut stream, mut far, activity) = pair(1024);
+    let reader = tokio::spawn(async move {
+        far.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+        (far, Instant::now())
+    });
+    let result = loop {
+        if let Err(error) = stream.write(&[0; 4096]).await {
+            break error;
+        }
+    };
+    assert_eq!(result.kind(), io::ErrorKind::TimedOut);
+    let (_far, stopped) = reader.await.unwrap();
+    let silent = stopped.elapsed();
+    assert!(silent <= LIMITS.write * 2, "{silent:?}");
+    assert_eq!(activity.expired(), Some(Expired::Write));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fragment_is_seen_in_the_request_line_alone() {
+    for (parts, expected) in [
+        (&["GET /a#b HTTP/1.1\r\nHost: x\r\n"][..], true),
+        (&["GET /a", "#b HTTP/1.1\r\n"], true),
+        (&["GET /a HTTP/1.1\r\nX: #b\r\n"], false),
+        (&["GET /a HTTP/1.1\r\n", "X: #b\r\n"], false),
+    ] {
+        let (mut stream, mut far, activity) = pair(1024);
+        for part in parts {
+            far.write_all(part.as_bytes()).await.unwrap();
+            stream.read_exact(&mut vec![0; part.len()]).await.unwrap();
+        }
+        assert_eq!(activity.take_fragment(), expected, "{parts:?}");
+        assert!(!activity.take_fragment());
+    }
 }

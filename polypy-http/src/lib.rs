@@ -1,8 +1,9 @@
 //! A small HTTP/1 server for health, statistics and order books.
 //!
-//! It is raw hyper under a route table of five rows, and it knows the traits of
+//! It is raw hyper under a table of routes, and it knows the traits of
 //! `polypy-core` and nothing behind them: whatever implements [`HealthSource`]
-//! and [`StatsSource`] can be served. Markets and books are optional.
+//! and [`StatsSource`] can be served. Markets and books are optional, and a
+//! program adds its own routes and assets with [`HttpServer::builder`].
 //!
 //! | route | source | answer |
 //! |---|---|---|
@@ -13,8 +14,10 @@
 //! | `GET /orderbook/{asset_id}` | [`BookSource`] | 200, 404, 503 |
 //!
 //! Deliberately absent: authentication, TLS, request bodies, HTTP/2. Everything
-//! is bounded: connections, heads, time to send a request, time to read an
-//! answer, memory for answers in flight, time to stop.
+//! is bounded: connections in all and of one client, heads, time to send a
+//! request, the rate at which an answer is read, memory for answers and what the
+//! system holds of them, time to stop. Probes are answered even when all of that
+//! is used up.
 //!
 //! [`HealthSource`]: polypy_core::HealthSource
 //! [`StatsSource`]: polypy_core::StatsSource
@@ -89,6 +92,8 @@
 
 mod server;
 
+mod builder;
+
 mod config;
 
 mod error;
@@ -103,13 +108,29 @@ mod query;
 
 mod reply;
 
+mod body;
+
+mod catalogue;
+
+mod encoding;
+
 mod responder;
+
+mod host;
 
 mod request_id;
 
 mod connection;
 
 mod accept;
+
+mod peer;
+
+mod places;
+
+mod reserve;
+
+mod queue;
 
 mod io;
 
@@ -119,7 +140,15 @@ mod budget;
 
 mod counters;
 
+pub use body::Body;
+pub use builder::HttpServerBuilder;
 pub use config::{HttpConfig, MIN_HEADER_BYTES};
+pub use connection::Upgraded;
 pub use error::HttpError;
+pub use hyper::{StatusCode, header};
+pub use peer::Peer;
+pub use query::{Query, QueryError};
+pub use reply::Reply;
+pub use route::{Call, Route, RouteError};
 pub use server::HttpServer;
 pub use sources::Sources;

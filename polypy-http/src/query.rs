@@ -8,24 +8,43 @@ use std::ops::RangeInclusive;
 
 /// Why a query was refused. Every variant names the parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum QueryError {
+#[non_exhaustive]
+pub enum QueryError {
+    /// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
     #[error("query is not valid percent-encoded UTF-8 near {name:?}")]
-    Encoding { name: String },
+    Encoding {
+        /// What could not be read.
+        name: String,
+    },
+    /// The route takes others.
     #[error("unknown query parameter {name:?}; this route takes {known}")]
-    Unknown { name: String, known: String },
+    Unknown {
+        /// The parameter.
+        name: String,
+        /// Those that the route takes.
+        known: String,
+    },
+    /// It may stand once.
     #[error("query parameter {name:?} is given twice")]
-    Duplicate { name: String },
+    Duplicate {
+        /// The parameter.
+        name: String,
+    },
+    /// No number, or one out of its range.
     #[error("query parameter {name:?} must be a whole number from {least} to {most}")]
     Number {
+        /// The parameter.
         name: String,
+        /// The lowest value.
         least: usize,
+        /// The highest value.
         most: usize,
     },
 }
 
 impl QueryError {
     /// The parameter at fault.
-    pub(crate) fn parameter(&self) -> &str {
+    pub fn parameter(&self) -> &str {
         match self {
             Self::Encoding { name }
             | Self::Unknown { name, .. }
@@ -37,7 +56,7 @@ impl QueryError {
 
 /// Decoded parameters, each name once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Query {
+pub struct Query {
     pairs: Vec<(String, String)>,
 }
 
@@ -68,13 +87,22 @@ impl Query {
         Ok(Self { pairs })
     }
 
+    /// The decoded value, `None` when the parameter is absent.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let found = self.pairs.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// A whole number in `range`, `None` when the parameter is absent.
-    pub(crate) fn number(
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn number(
         &self,
         name: &str,
         range: RangeInclusive<usize>,
     ) -> Result<Option<usize>, QueryError> {
-        let Some((_, value)) = self.pairs.iter().find(|(known, _)| known == name) else {
+        let Some(value) = self.text(name) else {
             return Ok(None);
         };
         // `parse` alone would take "+5".

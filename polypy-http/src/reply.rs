@@ -1,82 +1,96 @@
-//! Answers as values: a status, JSON, and the few headers that vary.
+//! Answers as values: a status, a body, and the headers that vary.
 //!
-//! Handlers make a [`Reply`] and cannot fail; [`Reply::into_response`] adds the
-//! headers that every answer carries. Every error is one JSON object with the
+//! Handlers make a [`Reply`] and cannot fail; the server adds the headers that
+//! every answer carries. Every error is one JSON object with the
 //! same first fields, so that a client needs one way to read them:
 //! `{"error": "...", "status": 404, "request_id": "...", ...}`.
 
+use std::fmt;
+
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::StatusCode;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SERVER,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE,
 };
-use hyper::{Response, StatusCode};
+use polypy_core::BoxFuture;
 use serde::Serialize;
 
+use crate::body::Body;
+use crate::connection::Upgraded;
 use crate::request_id::RequestId;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-const PRODUCT: HeaderValue =
-    HeaderValue::from_static(concat!("polypy/", env!("CARGO_PKG_VERSION")));
+const SWITCH: HeaderValue = HeaderValue::from_static("upgrade");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What happens to the connection after the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Afterwards {
-    /// It may carry another request.
-    KeepAlive,
-    /// It is closed.
-    Close,
-}
+/// What goes on over a connection that is no longer HTTP.
+pub(crate) type Task = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
 
 /// An answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Reply {
+pub struct Reply {
     pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
-    pub(crate) allow: Option<&'static str>,
-    /// Seconds.
-    pub(crate) retry_after: Option<u32>,
-    pub(crate) afterwards: Afterwards,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) task: Option<Task>,
 }
 
 impl Reply {
     /// A JSON answer.
-    pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
+    pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
         match serde_json::to_vec(value) {
             Ok(mut body) => {
                 // A terminal shows the prompt on a line of its own.
                 body.push(b'\n');
-                Self {
-                    status,
-                    body: body.into(),
-                    ..Self::empty(status)
-                }
+                Self::bytes(status, JSON, body)
             }
             Err(error) => {
                 tracing::error!(%error, "answer could not be written as json");
-                Self {
-                    body: Bytes::from_static(
-                        b"{\"error\":\"the answer could not be written as JSON\",\"status\":500}\n",
-                    ),
-                    ..Self::empty(StatusCode::INTERNAL_SERVER_ERROR)
-                }
+                let text =
+                    b"{\"error\":\"the answer could not be written as JSON\",\"status\":500}\n";
+                let body = Bytes::from_static(text);
+                Self::bytes(StatusCode::INTERNAL_SERVER_ERROR, JSON, body)
             }
         }
     }
 
+    /// Any bytes, with what they are.
+    pub fn bytes(status: StatusCode, content_type: HeaderValue, body: impl Into<Body>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::empty(status)
+        }
+        .with_header(CONTENT_TYPE, content_type)
+    }
+
+    /// A stream of any length. It takes a place among the streams, or is refused.
+    pub fn stream(content_type: HeaderValue, body: Body) -> Self {
+        Self::bytes(StatusCode::OK, content_type, body)
+    }
+
+    /// Leaves HTTP for another protocol: once 101 is sent, the connection is
+    /// `task`'s, for as long as it runs. The task takes a place among the streams;
+    /// it should end soon after [`Call::stopping`](crate::Call::stopping) says so,
+    /// and is cut off when the server's patience ends.
+    pub fn upgrade<F>(protocol: HeaderValue, task: F) -> Self
+    where
+        F: FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send + 'static,
+    {
+        Self {
+            task: Some(Box::new(task)),
+            ..Self::empty(StatusCode::SWITCHING_PROTOCOLS)
+        }
+        .with_header(CONNECTION, SWITCH)
+        .with_header(UPGRADE, protocol)
+    }
+
     /// An answer without a body.
-    pub(crate) fn empty(status: StatusCode) -> Self {
+    pub fn empty(status: StatusCode) -> Self {
         Self {
             status,
-            body: Bytes::new(),
-            allow: None,
-            retry_after: None,
-            afterwards: Afterwards::KeepAlive,
+            headers: HeaderMap::new(),
+            body: Body::default(),
+            task: None,
         }
     }
 
@@ -85,49 +99,74 @@ impl Reply {
         ErrorBody::new(status, request_id, error).reply()
     }
 
-    /// Names the methods that the resource has.
-    pub(crate) fn with_allow(mut self, allow: &'static str) -> Self {
-        self.allow = Some(allow);
+    /// Sets a header; those that every answer carries, too.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
         self
+    }
+
+    /// Names the methods that the resource has.
+    pub(crate) fn with_allow(self, allow: &'static str) -> Self {
+        self.with_header(ALLOW, HeaderValue::from_static(allow))
     }
 
     /// Says when asking again makes sense.
-    pub(crate) fn with_retry_after(mut self, seconds: u32) -> Self {
-        self.retry_after = Some(seconds);
-        self
+    #[must_use]
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// Ends the connection after this answer.
-    pub(crate) fn closing(mut self) -> Self {
-        self.afterwards = Afterwards::Close;
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        // An upgrade ends the exchange of requests anyway.
+        if self.task.is_none() {
+            self.headers.insert(CONNECTION, CLOSE);
+        }
         self
     }
 
-    /// The HTTP message.
-    pub(crate) fn into_response(self, request_id: &RequestId) -> Response<Full<Bytes>> {
-        let has_body = self.status != StatusCode::NO_CONTENT;
-        let mut response = Response::new(Full::new(self.body));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        if has_body {
-            headers.insert(CONTENT_TYPE, JSON);
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether it holds its connection for a time that nobody knows.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.task.is_some() || self.body.is_stream()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body", &self.body)
+            .field("upgrade", &self.task.is_some())
+            .finish()
+    }
+}
+
+/// Who answers, in the headers and on the landing page.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// `name/version`, as `Server` states it.
+    pub(crate) product: HeaderValue,
+}
+
+impl Service {
+    /// Whatever of the two cannot stand in a header is left out of it.
+    pub(crate) fn new(name: &str, version: &str) -> Self {
+        let product = HeaderValue::from_str(&format!("{name}/{version}"));
+        Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            product: product.unwrap_or(HeaderValue::from_static("polypy-http")),
         }
-        headers.insert(CACHE_CONTROL, NO_STORE);
-        headers.insert(SERVER, PRODUCT);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-            headers.insert(X_REQUEST_ID, value);
-        }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if self.afterwards == Afterwards::Close {
-            headers.insert(CONNECTION, CLOSE);
-        }
-        response
     }
 }
 
@@ -150,6 +189,9 @@ pub(crate) struct ErrorBody<'a> {
     /// The routes there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<&'static str>,
+    /// The hosts that the configuration would have to list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<&'a str>,
 }
 
 impl<'a> ErrorBody<'a> {
@@ -164,6 +206,7 @@ impl<'a> ErrorBody<'a> {
             path: None,
             allow: None,
             routes: Vec::new(),
+            host: None,
         }
     }
 
@@ -176,13 +219,13 @@ impl<'a> ErrorBody<'a> {
 
 /// A whole HTTP message for a client that never got as far as hyper, or that
 /// hyper gave up on. It closes the connection.
-pub(crate) fn canned(status: StatusCode, error: &str) -> Vec<u8> {
+pub(crate) fn canned(service: &Service, status: StatusCode, error: &str) -> Vec<u8> {
     let body = serde_json::json!({ "error": error, "status": status.as_u16() }).to_string() + "\n";
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
-         server: polypy/{version}\r\nretry-after: 1\r\nconnection: close\r\n\
+         server: {product}\r\nretry-after: 1\r\nconnection: close\r\n\
          content-length: {length}\r\n\r\n{body}",
-        version = env!("CARGO_PKG_VERSION"),
+        product = service.product.to_str().unwrap_or("polypy-http"),
         length = body.len(),
     )
     .into_bytes()

@@ -1,51 +1,56 @@
-//! The routes. This table is the only place where they are written down.
-//!
-//! | path | answer |
-//! |---|---|
-//! | `/` | what is served here |
-//! | `/health` | 200 when healthy, 503 when not, with the verdict on each part |
-//! | `/stats` | the statistics object, always 200 |
-//! | `/markets` | the catalogue |
-//! | `/orderbook/{asset_id}` | one book |
+//! A route: a pattern, who answers it, and where that runs.
 //!
 //! A path is split at `/` first and percent-decoded afterwards, once: an
 //! encoded slash stays inside its segment, and `..` means nothing. A trailing
-//! slash is another path. Tests compare this table with the one above and with
-//! `docs/http-api.md`.
+//! slash is another path. A segment in braces matches any one segment; of two
+//! routes that match, the first in the table answers.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::handler;
+use hyper::header::HeaderMap;
+use tokio::sync::watch;
+
+use crate::connection::stopped;
+use crate::peer::Peer;
 use crate::query::{Query, percent_decode};
 use crate::reply::Reply;
 use crate::request_id::RequestId;
-use crate::sources::Sources;
 
 /// What a resource that is only read accepts, as `Allow` lists it.
-const READ: &str = "GET, HEAD, OPTIONS";
+pub(crate) const READ: &str = "GET, HEAD, OPTIONS";
+
+type Answer = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
+type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
 
 /// Where a handler runs.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Handler {
     /// On the event loop: microseconds, bounded by constants.
-    Inline(fn(&Sources, &Call) -> Reply),
-    /// On the blocking pool: grows with the number of markets or connections.
-    Blocking(fn(&Sources, &Call) -> Reply),
+    Inline(Answer),
+    /// On the blocking pool, by a few threads that are the route's own: grows with
+    /// the number of markets or connections.
+    Computed {
+        /// Answers on the event loop if that takes no more than microseconds.
+        ready: Option<Ready>,
+        compute: Answer,
+        /// Answers computed at once. More than the cores of a small machine gain nothing.
+        threads: u32,
+    },
 }
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Inline(_) => "Inline",
-            Self::Blocking(_) => "Blocking",
+            Self::Computed { .. } => "Computed",
         })
     }
 }
 
-/// A row of the table.
-#[derive(Debug)]
-pub(crate) struct Route {
-    /// Pattern; a segment in braces matches any one segment.
+/// A row of the table of routes.
+#[derive(Debug, Clone)]
+pub struct Route {
     pub(crate) path: &'static str,
     /// `Allow`.
     pub(crate) allow: &'static str,
@@ -55,48 +60,150 @@ pub(crate) struct Route {
     pub(crate) handler: Handler,
     /// One line for people.
     pub(crate) summary: &'static str,
+    /// Whether it is answered in the reserved places, too.
+    pub(crate) probe: bool,
 }
 
-/// The table.
-pub(crate) static ROUTES: &[Route] = &[
-    Route {
-        path: "/",
-        allow: READ,
-        parameters: &[],
-        handler: Handler::Inline(handler::index::get),
-        summary: "what is served here",
-    },
-    Route {
-        path: "/health",
-        allow: READ,
-        parameters: &[],
-        handler: Handler::Inline(handler::health::get),
-        summary: "200 when healthy, 503 when not, with the verdict on each part",
-    },
-    Route {
-        path: "/stats",
-        allow: READ,
-        parameters: &[],
-        handler: Handler::Blocking(handler::stats::get),
-        summary: "the statistics object, always 200",
-    },
-    Route {
-        path: "/markets",
-        allow: READ,
-        parameters: handler::markets::PARAMETERS,
-        handler: Handler::Blocking(handler::markets::get),
-        summary: "the catalogue",
-    },
-    Route {
-        path: "/orderbook/{asset_id}",
-        allow: READ,
-        parameters: handler::orderbook::PARAMETERS,
-        handler: Handler::Inline(handler::orderbook::get),
-        summary: "one book",
-    },
-];
+impl Route {
+    /// A resource that is only read. `answer` runs on the event loop: it has to
+    /// return within microseconds and must not block.
+    pub fn get(
+        path: &'static str,
+        summary: &'static str,
+        answer: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(path, summary, Handler::Inline(Arc::new(answer)))
+    }
 
-/// A row's place in [`ROUTES`].
+    /// The same for answers that take longer. They are computed by at most
+    /// `threads` threads of the blocking pool; who waits for them waits for
+    /// nothing else's sake.
+    pub fn computed(
+        path: &'static str,
+        summary: &'static str,
+        threads: u32,
+        compute: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Handler::Computed {
+            ready: None,
+            compute: Arc::new(compute),
+            threads: threads.max(1),
+        };
+        Self::new(path, summary, handler)
+    }
+
+    /// The same for answers that are kept: `ready` returns one if it has it.
+    pub(crate) fn kept(
+        path: &'static str,
+        summary: &'static str,
+        ready: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
+        compute: impl Fn(&Call) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Handler::Computed {
+            ready: Some(Arc::new(ready)),
+            compute: Arc::new(compute),
+            // Who waited finds what the one before made.
+            threads: 1,
+        };
+        Self::new(path, summary, handler)
+    }
+
+    fn new(path: &'static str, summary: &'static str, handler: Handler) -> Self {
+        Self {
+            path,
+            allow: READ,
+            parameters: &[],
+            handler,
+            summary,
+            probe: false,
+        }
+    }
+
+    /// Takes these query parameters and refuses all others.
+    #[must_use]
+    pub fn with_parameters(mut self, parameters: &'static [&'static str]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    /// Answers also while all places are taken. For probes alone: what is asked
+    /// for there is small and made on the event loop.
+    #[must_use]
+    pub fn for_probes(mut self) -> Self {
+        self.probe = matches!(self.handler, Handler::Inline(_));
+        self
+    }
+
+    /// Its pattern.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+}
+
+/// Two routes with one pattern, or a pattern that matches nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The path has a route already.
+    #[error("the route {path} is there already; give the second one another path")]
+    Taken {
+        /// The pattern.
+        path: &'static str,
+    },
+    /// A pattern begins with a slash.
+    #[error("the route {path:?} does not begin with a slash, so nothing would match it")]
+    Relative {
+        /// The pattern.
+        path: &'static str,
+    },
+}
+
+/// The routes of a server, in the order in which they are looked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routes(Vec<Route>);
+
+impl Routes {
+    pub(crate) fn add(&mut self, route: Route) -> Result<(), RouteError> {
+        let path = route.path;
+        if !path.starts_with('/') {
+            return Err(RouteError::Relative { path });
+        }
+        if self.0.iter().any(|known| known.path == path) {
+            return Err(RouteError::Taken { path });
+        }
+        self.0.push(route);
+        Ok(())
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Route> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, index: RouteIndex) -> Option<&Route> {
+        self.0.get(index.0)
+    }
+
+    /// Finds the route of a raw path.
+    pub(crate) fn find(&self, path: &str) -> Result<Matched, NoMatch> {
+        let given: Vec<String> = path
+            .split('/')
+            .map(percent_decode)
+            .collect::<Option<_>>()
+            .ok_or(NoMatch::Encoding)?;
+        self.0
+            .iter()
+            .enumerate()
+            .find_map(|(at, route)| {
+                Some(Matched {
+                    index: RouteIndex(at),
+                    segments: matches(route.path, &given)?,
+                })
+            })
+            .ok_or(NoMatch::Unknown)
+    }
+}
+
+/// A row's place in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RouteIndex(usize);
 
@@ -108,19 +215,54 @@ impl RouteIndex {
 
 /// A request as handlers see it.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     pub(crate) request_id: RequestId,
-    /// The decoded segment that stood for the braces; empty without braces.
-    pub(crate) segment: String,
+    pub(crate) segments: Vec<(&'static str, String)>,
     pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) peer: Peer,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Call {
+    /// The request's name, in its answer and in the log.
+    pub fn request_id(&self) -> &str {
+        self.request_id.as_str()
+    }
+
+    /// What stood for `{name}` in the path, decoded; empty if nothing did.
+    pub fn segment(&self, name: &str) -> &str {
+        let found = self.segments.iter().find(|(known, _)| *known == name);
+        found.map_or("", |(_, segment)| segment.as_str())
+    }
+
+    /// The query parameters that the route takes.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// The request's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Who asks.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Resolves when the server is told to stop. A stream says its last words then.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.stopping.clone();
+        async move { stopped(&mut stopping).await }
+    }
 }
 
 /// A path that matched.
 #[derive(Debug)]
 pub(crate) struct Matched {
     pub(crate) index: RouteIndex,
-    pub(crate) route: &'static Route,
-    pub(crate) segment: String,
+    pub(crate) segments: Vec<(&'static str, String)>,
 }
 
 /// Why a path matched nothing.
@@ -132,37 +274,19 @@ pub(crate) enum NoMatch {
     Unknown,
 }
 
-/// Finds the route of a raw path.
-pub(crate) fn find(path: &str) -> Result<Matched, NoMatch> {
-    let segments: Vec<String> = path
-        .split('/')
-        .map(percent_decode)
-        .collect::<Option<_>>()
-        .ok_or(NoMatch::Encoding)?;
-    ROUTES
-        .iter()
-        .enumerate()
-        .find_map(|(at, route)| {
-            let segment = matches(route.path, &segments)?;
-            Some(Matched {
-                index: RouteIndex(at),
-                route,
-                segment: segment.to_owned(),
-            })
-        })
-        .ok_or(NoMatch::Unknown)
-}
-
-/// The segment in braces (empty when the pattern has none), or `None`.
-fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<&'a str> {
-    let mut captured = "";
-    let mut given = segments.iter();
+/// The segments in braces by name, or `None`.
+fn matches(pattern: &'static str, given: &[String]) -> Option<Vec<(&'static str, String)>> {
+    let mut captured = Vec::new();
+    let mut given = given.iter();
     for expected in pattern.split('/') {
         let segment = given.next()?;
-        if expected.starts_with('{') {
-            captured = segment;
-        } else if expected != segment {
-            return None;
+        let name = expected
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'));
+        match name {
+            Some(name) => captured.push((name, segment.clone())),
+            None if expected == segment => {}
+            None => return None,
         }
     }
     given.next().is_none().then_some(captured)
@@ -170,10 +294,25 @@ fn matches<'a>(pattern: &str, segments: &'a [String]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::StatusCode;
+
     use super::*;
+
+    fn route(path: &'static str) -> Route {
+        Route::get(path, "", |_| Reply::empty(StatusCode::OK))
+    }
+
+    fn routes() -> Routes {
+        let mut routes = Routes::default();
+        for path in ["/", "/health", "/orderbook/{asset_id}", "/a/{b}/c/{d}"] {
+            routes.add(route(path)).unwrap();
+        }
+        routes
+    }
 
     #[test]
     fn paths_are_matched_segment_by_segment() {
+        let routes = routes();
         for (path, expected) in [
             ("/", Ok(("/", ""))),
             ("/health", Ok(("/health", ""))),
@@ -181,6 +320,8 @@ mod tests {
             ("/orderbook/123", Ok(("/orderbook/{asset_id}", "123"))),
             ("/orderbook/..%2fx", Ok(("/orderbook/{asset_id}", "../x"))),
             ("/orderbook/", Ok(("/orderbook/{asset_id}", ""))),
+            ("/a/1/c/2", Ok(("/a/{b}/c/{d}", "12"))),
+            ("/a/1/x/2", Err(NoMatch::Unknown)),
             ("/orderbook", Err(NoMatch::Unknown)),
             ("/orderbook/1/2", Err(NoMatch::Unknown)),
             ("/orderbook/../health", Err(NoMatch::Unknown)),
@@ -193,57 +334,21 @@ mod tests {
             ("/orderbook/%zz", Err(NoMatch::Encoding)),
             ("/orderbook/%ff", Err(NoMatch::Encoding)),
         ] {
-            let found = find(path);
-            let found = found
-                .as_ref()
-                .map(|matched| (matched.route.path, matched.segment.as_str()))
-                .map_err(|reason| match reason {
-                    NoMatch::Encoding => NoMatch::Encoding,
-                    NoMatch::Unknown => NoMatch::Unknown,
-                });
+            let found = routes.find(path).map(|matched| {
+                let values: String = matched.segments.iter().map(|(_, value)| &**value).collect();
+                (routes.get(matched.index).unwrap().path, values)
+            });
+            let expected = expected.map(|(path, values)| (path, values.to_owned()));
             assert_eq!(found, expected, "{path}");
         }
     }
 
     #[test]
-    fn the_module_documentation_lists_this_table() {
-        let documented: Vec<&str> = include_str!("route.rs")
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .filter(|line| line.starts_with("//! | `"))
-            .collect();
-        let expected: Vec<String> = ROUTES
-            .iter()
-            .map(|route| format!("//! | `{}` | {} |", route.path, route.summary))
-            .collect();
-        assert_eq!(documented, expected);
-    }
-
-    #[test]
-    fn the_manual_has_a_section_for_each_route_and_no_other() {
-        let manual = include_str!("../../docs/http-api.md");
-        let headings: Vec<&str> = manual
-            .lines()
-            .filter_map(|line| line.strip_prefix("### GET "))
-            .collect();
-        let paths: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
-        assert_eq!(headings, paths);
-    }
-
-    #[test]
-    fn the_manual_names_each_query_parameter() {
-        let manual = include_str!("../../docs/http-api.md");
-        for route in ROUTES {
-            let heading = format!("### GET {}\n", route.path);
-            let section = manual.split_once(&heading).map_or("", |(_, rest)| rest);
-            let section = section.split("\n### ").next().unwrap_or("");
-            for parameter in route.parameters {
-                assert!(
-                    section.contains(&format!("| `{parameter}` |")),
-                    "{} does not document {parameter}",
-                    route.path
-                );
-            }
-        }
+    fn a_pattern_stands_once_and_begins_with_a_slash() {
+        let mut routes = routes();
+        let again = routes.add(route("/health")).unwrap_err();
+        assert_eq!(again, RouteError::Taken { path: "/health" });
+        let relative = routes.add(route("health")).unwrap_err();
+        assert_eq!(relative, RouteError::Relative { path: "health" });
     }
 }

@@ -16,18 +16,16 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::accept::{Acceptor, Drain};
-use crate::budget::Budget;
+use crate::builder::HttpServerBuilder;
 use crate::config::HttpConfig;
-use crate::counters::Counters;
 use crate::error::HttpError;
-use crate::request_id::RequestIds;
 use crate::responder::Shared;
 use crate::sources::Sources;
 
 /// Name of the component.
 const NAME: &str = "http";
 /// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: u32 = 4096;
 
 /// Serves [`Sources`] over HTTP/1. See the crate for what it answers.
 #[derive(Debug)]
@@ -55,15 +53,17 @@ struct Running {
 }
 
 impl HttpServer {
-    /// A server that does not listen yet.
+    /// A server of these sources and nothing else. It does not listen yet.
     pub fn new(config: HttpConfig, sources: Sources) -> Self {
-        let shared = Shared {
-            sources,
-            counters: Counters::new(),
-            budget: Budget::new(),
-            request_ids: RequestIds::new(),
-            answer_timeout: config.answer_timeout,
-        };
+        Self::builder(config, sources).build()
+    }
+
+    /// A server that is to have routes, assets or a name of its own.
+    pub fn builder(config: HttpConfig, sources: Sources) -> HttpServerBuilder {
+        HttpServerBuilder::new(config, sources)
+    }
+
+    pub(crate) fn of(config: HttpConfig, shared: Shared) -> Self {
         Self {
             config,
             shared: Arc::new(shared),
@@ -100,8 +100,8 @@ impl HttpServer {
             Life::Running(_) | Life::Stopped => {}
         }
         let address = self.config.address();
-        let (listener, address) =
-            bind(address).map_err(|source| HttpError::bind(address, source))?;
+        let (listener, address) = bind(address, self.config.send_buffer)
+            .map_err(|source| HttpError::bind(address, source))?;
         let (stop, stopping) = watch::channel(false);
         let acceptor = Acceptor::new(listener, &self.config, Arc::clone(&self.shared), stopping);
         let mut accepting = JoinSet::new();
@@ -157,7 +157,7 @@ impl HttpServer {
 }
 
 /// A listening socket that may follow another one on the same port at once.
-fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+fn bind(address: SocketAddr, send_buffer: usize) -> std::io::Result<(TcpListener, SocketAddr)> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -166,6 +166,10 @@ fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     // the option would let two servers share the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
+    // Inherited by what is accepted: the system would let it grow to megabytes for
+    // each client that does not read.
+    let send_buffer = u32::try_from(send_buffer).unwrap_or(u32::MAX);
+    socket.set_send_buffer_size(send_buffer)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
     let bound = listener.local_addr()?;
@@ -213,6 +217,13 @@ impl StatsSource for HttpServer {
         all.insert("state".into(), json!(self.state()));
         all.insert("address".into(), json!(self.local_addr()));
         all.append(&mut self.shared.counters.to_json());
+        let (ordinary, streams) = self.shared.places.taken();
+        all.insert("active_connections".into(), json!(ordinary));
+        all.insert("active_streams".into(), json!(streams));
+        all.insert(
+            "answer_memory_bytes".into(),
+            json!(self.shared.memory.taken()),
+        );
         Value::Object(all)
     }
 }

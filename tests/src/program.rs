@@ -134,10 +134,20 @@ impl Program {
     /// When it cannot be started.
     pub fn start(args: &[String]) -> Self {
         let binary = binary();
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(args)
             .env_clear()
-            .current_dir(binary.parent().expect("target/PROFILE"))
+            .current_dir(binary.parent().expect("target/PROFILE"));
+        Self::spawn(command)
+    }
+
+    /// Starts any command that becomes the program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -202,6 +212,14 @@ impl Program {
     /// When the process is gone.
     pub fn signal(&self, name: &str) {
         send(self.child.id(), name);
+    }
+
+    /// Whether it has not ended.
+    ///
+    /// # Panics
+    /// When that cannot be learned.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
     }
 
     /// Its number, for what goes on beside it.

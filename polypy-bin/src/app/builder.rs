@@ -9,8 +9,10 @@ use polypy_net::dial::{Dial, DialConfig, SystemDialer};
 use super::PolyPy;
 use super::error::BuildError;
 use super::parts::Parts;
+use super::sockets::SharedDialer;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
+use crate::limits::Shares;
 
 /// Settings of a [`PolyPy`] that is to be built. Starts from the defaults; what
 /// is called later counts.
@@ -22,6 +24,7 @@ pub struct PolyPyBuilder {
     mistakes: Vec<(&'static str, String)>,
     clock: Arc<dyn Clock>,
     dialer: Option<Arc<dyn Dial>>,
+    shares: Option<Shares>,
 }
 
 impl Default for PolyPyBuilder {
@@ -31,6 +34,7 @@ impl Default for PolyPyBuilder {
             mistakes: Vec::new(),
             clock: Arc::new(SystemClock),
             dialer: None,
+            shares: None,
         }
     }
 }
@@ -89,11 +93,18 @@ impl PolyPyBuilder {
         self
     }
 
+    /// Keeps every part within its share of the system: places for HTTP shrink to
+    /// theirs, and the venue gets no more sockets than its own.
+    pub fn shares(mut self, shares: Shares) -> Self {
+        self.shares = Some(shares);
+        self
+    }
+
     /// Puts the parts together. Nothing runs yet.
     ///
     /// # Errors
     /// [`BuildError`] for the first value that cannot work.
-    pub fn build(self) -> Result<PolyPy, BuildError> {
+    pub fn build(mut self) -> Result<PolyPy, BuildError> {
         let contradictions = config::contradictions(&self.config).into_iter();
         let contradictions = contradictions.map(|found| (found.key, found.reason));
         let mut mistakes = self.mistakes.into_iter().chain(contradictions);
@@ -107,6 +118,10 @@ impl PolyPyBuilder {
                 Arc::new(dialer.map_err(|error| BuildError::Tls(error.into()))?)
             }
         };
+        let dialer = match self.shares {
+            Some(shares) => within(shares, dialer, &mut self.config),
+            None => dialer,
+        };
         let parts = Parts::new(&self.config, &self.clock, &dialer)?;
         Ok(PolyPy::new(self.config, parts, self.clock))
     }
@@ -118,5 +133,18 @@ impl PolyPyBuilder {
         if let Some(Err(reason)) = result {
             self.mistakes.push((name, reason));
         }
+    }
+}
+
+/// Makes configuration and dialer follow the shares.
+fn within(shares: Shares, dialer: Arc<dyn Dial>, config: &mut Config) -> Arc<dyn Dial> {
+    let http = &mut config.http;
+    if http.enabled {
+        http.max_connections = http.max_connections.min(shares.http_connections);
+        http.reserved_connections = http.reserved_connections.min(shares.http_reserved);
+    }
+    match shares.venue {
+        Some(venue) => Arc::new(SharedDialer::new(dialer, venue)),
+        None => dialer,
     }
 }

@@ -17,6 +17,7 @@ mod overview;
 mod parts;
 mod progress;
 mod sequence;
+mod sockets;
 mod verdict;
 
 use std::fmt;

@@ -50,6 +50,7 @@ impl HealthSource for Overview {
         let parts = &self.parts;
         let runs = |part: &dyn Component| part.state() == ComponentState::Running;
         let (pending, subscribed, _expired) = parts.registry.counts();
+        let books = parts.workers.store().counts();
         Facts {
             running: self.is_running(),
             registry: runs(&*parts.registry),
@@ -59,7 +60,8 @@ impl HealthSource for Overview {
             recycler: runs(&*parts.recycler),
             open_connections: parts.pool.active_connections(),
             wanted_assets: pending + subscribed,
-            live_books: parts.workers.store().counts().live,
+            live_books: books.live,
+            stale_books: books.stale,
         }
         .judge()
     }

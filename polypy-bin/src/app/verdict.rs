@@ -10,6 +10,18 @@
 //! The whole is healthy when it runs, every component but the pool is healthy,
 //! and no asset is wanted yet, or a connection is open and a book is live: an
 //! open connection over which nothing comes is no feed.
+//!
+//! Everything that is not as it should be is a reason, also while the whole is
+//! healthy; what is not healthy has at least one.
+//!
+//! | reason | the whole |
+//! |---|---|
+//! | `not_running`, `registry_not_running`, `router_not_running`, `recycler_not_running` | not healthy |
+//! | `worker_dead` | not healthy |
+//! | `discovery_failing` | not healthy |
+//! | `no_connection`, `no_live_books` | not healthy |
+//! | `no_markets` | healthy |
+//! | `books_not_live` | healthy |
 
 use polypy_core::Health;
 
@@ -25,10 +37,11 @@ pub(super) struct Facts {
     pub(super) open_connections: usize,
     pub(super) wanted_assets: usize,
     pub(super) live_books: u64,
+    pub(super) stale_books: u64,
 }
 
 impl Facts {
-    pub(super) fn judge(self) -> Health {
+    pub(super) fn judge(&self) -> Health {
         let connected = self.open_connections > 0;
         let healthy = self.running
             && self.registry
@@ -37,13 +50,84 @@ impl Facts {
             && self.lifecycle
             && self.recycler
             && (self.wanted_assets == 0 || (connected && self.live_books > 0));
-        Health::of(healthy)
+        let health = Health::of(healthy)
             .with("registry", self.registry)
             .with("pool", connected)
             .with("router", self.router)
             .with("workers", self.workers)
             .with("lifecycle", self.lifecycle)
-            .with("recycler", self.recycler)
+            .with("recycler", self.recycler);
+        self.with_books(self.with_reasons(health))
+    }
+
+    /// Every condition of the verdict that does not hold, and what is amiss beside.
+    fn with_reasons(&self, mut health: Health) -> Health {
+        let wanted = u64::try_from(self.wanted_assets).unwrap_or(u64::MAX);
+        let live = self.live_books;
+        let conditions = [
+            (
+                self.running,
+                "not_running",
+                "the program has not started yet, or is stopping",
+            ),
+            (
+                self.registry,
+                "registry_not_running",
+                "the registry is not running",
+            ),
+            (
+                self.router,
+                "router_not_running",
+                "the router is not running",
+            ),
+            (self.workers, "worker_dead", "a worker thread is not alive"),
+            (
+                self.lifecycle,
+                "discovery_failing",
+                "discovery is not running, or has failed from the start",
+            ),
+            (
+                self.recycler,
+                "recycler_not_running",
+                "the recycler is not running",
+            ),
+            (
+                wanted == 0 || self.open_connections > 0,
+                "no_connection",
+                "no connection to the venue is open",
+            ),
+            (
+                wanted > 0 || !self.running,
+                "no_markets",
+                "no market is followed yet",
+            ),
+        ];
+        for (holds, code, text) in conditions {
+            if !holds {
+                health = health.because(code, text);
+            }
+        }
+        let text = || format!("{live} of {wanted} books are live");
+        match live {
+            0 if wanted > 0 => health.because("no_live_books", text()),
+            live if live < wanted => health.because("books_not_live", text()),
+            _ => health,
+        }
+    }
+
+    fn with_books(&self, health: Health) -> Health {
+        let wanted = u64::try_from(self.wanted_assets).unwrap_or(u64::MAX);
+        let (live, stale) = (self.live_books, self.stale_books);
+        let awaited = wanted.saturating_sub(live.saturating_add(stale));
+        health.with_counts(
+            "books",
+            [
+                ("wanted", wanted),
+                ("live", live),
+                ("stale", stale),
+                ("awaited", awaited),
+            ],
+        )
     }
 }
 
@@ -61,6 +145,7 @@ mod tests {
         open_connections: 2,
         wanted_assets: 400,
         live_books: 1,
+        stale_books: 0,
     };
 
     #[test]
@@ -144,7 +229,79 @@ mod tests {
             ),
         ];
         for (name, facts, expected) in cases {
-            assert_eq!(facts.judge().healthy, expected, "{name}");
+            let health = facts.judge();
+            assert_eq!(health.healthy, expected, "{name}");
+            // No verdict is left unexplained.
+            assert!(health.healthy || !health.reasons.is_empty(), "{name}");
+        }
+    }
+
+    /// All combinations of what the verdict depends on.
+    fn all() -> impl Iterator<Item = Facts> {
+        (0..1_u32 << 6).flat_map(|bits| {
+            let bit = move |at: u32| bits >> at & 1 == 1;
+            [(0, 0), (0, 4), (2, 4)]
+                .into_iter()
+                .flat_map(move |(open, wanted)| {
+                    [(0, 0), (0, 3), (1, 3), (4, 0)].map(move |(live, stale)| Facts {
+                        running: bit(0),
+                        registry: bit(1),
+                        router: bit(2),
+                        workers: bit(3),
+                        lifecycle: bit(4),
+                        recycler: bit(5),
+                        open_connections: open,
+                        wanted_assets: wanted,
+                        live_books: live,
+                        stale_books: stale,
+                    })
+                })
+        })
+    }
+
+    #[test]
+    fn what_is_not_healthy_says_why_and_degraded_says_what() {
+        const HARMLESS: [&str; 2] = ["no_markets", "books_not_live"];
+        for facts in all() {
+            let health = facts.judge();
+            let grave = |reason: &&polypy_core::Reason| !HARMLESS.contains(&reason.code);
+            let graves = health.reasons.iter().filter(grave).count();
+            assert_eq!(health.healthy, graves == 0, "{facts:?} {health:?}");
+            let wanted = u64::try_from(facts.wanted_assets).unwrap();
+            if health.healthy && health.reasons.is_empty() {
+                assert!(wanted > 0 && facts.live_books >= wanted, "{facts:?}");
+            }
+        }
+        let some = Facts {
+            wanted_assets: 60,
+            live_books: 2,
+            stale_books: 50,
+            ..GOOD
+        }
+        .judge();
+        assert!(some.healthy);
+        assert_eq!(some.reasons[0].code, "books_not_live");
+        assert_eq!(some.reasons[0].text, "2 of 60 books are live");
+        let counts = [("wanted", 60), ("live", 2), ("stale", 50), ("awaited", 8)];
+        assert_eq!(some.counts, [("books", counts.to_vec())]);
+    }
+
+    #[test]
+    fn every_reason_is_in_the_table_and_in_the_manual() {
+        let table = include_str!("verdict.rs");
+        let manual = include_str!("../../../docs/http-api.md");
+        let codes: std::collections::BTreeSet<_> = all()
+            .flat_map(|facts| facts.judge().reasons)
+            .map(|reason| reason.code)
+            .collect();
+        assert_eq!(codes.len(), 10);
+        for code in codes {
+            let quoted = format!("`{code}`");
+            let documented = table
+                .lines()
+                .any(|line| line.starts_with("//! |") && line.contains(&quoted));
+            assert!(documented, "{code} in the table");
+            assert!(manual.contains(&quoted), "{code} in the manual");
         }
     }
 

@@ -27,12 +27,19 @@ pub(crate) fn http(section: &HttpSection) -> HttpConfig {
         host: section.host,
         port: section.port,
         max_connections: section.max_connections,
+        max_connections_per_peer: section.max_connections_per_peer,
+        reserved_connections: section.reserved_connections,
+        allowed_hosts: section.allowed_hosts.0.clone(),
         header_read_timeout: section.header_read_timeout,
         idle_timeout: section.idle_timeout,
         write_timeout: section.write_timeout,
+        min_send_rate: section.min_send_rate.0,
+        answer_memory: section.answer_memory.0,
+        send_buffer: section.send_buffer.0,
         answer_timeout: section.answer_timeout,
         drain_deadline: section.drain_deadline,
         max_header_bytes: section.max_header_bytes.0,
+        ..HttpConfig::default()
     }
 }
 

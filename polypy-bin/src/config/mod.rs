@@ -26,7 +26,9 @@ pub use mistake::{ConfigError, Mistake, Source};
 pub use render::{documentation, effective, example};
 pub use suggest::nearest;
 pub use table::*;
-pub use value::{ByteSize, HttpUrl, LogFilter, LogFormat, Setting, Url, WorkerCount, WsUrl};
+pub use value::{
+    ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, Url, WorkerCount, WsUrl,
+};
 
 /// A valid configuration and where each of its values was written.
 #[derive(Debug, Clone)]

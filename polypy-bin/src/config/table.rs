@@ -18,7 +18,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{ByteSize, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within};
+use super::value::{
+    ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within,
+};
 
 /// A key: one row of the table.
 #[derive(Debug)]
@@ -207,16 +209,33 @@ table! {
         host: IpAddr = "0.0.0.0";
         /// Port to listen on; 0 lets the system choose one, which the log then names.
         port: u16 = "8080", env "HTTP_PORT", flag "http-port";
-        /// Connections held at once; past it clients are told 503. Half of the 1,024 files a
-        /// process may usually open.
+        /// Connections held at once; past it probes alone are answered, and others told 503. Half of
+        /// the 1,024 files a process may usually open.
         max_connections: usize = "512", in "1" ..= "100000";
+        /// The same for one client: an IPv4 address, or an IPv6 /64. A proxy in front counts as one.
+        max_connections_per_peer: usize = "128", in "1" ..= "100000";
+        /// Places beyond those, for probes and for refusals, each held for a moment.
+        reserved_connections: usize = "64", in "1" ..= "10000";
+        /// Names to answer to, separated by commas, beside addresses, names without a dot and names
+        /// under domains that nobody can own; *.example.org stands for all below it, * for any name.
+        /// A page in a browser whose name was pointed at this server is refused so.
+        allowed_hosts: HostNames = "";
         /// From a request's first byte to the end of its head.
         header_read_timeout: Duration = "10s", in "100ms" ..= "5m";
         /// How long an answered connection may stay without a new request. Longer than the minute
         /// at which slow scrapers ask.
         idle_timeout: Duration = "75s", in "1s" ..= "1h";
-        /// How long a client may take to accept an answer once it has stopped reading.
+        /// The window in which the rate of a slow client is measured.
         write_timeout: Duration = "30s", in "100ms" ..= "10m";
+        /// Bytes a second that a client takes of its answer at least; slower ones are reset after the
+        /// window. A fifth of what a modem takes.
+        min_send_rate: ByteSize = "4KiB", in "1B" ..= "1GiB";
+        /// Memory that rendered answers may hold, with those that slow clients still read. Two lists
+        /// of 50,000 markets and room for everything else.
+        answer_memory: ByteSize = "96MiB", in "1MiB" ..= "16GiB";
+        /// Bytes that the system may hold for each client that does not read; it takes twice this in
+        /// memory. Enough for a megabyte a second over an ocean.
+        send_buffer: ByteSize = "64KiB", in "4KiB" ..= "16MiB";
         /// How long an answer may be computed before the client is told 503.
         answer_timeout: Duration = "5s", in "100ms" ..= "1m";
         /// What requests in flight get to finish when the server stops.

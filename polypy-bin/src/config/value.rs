@@ -215,6 +215,47 @@ fn split_unit(text: &str) -> (&str, &str) {
     (number.trim(), unit.trim())
 }
 
+/// Names of hosts, `*.example.org` for all below one, `*` for any.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostNames(pub Vec<String>);
+
+impl Setting for HostNames {
+    const SHAPE: &'static str = "names";
+    const BARE: bool = false;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let names = text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
+        let names: Vec<String> = names.map(str::to_ascii_lowercase).collect();
+        match names.iter().find(|name| !is_host_name(name)) {
+            None => Ok(Self(names)),
+            Some(odd) => Err(format!(
+                "must be names of hosts without a port, such as polypy.example.org or \
+                 *.example.org, separated by commas, not {odd:?}"
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.join(", ")
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let rest = match name.strip_prefix("*.") {
+        Some(rest) => rest,
+        None if name == "*" => return true,
+        None => name,
+    };
+    let label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !label.is_empty() && label.bytes().all(plain)
+    };
+    rest.split('.').all(label)
+}
+
 /// How many worker threads keep the books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WorkerCount {

@@ -131,3 +131,33 @@ fn auto_leaves_a_core_to_the_sockets() {
     };
     assert_eq!([1, 2, 3, 64].map(resolve), [1, 1, 2, 4]);
 }
+
+#[test]
+fn host_names_are_names_without_ports() {
+    for (text, names) in [
+        ("", &[][..]),
+        (" , ", &[]),
+        ("Polypy.Example.org", &["polypy.example.org"]),
+        (
+            "a.example, *.b.example,c",
+            &["a.example", "*.b.example", "c"],
+        ),
+        ("*", &["*"]),
+    ] {
+        let parsed = HostNames::parse(text).unwrap();
+        assert_eq!(parsed.0, names, "{text}");
+        assert_eq!(HostNames::parse(&parsed.show()), Ok(parsed));
+    }
+    for odd in [
+        "a:80",
+        "http://a",
+        "a..b",
+        ".a",
+        "*a.example",
+        "a.*.b",
+        "a b",
+    ] {
+        let reason = HostNames::parse(odd).unwrap_err();
+        assert!(reason.contains("without a port"), "{reason}");
+    }
+}

@@ -11,29 +11,46 @@ use crate::sources::Sources;
 struct Body {
     healthy: bool,
     timestamp: String,
-    components: Components,
+    components: Fields<bool>,
+    reasons: Vec<Entry>,
+    #[serde(flatten)]
+    counts: Fields<Fields<u64>>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    code: &'static str,
+    text: String,
 }
 
 /// An object in the source's order.
-struct Components(Vec<(&'static str, bool)>);
+struct Fields<T>(Vec<(&'static str, T)>);
 
-impl Serialize for Components {
+impl<T: Serialize> Serialize for Fields<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
-pub(crate) fn get(sources: &Sources, _call: &Call) -> Reply {
+pub(super) fn get(sources: &Sources, _call: &Call) -> Reply {
     let health = sources.health.health();
     let status = if health.healthy {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let reasons = health.reasons.into_iter().map(|reason| Entry {
+        code: reason.code,
+        text: reason.text,
+    });
+    let counts = health.counts.into_iter();
+    let counts = counts.map(|(group, counts)| (group, Fields(counts)));
     let body = Body {
         healthy: health.healthy,
         timestamp: sources.clock.now().to_string(),
-        components: Components(health.components),
+        components: Fields(health.components),
+        reasons: reasons.collect(),
+        counts: Fields(counts.collect()),
     };
     Reply::json(status, &body)
 }

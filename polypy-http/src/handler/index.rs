@@ -3,15 +3,17 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::reply::Reply;
-use crate::route::{Call, ROUTES};
-use crate::sources::Sources;
+use crate::reply::{Reply, Service};
+use crate::route::{READ, Route};
+
+const PATH: &str = "/";
+const SUMMARY: &str = "what is served here";
 
 #[derive(Serialize)]
-struct Landing {
-    service: &'static str,
-    version: &'static str,
-    endpoints: Vec<Endpoint>,
+struct Landing<'a> {
+    service: &'a str,
+    version: &'a str,
+    endpoints: &'a [Endpoint],
 }
 
 #[derive(Serialize)]
@@ -22,19 +24,26 @@ struct Endpoint {
     summary: &'static str,
 }
 
-pub(crate) fn get(_sources: &Sources, _call: &Call) -> Reply {
-    let landing = Landing {
-        service: "polypy",
-        version: env!("CARGO_PKG_VERSION"),
-        endpoints: ROUTES
-            .iter()
-            .map(|route| Endpoint {
-                path: route.path,
-                methods: route.allow,
-                parameters: route.parameters,
-                summary: route.summary,
-            })
-            .collect(),
-    };
-    Reply::json(StatusCode::OK, &landing)
+/// The route, for a server that has these others. What it says never changes.
+pub(crate) fn landing<'a>(service: Service, others: impl Iterator<Item = &'a Route>) -> Route {
+    let mut endpoints = vec![Endpoint {
+        path: PATH,
+        methods: READ,
+        parameters: &[],
+        summary: SUMMARY,
+    }];
+    endpoints.extend(others.map(|route| Endpoint {
+        path: route.path,
+        methods: route.allow,
+        parameters: route.parameters,
+        summary: route.summary,
+    }));
+    Route::get(PATH, SUMMARY, move |_call| {
+        let landing = Landing {
+            service: &service.name,
+            version: &service.version,
+            endpoints: &endpoints,
+        };
+        Reply::json(StatusCode::OK, &landing)
+    })
 }

@@ -4,82 +4,74 @@
 //! the source's order, which may change between two requests.
 
 use hyper::StatusCode;
-use polypy_core::{ConditionId, DecimalText, Market, Timestamp, Token};
-use serde::Serialize;
 
+use crate::catalogue::{Catalogue, NoList, Page};
+use crate::encoding::wants_gzip;
 use crate::handler;
 use crate::reply::Reply;
 use crate::route::Call;
-use crate::sources::Sources;
 
 /// Largest accepted `limit` and `offset`: the venue lists some 46,500 active
 /// markets, so this is "all" with room for growth.
 const MOST: usize = 1_000_000;
+/// When a list that found no room is worth asking for again.
+const RETRY_SECONDS: u32 = 5;
 
-pub(crate) const PARAMETERS: &[&str] = &["limit", "offset"];
+pub(super) const PARAMETERS: &[&str] = &["limit", "offset"];
 
-#[derive(Serialize)]
-struct Body<'a> {
-    markets: Vec<Entry<'a>>,
-    total: usize,
-    offset: usize,
+/// The answer, unless a list has to be made for it.
+pub(super) fn ready(catalogue: Option<&Catalogue>, call: &Call) -> Option<Reply> {
+    let page = match page(call) {
+        Ok(page) => page,
+        Err(refusal) => return Some(*refusal),
+    };
+    let Some(catalogue) = catalogue else {
+        return Some(handler::absent("markets", &call.request_id));
+    };
+    let packed = wants_gzip(&call.headers);
+    let listing = catalogue.ready()?;
+    listing
+        .is_ready(page, packed)
+        .then(|| catalogue.reply(&listing, page, packed))
 }
 
-#[derive(Serialize)]
-struct Entry<'a> {
-    condition_id: &'a ConditionId,
-    question: &'a str,
-    outcomes: Vec<&'a str>,
-    tokens: &'a [Token],
-    end_date_iso: Option<&'a str>,
-    end_timestamp: Option<Timestamp>,
-    tick_size: Option<DecimalText>,
-    min_order_size: Option<DecimalText>,
-    neg_risk: bool,
-}
-
-impl<'a> Entry<'a> {
-    fn new(market: &'a Market) -> Self {
-        Self {
-            condition_id: &market.condition_id,
-            question: &market.question,
-            outcomes: market
-                .tokens
-                .iter()
-                .map(|token| token.outcome.as_str())
-                .collect(),
-            tokens: &market.tokens,
-            end_date_iso: market.end_date_iso.as_deref(),
-            end_timestamp: market.end_timestamp,
-            tick_size: market.tick_size,
-            min_order_size: market.min_order_size,
-            neg_risk: market.neg_risk,
+/// The answer, with a list made for it and for those who come next.
+pub(super) fn compute(catalogue: Option<&Catalogue>, call: &Call) -> Reply {
+    let page = match page(call) {
+        Ok(page) => page,
+        Err(refusal) => return *refusal,
+    };
+    let Some(catalogue) = catalogue else {
+        return handler::absent("markets", &call.request_id);
+    };
+    let packed = wants_gzip(&call.headers);
+    match catalogue.list() {
+        Ok(listing) => {
+            catalogue.prepare(&listing, page, packed);
+            catalogue.reply(&listing, page, packed)
         }
+        Err(NoList::NoRoom) => Reply::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &call.request_id,
+            "the list does not fit into http.answer_memory beside what clients still read",
+        )
+        .with_retry_after(RETRY_SECONDS),
+        Err(NoList::Unwritable) => Reply::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &call.request_id,
+            "the list could not be written as JSON",
+        ),
     }
 }
 
-pub(crate) fn get(sources: &Sources, call: &Call) -> Reply {
-    let page = call
-        .query
-        .number("limit", 1..=MOST)
-        .and_then(|limit| Ok((limit, call.query.number("offset", 0..=MOST)?)));
-    let (limit, offset) = match page {
-        Ok((limit, offset)) => (limit.unwrap_or(MOST), offset.unwrap_or(0)),
-        Err(error) => return handler::bad_query(&error, &call.request_id),
-    };
-    let Some(source) = &sources.markets else {
-        return handler::absent("markets", &call.request_id);
-    };
-    let markets = source.markets();
-    let body = Body {
-        markets: markets
-            .iter()
-            .skip(offset)
-            .take(limit)
-            .map(|market| Entry::new(market))
-            .collect(),
-        total: markets.len(),
-        offset,
-    };
-    Reply::json(StatusCode::OK, &body)
+fn page(call: &Call) -> Result<Page, Box<Reply>> {
+    let number = |name, least| call.query.number(name, least..=MOST);
+    let page = number("limit", 1).and_then(|limit| Ok((limit, number("offset", 0)?)));
+    match page {
+        Ok((limit, offset)) => Ok(Page {
+            offset: offset.unwrap_or(0),
+            limit: limit.unwrap_or(MOST),
+        }),
+        Err(error) => Err(Box::new(handler::bad_query(&error, &call.request_id))),
+    }
 }

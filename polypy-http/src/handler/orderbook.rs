@@ -39,7 +39,7 @@ const RETRY_SECONDS: u32 = 1;
 const REQUESTED: &str = "requested";
 const NO_SNAPSHOT: &str = "no snapshot of this book has arrived yet";
 
-pub(crate) const PARAMETERS: &[&str] = &["depth"];
+pub(super) const PARAMETERS: &[&str] = &["depth"];
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -78,7 +78,7 @@ impl<'a> Body<'a> {
     fn missing(call: &'a Call, state: Option<&'static str>, error: &'static str) -> Self {
         Self {
             request_id: call.request_id.as_str(),
-            asset_id: &call.segment,
+            asset_id: call.segment("asset_id"),
             found: false,
             state,
             reason: None,
@@ -149,12 +149,12 @@ fn pairs(levels: &[Level]) -> Vec<(Price, Size)> {
         .collect()
 }
 
-pub(crate) fn get(sources: &Sources, call: &Call) -> Reply {
+pub(super) fn get(sources: &Sources, call: &Call) -> Reply {
     let depth = match call.query.number("depth", 1..=MAX_DEPTH) {
         Ok(depth) => depth.unwrap_or(DEFAULT_DEPTH),
         Err(error) => return handler::bad_query(&error, &call.request_id),
     };
-    if let Err(error) = AssetId::new(&call.segment) {
+    if let Err(error) = AssetId::new(call.segment("asset_id")) {
         let text = error.to_string();
         return ErrorBody {
             parameter: Some("asset_id"),
@@ -165,7 +165,7 @@ pub(crate) fn get(sources: &Sources, call: &Call) -> Reply {
     let Some(source) = &sources.books else {
         return handler::absent("order books", &call.request_id);
     };
-    match source.book(&call.segment, depth) {
+    match source.book(call.segment("asset_id"), depth) {
         BookLookup::Unknown => Reply::json(
             StatusCode::NOT_FOUND,
             &Body::missing(call, None, "unknown asset"),

@@ -7,6 +7,6 @@ use crate::reply::Reply;
 use crate::route::Call;
 use crate::sources::Sources;
 
-pub(crate) fn get(sources: &Sources, _call: &Call) -> Reply {
+pub(super) fn get(sources: &Sources, _call: &Call) -> Reply {
     Reply::json(StatusCode::OK, &sources.stats.stats())
 }

@@ -71,6 +71,11 @@ pub(crate) fn all_healthy() -> Health {
     ]
     .into_iter()
     .fold(Health::of(true), |health, name| health.with(name, true))
+    .because("books_not_live", "396 of 400 books are live")
+    .with_counts(
+        "books",
+        [("wanted", 400), ("live", 396), ("stale", 3), ("awaited", 1)],
+    )
 }
 
 impl Probe {
@@ -209,6 +214,10 @@ pub(crate) struct FakeMarkets(Vec<Arc<Market>>);
 impl MarketSource for FakeMarkets {
     fn markets(&self) -> Vec<Arc<Market>> {
         self.0.clone()
+    }
+
+    fn version(&self) -> u64 {
+        1
     }
 }
 
@@ -358,6 +367,18 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &str) -> Answer {
 }
 
 pub(crate) const KEEP_ALIVE: &str = "GET /health HTTP/1.1\r\nHost: here\r\n\r\n";
+
+/// Reads until what has come ends like this.
+pub(crate) async fn read_until(stream: &mut TcpStream, ending: &str) -> String {
+    let mut text = String::new();
+    let mut chunk = [0; 4096];
+    while !text.ends_with(ending) {
+        let read = stream.read(&mut chunk).await.unwrap();
+        assert_ne!(read, 0, "closed early: {text}");
+        text.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+    }
+    text
+}
 
 /// Waits until the server's own statistics satisfy a condition. On paused time
 /// this costs nothing; elsewhere it polls.

@@ -1,9 +1,12 @@
 //! What each route answers, over real sockets.
 
+use std::io::Read as _;
+
 use crate::common::*;
 use polypy_core::{Component, Health, StatsSource};
 use polypy_http::{HttpConfig, HttpServer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn health_endpoint_healthy() {
@@ -19,6 +22,8 @@ async fn health_endpoint_healthy() {
                 "registry": true, "pool": true, "router": true,
                 "workers": true, "lifecycle": true, "recycler": true,
             },
+            "reasons": [{ "code": "books_not_live", "text": "396 of 400 books are live" }],
+            "books": { "wanted": 400, "live": 396, "stale": 3, "awaited": 1 },
         })
     );
     for (name, value) in [
@@ -180,6 +185,51 @@ async fn markets_are_listed_whole_or_by_page() {
         assert_eq!(answer.status, 400, "{query}");
         assert_eq!(answer.json()["parameter"], parameter, "{query}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_those_who_ask() {
+    let probe = Probe::healthy();
+    *probe.stats.lock() = json!({ "numbers": vec![1; 2_000] });
+    let sources = sources(&probe).with_markets(markets(200));
+    let (server, address) = started(config(), sources).await;
+    let ask = async |target: &str, encoding: &str| {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: here\r\nAccept-Encoding: {encoding}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let end = bytes
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap()
+            + 4;
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        (Answer::all(&head).remove(0), bytes.split_off(end))
+    };
+    for target in ["/markets", "/stats"] {
+        let (plain, plain_body) = ask(target, "gzip;q=0").await;
+        assert_eq!(plain.header("content-encoding"), None);
+        assert_eq!(plain.header("vary"), Some("accept-encoding"));
+        for _ in 0..3 {
+            let (packed, packed_body) = ask(target, "br, gzip").await;
+            assert_eq!(packed.header("content-encoding"), Some("gzip"));
+            assert_eq!(packed.header("vary"), Some("accept-encoding"));
+            assert!(packed_body.len() * 4 < plain_body.len(), "{target}");
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(&packed_body[..])
+                .read_to_end(&mut unpacked)
+                .unwrap();
+            assert_eq!(unpacked, plain_body, "{target}");
+        }
+    }
+    // What is small is sent as it is.
+    let (small, _) = ask("/health", "gzip").await;
+    assert_eq!(small.header("content-encoding"), None);
     server.stop().await;
 }
 

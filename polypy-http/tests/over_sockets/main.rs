@@ -12,3 +12,7 @@ mod lifecycle;
 mod hostile;
 
 mod manual;
+
+mod flood;
+
+mod own_routes;

@@ -26,6 +26,8 @@ pub(super) struct Catalogue {
     next_age: u64,
     /// Tokens refused because another market had them first.
     conflicts: u64,
+    /// Grows with everything that [`Catalogue::subscribed_markets`] may show.
+    version: u64,
 }
 
 /// What [`Catalogue::upsert`] did.
@@ -65,6 +67,7 @@ impl Catalogue {
     }
 
     pub(super) fn upsert(&mut self, market: Market, interner: &mut Interner) -> Upsert {
+        self.version += 1;
         let condition = market.condition_id.clone();
         let market = Arc::new(market);
         let added = !self.markets.contains_key(&condition);
@@ -262,6 +265,7 @@ impl Catalogue {
         condition: &ConditionId,
         interner: &mut Interner,
     ) -> Vec<AssetKey> {
+        self.version += 1;
         // Asset by asset first: leaving an index needs the market's entry.
         let keys = self.assets_of(condition);
         for key in &keys {
@@ -281,6 +285,9 @@ impl Catalogue {
             return;
         };
         let from = std::mem::replace(&mut asset.place, to);
+        if from.status() != to.status() {
+            self.version += 1;
+        }
         let condition = asset.condition.clone();
         self.leave(key, &condition, from);
         self.enter(key, &condition, to);
@@ -355,6 +362,10 @@ impl Catalogue {
                 }
             })
             .collect()
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(super) fn connection_of(&self, key: AssetKey) -> Option<ConnectionId> {

@@ -304,6 +304,10 @@ impl MarketSource for AssetRegistry {
     fn markets(&self) -> Vec<Arc<Market>> {
         self.catalogue.read().subscribed_markets()
     }
+
+    fn version(&self) -> u64 {
+        self.catalogue.read().version()
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,140 @@
+//! Puts a server together: its sources, and what a program adds to them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+
+use crate::body::Body;
+use crate::budget::Memory;
+use crate::config::HttpConfig;
+use crate::counters::Counters;
+use crate::handler;
+use crate::host::Names;
+use crate::places::Places;
+use crate::queue::Queue;
+use crate::reply::{Reply, Service};
+use crate::request_id::RequestIds;
+use crate::responder::Shared;
+use crate::route::{Handler, Route, RouteError, Routes};
+use crate::server::HttpServer;
+use crate::sources::Sources;
+
+/// A [`HttpServer`] that is to be built.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use polypy_core::{Clock, Health, HealthSource, StatsSource, Timestamp};
+/// # struct Mill;
+/// # impl HealthSource for Mill { fn health(&self) -> Health { Health::of(true) } }
+/// # impl StatsSource for Mill { fn stats(&self) -> serde_json::Value { serde_json::json!({}) } }
+/// # impl Clock for Mill { fn now(&self) -> Timestamp { Timestamp::from_millis(0) } }
+/// use polypy_http::{HttpConfig, HttpServer, Reply, Route, Sources, StatusCode};
+///
+/// # fn main() -> Result<(), polypy_http::RouteError> {
+/// let mill = Arc::new(Mill);
+/// let sources = Sources::new(mill.clone(), mill.clone(), mill);
+/// let server = HttpServer::builder(HttpConfig::default(), sources)
+///     .service("mill", "2.1")
+///     .route(Route::get("/sacks/{number}", "one sack", |call| {
+///         let sack = serde_json::json!({ "number": call.segment("number") });
+///         Reply::json(StatusCode::OK, &sack)
+///     }))?
+///     .asset("/ui", "text/html; charset=utf-8", "<!doctype html>…")?
+///     .build();
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct HttpServerBuilder {
+    config: HttpConfig,
+    service: Service,
+    memory: Memory,
+    /// All but the landing page.
+    routes: Routes,
+}
+
+impl HttpServerBuilder {
+    pub(crate) fn new(config: HttpConfig, sources: Sources) -> Self {
+        let memory = Memory::new(config.answer_memory);
+        let mut routes = Routes::default();
+        for route in handler::routes(&sources, &memory) {
+            // These differ from each other: a test adds them to a server.
+            if let Err(error) = routes.add(route) {
+                tracing::error!(%error, "a route of the server itself is not served");
+            }
+        }
+        Self {
+            config,
+            service: Service::new("polypy", env!("CARGO_PKG_VERSION")),
+            memory,
+            routes,
+        }
+    }
+
+    /// Who answers: shown on the landing page and in the header `Server`.
+    pub fn service(mut self, name: &str, version: &str) -> Self {
+        self.service = Service::new(name, version);
+        self
+    }
+
+    /// Adds a route behind those that are there.
+    ///
+    /// # Errors
+    /// When its path has a route already, or is no path.
+    pub fn route(mut self, route: Route) -> Result<Self, RouteError> {
+        // The landing page lists all others and is made when they are known.
+        if route.path == "/" {
+            return Err(RouteError::Taken { path: route.path });
+        }
+        self.routes.add(route)?;
+        Ok(self)
+    }
+
+    /// Adds something that never changes: a page, a script, a picture.
+    ///
+    /// # Errors
+    /// When its path has a route already, or is no path.
+    pub fn asset(
+        self,
+        path: &'static str,
+        content_type: &'static str,
+        bytes: impl Into<Bytes>,
+    ) -> Result<Self, RouteError> {
+        let bytes = bytes.into();
+        let content_type = HeaderValue::from_static(content_type);
+        self.route(Route::get(path, "an asset", move |_call| {
+            let body = Body::from(bytes.clone());
+            Reply::bytes(StatusCode::OK, content_type.clone(), body)
+        }))
+    }
+
+    /// The server. It does not listen yet.
+    pub fn build(self) -> HttpServer {
+        let mut routes = Routes::default();
+        let landing = handler::landing(self.service.clone(), self.routes.iter());
+        for route in std::iter::once(&landing).chain(self.routes.iter()) {
+            if let Err(error) = routes.add(route.clone()) {
+                tracing::error!(%error, "a route is not served");
+            }
+        }
+        let queue = |route: &Route| match &route.handler {
+            Handler::Inline(_) => None,
+            Handler::Computed { threads, .. } => Some(Queue::new(*threads)),
+        };
+        let shared = Shared {
+            service: self.service,
+            queues: routes.iter().map(queue).collect(),
+            counters: Counters::new(&routes),
+            routes,
+            names: Names::new(&self.config.allowed_hosts),
+            memory: self.memory,
+            places: Arc::new(Places::new(&self.config)),
+            request_ids: RequestIds::new(),
+            answer_timeout: self.config.answer_timeout,
+        };
+        HttpServer::of(self.config, shared)
+    }
+}
