@@ -143,8 +143,13 @@ async fn every_client_of_a_flood_is_answered() {
 
 #[tokio::test]
 async fn clients_that_do_not_read_share_one_list() {
-    let sources = sources(&Probe::healthy()).with_markets(markets(20_000));
-    let (server, address) = started(config(), sources).await;
+    let sources = sources(&Probe::healthy()).with_markets(markets(5_000));
+    // A busy machine may render slowly.
+    let patient = HttpConfig {
+        answer_timeout: Duration::from_secs(60),
+        ..config()
+    };
+    let (server, address) = started(patient, sources).await;
     let mut silent = Vec::new();
     for number in 0..100 {
         let mut client = connect_from(1 + number % 4, address).await;
@@ -154,8 +159,8 @@ async fn clients_that_do_not_read_share_one_list() {
     let stats = until(&server, |stats| stats["requests"]["/markets"]["200"] == 100).await;
     let length = get(address, "/markets").await.body.len();
     let held = usize::try_from(stats["answer_memory_bytes"].as_u64().unwrap()).unwrap();
-    assert!(length > 4 << 20, "{length}");
-    assert!(held < length + (1 << 20), "{held} for a list of {length}");
+    assert!(length > 1 << 20, "{length}");
+    assert!(held < length + (1 << 18), "{held} for a list of {length}");
     // And all of them get it whole.
     let mut reading = JoinSet::new();
     for mut client in silent {

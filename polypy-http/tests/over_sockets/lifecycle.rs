@@ -220,7 +220,12 @@ async fn stop_lets_an_answer_under_way_be_read_and_closes_after_it() {
     let probe = Probe::healthy();
     // More than the system buffers for a connection.
     *probe.stats.lock() = serde_json::json!({ "padding": "x".repeat(16 << 20) });
-    let (server, address) = started(config(), sources(&probe)).await;
+    // A busy machine may read slowly.
+    let patient = HttpConfig {
+        drain_deadline: Duration::from_secs(60),
+        ..config()
+    };
+    let (server, address) = started(patient, sources(&probe)).await;
     let server = Arc::new(server);
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(GET_STATS.as_bytes()).await.unwrap();
