@@ -30,8 +30,12 @@ pub(crate) fn all() -> Vec<(&'static str, Attack)> {
                 format!("/markets?limit=4500&offset={number}")
             }))
         }),
-        ("300 silent readers", || Box::pin(silent_readers(300, 64 * MIB))),
-        ("1,000 silent readers", || Box::pin(silent_readers(1_000, 160 * MIB))),
+        ("300 silent readers", || {
+            Box::pin(silent_readers(300, 64 * MIB))
+        }),
+        ("1,000 silent readers", || {
+            Box::pin(silent_readers(1_000, 160 * MIB))
+        }),
         ("10,000 silent connections", || Box::pin(flood(10_000))),
         ("512 clients that stay", || Box::pin(idle(512))),
         ("600 clients that stay", || Box::pin(idle(600))),
