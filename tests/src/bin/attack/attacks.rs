@@ -1,5 +1,6 @@
 //! The attacks, one function each.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::{broken, tool};
 const MIB: u64 = 1 << 20;
 /// The list of so many markets has 2.6 MB.
 const MARKETS: usize = 5_000;
+/// Between two attempts of a client that was refused.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long an attack is kept up once it stands.
 const HOLD: Duration = Duration::from_secs(8);
 
@@ -75,15 +78,15 @@ async fn in_a_small_group(target: fn(usize) -> String) -> Outcome {
     })
     .await;
     let probes = Probes::start(server.address);
-    let mut held = Vec::new();
+    let mut clients = JoinSet::new();
     for number in 0..400 {
-        held.push(ask_and_wait(number, &server, &target(number)).await);
+        clients.spawn(insist(number, server.address, target(number)));
     }
-    tokio::time::sleep(HOLD).await;
+    tokio::time::sleep(HOLD * 2).await;
     let (answered, figures) = probes.end().await;
     let memory = server.memory();
     let group = group.peak().unwrap_or(0) / MIB;
-    drop(held);
+    drop(clients);
     match memory {
         Some((_, peak)) => Outcome::of(
             answered && peak < 256 * MIB,
@@ -93,6 +96,23 @@ async fn in_a_small_group(target: fn(usize) -> String) -> Outcome {
             ),
         ),
         None => Outcome::of(false, format!("killed; {figures}")),
+    }
+}
+
+/// Asks until it is being sent an answer, and then does not read it.
+async fn insist(number: usize, to: SocketAddr, target: String) {
+    loop {
+        let Ok(mut stream) = connect_narrow(number, to).await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let asked = stream.write_all(request(&target).as_bytes()).await;
+        let mut start = [0; 12];
+        let answered = stream.read_exact(&mut start).await;
+        if asked.is_ok() && answered.is_ok() && start.ends_with(b"200") {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -195,16 +215,20 @@ async fn idle(number: usize) -> Outcome {
     )
 }
 
-/// Reads at 20 kB/s, which for the list takes two minutes.
-pub(crate) async fn steady_readers() -> Outcome {
-    let server = Server::start(&many_markets()).await;
+/// Five clients read the whole list at so many bytes a second.
+pub(crate) async fn steady_readers(markets: usize, rate: usize) -> Outcome {
+    let server = Server::start(&Setting {
+        markets,
+        ..Setting::default()
+    })
+    .await;
     let mut readers = JoinSet::new();
     for number in 0..5 {
         let stream = ask_and_wait(number, &server, "/markets").await;
         readers.spawn(async move {
             let mut stream = stream?;
             let mut bytes = Vec::new();
-            let mut lump = vec![0; 2_000];
+            let mut lump = vec![0; rate / 10];
             let mut ticks = tokio::time::interval(Duration::from_millis(100));
             loop {
                 ticks.tick().await;
