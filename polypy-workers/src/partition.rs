@@ -6,10 +6,8 @@
 //! | module | |
 //! |---|---|
 //! | `slots` | where the slots stand, and how many are in which state |
-//! | `desk` | what they work with: counters, budgets, and what they ask for |
 //! | `mirror` | comparing the two tokens of a market |
 
-mod desk;
 mod mirror;
 mod slots;
 
@@ -20,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{AssetKey, BookEvent, BookState, FeedId, MarketEvent, PriceChange, StaleReason};
 
-use self::desk::Desk;
 use self::mirror::MirrorCheck;
 use self::slots::{EVENTS_AHEAD, Slots};
 use crate::book::{BookSlot, Context, Origin};
@@ -42,7 +39,7 @@ pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 #[derive(Debug)]
 pub(crate) struct Partition {
     slots: Slots,
-    desk: Desk,
+    context: Context,
     /// Set while something is being applied: whoever recovers finds it set after a
     /// panic.
     applying: bool,
@@ -65,7 +62,7 @@ impl Partition {
         let now = Instant::now();
         Self {
             slots: Slots::default(),
-            desk: Desk::new(config, feeds, stats, now),
+            context: Context::new(config, feeds, stats, now),
             applying: false,
             touched: Vec::new(),
             retries: BinaryHeap::new(),
@@ -84,7 +81,7 @@ impl Partition {
     /// What has changed of the shown books.
     #[cfg(test)]
     pub(crate) fn changes(&mut self) -> &mut crate::book::ChangeLog {
-        &mut self.desk.log
+        &mut self.context.log
     }
 
     /// Applies a batch.
@@ -96,10 +93,11 @@ impl Partition {
         let origin = Origin {
             feed: batch.feed,
             stamp: batch.stamp,
-            closed: self.desk.feeds.closed(batch.feed),
+            closed: self.context.feeds.closed(batch.feed),
             received: batch.queued_at.into(),
         };
-        let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
+        self.context.checker.now = now;
+        let (slots, cx) = (&mut self.slots, &mut self.context);
         let mut rest = batch.events.as_mut_slice();
         let mut near = 0;
         while !rest.is_empty() {
@@ -117,7 +115,7 @@ impl Partition {
             {
                 change.last_in_frame = false;
             }
-            apply_event(slots, &mut cx, event, origin);
+            apply_event(slots, cx, event, origin);
             #[cfg(any(test, feature = "fault-injection"))]
             if std::mem::take(&mut self.panics_next) {
                 injected_panic();
@@ -126,9 +124,9 @@ impl Partition {
         }
         batch.events.clear();
         if let Some(book) = batch.audit.take() {
-            audit(slots, &mut cx, *book);
+            audit(slots, cx, *book);
         }
-        self.conclude(now);
+        self.conclude();
     }
 
     /// Has the next batch panic in its midst.
@@ -141,9 +139,10 @@ impl Partition {
     pub(crate) fn take(&mut self, notices: ControlMessages, now: Instant) {
         self.applying = true;
         self.touched.clear();
-        let (slots, mut cx) = (&mut self.slots, self.desk.context(now));
+        self.context.checker.now = now;
+        let (slots, cx) = (&mut self.slots, &mut self.context);
         for (asset, notice) in notices.assets {
-            take_notice(slots, &mut cx, asset, notice);
+            take_notice(slots, cx, asset, notice);
         }
         if !notices.closed.is_empty() {
             let closed: HashMap<_, _> = notices.closed.iter().copied().collect();
@@ -157,14 +156,14 @@ impl Partition {
                     .filter_map(|feed| closed.get(&feed).map(|reason| (feed, *reason)))
                     .collect();
                 for (feed, reason) in feeds {
-                    slots.with(key, &mut cx, |slot, cx| slot.close_feed(feed, reason, cx));
+                    slots.with(key, cx, |slot, cx| slot.close_feed(feed, reason, cx));
                 }
             }
             for (feed, _) in notices.closed {
                 cx.feeds.closing_applied(feed);
             }
         }
-        self.conclude(now);
+        self.conclude();
     }
 
     /// Looks at what only time changes, if it is time to.
@@ -173,43 +172,31 @@ impl Partition {
             return;
         }
         self.looked = now;
-        let (slots, desk) = (&mut self.slots, &mut self.desk);
-        let mut watched = std::mem::take(&mut desk.watched);
-        let mut cx = desk.context(now);
-        watched.retain(|&key| slots.with(key, &mut cx, BookSlot::look).unwrap_or(false));
+        self.context.checker.now = now;
+        let (slots, cx) = (&mut self.slots, &mut self.context);
+        let mut watched = std::mem::take(&mut cx.watched);
+        watched.retain(|&key| slots.with(key, cx, BookSlot::look).unwrap_or(false));
         // Some are watched from this look on.
         cx.watched.append(&mut watched);
         while let Some(Reverse((at, key))) = self.retries.peek().copied()
             && at <= now
         {
             self.retries.pop();
-            slots.with(key, &mut cx, BookSlot::retry);
+            slots.with(key, cx, BookSlot::retry);
         }
-        let (slots, desk) = (&mut self.slots, &mut self.desk);
-        self.mirror.compare_tokens(slots, desk, now);
-        self.desk.log.end_batch();
+        self.mirror
+            .compare_tokens(&mut self.slots, &mut self.context);
+        self.context.log.end_batch();
         self.publish();
-    }
-
-    /// Whether requests came up.
-    pub(crate) fn has_resyncs(&self) -> bool {
-        !self.desk.resyncs.is_empty() || !self.desk.feed_resyncs.is_empty()
     }
 
     /// The requests that came up, by reason. To be made without the lock.
     pub(crate) fn take_resyncs(&mut self) -> Option<Resyncs> {
-        if !self.has_resyncs() {
-            return None;
-        }
         let mut by_reason = Resyncs::new();
-        for (asset, reason) in self.desk.resyncs.drain(..) {
-            by_reason.entry((None, reason)).or_default().push(asset);
+        for (feed, asset, reason) in self.context.resyncs.drain(..) {
+            by_reason.entry((feed, reason)).or_default().push(asset);
         }
-        for (feed, asset, reason) in self.desk.feed_resyncs.drain(..) {
-            let part = by_reason.entry((Some(feed), reason)).or_default();
-            part.push(asset);
-        }
-        Some(by_reason)
+        (!by_reason.is_empty()).then_some(by_reason)
     }
 
     /// Picks up after a dead thread: no book can be trusted until a snapshot
@@ -221,17 +208,18 @@ impl Partition {
         if !torn {
             assets.clear();
         }
-        self.desk.clear();
+        self.context.clear();
         self.retries.clear();
-        let mut cx = self.desk.context(now);
-        self.slots.alter_all(&mut cx, |slot, cx| {
+        self.context.checker.now = now;
+        let cx = &mut self.context;
+        self.slots.alter_all(cx, |slot, cx| {
             let reason = StaleReason::WorkerDied;
             slot.worker_died(Mark { stamp, reason }, cx);
             if matches!(slot.state(), BookState::Stale(_)) {
                 assets.push(slot.key());
             }
         });
-        self.desk.log.end_batch();
+        self.context.log.end_batch();
         assets.sort_unstable();
         assets.dedup();
         self.publish();
@@ -239,18 +227,18 @@ impl Partition {
     }
 
     /// The end of whatever was being applied.
-    fn conclude(&mut self, now: Instant) {
-        let (slots, desk) = (&mut self.slots, &mut self.desk);
-        self.mirror.compare_tokens(slots, desk, now);
-        self.desk.log.end_batch();
+    fn conclude(&mut self) {
+        self.mirror
+            .compare_tokens(&mut self.slots, &mut self.context);
+        self.context.log.end_batch();
         self.applying = false;
         self.publish();
     }
 
     fn publish(&mut self) {
-        let planned = self.desk.retries.drain(..);
+        let planned = self.context.retries.drain(..);
         self.retries.extend(planned.map(Reverse));
-        self.slots.publish(&self.desk.stats);
+        self.slots.publish(&self.context.stats);
     }
 }
 
@@ -268,7 +256,7 @@ fn one_round(events: usize) -> usize {
 
 /// Of a whole book the levels are taken; everything else is left as it is.
 #[inline]
-fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent, origin: Origin) {
+fn apply_event(slots: &mut Slots, cx: &mut Context, event: &mut MarketEvent, origin: Origin) {
     cx.stats.messages_processed.increment();
     let asset = event.asset();
     match event {
@@ -300,14 +288,14 @@ fn apply_event(slots: &mut Slots, cx: &mut Context<'_>, event: &mut MarketEvent,
 }
 
 /// A book that was fetched apart from the feeds.
-fn audit(slots: &mut Slots, cx: &mut Context<'_>, book: BookEvent) {
+fn audit(slots: &mut Slots, cx: &mut Context, book: BookEvent) {
     let known = slots.with(book.info.key, cx, |slot, cx| slot.audit(&book, cx));
     if known.is_none() {
-        cx.checker.stats.audit_not_applicable.increment();
+        cx.stats.integrity.audit_not_applicable.increment();
     }
 }
 
-fn take_notice(slots: &mut Slots, cx: &mut Context<'_>, asset: AssetKey, notice: ControlMessage) {
+fn take_notice(slots: &mut Slots, cx: &mut Context, asset: AssetKey, notice: ControlMessage) {
     if notice.forgotten {
         slots.forget(asset);
         return;

@@ -7,8 +7,6 @@
 //! told from a copy is *left out*, too, but remembered: the hash of a later state
 //! may show that it was none.
 
-use std::cmp::Ordering;
-
 use polypy_core::{BookHash, Change, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
 
 /// Copies come up to 120 ms late and snapshots overlap by milliseconds. What
@@ -21,9 +19,6 @@ const MOST_PASSED: usize = 32;
 
 /// Changes left out that are remembered: more than one is rare.
 const MOST_LEFT_OUT: usize = 32;
-
-/// Levels whose last change is remembered while no hash can tell copies apart.
-const MOST_ORDERED: usize = 64;
 
 /// Changes of one millisecond that are remembered without memory of their own;
 /// a frame of one order makes one a token.
@@ -78,19 +73,15 @@ struct Cold {
     differs_since: Option<Timestamp>,
     /// Exchange time of the snapshot, never after the newest change.
     snapshot: Timestamp,
-    /// The newest millisecond's changes beyond the first.
-    passed: Vec<Passed>,
-    /// No memory for a feed that sends everything in order, with hashes.
-    irregular: Option<Box<Irregular>>,
+    /// No memory while changes come in order, and few in one millisecond.
+    rare: Option<Box<Rare>>,
 }
 
-#[derive(Debug)]
-struct Irregular {
+#[derive(Debug, Default)]
+struct Rare {
+    /// The newest millisecond's changes beyond the first.
+    passed: Vec<Passed>,
     left_out: Vec<LeftOut>,
-    /// When levels changed, oldest first, while changes come without a hash.
-    order: Vec<(Timestamp, Side, Price)>,
-    /// Since when `order` holds every change.
-    ordered_since: Timestamp,
 }
 
 /// A change that was left out, and may have been no copy.
@@ -120,17 +111,9 @@ pub(crate) enum Applied {
     /// Left out, though the book has moved on since it was applied: a copy that
     /// came late, or a return to an earlier state within the millisecond.
     Ambiguous,
-}
-
-/// Whether a level may be set by a change that is older than the newest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LevelOrder {
-    /// The level has not changed since.
-    Newer,
-    /// It has: the change is superseded.
+    /// Left out: it is older than the newest, and content and hash must tell whether
+    /// it is a copy.
     Older,
-    /// Nobody knows.
-    Unknown,
 }
 
 /// Which of the changes left out are tried.
@@ -163,8 +146,7 @@ impl FeedBook {
                 batch,
                 differs_since: None,
                 snapshot: timestamp,
-                passed: Vec::new(),
-                irregular: None,
+                rare: None,
             }),
         }
     }
@@ -214,12 +196,6 @@ impl FeedBook {
         self.forget_left_out();
     }
 
-    /// Where a change of this time stands against the newest.
-    #[inline(always)]
-    pub(crate) fn order_of(&self, timestamp: Timestamp) -> Ordering {
-        timestamp.cmp(&self.newest)
-    }
-
     /// Whether something of `timestamp` may be a copy of what is in it already.
     pub(crate) fn may_have(&self, timestamp: Timestamp) -> bool {
         is_copy(timestamp, self.newest)
@@ -235,26 +211,32 @@ impl FeedBook {
         self.levels.size_at(change.side, change.price) == change.size
     }
 
-    /// Applies a change that is not older than the newest.
+    /// Applies a change, unless it is older than the newest or was applied before.
     #[inline(always)]
     pub(crate) fn apply(&mut self, change: &PriceChange) -> Applied {
-        if change.timestamp > self.newest {
-            self.newest = change.timestamp;
-            self.hash = change.hash;
-            self.proven = false;
-            self.passed_count = 0;
-            if let (Some(hash), [first, ..]) = (change.hash, &mut self.passed) {
-                *first = Passed::new(hash, change);
-                self.passed_count = 1;
-            }
-            Applied::InOrder(self.set_level(change))
-        } else {
-            self.apply_within(change)
+        if change.timestamp <= self.newest {
+            return self.apply_back(change);
         }
+        self.newest = change.timestamp;
+        self.hash = change.hash;
+        self.proven = false;
+        self.passed_count = 0;
+        if let (Some(hash), [first, ..]) = (change.hash, &mut self.passed) {
+            *first = Passed::new(hash, change);
+            self.passed_count = 1;
+        }
+        Applied::InOrder(self.set_level(change))
     }
 
-    /// Applies one of the newest millisecond.
-    fn apply_within(&mut self, change: &PriceChange) -> Applied {
+    /// Applies one that is not younger than the newest.
+    fn apply_back(&mut self, change: &PriceChange) -> Applied {
+        if self.may_have(change.timestamp) {
+            return Applied::Older;
+        }
+        if change.timestamp < self.newest {
+            // So much older that the venue's clock must have been set back.
+            self.set_back_to(change.timestamp);
+        }
         if self.proven && change.hash.is_some() && change.hash == self.hash {
             return Applied::Duplicate;
         }
@@ -276,74 +258,16 @@ impl FeedBook {
         Applied::InOrder(self.set_level(change))
     }
 
-    /// Applies one that is so much older than the newest that the venue's clock must
-    /// have been set back.
-    pub(crate) fn apply_set_back(&mut self, change: &PriceChange) -> Applied {
-        self.set_back_to(change.timestamp);
-        self.apply_within(change)
-    }
-
     fn set_back_to(&mut self, timestamp: Timestamp) {
         self.passed_count = 0;
         self.newest = timestamp;
         self.cold.snapshot = self.cold.snapshot.min(timestamp);
-        if let Some(irregular) = &mut self.cold.irregular {
-            irregular.order.clear();
-            irregular.ordered_since = timestamp;
-        }
         self.proven = false;
     }
 
-    /// Applies one that was overtaken by changes of other levels.
-    pub(crate) fn apply_overtaken(&mut self, change: &PriceChange) -> Change {
-        self.note_order(change);
-        self.set_level(change)
-    }
-
-    /// Whether a level has changed since an older change of it. Known while changes
-    /// come without hashes: elsewhere the hash tells what is missing.
-    pub(crate) fn level_order(&self, change: &PriceChange) -> LevelOrder {
-        let Some(irregular) = self.cold.irregular.as_deref() else {
-            return LevelOrder::Unknown;
-        };
-        let place = (change.side, change.price);
-        let mut known = irregular.order.iter().rev();
-        match known.find(|(_, side, price)| (*side, *price) == place) {
-            Some((at, ..)) if *at >= change.timestamp => LevelOrder::Older,
-            _ if self.hash.is_some() || irregular.order.is_empty() => LevelOrder::Unknown,
-            _ if change.timestamp >= irregular.ordered_since => LevelOrder::Newer,
-            _ => LevelOrder::Unknown,
-        }
-    }
-
-    /// Remembers when a level changed, for [`Self::level_order`]. Called for changes
-    /// without a hash.
-    #[cold]
-    pub(crate) fn note_order(&mut self, change: &PriceChange) {
-        let irregular = self.irregular();
-        if irregular.order.len() == MOST_ORDERED {
-            let (dropped, ..) = irregular.order.remove(0);
-            // Of that millisecond another change may have been dropped before.
-            irregular.ordered_since = Timestamp::from_millis(dropped.millis() + 1);
-        }
-        let order = (change.timestamp, change.side, change.price);
-        irregular.order.push(order);
-    }
-
-    fn irregular(&mut self) -> &mut Irregular {
-        let ordered_since = self.cold.snapshot;
-        self.cold.irregular.get_or_insert_with(|| {
-            Box::new(Irregular {
-                left_out: Vec::new(),
-                order: Vec::new(),
-                ordered_since,
-            })
-        })
-    }
-
     fn left_out(&self) -> &[LeftOut] {
-        let irregular = self.cold.irregular.as_deref();
-        irregular.map_or(&[], |irregular| &irregular.left_out)
+        let rare = self.cold.rare.as_deref();
+        rare.map_or(&[], |rare| &rare.left_out)
     }
 
     fn has_passed(&self, passed: Passed) -> bool {
@@ -353,8 +277,8 @@ impl FeedBook {
             return true;
         }
         let more = count.saturating_sub(FEW_PASSED);
-        let known = self.cold.passed.iter().take(more);
-        more > 0 && known.clone().any(|known| *known == passed)
+        let rare = self.cold.rare.iter().flat_map(|rare| &rare.passed);
+        more > 0 && rare.take(more).any(|known| *known == passed)
     }
 
     #[inline]
@@ -363,7 +287,7 @@ impl FeedBook {
         if let Some(place) = self.passed.get_mut(count) {
             *place = passed;
         } else if count < MOST_PASSED {
-            let rest = &mut self.cold.passed;
+            let rest = &mut self.rare().passed;
             rest.truncate(count - FEW_PASSED);
             rest.push(passed);
         } else {
@@ -384,18 +308,22 @@ impl FeedBook {
     /// A level that is set anew says all there is to say of it.
     #[cold]
     fn overwrite_left_out(&mut self, change: &PriceChange) {
-        let left_out = &mut self.irregular().left_out;
+        let left_out = &mut self.rare().left_out;
         left_out
             .retain(|known| (known.level.side, known.level.price) != (change.side, change.price));
         let is_empty = left_out.is_empty();
         self.has_left_out = !is_empty;
     }
 
+    fn rare(&mut self) -> &mut Rare {
+        self.cold.rare.get_or_insert_default()
+    }
+
     /// Leaves a change out, and remembers it.
     #[cold]
     pub(crate) fn leave_out(&mut self, change: &PriceChange) {
         self.overwrite_left_out(change);
-        let left_out = &mut self.irregular().left_out;
+        let left_out = &mut self.rare().left_out;
         if left_out.len() == MOST_LEFT_OUT {
             left_out.remove(0);
         }
@@ -414,7 +342,7 @@ impl FeedBook {
     fn forget_left_out(&mut self) {
         if self.has_left_out {
             self.has_left_out = false;
-            self.irregular().left_out.clear();
+            self.rare().left_out.clear();
         }
     }
 

@@ -24,6 +24,7 @@ mod slot;
 mod standby;
 mod trust;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{AssetKey, FeedId, StaleReason};
@@ -31,6 +32,7 @@ use polypy_core::{AssetKey, FeedId, StaleReason};
 pub(crate) use self::changes::{ChangeLog, Update};
 pub(crate) use self::feed_book::FeedBook;
 pub(crate) use self::slot::{BookSlot, Mirrored, Rest};
+use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
 use crate::integrity::Checker;
 use crate::moment::Moment;
@@ -46,22 +48,49 @@ pub(crate) struct Origin {
     pub(crate) received: Moment,
 }
 
-/// What a slot needs from its partition.
+/// What the slots of a partition work with, besides themselves.
 #[derive(Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) checker: Checker<'a>,
-    pub(crate) stats: &'a WorkerStats,
-    pub(crate) feeds: &'a Feeds,
-    /// Books to be asked for once the partition is free again.
-    pub(crate) resyncs: &'a mut Vec<(AssetKey, StaleReason)>,
-    /// The same, on one feed only: another keeps the book as it should be.
-    pub(crate) feed_resyncs: &'a mut Vec<(FeedId, AssetKey, StaleReason)>,
+pub(crate) struct Context {
+    pub(crate) checker: Checker,
+    pub(crate) stats: Arc<WorkerStats>,
+    pub(crate) feeds: Arc<Feeds>,
+    /// Books to be asked for once the partition is free again: on which feed, if not on
+    /// all of theirs, and why.
+    pub(crate) resyncs: Vec<(Option<FeedId>, AssetKey, StaleReason)>,
     /// When to see whether a book is still stale.
-    pub(crate) retries: &'a mut Vec<(Instant, AssetKey)>,
-    /// Books to be looked at when time has passed.
-    pub(crate) watched: &'a mut Vec<AssetKey>,
+    pub(crate) retries: Vec<(Instant, AssetKey)>,
+    /// Books to be looked at when time has passed, each once.
+    pub(crate) watched: Vec<AssetKey>,
     /// What has changed of the shown books.
-    pub(crate) log: &'a mut ChangeLog,
+    pub(crate) log: ChangeLog,
+}
+
+impl Context {
+    pub(crate) fn new(
+        config: &IntegrityConfig,
+        feeds: Arc<Feeds>,
+        stats: Arc<WorkerStats>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            checker: Checker::new(config, Arc::clone(&stats), now),
+            stats,
+            feeds,
+            resyncs: Vec::new(),
+            retries: Vec::new(),
+            watched: Vec::new(),
+            log: ChangeLog::default(),
+        }
+    }
+
+    /// Nothing of what was asked for matters any more.
+    pub(crate) fn clear(&mut self) {
+        self.resyncs.clear();
+        self.retries.clear();
+        self.watched.clear();
+        self.log.abandon_batch();
+        self.checker.found = None;
+    }
 }
 
 #[cfg(test)]

@@ -8,16 +8,15 @@
 //!
 //! An *epoch* is history without a known hole.
 
-use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
     AssetKey, BookHash, Change, FeedId, HistoryPoint, Level, OrderBook, PriceChange, Side, Size,
-    Timestamp, TopHistory,
+    TopHistory,
 };
 
 use super::changes::ChangeLog;
-use super::feed_book::{Applied, FeedBook, LevelOrder, SetLevel, Tried};
+use super::feed_book::{Applied, FeedBook, SetLevel, Tried};
 use crate::integrity::{Past, Recent};
 use crate::moment::Moment;
 
@@ -86,14 +85,6 @@ impl Shown {
         })
     }
 
-    /// Whether a change of `feed` is not older than the newest.
-    #[inline(always)]
-    pub(crate) fn is_continued_by(&self, feed: FeedId, timestamp: Timestamp) -> bool {
-        self.copy
-            .as_ref()
-            .is_some_and(|copy| copy.feed() == feed && copy.order_of(timestamp) != Ordering::Less)
-    }
-
     /// Whether it was in this state lately, or is.
     pub(crate) fn was_in(&self, hash: BookHash) -> bool {
         self.copy.as_ref().and_then(FeedBook::hash) == Some(hash)
@@ -123,7 +114,7 @@ impl Shown {
         }
     }
 
-    /// Takes in a change of its own feed that is not older than the newest.
+    /// Takes in a change of its own feed.
     #[inline(always)]
     pub(crate) fn apply(
         &mut self,
@@ -138,69 +129,13 @@ impl Shown {
         if let Applied::InOrder(done) = applied {
             self.history.record(copy.newest(), copy.levels());
             self.received = received;
-            self.emit(change, done, log);
+            if done != Change::Unchanged {
+                self.sequence += 1;
+                let (side, price, size) = (change.side, change.price, change.size);
+                log.level(change.asset, SetLevel { side, price, size });
+            }
         }
         applied
-    }
-
-    /// Takes in one that shows that the venue's clock was set back.
-    pub(crate) fn apply_set_back(
-        &mut self,
-        change: &PriceChange,
-        received: Moment,
-        log: &mut ChangeLog,
-    ) -> Applied {
-        let Some(copy) = self.copy.as_mut() else {
-            return Applied::Duplicate;
-        };
-        let applied = copy.apply_set_back(change);
-        if let Applied::InOrder(done) = applied {
-            self.history.record(copy.newest(), copy.levels());
-            self.received = received;
-            self.emit(change, done, log);
-        }
-        applied
-    }
-
-    /// Takes in one that was overtaken by changes of other levels.
-    pub(crate) fn apply_overtaken(
-        &mut self,
-        change: &PriceChange,
-        received: Moment,
-        log: &mut ChangeLog,
-    ) {
-        if let Some(copy) = self.copy.as_mut() {
-            let done = copy.apply_overtaken(change);
-            self.received = received;
-            self.emit(change, done, log);
-        }
-    }
-
-    #[inline(always)]
-    fn emit(&mut self, change: &PriceChange, done: Change, log: &mut ChangeLog) {
-        if done != Change::Unchanged {
-            self.sequence += 1;
-            let level = SetLevel {
-                side: change.side,
-                price: change.price,
-                size: change.size,
-            };
-            log.level(change.asset, level);
-        }
-    }
-
-    /// Remembers when an unhashed change set its level.
-    #[cold]
-    pub(crate) fn note_order(&mut self, change: &PriceChange) {
-        if let Some(copy) = self.copy.as_mut() {
-            copy.note_order(change);
-        }
-    }
-
-    /// Whether a level has changed since an older change of it.
-    pub(crate) fn level_order(&self, change: &PriceChange) -> LevelOrder {
-        let copy = self.copy.as_ref();
-        copy.map_or(LevelOrder::Unknown, |copy| copy.level_order(change))
     }
 
     /// Leaves a change out that may be no copy.

@@ -5,7 +5,6 @@
 //! undisturbed book takes the fast path ([`BookSlot::change_fast`]), which does what
 //! [`BookSlot::change`] would, less what could have no effect.
 
-use std::cmp::Ordering;
 use std::mem::take;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use polypy_core::{
     OrderBook, Price, PriceChange, Side, StaleReason, TickSizeChange, Timestamp, Top, Trade,
 };
 
-use super::feed_book::{Applied, FeedBook, LevelOrder, Tried, is_copy};
+use super::feed_book::{Applied, FeedBook, Tried, is_copy};
 use super::shown::{Epoch, Shown};
 use super::standby::{Failover, Replayed, Standbys, has_reached};
 use super::trust::{
@@ -199,13 +198,13 @@ impl BookSlot {
     // ---- a whole book -------------------------------------------------------
 
     /// A whole book arrived. Its levels are taken from it.
-    pub(crate) fn snapshot(&mut self, event: &mut BookEvent, origin: Origin, cx: &mut Context<'_>) {
+    pub(crate) fn snapshot(&mut self, event: &mut BookEvent, origin: Origin, cx: &mut Context) {
         let mut levels = OrderBook::default();
         levels.apply_snapshot(take(&mut event.bids), take(&mut event.asks));
         let (feed, batch) = (origin.feed, origin.stamp);
         let mut copy = FeedBook::new(feed, batch, levels, event.timestamp, event.hash);
         let replayed = self.standbys.replay(&mut copy);
-        match self.snapshot_use(&copy, origin, cx.feeds) {
+        match self.snapshot_use(&copy, origin, &cx.feeds) {
             SnapshotUse::Show => {
                 self.hash.forget_expectation();
                 self.hash.take(event);
@@ -215,7 +214,7 @@ impl BookSlot {
             }
             SnapshotUse::Keep if replayed == Replayed::Whole => {
                 cx.stats.events.snapshots_awaited.increment();
-                self.standbys.keep(copy, cx.feeds);
+                self.standbys.keep(copy, &cx.feeds);
                 self.weigh_copy(feed, cx);
             }
             SnapshotUse::Keep | SnapshotUse::Ignore => self.count_ignored(origin, cx),
@@ -265,13 +264,7 @@ impl BookSlot {
     }
 
     /// Shows a whole book from now on.
-    fn show_whole(
-        &mut self,
-        copy: FeedBook,
-        replayed: Replayed,
-        origin: Origin,
-        cx: &mut Context<'_>,
-    ) {
+    fn show_whole(&mut self, copy: FeedBook, replayed: Replayed, origin: Origin, cx: &mut Context) {
         let was_live = self.state() == BookState::Live;
         let mark = self.standbys.mark_on(origin.feed);
         let void = match (origin.closed, mark, replayed) {
@@ -293,12 +286,12 @@ impl BookSlot {
         let epoch = self.take_in_quietly(input, cx);
         let old = self
             .shown
-            .adopt(self.key, copy, epoch, origin.received, cx.log);
+            .adopt(self.key, copy, epoch, origin.received, &mut cx.log);
         if let Some(old) = old.filter(|old| old.feed() != origin.feed) {
             cx.stats.events.takeovers.increment();
             // A suspect one could not stand in.
             if cx.feeds.closed(old.feed()).is_none() && was_live {
-                self.standbys.keep(old, cx.feeds);
+                self.standbys.keep(old, &cx.feeds);
             }
         }
         self.top.reset();
@@ -320,7 +313,7 @@ impl BookSlot {
         (is_copy(copy.newest(), goal) && is_patient).then_some(goal)
     }
 
-    fn count_ignored(&mut self, origin: Origin, cx: &mut Context<'_>) {
+    fn count_ignored(&mut self, origin: Origin, cx: &mut Context) {
         if self.shown.feed() == Some(origin.feed) {
             cx.stats.events.snapshots_ignored.increment();
             return;
@@ -336,12 +329,12 @@ impl BookSlot {
 
     /// Whether a change can be applied by [`Self::change_fast`].
     #[inline(always)]
-    pub(crate) fn is_fast(&self, change: &PriceChange, origin: Origin) -> bool {
+    pub(crate) fn is_fast(&self, origin: Origin) -> bool {
         #[cfg(test)]
         if FAST_PATH_FORBIDDEN.get() {
             return false;
         }
-        self.trust.is_undisturbed() && self.shown.is_continued_by(origin.feed, change.timestamp)
+        self.trust.is_undisturbed() && self.shown.feed() == Some(origin.feed)
     }
 
     /// Applies a change to a book that nothing has to be considered of; what it did to
@@ -351,11 +344,11 @@ impl BookSlot {
         &mut self,
         change: &PriceChange,
         origin: Origin,
-        cx: &mut Context<'_>,
+        cx: &mut Context,
     ) -> (Change, Rest) {
-        let done = match self.shown.apply(change, origin.received, cx.log) {
+        let done = match self.shown.apply(change, origin.received, &mut cx.log) {
             Applied::InOrder(done) => done,
-            applied @ (Applied::Duplicate | Applied::Ambiguous) => {
+            applied => {
                 return (Change::Unchanged, Rest::LeftOut(applied));
             }
         };
@@ -365,7 +358,7 @@ impl BookSlot {
         };
         let bid = copy.levels().best_price(Side::Bid);
         let ask = copy.levels().best_price(Side::Ask);
-        if (bid >= ask && ask.is_some()) || change.hash.is_none() {
+        if bid >= ask && ask.is_some() {
             return (done, Rest::Everything);
         }
         if !change.last_in_frame {
@@ -374,9 +367,9 @@ impl BookSlot {
         if !(states(change.best_bid, bid) && states(change.best_ask, ask)) {
             return (done, Rest::Everything);
         }
-        cx.checker.stats.top_passed.increment();
-        if cx.checker.config.hash == HashChecking::Off {
-            cx.checker.stats.not_applicable.increment();
+        cx.stats.integrity.top_passed.increment();
+        if cx.checker.config.hash == HashChecking::Off || change.hash.is_none() {
+            cx.stats.integrity.not_applicable.increment();
         } else if let Some(outcome) = self.prove_fast(cx) {
             return (done, Rest::Checked(outcome));
         }
@@ -386,7 +379,7 @@ impl BookSlot {
 
     /// Checks the hash; what it found, if something follows from that.
     #[inline(never)]
-    fn prove_fast(&mut self, cx: &mut Context<'_>) -> Option<Outcome> {
+    fn prove_fast(&mut self, cx: &mut Context) -> Option<Outcome> {
         match self.check_hash(Stage::Frame, cx) {
             Outcome::NotApplicable => {}
             Outcome::Proven => self.shown.prove(),
@@ -400,7 +393,7 @@ impl BookSlot {
 
     /// Does what the fast path has left.
     #[cold]
-    pub(crate) fn finish(&mut self, left: Rest, change: &PriceChange, cx: &mut Context<'_>) {
+    pub(crate) fn finish(&mut self, left: Rest, change: &PriceChange, cx: &mut Context) {
         match left {
             Rest::Nothing => {}
             Rest::LeftOut(applied) => self.after_left_out(applied, change, cx),
@@ -413,36 +406,27 @@ impl BookSlot {
     }
 
     /// One level changed.
-    pub(crate) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+    pub(crate) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
         let Some(ours) = self.shown.copy() else {
             cx.stats.events.deltas_without_book.increment();
-            self.standbys.change(change, origin.feed, cx.feeds);
+            self.standbys.change(change, origin.feed, &cx.feeds);
             return;
         };
         if ours.feed() != origin.feed {
             self.change_copy(change, origin, cx);
             return;
         }
-        if ours.order_of(change.timestamp) == Ordering::Less {
-            self.change_back(change, origin, cx);
-            return;
-        }
-        match self.shown.apply(change, origin.received, cx.log) {
+        match self.shown.apply(change, origin.received, &mut cx.log) {
             Applied::InOrder(_) => {
                 cx.stats.updates_applied.increment();
                 self.after_change(change, cx);
             }
-            applied @ (Applied::Duplicate | Applied::Ambiguous) => {
-                self.after_left_out(applied, change, cx);
-            }
+            applied => self.after_left_out(applied, change, cx),
         }
     }
 
     /// What follows from a change that is in the book.
-    fn after_change(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
-        if change.hash.is_none() {
-            self.shown.note_order(change);
-        }
+    fn after_change(&mut self, change: &PriceChange, cx: &mut Context) {
         self.watch_crossing(cx);
         if change.last_in_frame {
             self.reached(cx);
@@ -450,172 +434,94 @@ impl BookSlot {
         }
     }
 
-    /// What follows from one of the newest millisecond that was left out.
-    fn after_left_out(&mut self, applied: Applied, change: &PriceChange, cx: &mut Context<'_>) {
-        if applied == Applied::Ambiguous {
-            cx.stats.events.ambiguous_copies.increment();
-            self.take_in(Input::Contradicted(Cause::Hash), cx);
-            return;
-        }
-        cx.stats.events.duplicates.increment();
-        let Some(ours) = self.shown.copy() else {
-            return;
-        };
-        if !ours.is_proven() && change.last_in_frame {
-            // The frame that it copies may have left the check to this one.
-            self.check_change(change, cx);
-        } else if change.hash == ours.hash() && !self.hash.is_open() {
-            // Wherever the book has been meanwhile, it is back.
-            self.take_in(Input::Cleared(Cause::Hash), cx);
-        }
-    }
-
-    /// A change of the shown book's feed that is older than its newest.
-    fn change_back(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
-        let Some(ours) = self.shown.copy() else {
-            return;
-        };
-        if !ours.may_have(change.timestamp) {
-            let applied = self.shown.apply_set_back(change, origin.received, cx.log);
-            match applied {
-                Applied::InOrder(_) => {
-                    cx.stats.updates_applied.increment();
-                    self.after_change(change, cx);
-                }
-                Applied::Duplicate | Applied::Ambiguous => {
-                    self.after_left_out(applied, change, cx);
+    /// What follows from one that was left out.
+    fn after_left_out(&mut self, applied: Applied, change: &PriceChange, cx: &mut Context) {
+        match applied {
+            Applied::InOrder(_) => {}
+            Applied::Older => self.change_back(change, cx),
+            Applied::Ambiguous => {
+                cx.stats.events.ambiguous_copies.increment();
+                self.take_in(Input::Contradicted(Cause::Hash), cx);
+            }
+            Applied::Duplicate => {
+                cx.stats.events.duplicates.increment();
+                let ours = self.shown.copy();
+                if !self.shown.is_proven() && change.last_in_frame {
+                    // The frame that it copies may have left the check to this one.
+                    self.check_change(change, cx);
+                } else if change.hash == ours.and_then(FeedBook::hash) && !self.hash.is_open() {
+                    // Wherever the book has been meanwhile, it is back.
+                    self.take_in(Input::Cleared(Cause::Hash), cx);
                 }
             }
-            return;
-        }
-        let is_before = ours.is_before_snapshot(change.timestamp);
-        let has_level = ours.has_level(change);
-        let was_shown = change.hash.is_some_and(|hash| self.shown.was_in(hash));
-        if was_shown || (has_level && !self.hash.is_open()) {
-            self.count_copy(is_before, cx);
-            return;
-        }
-        if self.hash.is_open() {
-            self.try_missing(change, cx);
-        } else if self.can_prove(change, cx) {
-            self.try_next(change, is_before, cx);
-        } else {
-            self.place_by_level(change, is_before, origin, cx);
         }
     }
 
-    fn count_copy(&self, is_before: bool, cx: &Context<'_>) {
-        let events = &cx.stats.events;
-        if is_before {
-            events.stale_deltas_skipped.increment();
-        } else {
-            events.duplicates.increment();
-        }
-    }
-
-    /// Whether a hash says something of the book that an older change makes.
-    fn can_prove(&self, change: &PriceChange, cx: &Context<'_>) -> bool {
-        cx.checker.config.hash == HashChecking::All
-            && self.hash.is_verifiable()
-            && change.hash.is_some()
-    }
-
-    /// A hash waits for a change that is missing: this one was overtaken, perhaps.
-    fn try_missing(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
-        self.shown.leave_out(change);
-        if !change.last_in_frame {
-            return;
-        }
-        let is_found = self.try_left_out(Tried::All, cx);
-        if is_found {
-            cx.stats.events.out_of_order.increment();
-            cx.stats.updates_applied.increment();
-            self.conclude(Outcome::Proven, cx);
-            self.note_state(cx);
-        }
-    }
-
-    /// Its hash tells whether a change is the next one though it is stamped before the
-    /// newest: then the venue's clock was set back.
-    fn try_next(&mut self, change: &PriceChange, is_before: bool, cx: &mut Context<'_>) {
-        self.shown.leave_out(change);
-        if !change.last_in_frame {
-            return;
-        }
-        let Some(info) = self.info.as_deref() else {
+    /// A change of the shown book's feed that is older than its newest. It is a copy if
+    /// the book was in its state, or would not change. Otherwise another change overtook
+    /// it, or the venue's clock was set back, and its hash tells; or nobody can.
+    fn change_back(&mut self, change: &PriceChange, cx: &mut Context) {
+        let Some(ours) = self.shown.copy() else {
             return;
         };
-        let hash = &mut self.hash;
-        let checker = &mut cx.checker;
-        let is_next = self
-            .shown
-            .attempt(self.key, Tried::LastState, cx.log, |copy| {
-                let Some((timestamp, stated)) = copy.left_out_state() else {
-                    return false;
-                };
-                let subject = Subject {
-                    book: copy.levels(),
-                    info,
-                    timestamp,
-                    hash: stated,
-                    stage: Stage::Frame,
-                };
-                hash.reproves(&subject, checker)
-            });
-        if is_next {
+        let is_before = ours.is_before_snapshot(change.timestamp);
+        let is_missing_one = self.hash.is_open();
+        let was_shown = change.hash.is_some_and(|hash| self.shown.was_in(hash));
+        if was_shown || (ours.has_level(change) && !is_missing_one) {
+            count_copy(is_before, cx);
+            return;
+        }
+        self.shown.leave_out(change);
+        if !change.last_in_frame {
+            return;
+        }
+        let tried = if is_missing_one {
+            Tried::All
+        } else {
+            Tried::LastState
+        };
+        if self.try_left_out(tried, cx) {
+            cx.stats.events.out_of_order.increment();
             cx.stats.updates_applied.increment();
             self.watch_crossing(cx);
             self.conclude(Outcome::Proven, cx);
             self.note_state(cx);
         } else {
-            // It is of a state that was never shown, and nobody can tell where it
-            // belongs: the next state that is proven does.
-            self.count_copy(is_before, cx);
+            // The next state that is proven tells.
+            count_copy(is_before, cx);
             self.take_in(Input::Contradicted(Cause::Hash), cx);
         }
     }
 
-    /// No hash tells: the change is applied if its level has not changed since.
-    fn place_by_level(
-        &mut self,
-        change: &PriceChange,
-        is_before: bool,
-        origin: Origin,
-        cx: &mut Context<'_>,
-    ) {
-        match self.shown.level_order(change) {
-            LevelOrder::Newer if !is_before => {
-                cx.stats.events.out_of_order.increment();
-                cx.stats.updates_applied.increment();
-                self.shown.apply_overtaken(change, origin.received, cx.log);
-                self.watch_crossing(cx);
-            }
-            LevelOrder::Older => self.count_copy(is_before, cx),
-            LevelOrder::Newer | LevelOrder::Unknown => {
-                self.count_copy(is_before, cx);
-                self.shown.leave_out(change);
-                self.take_in(Input::Contradicted(Cause::Hash), cx);
-            }
-        }
-    }
-
-    /// Tries the changes that were left out against the hash that waits for one.
-    fn try_left_out(&mut self, tried: Tried, cx: &mut Context<'_>) -> bool {
+    /// Tries changes that were left out: against the hash that waits for a change, or
+    /// those of the last state against its own.
+    fn try_left_out(&mut self, tried: Tried, cx: &mut Context) -> bool {
         let Some(info) = self.info.as_deref() else {
             return false;
         };
         let (hash, checker) = (&mut self.hash, &mut cx.checker);
-        self.shown.attempt(self.key, tried, cx.log, |copy| {
+        self.shown.attempt(self.key, tried, &mut cx.log, |copy| {
             let subject = subject(copy, info, Stage::Frame);
-            hash.recheck(&subject, checker) == Outcome::Proven
+            match (tried, copy.left_out_state()) {
+                (Tried::All, _) => hash.recheck(&subject, checker) == Outcome::Proven,
+                (Tried::LastState, Some((timestamp, stated))) => {
+                    let subject = Subject {
+                        timestamp,
+                        hash: stated,
+                        ..subject
+                    };
+                    hash.reproves(&subject, checker)
+                }
+                (Tried::LastState, None) => false,
+            }
         })
     }
 
     // ---- other feeds --------------------------------------------------------
 
     /// A change of a feed that the book is not shown from.
-    fn change_copy(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
-        if self.trust.is_settled() || !self.standbys.change(change, origin.feed, cx.feeds) {
+    fn change_copy(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
+        if self.trust.is_settled() || !self.standbys.change(change, origin.feed, &cx.feeds) {
             cx.stats.events.late_frames.increment();
             return;
         }
@@ -626,7 +532,7 @@ impl BookSlot {
     }
 
     /// Another feed's copy has come to a state of its own: it may be shown.
-    fn weigh_copy(&mut self, feed: FeedId, cx: &mut Context<'_>) {
+    fn weigh_copy(&mut self, feed: FeedId, cx: &mut Context) {
         let Some(progress) = self.standbys.progress(feed, &self.shown) else {
             return;
         };
@@ -635,7 +541,7 @@ impl BookSlot {
         }
         if progress == Progress::Level && self.standbys.compare(feed, &self.shown) {
             cx.stats.events.other_feed_wrong.increment();
-            cx.feed_resyncs.push((feed, self.key, StaleReason::Hash));
+            cx.resyncs.push((Some(feed), self.key, StaleReason::Hash));
             self.standby_lost(cx);
         }
         if self.trust.is_stale() && !self.is_past_all(feed) {
@@ -665,7 +571,7 @@ impl BookSlot {
     }
 
     /// What its own hash says of another feed's copy.
-    fn verify_copy(&mut self, feed: FeedId, cx: &mut Context<'_>) -> Verification {
+    fn verify_copy(&mut self, feed: FeedId, cx: &mut Context) -> Verification {
         let (Some(copy), Some(info)) = (self.standbys.get(feed), self.info.as_deref()) else {
             return Verification::Refuted;
         };
@@ -689,7 +595,7 @@ impl BookSlot {
     }
 
     /// Shows another feed's copy from now on.
-    fn show_copy(&mut self, feed: FeedId, verification: Verification, cx: &mut Context<'_>) {
+    fn show_copy(&mut self, feed: FeedId, verification: Verification, cx: &mut Context) {
         let (Some(mut copy), Some(ours)) = (self.standbys.take(feed), self.shown.copy()) else {
             return;
         };
@@ -703,7 +609,9 @@ impl BookSlot {
         cx.stats.events.first_arrivals.increment();
         let epoch = self.take_in_quietly(Input::OtherCopy { is_ahead }, cx);
         let received = cx.checker.now.into();
-        let old = self.shown.adopt(self.key, copy, epoch, received, cx.log);
+        let old = self
+            .shown
+            .adopt(self.key, copy, epoch, received, &mut cx.log);
         self.hash.forget_expectation();
         self.top.reset();
         let was_detached = self.standbys.end_failover().is_some();
@@ -714,7 +622,7 @@ impl BookSlot {
             if was_suspect && !old.is_proven() {
                 old.note_difference();
             }
-            self.standbys.keep(old, cx.feeds);
+            self.standbys.keep(old, &cx.feeds);
         }
         self.watch_crossing(cx);
         if is_proven {
@@ -728,8 +636,8 @@ impl BookSlot {
 
     /// The feed of the shown book is gone, or has lost something. Whether another
     /// keeps the book live: its copy is shown, now or once it has come as far.
-    fn fail_over(&mut self, reason: StaleReason, cx: &mut Context<'_>) -> bool {
-        if !self.trust.is_live() || !self.standbys.is_kept(cx.feeds, |_| None) {
+    fn fail_over(&mut self, reason: StaleReason, cx: &mut Context) -> bool {
+        if !self.trust.is_live() || !self.standbys.is_kept(&cx.feeds, |_| None) {
             return false;
         }
         self.shown.detach();
@@ -738,7 +646,7 @@ impl BookSlot {
             reason,
         });
         self.watch(cx);
-        for feed in self.standbys.candidates(cx.feeds).into_iter().flatten() {
+        for feed in self.standbys.candidates(&cx.feeds).into_iter().flatten() {
             let progress = self.standbys.progress(feed, &self.shown);
             let is_as_far = progress.is_some_and(|progress| progress != Progress::Behind);
             if is_as_far && self.verify_copy(feed, cx) != Verification::Refuted {
@@ -750,23 +658,23 @@ impl BookSlot {
     }
 
     /// A copy is gone that may have been what kept the book.
-    fn standby_lost(&mut self, cx: &mut Context<'_>) {
+    fn standby_lost(&mut self, cx: &mut Context) {
         if let Some(failover) = self.standbys.failover()
-            && !self.standbys.is_kept(cx.feeds, |_| None)
+            && !self.standbys.is_kept(&cx.feeds, |_| None)
         {
             self.lose(failover.reason, cx);
         }
     }
 
     /// Nobody keeps the book any more.
-    fn lose(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
+    fn lose(&mut self, reason: StaleReason, cx: &mut Context) {
         self.standbys.end_failover();
         self.take_in(Input::Lost(reason), cx);
         self.ask(reason, cx);
     }
 
     /// The shown book is wrong. Whether another feed's copy is proven and as far.
-    fn heal_by_copy(&mut self, reason: StaleReason, cx: &mut Context<'_>) -> bool {
+    fn heal_by_copy(&mut self, reason: StaleReason, cx: &mut Context) -> bool {
         let Some(wrong) = self.shown.feed() else {
             return false;
         };
@@ -774,7 +682,7 @@ impl BookSlot {
         if reason == StaleReason::Silent {
             return false;
         }
-        for feed in self.standbys.candidates(cx.feeds).into_iter().flatten() {
+        for feed in self.standbys.candidates(&cx.feeds).into_iter().flatten() {
             let fits = match self.standbys.progress(feed, &self.shown) {
                 Some(Progress::Ahead) => true,
                 Some(Progress::Level) => !is_of_missing_change(reason),
@@ -784,7 +692,7 @@ impl BookSlot {
                 cx.stats.events.healed_by_other_feed.increment();
                 self.show_copy(feed, Verification::Proven, cx);
                 self.standbys.take(wrong);
-                cx.feed_resyncs.push((wrong, self.key, reason));
+                cx.resyncs.push((Some(wrong), self.key, reason));
                 return true;
             }
         }
@@ -795,7 +703,7 @@ impl BookSlot {
 
     /// The book is stale until a whole book of a later batch. Others ask for that;
     /// it is asked for again if it does not come.
-    pub(crate) fn mark(&mut self, mark: Mark, cx: &mut Context<'_>) {
+    pub(crate) fn mark(&mut self, mark: Mark, cx: &mut Context) {
         if !self.standbys.mark(mark) || self.trust.is_settled() {
             return;
         }
@@ -812,14 +720,14 @@ impl BookSlot {
 
     /// Something was lost on a feed: its copy is not to be trusted until a whole book
     /// of its own, of a later batch. What others have sent is not concerned.
-    pub(crate) fn mark_feed(&mut self, feed: FeedId, mark: Mark, cx: &mut Context<'_>) {
+    pub(crate) fn mark_feed(&mut self, feed: FeedId, mark: Mark, cx: &mut Context) {
         let Some(ours) = self.shown.copy() else {
             // No feed has sent it yet: whichever whole book comes first must be younger.
             self.mark(mark, cx);
             return;
         };
         let is_shown = ours.feed() == feed && ours.batch() < mark.stamp;
-        self.standbys.note_gap(feed, mark, cx.feeds);
+        self.standbys.note_gap(feed, mark, &cx.feeds);
         if !is_shown {
             self.standby_lost(cx);
         } else if self.fail_over(mark.reason, cx) {
@@ -831,7 +739,7 @@ impl BookSlot {
     }
 
     /// A feed closed.
-    pub(crate) fn close_feed(&mut self, feed: FeedId, reason: StaleReason, cx: &mut Context<'_>) {
+    pub(crate) fn close_feed(&mut self, feed: FeedId, reason: StaleReason, cx: &mut Context) {
         if self.shown.feed() == Some(feed) && !self.trust.is_settled() {
             if self.fail_over(reason, cx) {
                 cx.stats.events.closings_covered.increment();
@@ -845,7 +753,7 @@ impl BookSlot {
     }
 
     /// The market has ended.
-    pub(crate) fn settle(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn settle(&mut self, cx: &mut Context) {
         self.take_in(Input::MarketEnded, cx);
         self.standbys.clear();
         self.audit.forget();
@@ -853,7 +761,7 @@ impl BookSlot {
 
     /// The thread that wrote the book died: what it left may be half a change, and
     /// whatever it was to do later is forgotten.
-    pub(crate) fn worker_died(&mut self, mark: Mark, cx: &mut Context<'_>) {
+    pub(crate) fn worker_died(&mut self, mark: Mark, cx: &mut Context) {
         self.standbys.mark(mark);
         self.standbys.clear();
         self.audit.forget();
@@ -862,7 +770,7 @@ impl BookSlot {
         (self.is_watched, self.is_retry_planned) = (false, false);
         self.take_in(Input::WorkerDied, cx);
         if self.trust.is_settled() {
-            self.shown.begin_epoch(self.key, cx.log);
+            self.shown.begin_epoch(self.key, &mut cx.log);
         } else {
             self.retry_later(cx);
         }
@@ -881,7 +789,7 @@ impl BookSlot {
     }
 
     /// The price grid changes. A finer one leaves every level where it is.
-    pub(crate) fn change_tick(&mut self, event: &TickSizeChange, cx: &mut Context<'_>) {
+    pub(crate) fn change_tick(&mut self, event: &TickSizeChange, cx: &mut Context) {
         // The hash may have shown the new grid before it is announced: then the
         // levels are proven on it, and nothing changes here.
         let known = self.hash.tick_size();
@@ -897,7 +805,7 @@ impl BookSlot {
 
     /// The venue stated the best prices apart from the changes. They run ahead of the
     /// changes that they reflect, so that only what lasts is evidence.
-    pub(crate) fn best_prices(&mut self, event: &BestBidAsk, cx: &mut Context<'_>) {
+    pub(crate) fn best_prices(&mut self, event: &BestBidAsk, cx: &mut Context) {
         let Some(ours) = self.shown.copy() else {
             return;
         };
@@ -912,10 +820,9 @@ impl BookSlot {
 
     /// Compares a fetched book with ours. A stale one only learns how far it has to
     /// come.
-    pub(crate) fn audit(&mut self, event: &BookEvent, cx: &mut Context<'_>) {
-        let stats = cx.checker.stats;
+    pub(crate) fn audit(&mut self, event: &BookEvent, cx: &mut Context) {
         let Some(copy) = self.shown.copy().filter(|_| !self.trust.is_settled()) else {
-            stats.audit_not_applicable.increment();
+            cx.stats.integrity.audit_not_applicable.increment();
             return;
         };
         let (shown, now) = (&self.shown, cx.checker.now);
@@ -923,25 +830,25 @@ impl BookSlot {
         let ours = ours(copy, &self.trust);
         let was_in = |hash| shown.was_in(hash);
         match self.audit.judge(event, &ours, was_in, now, patience) {
-            Verdict::NotApplicable => stats.audit_not_applicable.increment(),
-            Verdict::Passed => stats.audit_passed.increment(),
+            Verdict::NotApplicable => cx.stats.integrity.audit_not_applicable.increment(),
+            Verdict::Passed => cx.stats.integrity.audit_passed.increment(),
             Verdict::Proven => {
-                stats.audit_passed.increment();
+                cx.stats.integrity.audit_passed.increment();
                 self.shown.prove();
                 self.top.reset();
                 self.take_in(Input::Proven, cx);
-                self.hash.trust_levels(event, stats);
+                self.hash.trust_levels(event, &cx.stats.integrity);
             }
             // Part of a batch is missing, and known to be.
             Verdict::Differs if self.trust.has(Cause::Hash) => {
-                stats.audit_not_applicable.increment();
+                cx.stats.integrity.audit_not_applicable.increment();
             }
             Verdict::Differs | Verdict::NeverReached => {
-                stats.audit_failed.increment();
+                cx.stats.integrity.audit_failed.increment();
                 self.refute(StaleReason::Audit, cx);
             }
             Verdict::Leads => {
-                stats.audit_leading.increment();
+                cx.stats.integrity.audit_leading.increment();
                 self.take_in(Input::Contradicted(Cause::Behind), cx);
             }
         }
@@ -951,20 +858,20 @@ impl BookSlot {
 
     /// Checks a whole book. One that is catching up is checked like a live one: its
     /// levels are the venue's own.
-    fn check_whole(&mut self, cx: &mut Context<'_>) {
+    fn check_whole(&mut self, cx: &mut Context) {
         let outcome = self.check_hash(Stage::Whole, cx);
         self.conclude(outcome, cx);
         self.note_state(cx);
     }
 
     /// Checks a book after a frame's last change, as far as its state asks for.
-    fn check_change(&mut self, change: &PriceChange, cx: &mut Context<'_>) {
+    fn check_change(&mut self, change: &PriceChange, cx: &mut Context) {
         match self.trust.check() {
             Check::Full => {
                 let Some(ours) = self.shown.copy() else {
                     return;
                 };
-                let top = self.top.check(ours.levels(), change, cx.checker.stats);
+                let top = self.top.check(ours.levels(), change, &cx.stats.integrity);
                 let stage = match top {
                     Finding::Disagrees => Stage::Unfinished,
                     Finding::Agrees | Finding::Unstated => Stage::Frame,
@@ -979,7 +886,7 @@ impl BookSlot {
     }
 
     /// Whether a book that we found wrong is right by now.
-    fn check_proof(&mut self, cx: &mut Context<'_>) {
+    fn check_proof(&mut self, cx: &mut Context) {
         let (Some(ours), Some(info)) = (self.shown.copy(), self.info.as_deref()) else {
             return;
         };
@@ -990,7 +897,7 @@ impl BookSlot {
         }
     }
 
-    fn check_hash(&mut self, stage: Stage, cx: &mut Context<'_>) -> Outcome {
+    fn check_hash(&mut self, stage: Stage, cx: &mut Context) -> Outcome {
         match (self.shown.copy(), self.info.as_deref()) {
             (Some(ours), Some(info)) => {
                 let subject = subject(ours, info, stage);
@@ -1001,7 +908,7 @@ impl BookSlot {
     }
 
     /// Takes in what both checks of a change have found.
-    fn conclude_change(&mut self, top: Finding, mut outcome: Outcome, cx: &mut Context<'_>) {
+    fn conclude_change(&mut self, top: Finding, mut outcome: Outcome, cx: &mut Context) {
         // Before anything follows from a failure: a change that was left out as a copy
         // may have been none.
         if matches!(outcome, Outcome::Open | Outcome::Reopened) && self.try_left_out(Tried::All, cx)
@@ -1020,7 +927,7 @@ impl BookSlot {
     }
 
     /// Takes in what the hash has shown.
-    fn conclude(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
+    fn conclude(&mut self, outcome: Outcome, cx: &mut Context) {
         match outcome {
             Outcome::Proven => {
                 self.shown.prove();
@@ -1040,7 +947,7 @@ impl BookSlot {
     }
 
     /// What contradicts the book stands.
-    fn refute(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
+    fn refute(&mut self, reason: StaleReason, cx: &mut Context) {
         if self.trust.is_live() && self.heal_by_copy(reason, cx) {
             return;
         }
@@ -1048,7 +955,7 @@ impl BookSlot {
     }
 
     /// The book has come to a state: remembered, and perhaps the expected one.
-    fn note_state(&mut self, cx: &mut Context<'_>) {
+    fn note_state(&mut self, cx: &mut Context) {
         self.shown.note_state();
         let Some(copy) = self.shown.copy().filter(|_| self.audit.is_expecting()) else {
             return;
@@ -1060,24 +967,24 @@ impl BookSlot {
         match expectation {
             Expectation::Open => {}
             Expectation::Reached => {
-                cx.checker.stats.audit_passed.increment();
+                cx.stats.integrity.audit_passed.increment();
                 self.forget_expected(cx);
             }
             Expectation::Missed => {
-                cx.checker.stats.audit_failed.increment();
+                cx.stats.integrity.audit_failed.increment();
                 self.forget_expected(cx);
                 self.refute(StaleReason::Audit, cx);
             }
         }
     }
 
-    fn forget_expected(&mut self, cx: &mut Context<'_>) {
+    fn forget_expected(&mut self, cx: &mut Context) {
         self.audit.forget();
         self.take_in(Input::Cleared(Cause::Behind), cx);
     }
 
     /// The book has been brought as far as its newest change.
-    fn reached(&mut self, cx: &mut Context<'_>) {
+    fn reached(&mut self, cx: &mut Context) {
         let Some(ours) = self.shown.copy().filter(|_| self.trust.is_stale()) else {
             return;
         };
@@ -1089,11 +996,11 @@ impl BookSlot {
     }
 
     /// Notes when the book became crossed or locked, and when it came apart.
-    fn watch_crossing(&mut self, cx: &mut Context<'_>) {
+    fn watch_crossing(&mut self, cx: &mut Context) {
         match (self.shown.is_crossed(), self.trust.has(Cause::Crossed)) {
             (true, false) => self.take_in(Input::Contradicted(Cause::Crossed), cx),
             (false, true) => {
-                cx.checker.stats.crossed_passed.increment();
+                cx.stats.integrity.crossed_passed.increment();
                 self.take_in(Input::Cleared(Cause::Crossed), cx);
             }
             (true, true) | (false, false) => {}
@@ -1153,7 +1060,7 @@ impl BookSlot {
 
     /// Takes in how it compared. A book that its hash has proven is right, and
     /// the other one is wrong. Only the one that is behind learns that it is.
-    pub(crate) fn compared(&mut self, mirrored: Mirrored, cx: &mut Context<'_>) {
+    pub(crate) fn compared(&mut self, mirrored: Mirrored, cx: &mut Context) {
         match mirrored {
             Mirrored::Agrees => self.take_in(Input::Cleared(Cause::Mirror), cx),
             Mirrored::Disagrees => {
@@ -1177,27 +1084,27 @@ impl BookSlot {
     // ---- time ---------------------------------------------------------------
 
     /// Time has passed. Whether it is to be looked at again.
-    pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn look(&mut self, cx: &mut Context) -> bool {
         let now = cx.checker.now;
         if let Some(failover) = self.standbys.failover()
             && now.saturating_duration_since(failover.since) >= FAILOVER
         {
             self.lose(failover.reason, cx);
         }
-        let overdue = self.trust.overdue(cx.checker.config, now);
+        let overdue = self.trust.overdue(&cx.checker.config, now);
         if overdue.crossed && !self.shown.is_proven() {
-            cx.checker.stats.crossed_failed.increment();
+            cx.stats.integrity.crossed_failed.increment();
             self.take_in(Input::Cleared(Cause::Crossed), cx);
             self.refute(StaleReason::Crossed, cx);
         }
         self.check_late(cx);
         // What the checks have left of it.
-        if let Some((cause, lasted)) = self.trust.overdue(cx.checker.config, now).suspect {
+        if let Some((cause, lasted)) = self.trust.overdue(&cx.checker.config, now).suspect {
             self.decide(cause, lasted, cx);
         }
         let patience = cx.checker.config.audit_patience;
         if self.trust.is_live() && self.audit.is_overdue(now, patience) {
-            cx.checker.stats.audit_failed.increment();
+            cx.stats.integrity.audit_failed.increment();
             self.forget_expected(cx);
             self.refute(StaleReason::Silent, cx);
         }
@@ -1209,7 +1116,7 @@ impl BookSlot {
     }
 
     /// Makes a check that had been left out, once there is time for it.
-    fn check_late(&mut self, cx: &mut Context<'_>) {
+    fn check_late(&mut self, cx: &mut Context) {
         if self.trust.is_live() && self.hash.is_unchecked() {
             let stage = if self.trust.has(Cause::Top) {
                 Stage::Unfinished
@@ -1223,7 +1130,7 @@ impl BookSlot {
 
     /// What contradicts the levels has lasted: it stands, unless a search finds them
     /// right, or cannot be afforded.
-    fn decide(&mut self, cause: Cause, lasted: Duration, cx: &mut Context<'_>) {
+    fn decide(&mut self, cause: Cause, lasted: Duration, cx: &mut Context) {
         let outcome = match (cause, self.shown.copy(), self.info.as_deref()) {
             (Cause::Hash, Some(ours), Some(info)) => {
                 let subject = subject(ours, info, Stage::Frame);
@@ -1241,7 +1148,7 @@ impl BookSlot {
     }
 
     /// The time has come to see whether it is still stale.
-    pub(crate) fn retry(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn retry(&mut self, cx: &mut Context) {
         self.is_retry_planned = false;
         match self.state() {
             BookState::Stale(reason) if self.trust.is_stale() => self.ask(reason, cx),
@@ -1256,20 +1163,20 @@ impl BookSlot {
     }
 
     /// Asks for a whole book, and again if the book stays stale.
-    fn ask(&mut self, reason: StaleReason, cx: &mut Context<'_>) {
+    fn ask(&mut self, reason: StaleReason, cx: &mut Context) {
         cx.stats.events.resyncs_requested.increment();
-        cx.resyncs.push((self.key, reason));
+        cx.resyncs.push((None, self.key, reason));
         self.retry_later(cx);
     }
 
-    fn retry_later(&mut self, cx: &mut Context<'_>) {
+    fn retry_later(&mut self, cx: &mut Context) {
         if !self.is_retry_planned {
             self.is_retry_planned = true;
             cx.retries.push((cx.checker.now + RETRY, self.key));
         }
     }
 
-    fn watch(&mut self, cx: &mut Context<'_>) {
+    fn watch(&mut self, cx: &mut Context) {
         if !self.is_watched {
             self.is_watched = true;
             cx.watched.push(self.key);
@@ -1279,15 +1186,15 @@ impl BookSlot {
     // ---- trust --------------------------------------------------------------
 
     /// Takes an input to [`Trust`], and does what follows.
-    fn take_in(&mut self, input: Input, cx: &mut Context<'_>) {
+    fn take_in(&mut self, input: Input, cx: &mut Context) {
         if self.take_in_quietly(input, cx) == Epoch::New {
-            self.shown.begin_epoch(self.key, cx.log);
+            self.shown.begin_epoch(self.key, &mut cx.log);
         }
     }
 
     /// The same for an input that comes with other levels, which begin the epoch.
     #[must_use]
-    fn take_in_quietly(&mut self, input: Input, cx: &mut Context<'_>) -> Epoch {
+    fn take_in_quietly(&mut self, input: Input, cx: &mut Context) -> Epoch {
         let Effects {
             new_epoch,
             went_stale,
@@ -1324,6 +1231,16 @@ impl BookSlot {
     #[inline]
     pub(crate) fn prefetch_further(&self, change: &PriceChange) -> u64 {
         self.shown.prefetch_further(change)
+    }
+}
+
+/// Counts a change that was left out; whether it is older than the whole book.
+fn count_copy(is_before: bool, cx: &Context) {
+    let events = &cx.stats.events;
+    if is_before {
+        events.stale_deltas_skipped.increment();
+    } else {
+        events.duplicates.increment();
     }
 }
 

@@ -135,11 +135,7 @@ impl Standbys {
         if let Some(copy) = self.get_mut(feed) {
             // One that is older is a copy, or the hash of the next state refutes the
             // book before it is shown.
-            if change.timestamp >= copy.newest() {
-                let _: Applied = copy.apply(change);
-            } else if !copy.may_have(change.timestamp) {
-                let _: Applied = copy.apply_set_back(change);
-            }
+            let _: Applied = copy.apply(change);
             return true;
         }
         if feeds.closed(feed).is_none() {
@@ -204,9 +200,7 @@ impl Standbys {
             return Replayed::Incomplete;
         }
         for change in missing {
-            if change.timestamp >= snapshot.newest() {
-                let _: Applied = snapshot.apply(change);
-            }
+            let _: Applied = snapshot.apply(change);
         }
         Replayed::Whole
     }

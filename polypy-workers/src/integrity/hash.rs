@@ -191,13 +191,13 @@ impl HashCheck {
     }
 
     /// Compares a state with its hash.
-    pub(crate) fn check(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> Outcome {
+    pub(crate) fn check(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> Outcome {
         let (HashChecking::All, Some(hash)) = (checker.config.hash, subject.hash) else {
-            checker.stats.not_applicable.increment();
+            checker.stats().not_applicable.increment();
             return Outcome::NotApplicable;
         };
         if !self.is_due(subject, checker) {
-            checker.stats.skipped.increment();
+            checker.stats().skipped.increment();
             self.checks.skip();
             return Outcome::Skipped;
         }
@@ -210,12 +210,12 @@ impl HashCheck {
 
     /// Tries the open expectation against levels that a change out of order
     /// has altered.
-    pub(crate) fn recheck(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> Outcome {
+    pub(crate) fn recheck(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> Outcome {
         let Some(open) = self.open.take() else {
             return Outcome::NotApplicable;
         };
         if self.reproduces(&open, subject) {
-            checker.stats.late.increment();
+            checker.stats().late.increment();
             return self.prove();
         }
         self.open = Some(open);
@@ -223,7 +223,7 @@ impl HashCheck {
     }
 
     /// Whether a book that was found wrong is right by now.
-    pub(crate) fn reproves(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
+    pub(crate) fn reproves(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         let (true, Some(hash)) = (self.proven, subject.hash) else {
             return false;
         };
@@ -237,7 +237,7 @@ impl HashCheck {
         let found = self.prices.find(&fingerprint, form, hash, subject.book);
         checker.cpu.charge(started.elapsed());
         if found.is_some() {
-            checker.stats.passed.increment();
+            checker.stats().passed.increment();
             self.prove();
         }
         found.is_some()
@@ -245,7 +245,7 @@ impl HashCheck {
 
     /// The doubt has lasted. Diverged, unless what has to be searched for still
     /// cannot be afforded.
-    pub(crate) fn decide(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> Outcome {
+    pub(crate) fn decide(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> Outcome {
         let Some(open) = self.open.take() else {
             return Outcome::Diverged;
         };
@@ -259,25 +259,19 @@ impl HashCheck {
                 return self.prove();
             }
         }
-        checker.stats.failed.increment();
+        checker.stats().failed.increment();
         Outcome::Diverged
     }
 
     /// Whether a check is to be made now. One that something depends on is.
-    fn is_due(&self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
+    fn is_due(&self, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         subject.stage == Stage::Whole
             || self.is_open()
             || checker.cpu.allows(checker.now)
             || self.checks.is_overdue(checker.now)
     }
 
-    fn compare(
-        &mut self,
-        subject: &Subject<'_>,
-        hash: BookHash,
-        checker: &mut Checker<'_>,
-    ) -> Outcome {
-        let stats = checker.stats;
+    fn compare(&mut self, subject: &Subject<'_>, hash: BookHash, checker: &mut Checker) -> Outcome {
         let before = self.open.take();
         let healed = before
             .filter(|open| (open.timestamp, open.hash) != (subject.timestamp, hash))
@@ -287,12 +281,12 @@ impl HashCheck {
         let form = self.recipe.form;
         match self.prices.find(&fingerprint, form, hash, subject.book) {
             Some(Origin::Known) => {
-                stats.passed.increment();
+                checker.stats().passed.increment();
                 return self.prove();
             }
             Some(Origin::Candidate) => {
-                stats.passed_with_candidate_price.increment();
-                *checker.found = self.prices.current();
+                checker.stats().passed_with_candidate_price.increment();
+                checker.found = self.prices.current();
                 return self.prove();
             }
             None => {}
@@ -313,7 +307,7 @@ impl HashCheck {
         if subject.stage == Stage::Whole && searched && self.proven {
             self.whole_failures += 1;
             if self.whole_failures >= WHOLE_FAILURES {
-                self.lose_recipe(stats);
+                self.lose_recipe(checker.stats());
             }
         }
         if !self.proven {
@@ -328,15 +322,9 @@ impl HashCheck {
     }
 
     /// The venue has moved on: the expectation heals now, or has failed.
-    fn resolve(
-        &mut self,
-        open: Expectation,
-        subject: &Subject<'_>,
-        checker: &mut Checker<'_>,
-    ) -> bool {
-        let stats = checker.stats;
+    fn resolve(&mut self, open: Expectation, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         if self.reproduces(&open, subject) {
-            stats.late.increment();
+            checker.stats().late.increment();
             self.prove();
             return true;
         }
@@ -347,11 +335,11 @@ impl HashCheck {
             return true;
         }
         if !self.proven {
-            stats.unverifiable.increment();
+            checker.stats().unverifiable.increment();
         } else if searchable && !searched {
-            stats.ambiguous.increment();
+            checker.stats().ambiguous.increment();
         } else {
-            stats.failed.increment();
+            checker.stats().failed.increment();
             self.failures = self.failures.saturating_add(1);
         }
         false
@@ -363,14 +351,14 @@ impl HashCheck {
         fingerprint: &Fingerprint,
         subject: &Subject<'_>,
         hash: BookHash,
-        checker: &mut Checker<'_>,
+        checker: &mut Checker,
     ) -> bool {
         if self.sweep(fingerprint, hash, subject.book, checker) {
             return true;
         }
         let varied = self.vary(subject, hash);
         if varied {
-            checker.stats.passed_with_other_recipe.increment();
+            checker.stats().passed_with_other_recipe.increment();
         }
         varied
     }
@@ -381,15 +369,15 @@ impl HashCheck {
         fingerprint: &Fingerprint,
         hash: BookHash,
         book: &OrderBook,
-        checker: &mut Checker<'_>,
+        checker: &mut Checker,
     ) -> bool {
         let Recipe {
             form, tick_size, ..
         } = self.recipe;
         let found = self.prices.sweep(fingerprint, form, hash, book, tick_size);
         if found {
-            checker.stats.passed_with_candidate_price.increment();
-            *checker.found = self.prices.current();
+            checker.stats().passed_with_candidate_price.increment();
+            checker.found = self.prices.current();
         }
         found
     }
@@ -443,7 +431,7 @@ impl HashCheck {
 
     /// Whether a search is due, and the worker can afford it. For a book that
     /// was just sent whole it always is: much depends on it.
-    fn may_search(&mut self, subject: &Subject<'_>, checker: &mut Checker<'_>) -> bool {
+    fn may_search(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         let depended_on = subject.stage == Stage::Whole && self.proven;
         let allowed = (depended_on || self.searches.is_due()) && self.can_search(checker);
         if allowed {
@@ -453,12 +441,12 @@ impl HashCheck {
     }
 
     /// Whether the worker can afford a search; counts it as made.
-    fn can_search(&self, checker: &mut Checker<'_>) -> bool {
+    fn can_search(&self, checker: &mut Checker) -> bool {
         let allowed = checker.searches.spend(checker.now);
         let counter = if allowed {
-            &checker.stats.searches
+            &checker.stats().searches
         } else {
-            &checker.stats.searches_refused
+            &checker.stats().searches_refused
         };
         counter.increment();
         allowed

@@ -33,20 +33,41 @@ pub(crate) use top::{Finding, TopCheck};
 #[cfg(test)]
 mod evidence_tests;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use polypy_core::DecimalText;
 
 use crate::config::IntegrityConfig;
-use crate::stats::IntegrityStats;
+use crate::stats::{IntegrityStats, WorkerStats};
 
 /// What every check of one worker shares.
 #[derive(Debug)]
-pub(crate) struct Checker<'a> {
-    pub(crate) config: &'a IntegrityConfig,
-    pub(crate) stats: &'a IntegrityStats,
-    pub(crate) searches: &'a mut Budget,
-    pub(crate) cpu: &'a mut CpuBudget,
+pub(crate) struct Checker {
+    pub(crate) config: IntegrityConfig,
+    pub(crate) searches: Budget,
+    pub(crate) cpu: CpuBudget,
     /// A last trade price that was found by trying: the market's other token
     /// is hashed with it, too.
-    pub(crate) found: &'a mut Option<DecimalText>,
-    pub(crate) now: std::time::Instant,
+    pub(crate) found: Option<DecimalText>,
+    pub(crate) now: Instant,
+    pub(crate) stats: Arc<WorkerStats>,
+}
+
+impl Checker {
+    pub(crate) fn new(config: &IntegrityConfig, stats: Arc<WorkerStats>, now: Instant) -> Self {
+        Self {
+            config: config.clone(),
+            searches: Budget::new(config.searches_per_second, now),
+            cpu: CpuBudget::new(config.hash_cpu_percent, now),
+            found: None,
+            now,
+            stats,
+        }
+    }
+
+    /// What the checks have found so far.
+    pub(crate) fn stats(&self) -> &IntegrityStats {
+        &self.stats.integrity
+    }
 }

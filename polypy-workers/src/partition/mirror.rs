@@ -1,12 +1,9 @@
 //! Comparing the two tokens of a market, both of which this partition keeps.
 
-use std::time::Instant;
-
 use polypy_core::AssetKey;
 
-use super::desk::Desk;
 use super::slots::Slots;
-use crate::book::{Mirrored, Update};
+use crate::book::{Context, Mirrored, Update};
 use crate::integrity::Extent;
 
 /// Changes of which one level is compared with the other token's, for each of
@@ -39,8 +36,8 @@ impl Default for MirrorCheck {
 impl MirrorCheck {
     /// Compares what changed with the market's other token. At the end of a
     /// batch, for a frame's entries for both are applied by then.
-    pub(super) fn compare_tokens(&mut self, slots: &mut Slots, desk: &mut Desk, now: Instant) {
-        while let Some(entry) = desk.log.next_to_compare() {
+    pub(super) fn compare_tokens(&mut self, slots: &mut Slots, cx: &mut Context) {
+        while let Some(entry) = cx.log.next_to_compare() {
             let Some(slot) = slots.get(entry.asset) else {
                 continue;
             };
@@ -57,14 +54,14 @@ impl MirrorCheck {
                 level: extent,
             };
             // The other entry of the same order: one look is enough for both.
-            let other = desk.log.take_other_entry(&entry, complement);
+            let other = cx.log.take_other_entry(&entry, complement);
             // Both tokens were sent the same of this level, so that they agree there
             // unless one of them left it out.
             let is_alike = other.is_some_and(|other| match (entry.update, other.update) {
                 (Update::Level(one), Update::Level(other)) => one.size == other.size,
                 _ => false,
             });
-            if self.compare(slots, desk, pair, is_alike, now) {
+            if self.compare(slots, cx, pair, is_alike) {
                 self.until_whole = match self.until_whole {
                     0 => LEVELS_PER_WHOLE,
                     left => left - 1,
@@ -74,20 +71,13 @@ impl MirrorCheck {
     }
 
     /// Whether there was anything to be compared.
-    fn compare(
-        &self,
-        slots: &mut Slots,
-        desk: &mut Desk,
-        pair: Pair,
-        is_alike: bool,
-        now: Instant,
-    ) -> bool {
+    fn compare(&self, slots: &mut Slots, cx: &mut Context, pair: Pair, is_alike: bool) -> bool {
         let Pair {
             asset,
             complement,
             level,
         } = pair;
-        let stats = &desk.stats.integrity;
+        let stats = &cx.stats.integrity;
         let (Some(slot), Some(other)) = (slots.get(asset), slots.get(complement)) else {
             stats.mirror_not_applicable.increment();
             return false;
@@ -129,9 +119,8 @@ impl MirrorCheck {
             }
             Mirrored::Agrees | Mirrored::Disagrees | Mirrored::NotApplicable => &[],
         };
-        let mut cx = desk.context(now);
         for &key in concerned {
-            slots.with(key, &mut cx, |slot, cx| slot.compared(mirrored, cx));
+            slots.with(key, cx, |slot, cx| slot.compared(mirrored, cx));
         }
         mirrored != Mirrored::NotApplicable
     }

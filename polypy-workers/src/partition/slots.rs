@@ -86,10 +86,10 @@ impl Slots {
 
     /// Applies a level's change.
     #[inline(always)]
-    pub(super) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+    pub(super) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
         if let Some(Entry::Kept(slot)) = self.entries.get_mut(change.asset.slot())
             && slot.key() == change.asset
-            && slot.is_fast(change, origin)
+            && slot.is_fast(origin)
         {
             let (done, left) = slot.change_fast(change, origin, cx);
             match done {
@@ -106,14 +106,14 @@ impl Slots {
     }
 
     #[inline(never)]
-    fn change_generally(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context<'_>) {
+    fn change_generally(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
         // Without a slot, a whole book that follows could not have it.
         self.ensure(change.asset, cx);
         self.with(change.asset, cx, |slot, cx| slot.change(change, origin, cx));
     }
 
     #[cold]
-    fn finish(&mut self, left: Rest, change: &PriceChange, cx: &mut Context<'_>) {
+    fn finish(&mut self, left: Rest, change: &PriceChange, cx: &mut Context) {
         self.with(change.asset, cx, |slot, cx| {
             slot.finish(left, change, cx);
         });
@@ -124,8 +124,8 @@ impl Slots {
     pub(super) fn with<T>(
         &mut self,
         asset: AssetKey,
-        cx: &mut Context<'_>,
-        change: impl FnOnce(&mut BookSlot, &mut Context<'_>) -> T,
+        cx: &mut Context,
+        change: impl FnOnce(&mut BookSlot, &mut Context) -> T,
     ) -> Option<T> {
         let slot = self.get_mut(asset)?;
         let (state, levels) = (slot.state(), slot.depth());
@@ -137,13 +137,13 @@ impl Slots {
     }
 
     /// Sees to what follows from work on a slot, which was in the state `before`.
-    fn close(&mut self, asset: AssetKey, before: BookState, cx: &mut Context<'_>) {
+    fn close(&mut self, asset: AssetKey, before: BookState, cx: &mut Context) {
         let Some(Entry::Kept(slot)) = self.entries.get_mut(asset.slot()) else {
             return;
         };
         let after = slot.state();
         if after != before {
-            slot.note_shown(before, cx.stats, cx.checker.now);
+            slot.note_shown(before, &cx.stats, cx.checker.now);
             self.books.leave(before);
             self.books.enter(after);
         }
@@ -156,7 +156,7 @@ impl Slots {
     }
 
     /// Makes a slot unless the asset has one, or is forgotten.
-    pub(super) fn ensure(&mut self, asset: AssetKey, cx: &Context<'_>) {
+    pub(super) fn ensure(&mut self, asset: AssetKey, cx: &Context) {
         let at = asset.slot();
         if at >= self.entries.len() {
             self.entries.resize_with(at + 1, Entry::default);
@@ -202,15 +202,15 @@ impl Slots {
     /// Calls `alter` on every slot and counts them all anew.
     pub(super) fn alter_all(
         &mut self,
-        cx: &mut Context<'_>,
-        mut alter: impl FnMut(&mut BookSlot, &mut Context<'_>),
+        cx: &mut Context,
+        mut alter: impl FnMut(&mut BookSlot, &mut Context),
     ) {
         (self.books, self.levels) = (BookCounts::default(), 0);
         for entry in &mut self.entries {
             if let Entry::Kept(slot) = entry {
                 let before = slot.state();
                 alter(slot, cx);
-                slot.note_shown(before, cx.stats, cx.checker.now);
+                slot.note_shown(before, &cx.stats, cx.checker.now);
                 self.books.enter(slot.state());
                 self.levels += slot.depth();
             }
