@@ -42,12 +42,6 @@ pub(crate) struct EscalationCounts {
     pub(crate) seeded: u64,
     /// Of which REST has no book.
     pub(crate) missing: u64,
-    /// Joined to their feed by hash.
-    pub(crate) joined_by_hash: u64,
-    /// Joined to their feed by time.
-    pub(crate) joined_by_time: u64,
-    /// Whose REST book was behind what their feed had said, and was not used.
-    pub(crate) refused: u64,
     /// For which nothing was left here but to ask for another connection.
     pub(crate) stranded: u64,
     /// Moved to another connection for it.
@@ -61,9 +55,6 @@ impl AddAssign for EscalationCounts {
             asked_rest,
             seeded,
             missing,
-            joined_by_hash,
-            joined_by_time,
-            refused,
             stranded,
             moved,
         } = other;
@@ -71,9 +62,6 @@ impl AddAssign for EscalationCounts {
         self.asked_rest += asked_rest;
         self.seeded += seeded;
         self.missing += missing;
-        self.joined_by_hash += joined_by_hash;
-        self.joined_by_time += joined_by_time;
-        self.refused += refused;
         self.stranded += stranded;
         self.moved += moved;
     }

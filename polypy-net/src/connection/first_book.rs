@@ -14,15 +14,13 @@
 //! keeps to the first two steps. No I/O and no clock here: the socket's task
 //! asks what is due and tells what happened.
 //!
-//! While an asset waits, nothing but its book is let through: changes without
-//! the book they change are of no use to anyone, and after an in-place
-//! re-subscription they may have a gap before them. For the same reason only
-//! an *opening* book ends that wait (it carries the tick size, later ones do
-//! not): a later one may have been on its way when the asset was taken off.
+//! While an asset waits, its changes are handed over like any others: whoever keeps
+//! the book has them follow it when it comes. Only an *opening* book ends the wait
+//! after an in-place re-subscription (it carries the tick size, later ones do not): a
+//! later one may have been on its way when the asset was taken off.
 //!
-//! A book from REST is as good as the feed's only if the feed speaks of the
-//! asset at all: then it is joined to the changes seen meanwhile (see `join`).
-//! Otherwise the book is readable, silent, and the asset goes on waiting.
+//! A book from REST is as good as the feed's only if the feed speaks of the asset at
+//! all. Otherwise the book is readable, silent, and the asset goes on waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +32,6 @@ use tokio::time::Instant;
 use crate::backoff::doubled;
 
 use super::config::ConnectionConfig;
-use super::join::{Joined, Run};
 use super::state::AwaitedBook;
 
 /// Frames of an earlier subscription are gone this long after a new one: a
@@ -68,8 +65,8 @@ struct Waiting {
     missing: bool,
     /// All was tried here.
     exhausted: bool,
-    /// What the feed says of it, later than an echo could.
-    run: Run,
+    /// REST is being asked.
+    is_asked: bool,
 }
 
 /// What is tried next for an asset.
@@ -96,13 +93,7 @@ pub(super) struct Steps {
 pub(super) struct Seeds {
     /// Books handed over.
     pub(super) seeded: u64,
-    /// Those among them joined to their feed by hash.
-    pub(super) by_hash: u64,
-    /// Those among them joined to their feed by time.
-    pub(super) by_time: u64,
-    /// Books that could not be joined.
-    pub(super) refused: u64,
-    /// Books, each followed by the changes that are not in it.
+    /// Those books.
     pub(super) events: Vec<MarketEvent>,
     /// Those among them of which the feed says nothing.
     pub(super) silent: Vec<AssetKey>,
@@ -133,7 +124,7 @@ impl FirstBooks {
                     seeded: false,
                     missing: false,
                     exhausted: false,
-                    run: Run::default(),
+                    is_asked: false,
                 },
             );
         }
@@ -153,23 +144,14 @@ impl FirstBooks {
                 waiting.named_at = now;
                 waiting.renewed = true;
                 waiting.heard = false;
-                // A run of changes across the gap would have a hole.
-                waiting.run.break_off();
+                // What REST answers may be older than what follows.
+                waiting.is_asked = false;
             } else {
                 self.named(std::slice::from_ref(info), now, config);
                 if let Some(waiting) = self.waiting.get_mut(&info.key) {
                     waiting.renewed = true;
                     waiting.attempts = 1;
                 }
-            }
-        }
-    }
-
-    /// Events of these assets were lost: no run of changes is whole.
-    pub(super) fn broken(&mut self, assets: &[AssetKey]) {
-        for key in assets {
-            if let Some(waiting) = self.waiting.get_mut(key) {
-                waiting.run.break_off();
             }
         }
     }
@@ -239,19 +221,17 @@ impl FirstBooks {
             let Some(waiting) = self.waiting.get_mut(&key) else {
                 return true;
             };
-            let settles = match event {
-                MarketEvent::Book(book) => !waiting.renewed || book.tick_size.is_some(),
-                MarketEvent::PriceChange(_)
-                | MarketEvent::Trade(_)
-                | MarketEvent::TickSizeChange(_)
-                | MarketEvent::BestBidAsk(_) => false,
-            };
-            if settles {
-                self.waiting.remove(&key);
+            let MarketEvent::Book(book) = event else {
+                waiting.hear(now);
                 return true;
+            };
+            let is_opening = !waiting.renewed || book.tick_size.is_some();
+            if is_opening {
+                self.waiting.remove(&key);
+            } else {
+                waiting.hear(now);
             }
-            waiting.hear(event, now);
-            false
+            is_opening
         });
     }
 
@@ -260,7 +240,7 @@ impl FirstBooks {
         let mut steps = Steps::default();
         let jitter = jitter();
         for waiting in self.waiting.values_mut() {
-            if waiting.due > now || waiting.run.is_kept() {
+            if waiting.due > now || waiting.is_asked {
                 continue;
             }
             match waiting.step() {
@@ -283,11 +263,11 @@ impl FirstBooks {
         steps
     }
 
-    /// REST is being asked for these: from now on their changes are kept.
+    /// REST is being asked for these.
     pub(super) fn asked(&mut self, assets: &[Arc<AssetInfo>]) {
         for info in assets {
             if let Some(waiting) = self.waiting.get_mut(&info.key) {
-                waiting.run.begin();
+                waiting.is_asked = true;
             }
         }
     }
@@ -309,16 +289,15 @@ impl FirstBooks {
             found.insert(book.info.key, book);
         }
         for info in asked {
-            // Subscribed anew meanwhile, it no longer keeps changes: not ours.
+            // Subscribed anew meanwhile: not ours.
             let Some(waiting) = self.waiting.get_mut(&info.key) else {
                 continue;
             };
-            if !waiting.run.is_kept() {
+            if !std::mem::take(&mut waiting.is_asked) {
                 continue;
             }
             waiting.advance(now, jitter, config);
             let Some(book) = found.remove(&info.key) else {
-                waiting.run.end();
                 if succeeded {
                     waiting.missing = true;
                     waiting.exhausted = false;
@@ -327,82 +306,37 @@ impl FirstBooks {
                 continue;
             };
             waiting.missing = false;
-            if waiting.heard {
-                if !waiting.run.park(book, now) {
-                    seeds.refused += 1;
-                }
-                continue;
-            }
-            waiting.run.end();
-            waiting.seeded = true;
             seeds.seeded += 1;
             seeds.events.push(MarketEvent::Book(Box::new(book)));
-            seeds.silent.push(info.key);
-        }
-        self.join_into(&mut seeds, now);
-        seeds
-    }
-
-    /// Books of REST whose place among the changes is known by now. Costs
-    /// nothing while nobody waits.
-    pub(super) fn joined(&mut self, now: Instant) -> Seeds {
-        let mut seeds = Seeds::default();
-        self.join_into(&mut seeds, now);
-        seeds
-    }
-
-    fn join_into(&mut self, seeds: &mut Seeds, now: Instant) {
-        let mut done = Vec::new();
-        for (key, waiting) in &mut self.waiting {
-            if !waiting.run.is_parked() {
-                continue;
+            if waiting.heard {
+                self.waiting.remove(&info.key);
+            } else {
+                waiting.seeded = true;
+                seeds.silent.push(info.key);
             }
-            let events = match waiting.run.join(now) {
-                None => continue,
-                Some(Joined::Refused) => {
-                    seeds.refused += 1;
-                    waiting.due = waiting.due.min(now + ECHO);
-                    continue;
-                }
-                Some(Joined::ByHash(events)) => {
-                    seeds.by_hash += 1;
-                    events
-                }
-                Some(Joined::ByTime(events)) => {
-                    seeds.by_time += 1;
-                    events
-                }
-            };
-            seeds.seeded += 1;
-            seeds.events.extend(events);
-            done.push(*key);
         }
-        for key in done {
-            self.waiting.remove(&key);
-        }
+        seeds
     }
 }
 
 impl Seeds {
     /// Whether nothing came of it.
     pub(super) fn is_empty(&self) -> bool {
-        self.seeded == 0 && self.refused == 0 && self.missing.is_empty()
+        self.seeded == 0 && self.missing.is_empty()
     }
 }
 
 impl Waiting {
-    fn hear(&mut self, event: &MarketEvent, now: Instant) {
-        if now.saturating_duration_since(self.named_at) < ECHO && !self.run.is_kept() {
+    /// The feed speaks of it, unless that is an echo.
+    fn hear(&mut self, now: Instant) {
+        if self.heard || now.saturating_duration_since(self.named_at) < ECHO {
             return;
         }
-        if !self.heard {
-            self.heard = true;
-            if self.seeded {
-                // The feed does speak of it: REST's next book can be live.
-                self.due = self.due.min(now + ECHO);
-            }
+        self.heard = true;
+        if self.seeded {
+            // REST's next book can be live.
+            self.due = self.due.min(now + ECHO);
         }
-        self.run.hear(event);
     }
 
     fn step(&self) -> Step {

@@ -1,7 +1,6 @@
 use polypy_core::{DecimalText, Interner, PriceChange, Side, Timestamp, Top};
 use proptest::prelude::*;
 
-use super::super::join::KEPT;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -60,12 +59,13 @@ fn whole(book: BookEvent) -> MarketEvent {
 }
 
 #[test]
-fn only_its_book_ends_a_wait() {
+fn only_its_book_ends_a_wait_and_its_changes_are_handed_over() {
     let config = ConnectionConfig::default();
     let (infos, now) = (infos(2), Instant::now());
     let mut books = FirstBooks::default();
     books.named(&infos[..1], now, &config);
-    assert_eq!(sifted(&mut books, change(&infos[0], 1), now), 0);
+    assert_eq!(sifted(&mut books, change(&infos[0], 1), now), 1);
+    assert_eq!(books.len(), 1);
     assert_eq!(sifted(&mut books, change(&infos[1], 1), now), 1);
     assert_eq!(sifted(&mut books, whole(book(&infos[0], false)), now), 1);
     assert_eq!(books.len(), 0);
@@ -139,40 +139,35 @@ fn rest_is_believed_only_where_the_feed_speaks_or_is_silent_to_no_harm() {
     let now = start + 60 * SECOND;
     books.asked(&infos);
     // While REST is asked the feed changes one book and delivers another.
-    assert_eq!(sifted(&mut books, change(spoken, 5), now), 0);
-    assert_eq!(sifted(&mut books, change(spoken, 6), now), 0);
+    assert_eq!(sifted(&mut books, change(spoken, 5), now), 1);
     assert_eq!(sifted(&mut books, whole(book(arrived, true)), now), 1);
     let answer = infos.iter().map(|info| book(info, true)).collect();
     let seeds = books.answered(&infos, Some(answer), now, &config);
     let assets: Vec<_> = seeds.events.iter().map(MarketEvent::asset).collect();
     assert_eq!(
         assets,
-        [silent.key, spoken.key, spoken.key, spoken.key],
-        "each book, then the changes kept for it; nothing for the one that arrived"
+        [spoken.key, silent.key],
+        "none for the one that arrived"
     );
-    assert!(matches!(seeds.events[1], MarketEvent::Book(_)));
-    assert_eq!((seeds.seeded, seeds.by_time, seeds.by_hash), (2, 1, 0));
+    assert_eq!(seeds.seeded, 2);
     assert_eq!(seeds.silent, [silent.key]);
     let awaited = books.awaited(true);
     assert!(awaited.iter().all(|book| book.has_snapshot));
     assert_eq!(books.len(), 1, "the silent one goes on waiting");
     // The feed speaks of it after all: REST is asked again soon, not in minutes.
-    assert_eq!(sifted(&mut books, change(silent, 9), now + SECOND), 0);
+    assert_eq!(sifted(&mut books, change(silent, 9), now + SECOND), 1);
     let steps = books.steps(now + 4 * SECOND, 100, &config);
     assert_eq!(steps.seed.len(), 1);
 }
 
 #[test]
-fn a_run_of_changes_with_a_hole_is_not_handed_over() {
+fn what_rest_answers_to_a_question_of_before_is_left_out() {
     let config = ConnectionConfig::default();
     let (infos, now) = (infos(1), Instant::now());
     let mut books = FirstBooks::default();
     books.named(&infos, now, &config);
     books.asked(&infos);
-    for at in 0..KEPT + 10 {
-        let at = u64::try_from(at).unwrap();
-        assert_eq!(sifted(&mut books, change(&infos[0], at), now), 0);
-    }
+    books.renewed(&infos, now, &config);
     let answer = vec![book(&infos[0], true)];
     let seeds = books.answered(&infos, Some(answer), now, &config);
     assert!(seeds.events.is_empty());
@@ -207,32 +202,36 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: a change never gets out before a
-    /// book of its asset did, since it was last named.
+    /// Whatever happens in whatever order: nothing of an asset that was taken off gets
+    /// out, after that only an opening book does, and whatever is carried without a
+    /// book is waited for.
     #[test]
-    fn no_change_without_a_book_before_it(steps in prop::collection::vec(step(), 0..120)) {
+    fn nothing_dropped_gets_out_and_nothing_carried_is_forgotten(
+        steps in prop::collection::vec(step(), 0..120)
+    ) {
         let config = ConnectionConfig::default();
         let infos = infos(4);
         let mut books = FirstBooks::default();
         let mut now = Instant::now();
         let mut asked = Vec::new();
-        // Per asset: carried, and whether a book got out since it was named.
-        let mut model = [(false, false); 4];
+        let mut model = [Asset::default(); 4];
         let at = |asset: AssetKey| infos.iter().position(|info| info.key == asset).unwrap();
         for step in steps {
             let mut out = Vec::new();
             match step {
-                Step::Name(asset) if !model[asset].0 => {
+                Step::Name(asset) if !model[asset].is_carried => {
                     books.named(&infos[asset..=asset], now, &config);
-                    model[asset] = (true, false);
+                    model[asset].is_carried = true;
+                    model[asset].has_book = false;
                 }
-                Step::Renew(asset) if model[asset].0 => {
+                Step::Renew(asset) if model[asset].is_carried => {
                     books.renewed(&infos[asset..=asset], now, &config);
-                    model[asset].1 = false;
+                    model[asset].was_renewed = true;
+                    model[asset].has_book = false;
                 }
-                Step::Drop(asset) if model[asset].0 => {
+                Step::Drop(asset) if model[asset].is_carried => {
                     books.dropped(infos[asset].key, now);
-                    model[asset] = (false, false);
+                    model[asset] = Asset { was_dropped: true, was_renewed: true, ..Asset::default() };
                 }
                 Step::Name(_) | Step::Renew(_) | Step::Drop(_) => {}
                 Step::Book(asset, opening) => out.push(whole(book(&infos[asset], opening))),
@@ -246,52 +245,50 @@ proptest! {
                     let answer = asked.iter().filter(|info| known[at(info.key)]);
                     let answer = ok.then(|| answer.map(|info| book(info, true)).collect());
                     let seeds = books.answered(&std::mem::take(&mut asked), answer, now, &config);
-                    // What comes from REST goes out as it is.
                     for event in seeds.events {
-                        let asset = at(event.asset());
-                        prop_assert!(model[asset].0, "a dropped asset was seeded");
-                        match event {
-                            MarketEvent::Book(_) => model[asset].1 = true,
-                            _ => prop_assert!(model[asset].1),
-                        }
+                        let asset = &mut model[at(event.asset())];
+                        prop_assert!(asset.is_carried, "a dropped asset was seeded");
+                        asset.has_book = true;
                     }
                     for asset in seeds.silent {
-                        model[at(asset)].1 = false;
+                        model[at(asset)].has_book = false;
                     }
                 }
                 Step::Pass(seconds) => {
                     now += SECOND * seconds;
-                    // A book that waited for its feed to come up to it.
-                    for event in books.joined(now).events {
-                        let asset = at(event.asset());
-                        prop_assert!(model[asset].0, "a dropped asset was seeded");
-                        match event {
-                            MarketEvent::Book(_) => model[asset].1 = true,
-                            _ => prop_assert!(model[asset].1),
-                        }
-                    }
                     let steps = books.steps(now, 10, &config);
                     books.renewed(&steps.resubscribe, now, &config);
                     for info in &steps.resubscribe {
-                        model[at(info.key)].1 = false;
+                        model[at(info.key)].was_renewed = true;
+                        model[at(info.key)].has_book = false;
                     }
                 }
             }
             books.sift(&mut out, now);
             for event in out {
-                let asset = at(event.asset());
-                match event {
-                    MarketEvent::Book(_) => model[asset].1 = true,
-                    // Never named here: not ours to judge.
-                    _ if !model[asset].0 => {}
-                    _ => prop_assert!(model[asset].1, "a change without its book"),
+                let asset = &mut model[at(event.asset())];
+                prop_assert!(asset.is_carried || !asset.was_dropped, "of a dropped asset");
+                if let MarketEvent::Book(book) = event {
+                    let is_later = book.tick_size.is_none();
+                    prop_assert!(!(is_later && asset.was_renewed && !asset.has_book));
+                    asset.has_book = true;
                 }
             }
             for info in &infos {
-                if let (true, false) = model[at(info.key)] {
+                let asset = model[at(info.key)];
+                if asset.is_carried && !asset.has_book {
                     prop_assert!(books.contains(info.key), "nobody sees to its book");
                 }
             }
         }
     }
+}
+
+/// What is known of an asset.
+#[derive(Clone, Copy, Default)]
+struct Asset {
+    is_carried: bool,
+    was_dropped: bool,
+    was_renewed: bool,
+    has_book: bool,
 }

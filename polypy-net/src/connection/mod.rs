@@ -29,7 +29,6 @@ mod disconnect;
 mod event_output;
 mod first_book;
 mod frame_batcher;
-mod join;
 mod lag;
 mod pacer;
 mod reconnect;

@@ -244,8 +244,6 @@ impl<'a> FeedSession<'a> {
         }
         self.first_books.tidy(now);
         if self.first_books.len() > 0 {
-            let seeds = self.first_books.joined(now);
-            self.hand_over(seeds);
             self.escalate(now);
         }
         None
@@ -321,9 +319,6 @@ impl<'a> FeedSession<'a> {
             let counts = &mut counters.escalation;
             counts.seeded += seeds.seeded;
             counts.missing += count(seeds.missing.len());
-            counts.joined_by_hash += seeds.by_hash;
-            counts.joined_by_time += seeds.by_time;
-            counts.refused += seeds.refused;
         });
         self.kept.carried.record(&seeds.events);
         self.output.deliver(&mut seeds.events);
@@ -343,11 +338,7 @@ impl<'a> FeedSession<'a> {
             self.watchdog.on_flow(now);
         }
         let waiting = self.first_books.len();
-        self.first_books.broken(&self.batcher.decoded.undecodable);
         self.first_books.sift(&mut self.batcher.decoded.events, now);
-        // Before the rest of this read, which goes on from there.
-        let seeds = self.first_books.joined(now);
-        self.hand_over(seeds);
         self.kept.carried.record(&self.batcher.decoded.events);
         self.kept.carried.report(&self.batcher.decoded.events, now);
         if self.batcher.decoded.undecodable.is_empty() {

@@ -462,7 +462,7 @@ async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_book_of_rest_is_live_once_its_hash_joins_it_to_the_feed() {
+async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
     let mut world = World::new(1);
     let rig = Rig::new(&world, 0..2);
     let mut peer = world.accept().await;
@@ -479,8 +479,7 @@ async fn a_book_of_rest_is_live_once_its_hash_joins_it_to_the_feed() {
         peer.say(state.clone()).await;
         tokio::time::sleep(SECOND).await;
     }
-    assert_eq!(rig.json()["ladder"]["joined_by_hash"], 1);
-    assert_eq!(rig.json()["ladder"]["joined_by_time"], 0);
+    assert_eq!(rig.json()["ladder"]["seeded"], 1);
     assert_eq!(rig.json()["ladder"]["moved"], 0);
     assert_eq!(rig.count("awaiting_books"), 0);
     assert!(

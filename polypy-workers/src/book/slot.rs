@@ -416,6 +416,10 @@ impl BookSlot {
             self.change_copy(change, origin, cx);
             return;
         }
+        if self.trust.is_stale() {
+            // It goes on, and a whole book that is to come may be older than this.
+            self.standbys.keep_early(change, origin.feed, &cx.feeds);
+        }
         match self.shown.apply(change, origin.received, &mut cx.log) {
             Applied::InOrder(_) => {
                 cx.stats.updates_applied.increment();

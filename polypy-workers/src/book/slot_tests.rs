@@ -41,7 +41,7 @@ fn a_first_book_that_is_older_than_changes_that_were_not_kept_is_asked_for_again
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     let old = truth.clone();
-    for step in 1..=100 {
+    for step in 1..=300 {
         let change = truth.change(Side::Bid, "0.49", &step.to_string());
         bench.send(1, [change]);
     }

@@ -22,9 +22,10 @@ const MOST_COPIES: usize = 2;
 /// Gaps remembered: of every feed that may still bring something.
 const MOST_GAPS: usize = 4;
 /// Feeds whose early changes are kept, and changes kept of each: a snapshot comes
-/// within half a second, in which a busy token changes some twenty times.
+/// within half a second, one from REST within some seconds, and a busy token changes
+/// forty times in one.
 const MOST_EARLY_FEEDS: usize = 2;
-const MOST_EARLY: usize = 64;
+const MOST_EARLY: usize = 256;
 
 /// Everything about a book that is not shown.
 #[derive(Debug, Default)]
@@ -138,13 +139,15 @@ impl Standbys {
             let _: Applied = copy.apply(change);
             return true;
         }
-        if feeds.closed(feed).is_none() {
-            self.keep_early(change, feed);
-        }
+        self.keep_early(change, feed, feeds);
         false
     }
 
-    fn keep_early(&mut self, change: &PriceChange, feed: FeedId) {
+    /// Keeps a change for the whole book that its feed is to send.
+    pub(crate) fn keep_early(&mut self, change: &PriceChange, feed: FeedId, feeds: &Feeds) {
+        if feeds.closed(feed).is_some() {
+            return;
+        }
         let early = &mut self.0.get_or_insert_default().early;
         let at = early.iter().position(|known| known.feed == feed);
         let at = at.unwrap_or_else(|| {
