@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::batch::{Batches, Blame};
 use crate::counter::{add, count};
-use crate::rest::{RestClient, RestError};
+use crate::rest::{RestClient, RestError, chain};
 use crate::wire::{self, WireError};
 
 /// Why a REST answer could not be had.
@@ -166,7 +166,7 @@ impl ClobClient {
         let answer = self.rest.post("/books", Bytes::from(body)).await?;
         let decoded = wire::decode_books(&answer, &known.read())?;
         for error in &decoded.refused {
-            tracing::debug!(?error, "book in a rest answer refused");
+            tracing::debug!(error = chain(error), "book in a rest answer refused");
         }
         // Only what was asked for, and each once: the answer is the venue's.
         let mut asked: HashSet<&AssetId> = assets.iter().collect();

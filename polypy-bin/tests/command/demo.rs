@@ -177,6 +177,50 @@ fn a_script_runs_from_the_start() {
     assert_eq!(sim.end().code(), Some(0));
 }
 
+/// Every connection is cut for some seconds, and Gamma does not answer meanwhile.
+#[test]
+fn an_outage_is_told_in_few_lines_that_a_person_can_read() {
+    let script = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("outage.toml");
+    let step = |fault: &str| format!("[[step]]\nat = \"8s\"\nfault = \"{fault}\"\nfor = \"6s\"\n");
+    let text = [step("drop_connection"), step("gamma_5xx"), step("clob_5xx")].concat();
+    std::fs::write(&script, text).unwrap();
+    let mut demo = Running::start(&[
+        "run",
+        "--demo",
+        "--http-port=0",
+        "--log-format=json",
+        "--lifecycle-discovery-interval=1s",
+        "--pool-backoff-cap=1s",
+        "--script",
+        script.to_str().unwrap(),
+    ]);
+    demo.stderr_line("every book is live");
+    let lost = demo.stderr_line("no connection has a socket");
+    assert!(lost.contains("\"level\":\"WARN\""), "{lost}");
+    assert!(lost.contains("\"cause\":\"dropped\""), "{lost}");
+    demo.stderr_line("fault off");
+    demo.stderr_line("every connection has its books again");
+    demo.signal("INT");
+    assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
+    let lines: Vec<_> = demo
+        .seen
+        .iter()
+        .filter(|line| line.starts_with('{'))
+        .collect();
+    assert!(lines.len() <= 60, "{} lines: {lines:#?}", lines.len());
+    for line in lines {
+        for debug in [
+            "Some(", "None", "Ok(", "Err(", "\\\"\\\"", ":\"\\\"", "µs\"",
+        ] {
+            assert!(!line.contains(debug), "{debug} in {line}");
+        }
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(line).expect(line);
+        let empty = fields.iter().find(|(_, value)| **value == "");
+        assert_eq!(empty, None, "{line}");
+    }
+}
+
 #[test]
 fn a_signal_while_starting_is_a_clean_end() {
     let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--log-level=debug"]);

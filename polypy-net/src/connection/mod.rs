@@ -30,6 +30,7 @@ mod event_output;
 mod first_book;
 mod frame_batcher;
 mod lag;
+mod outages;
 mod pacer;
 mod reconnect;
 mod request;
@@ -64,6 +65,7 @@ pub(crate) use lag::{LagComparison, LagScore, Replica};
 pub(crate) use view::Changes;
 
 use commands::CommandMailbox;
+use outages::Outages;
 use pacer::Pacer;
 use reconnect::Reconnects;
 
@@ -77,6 +79,7 @@ pub(crate) struct Context {
     pacer: Pacer,
     seeds: Semaphore,
     reconnects: Reconnects,
+    outages: Outages,
     /// Which connections' states the pool's owner has not seen yet.
     changes: Arc<Changes>,
 }
@@ -94,6 +97,7 @@ impl Context {
             pacer: Pacer::new(config.pace),
             seeds: Semaphore::new(config.seeds_in_flight.max(1)),
             reconnects: Reconnects::default(),
+            outages: Outages::default(),
             changes: Arc::default(),
             config,
         }
@@ -106,6 +110,11 @@ impl Context {
     /// What lost sockets cost.
     pub(crate) fn reconnects(&self) -> &Reconnects {
         &self.reconnects
+    }
+
+    /// Which connections are without a socket.
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.outages
     }
 
     /// Which connections' states changed.

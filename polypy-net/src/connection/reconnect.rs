@@ -32,6 +32,16 @@ pub enum OutageOutcome {
     Closed,
 }
 
+impl OutageOutcome {
+    /// Its name in the log and in `/stats`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// One outage of one connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReconnectReceipt {
@@ -118,11 +128,16 @@ impl OutageWatch {
         if bookless < carried {
             outage.first_book.get_or_insert(now);
         }
-        if !awaited.iter().any(AwaitedBook::is_retryable)
+        if Self::is_over(awaited)
             && let Some(outage) = self.0.take()
         {
             reconnects.keep(outage.receipt(id, now, OutageOutcome::Recovered));
         }
+    }
+
+    /// Whether a connection that waits for these has all books that exist.
+    pub(super) fn is_over(awaited: &[AwaitedBook]) -> bool {
+        !awaited.iter().any(AwaitedBook::is_retryable)
     }
 
     /// The connection is closed.
@@ -170,15 +185,15 @@ struct Record {
 
 impl Reconnects {
     fn keep(&self, receipt: ReconnectReceipt) {
-        tracing::info!(
+        tracing::debug!(
             connection = %receipt.connection,
             cause = receipt.cause,
             books = receipt.books,
             covered = receipt.covered,
             attempts_failed = receipt.attempts_failed,
-            first_book_ms = ?receipt.first_book_ms,
+            first_book_ms = receipt.first_book_ms,
             downtime_ms = receipt.downtime_ms,
-            outcome = ?receipt.outcome,
+            outcome = receipt.outcome.name(),
             "connection was without a socket"
         );
         let mut record = self.0.lock();

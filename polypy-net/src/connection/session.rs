@@ -489,6 +489,9 @@ impl<'a> FeedSession<'a> {
             self.kept.view.id(),
             &self.kept.context.reconnects,
         );
+        if OutageWatch::is_over(&awaited) {
+            self.kept.context.outages.settled(self.kept.view.id());
+        }
         self.kept.view.publish(|state| state.await_books(awaited));
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::backoff::{Backoff, doubled};
 use crate::counter::millis;
+use crate::rest::chain;
 
 use super::carried::Carried;
 use super::commands::CommandMailbox;
@@ -83,6 +84,7 @@ impl Task {
             pause = next;
         }
         self.outage.closed(self.view.id(), &self.context.reconnects);
+        self.context.outages.settled(self.view.id());
         self.view.publish(ConnectionState::close);
     }
 
@@ -197,9 +199,13 @@ impl Task {
             let asked = (*asked).min(config.retry_after_cap);
             self.context.pacer.hold_off(asked);
         }
-        tracing::warn!(
-            connection = %self.view.id(),
-            error = error as &dyn std::error::Error,
+        let id = self.view.id();
+        self.context
+            .outages
+            .not_opened(id, chain(error), Instant::now());
+        tracing::debug!(
+            connection = %id,
+            error = chain(error),
             attempt = self.backoff.attempts(),
             wait_ms = millis(wait),
             "connection could not be opened"
@@ -237,10 +243,15 @@ impl Task {
         } else {
             Pause::For(self.backoff.next_delay())
         };
-        tracing::info!(
-            connection = %self.view.id(),
+        let (id, detail) = (self.view.id(), reason.detail());
+        let cause = format!("{} {detail}", reason.name());
+        self.context
+            .outages
+            .lost(id, cause.trim_end().to_owned(), Instant::now());
+        tracing::debug!(
+            connection = %id,
             cause = reason.name(),
-            detail = ?reason.detail(),
+            detail,
             lived_ms = millis(*time),
             assets = self.carried.len(),
             pause_ms = pause.length().map(millis),

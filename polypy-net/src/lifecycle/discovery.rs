@@ -20,6 +20,7 @@ use super::Shared;
 use super::lookup::Question;
 use super::stats::CrawlOutcome;
 use crate::backoff::Backoff;
+use crate::counter::millis;
 use crate::gamma::{Crawl, CrawlEnd, GammaError, Listing, MAX_LOOKUP, MarketState, SkipReason};
 use crate::rest::chain;
 
@@ -80,7 +81,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 let pause = FIRST_PAUSE + backoff.next_delay();
                 tracing::warn!(
                     %failure,
-                    ?pause,
+                    pause_ms = millis(pause),
                     "discovery failed, nothing is dropped for it"
                 );
                 sleep(pause).await;

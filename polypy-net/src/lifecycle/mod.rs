@@ -307,7 +307,7 @@ impl Shared {
             Word::Closed => &self.stats.expired_closed,
             Word::Vanished => &self.stats.expired_unknown,
         });
-        tracing::debug!(%condition, ?word, "market ended");
+        tracing::debug!(%condition, word = word.name(), "market ended");
         true
     }
 }
@@ -321,6 +321,16 @@ enum Word {
     Closed,
     /// No word at all: nobody knows it any more.
     Vanished,
+}
+
+impl Word {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Closed => "closed",
+            Self::Vanished => "vanished",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -122,9 +122,18 @@ impl Owner {
         self.sync_replicas();
         self.judge_replicas(now);
         self.close_empty();
+        self.tell_outages(now);
         let again = (now + TICK).min(self.drive_hand_overs(now));
         self.dispatch_resyncs(now)
             .map_or(again, |next| next.min(again))
+    }
+
+    fn tell_outages(&self, now: Instant) {
+        let connections = self.shared.connections.read();
+        let open = connections.values().filter(|view| view.is_open()).count();
+        if let Some(report) = self.shared.context.outages().report(open, now) {
+            report.log();
+        }
     }
 
     /// Takes in what connections have changed of themselves since the last look.

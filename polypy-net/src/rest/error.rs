@@ -24,7 +24,7 @@ pub enum RestError {
     #[error("connection failed")]
     Transport(#[source] hyper::Error),
     /// The whole-request deadline passed.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
     /// The body exceeds the cap; nothing of it was kept.
     #[error("answer is larger than {limit} bytes")]
@@ -36,7 +36,7 @@ pub enum RestError {
     #[error("answer has an encoding that was not asked for")]
     Encoded,
     /// Any status but 2xx.
-    #[error("status {status}: {excerpt:?}")]
+    #[error("status {status}: {excerpt}")]
     Status {
         /// The status.
         status: StatusCode,
