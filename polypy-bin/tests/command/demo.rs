@@ -197,7 +197,9 @@ fn an_outage_is_told_in_few_lines_that_a_person_can_read() {
     demo.stderr_line("every book is live");
     let lost = demo.stderr_line("no connection has a socket");
     assert!(lost.contains("\"level\":\"WARN\""), "{lost}");
-    assert!(lost.contains("\"cause\":\"dropped\""), "{lost}");
+    // By which of the two it is cut is for the system to say.
+    let causes = ["\"cause\":\"dropped", "\"cause\":\"broken"];
+    assert!(causes.iter().any(|cause| lost.contains(cause)), "{lost}");
     demo.stderr_line("fault off");
     demo.stderr_line("every connection has its books again");
     demo.signal("INT");

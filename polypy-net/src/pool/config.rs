@@ -14,7 +14,8 @@ pub struct PoolConfig {
     /// Whether assets of ended markets are unsubscribed in place. If not, they
     /// stay until their connection is recycled.
     pub unsubscribe_expired: bool,
-    /// A second close 1013 within this time halves the connection.
+    /// A second close 1013 of one connection within this time halves it; of several
+    /// together none is halved.
     pub slow_consumer_window: Duration,
     /// Times that a market moves because its books stay away: by then it has
     /// been on four connections, and the venue has none for it.

@@ -19,6 +19,7 @@ mod owner;
 mod placement;
 mod replicas;
 mod slot;
+mod slow_consumer;
 
 use std::collections::BTreeMap;
 use std::fmt;

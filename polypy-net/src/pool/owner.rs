@@ -23,6 +23,7 @@ use super::migration::{HandOver, Migration, RecycleError};
 use super::moving::Moves;
 use super::replicas::ReplicaPairs;
 use super::slot::Slot;
+use super::slow_consumer::SlowConsumers;
 
 /// The safety net under the wake-ups: should one ever be missing, this is how
 /// late the change is seen.
@@ -50,6 +51,7 @@ pub(super) struct Owner {
     pub(super) newer_than: HashMap<AssetKey, FeedId>,
     pub(super) moves: Moves,
     pub(super) replicas: ReplicaPairs,
+    pub(super) slow_consumers: SlowConsumers,
     /// Requests to replace a connection while the other one of its pair is being
     /// replaced.
     pub(super) deferred: Vec<Request>,
@@ -68,6 +70,7 @@ impl Owner {
             newer_than: HashMap::new(),
             moves,
             replicas: ReplicaPairs::default(),
+            slow_consumers: SlowConsumers::default(),
             deferred: Vec::new(),
             reconciled: Instant::now(),
         }

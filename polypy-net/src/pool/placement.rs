@@ -10,7 +10,13 @@ use tokio::time::Instant;
 use crate::connection::Role;
 use crate::registry::{ConnectionId, PendingMarket};
 
+use super::config::PoolConfig;
 use super::owner::Owner;
+use super::slow_consumer::Verdict;
+
+/// Assets that a connection must hold to be split: eight markets. The busiest two
+/// of the venue's share a socket without trouble.
+const SPLIT_FLOOR: usize = 16;
 
 /// Markets asked of the registry at a time.
 const ROUND: usize = 1_000;
@@ -50,17 +56,30 @@ impl Owner {
     /// Moves half of the markets off a connection that the venue keeps closing
     /// for being too slow.
     pub(super) fn split_overwhelmed(&mut self, now: Instant) {
-        let window = self.shared.config.slow_consumer_window;
-        let overwhelmed: Vec<_> = self
-            .slots
-            .iter_mut()
-            .filter(|(_, slot)| !slot.migrating && !slot.closing)
-            .filter_map(|(id, slot)| {
-                slot.is_overwhelmed(now, window)
-                    .then_some((*id, slot.second))
-            })
-            .collect();
-        for (id, second) in overwhelmed {
+        let PoolConfig {
+            slow_consumer_window: window,
+            target,
+            ..
+        } = self.shared.config;
+        let slots = &self.slots;
+        self.slow_consumers.retain(|id| slots.contains_key(&id));
+        for (id, slot) in slots {
+            let closes = slot.state.slow_consumer_closes();
+            self.slow_consumers.note(*id, closes, now);
+        }
+        for (id, verdict) in self.slow_consumers.judge(slots.len(), window, now) {
+            let Some(slot) = self.slots.get_mut(&id) else {
+                continue;
+            };
+            // What it holds already was too much once: nothing more goes on it.
+            slot.target = match verdict {
+                Verdict::Calm => target,
+                Verdict::Full | Verdict::Split => slot.target.min(slot.members.len()),
+            };
+            if verdict != Verdict::Split || slot.migrating || slot.closing {
+                continue;
+            }
+            let second = slot.second;
             // What is too much for one of a pair is too much for the other.
             let id = match self.replicas.other_of(id).filter(|_| second) {
                 Some(first) => first,
@@ -73,7 +92,8 @@ impl Owner {
                 continue;
             }
             let half = slot.upper_half();
-            if half.is_empty() {
+            // As few as that are no load: it is the venue that is slow.
+            if half.is_empty() || slot.members.len() < SPLIT_FLOOR {
                 continue;
             }
             slot.target = slot.members.len() - half.len();

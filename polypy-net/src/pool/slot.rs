@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use polypy_core::{AssetInfo, AssetKey, FeedId};
-use tokio::time::Instant;
 
 use crate::connection::{Connection, ConnectionState};
 
@@ -24,8 +22,6 @@ pub(super) struct Slot {
     pub(super) closing: bool,
     /// It carries what another one does: nothing is placed on it by itself.
     pub(super) second: bool,
-    slow_seen: u64,
-    slow_at: Option<Instant>,
 }
 
 impl Slot {
@@ -38,8 +34,6 @@ impl Slot {
             migrating: false,
             closing: false,
             second: false,
-            slow_seen: 0,
-            slow_at: None,
         }
     }
 
@@ -80,20 +74,6 @@ impl Slot {
 
     pub(super) fn keys(&self) -> Vec<AssetKey> {
         self.members.keys().copied().collect()
-    }
-
-    /// Whether the venue closed it for being too slow for the second time
-    /// within `window`.
-    pub(super) fn is_overwhelmed(&mut self, now: Instant, window: Duration) -> bool {
-        let slow = self.state.slow_consumer_closes();
-        if slow == self.slow_seen {
-            return false;
-        }
-        self.slow_seen = slow;
-        let before = self.slow_at.replace(now);
-        // What it holds already was too much once: nothing more goes on it.
-        self.target = self.target.min(self.members.len());
-        before.is_some_and(|before| now.saturating_duration_since(before) <= window)
     }
 
     /// The half of its assets to move elsewhere, whole markets only. Empty when

@@ -236,6 +236,8 @@ async fn a_connection_that_is_too_much_for_one_socket_is_split() {
         peer.close(1013, "slow consumer: send buffer full").await;
     }
     let (world, _manners) = world.serve_all();
+    // A close waits for those of others first.
+    tokio::time::sleep(5 * SECOND).await;
     until("books", MINUTE, || world.sink.live().len() == 16).await;
     assert_eq!(
         loads(&world, &pool).into_values().collect::<Vec<_>>(),
@@ -249,6 +251,41 @@ async fn a_connection_that_is_too_much_for_one_socket_is_split() {
         let of = |asset| world.registry.connection_of(world.asset(asset).key);
         assert_eq!(of(market * 2), of(market * 2 + 1));
     }
+    stopped(&world, &pool).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_closed_together_are_not_split() {
+    let mut world = World::new(24);
+    let pool = pool(
+        &world,
+        PoolConfig {
+            target: 16,
+            ..PoolConfig::default()
+        },
+    );
+    pool.start().await.unwrap();
+    for _ in 0..4 {
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            let mut peer = world.accept().await;
+            let (_, ids) = peer.request().await.unwrap();
+            peer.say(opening(ids.iter())).await;
+            peers.push(peer);
+        }
+        tokio::time::sleep(20 * SECOND).await;
+        for peer in peers {
+            peer.close(1013, "slow consumer: send buffer full").await;
+        }
+    }
+    let (world, _manners) = world.serve_all();
+    tokio::time::sleep(5 * SECOND).await;
+    until("books", MINUTE, || world.sink.live().len() == 48).await;
+    assert_eq!(
+        loads(&world, &pool).into_values().collect::<Vec<_>>(),
+        [16, 16, 16]
+    );
+    assert_eq!(pool.stats()["connections_split"], 0);
     stopped(&world, &pool).await;
 }
 
@@ -434,6 +471,7 @@ async fn assets_that_left_a_socket_go_to_a_newer_one() {
     }
     let hot = tokio::spawn(hot.behave(Arc::default()));
     let (world, _manners) = world.serve_all();
+    tokio::time::sleep(5 * SECOND).await;
     // The calm connection has room, and is older than the one that they left.
     until("books", MINUTE, || world.sink.live().len() == 20).await;
     assert_eq!(
