@@ -83,13 +83,13 @@ async fn in_a_small_group(target: fn(usize) -> String) -> Outcome {
         clients.spawn(insist(number, server.address, target(number)));
     }
     tokio::time::sleep(HOLD * 2).await;
-    let (answered, figures) = probes.end().await;
+    let (probed, figures) = probes.end().await;
     let memory = server.memory();
     let group = group.peak().unwrap_or(0) / MIB;
     drop(clients);
     match memory {
         Some((_, peak)) => Outcome::of(
-            answered && peak < 256 * MIB,
+            probed.all && peak < 256 * MIB,
             format!(
                 "lives; peak RSS {} MiB, of the group {group} MiB; {figures}",
                 peak / MIB
@@ -130,14 +130,14 @@ async fn silent_readers(number: usize, bound: u64) -> Outcome {
     }
     tokio::time::sleep(HOLD).await;
     let kernel = system_memory().saturating_sub(system);
-    let (answered, figures) = probes.end().await;
+    let (probed, figures) = probes.end().await;
     let Some((_, peak)) = server.memory() else {
         return Outcome::of(false, format!("killed; {figures}"));
     };
     let cost = peak.saturating_sub(before);
     drop(held);
     Outcome::of(
-        answered && cost + kernel <= bound,
+        probed.all && cost + kernel <= bound,
         format!(
             "{} MiB of the process and {} MiB of the system's buffers more; {figures}",
             cost / MIB,
@@ -174,9 +174,9 @@ async fn flood(number: usize) -> Outcome {
     }
     let took = began.elapsed().as_secs_f64();
     tokio::time::sleep(HOLD).await;
-    let (answered, figures) = probes.end().await;
+    let (probed, figures) = probes.end().await;
     Outcome::of(
-        answered,
+        probed.quickly,
         format!(
             "{} connected in {took:.1} s, {failed} could not; {figures}",
             held.len()
@@ -208,9 +208,9 @@ async fn idle(number: usize) -> Outcome {
     }
     let probes = Probes::start(server.address);
     tokio::time::sleep(HOLD).await;
-    let (answered, figures) = probes.end().await;
+    let (probed, figures) = probes.end().await;
     Outcome::of(
-        answered && refused == 0,
+        probed.quickly && refused == 0,
         format!("{} were answered, {refused} not; {figures}", held.len()),
     )
 }
@@ -274,12 +274,12 @@ async fn few_descriptors() -> Outcome {
     };
     let probes = Probes::start(server.address);
     tokio::time::sleep(HOLD).await;
-    let (answered, figures) = probes.end().await;
+    let (probed, figures) = probes.end().await;
     let stats = client::get(server.address, "/stats").await.json();
     let connections = stats["pool"]["active_connections"].as_u64().unwrap_or(0);
     let accept_errors = &stats["http"]["accept_errors"];
     Outcome::of(
-        answered && connections > 50,
+        probed.all && connections > 50,
         format!(
             "{connections} of 300 sockets to the venue, {accept_errors} failed to be accepted; {figures}"
         ),

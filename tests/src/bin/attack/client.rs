@@ -94,6 +94,15 @@ pub(crate) async fn get(to: SocketAddr, target: &str) -> Answer {
     }
 }
 
+/// How probes fared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fared {
+    /// Every one was answered with 200.
+    pub(crate) all: bool,
+    /// And 99 of 100 within 50 ms.
+    pub(crate) quickly: bool,
+}
+
 /// Asks `/health` all the time, each time over a new connection.
 #[derive(Debug)]
 pub(crate) struct Probes {
@@ -118,9 +127,8 @@ impl Probes {
         Self { stop, asking }
     }
 
-    /// How they fared: whether all were answered within 50 ms at the 99th
-    /// percentile, and the figures.
-    pub(crate) async fn end(self) -> (bool, String) {
+    /// How they fared, and the figures.
+    pub(crate) async fn end(self) -> (Fared, String) {
         self.stop.send_replace(true);
         let took = self.asking.await.unwrap_or_default();
         let mut answered: Vec<_> = took.iter().flatten().collect();
@@ -139,6 +147,10 @@ impl Probes {
             at(50),
             at(99)
         );
-        (all && at(99) < 50.0, text)
+        let fared = Fared {
+            all,
+            quickly: all && at(99) < 50.0,
+        };
+        (fared, text)
     }
 }

@@ -26,10 +26,10 @@ use std::time::Instant;
 
 /// The readers, which run beside all other attacks: markets of the list, about
 /// half a kilobyte each, and bytes a second. The second list is longer than what
-/// the system would hold of it by itself.
+/// the system would take of it at once if it were let.
 const READERS: [(&str, usize, usize); 2] = [
-    ("5 readers of 20 kB/s, 2.6 MB", 5_000, 20_000),
-    ("5 readers of 100 kB/s, 10 MB", 20_000, 100_000),
+    ("5 readers of 20 kB/s", 5_000, 20_000),
+    ("5 readers of 100 kB/s", 20_000, 100_000),
 ];
 
 /// What came of one attack.

@@ -59,6 +59,9 @@ pub(crate) async fn slow_http() -> Outcome {
             .count();
         said.push(format!("{way} unavailable {no} of {hits} times"));
     }
-    let (answered, figures) = probes.end().await;
-    Outcome::of(held && answered, format!("{}; {figures}", said.join(", ")))
+    let (probed, figures) = probes.end().await;
+    Outcome::of(
+        held && probed.all,
+        format!("{}; {figures}", said.join(", ")),
+    )
 }
