@@ -340,3 +340,73 @@ impl AwaitedBook {
         !self.has_snapshot && !self.is_denied
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_socket_has_its_time_to_say_something_and_is_healthy_once_it_has() {
+        let start = Instant::now();
+        let mut state = ConnectionState::new(start, 8 * SECOND);
+        let healthy = |state: &ConnectionState| {
+            [1, 8, 9].map(|second| state.is_healthy(start + second * SECOND))
+        };
+        assert_eq!(healthy(&state), [false; 3]);
+        state.open(start, Arc::default());
+        assert_eq!(healthy(&state), [true, true, false]);
+        state.heard();
+        assert_eq!(healthy(&state), [true; 3]);
+        state.ended(start + SECOND);
+        // What the last socket said is not the next one's merit.
+        state.heard();
+        assert_eq!(healthy(&state), [false; 3]);
+        state.open(start + SECOND, Arc::default());
+        assert_eq!(healthy(&state), [true, true, true]);
+        assert!(!state.is_healthy(start + 10 * SECOND));
+    }
+
+    #[test]
+    fn only_before_anything_has_failed_it_connects_for_the_first_time() {
+        let now = Instant::now();
+        let status = |before: &dyn Fn(&mut ConnectionState)| {
+            let mut state = ConnectionState::new(now, SECOND);
+            before(&mut state);
+            state.reconnect();
+            state.status()
+        };
+        let opened = |state: &mut ConnectionState| {
+            state.open(now, Arc::default());
+            state.ended(now);
+        };
+        assert_eq!(status(&|_| {}), ConnectionStatus::Connecting);
+        assert_eq!(status(&ConnectionState::idle), ConnectionStatus::Connecting);
+        let failed = status(&ConnectionState::not_opened);
+        assert_eq!(failed, ConnectionStatus::Reconnecting);
+        assert_eq!(status(&opened), ConnectionStatus::Reconnecting);
+    }
+
+    #[test]
+    fn the_end_of_a_socket_takes_its_feed_and_what_it_waited_for() {
+        let now = Instant::now();
+        let mut state = ConnectionState::new(now, SECOND);
+        assert_eq!(state.down_since(), Some(now));
+        state.carry(3, Vec::new());
+        state.open(now, Arc::default());
+        assert_eq!((state.books_delivered(), state.down_since()), (0, None));
+        state.deliver_under(FeedId(4));
+        assert_eq!(
+            (state.books_delivered(), state.feed()),
+            (3, Some(FeedId(4)))
+        );
+        state.retire();
+        assert_eq!(state.status(), ConnectionStatus::Draining);
+        state.ended(now + SECOND);
+        assert_eq!((state.books_delivered(), state.feed()), (0, None));
+        assert_eq!(state.last_feed(), FeedId(4));
+        assert_eq!(state.down_since(), Some(now + SECOND));
+        assert_eq!(state.setbacks(), 1);
+    }
+}

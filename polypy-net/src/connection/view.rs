@@ -168,3 +168,51 @@ impl Changes {
         std::mem::take(&mut *self.ids.lock())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_state_wakes_the_owner_and_one_of_counters_does_not() {
+        let changes = Arc::new(Changes::default());
+        let view = |id| {
+            let limit = Duration::from_secs(8);
+            ConnectionView::new(ConnectionId(id), limit, Arc::clone(&changes))
+        };
+        let (first, second) = (view(1), view(2));
+        first.count(|counters| counters.pings += 1);
+        let is_told = || timeout(Duration::from_secs(60), changes.noted());
+        assert!(is_told().await.is_err());
+        assert_eq!(changes.take(), BTreeSet::new());
+        // Before anybody waits, twice, and of two: told once, and nothing is lost.
+        first.publish(ConnectionState::retire);
+        first.publish(ConnectionState::not_opened);
+        second.publish(ConnectionState::idle);
+        assert!(is_told().await.is_ok());
+        let both = [ConnectionId(1), ConnectionId(2)];
+        assert_eq!(changes.take(), BTreeSet::from(both));
+        assert!(is_told().await.is_err());
+        let (state, _) = first.report();
+        assert!(state.is_retired());
+        assert_eq!(state.setbacks(), 1);
+    }
+
+    #[test]
+    fn what_departed_is_reported_once_and_a_report_does_not_change() {
+        let view = ConnectionView::new(ConnectionId(0), Duration::ZERO, Arc::default());
+        let asset = polypy_core::Interner::default()
+            .insert(&"1".parse().unwrap(), &"0xa1".parse().unwrap(), |key| {
+                let (id, condition) = ("1".parse().unwrap(), "0xa1".parse().unwrap());
+                polypy_core::AssetInfo::new(key, id, condition)
+            })
+            .key;
+        view.publish(|state| state.carry(2, vec![asset]));
+        let (state, departed) = view.report();
+        assert_eq!((departed, view.report().1), (vec![asset], vec![]));
+        view.publish(|state| state.carry(7, Vec::new()));
+        assert_eq!((state.carried(), view.state().carried()), (2, 7));
+    }
+}
