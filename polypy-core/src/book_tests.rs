@@ -252,6 +252,12 @@ fn the_levels_of_a_snapshot_may_come_in_any_order() {
 }
 
 #[test]
+fn of_two_levels_at_one_price_the_later_counts() {
+    let twice = book(&[("0.1", "9"), ("0.1", "1")], &[("0.9", "9"), ("0.9", "2")]);
+    assert_eq!(twice, book(&[("0.1", "1")], &[("0.9", "2")]));
+}
+
+#[test]
 fn imbalance_is_the_share_by_which_one_side_is_larger() {
     for (bids, asks, expected) in [
         (&[("0.4", "3")][..], &[("0.5", "1")][..], 0.5),

@@ -233,6 +233,56 @@ fn ids_spread_over_the_buckets_and_over_their_tags() {
 }
 
 #[test]
+fn a_complement_is_found_though_no_bucket_had_room_for_it() {
+    let mut interner = Interner::default();
+    let ids: Vec<String> = (0..200)
+        .map(|head| format!("{head:0>60}{:016}", 5))
+        .collect();
+    let keys: Vec<_> = ids.iter().map(|id| intern(&mut interner, id)).collect();
+    let (known, left_out) = (0, 199);
+    assert_eq!(found(&interner, &quoted(&ids[left_out]), None), None);
+    set_complement(&mut interner, keys[known], keys[left_out]);
+    let previous = interner.match_prefix(&quoted(&ids[known]), None);
+    assert_eq!(
+        found(&interner, &quoted(&ids[left_out]), previous),
+        Some((keys[left_out], 76))
+    );
+}
+
+#[test]
+fn it_grows_once_more_than_half_of_its_buckets_are_taken() {
+    let mut table = super::IdTable::default();
+    let mut interner = Interner::default();
+    let mut seen = Vec::new();
+    for id in random_ids(65) {
+        let key = intern(&mut interner, &id);
+        table.insert(&id, key, None);
+        seen.push(table.buckets.len());
+    }
+    assert_eq!([seen[7], seen[8], seen[63], seen[64]], [16, 32, 128, 256]);
+}
+
+#[test]
+fn forgetting_one_loses_no_other() {
+    let mut table = super::IdTable::default();
+    let mut interner = Interner::default();
+    let ids = random_ids(100);
+    let keys: Vec<_> = ids.iter().map(|id| intern(&mut interner, id)).collect();
+    for (id, key) in ids.iter().zip(&keys) {
+        table.insert(id, *key, None);
+    }
+    for gone in 0..ids.len() {
+        table.remove(keys[gone].slot());
+        for at in gone + 1..ids.len() {
+            let found = table
+                .match_prefix(&quoted(&ids[at]), None)
+                .map(IdMatch::key);
+            assert_eq!(found, Some(keys[at]), "{at} after {gone}");
+        }
+    }
+}
+
+#[test]
 fn what_a_forgotten_id_took_is_used_again() {
     let mut table = super::IdTable::default();
     let mut interner = Interner::default();

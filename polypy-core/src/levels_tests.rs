@@ -48,6 +48,7 @@ fn a_full_book_grows_by_a_sixteenth_or_four_levels() {
             seen.push(capacity(&levels));
         }
     }
+    assert!(matches!(levels, Levels::Packed(_)), "all of it fits");
     let expected: Vec<usize> = [
         0, 8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128, 144, 160, 176, 192, 208, 232, 256,
         280, 304, 328, 352, 384, 416,
@@ -61,6 +62,7 @@ fn equal_levels_are_equal_whatever_room_and_form_they_have() {
     let wide_price = Price::from_millionths(500_001).unwrap();
     let one = [level(400_000, 5)];
     let plain = Levels::of(one.into_iter(), [].into_iter());
+    assert!(matches!(plain, Levels::Packed(_)));
     let mut wide = plain.clone();
     wide.set(Side::Ask, wide_price, Size::from_millionths(1));
     assert!(matches!(wide, Levels::Wide(_)));
@@ -83,4 +85,27 @@ fn they_are_listed_for_people() {
         "[Level { price: Price(0.4), size: Size(0.000005) }, \
          Level { price: Price(0.6), size: Size(0.000007) }]"
     );
+}
+
+#[test]
+fn the_largest_packed_size_does_not_reach_into_the_price() {
+    const LARGEST: u64 = (1 << 49) - 1;
+    for side in [Side::Bid, Side::Ask] {
+        let mut levels = Levels::default();
+        // Neighbours on the finest grid, whose prices differ in the lowest bit.
+        for at in [400_000, 400_100, 400_200] {
+            levels.set(side, level(at, 1).price, Size::from_millionths(LARGEST));
+        }
+        let middle = level(400_100, 1).price;
+        for size in [LARGEST - 1, 1, LARGEST] {
+            let change = levels.set(side, middle, Size::from_millionths(size));
+            assert_eq!(change, Change::Resized, "{side:?} {size}");
+            assert_eq!(levels.len(side), 3);
+        }
+        assert!(matches!(levels, Levels::Packed(_)));
+        let sizes = levels
+            .worst_first(side)
+            .map(|level| level.size.millionths());
+        assert!(sizes.eq([LARGEST; 3]));
+    }
 }
