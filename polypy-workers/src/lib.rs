@@ -20,10 +20,10 @@
 //! Knows nothing of sockets, JSON or HTTP, and reads no wall clock: exchange
 //! time comes with the events, durations come from the monotonic clock.
 
+mod compact_instant;
 mod config;
 mod counter;
 mod feeds;
-mod moment;
 mod queue;
 
 mod book;

@@ -23,7 +23,7 @@ use self::slots::{EVENTS_AHEAD, Slots};
 use crate::book::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
-use crate::queue::{Batch, ControlMessage, ControlMessages, Mark};
+use crate::queue::{Batch, ControlMessage, ControlMessages, StalenessMark};
 use crate::stats::WorkerStats;
 
 /// Between two looks at what only time changes.
@@ -92,7 +92,7 @@ impl Partition {
             .extend(batch.events.iter().map(MarketEvent::asset));
         let origin = Origin {
             feed: batch.feed,
-            stamp: batch.stamp,
+            number: batch.number,
             closed: self.context.feeds.closed(batch.feed),
             received: batch.queued_at.into(),
         };
@@ -200,9 +200,9 @@ impl Partition {
     }
 
     /// Picks up after a dead thread: no book can be trusted until a snapshot
-    /// stamped after `stamp`. The assets to be fetched anew are those with a
+    /// of a batch after `number`. The assets to be fetched anew are those with a
     /// book and those of the batch that was lost.
-    pub(crate) fn recover(&mut self, stamp: u64, now: Instant) -> Vec<AssetKey> {
+    pub(crate) fn recover(&mut self, number: u64, now: Instant) -> Vec<AssetKey> {
         let torn = std::mem::take(&mut self.applying);
         let mut assets = std::mem::take(&mut self.touched);
         if !torn {
@@ -214,7 +214,7 @@ impl Partition {
         let cx = &mut self.context;
         self.slots.alter_all(cx, |slot, cx| {
             let reason = StaleReason::WorkerDied;
-            slot.worker_died(Mark { stamp, reason }, cx);
+            slot.worker_died(StalenessMark { number, reason }, cx);
             if matches!(slot.state(), BookState::Stale(_)) {
                 assets.push(slot.key());
             }

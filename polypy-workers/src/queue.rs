@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::batches::Batch;
 use self::batches::Batches;
-pub(crate) use self::control::{ControlMessage, ControlMessages, Mark};
+pub(crate) use self::control::{ControlMessage, ControlMessages, StalenessMark};
 pub(crate) use self::liveness::{Liveness, Transition};
 
 /// What became of a delivery.
@@ -256,7 +256,8 @@ impl Contents {
     }
 
     fn mark(&mut self, scope: Scope, assets: &[AssetKey], reason: StaleReason) {
-        let stamp = self.next_number();
-        self.control.mark(scope, assets, Mark { stamp, reason });
+        let number = self.next_number();
+        self.control
+            .mark(scope, assets, StalenessMark { number, reason });
     }
 }

@@ -32,20 +32,20 @@ use polypy_core::{AssetKey, FeedId, StaleReason};
 pub(crate) use self::changes::{ChangeLog, Update};
 pub(crate) use self::feed_book::FeedBook;
 pub(crate) use self::slot::{BookSlot, Mirrored, Rest};
+use crate::compact_instant::CompactInstant;
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
 use crate::integrity::Checker;
-use crate::moment::Moment;
 use crate::stats::WorkerStats;
 
 /// Where a batch came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) feed: FeedId,
-    pub(crate) stamp: u64,
+    pub(crate) number: u64,
     /// Why the feed is closed, if it is.
     pub(crate) closed: Option<StaleReason>,
-    pub(crate) received: Moment,
+    pub(crate) received: CompactInstant,
 }
 
 /// What the slots of a partition work with, besides themselves.

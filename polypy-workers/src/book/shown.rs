@@ -17,8 +17,8 @@ use polypy_core::{
 
 use super::changes::ChangeLog;
 use super::feed_book::{Applied, FeedBook, SetLevel, Tried};
+use crate::compact_instant::CompactInstant;
 use crate::integrity::{Past, Recent};
-use crate::moment::Moment;
 
 /// Whether a book goes on, or what came before it may be incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct Shown {
     /// The copy that is shown; `None` before the first whole book.
     copy: Option<FeedBook>,
     sequence: u64,
-    received: Moment,
+    received: CompactInstant,
     recent: Recent,
     /// Thirty-two bits: a book that begins one a second does so for 136 years.
     epoch: u32,
@@ -119,7 +119,7 @@ impl Shown {
     pub(crate) fn apply(
         &mut self,
         change: &PriceChange,
-        received: Moment,
+        received: CompactInstant,
         log: &mut ChangeLog,
     ) -> Applied {
         let Some(copy) = self.copy.as_mut() else {
@@ -187,13 +187,17 @@ impl Shown {
         asset: AssetKey,
         copy: FeedBook,
         epoch: Epoch,
-        received: Moment,
+        received: CompactInstant,
         log: &mut ChangeLog,
     ) -> Option<FeedBook> {
         self.history.record(copy.newest(), copy.levels());
         self.received = received;
         let old = self.copy.replace(copy);
         match (epoch, &old, &self.copy) {
+            (Epoch::Same, Some(old), Some(copy)) if old.levels() == copy.levels() => {
+                // Nearly always: the venue sends the whole book after a trade.
+                log.whole(asset);
+            }
             (Epoch::Same, Some(old), Some(copy)) => {
                 for_each_difference(old.levels(), copy.levels(), |level| {
                     self.sequence += 1;

@@ -28,7 +28,7 @@ use crate::integrity::{
     AuditCheck, Expectation, Extent, Finding, HashCheck, Ours, Outcome, Stage, Subject, TopCheck,
     Verdict, agrees, is_coarser,
 };
-use crate::queue::{ControlMessage, Mark};
+use crate::queue::{ControlMessage, StalenessMark};
 use crate::stats::WorkerStats;
 
 /// How long a whole book that is behind what was shown before has to catch up.
@@ -141,10 +141,10 @@ impl BookSlot {
         is_dead: bool,
     ) -> BookState {
         let batch = self.shown.copy().map_or(0, FeedBook::batch);
-        let marked = message.mark.filter(|mark| mark.stamp > batch);
+        let marked = message.mark.filter(|mark| mark.number > batch);
         // What happened to its feed concerns the book if no other feed keeps it.
         let lost = self.shown.feed().and_then(|feed| {
-            let gap = message.lost_on(feed).filter(|mark| mark.stamp > batch);
+            let gap = message.lost_on(feed).filter(|mark| mark.number > batch);
             let failover = self.standbys.failover();
             let reason = gap.map(|mark| mark.reason);
             let reason = reason
@@ -201,7 +201,7 @@ impl BookSlot {
     pub(crate) fn snapshot(&mut self, event: &mut BookEvent, origin: Origin, cx: &mut Context) {
         let mut levels = OrderBook::default();
         levels.apply_snapshot(take(&mut event.bids), take(&mut event.asks));
-        let (feed, batch) = (origin.feed, origin.stamp);
+        let (feed, batch) = (origin.feed, origin.number);
         let mut copy = FeedBook::new(feed, batch, levels, event.timestamp, event.hash);
         let replayed = self.standbys.replay(&mut copy);
         match self.snapshot_use(&copy, origin, &cx.feeds) {
@@ -246,7 +246,7 @@ impl BookSlot {
             };
         }
         let gap = self.standbys.gap_on(origin.feed);
-        if gap.is_some_and(|mark| mark.stamp > origin.stamp) {
+        if gap.is_some_and(|mark| mark.number > origin.number) {
             return SnapshotUse::Ignore;
         }
         let is_elder = origin.feed < ours.feed();
@@ -269,7 +269,7 @@ impl BookSlot {
         let mark = self.standbys.mark_on(origin.feed);
         let void = match (origin.closed, mark, replayed) {
             (Some(reason), ..) => Some(reason),
-            (None, Some(mark), _) if mark.stamp > origin.stamp => Some(mark.reason),
+            (None, Some(mark), _) if mark.number > origin.number => Some(mark.reason),
             (None, _, Replayed::Incomplete) => Some(StaleReason::Dropped),
             (None, _, Replayed::Whole) => None,
         };
@@ -569,7 +569,7 @@ impl BookSlot {
     fn is_past_all(&self, feed: FeedId) -> bool {
         let mark = self.standbys.mark_on(feed);
         self.standbys.get(feed).is_some_and(|copy| {
-            mark.is_none_or(|mark| mark.stamp < copy.batch())
+            mark.is_none_or(|mark| mark.number < copy.batch())
                 && has_reached(copy, self.trust.goal())
         })
     }
@@ -707,14 +707,14 @@ impl BookSlot {
 
     /// The book is stale until a whole book of a later batch. Others ask for that;
     /// it is asked for again if it does not come.
-    pub(crate) fn mark(&mut self, mark: Mark, cx: &mut Context) {
+    pub(crate) fn mark(&mut self, mark: StalenessMark, cx: &mut Context) {
         if !self.standbys.mark(mark) || self.trust.is_settled() {
             return;
         }
         let is_older = self
             .shown
             .copy()
-            .is_none_or(|ours| ours.batch() < mark.stamp);
+            .is_none_or(|ours| ours.batch() < mark.number);
         if is_older && !self.fail_over(mark.reason, cx) {
             self.standbys.end_failover();
             self.take_in(Input::Lost(mark.reason), cx);
@@ -724,13 +724,13 @@ impl BookSlot {
 
     /// Something was lost on a feed: its copy is not to be trusted until a whole book
     /// of its own, of a later batch. What others have sent is not concerned.
-    pub(crate) fn mark_feed(&mut self, feed: FeedId, mark: Mark, cx: &mut Context) {
+    pub(crate) fn mark_feed(&mut self, feed: FeedId, mark: StalenessMark, cx: &mut Context) {
         let Some(ours) = self.shown.copy() else {
             // No feed has sent it yet: whichever whole book comes first must be younger.
             self.mark(mark, cx);
             return;
         };
-        let is_shown = ours.feed() == feed && ours.batch() < mark.stamp;
+        let is_shown = ours.feed() == feed && ours.batch() < mark.number;
         self.standbys.note_gap(feed, mark, &cx.feeds);
         if !is_shown {
             self.standby_lost(cx);
@@ -765,7 +765,7 @@ impl BookSlot {
 
     /// The thread that wrote the book died: what it left may be half a change, and
     /// whatever it was to do later is forgotten.
-    pub(crate) fn worker_died(&mut self, mark: Mark, cx: &mut Context) {
+    pub(crate) fn worker_died(&mut self, mark: StalenessMark, cx: &mut Context) {
         self.standbys.mark(mark);
         self.standbys.clear();
         self.audit.forget();
@@ -993,7 +993,7 @@ impl BookSlot {
             return;
         };
         let mark = self.standbys.mark_on(ours.feed());
-        let is_lifted = mark.is_none_or(|mark| mark.stamp < ours.batch());
+        let is_lifted = mark.is_none_or(|mark| mark.number < ours.batch());
         if is_lifted && cx.feeds.closed(ours.feed()).is_none() {
             self.take_in(Input::Reached(ours.newest()), cx);
         }

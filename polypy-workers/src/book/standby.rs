@@ -15,7 +15,7 @@ use super::feed_book::{Applied, FeedBook};
 use super::shown::Shown;
 use super::trust::Progress;
 use crate::feeds::Feeds;
-use crate::queue::Mark;
+use crate::queue::StalenessMark;
 
 /// Copies beside the shown one.
 const MOST_COPIES: usize = 2;
@@ -37,8 +37,8 @@ struct Inner {
     copies: Vec<FeedBook>,
     early: Vec<Early>,
     /// What came before is lost: on every feed, and on single ones.
-    marked: Option<Mark>,
-    gaps: Vec<(FeedId, Mark)>,
+    marked: Option<StalenessMark>,
+    gaps: Vec<(FeedId, StalenessMark)>,
     failover: Option<Failover>,
 }
 
@@ -209,24 +209,27 @@ impl Standbys {
     }
 
     /// Whatever came before is lost, on every feed. Whether that is news.
-    pub(crate) fn mark(&mut self, mark: Mark) -> bool {
-        if self.marked().is_some_and(|known| known.stamp >= mark.stamp) {
+    pub(crate) fn mark(&mut self, mark: StalenessMark) -> bool {
+        if self
+            .marked()
+            .is_some_and(|known| known.number >= mark.number)
+        {
             return false;
         }
         let inner = self.0.get_or_insert_default();
         inner.marked = Some(mark);
         inner.early.clear();
-        inner.copies.retain(|copy| copy.batch() >= mark.stamp);
+        inner.copies.retain(|copy| copy.batch() >= mark.number);
         true
     }
 
     /// Something was lost on a feed.
-    pub(crate) fn note_gap(&mut self, feed: FeedId, mark: Mark, feeds: &Feeds) {
+    pub(crate) fn note_gap(&mut self, feed: FeedId, mark: StalenessMark, feeds: &Feeds) {
         self.forget_early(feed);
         let inner = self.0.get_or_insert_default();
         inner
             .copies
-            .retain(|copy| copy.feed() != feed || copy.batch() >= mark.stamp);
+            .retain(|copy| copy.feed() != feed || copy.batch() >= mark.number);
         inner
             .gaps
             .retain(|(known, _)| *known != feed && feeds.closed(*known).is_none());
@@ -236,21 +239,21 @@ impl Standbys {
         inner.gaps.push((feed, mark));
     }
 
-    fn marked(&self) -> Option<Mark> {
+    fn marked(&self) -> Option<StalenessMark> {
         self.0.as_deref().and_then(|inner| inner.marked)
     }
 
     /// The newest gap on a feed.
-    pub(crate) fn gap_on(&self, feed: FeedId) -> Option<Mark> {
+    pub(crate) fn gap_on(&self, feed: FeedId) -> Option<StalenessMark> {
         let gaps = &self.0.as_deref()?.gaps;
         let found = gaps.iter().find(|(known, _)| *known == feed);
         found.map(|(_, mark)| *mark)
     }
 
     /// The mark that a snapshot of a feed has to be younger than.
-    pub(crate) fn mark_on(&self, feed: FeedId) -> Option<Mark> {
+    pub(crate) fn mark_on(&self, feed: FeedId) -> Option<StalenessMark> {
         let marks = [self.marked(), self.gap_on(feed)];
-        marks.into_iter().flatten().max_by_key(|mark| mark.stamp)
+        marks.into_iter().flatten().max_by_key(|mark| mark.number)
     }
 
     /// The reason why whatever came before is lost on every feed, if it is.
@@ -260,9 +263,13 @@ impl Standbys {
 
     /// Whether an open feed keeps a copy with nothing lost since, as far as the worker
     /// knows and by marks that it has not seen yet.
-    pub(crate) fn is_kept(&self, feeds: &Feeds, unseen: impl Fn(FeedId) -> Option<Mark>) -> bool {
+    pub(crate) fn is_kept(
+        &self,
+        feeds: &Feeds,
+        unseen: impl Fn(FeedId) -> Option<StalenessMark>,
+    ) -> bool {
         self.copies().iter().any(|copy| {
-            let is_lost = unseen(copy.feed()).is_some_and(|mark| mark.stamp > copy.batch());
+            let is_lost = unseen(copy.feed()).is_some_and(|mark| mark.number > copy.batch());
             can_stand_in(copy, feeds) && !is_lost
         })
     }

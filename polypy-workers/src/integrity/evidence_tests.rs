@@ -368,7 +368,7 @@ fn a_fetched_book_with_our_hash_and_other_levels_proves_us_wrong() {
 }
 
 #[test]
-fn a_fetched_book_settles_a_doubt_that_only_the_recipe_was_to_blame_for() {
+fn a_fetched_book_settles_a_doubt_that_only_the_format_was_to_blame_for() {
     let (bench, mut truth) = opened();
     truth.min_order_size = "7777";
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);

@@ -12,7 +12,7 @@
 //! One for which no search could be afforded leaves the book in doubt.
 //!
 //! A book none of whose hashes was ever reproduced is *unverifiable*: there the
-//! recipe is in doubt, not the levels, and nothing follows from it. So is one
+//! format is in doubt, not the levels, and nothing follows from it. So is one
 //! sent whole twice that still does not give its own hash.
 
 use std::time::Instant;
@@ -21,13 +21,13 @@ use polypy_core::fingerprint::{Fingerprint, Form};
 use polypy_core::{AssetInfo, BookEvent, BookHash, DecimalText, OrderBook, Timestamp};
 
 use super::Checker;
+use super::hash_format::HashFormat;
 use super::pace::{CheckPace, SearchPace};
 use super::price::{Origin, TradePrices};
-use super::recipe::Recipe;
 use crate::config::HashChecking;
 use crate::stats::IntegrityStats;
 
-/// Whole books in a row that fail after a search, before it is the recipe that
+/// Whole books in a row that fail after a search, before it is the format that
 /// is wrong: levels that were just sent are right.
 const WHOLE_FAILURES: u8 = 2;
 
@@ -56,7 +56,7 @@ pub(crate) enum Stage {
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// There was nothing to compare with, or the recipe is not known.
+    /// There was nothing to compare with, or the format is not known.
     NotApplicable,
     /// Left out for now.
     Skipped,
@@ -75,7 +75,7 @@ pub(crate) enum Outcome {
 #[repr(C)]
 pub(crate) struct HashCheck {
     open: Option<Box<Expectation>>,
-    /// Whether the recipe ever reproduced a hash.
+    /// Whether the format ever reproduced a hash.
     proven: bool,
     last: Option<bool>,
     /// Expectations in a row that failed for good.
@@ -84,7 +84,7 @@ pub(crate) struct HashCheck {
     whole_failures: u8,
     checks: CheckPace,
     searches: SearchPace,
-    recipe: Recipe,
+    format: HashFormat,
     prices: TradePrices,
 }
 
@@ -103,7 +103,7 @@ struct Expectation {
 impl HashCheck {
     /// Takes over what a snapshot says besides its levels.
     pub(crate) fn take(&mut self, event: &BookEvent) {
-        self.recipe.take(event, self.proven);
+        self.format.take(event, self.proven);
         if let Some(price) = event.last_trade_price {
             self.prices.state(price);
         }
@@ -117,12 +117,12 @@ impl HashCheck {
 
     /// The price grid, once known.
     pub(crate) fn tick_size(&self) -> Option<DecimalText> {
-        self.recipe.tick_size
+        self.format.tick_size
     }
 
     /// The price grid changes.
     pub(crate) fn set_tick_size(&mut self, tick: DecimalText) {
-        self.recipe.tick_size = Some(tick);
+        self.format.tick_size = Some(tick);
     }
 
     /// The last trade price, once known.
@@ -152,7 +152,7 @@ impl HashCheck {
         self.checks.is_behind()
     }
 
-    /// Whether the recipe is known, so that a hash says something of the levels.
+    /// Whether the format is known, so that a hash says something of the levels.
     pub(crate) fn is_verifiable(&self) -> bool {
         self.proven
     }
@@ -176,14 +176,14 @@ impl HashCheck {
     }
 
     /// Another source shows the same levels under the same hash: what does not
-    /// fit is the recipe.
+    /// fit is the format.
     pub(crate) fn trust_levels(&mut self, event: &BookEvent, stats: &IntegrityStats) {
         if self.is_open() {
-            self.lose_recipe(stats);
+            self.lose_format(stats);
         }
         self.open = None;
         if !self.proven {
-            self.recipe.take(event, false);
+            self.format.take(event, false);
         }
         if let Some(price) = event.last_trade_price {
             self.prices.add_candidate(price);
@@ -231,9 +231,9 @@ impl HashCheck {
             return false;
         }
         let started = Instant::now();
-        let attributes = self.recipe.attributes(subject.info, subject.timestamp);
+        let attributes = self.format.attributes(subject.info, subject.timestamp);
         let fingerprint = Fingerprint::new(subject.book, &attributes);
-        let form = self.recipe.form;
+        let form = self.format.form;
         let found = self.prices.find(&fingerprint, form, hash, subject.book);
         checker.cpu.charge(started.elapsed());
         if found.is_some() {
@@ -276,9 +276,9 @@ impl HashCheck {
         let healed = before
             .filter(|open| (open.timestamp, open.hash) != (subject.timestamp, hash))
             .is_some_and(|open| self.resolve(*open, subject, checker));
-        let attributes = self.recipe.attributes(subject.info, subject.timestamp);
+        let attributes = self.format.attributes(subject.info, subject.timestamp);
         let fingerprint = Fingerprint::new(subject.book, &attributes);
-        let form = self.recipe.form;
+        let form = self.format.form;
         match self.prices.find(&fingerprint, form, hash, subject.book) {
             Some(Origin::Known) => {
                 checker.stats().passed.increment();
@@ -307,7 +307,7 @@ impl HashCheck {
         if subject.stage == Stage::Whole && searched && self.proven {
             self.whole_failures += 1;
             if self.whole_failures >= WHOLE_FAILURES {
-                self.lose_recipe(checker.stats());
+                self.lose_format(checker.stats());
             }
         }
         if !self.proven {
@@ -330,7 +330,7 @@ impl HashCheck {
         }
         let searchable = open.complete && !open.searched;
         let searched = searchable && self.may_search(subject, checker);
-        if searched && self.sweep(&open.fingerprint, open.hash, subject.book, checker) {
+        if searched && self.search_all_prices(&open.fingerprint, open.hash, subject.book, checker) {
             self.prove();
             return true;
         }
@@ -345,7 +345,7 @@ impl HashCheck {
         false
     }
 
-    /// Looks for what the recipe does not know, at any price.
+    /// Looks for what the format does not know, at any price.
     fn search(
         &mut self,
         fingerprint: &Fingerprint,
@@ -353,10 +353,10 @@ impl HashCheck {
         hash: BookHash,
         checker: &mut Checker,
     ) -> bool {
-        if self.sweep(fingerprint, hash, subject.book, checker) {
+        if self.search_all_prices(fingerprint, hash, subject.book, checker) {
             return true;
         }
-        let varied = self.vary(subject, hash);
+        let varied = self.try_variants(subject, hash);
         if varied {
             checker.stats().passed_with_other_recipe.increment();
         }
@@ -364,17 +364,19 @@ impl HashCheck {
     }
 
     /// Looks for the last trade price that gives `hash`.
-    fn sweep(
+    fn search_all_prices(
         &mut self,
         fingerprint: &Fingerprint,
         hash: BookHash,
         book: &OrderBook,
         checker: &mut Checker,
     ) -> bool {
-        let Recipe {
+        let HashFormat {
             form, tick_size, ..
-        } = self.recipe;
-        let found = self.prices.sweep(fingerprint, form, hash, book, tick_size);
+        } = self.format;
+        let found = self
+            .prices
+            .search_all_prices(fingerprint, form, hash, book, tick_size);
         if found {
             checker.stats().passed_with_candidate_price.increment();
             checker.found = self.prices.current();
@@ -384,19 +386,19 @@ impl HashCheck {
 
     /// Whether the present levels under the expectation's time give its hash.
     fn reproduces(&mut self, open: &Expectation, subject: &Subject<'_>) -> bool {
-        let attributes = self.recipe.attributes(subject.info, open.timestamp);
+        let attributes = self.format.attributes(subject.info, open.timestamp);
         let fingerprint = Fingerprint::new(subject.book, &attributes);
-        let form = self.recipe.form;
+        let form = self.format.form;
         self.prices
             .find(&fingerprint, form, open.hash, subject.book)
             .is_some()
     }
 
-    /// Looks for another recipe, and keeps it if it gives the hash: first with
+    /// Looks for another format, and keeps it if it gives the hash: first with
     /// the prices that come to mind, then, since a trade that leaves the middle
     /// of the range makes the grid finer too, finer grids with every price.
-    fn vary(&mut self, subject: &Subject<'_>, hash: BookHash) -> bool {
-        for variant in self.recipe.variants(self.proven) {
+    fn try_variants(&mut self, subject: &Subject<'_>, hash: BookHash) -> bool {
+        for variant in self.format.variants(self.proven) {
             let attributes = variant.attributes(subject.info, subject.timestamp);
             let fingerprint = Fingerprint::new(subject.book, &attributes);
             let found = self
@@ -405,24 +407,24 @@ impl HashCheck {
             if found.is_some() {
                 // The shorter forms say nothing about the fields they lack.
                 if variant.form == Form::Six {
-                    self.recipe.form = Form::Six;
+                    self.format.form = Form::Six;
                 } else {
-                    self.recipe = variant;
+                    self.format = variant;
                 }
                 return true;
             }
         }
-        for variant in self.recipe.finer() {
+        for variant in self.format.finer() {
             let attributes = variant.attributes(subject.info, subject.timestamp);
             let fingerprint = Fingerprint::new(subject.book, &attributes);
-            let Recipe {
+            let HashFormat {
                 form, tick_size, ..
             } = variant;
             if self
                 .prices
-                .sweep(&fingerprint, form, hash, subject.book, tick_size)
+                .search_all_prices(&fingerprint, form, hash, subject.book, tick_size)
             {
-                self.recipe = variant;
+                self.format = variant;
                 return true;
             }
         }
@@ -461,7 +463,7 @@ impl HashCheck {
         Outcome::Proven
     }
 
-    fn lose_recipe(&mut self, stats: &IntegrityStats) {
+    fn lose_format(&mut self, stats: &IntegrityStats) {
         stats.recipes_lost.increment();
         self.proven = false;
         self.failures = 0;

@@ -240,7 +240,7 @@ fn a_change_that_is_not_applied_is_found_out_by_the_next_one_of_its_token() {
 fn a_book_that_cannot_be_hashed_stays_live() {
     let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
-    // A recipe that nobody knows yet.
+    // A format that nobody knows yet.
     truth.min_order_size = "7777";
     bench.open(1);
     bench.send(1, [truth.opening()]);
@@ -402,7 +402,7 @@ fn an_unannounced_price_of_four_decimals_is_found_on_the_finest_grid() {
 }
 
 #[test]
-fn a_recipe_that_changes_overnight_costs_every_book_one_request() {
+fn a_format_that_changes_overnight_costs_every_book_one_request() {
     let (bench, mut truth) = opened();
     truth.min_order_size = "7777";
     for step in 1..=3 {
@@ -413,7 +413,7 @@ fn a_recipe_that_changes_overnight_costs_every_book_one_request() {
     bench.send(1, [truth.opening()]);
     assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     bench.send(1, [truth.opening()]);
-    // What was just sent is right: it is the recipe that is not known.
+    // What was just sent is right: it is the format that is not known.
     assert_eq!(bench.state(&truth), LIVE);
     assert_eq!(bench.count("recipes_lost"), 1);
     bench.send(1, [truth.change(Side::Bid, "0.45", "9")]);

@@ -2,7 +2,7 @@
 //!
 //! | check | against | module |
 //! |---|---|---|
-//! | hash | the SHA-1 that comes with every book and every change | [`hash`], with [`recipe`] and [`price`] for what the text contains besides the levels |
+//! | hash | the SHA-1 that comes with every book and every change | [`hash`], with [`hash_format`] and [`price`] for what the text contains besides the levels |
 //! | top | the best prices that come with every change | [`top`] |
 //! | mirror | the market's other token at the same exchange time | [`mirror`] |
 //! | audit | a whole book fetched apart from the feed | [`audit`], with [`recent`] for what REST may still show |
@@ -15,19 +15,19 @@
 mod audit;
 mod budget;
 mod hash;
+mod hash_format;
 mod mirror;
 mod pace;
 mod price;
 mod recent;
-mod recipe;
 mod top;
 
 pub(crate) use audit::{AuditCheck, Expectation, Ours, Verdict};
 pub(crate) use budget::{Budget, CpuBudget};
 pub(crate) use hash::{HashCheck, Outcome, Stage, Subject};
+pub(crate) use hash_format::is_coarser;
 pub(crate) use mirror::{Extent, agrees};
 pub(crate) use recent::{Past, Recent};
-pub(crate) use recipe::is_coarser;
 pub(crate) use top::{Finding, TopCheck};
 
 #[cfg(test)]

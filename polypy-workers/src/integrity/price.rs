@@ -104,7 +104,7 @@ impl TradePrices {
 
     /// Tries every price of three decimals, and on a grid finer than that those
     /// of four decimals around the top.
-    pub(crate) fn sweep(
+    pub(crate) fn search_all_prices(
         &mut self,
         fingerprint: &Fingerprint,
         form: Form,

@@ -14,20 +14,20 @@ const LEVELS_PER_EVENT: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) feed: FeedId,
-    pub(crate) stamp: u64,
+    pub(crate) number: u64,
     pub(crate) queued_at: Instant,
     pub(crate) events: Vec<MarketEvent>,
     /// A book to be compared with ours once the events are applied.
     pub(crate) audit: Option<Box<BookEvent>>,
     /// What it took of the bounds when it was queued.
-    load: Load,
+    pub(crate) load: Load,
 }
 
 /// Events and levels.
 #[derive(Debug, Default, Clone, Copy)]
-struct Load {
-    events: usize,
-    levels: usize,
+pub(crate) struct Load {
+    pub(crate) events: usize,
+    pub(crate) levels: usize,
 }
 
 #[derive(Debug)]
@@ -50,10 +50,10 @@ struct BufferPool {
 
 impl Batch {
     /// Events that are applied without being queued.
-    pub(crate) fn new(feed: FeedId, stamp: u64, events: Vec<MarketEvent>) -> Self {
+    pub(crate) fn new(feed: FeedId, number: u64, events: Vec<MarketEvent>) -> Self {
         Self {
             feed,
-            stamp,
+            number,
             queued_at: Instant::now(),
             events,
             audit: None,
@@ -85,7 +85,7 @@ impl Batches {
     pub(super) fn push(
         &mut self,
         feed: FeedId,
-        stamp: u64,
+        number: u64,
         events: &mut Vec<MarketEvent>,
     ) -> usize {
         let room = self.most.events.saturating_sub(self.load.events);
@@ -110,17 +110,17 @@ impl Batches {
         } else {
             queued.extend(events.drain(..load.events));
         }
-        self.append(Batch::new(feed, stamp, queued), load);
+        self.append(Batch::new(feed, number, queued), load);
         load.events
     }
 
     /// Queues a book to be compared; `false` if there is no room for it.
-    pub(super) fn push_audit(&mut self, stamp: u64, book: Box<BookEvent>) -> bool {
+    pub(super) fn push_audit(&mut self, number: u64, book: Box<BookEvent>) -> bool {
         let levels = levels_in(&book);
         let fits =
             self.load.events < self.most.events && self.load.levels + levels <= self.most.levels;
         if fits {
-            let mut batch = Batch::new(FeedId::default(), stamp, Vec::new());
+            let mut batch = Batch::new(FeedId::default(), number, Vec::new());
             batch.audit = Some(book);
             self.append(batch, Load { events: 1, levels });
         }

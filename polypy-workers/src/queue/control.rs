@@ -7,19 +7,19 @@ use std::collections::HashMap;
 
 use polypy_core::{AssetKey, FeedId, Scope, StaleReason};
 
-/// A book is stale until a snapshot whose batch has a greater stamp.
+/// A book is stale until a snapshot whose batch has a greater number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) stamp: u64,
+pub(crate) struct StalenessMark {
+    pub(crate) number: u64,
     pub(crate) reason: StaleReason,
 }
 
 /// What was said of one asset.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ControlMessage {
-    pub(crate) mark: Option<Mark>,
+    pub(crate) mark: Option<StalenessMark>,
     /// The same for one feed's copy of the book, at most one a feed.
-    pub(crate) lost: Vec<(FeedId, Mark)>,
+    pub(crate) lost: Vec<(FeedId, StalenessMark)>,
     pub(crate) settled: bool,
     pub(crate) forgotten: bool,
 }
@@ -32,13 +32,13 @@ pub(crate) struct ControlMessages {
 }
 
 impl ControlMessage {
-    fn lose(&mut self, feed: FeedId, mark: Mark) {
+    fn lose(&mut self, feed: FeedId, mark: StalenessMark) {
         self.lost.retain(|(known, _)| *known != feed);
         self.lost.push((feed, mark));
     }
 
     /// The mark of one feed's copy.
-    pub(crate) fn lost_on(&self, feed: FeedId) -> Option<Mark> {
+    pub(crate) fn lost_on(&self, feed: FeedId) -> Option<StalenessMark> {
         let found = self.lost.iter().find(|(known, _)| *known == feed);
         found.map(|(_, mark)| *mark)
     }
@@ -51,7 +51,7 @@ impl ControlMessages {
         }
     }
 
-    pub(super) fn mark(&mut self, scope: Scope, assets: &[AssetKey], mark: Mark) {
+    pub(super) fn mark(&mut self, scope: Scope, assets: &[AssetKey], mark: StalenessMark) {
         self.change(assets, |message| match scope {
             Scope::AllFeeds => message.mark = Some(mark),
             Scope::Feed(feed) => message.lose(feed, mark),

@@ -8,9 +8,9 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Nanoseconds after [`ORIGIN`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment(u64);
+pub(crate) struct CompactInstant(u64);
 
-impl Moment {
+impl CompactInstant {
     /// How long before `now` it was.
     pub(crate) fn age(self, now: Instant) -> Duration {
         let age = Self::from(now).0.saturating_sub(self.0);
@@ -18,7 +18,7 @@ impl Moment {
     }
 }
 
-impl From<Instant> for Moment {
+impl From<Instant> for CompactInstant {
     /// An instant before [`ORIGIN`] counts as that.
     fn from(instant: Instant) -> Self {
         let since = instant.saturating_duration_since(*ORIGIN);
@@ -32,11 +32,14 @@ mod tests {
 
     #[test]
     fn ages_as_instants_do() {
-        let first = Moment::from(Instant::now());
+        let first = CompactInstant::from(Instant::now());
         let now = Instant::now();
         let later = now + Duration::from_secs(600);
-        assert_eq!(Moment::from(now).age(later), Duration::from_secs(600));
-        assert_eq!(Moment::from(later).age(now), Duration::ZERO);
+        assert_eq!(
+            CompactInstant::from(now).age(later),
+            Duration::from_secs(600)
+        );
+        assert_eq!(CompactInstant::from(later).age(now), Duration::ZERO);
         assert!(first.age(now) < Duration::from_secs(60));
     }
 }

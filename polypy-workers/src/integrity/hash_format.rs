@@ -2,7 +2,7 @@
 //!
 //! The feed does not say all of it: the smallest order and negative risk come
 //! from discovery or REST, the tick runs ahead of its announcement, older
-//! recordings hash fewer fields. A recipe that reproduced a hash is kept; one
+//! recordings hash fewer fields. A format that reproduced a hash is kept; one
 //! that did not is varied.
 
 use polypy_core::fingerprint::{Attributes, Form};
@@ -15,7 +15,7 @@ const MIN_ORDERS: [&str; 8] = ["5", "15", "1", "10", "20", "50", "100", "0"];
 
 /// The attributes of one book's hashed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Recipe {
+pub(crate) struct HashFormat {
     pub(crate) form: Form,
     /// Whether anybody said what the tick is.
     pub(crate) tick_size: Option<DecimalText>,
@@ -24,7 +24,7 @@ pub(crate) struct Recipe {
     pub(crate) version: Option<Box<str>>,
 }
 
-impl Default for Recipe {
+impl Default for HashFormat {
     fn default() -> Self {
         Self {
             form: Form::Ten,
@@ -36,9 +36,9 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl HashFormat {
     /// Takes over what a snapshot says. What discovery says counts only until
-    /// the recipe is `proven`: it may lag.
+    /// the format is `proven`: it may lag.
     pub(crate) fn take(&mut self, event: &BookEvent, proven: bool) {
         if !proven {
             self.tick_size = event.info.tick_size.or(self.tick_size);
@@ -73,7 +73,7 @@ impl Recipe {
         }
     }
 
-    /// Other recipes worth trying. Of one that was proven only the tick can
+    /// Other formats worth trying. Of one that was proven only the tick can
     /// have changed; of another, anything can be wrong.
     pub(crate) fn variants(&self, proven: bool) -> Vec<Self> {
         let own_tick = self.attributes_tick();
@@ -109,7 +109,7 @@ impl Recipe {
         variants
     }
 
-    /// The same recipe on each finer grid, for a market whose grid is known.
+    /// The same format on each finer grid, for a market whose grid is known.
     pub(crate) fn finer(&self) -> Vec<Self> {
         let Some(own) = self.tick_size else {
             return Vec::new();
@@ -158,15 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn variants_cover_every_form_once_and_never_the_recipe_itself() {
-        let recipe = Recipe::default();
-        let variants = recipe.variants(false);
-        assert!(!variants.contains(&recipe));
+    fn variants_cover_every_form_once_and_never_the_format_itself() {
+        let format = HashFormat::default();
+        let variants = format.variants(false);
+        assert!(!variants.contains(&format));
         assert_eq!(variants.len(), 6 + 15 + 16 + 1);
         for (at, variant) in variants.iter().enumerate() {
             assert!(!variants[..at].contains(variant), "{variant:?} twice");
         }
-        assert_eq!(recipe.variants(true).len(), TICKS.len() - 1);
+        assert_eq!(format.variants(true).len(), TICKS.len() - 1);
     }
 
     #[test]
