@@ -140,6 +140,12 @@ impl OrderBook {
         }
     }
 
+    /// Whether this is the book of the market's other outcome: [`Self::mirror`] of
+    /// `other`, without making it.
+    pub fn is_mirror_of(&self, other: &Self) -> bool {
+        self.levels.is_mirror_of(&other.levels)
+    }
+
     /// Whether neither side has a level.
     pub fn is_empty(&self) -> bool {
         self.depth(Side::Bid) + self.depth(Side::Ask) == 0

@@ -99,6 +99,9 @@ proptest! {
             prop_assert_eq!(book.best_bid(), model.best_first(Side::Bid).first().copied());
             prop_assert_eq!(book.best_ask(), model.best_first(Side::Ask).first().copied());
             prop_assert_eq!(&book.mirror().mirror(), &book);
+            prop_assert!(book.is_mirror_of(&book.mirror()));
+            let is_its_own = book.mirror() == book;
+            prop_assert_eq!(book.is_mirror_of(&book), is_its_own);
         }
     }
 }
@@ -168,6 +171,28 @@ fn the_other_outcome_mirrors() {
         &[("0.53", "250"), ("0.52", "100")],
     );
     assert_eq!(yes.mirror(), no);
+    assert!(yes.is_mirror_of(&no) && no.is_mirror_of(&yes));
+    // One level more, one fewer, another size, another price: on either side, and with
+    // one book or both wide.
+    for wide in [false, true] {
+        for (side, at, to) in [
+            (Side::Bid, "0.4", "1"),
+            (Side::Bid, "0.47", "0"),
+            (Side::Ask, "0.52", "101"),
+            (Side::Ask, "0.61", "1"),
+        ] {
+            let mut other = no.clone();
+            if wide {
+                let (at, to) = ("0.600001".parse().unwrap(), "1".parse().unwrap());
+                other.apply_change(Side::Ask, at, to);
+                other.apply_change(Side::Ask, at, Size::ZERO);
+                assert!(yes.is_mirror_of(&other) && other.is_mirror_of(&yes));
+            }
+            other.apply_change(side, at.parse().unwrap(), to.parse().unwrap());
+            assert!(!yes.is_mirror_of(&other), "{side:?} {at} {to} {wide}");
+            assert!(!other.is_mirror_of(&yes), "{side:?} {at} {to} {wide}");
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub(crate) trait Cell: Copy + PartialEq {
 
     fn has_price_of(self, other: Self) -> bool;
 
+    /// Whether it stands at the complement of the other's price, with the same size.
+    fn mirrors(self, other: Self) -> bool;
+
     /// One if its price is higher than the other's, else zero.
     fn above(self, other: Self) -> u64;
 
@@ -35,6 +38,8 @@ const SIZE_BITS: u32 = 49;
 const SIZE: u64 = (1 << SIZE_BITS) - 1;
 /// Millionths in a ten-thousandth.
 const PRICE_UNIT: u32 = 100;
+/// Ten-thousandths in one.
+const PRICE_ONE: u64 = 10_000;
 
 impl Cell for Packed {
     const NONE: Self = Self(0);
@@ -60,6 +65,12 @@ impl Cell for Packed {
     #[inline]
     fn has_price_of(self, other: Self) -> bool {
         (self.0 ^ other.0) <= SIZE
+    }
+
+    #[inline]
+    fn mirrors(self, other: Self) -> bool {
+        let is_complement = (self.0 >> SIZE_BITS) + (other.0 >> SIZE_BITS) == PRICE_ONE;
+        is_complement & (self.0 & SIZE == other.0 & SIZE)
     }
 
     #[inline]
@@ -89,6 +100,10 @@ impl Cell for Level {
 
     fn has_price_of(self, other: Self) -> bool {
         self.price == other.price
+    }
+
+    fn mirrors(self, other: Self) -> bool {
+        self.price == other.price.complement() && self.size == other.size
     }
 
     fn above(self, other: Self) -> u64 {

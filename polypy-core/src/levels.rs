@@ -106,6 +106,16 @@ impl<C: Cell> Cells<C> {
         self.cells.get(self.first_ask()..).unwrap_or_default()
     }
 
+    /// Whether each side is the other's opposite one, at complementary prices. Sides are
+    /// kept in opposite orders, so that of both the best come first.
+    fn is_mirror_of(&self, other: &Self) -> bool {
+        let mirrors = |bids: &[C], asks: &[C]| {
+            let best_first = bids.iter().rev();
+            bids.len() == asks.len() && best_first.zip(asks).all(|(bid, ask)| bid.mirrors(*ask))
+        };
+        mirrors(self.bids(), other.asks()) && mirrors(other.bids(), self.asks())
+    }
+
     #[inline]
     fn len(&self, side: Side) -> usize {
         let number = match side {
@@ -400,6 +410,24 @@ impl<C> Default for Cells<C> {
 impl Default for Levels {
     fn default() -> Self {
         Self::Packed(Cells::default())
+    }
+}
+
+impl Levels {
+    /// Whether each side is the other's opposite one, at complementary prices.
+    pub(crate) fn is_mirror_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Packed(own), Self::Packed(its)) => own.is_mirror_of(its),
+            (Self::Wide(own), Self::Wide(its)) => own.is_mirror_of(its),
+            // What fits into one form is not in the other, but for levels that are gone.
+            (Self::Packed(_), Self::Wide(_)) | (Self::Wide(_), Self::Packed(_)) => {
+                [Side::Bid, Side::Ask].into_iter().all(|side| {
+                    let own = self.worst_first(side);
+                    let its = other.worst_first(side.opposite());
+                    own.len() == its.len() && own.zip(its).all(|(own, its)| own.mirrors(its))
+                })
+            }
+        }
     }
 }
 

@@ -24,13 +24,7 @@ pub(crate) fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> boo
         Extent::Level(side, price) => {
             book.size_at(side, price) == other.size_at(side.opposite(), price.complement())
         }
-        Extent::Whole => [Side::Bid, Side::Ask].into_iter().all(|side| {
-            let (own, its) = (book.worst_first(side), other.worst_first(side.opposite()));
-            own.len() == its.len()
-                && own
-                    .zip(its)
-                    .all(|(own, its)| own.price == its.price.complement() && own.size == its.size)
-        }),
+        Extent::Whole => book.is_mirror_of(other),
     }
 }
 
