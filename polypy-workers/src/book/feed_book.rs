@@ -71,8 +71,9 @@ struct Cold {
     batch: u64,
     /// Since which state it has differed from one that is proven.
     differs_since: Option<Timestamp>,
-    /// Exchange time of the snapshot, never after the newest change.
-    snapshot: Timestamp,
+    /// Exchange time of the whole book that began what is known, never after the newest
+    /// change.
+    known_since: Timestamp,
     /// No memory while changes come in order, and few in one millisecond.
     rare: Option<Box<Rare>>,
 }
@@ -145,7 +146,7 @@ impl FeedBook {
             cold: Box::new(Cold {
                 batch,
                 differs_since: None,
-                snapshot: timestamp,
+                known_since: timestamp,
                 rare: None,
             }),
         }
@@ -201,9 +202,14 @@ impl FeedBook {
         is_copy(timestamp, self.newest)
     }
 
-    /// Whether it is older than the snapshot.
-    pub(crate) fn is_before_snapshot(&self, timestamp: Timestamp) -> bool {
-        is_copy(timestamp, self.cold.snapshot)
+    /// Whether something is older than all that is known of the book.
+    pub(crate) fn is_before_known(&self, timestamp: Timestamp) -> bool {
+        is_copy(timestamp, self.cold.known_since)
+    }
+
+    /// It continues an older copy: what is known of that is known of it.
+    pub(crate) fn continue_from(&mut self, older: &Self) {
+        self.cold.known_since = self.cold.known_since.min(older.cold.known_since);
     }
 
     /// Whether a change would alter nothing.
@@ -261,7 +267,7 @@ impl FeedBook {
     fn set_back_to(&mut self, timestamp: Timestamp) {
         self.passed_count = 0;
         self.newest = timestamp;
-        self.cold.snapshot = self.cold.snapshot.min(timestamp);
+        self.cold.known_since = self.cold.known_since.min(timestamp);
         self.proven = false;
     }
 

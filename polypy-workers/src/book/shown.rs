@@ -1,10 +1,10 @@
 //! What readers see of a book: levels, epoch, sequence, receive time, history.
 //!
-//! Changed in two ways only: [`Shown::apply`] takes in a change of the feed that the
+//! Levels change in two ways: [`Shown::apply`] takes in a change of the feed that the
 //! book is shown from, [`Shown::adopt`] puts another copy in its place. Both write
 //! into the [`ChangeLog`] exactly what a consumer has to apply, and `sequence` counts
-//! that: a level that is set to the size it has counts nothing. What is only tried
-//! ([`Shown::attempt`]) is written once it is kept.
+//! that: a level that is set to the size it has counts nothing. [`Shown::attempt`]
+//! applies what was left out before, and writes it only once it is kept.
 //!
 //! An *epoch* is history without a known hole.
 
@@ -27,7 +27,7 @@ pub(crate) enum Epoch {
     New,
 }
 
-/// All of it is read by nearly every change.
+/// Nearly all of it is read by nearly every change.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Shown {
@@ -185,13 +185,16 @@ impl Shown {
     pub(crate) fn adopt(
         &mut self,
         asset: AssetKey,
-        copy: FeedBook,
+        mut copy: FeedBook,
         epoch: Epoch,
         received: CompactInstant,
         log: &mut ChangeLog,
     ) -> Option<FeedBook> {
         self.history.record(copy.newest(), copy.levels());
         self.received = received;
+        if let (Epoch::Same, Some(old)) = (epoch, &self.copy) {
+            copy.continue_from(old);
+        }
         let old = self.copy.replace(copy);
         match (epoch, &old, &self.copy) {
             (Epoch::Same, Some(old), Some(copy)) if old.levels() == copy.levels() => {

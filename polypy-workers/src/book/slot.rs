@@ -217,7 +217,12 @@ impl BookSlot {
                 self.standbys.keep(copy, &cx.feeds);
                 self.weigh_copy(feed, cx);
             }
-            SnapshotUse::Keep | SnapshotUse::Ignore => self.count_ignored(origin, cx),
+            SnapshotUse::Keep => {
+                self.count_ignored(origin, cx);
+                cx.resyncs
+                    .push((Some(feed), self.key, StaleReason::Dropped));
+            }
+            SnapshotUse::Ignore => self.count_ignored(origin, cx),
             SnapshotUse::Unknown => {
                 self.count_ignored(origin, cx);
                 self.take_in(Input::Contradicted(Cause::Hash), cx);
@@ -232,7 +237,8 @@ impl BookSlot {
         };
         let is_live = self.trust.is_live();
         if origin.feed == ours.feed() {
-            if !is_live || !ours.may_have(copy.newest()) || copy.hash() == ours.hash() {
+            let is_same = copy.hash().is_some() && copy.hash() == ours.hash();
+            if !is_live || !ours.may_have(copy.newest()) || is_same {
                 return SnapshotUse::Show;
             }
             // It is stamped before the newest change. One that was shown, or is the
@@ -468,10 +474,14 @@ impl BookSlot {
         let Some(ours) = self.shown.copy() else {
             return;
         };
-        let is_before = ours.is_before_snapshot(change.timestamp);
+        let is_before = ours.is_before_known(change.timestamp);
         let is_missing_one = self.hash.is_open();
         let was_shown = change.hash.is_some_and(|hash| self.shown.was_in(hash));
-        if was_shown || (ours.has_level(change) && !is_missing_one) {
+        // Of a frame whose last change is in the book the others may not be.
+        let state = (change.timestamp, change.hash);
+        let ends_frame = change.last_in_frame && ours.left_out_state() == Some(state);
+        let has_level = ours.has_level(change) && !is_missing_one && !ends_frame;
+        if was_shown || has_level {
             count_copy(is_before, cx);
             return;
         }
@@ -479,12 +489,14 @@ impl BookSlot {
         if !change.last_in_frame {
             return;
         }
-        let tried = if is_missing_one {
-            Tried::All
+        // Of what was before that nothing is remembered: a change that was taken back
+        // since would seem to be the next one.
+        let is_found = if is_missing_one {
+            self.try_left_out(Tried::All, cx)
         } else {
-            Tried::LastState
+            !is_before && self.try_left_out(Tried::LastState, cx)
         };
-        if self.try_left_out(tried, cx) {
+        if is_found {
             cx.stats.events.out_of_order.increment();
             cx.stats.updates_applied.increment();
             self.watch_crossing(cx);
@@ -551,16 +563,22 @@ impl BookSlot {
         if self.trust.is_stale() && !self.is_past_all(feed) {
             return;
         }
+        self.show_if_wanted(feed, progress, cx);
+    }
+
+    /// Shows another feed's copy if it is wanted, and as far verified as it has to be.
+    fn show_if_wanted(&mut self, feed: FeedId, progress: Progress, cx: &mut Context) -> bool {
         let is_detached = self.standbys.failover().is_some();
-        let verification = match self.trust.want(progress, is_detached) {
-            Want::No => return,
-            Want::Unrefuted | Want::Proven => self.verify_copy(feed, cx),
-        };
-        match (verification, self.trust.want(progress, is_detached)) {
-            (Verification::Proven, _) | (Verification::Unknown, Want::Unrefuted) => {
+        let want = self.trust.want(progress, is_detached);
+        let is_wanted = want != Want::No;
+        let verification = is_wanted.then(|| self.verify_copy(feed, cx));
+        match (verification, want) {
+            (Some(verification @ Verification::Proven), _)
+            | (Some(verification @ Verification::Unknown), Want::Unrefuted) => {
                 self.show_copy(feed, verification, cx);
+                true
             }
-            (Verification::Refuted | Verification::Unknown, _) => {}
+            (None | Some(Verification::Refuted | Verification::Unknown), _) => false,
         }
     }
 
@@ -609,6 +627,7 @@ impl BookSlot {
         }
         copy.settle_difference();
         let is_ahead = copy.newest() > ours.newest();
+        let was_live = self.trust.is_live();
         let was_suspect = self.trust.suspect_levels().is_some();
         cx.stats.events.first_arrivals.increment();
         let epoch = self.take_in_quietly(Input::OtherCopy { is_ahead }, cx);
@@ -623,10 +642,16 @@ impl BookSlot {
             && !was_detached
             && cx.feeds.closed(old.feed()).is_none()
         {
-            if was_suspect && !old.is_proven() {
-                old.note_difference();
+            if was_live {
+                if was_suspect && !old.is_proven() {
+                    old.note_difference();
+                }
+                self.standbys.keep(old, &cx.feeds);
+            } else {
+                // It was wrong, or has a hole: no other book may be shown from it.
+                let wrong = (Some(old.feed()), self.key, StaleReason::Hash);
+                cx.resyncs.push(wrong);
             }
-            self.standbys.keep(old, &cx.feeds);
         }
         self.watch_crossing(cx);
         if is_proven {
@@ -652,9 +677,7 @@ impl BookSlot {
         self.watch(cx);
         for feed in self.standbys.candidates(&cx.feeds).into_iter().flatten() {
             let progress = self.standbys.progress(feed, &self.shown);
-            let is_as_far = progress.is_some_and(|progress| progress != Progress::Behind);
-            if is_as_far && self.verify_copy(feed, cx) != Verification::Refuted {
-                self.show_copy(feed, Verification::Unknown, cx);
+            if progress.is_some_and(|progress| self.show_if_wanted(feed, progress, cx)) {
                 break;
             }
         }
@@ -842,6 +865,7 @@ impl BookSlot {
                 self.top.reset();
                 self.take_in(Input::Proven, cx);
                 self.hash.trust_levels(event, &cx.stats.integrity);
+                self.note_state(cx);
             }
             // Part of a batch is missing, and known to be.
             Verdict::Differs if self.trust.has(Cause::Hash) => {
@@ -920,8 +944,9 @@ impl BookSlot {
             outcome = Outcome::Proven;
         }
         self.conclude(outcome, cx);
-        // A top that disagrees with a book that is proven was stated wrongly.
-        if outcome != Outcome::Proven {
+        // A top that disagrees with a book that is proven was stated wrongly; and one
+        // that disagrees with a diverged book says nothing of what is shown instead.
+        if !matches!(outcome, Outcome::Proven | Outcome::Diverged) {
             match top {
                 Finding::Disagrees => self.take_in(Input::Contradicted(Cause::Top), cx),
                 Finding::Agrees => self.take_in(Input::Cleared(Cause::Top), cx),
@@ -1095,14 +1120,14 @@ impl BookSlot {
         {
             self.lose(failover.reason, cx);
         }
+        // First what may prove it.
+        self.check_late(cx);
         let overdue = self.trust.overdue(&cx.checker.config, now);
         if overdue.crossed && !self.shown.is_proven() {
             cx.stats.integrity.crossed_failed.increment();
             self.take_in(Input::Cleared(Cause::Crossed), cx);
             self.refute(StaleReason::Crossed, cx);
         }
-        self.check_late(cx);
-        // What the checks have left of it.
         if let Some((cause, lasted)) = self.trust.overdue(&cx.checker.config, now).suspect {
             self.decide(cause, lasted, cx);
         }
@@ -1129,6 +1154,7 @@ impl BookSlot {
             };
             let outcome = self.check_hash(stage, cx);
             self.conclude(outcome, cx);
+            self.note_state(cx);
         }
     }
 
@@ -1144,7 +1170,10 @@ impl BookSlot {
         };
         let is_given_up = lasted >= cx.checker.config.doubt_patience * SEARCH_PATIENCE;
         match outcome {
-            Outcome::Proven => self.conclude(outcome, cx),
+            Outcome::Proven => {
+                self.conclude(outcome, cx);
+                self.note_state(cx);
+            }
             Outcome::Diverged => self.refute(cause.reason(), cx),
             Outcome::Open if is_given_up => self.refute(cause.reason(), cx),
             Outcome::Open | Outcome::Reopened | Outcome::NotApplicable | Outcome::Skipped => {}
@@ -1210,6 +1239,10 @@ impl BookSlot {
             self.standbys.end_failover();
             self.hash.forget_expectation();
             self.top.reset();
+        }
+        if new_epoch && let Some(feed) = self.shown.feed() {
+            // Its changes are not kept for a whole book any more.
+            self.standbys.forget_early(feed);
         }
         if let Some(reason) = ask {
             self.ask(reason, cx);

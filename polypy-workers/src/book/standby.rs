@@ -5,8 +5,10 @@
 //! copy has come furthest is shown, and the others follow beside it.
 //!
 //! Bounded: a token is on two connections at most, and one of them may be handed over
-//! to a third. Takes no memory for a book that one feed alone keeps.
+//! to a third. Takes no memory for a book that one feed alone keeps, and that was
+//! never stale.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
@@ -46,9 +48,9 @@ struct Inner {
 #[derive(Debug)]
 struct Early {
     feed: FeedId,
-    changes: Vec<PriceChange>,
-    /// Whether there were more than are kept.
-    overflowed: bool,
+    changes: VecDeque<PriceChange>,
+    /// Whether there were more than are kept, or some were lost.
+    has_hole: bool,
 }
 
 /// The feed that a book was shown from is gone, and a copy is to come as far.
@@ -65,6 +67,14 @@ pub(crate) enum Replayed {
     Whole,
     /// It is older than changes that were not kept.
     Incomplete,
+}
+
+impl Early {
+    /// Something was lost: what is kept later has a hole before it.
+    fn lose(&mut self) {
+        self.changes.clear();
+        self.has_hole = true;
+    }
 }
 
 impl Standbys {
@@ -96,6 +106,8 @@ impl Standbys {
     /// Keeps a copy in place of its feed's last one. With too many, one of a closed
     /// feed goes, or the one that is furthest behind.
     pub(crate) fn keep(&mut self, copy: FeedBook, feeds: &Feeds) {
+        // From here on its changes are applied to it, and none is kept.
+        self.forget_early(copy.feed());
         let copies = &mut self.0.get_or_insert_default().copies;
         copies.retain(|known| known.feed() != copy.feed());
         copies.push(copy);
@@ -156,24 +168,23 @@ impl Standbys {
             }
             early.push(Early {
                 feed,
-                changes: Vec::new(),
-                overflowed: false,
+                changes: VecDeque::new(),
+                has_hole: false,
             });
             early.len() - 1
         });
         let Early {
-            changes,
-            overflowed,
-            ..
+            changes, has_hole, ..
         } = &mut early[at];
         if changes.len() == MOST_EARLY {
-            changes.remove(0);
-            *overflowed = true;
+            changes.pop_front();
+            *has_hole = true;
         }
-        changes.push(*change);
+        changes.push_back(*change);
     }
 
-    fn forget_early(&mut self, feed: FeedId) {
+    /// A feed's changes are applied to its copy again: those kept are no whole run.
+    pub(crate) fn forget_early(&mut self, feed: FeedId) {
         if let Some(inner) = self.0.as_deref_mut() {
             inner.early.retain(|early| early.feed != feed);
         }
@@ -192,14 +203,18 @@ impl Standbys {
         };
         let is_same =
             |change: &PriceChange| snapshot.hash().is_some() && change.hash == snapshot.hash();
-        let last_known = early.changes.iter().rposition(is_same);
-        let (began, follows) = (snapshot.newest(), last_known.map_or(0, |at| at + 1));
-        let mut missing = early.changes[follows..]
+        let newest_first = early.changes.iter().rev();
+        let last_known = newest_first.clone().position(is_same);
+        let began = snapshot.newest();
+        let follows = last_known.map_or(0, |after| early.changes.len() - after);
+        let mut missing = early
+            .changes
             .iter()
+            .skip(follows)
             .filter(|change| last_known.is_some() || change.timestamp > began)
             .peekable();
         // Of what was not kept, some may be missing, too.
-        if early.overflowed && last_known.is_none() && missing.peek().is_some() {
+        if early.has_hole && last_known.is_none() && missing.peek().is_some() {
             return Replayed::Incomplete;
         }
         for change in missing {
@@ -218,15 +233,16 @@ impl Standbys {
         }
         let inner = self.0.get_or_insert_default();
         inner.marked = Some(mark);
-        inner.early.clear();
+        inner.early.iter_mut().for_each(Early::lose);
         inner.copies.retain(|copy| copy.batch() >= mark.number);
         true
     }
 
     /// Something was lost on a feed.
     pub(crate) fn note_gap(&mut self, feed: FeedId, mark: StalenessMark, feeds: &Feeds) {
-        self.forget_early(feed);
         let inner = self.0.get_or_insert_default();
+        let early = inner.early.iter_mut().find(|early| early.feed == feed);
+        early.into_iter().for_each(Early::lose);
         inner
             .copies
             .retain(|copy| copy.feed() != feed || copy.batch() >= mark.number);

@@ -5,14 +5,14 @@
 //! | a whole book | live, new epoch | live | live, new epoch | – |
 //! | a whole book that is behind what was shown | stale, catching up | stale, catching up | stale, catching up | – |
 //! | a whole book that proves nothing: its feed is closed, or lost something since | stale | stale | stale | – |
-//! | another feed's copy | – | live | live, new epoch | – |
+//! | another feed's copy | live, new epoch | live | live, new epoch | – |
 //! | nobody keeps it whole any more | – | stale | stale | – |
 //! | the book has come to an exchange time | – | – | catching up, and that was it: live, new epoch | – |
 //! | its hash is reproduced | – | live; nothing contradicts the levels | found wrong: live, new epoch | – |
 //! | a check contradicts it | – | suspect | noted | – |
 //! | that check agrees | – | no longer suspect | noted | – |
 //! | a contradiction stands | – | stale, found wrong; asked for | catching up: stale; asked for | – |
-//! | its worker died | – | stale | stale | – |
+//! | its worker died | – | stale, new epoch | stale, new epoch | – |
 //! | its market ended | settled | settled | settled | – |
 //!
 //! *Suspect* is a live book that something contradicts. It is shown as stale, and
@@ -268,6 +268,8 @@ impl Trust {
             (Stale(_, Recovery::Proof), Proven) => self.enter(Live),
             (Live | Stale(..), Proven) => {
                 self.clear_levels();
+                // A book that is proven crossed has all its time again after that.
+                self.crossed_since = self.crossed_since.map(|_| now);
                 Effects::default()
             }
             (Live | Stale(..), Contradicted(cause)) => {
