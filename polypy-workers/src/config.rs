@@ -79,8 +79,8 @@ pub struct IntegrityConfig {
     /// the next change.
     pub hash_failures: NonZeroU32,
     /// Searches for an unannounced last trade price or an unknown attribute a
-    /// second and worker. One costs up to 1,001 SHA-1 blocks, about 0.2 ms, so
-    /// that the default of 100 takes two hundredths of a core at most.
+    /// second and worker. One costs up to 1,001 SHA-1 blocks, about 0.2 ms, on each
+    /// price grid, so that the default of 100 takes a tenth of a core at most.
     pub searches_per_second: u32,
     /// How long a book may be in doubt. It is shown as stale meanwhile, and
     /// usually the next change settles it; a second is ten times what the parts

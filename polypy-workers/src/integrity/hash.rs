@@ -396,7 +396,7 @@ impl HashCheck {
 
     /// Looks for another format, and keeps it if it gives the hash: first with
     /// the prices that come to mind, then, since a trade that leaves the middle
-    /// of the range makes the grid finer too, finer grids with every price.
+    /// of the range makes the grid finer too, other grids with every price.
     fn try_variants(&mut self, subject: &Subject<'_>, hash: BookHash) -> bool {
         for variant in self.format.variants(self.proven) {
             let attributes = variant.attributes(subject.info, subject.timestamp);
@@ -414,7 +414,7 @@ impl HashCheck {
                 return true;
             }
         }
-        for variant in self.format.finer() {
+        for variant in self.format.other_grids() {
             let attributes = variant.attributes(subject.info, subject.timestamp);
             let fingerprint = Fingerprint::new(subject.book, &attributes);
             let HashFormat {

@@ -109,13 +109,18 @@ impl HashFormat {
         variants
     }
 
-    /// The same format on each finer grid, for a market whose grid is known.
-    pub(crate) fn finer(&self) -> Vec<Self> {
+    /// The same format on each other grid, the finer ones first, for a market whose grid
+    /// is known. A coarser one is that of before: another feed may be ahead of the shown
+    /// copy, and has announced the new grid for both.
+    pub(crate) fn other_grids(&self) -> Vec<Self> {
         let Some(own) = self.tick_size else {
             return Vec::new();
         };
-        let finer = TICKS.iter().filter(|tick| is_coarser(own, text(tick)));
-        finer.map(|tick| self.with_tick(tick)).collect()
+        let is_finer = |tick: &&&str| is_coarser(own, text(tick));
+        let is_coarser = |tick: &&&str| is_coarser(text(tick), own);
+        let finer = TICKS.iter().filter(is_finer);
+        let others = finer.chain(TICKS.iter().filter(is_coarser));
+        others.map(|tick| self.with_tick(tick)).collect()
     }
 
     fn attributes_tick(&self) -> &str {

@@ -237,6 +237,31 @@ fn a_change_that_is_not_applied_is_found_out_by_the_next_one_of_its_token() {
 }
 
 #[test]
+fn a_grid_that_another_feed_announced_early_does_not_refute_a_state_of_before() {
+    let (bench, mut truth) = opened();
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    bench.send(2, [truth.tick_change("0.001")]);
+    // A trade at a price that nobody has announced, still on the old grid.
+    truth.last_trade_price = "0.123";
+    let states = [
+        truth.change(Side::Bid, "0.45", "1"),
+        truth.change(Side::Bid, "0.46", "2"),
+    ];
+    for state in states {
+        bench.send(1, [state]);
+        assert_eq!(bench.state(&truth), LIVE);
+        assert_eq!(verified(&bench, &truth), Some(true));
+    }
+    // From here on the grid is the new one.
+    truth.tick = "0.001";
+    bench.send(1, [truth.change(Side::Bid, "0.451", "3")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(verified(&bench, &truth), Some(true));
+    assert_eq!(bench.count("failed"), 0);
+}
+
+#[test]
 fn a_book_that_cannot_be_hashed_stays_live() {
     let bench = Harness::new(one_worker());
     let mut truth = Truth::new(&assets(1)[0]);
