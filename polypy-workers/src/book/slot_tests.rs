@@ -190,6 +190,42 @@ fn a_clock_set_back_does_not_freeze_the_book() {
 }
 
 #[test]
+fn a_clock_set_back_by_a_second_is_followed_where_the_hash_says_so() {
+    let (bench, mut truth) = opened();
+    for step in 1..=3 {
+        truth.now += 1_000;
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+    }
+    truth.now -= 1_000;
+    bench.send(1, [truth.change(Side::Bid, "0.45", "500")]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    // One whose hash proves nothing is left out, and the book is suspect.
+    truth.now -= 500;
+    let unknown = truth.change(Side::Bid, "0.44", "7");
+    let other = Truth::new(&assets(1)[1]).hash();
+    let unknown = altered(&unknown, |change| change.hash = Some(other));
+    let before = bench.view(&truth);
+    bench.send(1, [unknown]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    assert_eq!(bench.view(&truth).sequence, before.sequence);
+}
+
+#[test]
+fn a_whole_book_stamped_back_that_was_never_shown_makes_the_book_suspect() {
+    let (bench, mut truth) = opened();
+    truth.now += 2_000;
+    bench.send(1, [truth.change(Side::Bid, "0.45", "5")]);
+    truth.now -= 1_000;
+    truth.change(Side::Bid, "0.45", "77");
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    bench.look_after(Duration::from_secs(2));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+}
+
+#[test]
 fn each_feed_tells_a_book_of_its_own_and_the_one_that_is_further_is_shown() {
     let (bench, mut truth) = opened();
     bench.open(2);

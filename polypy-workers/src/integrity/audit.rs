@@ -217,3 +217,40 @@ fn whole(event: &BookEvent) -> OrderBook {
     levels.apply_snapshot(event.bids.clone(), event.asks.clone());
     levels
 }
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::MarketEvent;
+
+    use super::*;
+    use crate::testing::{Truth, assets};
+
+    #[test]
+    fn an_older_state_that_rest_keeps_and_ours_never_was_in_counts() {
+        let truth = Truth::new(&assets(1)[0]);
+        let MarketEvent::Book(event) = truth.snapshot() else {
+            panic!("not a book")
+        };
+        let levels = OrderBook::default();
+        let ours = Ours {
+            levels: &levels,
+            newest: Timestamp::from_millis(truth.now + 1),
+            hash: Some(BookHash::from_hex(&[b'a'; 40]).unwrap()),
+            is_proven: true,
+            is_live: true,
+        };
+        let (start, patience) = (Instant::now(), Duration::from_secs(2));
+        let mut check = AuditCheck::default();
+        let mut judge = |seconds, is_known| {
+            let now = start + Duration::from_secs(seconds);
+            check.judge(&event, &ours, |_| is_known, now, patience)
+        };
+        assert_eq!(judge(0, false), Verdict::NotApplicable);
+        assert_eq!(judge(1, false), Verdict::NotApplicable);
+        // A state that ours had: REST only lags, and the time begins anew.
+        assert_eq!(judge(2, true), Verdict::Passed);
+        assert_eq!(judge(3, false), Verdict::NotApplicable);
+        assert_eq!(judge(4, false), Verdict::NotApplicable);
+        assert_eq!(judge(5, false), Verdict::NeverReached);
+    }
+}
