@@ -238,7 +238,7 @@ impl BookSlot {
         let is_live = self.trust.is_live();
         if origin.feed == ours.feed() {
             let is_same = copy.hash().is_some() && copy.hash() == ours.hash();
-            if !is_live || !ours.may_have(copy.newest()) || is_same {
+            if !is_live || copy.newest() >= ours.newest() || is_same {
                 return SnapshotUse::Show;
             }
             // It is stamped before the newest change. One that was shown, or is the

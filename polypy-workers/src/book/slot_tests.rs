@@ -214,15 +214,20 @@ fn a_clock_set_back_by_a_second_is_followed_where_the_hash_says_so() {
 
 #[test]
 fn a_whole_book_stamped_back_that_was_never_shown_makes_the_book_suspect() {
-    let (bench, mut truth) = opened();
-    truth.now += 2_000;
-    bench.send(1, [truth.change(Side::Bid, "0.45", "5")]);
-    truth.now -= 1_000;
-    truth.change(Side::Bid, "0.45", "77");
-    bench.send(1, [truth.snapshot()]);
-    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
-    bench.look_after(Duration::from_secs(2));
-    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+    // By a second, and by an hour: a late opening book may be as old.
+    for back in [1_000, 3_600_000] {
+        let (bench, mut truth) = opened();
+        truth.now += 2_000;
+        bench.send(1, [truth.change(Side::Bid, "0.45", "5")]);
+        let shown = truth.clone();
+        truth.now -= back;
+        truth.change(Side::Bid, "0.45", "77");
+        bench.send(1, [truth.snapshot()]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+        assert!(shown.equals(&bench.view(&truth)));
+        bench.look_after(Duration::from_secs(2));
+        assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
+    }
 }
 
 #[test]
