@@ -13,12 +13,12 @@ use polypy_core::{FeedId, StaleReason};
 
 #[derive(Debug)]
 pub(crate) struct Feeds {
-    table: RwLock<HashMap<FeedId, Standing>>,
+    table: RwLock<HashMap<FeedId, FeedState>>,
     workers: usize,
 }
 
 #[derive(Debug)]
-enum Standing {
+enum FeedState {
     Open,
     Closed {
         reason: StaleReason,
@@ -37,29 +37,29 @@ impl Feeds {
 
     /// A feed begins. One that was closed stays closed: feeds never come back.
     pub(crate) fn open(&self, feed: FeedId) {
-        self.table.write().entry(feed).or_insert(Standing::Open);
+        self.table.write().entry(feed).or_insert(FeedState::Open);
     }
 
     /// A feed ends; `false` if it was not open.
     pub(crate) fn close(&self, feed: FeedId, reason: StaleReason) -> bool {
         let mut table = self.table.write();
         match table.get_mut(&feed) {
-            Some(standing @ Standing::Open) => {
-                *standing = Standing::Closed {
+            Some(state @ FeedState::Open) => {
+                *state = FeedState::Closed {
                     reason,
                     workers_left: self.workers,
                 };
                 true
             }
-            Some(Standing::Closed { .. }) | None => false,
+            Some(FeedState::Closed { .. }) | None => false,
         }
     }
 
     /// Why the feed is closed, `None` while it is open.
     pub(crate) fn closed(&self, feed: FeedId) -> Option<StaleReason> {
         match self.table.read().get(&feed) {
-            Some(Standing::Open) => None,
-            Some(Standing::Closed { reason, .. }) => Some(*reason),
+            Some(FeedState::Open) => None,
+            Some(FeedState::Closed { reason, .. }) => Some(*reason),
             None => Some(StaleReason::Disconnected),
         }
     }
@@ -67,7 +67,7 @@ impl Feeds {
     /// One more worker has marked the feed's books.
     pub(crate) fn closing_applied(&self, feed: FeedId) {
         let mut table = self.table.write();
-        if let Some(Standing::Closed { workers_left, .. }) = table.get_mut(&feed) {
+        if let Some(FeedState::Closed { workers_left, .. }) = table.get_mut(&feed) {
             *workers_left = workers_left.saturating_sub(1);
             if *workers_left == 0 {
                 table.remove(&feed);
@@ -80,8 +80,14 @@ impl Feeds {
         let table = self.table.read();
         table
             .values()
-            .filter(|standing| matches!(standing, Standing::Open))
+            .filter(|state| matches!(state, FeedState::Open))
             .count()
+    }
+
+    /// Feeds of which something is remembered.
+    #[cfg(test)]
+    pub(crate) fn known_count(&self) -> usize {
+        self.table.read().len()
     }
 }
 

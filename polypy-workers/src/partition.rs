@@ -12,7 +12,7 @@ mod mirror;
 mod slots;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, hash_map};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,10 +45,14 @@ pub(crate) struct Partition {
     applying: bool,
     /// The assets of that batch.
     touched: Vec<AssetKey>,
+    /// Control messages that are being applied, and have yet to be. A panic loses the
+    /// one in hand; the others are not said again.
+    messages: hash_map::IntoIter<AssetKey, ControlMessage>,
+    closed: Vec<(FeedId, StaleReason)>,
     retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
     mirror: MirrorCheck,
     looked: Instant,
-    /// Whether the next batch is to panic once its first event is applied.
+    /// Whether the next batch, or control message, is to panic once it is begun.
     #[cfg(any(test, feature = "fault-injection"))]
     panics_next: bool,
 }
@@ -65,6 +69,8 @@ impl Partition {
             context: Context::new(config, feeds, stats, now),
             applying: false,
             touched: Vec::new(),
+            messages: hash_map::IntoIter::default(),
+            closed: Vec::new(),
             retries: BinaryHeap::new(),
             mirror: MirrorCheck::default(),
             looked: now,
@@ -136,16 +142,22 @@ impl Partition {
     }
 
     /// Takes in what was said apart from the events.
-    pub(crate) fn take(&mut self, notices: ControlMessages, now: Instant) {
+    pub(crate) fn take(&mut self, control: ControlMessages, now: Instant) {
         self.applying = true;
         self.touched.clear();
         self.context.checker.now = now;
+        self.messages = control.assets.into_iter();
+        self.closed = control.closed;
         let (slots, cx) = (&mut self.slots, &mut self.context);
-        for (asset, notice) in notices.assets {
-            take_notice(slots, cx, asset, notice);
+        for (asset, message) in self.messages.by_ref() {
+            take_message(slots, cx, asset, message);
+            #[cfg(any(test, feature = "fault-injection"))]
+            if std::mem::take(&mut self.panics_next) {
+                injected_panic();
+            }
         }
-        if !notices.closed.is_empty() {
-            let closed: HashMap<_, _> = notices.closed.iter().copied().collect();
+        if !self.closed.is_empty() {
+            let closed: HashMap<_, _> = self.closed.iter().copied().collect();
             for at in 0..slots.len() {
                 let Some(slot) = slots.at(at) else {
                     continue;
@@ -159,7 +171,7 @@ impl Partition {
                     slots.with(key, cx, |slot, cx| slot.close_feed(feed, reason, cx));
                 }
             }
-            for (feed, _) in notices.closed {
+            for (feed, _) in self.closed.drain(..) {
                 cx.feeds.closing_applied(feed);
             }
         }
@@ -211,8 +223,17 @@ impl Partition {
         self.context.clear();
         self.retries.clear();
         self.context.checker.now = now;
-        let cx = &mut self.context;
-        self.slots.alter_all(cx, |slot, cx| {
+        let (slots, cx) = (&mut self.slots, &mut self.context);
+        let is_final = |message: &ControlMessage| message.settled || message.forgotten;
+        for (asset, message) in std::mem::take(&mut self.messages) {
+            if is_final(&message) {
+                take_message(slots, cx, asset, message);
+            }
+        }
+        for (feed, _) in self.closed.drain(..) {
+            cx.feeds.closing_applied(feed);
+        }
+        slots.alter_all(cx, |slot, cx| {
             let reason = StaleReason::WorkerDied;
             slot.worker_died(StalenessMark { number, reason }, cx);
             if matches!(slot.state(), BookState::Stale(_)) {
@@ -295,21 +316,21 @@ fn audit(slots: &mut Slots, cx: &mut Context, book: BookEvent) {
     }
 }
 
-fn take_notice(slots: &mut Slots, cx: &mut Context, asset: AssetKey, notice: ControlMessage) {
-    if notice.forgotten {
+fn take_message(slots: &mut Slots, cx: &mut Context, asset: AssetKey, message: ControlMessage) {
+    if message.forgotten {
         slots.forget(asset);
         return;
     }
     // Without a slot, a snapshot that is still queued could not know of it.
     slots.ensure(asset, cx);
     slots.with(asset, cx, |slot, cx| {
-        if let Some(mark) = notice.mark {
+        if let Some(mark) = message.mark {
             slot.mark(mark, cx);
         }
-        for (feed, mark) in notice.lost {
+        for (feed, mark) in message.gaps {
             slot.mark_feed(feed, mark, cx);
         }
-        if notice.settled {
+        if message.settled {
             slot.settle(cx);
         }
     });

@@ -167,8 +167,8 @@ impl WorkerQueue {
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let mut contents = self.contents.lock();
         let waits = match contents.liveness {
-            Liveness::Running => !contents.has_work(),
-            Liveness::Failed | Liveness::GivenUp => true,
+            Liveness::Running | Liveness::GivenUp => !contents.has_work(),
+            Liveness::Failed => true,
             Liveness::Stopped => false,
         };
         if waits {

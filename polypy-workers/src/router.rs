@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use crate::counter::{HistogramSum, count};
 use crate::manager::WorkerManager;
-use crate::queue::{Liveness, Pushed, WorkerQueue};
+use crate::queue::{Pushed, WorkerQueue};
 use crate::shared::Shared;
 
 const NAME: &str = "router";
@@ -70,9 +70,6 @@ impl MessageRouter {
             stats.queue_full_events.add_shared(1);
             let assets = marked.len();
             tracing::debug!(worker = number, dropped, assets, "queue is full");
-            if worker.queue().liveness() == Liveness::GivenUp {
-                return Vec::new();
-            }
         }
         marked
     }

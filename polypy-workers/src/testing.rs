@@ -352,6 +352,17 @@ impl Harness {
             .resync(Scope::AllFeeds, &assets, StaleReason::WorkerDied);
     }
 
+    /// What the supervisor does with a worker that keeps failing.
+    pub(crate) fn give_up_worker(&self) {
+        self.worker().queue().transit(Transition::Fail);
+        self.worker().begin(Transition::GiveUp);
+    }
+
+    /// Feeds that are open, or whose closing has yet to be applied.
+    pub(crate) fn feeds_known(&self) -> usize {
+        self.manager.shared().feeds.known_count()
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.worker().queue().is_running()
     }

@@ -30,7 +30,7 @@ use crate::config::WorkersConfig;
 use crate::counter::count;
 use crate::feeds::Feeds;
 use crate::partition::{Partition, Resyncs};
-use crate::queue::{Batch, Pushed, Transition, WorkerQueue};
+use crate::queue::{Batch, Liveness, Pushed, Transition, WorkerQueue};
 use crate::stats::WorkerStats;
 
 /// How long an idle worker sleeps: the grain of everything that only time changes.
@@ -110,6 +110,13 @@ impl Worker {
         self.drain(&mut partition, |_| false);
         if self.queue.is_running() {
             self.contain(0, || partition.look(Instant::now()));
+        } else if self.queue.liveness() == Liveness::GivenUp {
+            // What is queued must not grow for ever, nor what it says be lost: settled
+            // and forgotten books are so whatever became of the worker.
+            self.discard();
+            if let Some(control) = self.queue.take_control() {
+                self.contain(0, || partition.take(control, Instant::now()));
+            }
         }
         self.release(partition);
         self.queue.tell_if_drained();

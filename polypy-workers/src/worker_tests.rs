@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 use polypy_core::{
-    BookControl, Component, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource,
+    BookControl, BookState, Component, EventSink, FeedId, MarketEvent, Side, StaleReason,
+    StatsSource,
 };
 
 use crate::config::WorkersConfig;
@@ -265,6 +266,53 @@ fn a_panic_of_whoever_is_asked_fails_the_worker_and_reaches_no_socket() {
     harness.restart_worker();
     harness.send(1, [truth.opening()]);
     assert_eq!(harness.state(&truth), LIVE);
+}
+
+#[test]
+fn a_panic_between_control_messages_loses_none_that_is_final() {
+    let harness = Harness::new(one_worker());
+    harness.open(1);
+    let truths: Vec<_> = assets(3).iter().map(Truth::new).collect();
+    harness.send(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    let keys: Vec<_> = truths.iter().map(Truth::key).collect();
+    let (settled, forgotten) = keys.split_at(3);
+    harness.router.settle(settled);
+    harness.router.forget(forgotten);
+    harness.close(1);
+    harness.manager.inject_panic(0);
+    harness.iterate();
+    assert!(!harness.is_running());
+    harness.restart_worker();
+    for (at, truth) in truths.iter().enumerate() {
+        let expected = (at < settled.len()).then_some(BookState::Settled);
+        assert_eq!(harness.state(truth), expected);
+    }
+    assert_eq!(harness.feeds_known(), 0);
+}
+
+#[test]
+fn a_worker_that_stays_down_keeps_nothing_of_what_it_is_told() {
+    let (harness, truth) = opened();
+    harness.give_up_worker();
+    for feed in 2..1_000 {
+        harness.open(feed);
+        harness.queue(feed, [truth.opening()]);
+        let scope = FeedId(feed);
+        harness
+            .router
+            .mark_feed_stale(scope, &[truth.key()], StaleReason::Dropped);
+        harness.close(feed);
+        harness.iterate();
+        assert_eq!(harness.depth(), 0);
+    }
+    assert_eq!(harness.feeds_known(), 1);
+    assert_eq!(harness.state(&truth), stale(StaleReason::WorkerDied));
+    harness.router.settle(&[truth.key()]);
+    harness.iterate();
+    assert_eq!(harness.state(&truth), Some(BookState::Settled));
+    harness.router.forget(&[truth.key()]);
+    harness.iterate();
+    assert_eq!(harness.state(&truth), None);
 }
 
 #[test]

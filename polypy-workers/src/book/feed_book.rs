@@ -3,16 +3,16 @@
 //! The venue sends the changes of one token in the order of their exchange time,
 //! with exceptions: frames come twice, overtake each other, and its clock may be
 //! set back. So a change that is not younger than the newest is judged by content
-//! and hash. What was applied before is a *copy*, and is left out. What cannot be
-//! told from a copy is *left out*, too, but remembered: the hash of a later state
+//! and hash. What was applied before is a *duplicate*, and is left out. What cannot be
+//! told from a duplicate is *left out*, too, but remembered: the hash of a later state
 //! may show that it was none.
 
 use polypy_core::{BookHash, Change, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
 
-/// Copies come up to 120 ms late and snapshots overlap by milliseconds. What
-/// is older than this is no copy: the venue's clock has been set back, and its
+/// Duplicates come up to 120 ms late and snapshots overlap by milliseconds. What
+/// is older than this is none: the venue's clock has been set back, and its
 /// changes count.
-const COPY_WINDOW_MS: u64 = 10_000;
+const DUPLICATE_WINDOW_MS: u64 = 10_000;
 
 /// Changes of one millisecond that are remembered; more than two are rare.
 const MOST_PASSED: usize = 32;
@@ -24,7 +24,7 @@ const MOST_LEFT_OUT: usize = 32;
 /// a frame of one order makes one a token.
 const FEW_PASSED: usize = 2;
 
-/// What makes a change a copy of another: the same level set to the same size,
+/// What makes a change a duplicate of another: the same level set to the same size,
 /// giving the same book. The hash alone does not, since an order that comes and
 /// goes within a millisecond leads back to a book that was there before. Of all
 /// that, 64 bits: two changes of one millisecond that share them by accident are
@@ -56,7 +56,7 @@ pub(crate) struct FeedBook {
     proven: bool,
     /// How many changes the newest millisecond has brought.
     passed_count: u8,
-    /// Whether changes were left out that may have been no copies.
+    /// Whether changes were left out that may have been no duplicates.
     has_left_out: bool,
     /// The first changes of the newest millisecond.
     passed: [Passed; FEW_PASSED],
@@ -85,7 +85,7 @@ struct Rare {
     left_out: Vec<LeftOut>,
 }
 
-/// A change that was left out, and may have been no copy.
+/// A change that was left out, and may have been no duplicate.
 #[derive(Debug, Clone, Copy)]
 struct LeftOut {
     timestamp: Timestamp,
@@ -109,11 +109,11 @@ pub(crate) enum Applied {
     InOrder(Change),
     /// Left out: it was applied before.
     Duplicate,
-    /// Left out, though the book has moved on since it was applied: a copy that
+    /// Left out, though the book has moved on since it was applied: a duplicate that
     /// came late, or a return to an earlier state within the millisecond.
     Ambiguous,
     /// Left out: it is older than the newest, and content and hash must tell whether
-    /// it is a copy.
+    /// it is a duplicate.
     Older,
 }
 
@@ -197,14 +197,9 @@ impl FeedBook {
         self.forget_left_out();
     }
 
-    /// Whether something of `timestamp` may be a copy of what is in it already.
-    pub(crate) fn may_have(&self, timestamp: Timestamp) -> bool {
-        is_copy(timestamp, self.newest)
-    }
-
     /// Whether something is older than all that is known of the book.
     pub(crate) fn is_before_known(&self, timestamp: Timestamp) -> bool {
-        is_copy(timestamp, self.cold.known_since)
+        is_shortly_before(timestamp, self.cold.known_since)
     }
 
     /// It continues an older copy: what is known of that is known of it.
@@ -236,7 +231,7 @@ impl FeedBook {
 
     /// Applies one that is not younger than the newest.
     fn apply_back(&mut self, change: &PriceChange) -> Applied {
-        if self.may_have(change.timestamp) {
+        if is_shortly_before(change.timestamp, self.newest) {
             return Applied::Older;
         }
         if change.timestamp < self.newest {
@@ -424,7 +419,7 @@ impl FeedBook {
 }
 
 /// Whether something of `timestamp` is older than `than`, by no more than a
-/// copy can be.
-pub(crate) fn is_copy(timestamp: Timestamp, than: Timestamp) -> bool {
-    (1..=COPY_WINDOW_MS).contains(&than.millis_since(timestamp))
+/// duplicate can be.
+pub(crate) fn is_shortly_before(timestamp: Timestamp, than: Timestamp) -> bool {
+    (1..=DUPLICATE_WINDOW_MS).contains(&than.millis_since(timestamp))
 }

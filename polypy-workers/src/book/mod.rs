@@ -5,10 +5,11 @@
 //! |---|---|---|
 //! | `slot` | [`BookSlot`] | takes events to the parts below, and does what follows |
 //! | `trust` | [`Trust`] | whether the book is live: one table of states and inputs |
+//! | `checks` | [`Checks`] | what the checks know of the book, and find |
 //! | `shown` | [`Shown`] | levels, epoch, sequence, history: what readers see |
 //! | `changes` | [`ChangeLog`] | what of that has changed, for whoever follows it |
 //! | `standby` | [`Standbys`] | copies of other feeds, changes before a snapshot, gaps |
-//! | `feed_book` | [`FeedBook`] | one feed's copy: what is in order, a copy, left out |
+//! | `feed_book` | [`FeedBook`] | one feed's copy: what is in order, a duplicate, left out |
 //!
 //! Several feeds may keep a book: during a hand-over, and always where each token is
 //! on two connections. Each feed's copy begins with a whole book and is changed by
@@ -18,6 +19,7 @@
 //! A type's fields are touched in the file that declares it, and nowhere else.
 
 mod changes;
+mod checks;
 mod feed_book;
 mod shown;
 mod slot;

@@ -61,8 +61,8 @@ impl Shown {
         self.copy.as_ref()
     }
 
-    /// The feed it is shown from; nobody's once that is gone and another is to come
-    /// as far.
+    /// The feed it is shown from; [`FeedId::default`], which no connection has, once
+    /// that is gone and another feed's copy is to come as far.
     #[inline]
     pub(crate) fn feed(&self) -> Option<FeedId> {
         self.copy.as_ref().map(FeedBook::feed)
@@ -138,7 +138,7 @@ impl Shown {
         applied
     }
 
-    /// Leaves a change out that may be no copy.
+    /// Leaves a change out that may be no duplicate.
     pub(crate) fn leave_out(&mut self, change: &PriceChange) {
         if let Some(copy) = self.copy.as_mut() {
             copy.leave_out(change);
@@ -181,17 +181,18 @@ impl Shown {
         true
     }
 
-    /// Shows another copy from now on, and returns the one before.
+    /// Shows another copy from now on, and returns the one before. `received`: when its
+    /// newest change reached us, if the book comes further by that.
     pub(crate) fn adopt(
         &mut self,
         asset: AssetKey,
         mut copy: FeedBook,
         epoch: Epoch,
-        received: CompactInstant,
+        received: Option<CompactInstant>,
         log: &mut ChangeLog,
     ) -> Option<FeedBook> {
         self.history.record(copy.newest(), copy.levels());
-        self.received = received;
+        self.received = received.unwrap_or(self.received);
         if let (Epoch::Same, Some(old)) = (epoch, &self.copy) {
             copy.continue_from(old);
         }

@@ -6,17 +6,17 @@
 //! [`BookSlot::change`] would, less what could have no effect.
 
 use std::mem::take;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetInfo, AssetKey, BestBidAsk, BookEvent, BookState, BookView, Change, DecimalText, FeedId,
-    OrderBook, Price, PriceChange, Side, StaleReason, TickSizeChange, Timestamp, Top, Trade,
+    AssetKey, BestBidAsk, BookEvent, BookState, BookView, Change, DecimalText, FeedId, OrderBook,
+    Price, PriceChange, Side, StaleReason, TickSizeChange, Top, Trade,
 };
 
-use super::feed_book::{Applied, FeedBook, Tried, is_copy};
+use super::checks::{Checks, Verification};
+use super::feed_book::{Applied, FeedBook, Tried};
 use super::shown::{Epoch, Shown};
-use super::standby::{Failover, Replayed, Standbys, has_reached};
+use super::standby::{Failover, Replayed, SnapshotUse, Standbys};
 use super::trust::{
     Cause, Check, Effects, Input, Progress, Trust, Unseen, Want, as_read, is_of_missing_change,
 };
@@ -24,20 +24,10 @@ use super::{Context, Origin};
 use crate::config::HashChecking;
 use crate::counter::count;
 use crate::feeds::Feeds;
-use crate::integrity::{
-    AuditCheck, Expectation, Extent, Finding, HashCheck, Ours, Outcome, Stage, Subject, TopCheck,
-    Verdict, agrees, is_coarser,
-};
+use crate::integrity::{Expectation, Extent, Finding, Outcome, Stage, Verdict, agrees};
 use crate::queue::{ControlMessage, StalenessMark};
 use crate::stats::WorkerStats;
 
-/// How long a whole book that is behind what was shown before has to catch up.
-/// Sockets lag by seconds at most; what is sent whole after that is the truth,
-/// whatever its time says.
-const CATCH_UP: Duration = Duration::from_secs(5);
-/// How long a copy has to come as far as the shown book, once the feed of that is
-/// gone. Connections that lag by more are replaced.
-const FAILOVER: Duration = Duration::from_secs(2);
 /// Between two looks at a stale book that was asked for: how long a subscription takes
 /// to answer on a bad day. How often it is really fetched is for the pool to say.
 const RETRY: Duration = Duration::from_secs(5);
@@ -54,11 +44,8 @@ pub(crate) struct BookSlot {
     /// The market's other token.
     complement: Option<AssetKey>,
     trust: Trust,
-    hash: HashCheck,
-    top: TopCheck,
-    audit: AuditCheck,
+    checks: Checks,
     standbys: Standbys,
-    info: Option<Arc<AssetInfo>>,
     /// Whether the partition will look at it when time has passed.
     is_watched: bool,
     /// Whether the partition will see whether it is still stale.
@@ -95,11 +82,8 @@ impl BookSlot {
             key,
             complement: None,
             trust: Trust::new(now),
-            hash: HashCheck::default(),
-            top: TopCheck::default(),
-            audit: AuditCheck::default(),
+            checks: Checks::default(),
             standbys: Standbys::default(),
-            info: None,
             is_watched: false,
             is_retry_planned: false,
         }
@@ -120,10 +104,10 @@ impl BookSlot {
         self.shown.feed().into_iter().chain(self.standbys.feeds())
     }
 
-    /// Levels held, those of copies included.
+    /// Levels held, those of copies included, and what takes as much.
     #[inline]
-    pub(crate) fn depth(&self) -> u64 {
-        count(self.shown.depth() + self.standbys.depth())
+    pub(crate) fn held_levels(&self) -> u64 {
+        count(self.shown.depth() + self.standbys.held_levels())
     }
 
     /// The state that readers see, as far as the worker knows.
@@ -144,13 +128,13 @@ impl BookSlot {
         let marked = message.mark.filter(|mark| mark.number > batch);
         // What happened to its feed concerns the book if no other feed keeps it.
         let lost = self.shown.feed().and_then(|feed| {
-            let gap = message.lost_on(feed).filter(|mark| mark.number > batch);
+            let gap = message.gap_on(feed).filter(|mark| mark.number > batch);
             let failover = self.standbys.failover();
             let reason = gap.map(|mark| mark.reason);
             let reason = reason
                 .or_else(|| failover.map(|failover| failover.reason))
                 .or_else(|| feeds.closed(feed))?;
-            let is_kept = self.standbys.is_kept(feeds, |feed| message.lost_on(feed));
+            let is_kept = self.standbys.is_kept(feeds, |feed| message.gap_on(feed));
             (!is_kept).then_some(reason)
         });
         let unseen = Unseen {
@@ -162,10 +146,10 @@ impl BookSlot {
         as_read(self.state(), unseen)
     }
 
-    /// A copy, in the state the reader is to see; `None` before any whole book.
+    /// What readers see, in this state; `None` before any whole book.
     pub(crate) fn view(&self, depth: usize, state: BookState, now: Instant) -> Option<BookView> {
-        let (copy, info) = (self.shown.copy()?, self.info.as_ref()?);
-        let levels = copy.levels();
+        let (copy, info) = (self.shown.copy()?, self.checks.info()?);
+        let (levels, hash) = (copy.levels(), self.checks.hash());
         let millis = |passed: Duration| u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         Some(BookView {
             asset_id: info.asset_id.clone(),
@@ -182,10 +166,10 @@ impl BookSlot {
             last_update: copy.newest(),
             age_ms: millis(self.shown.age(now)),
             since_ms: millis(self.trust.shown_for(state, now)),
-            tick_size: self.hash.tick_size(),
-            last_trade_price: self.hash.last_trade_price(),
+            tick_size: hash.tick_size(),
+            last_trade_price: hash.last_trade_price(),
             hash: copy.hash(),
-            hash_verified: self.hash.last(),
+            hash_verified: hash.last(),
             history: self.shown.history().collect(),
         })
     }
@@ -204,12 +188,13 @@ impl BookSlot {
         let (feed, batch) = (origin.feed, origin.number);
         let mut copy = FeedBook::new(feed, batch, levels, event.timestamp, event.hash);
         let replayed = self.standbys.replay(&mut copy);
-        match self.snapshot_use(&copy, origin, &cx.feeds) {
+        let is_of_use =
+            self.standbys
+                .snapshot_use(&copy, origin, &self.shown, &self.trust, &cx.feeds);
+        match is_of_use {
             SnapshotUse::Show => {
-                self.hash.forget_expectation();
-                self.hash.take(event);
+                self.checks.take(event);
                 self.complement = event.info.complement;
-                self.info = Some(Arc::clone(&event.info));
                 self.show_whole(copy, replayed, origin, cx);
             }
             SnapshotUse::Keep if replayed == Replayed::Whole => {
@@ -230,45 +215,6 @@ impl BookSlot {
         }
     }
 
-    /// What is to be done with a whole book.
-    fn snapshot_use(&self, copy: &FeedBook, origin: Origin, feeds: &Feeds) -> SnapshotUse {
-        let Some(ours) = self.shown.copy() else {
-            return SnapshotUse::Show;
-        };
-        let is_live = self.trust.is_live();
-        if origin.feed == ours.feed() {
-            let is_same = copy.hash().is_some() && copy.hash() == ours.hash();
-            if !is_live || copy.newest() >= ours.newest() || is_same {
-                return SnapshotUse::Show;
-            }
-            // It is stamped before the newest change. One that was shown, or is the
-            // same, comes late; any other may be newer, whatever its time says.
-            let is_late = copy.hash().is_some_and(|hash| self.shown.was_in(hash))
-                || copy.levels() == ours.levels();
-            return if is_late {
-                SnapshotUse::Ignore
-            } else {
-                SnapshotUse::Unknown
-            };
-        }
-        let gap = self.standbys.gap_on(origin.feed);
-        if gap.is_some_and(|mark| mark.number > origin.number) {
-            return SnapshotUse::Ignore;
-        }
-        let is_elder = origin.feed < ours.feed();
-        let ours_is_open = feeds.closed(ours.feed()).is_none();
-        match (is_live, origin.closed) {
-            // Which of the two is shown depends on which has come further.
-            (true, None) => SnapshotUse::Keep,
-            (true, Some(_)) => SnapshotUse::Ignore,
-            _ if self.trust.is_settled() && is_elder => SnapshotUse::Ignore,
-            // Whatever is open is better than what is not.
-            (false, None) => SnapshotUse::Show,
-            (false, Some(_)) if is_elder || ours_is_open => SnapshotUse::Ignore,
-            (false, Some(_)) => SnapshotUse::Show,
-        }
-    }
-
     /// Shows a whole book from now on.
     fn show_whole(&mut self, copy: FeedBook, replayed: Replayed, origin: Origin, cx: &mut Context) {
         let was_live = self.state() == BookState::Live;
@@ -279,7 +225,9 @@ impl BookSlot {
             (None, _, Replayed::Incomplete) => Some(StaleReason::Dropped),
             (None, _, Replayed::Whole) => None,
         };
-        let goal = self.goal_before(&copy, cx.checker.now);
+        let shown = self.shown.copy().map(FeedBook::newest);
+        let goal =
+            shown.and_then(|shown| self.trust.goal_beyond(copy.newest(), shown, cx.checker.now));
         let input = match (void, goal) {
             (Some(reason), goal) => Input::WholeVoid { reason, goal },
             (None, Some(goal)) => Input::WholeBehind { goal },
@@ -292,31 +240,22 @@ impl BookSlot {
         let epoch = self.take_in_quietly(input, cx);
         let old = self
             .shown
-            .adopt(self.key, copy, epoch, origin.received, &mut cx.log);
+            .adopt(self.key, copy, epoch, Some(origin.received), &mut cx.log);
         if let Some(old) = old.filter(|old| old.feed() != origin.feed) {
+            self.checks.feed_replaced(cx.checker.now);
             cx.stats.events.takeovers.increment();
             // A suspect one could not stand in.
             if cx.feeds.closed(old.feed()).is_none() && was_live {
                 self.standbys.keep(old, &cx.feeds);
             }
         }
-        self.top.reset();
-        self.audit.expect_anew(cx.checker.now);
         match input {
             Input::WholeBehind { .. } => self.retry_later(cx),
             Input::WholeVoid { .. } if origin.closed.is_none() => self.retry_later(cx),
             _ => {}
         }
         self.watch_crossing(cx);
-        self.check_whole(cx);
-    }
-
-    /// What was shown before, if a whole book is behind that.
-    fn goal_before(&self, copy: &FeedBook, now: Instant) -> Option<Timestamp> {
-        let goal = self.trust.goal().max(self.shown.copy()?.newest());
-        let since = self.trust.behind_since().unwrap_or(now);
-        let is_patient = now.saturating_duration_since(since) < CATCH_UP;
-        (is_copy(copy.newest(), goal) && is_patient).then_some(goal)
+        self.check_levels(Stage::Whole, cx);
     }
 
     fn count_ignored(&mut self, origin: Origin, cx: &mut Context) {
@@ -457,9 +396,11 @@ impl BookSlot {
                 cx.stats.events.duplicates.increment();
                 let ours = self.shown.copy();
                 if !self.shown.is_proven() && change.last_in_frame {
-                    // The frame that it copies may have left the check to this one.
+                    // The frame that it repeats may have left the check to this one.
                     self.check_change(change, cx);
-                } else if change.hash == ours.and_then(FeedBook::hash) && !self.hash.is_open() {
+                } else if change.hash == ours.and_then(FeedBook::hash)
+                    && !self.checks.hash().is_open()
+                {
                     // Wherever the book has been meanwhile, it is back.
                     self.take_in(Input::Cleared(Cause::Hash), cx);
                 }
@@ -467,7 +408,7 @@ impl BookSlot {
         }
     }
 
-    /// A change of the shown book's feed that is older than its newest. It is a copy if
+    /// A change of the shown book's feed that is older than its newest. It is a duplicate if
     /// the book was in its state, or would not change. Otherwise another change overtook
     /// it, or the venue's clock was set back, and its hash tells; or nobody can.
     fn change_back(&mut self, change: &PriceChange, cx: &mut Context) {
@@ -475,14 +416,14 @@ impl BookSlot {
             return;
         };
         let is_before = ours.is_before_known(change.timestamp);
-        let is_missing_one = self.hash.is_open();
+        let is_missing_one = self.checks.hash().is_open();
         let was_shown = change.hash.is_some_and(|hash| self.shown.was_in(hash));
         // Of a frame whose last change is in the book the others may not be.
         let state = (change.timestamp, change.hash);
         let ends_frame = change.last_in_frame && ours.left_out_state() == Some(state);
         let has_level = ours.has_level(change) && !is_missing_one && !ends_frame;
         if was_shown || has_level {
-            count_copy(is_before, cx);
+            count_duplicate(is_before, cx);
             return;
         }
         self.shown.leave_out(change);
@@ -504,32 +445,16 @@ impl BookSlot {
             self.note_state(cx);
         } else {
             // The next state that is proven tells.
-            count_copy(is_before, cx);
+            count_duplicate(is_before, cx);
             self.take_in(Input::Contradicted(Cause::Hash), cx);
         }
     }
 
-    /// Tries changes that were left out: against the hash that waits for a change, or
-    /// those of the last state against its own.
+    /// Tries changes that were left out; whether the book is right with them.
     fn try_left_out(&mut self, tried: Tried, cx: &mut Context) -> bool {
-        let Some(info) = self.info.as_deref() else {
-            return false;
-        };
-        let (hash, checker) = (&mut self.hash, &mut cx.checker);
+        let (checks, checker) = (&mut self.checks, &mut cx.checker);
         self.shown.attempt(self.key, tried, &mut cx.log, |copy| {
-            let subject = subject(copy, info, Stage::Frame);
-            match (tried, copy.left_out_state()) {
-                (Tried::All, _) => hash.recheck(&subject, checker) == Outcome::Proven,
-                (Tried::LastState, Some((timestamp, stated))) => {
-                    let subject = Subject {
-                        timestamp,
-                        hash: stated,
-                        ..subject
-                    };
-                    hash.reproves(&subject, checker)
-                }
-                (Tried::LastState, None) => false,
-            }
+            checks.proves_left_out(copy, tried, checker)
         })
     }
 
@@ -560,7 +485,7 @@ impl BookSlot {
             cx.resyncs.push((Some(feed), self.key, StaleReason::Hash));
             self.standby_lost(cx);
         }
-        if self.trust.is_stale() && !self.is_past_all(feed) {
+        if self.trust.is_stale() && !self.standbys.is_past_all(feed, self.trust.goal()) {
             return;
         }
         self.show_if_wanted(feed, progress, cx);
@@ -582,37 +507,11 @@ impl BookSlot {
         }
     }
 
-    /// Whether another feed's copy is younger than every mark, and not older than
-    /// anything that was shown.
-    fn is_past_all(&self, feed: FeedId) -> bool {
-        let mark = self.standbys.mark_on(feed);
-        self.standbys.get(feed).is_some_and(|copy| {
-            mark.is_none_or(|mark| mark.number < copy.batch())
-                && has_reached(copy, self.trust.goal())
-        })
-    }
-
     /// What its own hash says of another feed's copy.
     fn verify_copy(&mut self, feed: FeedId, cx: &mut Context) -> Verification {
-        let (Some(copy), Some(info)) = (self.standbys.get(feed), self.info.as_deref()) else {
-            return Verification::Refuted;
-        };
-        let is_judged = cx.checker.config.hash == HashChecking::All
-            && self.hash.is_verifiable()
-            && copy.hash().is_some()
-            && cx.checker.cpu.allows(cx.checker.now);
-        if !is_judged {
-            return if copy.is_doubtful() {
-                Verification::Refuted
-            } else {
-                Verification::Unknown
-            };
-        }
-        let subject = subject(copy, info, Stage::Frame);
-        if self.hash.reproves(&subject, &mut cx.checker) {
-            Verification::Proven
-        } else {
-            Verification::Refuted
+        match self.standbys.get(feed) {
+            Some(copy) => self.checks.verify(copy, &mut cx.checker),
+            None => Verification::Refuted,
         }
     }
 
@@ -627,16 +526,16 @@ impl BookSlot {
         }
         copy.settle_difference();
         let is_ahead = copy.newest() > ours.newest();
-        let was_live = self.trust.is_live();
+        let was_live = self.trust.is_kept_whole();
         let was_suspect = self.trust.suspect_levels().is_some();
         cx.stats.events.first_arrivals.increment();
         let epoch = self.take_in_quietly(Input::OtherCopy { is_ahead }, cx);
-        let received = cx.checker.now.into();
+        // A copy that is only as far brings nothing that has just been received.
+        let received = is_ahead.then(|| cx.checker.now.into());
         let old = self
             .shown
             .adopt(self.key, copy, epoch, received, &mut cx.log);
-        self.hash.forget_expectation();
-        self.top.reset();
+        self.checks.levels_replaced();
         let was_detached = self.standbys.end_failover().is_some();
         if let Some(mut old) = old
             && !was_detached
@@ -655,18 +554,17 @@ impl BookSlot {
         }
         self.watch_crossing(cx);
         if is_proven {
-            self.hash.replaced_by_proven(cx.checker.now);
+            self.checks.replaced_by_proven(cx.checker.now);
+            self.note_state(cx);
         } else {
-            let outcome = self.check_hash(Stage::Frame, cx);
-            self.conclude(outcome, cx);
+            self.check_levels(Stage::Frame, cx);
         }
-        self.note_state(cx);
     }
 
     /// The feed of the shown book is gone, or has lost something. Whether another
     /// keeps the book live: its copy is shown, now or once it has come as far.
     fn fail_over(&mut self, reason: StaleReason, cx: &mut Context) -> bool {
-        if !self.trust.is_live() || !self.standbys.is_kept(&cx.feeds, |_| None) {
+        if !self.trust.is_kept_whole() || !self.standbys.is_kept(&cx.feeds, |_| None) {
             return false;
         }
         self.shown.detach();
@@ -738,8 +636,9 @@ impl BookSlot {
             .shown
             .copy()
             .is_none_or(|ours| ours.batch() < mark.number);
-        if is_older && !self.fail_over(mark.reason, cx) {
-            self.standbys.end_failover();
+        if !is_older {
+            self.standby_lost(cx);
+        } else if !self.fail_over(mark.reason, cx) {
             self.take_in(Input::Lost(mark.reason), cx);
             self.retry_later(cx);
         }
@@ -783,7 +682,7 @@ impl BookSlot {
     pub(crate) fn settle(&mut self, cx: &mut Context) {
         self.take_in(Input::MarketEnded, cx);
         self.standbys.clear();
-        self.audit.forget();
+        self.checks.forget_expected();
     }
 
     /// The thread that wrote the book died: what it left may be half a change, and
@@ -791,9 +690,7 @@ impl BookSlot {
     pub(crate) fn worker_died(&mut self, mark: StalenessMark, cx: &mut Context) {
         self.standbys.mark(mark);
         self.standbys.clear();
-        self.audit.forget();
-        self.hash.forget_expectation();
-        self.top.reset();
+        self.checks.forget();
         (self.is_watched, self.is_retry_planned) = (false, false);
         self.take_in(Input::WorkerDied, cx);
         if self.trust.is_settled() {
@@ -807,25 +704,17 @@ impl BookSlot {
 
     /// A trade of this market was announced.
     pub(crate) fn trade(&mut self, trade: &Trade) {
-        self.hash.trade(trade);
+        self.checks.trade(trade);
     }
 
     /// The market's other token was hashed with this last trade price.
     pub(crate) fn add_candidate(&mut self, price: DecimalText) {
-        self.hash.add_candidate(price);
+        self.checks.add_candidate(price);
     }
 
     /// The price grid changes. A finer one leaves every level where it is.
     pub(crate) fn change_tick(&mut self, event: &TickSizeChange, cx: &mut Context) {
-        // The hash may have shown the new grid before it is announced: then the
-        // levels are proven on it, and nothing changes here.
-        let known = self.hash.tick_size();
-        if known == Some(event.new) {
-            return;
-        }
-        self.hash.set_tick_size(event.new);
-        let before = known.or(event.old);
-        if before.is_some_and(|old| is_coarser(event.new, old)) {
+        if self.checks.change_tick(event) {
             self.refute(StaleReason::Tick, cx);
         }
     }
@@ -833,14 +722,10 @@ impl BookSlot {
     /// The venue stated the best prices apart from the changes. They run ahead of the
     /// changes that they reflect, so that only what lasts is evidence.
     pub(crate) fn best_prices(&mut self, event: &BestBidAsk, cx: &mut Context) {
-        let Some(ours) = self.shown.copy() else {
-            return;
-        };
-        if !self.trust.is_live() || event.timestamp <= ours.newest() {
-            return;
-        }
-        let (levels, newest, now) = (ours.levels(), ours.newest(), cx.checker.now);
-        if self.top.contradicts_for_long(levels, newest, event, now) {
+        if self.trust.is_kept_whole()
+            && let Some(ours) = self.shown.copy()
+            && self.checks.best_prices(ours, event, cx.checker.now)
+        {
             self.take_in(Input::Contradicted(Cause::Top), cx);
         }
     }
@@ -848,23 +733,15 @@ impl BookSlot {
     /// Compares a fetched book with ours. A stale one only learns how far it has to
     /// come.
     pub(crate) fn audit(&mut self, event: &BookEvent, cx: &mut Context) {
-        let Some(copy) = self.shown.copy().filter(|_| !self.trust.is_settled()) else {
-            cx.stats.integrity.audit_not_applicable.increment();
-            return;
-        };
-        let (shown, now) = (&self.shown, cx.checker.now);
-        let patience = cx.checker.config.audit_patience;
-        let ours = ours(copy, &self.trust);
-        let was_in = |hash| shown.was_in(hash);
-        match self.audit.judge(event, &ours, was_in, now, patience) {
+        let verdict = self
+            .checks
+            .audit(event, &self.shown, &self.trust, &cx.checker);
+        match verdict {
             Verdict::NotApplicable => cx.stats.integrity.audit_not_applicable.increment(),
             Verdict::Passed => cx.stats.integrity.audit_passed.increment(),
             Verdict::Proven => {
                 cx.stats.integrity.audit_passed.increment();
-                self.shown.prove();
-                self.top.reset();
-                self.take_in(Input::Proven, cx);
-                self.hash.trust_levels(event, &cx.stats.integrity);
+                self.conclude(Outcome::Proven, cx);
                 self.note_state(cx);
             }
             // Part of a batch is missing, and known to be.
@@ -884,61 +761,47 @@ impl BookSlot {
 
     // ---- checks -------------------------------------------------------------
 
-    /// Checks a whole book. One that is catching up is checked like a live one: its
-    /// levels are the venue's own.
-    fn check_whole(&mut self, cx: &mut Context) {
-        let outcome = self.check_hash(Stage::Whole, cx);
+    /// Checks the levels that are shown. Those of a book that is catching up, too: they
+    /// are the venue's own.
+    fn check_levels(&mut self, stage: Stage, cx: &mut Context) {
+        let outcome = self.check_hash(stage, cx);
         self.conclude(outcome, cx);
         self.note_state(cx);
     }
 
     /// Checks a book after a frame's last change, as far as its state asks for.
     fn check_change(&mut self, change: &PriceChange, cx: &mut Context) {
+        let Some(ours) = self.shown.copy() else {
+            return;
+        };
         match self.trust.check() {
             Check::Full => {
-                let Some(ours) = self.shown.copy() else {
-                    return;
-                };
-                let top = self.top.check(ours.levels(), change, &cx.stats.integrity);
-                let stage = match top {
-                    Finding::Disagrees => Stage::Unfinished,
-                    Finding::Agrees | Finding::Unstated => Stage::Frame,
-                };
-                let outcome = self.check_hash(stage, cx);
+                let (top, outcome) = self.checks.frame(ours, change, &mut cx.checker);
                 self.conclude_change(top, outcome, cx);
             }
-            Check::Proof => self.check_proof(cx),
+            // Whether a book that we found wrong is right by now.
+            Check::Proof => {
+                let is_open = cx.feeds.closed(ours.feed()).is_none();
+                if is_open && self.checks.reproves(ours, &mut cx.checker) {
+                    self.conclude(Outcome::Proven, cx);
+                }
+            }
             Check::Nothing => {}
         }
         self.note_state(cx);
     }
 
-    /// Whether a book that we found wrong is right by now.
-    fn check_proof(&mut self, cx: &mut Context) {
-        let (Some(ours), Some(info)) = (self.shown.copy(), self.info.as_deref()) else {
-            return;
-        };
-        let is_open = cx.feeds.closed(ours.feed()).is_none();
-        let subject = subject(ours, info, Stage::Frame);
-        if is_open && self.hash.reproves(&subject, &mut cx.checker) {
-            self.conclude(Outcome::Proven, cx);
-        }
-    }
-
     fn check_hash(&mut self, stage: Stage, cx: &mut Context) -> Outcome {
-        match (self.shown.copy(), self.info.as_deref()) {
-            (Some(ours), Some(info)) => {
-                let subject = subject(ours, info, stage);
-                self.hash.check(&subject, &mut cx.checker)
-            }
-            (None, _) | (_, None) => Outcome::NotApplicable,
+        match self.shown.copy() {
+            Some(ours) => self.checks.levels(ours, stage, &mut cx.checker),
+            None => Outcome::NotApplicable,
         }
     }
 
     /// Takes in what both checks of a change have found.
     fn conclude_change(&mut self, top: Finding, mut outcome: Outcome, cx: &mut Context) {
-        // Before anything follows from a failure: a change that was left out as a copy
-        // may have been none.
+        // Before anything follows from a failure: a change that was left out as a
+        // duplicate may have been none.
         if matches!(outcome, Outcome::Open | Outcome::Reopened) && self.try_left_out(Tried::All, cx)
         {
             outcome = Outcome::Proven;
@@ -960,7 +823,7 @@ impl BookSlot {
         match outcome {
             Outcome::Proven => {
                 self.shown.prove();
-                self.top.reset();
+                self.checks.levels_proven();
                 self.take_in(Input::Proven, cx);
             }
             Outcome::Diverged => self.refute(StaleReason::Hash, cx),
@@ -977,7 +840,7 @@ impl BookSlot {
 
     /// What contradicts the book stands.
     fn refute(&mut self, reason: StaleReason, cx: &mut Context) {
-        if self.trust.is_live() && self.heal_by_copy(reason, cx) {
+        if self.trust.is_kept_whole() && self.heal_by_copy(reason, cx) {
             return;
         }
         self.take_in(Input::Refuted(reason), cx);
@@ -986,14 +849,10 @@ impl BookSlot {
     /// The book has come to a state: remembered, and perhaps the expected one.
     fn note_state(&mut self, cx: &mut Context) {
         self.shown.note_state();
-        let Some(copy) = self.shown.copy().filter(|_| self.audit.is_expecting()) else {
+        let Some(copy) = self.shown.copy().filter(|_| self.checks.is_expecting()) else {
             return;
         };
-        let awaits_proof = copy.hash().is_some()
-            && self.hash.is_verifiable()
-            && cx.checker.config.hash == HashChecking::All;
-        let expectation = self.audit.reached(&ours(copy, &self.trust), awaits_proof);
-        match expectation {
+        match self.checks.reached(copy, &self.trust, &cx.checker) {
             Expectation::Open => {}
             Expectation::Reached => {
                 cx.stats.integrity.audit_passed.increment();
@@ -1008,7 +867,7 @@ impl BookSlot {
     }
 
     fn forget_expected(&mut self, cx: &mut Context) {
-        self.audit.forget();
+        self.checks.forget_expected();
         self.take_in(Input::Cleared(Cause::Behind), cx);
     }
 
@@ -1050,7 +909,7 @@ impl BookSlot {
     /// Whether this one and `other` are live and at the same exchange time.
     #[inline]
     pub(crate) fn is_at_one_time_with(&self, other: &Self) -> bool {
-        let are_live = self.trust.is_live() && other.trust.is_live();
+        let are_live = self.trust.is_kept_whole() && other.trust.is_kept_whole();
         match (self.shown.copy(), other.shown.copy()) {
             (Some(ours), Some(its)) => are_live && ours.newest() == its.newest(),
             (None, _) | (_, None) => false,
@@ -1066,10 +925,10 @@ impl BookSlot {
         let (Some(ours), Some(its)) = (self.shown.copy(), other.shown.copy()) else {
             return Mirrored::NotApplicable;
         };
-        if !other.trust.is_live() {
+        if !other.trust.is_kept_whole() {
             return Mirrored::NotApplicable;
         }
-        let is_live = self.trust.is_live();
+        let is_live = self.trust.is_kept_whole();
         let agree = agrees(ours.levels(), its.levels(), extent);
         let elsewhere = other.standbys.get(ours.feed());
         let of_one_feed = ours.feed() == its.feed()
@@ -1093,7 +952,7 @@ impl BookSlot {
         match mirrored {
             Mirrored::Agrees => self.take_in(Input::Cleared(Cause::Mirror), cx),
             Mirrored::Disagrees => {
-                self.hash.force_next_check();
+                self.checks.force_next();
                 self.check_late(cx);
                 if self.shown.copy().is_some() && !self.shown.is_proven() {
                     self.take_in(Input::Contradicted(Cause::Mirror), cx);
@@ -1115,9 +974,7 @@ impl BookSlot {
     /// Time has passed. Whether it is to be looked at again.
     pub(crate) fn look(&mut self, cx: &mut Context) -> bool {
         let now = cx.checker.now;
-        if let Some(failover) = self.standbys.failover()
-            && now.saturating_duration_since(failover.since) >= FAILOVER
-        {
+        if let Some(failover) = self.standbys.failover().filter(|one| one.is_overdue(now)) {
             self.lose(failover.reason, cx);
         }
         // First what may prove it.
@@ -1131,42 +988,36 @@ impl BookSlot {
         if let Some((cause, lasted)) = self.trust.overdue(&cx.checker.config, now).suspect {
             self.decide(cause, lasted, cx);
         }
-        let patience = cx.checker.config.audit_patience;
-        if self.trust.is_live() && self.audit.is_overdue(now, patience) {
+        if self.trust.is_kept_whole() && self.checks.is_audit_overdue(&cx.checker) {
             cx.stats.integrity.audit_failed.increment();
             self.forget_expected(cx);
             self.refute(StaleReason::Silent, cx);
         }
         self.is_watched = self.trust.is_watched()
             || self.standbys.failover().is_some()
-            || self.audit.is_expecting()
-            || (self.trust.is_live() && self.hash.is_unchecked());
+            || self.checks.is_expecting()
+            || (self.trust.is_kept_whole() && self.checks.hash().is_unchecked());
         self.is_watched
     }
 
     /// Makes a check that had been left out, once there is time for it.
     fn check_late(&mut self, cx: &mut Context) {
-        if self.trust.is_live() && self.hash.is_unchecked() {
+        if self.trust.is_kept_whole() && self.checks.hash().is_unchecked() {
             let stage = if self.trust.has(Cause::Top) {
                 Stage::Unfinished
             } else {
                 Stage::Frame
             };
-            let outcome = self.check_hash(stage, cx);
-            self.conclude(outcome, cx);
-            self.note_state(cx);
+            self.check_levels(stage, cx);
         }
     }
 
     /// What contradicts the levels has lasted: it stands, unless a search finds them
     /// right, or cannot be afforded.
     fn decide(&mut self, cause: Cause, lasted: Duration, cx: &mut Context) {
-        let outcome = match (cause, self.shown.copy(), self.info.as_deref()) {
-            (Cause::Hash, Some(ours), Some(info)) => {
-                let subject = subject(ours, info, Stage::Frame);
-                self.hash.decide(&subject, &mut cx.checker)
-            }
-            _ => Outcome::Diverged,
+        let outcome = match self.shown.copy() {
+            Some(ours) => self.checks.decide(cause, ours, &mut cx.checker),
+            None => Outcome::Diverged,
         };
         let is_given_up = lasted >= cx.checker.config.doubt_patience * SEARCH_PATIENCE;
         match outcome {
@@ -1237,8 +1088,7 @@ impl BookSlot {
         if went_stale {
             cx.stats.events.went_stale.increment();
             self.standbys.end_failover();
-            self.hash.forget_expectation();
-            self.top.reset();
+            self.checks.levels_replaced();
         }
         if new_epoch && let Some(feed) = self.shown.feed() {
             // Its changes are not kept for a whole book any more.
@@ -1272,54 +1122,12 @@ impl BookSlot {
 }
 
 /// Counts a change that was left out; whether it is older than the whole book.
-fn count_copy(is_before: bool, cx: &Context) {
+fn count_duplicate(is_before: bool, cx: &Context) {
     let events = &cx.stats.events;
     if is_before {
         events.stale_deltas_skipped.increment();
     } else {
         events.duplicates.increment();
-    }
-}
-
-/// What is to be done with a whole book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SnapshotUse {
-    /// It is shown.
-    Show,
-    /// It is kept in standby.
-    Keep,
-    /// It is of no use.
-    Ignore,
-    /// It is not shown, and nobody can tell whether it should be.
-    Unknown,
-}
-
-/// What a copy's own hash says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verification {
-    Proven,
-    Refuted,
-    /// Not to be judged, or not now.
-    Unknown,
-}
-
-fn subject<'a>(copy: &'a FeedBook, info: &'a AssetInfo, stage: Stage) -> Subject<'a> {
-    Subject {
-        book: copy.levels(),
-        info,
-        timestamp: copy.newest(),
-        hash: copy.hash(),
-        stage,
-    }
-}
-
-fn ours<'a>(copy: &'a FeedBook, trust: &Trust) -> Ours<'a> {
-    Ours {
-        levels: copy.levels(),
-        newest: copy.newest(),
-        hash: copy.hash(),
-        is_proven: copy.is_proven(),
-        is_live: trust.is_live(),
     }
 }
 

@@ -9,13 +9,15 @@
 //! never stale.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use polypy_core::book::LEVEL_BYTES;
 use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
 
+use super::Origin;
 use super::feed_book::{Applied, FeedBook};
 use super::shown::Shown;
-use super::trust::Progress;
+use super::trust::{Progress, Trust};
 use crate::feeds::Feeds;
 use crate::queue::StalenessMark;
 
@@ -28,6 +30,10 @@ const MOST_GAPS: usize = 4;
 /// forty times in one.
 const MOST_EARLY_FEEDS: usize = 2;
 const MOST_EARLY: usize = 256;
+
+/// How long a copy has to come as far as the shown book, once the feed of that is
+/// gone. Connections that lag by more are replaced.
+const FAILOVER: Duration = Duration::from_secs(2);
 
 /// Everything about a book that is not shown.
 #[derive(Debug, Default)]
@@ -60,6 +66,25 @@ pub(crate) struct Failover {
     pub(crate) reason: StaleReason,
 }
 
+impl Failover {
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= FAILOVER
+    }
+}
+
+/// What is to be done with a whole book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SnapshotUse {
+    /// It is shown.
+    Show,
+    /// It is kept in standby.
+    Keep,
+    /// It is of no use.
+    Ignore,
+    /// It is not shown, and nobody can tell whether it should be.
+    Unknown,
+}
+
 /// How a snapshot and the changes before it go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replayed {
@@ -89,9 +114,13 @@ impl Standbys {
         copies.chain(early.map(|early| early.feed))
     }
 
-    /// Levels of all copies.
-    pub(crate) fn depth(&self) -> usize {
-        self.copies().iter().map(FeedBook::depth).sum()
+    /// Levels of all copies, and as many as take the memory of the early changes.
+    pub(crate) fn held_levels(&self) -> usize {
+        const LEVELS_PER_CHANGE: usize = size_of::<PriceChange>() / LEVEL_BYTES;
+        let early = self.0.iter().flat_map(|inner| &inner.early);
+        let changes: usize = early.map(|early| early.changes.len()).sum();
+        let levels: usize = self.copies().iter().map(FeedBook::depth).sum();
+        levels + changes * LEVELS_PER_CHANGE
     }
 
     pub(crate) fn get(&self, feed: FeedId) -> Option<&FeedBook> {
@@ -272,6 +301,14 @@ impl Standbys {
         marks.into_iter().flatten().max_by_key(|mark| mark.number)
     }
 
+    /// Whether a feed's copy is younger than every mark, and not older than `goal`.
+    pub(crate) fn is_past_all(&self, feed: FeedId, goal: Timestamp) -> bool {
+        let mark = self.mark_on(feed);
+        self.get(feed).is_some_and(|copy| {
+            mark.is_none_or(|mark| mark.number < copy.batch()) && copy.newest() >= goal
+        })
+    }
+
     /// The reason why whatever came before is lost on every feed, if it is.
     pub(crate) fn marked_for(&self) -> Option<StaleReason> {
         self.marked().map(|mark| mark.reason)
@@ -341,6 +378,52 @@ impl Standbys {
         is_wrong
     }
 
+    /// What is to be done with a whole book.
+    pub(crate) fn snapshot_use(
+        &self,
+        copy: &FeedBook,
+        origin: Origin,
+        shown: &Shown,
+        trust: &Trust,
+        feeds: &Feeds,
+    ) -> SnapshotUse {
+        let Some(ours) = shown.copy() else {
+            return SnapshotUse::Show;
+        };
+        let is_live = trust.is_kept_whole();
+        if origin.feed == ours.feed() {
+            let is_same = copy.hash().is_some() && copy.hash() == ours.hash();
+            if !is_live || copy.newest() >= ours.newest() || is_same {
+                return SnapshotUse::Show;
+            }
+            // It is stamped before the newest change. One that was shown, or is the
+            // same, comes late; any other may be newer, whatever its time says.
+            let is_late = copy.hash().is_some_and(|hash| shown.was_in(hash))
+                || copy.levels() == ours.levels();
+            return if is_late {
+                SnapshotUse::Ignore
+            } else {
+                SnapshotUse::Unknown
+            };
+        }
+        let gap = self.gap_on(origin.feed);
+        if gap.is_some_and(|mark| mark.number > origin.number) {
+            return SnapshotUse::Ignore;
+        }
+        let is_elder = origin.feed < ours.feed();
+        let ours_is_open = feeds.closed(ours.feed()).is_none();
+        match (is_live, origin.closed) {
+            // Which of the two is shown depends on which has come further.
+            (true, None) => SnapshotUse::Keep,
+            (true, Some(_)) => SnapshotUse::Ignore,
+            _ if trust.is_settled() && is_elder => SnapshotUse::Ignore,
+            // Whatever is open is better than what is not.
+            (false, None) => SnapshotUse::Show,
+            (false, Some(_)) if is_elder || ours_is_open => SnapshotUse::Ignore,
+            (false, Some(_)) => SnapshotUse::Show,
+        }
+    }
+
     /// A copy is to come as far as the shown book, whose feed is gone.
     pub(crate) fn begin_failover(&mut self, failover: Failover) {
         self.0.get_or_insert_default().failover = Some(failover);
@@ -359,9 +442,4 @@ impl Standbys {
 /// Whether a copy could be shown at all.
 fn can_stand_in(copy: &FeedBook, feeds: &Feeds) -> bool {
     !copy.is_doubtful() && feeds.closed(copy.feed()).is_none()
-}
-
-/// Whether a copy has come to `goal` at least.
-pub(crate) fn has_reached(copy: &FeedBook, goal: Timestamp) -> bool {
-    copy.newest() >= goal
 }

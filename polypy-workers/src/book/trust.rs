@@ -25,8 +25,14 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{BookState, StaleReason, Timestamp};
 
+use super::feed_book::is_shortly_before;
 use crate::config::IntegrityConfig;
 use crate::stats::WorkerStats;
+
+/// How long a whole book that is behind what was shown before has to catch up.
+/// Sockets lag by seconds at most; what is sent whole after that is the truth,
+/// whatever its time says.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// What is the case of a book; at any time one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +62,7 @@ enum Recovery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// Its levels do not give the venue's hash, or a change was left out that may
-    /// have been no copy.
+    /// have been no duplicate.
     Hash,
     /// Its best prices are not those that the venue states.
     Top,
@@ -346,8 +352,8 @@ impl Trust {
         self.standing == Standing::Live && self.causes == 0
     }
 
-    /// Whether an open feed keeps it whole, suspect or not.
-    pub(crate) fn is_live(&self) -> bool {
+    /// Whether an open feed keeps it whole: it is live, or suspect.
+    pub(crate) fn is_kept_whole(&self) -> bool {
         self.standing == Standing::Live
     }
 
@@ -414,9 +420,18 @@ impl Trust {
         self.goal
     }
 
-    /// Since when it has been catching up.
-    pub(crate) fn behind_since(&self) -> Option<Instant> {
-        self.behind_since
+    /// What a whole book of time `at` has to catch up with, of `shown` and of what was
+    /// shown before that; `None` if it is not behind, or has had its time.
+    pub(crate) fn goal_beyond(
+        &self,
+        at: Timestamp,
+        shown: Timestamp,
+        now: Instant,
+    ) -> Option<Timestamp> {
+        let goal = self.goal.max(shown);
+        let since = self.behind_since.unwrap_or(now);
+        let is_patient = now.saturating_duration_since(since) < CATCH_UP;
+        (is_shortly_before(at, goal) && is_patient).then_some(goal)
     }
 
     /// Whether what contradicts it is that a change is missing.

@@ -51,7 +51,7 @@ struct Record {
 }
 
 impl Record {
-    fn is_live(&self) -> bool {
+    fn is_kept_whole(&self) -> bool {
         let against = [self.lost, self.wrong, self.behind];
         self.has_book && !self.has_ended && against.iter().all(Option::is_none)
     }
@@ -70,7 +70,7 @@ impl Record {
         if self.has_ended {
             return;
         }
-        let was_live = self.is_live();
+        let was_live = self.is_kept_whole();
         match input {
             Input::MarketEnded => self.has_ended = true,
             Input::Whole | Input::OtherCopy { .. } => {
@@ -107,7 +107,7 @@ impl Record {
             Input::Contradicted(cause) => _ = self.contradictions.insert(cause.bit()),
             Input::Cleared(cause) => _ = self.contradictions.remove(&cause.bit()),
         }
-        if self.is_live() != was_live {
+        if self.is_kept_whole() != was_live {
             self.forget_levels();
         }
     }
@@ -145,13 +145,13 @@ fn go_on(trust: &Trust, record: &Record, inputs: &[Input], left: u32, now: Insta
     for &input in inputs {
         count += 1;
         let (mut trust, mut record) = (trust.clone(), record.clone());
-        let was_live = record.is_live();
+        let was_live = record.is_kept_whole();
         let had_book = record.has_book;
         let effects = trust.on(input, now);
         record.say(input);
-        let is_live = record.is_live();
+        let is_live = record.is_kept_whole();
         assert_eq!(trust.state(), record.state(), "{input:?}: {record:?}");
-        assert_eq!(trust.is_live(), is_live);
+        assert_eq!(trust.is_kept_whole(), is_live);
         let died = input == Input::WorkerDied && had_book && !record.has_ended;
         let new_epoch = died || (is_live && !was_live);
         assert_eq!(effects.new_epoch, new_epoch, "{input:?}: {record:?}");

@@ -46,7 +46,7 @@ pub(crate) struct Ours<'a> {
     pub(crate) newest: Timestamp,
     pub(crate) hash: Option<BookHash>,
     pub(crate) is_proven: bool,
-    pub(crate) is_live: bool,
+    pub(crate) is_kept_whole: bool,
 }
 
 /// What a fetched book says of ours.
@@ -89,7 +89,7 @@ impl AuditCheck {
         let Some(hash) = event.hash else {
             return Verdict::NotApplicable;
         };
-        if !ours.is_live {
+        if !ours.is_kept_whole {
             let is_older = event.timestamp < ours.newest || ours.hash == Some(hash);
             return if is_older {
                 Verdict::NotApplicable
@@ -173,7 +173,7 @@ impl AuditCheck {
             || (!is_later && ours.hash.is_none() && *ours.levels == expected.levels);
         if is_reached {
             Expectation::Reached
-        } else if is_later && !awaits_proof && ours.is_live {
+        } else if is_later && !awaits_proof && ours.is_kept_whole {
             Expectation::Missed
         } else {
             Expectation::Open
@@ -237,7 +237,7 @@ mod tests {
             newest: Timestamp::from_millis(truth.now + 1),
             hash: Some(BookHash::from_hex(&[b'a'; 40]).unwrap()),
             is_proven: true,
-            is_live: true,
+            is_kept_whole: true,
         };
         let (start, patience) = (Instant::now(), Duration::from_secs(2));
         let mut check = AuditCheck::default();

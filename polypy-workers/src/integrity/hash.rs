@@ -23,7 +23,7 @@ use polypy_core::{AssetInfo, BookEvent, BookHash, DecimalText, OrderBook, Timest
 use super::Checker;
 use super::hash_format::HashFormat;
 use super::pace::{CheckPace, SearchPace};
-use super::price::{Origin, TradePrices};
+use super::price::{PriceSource, TradePrices};
 use crate::config::HashChecking;
 use crate::stats::IntegrityStats;
 
@@ -74,11 +74,11 @@ pub(crate) enum Outcome {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct HashCheck {
-    open: Option<Box<Expectation>>,
+    open: Option<Box<OpenHash>>,
     /// Whether the format ever reproduced a hash.
-    proven: bool,
+    format_known: bool,
     last: Option<bool>,
-    /// Expectations in a row that failed for good.
+    /// OpenHashs in a row that failed for good.
     failures: u32,
     /// Whole books in a row that did.
     whole_failures: u8,
@@ -90,7 +90,7 @@ pub(crate) struct HashCheck {
 
 /// A hash that was not reproduced yet.
 #[derive(Debug)]
-struct Expectation {
+struct OpenHash {
     timestamp: Timestamp,
     hash: BookHash,
     /// The levels it came with, ready for another last trade price.
@@ -103,7 +103,7 @@ struct Expectation {
 impl HashCheck {
     /// Takes over what a snapshot says besides its levels.
     pub(crate) fn take(&mut self, event: &BookEvent) {
-        self.format.take(event, self.proven);
+        self.format.take(event, self.format_known);
         if let Some(price) = event.last_trade_price {
             self.prices.state(price);
         }
@@ -137,7 +137,7 @@ impl HashCheck {
 
     /// Whether a hash waits for a change that has not come.
     pub(crate) fn is_open(&self) -> bool {
-        self.proven && self.open.is_some()
+        self.format_known && self.open.is_some()
     }
 
     /// Another feed's book, whose hash was reproduced, is the book from now on.
@@ -153,8 +153,8 @@ impl HashCheck {
     }
 
     /// Whether the format is known, so that a hash says something of the levels.
-    pub(crate) fn is_verifiable(&self) -> bool {
-        self.proven
+    pub(crate) fn is_format_known(&self) -> bool {
+        self.format_known
     }
 
     /// The next check is not to be left out.
@@ -182,7 +182,7 @@ impl HashCheck {
             self.lose_format(stats);
         }
         self.open = None;
-        if !self.proven {
+        if !self.format_known {
             self.format.take(event, false);
         }
         if let Some(price) = event.last_trade_price {
@@ -224,7 +224,7 @@ impl HashCheck {
 
     /// Whether a book that was found wrong is right by now.
     pub(crate) fn reproves(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> bool {
-        let (true, Some(hash)) = (self.proven, subject.hash) else {
+        let (true, Some(hash)) = (self.format_known, subject.hash) else {
             return false;
         };
         if !checker.cpu.allows(checker.now) {
@@ -280,11 +280,11 @@ impl HashCheck {
         let fingerprint = Fingerprint::new(subject.book, &attributes);
         let form = self.format.form;
         match self.prices.find(&fingerprint, form, hash, subject.book) {
-            Some(Origin::Known) => {
+            Some(PriceSource::Known) => {
                 checker.stats().passed.increment();
                 return self.prove();
             }
-            Some(Origin::Candidate) => {
+            Some(PriceSource::Candidate) => {
                 checker.stats().passed_with_candidate_price.increment();
                 checker.found = self.prices.current();
                 return self.prove();
@@ -297,20 +297,20 @@ impl HashCheck {
         if searched && self.search(&fingerprint, subject, hash, checker) {
             return self.prove();
         }
-        self.open = Some(Box::new(Expectation {
+        self.open = Some(Box::new(OpenHash {
             timestamp: subject.timestamp,
             hash,
             fingerprint,
             complete,
             searched,
         }));
-        if subject.stage == Stage::Whole && searched && self.proven {
+        if subject.stage == Stage::Whole && searched && self.format_known {
             self.whole_failures += 1;
             if self.whole_failures >= WHOLE_FAILURES {
                 self.lose_format(checker.stats());
             }
         }
-        if !self.proven {
+        if !self.format_known {
             return Outcome::NotApplicable;
         }
         self.last = Some(false);
@@ -322,7 +322,7 @@ impl HashCheck {
     }
 
     /// The venue has moved on: the expectation heals now, or has failed.
-    fn resolve(&mut self, open: Expectation, subject: &Subject<'_>, checker: &mut Checker) -> bool {
+    fn resolve(&mut self, open: OpenHash, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         if self.reproduces(&open, subject) {
             checker.stats().late.increment();
             self.prove();
@@ -334,7 +334,7 @@ impl HashCheck {
             self.prove();
             return true;
         }
-        if !self.proven {
+        if !self.format_known {
             checker.stats().unverifiable.increment();
         } else if searchable && !searched {
             checker.stats().ambiguous.increment();
@@ -385,7 +385,7 @@ impl HashCheck {
     }
 
     /// Whether the present levels under the expectation's time give its hash.
-    fn reproduces(&mut self, open: &Expectation, subject: &Subject<'_>) -> bool {
+    fn reproduces(&mut self, open: &OpenHash, subject: &Subject<'_>) -> bool {
         let attributes = self.format.attributes(subject.info, open.timestamp);
         let fingerprint = Fingerprint::new(subject.book, &attributes);
         let form = self.format.form;
@@ -398,7 +398,7 @@ impl HashCheck {
     /// the prices that come to mind, then, since a trade that leaves the middle
     /// of the range makes the grid finer too, other grids with every price.
     fn try_variants(&mut self, subject: &Subject<'_>, hash: BookHash) -> bool {
-        for variant in self.format.variants(self.proven) {
+        for variant in self.format.variants(self.format_known) {
             let attributes = variant.attributes(subject.info, subject.timestamp);
             let fingerprint = Fingerprint::new(subject.book, &attributes);
             let found = self
@@ -434,7 +434,7 @@ impl HashCheck {
     /// Whether a search is due, and the worker can afford it. For a book that
     /// was just sent whole it always is: much depends on it.
     fn may_search(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> bool {
-        let depended_on = subject.stage == Stage::Whole && self.proven;
+        let depended_on = subject.stage == Stage::Whole && self.format_known;
         let allowed = (depended_on || self.searches.is_due()) && self.can_search(checker);
         if allowed {
             self.searches.made();
@@ -455,7 +455,7 @@ impl HashCheck {
     }
 
     fn prove(&mut self) -> Outcome {
-        self.proven = true;
+        self.format_known = true;
         self.failures = 0;
         self.whole_failures = 0;
         self.last = Some(true);
@@ -465,7 +465,7 @@ impl HashCheck {
 
     fn lose_format(&mut self, stats: &IntegrityStats) {
         stats.recipes_lost.increment();
-        self.proven = false;
+        self.format_known = false;
         self.failures = 0;
         self.whole_failures = 0;
         self.last = None;

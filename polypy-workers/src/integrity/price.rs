@@ -25,7 +25,7 @@ const SWEPT: u32 = 20_000;
 
 /// How a price came to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum PriceSource {
     /// It worked before, or the venue announced it.
     Known,
     /// It was found by trying.
@@ -84,10 +84,10 @@ impl TradePrices {
         form: Form,
         hash: BookHash,
         book: &OrderBook,
-    ) -> Option<Origin> {
+    ) -> Option<PriceSource> {
         let current = self.current.unwrap_or_default();
         if fingerprint.with_last_trade_price(current.as_str()) == hash {
-            return Some(Origin::Known);
+            return Some(PriceSource::Known);
         }
         if form != Form::Ten {
             return None;
@@ -95,8 +95,8 @@ impl TradePrices {
         let known = self.announced.iter().flatten().copied();
         let nearby = near_top(book).filter_map(hashed_form);
         let (price, origin) = known
-            .map(|text| (text, Origin::Known))
-            .chain(nearby.map(|text| (text, Origin::Candidate)))
+            .map(|text| (text, PriceSource::Known))
+            .chain(nearby.map(|text| (text, PriceSource::Candidate)))
             .find(|(text, _)| fingerprint.with_last_trade_price(text.as_str()) == hash)?;
         self.current = Some(price);
         Some(origin)

@@ -128,9 +128,9 @@ impl Slots {
         change: impl FnOnce(&mut BookSlot, &mut Context) -> T,
     ) -> Option<T> {
         let slot = self.get_mut(asset)?;
-        let (state, levels) = (slot.state(), slot.depth());
+        let (state, levels) = (slot.state(), slot.held_levels());
         let answer = change(slot, cx);
-        let grown = slot.depth().wrapping_sub(levels);
+        let grown = slot.held_levels().wrapping_sub(levels);
         self.levels = self.levels.wrapping_add(grown);
         self.close(asset, state, cx);
         Some(answer)
@@ -192,7 +192,7 @@ impl Slots {
             Entry::Kept(slot) if slot.key() != asset => return,
             Entry::Kept(slot) => {
                 self.books.leave(slot.state());
-                self.levels -= slot.depth();
+                self.levels -= slot.held_levels();
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
@@ -212,7 +212,7 @@ impl Slots {
                 alter(slot, cx);
                 slot.note_shown(before, &cx.stats, cx.checker.now);
                 self.books.enter(slot.state());
-                self.levels += slot.depth();
+                self.levels += slot.held_levels();
             }
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct StalenessMark {
 pub(crate) struct ControlMessage {
     pub(crate) mark: Option<StalenessMark>,
     /// The same for one feed's copy of the book, at most one a feed.
-    pub(crate) lost: Vec<(FeedId, StalenessMark)>,
+    pub(crate) gaps: Vec<(FeedId, StalenessMark)>,
     pub(crate) settled: bool,
     pub(crate) forgotten: bool,
 }
@@ -32,14 +32,14 @@ pub(crate) struct ControlMessages {
 }
 
 impl ControlMessage {
-    fn lose(&mut self, feed: FeedId, mark: StalenessMark) {
-        self.lost.retain(|(known, _)| *known != feed);
-        self.lost.push((feed, mark));
+    fn note_gap(&mut self, feed: FeedId, mark: StalenessMark) {
+        self.gaps.retain(|(known, _)| *known != feed);
+        self.gaps.push((feed, mark));
     }
 
     /// The mark of one feed's copy.
-    pub(crate) fn lost_on(&self, feed: FeedId) -> Option<StalenessMark> {
-        let found = self.lost.iter().find(|(known, _)| *known == feed);
+    pub(crate) fn gap_on(&self, feed: FeedId) -> Option<StalenessMark> {
+        let found = self.gaps.iter().find(|(known, _)| *known == feed);
         found.map(|(_, mark)| *mark)
     }
 }
@@ -54,7 +54,7 @@ impl ControlMessages {
     pub(super) fn mark(&mut self, scope: Scope, assets: &[AssetKey], mark: StalenessMark) {
         self.change(assets, |message| match scope {
             Scope::AllFeeds => message.mark = Some(mark),
-            Scope::Feed(feed) => message.lose(feed, mark),
+            Scope::Feed(feed) => message.note_gap(feed, mark),
         });
     }
 
