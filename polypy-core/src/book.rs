@@ -6,7 +6,7 @@
 //! price, and zero removes the level. The top is always computed from the levels.
 
 use crate::decimal::SignedDecimal;
-use crate::level::{Change, Level, Side};
+use crate::level::{Change, Level, LevelChange, Side};
 use crate::levels::Levels;
 use crate::price::Price;
 use crate::size::Size;
@@ -144,6 +144,25 @@ impl OrderBook {
     /// `other`, without making it.
     pub fn is_mirror_of(&self, other: &Self) -> bool {
         self.levels.is_mirror_of(&other.levels)
+    }
+
+    /// Calls `emit` with each level that has to be set in this book to make `new` of it,
+    /// and with no other.
+    ///
+    /// ```
+    /// use polypy_core::{OrderBook, Side};
+    /// let (mut old, mut new) = (OrderBook::default(), OrderBook::default());
+    /// old.apply_change(Side::Bid, "0.48".parse()?, "10".parse()?);
+    /// new.apply_change(Side::Bid, "0.49".parse()?, "25".parse()?);
+    /// let mut made = old.clone();
+    /// old.for_each_difference(&new, |level| {
+    ///     made.apply_change(level.side, level.price, level.size);
+    /// });
+    /// assert_eq!(made, new);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn for_each_difference(&self, new: &Self, emit: impl FnMut(LevelChange)) {
+        self.levels.for_each_difference(&new.levels, emit);
     }
 
     /// Whether neither side has a level.

@@ -104,6 +104,33 @@ proptest! {
             prop_assert_eq!(book.is_mirror_of(&book), is_its_own);
         }
     }
+
+    #[test]
+    fn the_difference_of_two_books_makes_one_of_the_other(
+        both in prop::collection::vec((30..70u8, 0..3u8, any::<bool>()), 0..60),
+        are_wide in any::<[bool; 2]>(),
+    ) {
+        let (mut old, mut new) = (OrderBook::default(), OrderBook::default());
+        for (book, is_wide) in [(&mut old, are_wide[0]), (&mut new, are_wide[1])] {
+            // A price between ten-thousandths makes a book wide.
+            if is_wide {
+                book.apply_change(Side::Bid, "0.000001".parse().unwrap(), "1".parse().unwrap());
+            }
+        }
+        for (tick, amount, is_old) in both {
+            let side = if tick < 50 { Side::Bid } else { Side::Ask };
+            let book = if is_old { &mut old } else { &mut new };
+            book.apply_change(side, format!("0.{tick}").parse().unwrap(), amount.to_string().parse().unwrap());
+        }
+        let (mut made, mut count) = (old.clone(), 0);
+        old.for_each_difference(&new, |level| {
+            let done = made.apply_change(level.side, level.price, level.size);
+            assert_ne!(done, Change::Unchanged, "nothing is emitted in vain");
+            count += 1;
+        });
+        prop_assert_eq!(&made, &new);
+        prop_assert_eq!(count == 0, old == new);
+    }
 }
 
 fn book(bids: &[(&str, &str)], asks: &[(&str, &str)]) -> OrderBook {

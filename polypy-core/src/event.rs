@@ -9,7 +9,7 @@ use crate::decimal::DecimalText;
 use crate::fingerprint::BookHash;
 use crate::id::{AssetId, ConditionId};
 use crate::key::AssetKey;
-use crate::level::{Level, Side};
+use crate::level::{Level, LevelChange, Side};
 use crate::market::AssetInfo;
 use crate::price::Price;
 use crate::size::Size;
@@ -91,6 +91,16 @@ pub struct PriceChange {
     /// Whether this is the asset's last change in its frame: the moment at
     /// which hash and top can be compared.
     pub last_in_frame: bool,
+}
+
+impl PriceChange {
+    /// What it does to the book.
+    pub fn level(&self) -> LevelChange {
+        let Self {
+            side, price, size, ..
+        } = *self;
+        LevelChange { side, price, size }
+    }
 }
 
 /// A side's best price as the venue states it.

@@ -42,6 +42,17 @@ impl Level {
     }
 }
 
+/// A level and the size that it is set to: what a follower of a book has to apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LevelChange {
+    /// The side the level stands on.
+    pub side: Side,
+    /// The level.
+    pub price: Price,
+    /// Its new size; zero removes it.
+    pub size: Size,
+}
+
 /// What [`OrderBook::apply_change`](crate::OrderBook::apply_change) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

@@ -14,7 +14,7 @@ use std::fmt;
 use std::mem::replace;
 
 use crate::cell::{Cell, Packed};
-use crate::level::{Change, LEVEL_BYTES, Level, Side};
+use crate::level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
 use crate::price::Price;
 use crate::size::Size;
 
@@ -246,6 +246,22 @@ fn millionths<C: Cell>(best: Option<&C>) -> u32 {
     best.map_or(NO_PRICE, |cell| cell.level().price.millionths())
 }
 
+/// Calls `emit` with each level that makes `new` of `old`, both lowest price first; one
+/// that is gone has no size. Most cells are the same, and are compared as they are.
+fn for_each_difference<C: Cell>(old: &[C], new: &[C], mut emit: impl FnMut(Level)) {
+    let mut old = old.iter().copied().peekable();
+    let gone = |cell: C| Level::new(cell.level().price, Size::ZERO);
+    for &cell in new {
+        while let Some(before) = old.next_if(|before| before.below(cell) == 1) {
+            emit(gone(before));
+        }
+        if old.next_if(|before| before.has_price_of(cell)) != Some(cell) {
+            emit(cell.level());
+        }
+    }
+    old.for_each(|before| emit(gone(before)));
+}
+
 /// How many bids have a higher price than the cell. They are the last ones.
 #[inline]
 fn count_above<C: Cell>(bids: &[C], cell: C) -> usize {
@@ -428,6 +444,32 @@ impl Levels {
                 })
             }
         }
+    }
+}
+
+impl Levels {
+    /// See [`crate::OrderBook::for_each_difference`].
+    pub(crate) fn for_each_difference(&self, new: &Self, mut emit: impl FnMut(LevelChange)) {
+        for side in [Side::Bid, Side::Ask] {
+            let emit = |Level { price, size }| emit(LevelChange { side, price, size });
+            match (self, new) {
+                (Self::Packed(old), Self::Packed(new)) => {
+                    for_each_difference(old.of_side(side), new.of_side(side), emit);
+                }
+                (Self::Wide(_), _) | (_, Self::Wide(_)) => {
+                    let [old, new] = [self, new].map(|levels| levels.lowest_first(side));
+                    for_each_difference(&old, &new, emit);
+                }
+            }
+        }
+    }
+
+    fn lowest_first(&self, side: Side) -> Vec<Level> {
+        let mut levels: Vec<_> = self.worst_first(side).collect();
+        if side == Side::Ask {
+            levels.reverse();
+        }
+        levels
     }
 }
 

@@ -65,7 +65,7 @@ pub use history::{HistoryPoint, TopHistory};
 pub use id::{AssetId, ConditionId, IdError};
 pub use intern::Interner;
 pub use key::{AssetKey, SHARDS, Shard};
-pub use level::{Change, LEVEL_BYTES, Level, Side};
+pub use level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
 pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;

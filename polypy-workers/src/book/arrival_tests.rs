@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use polypy_core::{BookState, EventSink, FeedId, Side, StaleReason};
+use polypy_core::{BookState, EventSink, FeedId, MarketEvent, Side, StaleReason, Top};
+use proptest::prelude::*;
 
-use crate::testing::{Harness, LIVE, Truth, altered, opened, stale};
+use crate::config::HashChecking;
+use crate::testing::{Harness, LIVE, Truth, altered, one_worker, opened, opened_with, stale};
 
 /// A book told by the feeds 1 to `count`.
 fn told_by(count: u64) -> (Harness, Truth) {
@@ -149,4 +151,53 @@ fn a_lag_of_any_length_moves_no_book_back() {
     bench.send(2, [odd]);
     assert!(truth.equals(&bench.view(&truth)));
     assert_eq!(bench.view(&truth).state, BookState::Live);
+}
+
+/// A frame of one token: levels, each with its size.
+type Frame = Vec<(u8, u8)>;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Where no hash is checked, frames that overtake each other leave a book that is
+    /// right, or not live.
+    #[test]
+    fn frames_that_overtake_each_other_leave_no_wrong_book_live(
+        frames in prop::collection::vec(prop::collection::vec((0..6u8, 0..4u8), 1..3), 1..10),
+        late in prop::collection::vec(0..4usize, 10),
+        has_hash in any::<bool>(),
+    ) {
+        let mut config = one_worker();
+        config.integrity.hash = HashChecking::Off;
+        let (harness, mut truth) = opened_with(config);
+        let mut sent: Vec<(usize, Vec<MarketEvent>)> = frames
+            .iter()
+            .enumerate()
+            .map(|(at, frame): (usize, &Frame)| {
+                truth.now += 1;
+                let last = frame.len() - 1;
+                let mut events = Vec::new();
+                for (entry, (level, amount)) in frame.iter().enumerate() {
+                    let (at, to) = (format!("0.{}", 42 + level), amount.to_string());
+                    let change = truth.change_within(Side::Bid, &at, &to);
+                    events.push((entry == last, change));
+                }
+                let hash = has_hash.then(|| truth.hash());
+                let best = truth.book.best_price(Side::Bid).map_or(Top::Empty, Top::At);
+                let events = events.iter().map(|(is_last, event)| {
+                    altered(event, |change| {
+                        (change.hash, change.best_bid) = (hash, best);
+                        change.last_in_frame = *is_last;
+                    })
+                });
+                (at + late[at], events.collect())
+            })
+            .collect();
+        sent.sort_by_key(|(at, _)| *at);
+        for (_, events) in sent {
+            harness.send(1, events);
+        }
+        let view = harness.view(&truth);
+        prop_assert!(Some(view.state) != LIVE || truth.equals(&view), "{:?}", view.bids);
+    }
 }

@@ -12,9 +12,7 @@
 //! The partition compares what stands here with the market's other token at the end
 //! of each batch, and forgets it.
 
-use polypy_core::{AssetKey, OrderBook};
-
-use super::feed_book::SetLevel;
+use polypy_core::{AssetKey, LevelChange, OrderBook};
 
 /// One entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub(crate) struct Emitted {
 /// What it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Update {
-    Level(SetLevel),
+    Level(LevelChange),
     NewEpoch,
     /// A whole book was adopted, or a copy. Its levels stand as entries before this.
     Whole,
@@ -45,7 +43,7 @@ pub(crate) struct ChangeLog {
 impl ChangeLog {
     /// A level of `asset` was set.
     #[inline]
-    pub(crate) fn level(&mut self, asset: AssetKey, level: SetLevel) {
+    pub(crate) fn level(&mut self, asset: AssetKey, level: LevelChange) {
         let update = Update::Level(level);
         self.entries.push(Emitted { asset, update });
     }
@@ -141,7 +139,7 @@ mod tests {
         let market = assets(1);
         let changed = |at: usize, side, at_price: &str| Emitted {
             asset: market[at].key,
-            update: Update::Level(SetLevel {
+            update: Update::Level(LevelChange {
                 side,
                 price: price(at_price),
                 size: size("5"),

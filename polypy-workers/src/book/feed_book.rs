@@ -7,7 +7,7 @@
 //! told from a duplicate is *left out*, too, but remembered: the hash of a later state
 //! may show that it was none.
 
-use polypy_core::{BookHash, Change, FeedId, OrderBook, Price, PriceChange, Side, Size, Timestamp};
+use polypy_core::{BookHash, Change, FeedId, LevelChange, OrderBook, PriceChange, Side, Timestamp};
 
 /// Duplicates come up to 120 ms late and snapshots overlap by milliseconds. What
 /// is older than this is none: the venue's clock has been set back, and its
@@ -90,16 +90,7 @@ struct Rare {
 struct LeftOut {
     timestamp: Timestamp,
     hash: Option<BookHash>,
-    level: SetLevel,
-}
-
-/// A level and the size it is set to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SetLevel {
-    pub(crate) side: Side,
-    pub(crate) price: Price,
-    /// Zero removes the level.
-    pub(crate) size: Size,
+    level: LevelChange,
 }
 
 /// What became of a change.
@@ -331,11 +322,7 @@ impl FeedBook {
         left_out.push(LeftOut {
             timestamp: change.timestamp,
             hash: change.hash,
-            level: SetLevel {
-                side: change.side,
-                price: change.price,
-                size: change.size,
-            },
+            level: change.level(),
         });
         self.has_left_out = true;
     }
@@ -349,7 +336,7 @@ impl FeedBook {
 
     /// Sets levels that were left out, and returns them as they were before, the last
     /// first: for [`Self::take_back`].
-    pub(crate) fn try_left_out(&mut self, tried: Tried) -> Vec<SetLevel> {
+    pub(crate) fn try_left_out(&mut self, tried: Tried) -> Vec<LevelChange> {
         let state = |known: &LeftOut| (known.timestamp, known.hash);
         let last = self.left_out().last().map(state);
         let wanted = |known: &&LeftOut| tried == Tried::All || Some(state(known)) == last;
@@ -361,13 +348,9 @@ impl FeedBook {
             .map(|known| known.level)
             .collect();
         for level in levels {
-            let SetLevel { side, price, size } = level;
+            let LevelChange { side, price, size } = level;
             let was = self.levels.size_at(side, price);
-            before.push(SetLevel {
-                side,
-                price,
-                size: was,
-            });
+            before.push(LevelChange { size: was, ..level });
             self.levels.apply_change(side, price, size);
         }
         before.reverse();
@@ -375,7 +358,7 @@ impl FeedBook {
     }
 
     /// Sets levels back to what they were.
-    pub(crate) fn take_back(&mut self, before: &[SetLevel]) {
+    pub(crate) fn take_back(&mut self, before: &[LevelChange]) {
         for level in before {
             self.levels
                 .apply_change(level.side, level.price, level.size);

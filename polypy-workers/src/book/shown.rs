@@ -11,12 +11,11 @@
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BookHash, Change, FeedId, HistoryPoint, Level, OrderBook, PriceChange, Side, Size,
-    TopHistory,
+    AssetKey, BookHash, Change, FeedId, HistoryPoint, LevelChange, PriceChange, Side, TopHistory,
 };
 
 use super::changes::ChangeLog;
-use super::feed_book::{Applied, FeedBook, SetLevel, Tried};
+use super::feed_book::{Applied, FeedBook, Tried};
 use crate::compact_instant::CompactInstant;
 use crate::integrity::{Past, Recent};
 
@@ -131,8 +130,7 @@ impl Shown {
             self.received = received;
             if done != Change::Unchanged {
                 self.sequence += 1;
-                let (side, price, size) = (change.side, change.price, change.size);
-                log.level(change.asset, SetLevel { side, price, size });
+                log.level(change.asset, change.level());
             }
         }
         applied
@@ -170,12 +168,12 @@ impl Shown {
         }
         copy.prove();
         self.history.record(copy.newest(), copy.levels());
-        for SetLevel { side, price, size } in before {
+        for LevelChange { side, price, size } in before {
             let now = copy.levels().size_at(side, price);
             if now != size {
                 self.sequence += 1;
                 let size = now;
-                log.level(asset, SetLevel { side, price, size });
+                log.level(asset, LevelChange { side, price, size });
             }
         }
         true
@@ -203,7 +201,7 @@ impl Shown {
                 log.whole(asset);
             }
             (Epoch::Same, Some(old), Some(copy)) => {
-                for_each_difference(old.levels(), copy.levels(), |level| {
+                old.levels().for_each_difference(copy.levels(), |level| {
                     self.sequence += 1;
                     log.level(asset, level);
                 });
@@ -261,65 +259,5 @@ impl Shown {
     /// The best prices over time, oldest first.
     pub(crate) fn history(&self) -> impl Iterator<Item = HistoryPoint> + '_ {
         self.history.points()
-    }
-}
-
-/// Calls `emit` with each level that has to be set to make `new` of `old`.
-fn for_each_difference(old: &OrderBook, new: &OrderBook, mut emit: impl FnMut(SetLevel)) {
-    for side in [Side::Bid, Side::Ask] {
-        let is_worse = |one: &Level, other: &Level| match side {
-            Side::Bid => one.price < other.price,
-            Side::Ask => one.price > other.price,
-        };
-        let mut gone = old.worst_first(side).peekable();
-        let set = |level: Level| SetLevel {
-            side,
-            price: level.price,
-            size: level.size,
-        };
-        let removed = |level: Level| SetLevel {
-            size: Size::ZERO,
-            ..set(level)
-        };
-        for level in new.worst_first(side) {
-            while let Some(before) = gone.next_if(|before| is_worse(before, &level)) {
-                emit(removed(before));
-            }
-            match gone.next_if(|before| before.price == level.price) {
-                Some(before) if before.size == level.size => {}
-                Some(_) | None => emit(set(level)),
-            }
-        }
-        gone.for_each(|before| emit(removed(before)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::testing::{price, size};
-
-    proptest! {
-        #[test]
-        fn the_difference_of_two_books_makes_one_of_the_other(
-            both in prop::collection::vec((40..60u8, 0..3u8, any::<bool>()), 0..60)
-        ) {
-            let (mut old, mut new) = (OrderBook::default(), OrderBook::default());
-            for (tick, amount, is_old) in both {
-                let side = if tick < 50 { Side::Bid } else { Side::Ask };
-                let book = if is_old { &mut old } else { &mut new };
-                book.apply_change(side, price(&format!("0.{tick}")), size(&amount.to_string()));
-            }
-            let (mut made, mut count) = (old.clone(), 0);
-            for_each_difference(&old, &new, |level| {
-                let done = made.apply_change(level.side, level.price, level.size);
-                assert_ne!(done, Change::Unchanged, "nothing is emitted in vain");
-                count += 1;
-            });
-            prop_assert_eq!(&made, &new);
-            prop_assert_eq!(count == 0, old == new);
-        }
     }
 }
