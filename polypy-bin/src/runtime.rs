@@ -52,7 +52,7 @@ where
     F: Future<Output = Exit>,
 {
     let clock = Arc::new(SystemClock);
-    let _log = match logging::init(&config.log, clock) {
+    let log = match logging::init(&config.log, clock) {
         Ok(guard) => guard,
         Err(error) => {
             terminal::say(&error);
@@ -66,6 +66,7 @@ where
             return Exit::Failure;
         }
     };
+    let mut log = Some(log);
     let exit = runtime.block_on(async {
         let signals = match Signals::install() {
             Ok(signals) => signals,
@@ -75,9 +76,16 @@ where
             }
         };
         let (drain, drained) = oneshot::channel();
+        let second_signal = async {
+            let exit = signals.watch(drain).await;
+            // Before anything is torn down: what tasks and threads say of neighbours
+            // that vanish in the middle of their work is no fault of theirs.
+            drop(log.take());
+            exit
+        };
         tokio::select! {
             exit = work(drained) => exit,
-            exit = signals.watch(drain) => exit,
+            exit = second_signal => exit,
         }
     });
     runtime.shutdown_timeout(RUNTIME_DEADLINE);

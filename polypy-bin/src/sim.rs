@@ -52,7 +52,8 @@ async fn serve(config: &Config, drain: oneshot::Receiver<()>) -> Exit {
 pub(crate) async fn start(config: &Config) -> Result<SimHandle, Exit> {
     let started = Sim::start(exchange_config(&config.sim), Arc::new(SystemClock)).await;
     started.map_err(|error| {
-        tracing::error!(error = chain(&error), "the exchange could not start");
+        let cause: &(dyn std::error::Error + 'static) = &error;
+        tracing::error!(error = cause, "the exchange could not start");
         match error {
             SimError::Config { .. }
             | SimError::Recording { .. }
@@ -64,16 +65,4 @@ pub(crate) async fn start(config: &Config) -> Result<SimHandle, Exit> {
             _ => Exit::Failure,
         }
     })
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -27,6 +27,19 @@ pub enum ComponentState {
     Failed,
 }
 
+impl ComponentState {
+    /// The state's name as JSON and the log show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Why a component could not start.
 #[derive(Debug)]
 pub struct ComponentError {

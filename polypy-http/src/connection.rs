@@ -13,6 +13,7 @@
 //! | the server stops, nothing in flight | closed at once |
 //! | the server stops, a request in flight | answered with `Connection: close` |
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -385,10 +386,16 @@ async fn finish(
         // hyper has answered 400, 414 or 431 where it could.
         Err(error) if error.is_parse() || error.is_parse_too_large() => {
             count(&counters.protocol_errors);
-            tracing::debug!(?error, "client did not speak http");
+            tracing::debug!(
+                error = &error as &(dyn Error + 'static),
+                "client did not speak http"
+            );
             linger(&mut stream, patience).await;
         }
-        Err(error) => tracing::debug!(?error, "connection ended early"),
+        Err(error) => tracing::debug!(
+            error = &error as &(dyn Error + 'static),
+            "connection ended early"
+        ),
     }
 }
 

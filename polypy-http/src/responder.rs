@@ -165,7 +165,7 @@ impl Responder {
         tracing::debug!(
             %request_id,
             method = %parts.method,
-            path = ?shown(parts.uri.path()),
+            path = shown(parts.uri.path()),
             status = reply.status.as_u16(),
             elapsed_ms = started.elapsed().as_secs_f64() * 1e3,
             "request answered"
@@ -415,7 +415,7 @@ impl Responder {
             .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("no message");
         count(&self.shared.counters.handler_panics);
-        tracing::error!(%request_id, path, panic = ?message, "handler panicked");
+        tracing::error!(%request_id, path, panic = message, "handler panicked");
         Reply::error(
             StatusCode::INTERNAL_SERVER_ERROR,
             request_id,

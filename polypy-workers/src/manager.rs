@@ -131,7 +131,11 @@ impl Component for WorkerManager {
             {
                 let mut state = self.state.lock();
                 if *state != ComponentState::Stopped {
-                    tracing::warn!(component = NAME, state = ?*state, "start while not stopped");
+                    tracing::warn!(
+                        component = NAME,
+                        state = state.name(),
+                        "start while not stopped"
+                    );
                     return Ok(());
                 }
                 *state = ComponentState::Starting;
@@ -160,7 +164,11 @@ impl Component for WorkerManager {
             {
                 let mut state = self.state.lock();
                 if *state != ComponentState::Running {
-                    tracing::warn!(component = NAME, state = ?*state, "stop while not running");
+                    tracing::warn!(
+                        component = NAME,
+                        state = state.name(),
+                        "stop while not running"
+                    );
                     return;
                 }
                 *state = ComponentState::Stopping;

@@ -225,7 +225,11 @@ impl Component for MessageRouter {
                 *state = ComponentState::Running;
                 self.shared.accepting.store(true, Ordering::SeqCst);
             } else {
-                tracing::warn!(component = NAME, state = ?*state, "start while not stopped");
+                tracing::warn!(
+                    component = NAME,
+                    state = state.name(),
+                    "start while not stopped"
+                );
             }
             Ok(())
         })
@@ -238,7 +242,11 @@ impl Component for MessageRouter {
             {
                 let mut state = self.state.lock();
                 if *state != ComponentState::Running {
-                    tracing::warn!(component = NAME, state = ?*state, "stop while not running");
+                    tracing::warn!(
+                        component = NAME,
+                        state = state.name(),
+                        "stop while not running"
+                    );
                     return;
                 }
                 *state = ComponentState::Stopping;

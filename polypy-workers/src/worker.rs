@@ -224,7 +224,13 @@ impl Worker {
     fn ask(&self, resyncs: Resyncs) {
         for ((feed, reason), assets) in resyncs {
             let number = assets.len();
-            tracing::debug!(?reason, ?feed, assets = number, "asking for fresh books");
+            let on_feed = feed.map(|feed| feed.0);
+            tracing::debug!(
+                reason = reason.name(),
+                feed = on_feed,
+                assets = number,
+                "asking for fresh books"
+            );
             let scope = feed.map_or(Scope::AllFeeds, Scope::Feed);
             self.resync.resync(scope, &assets, reason);
         }

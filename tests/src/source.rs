@@ -86,14 +86,7 @@ pub fn detached_spawns(file: &File) -> Vec<usize> {
         "std::thread::spawn(",
         "thread::spawn(",
     ];
-    let lines = product_lines(file);
-    let mut text = String::new();
-    let mut starts = Vec::new();
-    for (number, line) in &lines {
-        starts.push((text.len(), *number));
-        text.push_str(line);
-        text.push('\n');
-    }
+    let (text, starts) = product_text(file);
     let mut found = BTreeSet::new();
     for spawn in SPAWNS {
         for (at, _) in text.match_indices(spawn) {
@@ -101,12 +94,62 @@ pub fn detached_spawns(file: &File) -> Vec<usize> {
             let opens_statement = before.is_empty() || before.ends_with([';', '{', '}']);
             let after = closing(&text[at..]).map_or("", |end| &text[at + end..]);
             if opens_statement && after.trim_start().starts_with(';') {
-                let line = starts.iter().rev().find(|(start, _)| *start <= at);
-                found.extend(line.map(|(_, number)| *number));
+                found.extend(line_of(&starts, at));
             }
         }
     }
     found.into_iter().collect()
+}
+
+/// The lines at which a call of the log begins that writes a field, or a part of its
+/// text, as Rust's `Debug` does: for whoever reads the source, not the log.
+pub fn debug_text_in_logs(file: &File) -> Vec<usize> {
+    const CALLS: [&str; 6] = [
+        "trace!(", "debug!(", "info!(", "warn!(", "error!(", "event!(",
+    ];
+    let (text, starts) = product_text(file);
+    let mut found = BTreeSet::new();
+    for call in CALLS {
+        for (at, _) in text.match_indices(call) {
+            let is_whole_name = !text[..at].ends_with(|c: char| c == '_' || c.is_alphanumeric());
+            let opened = at + call.len() - 1;
+            let arguments = closing(&text[opened..]).map_or("", |end| &text[opened..opened + end]);
+            if is_whole_name && writes_debug(arguments) {
+                found.extend(line_of(&starts, at));
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Whether a call's arguments hold `?value`, `name = ?value`, `{:?}` or `debug(value)`.
+fn writes_debug(arguments: &str) -> bool {
+    let captures = arguments.match_indices('?').any(|(at, _)| {
+        let before = arguments[..at].trim_end();
+        before.ends_with(['(', ',', '='])
+    });
+    captures
+        || arguments.contains(":?}")
+        || arguments.contains(":#?}")
+        || arguments.contains("field::debug(")
+}
+
+/// Product lines as one text, and where in it each of them begins.
+fn product_text(file: &File) -> (String, Vec<(usize, usize)>) {
+    let mut text = String::new();
+    let mut starts = Vec::new();
+    for (number, line) in product_lines(file) {
+        starts.push((text.len(), number));
+        text.push_str(line);
+        text.push('\n');
+    }
+    (text, starts)
+}
+
+/// The number of the line that holds the byte at `at`.
+fn line_of(starts: &[(usize, usize)], at: usize) -> Option<usize> {
+    let line = starts.iter().rev().find(|(start, _)| *start <= at);
+    line.map(|(_, number)| *number)
 }
 
 /// Consumes the item behind an attribute at `indent`, further attributes included.
@@ -203,6 +246,30 @@ mod tests {
             found,
             ["polypy-net/src/rest/fake", "polypy-net/src/rest/x_tests"]
         );
+    }
+
+    #[test]
+    fn debug_text_is_found_in_calls_of_the_log_alone() {
+        let cases = [
+            ("fn a() {\n    tracing::info!(?reason, \"b\");\n}\n", 1),
+            (
+                "fn a() {\n    warn!(\n        a = 1,\n        state = ?*state,\n        \"b\"\n    );\n}\n",
+                1,
+            ),
+            ("fn a() {\n    debug!(\"{error:?}\");\n}\n", 1),
+            (
+                "fn a() {\n    debug!(a = %b, c = d.e()?, \"f?, g\");\n}\n",
+                0,
+            ),
+            (
+                "fn a() {\n    let b = format!(\"{c:?}\");\n    println!(\"{c:?}\");\n}\n",
+                0,
+            ),
+            ("#[cfg(test)]\nmod tests {\n    info!(?a);\n}\n", 0),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(debug_text_in_logs(&file(text)).len(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -317,6 +317,23 @@ fn no_task_is_detached() {
     );
 }
 
+/// What the log says is for people and their tools: `reason="age"`, and neither
+/// `reason=Some(Age)` nor quotes in quotes.
+#[test]
+fn no_debug_text_is_logged() {
+    let mut found = Vec::new();
+    for file in tree::rust_files() {
+        for number in source::debug_text_in_logs(&file) {
+            found.push(format!("{}:{number}", file.path));
+        }
+    }
+    assert_eq!(
+        found,
+        Vec::<String>::new(),
+        "write the value's name, its text, or a number with its unit"
+    );
+}
+
 #[test]
 fn no_queue_is_unbounded() {
     let found = product_lines_with(|_| true, &["unbounded_channel", "mpsc::channel()"]);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::process::{Running, get, polypy};
+use crate::process::{Running, get, limited, polypy};
 
 /// The URL in a line such as `  curl 'http://127.0.0.1:8080/markets?limit=3'`.
 fn url(line: &str) -> String {
@@ -161,6 +161,62 @@ fn the_demo_listens_where_it_is_told_to() {
     }
 }
 
+/// One line says what the system allows and what it is for; what does not fit is a
+/// warning with its remedy, and the program runs with less.
+#[test]
+fn descriptors_and_memory_are_budgeted_at_the_start() {
+    let args = ["run", "--demo", "--http-port=0", "--sim-markets=5"];
+    let budget = |limit: &str| {
+        let mut demo = Running::spawn(&mut limited(limit, &args));
+        let line = demo.stderr_line("what the system allows");
+        let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        (demo, line)
+    };
+    // The soft limit is raised to the hard one.
+    let (mut demo, line) = budget("-S -n 200");
+    assert!(line["descriptors"].as_u64() > Some(200), "{line}");
+    // One connection for ten tokens, two replacements and 32 requests over REST.
+    assert_eq!(line["venue_sockets"], 1 + 2 + 32);
+    assert_eq!(line["http_places"], 512 + 64);
+    assert_eq!(line["reserve"], 64);
+    // In the demo both ends are here: 10 tokens of 5 KiB twice, 512 clients of 144 KiB,
+    // 96 MiB of answers, and 40 MiB before all that.
+    assert_eq!(line["memory_needed_mib"], 208);
+    assert!(line["memory_mib"].as_u64() > Some(0), "{line}");
+    demo.stderr_line("every book is live");
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+    let warned = |demo: &Running| {
+        demo.seen
+            .iter()
+            .any(|line| line.contains("too few descriptors"))
+    };
+    assert!(!warned(&demo), "{:#?}", demo.seen);
+
+    let (mut demo, line) = budget("-n 200");
+    assert_eq!(line["descriptors"], 200);
+    assert_eq!(line["http_places"], 66);
+    let line = demo.stderr_line("too few descriptors");
+    let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(
+        (&line["needed"], &line["descriptors"]),
+        (&(35 + 576 + 64).into(), &200.into())
+    );
+    let remedy = line["message"].as_str().unwrap();
+    for word in [
+        "ulimit -n",
+        "LimitNOFILE=",
+        "--ulimit nofile=",
+        "http.max_connections",
+    ] {
+        assert!(remedy.contains(word), "{remedy}");
+    }
+    demo.stderr_line("every book is live");
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+}
+
 #[test]
 fn a_script_runs_from_the_start() {
     let script = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("later.toml");
@@ -236,7 +292,9 @@ fn a_second_signal_ends_at_once() {
     // The exchange does not answer a request that is being waited for at the end.
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let mut demo = Running::spawn(
+            // At this level parts tell of each other's end.
             polypy(&["run", "--demo", "--http-port=0", "--sim-markets=5"])
+                .env("LOG_LEVEL", "debug")
                 .env("POLYPY_HTTP__DRAIN_DEADLINE", "1m")
                 .env("POLYPY_SHUTDOWN__DEADLINE", "1m"),
         );
@@ -255,6 +313,9 @@ fn a_second_signal_ends_at_once() {
         demo.stderr_line("a second signal ends at once");
         demo.signal(signal);
         assert_eq!(demo.end().code(), Some(code), "{:#?}", demo.seen);
+        // Nothing is told of what is torn down, least of all as an error.
+        let last = demo.seen.last().unwrap();
+        assert!(last.contains("\"ending at once\""), "{last}");
     }
 }
 

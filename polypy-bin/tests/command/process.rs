@@ -21,6 +21,19 @@ pub(crate) fn polypy(args: &[&str]) -> Command {
     command
 }
 
+/// The same with a limit that the shell's `ulimit` sets first.
+pub(crate) fn limited(limit: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_polypy"))
+        .args(args)
+        .env_clear()
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::null());
+    command
+}
+
 /// Runs it to its end.
 pub(crate) fn output(command: &mut Command) -> (i32, String, String) {
     let Output {

@@ -48,7 +48,7 @@ impl Replica {
         }
     }
 
-    fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
             Self::First => 0,
             Self::Second => 1,

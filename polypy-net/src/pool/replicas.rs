@@ -102,9 +102,14 @@ impl Owner {
             let Some(trailing) = trailing.map(|slot| slot.connection.view()) else {
                 continue;
             };
+            let score = pair.lag.score();
+            let (its, others) = (replica.index(), 1 - replica.index());
             tracing::warn!(
                 connection = %trailing.id(),
-                score = ?pair.lag.score(),
+                changes_first = score.first[its],
+                changes_late = score.late[its],
+                other_first = score.first[others],
+                other_lead_ms = score.lead_ms[others],
                 "connection trails the other one of its pair"
             );
             trailing.set_lagging();

@@ -118,7 +118,7 @@ impl Work {
         };
         let started = Instant::now();
         let active = Active::begin(self, connection, reason);
-        tracing::info!(connection = %connection, reason = ?reason, "replacing connection");
+        tracing::info!(connection = %connection, reason = reason.name(), "replacing connection");
         let result = self.pool.replace(connection).await;
         drop(active);
         let took = Instant::now().saturating_duration_since(started);

@@ -29,6 +29,19 @@ pub enum RecycleReason {
     Request,
 }
 
+impl RecycleReason {
+    /// The reason's name as JSON and the log show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pollution => "pollution",
+            Self::Age => "age",
+            Self::Unhealthy => "unhealthy",
+            Self::Lagging => "lagging",
+            Self::Request => "request",
+        }
+    }
+}
+
 /// One replacement, however it went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Receipt {

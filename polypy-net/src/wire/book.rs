@@ -65,7 +65,7 @@ fn decode_text(text: &str, assets: &Interner) -> Result<BookEvent, WireError> {
     let asset_id = scalar::required(event.asset_id, "asset_id")?;
     let info = assets.get(&asset_id).ok_or(WireError::UnknownAsset)?;
     decode(&event, info, &mut |error| {
-        debug!(asset = %info.asset_id, ?error, "field of a rest book left out");
+        debug!(asset = %info.asset_id, %error, "field of a rest book left out");
     })
 }
 

@@ -18,7 +18,7 @@ pub(super) fn decode(text: &str, stats: &WireStats) -> Frame {
         "INVALID MESSAGE" => Frame::InvalidMessage,
         _ => {
             if first {
-                info!(text = ?excerpt(text), "first control text of this kind");
+                info!(text = excerpt(text), "first control text of this kind");
             }
             Frame::Control
         }

@@ -95,7 +95,11 @@ impl<'a> Decoder<'a> {
             }
             Ok(event::Type::Unknown(name)) => {
                 if self.stats.count_unknown_event(&name) {
-                    info!(name = ?excerpt(&name), event = ?excerpt(text), "first event of an unknown type");
+                    info!(
+                        name = excerpt(&name),
+                        event = excerpt(text),
+                        "first event of an unknown type"
+                    );
                 }
             }
             Err(error) => self.refuse(None, &error, text),
@@ -126,7 +130,7 @@ impl<'a> Decoder<'a> {
         self.stats.count_error(kind, error);
         debug!(
             event = kind.map(EventKind::name),
-            ?error,
+            %error,
             "could not be read"
         );
     }
@@ -135,7 +139,7 @@ impl<'a> Decoder<'a> {
     /// decoded, and names the assets whose books may lack it.
     fn refuse(&mut self, kind: Option<EventKind>, error: &WireError, text: &str) {
         self.count_error(kind, error);
-        debug!(text = ?excerpt(text), "event refused");
+        debug!(text = excerpt(text), "event refused");
         let Some(kind) = kind else {
             self.lose_named(text);
             return;

@@ -89,7 +89,8 @@ async fn in_a_small_group(target: fn(usize) -> String) -> Outcome {
     drop(clients);
     match memory {
         Some((_, peak)) => Outcome::of(
-            probed.all && peak < 256 * MIB,
+            // Whatever the group counts and forgives: what answers may hold, and the rest.
+            probed.all && peak < 160 * MIB,
             format!(
                 "lives; peak RSS {} MiB, of the group {group} MiB; {figures}",
                 peak / MIB
