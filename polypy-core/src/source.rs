@@ -79,7 +79,9 @@ pub struct BookView {
     pub last_trade_price: Option<DecimalText>,
     /// The venue's hash that came with the last change.
     pub hash: Option<BookHash>,
-    /// Whether the last hash that could be checked was reproduced from the levels.
+    /// Whether the venue's hash came out of the levels at the last check. `None` is
+    /// unverified: no hash was sent, checks are off, or none ever came out, and nothing
+    /// follows from it. Never `Some(false)` while live.
     pub hash_verified: Option<bool>,
     /// Top of book over time, oldest first.
     pub history: Vec<HistoryPoint>,

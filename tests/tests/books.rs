@@ -1,10 +1,11 @@
 //! Books against the truth, on an exchange that behaves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use polypy_sim::SimConfig;
-use polypy_tests::wait;
+use polypy_sim::{Fault, FaultKind, SimConfig};
 use polypy_tests::world::{SOON, World};
+use polypy_tests::{http, wait};
 
 #[tokio::test]
 async fn every_book_equals_the_exchanges_when_the_flow_rests() {
@@ -34,6 +35,60 @@ async fn every_book_equals_the_exchanges_when_the_flow_rests() {
         "{:#}",
         stats["workers"]
     );
+    world.stop().await;
+}
+
+/// How many books are shown with each state and each `hash_verified`.
+async fn shown(world: &World) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for asset in world.sim.assets() {
+        let path = format!("/orderbook/{asset}?depth=1");
+        let answer = http::get(world.http(), &path).await.expect("an answer");
+        let book = answer.json();
+        let both = format!("{} {}", book["state"], book["hash_verified"]);
+        *counts.entry(both).or_default() += 1;
+    }
+    counts
+}
+
+/// Waits until all books are shown in this way. On the way no book is shown as live
+/// beside a hash that contradicts it.
+async fn all_shown(world: &World, wanted: &str) {
+    wait::until(wanted, SOON, async || {
+        let shown = shown(world).await;
+        assert!(!shown.contains_key("\"live\" false"), "{shown:?}");
+        shown.len() == 1 && shown.contains_key(wanted)
+    })
+    .await;
+}
+
+/// Where no hash of the socket is any state's, it is what is hashed that is unknown,
+/// and not the levels that are wrong: live, and unverified for as long as that lasts.
+#[tokio::test]
+async fn a_book_none_of_whose_hashes_can_be_reproduced_is_live_and_unverified() {
+    let world = World::start(SimConfig::for_tests(), |builder| builder).await;
+    world.all_live(SOON).await;
+    all_shown(&world, "\"live\" true").await;
+
+    let fault = Fault::new(FaultKind::WrongHash).with("rate", 1.0);
+    let fault = world.sim.add_fault(fault.expect("it has a rate"));
+    all_shown(&world, "\"live\" null").await;
+    wait::until("hundreds of such hashes", SOON, async || {
+        let stats = world.stats().await;
+        stats["workers"]["integrity"]["unverifiable"].as_u64() > Some(500)
+    })
+    .await;
+    let unverified = shown(&world).await;
+    assert_eq!(
+        unverified,
+        BTreeMap::from([("\"live\" null".to_owned(), 40)])
+    );
+
+    // The levels are right all the time; and once hashes fit again, they are verified.
+    world.sim.remove_fault(fault);
+    all_shown(&world, "\"live\" true").await;
+    let comparison = world.assert_equal_to_truth(SOON).await;
+    assert_eq!(comparison.live, 40);
     world.stop().await;
 }
 

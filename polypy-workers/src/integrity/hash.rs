@@ -11,7 +11,7 @@
 //! is ruled out: after a search for it, or when the stated top disagreed, too.
 //! One for which no search could be afforded leaves the book in doubt.
 //!
-//! A book none of whose hashes was ever reproduced is *unverifiable*: there the
+//! A book none of whose hashes was ever reproduced is *unverified*: there the
 //! format is in doubt, not the levels, and nothing follows from it. So is one
 //! sent whole twice that still does not give its own hash.
 

@@ -38,6 +38,8 @@ pub struct Report {
     pub left_stale: usize,
     /// Sequences and epochs that went back.
     pub regressions: usize,
+    /// Books shown as live beside a hash that their levels do not give.
+    pub live_refuted: usize,
     /// Looks at books.
     pub looks: u64,
     /// Doubts the program had.
@@ -74,6 +76,7 @@ impl Report {
             probed: 0,
             left_stale: 0,
             regressions: 0,
+            live_refuted: 0,
             looks: 0,
             doubts: 0,
             ambiguous: 0,
@@ -116,6 +119,7 @@ impl Report {
         }
         self.left_stale += usize::from(verdict.left_stale);
         self.regressions += verdict.regressions;
+        self.live_refuted += verdict.live_refuted;
     }
 
     /// False alarms: outages without any cause.
@@ -160,6 +164,10 @@ impl Report {
         demand(
             self.regressions == 0,
             format!("{} sequences went back", self.regressions),
+        );
+        demand(
+            self.live_refuted == 0,
+            format!("{} live and not verified", self.live_refuted),
         );
         demand(!self.live.is_zero(), "no book was ever live".to_owned());
         failures

@@ -37,6 +37,8 @@ pub struct Seen {
     pub epoch: u64,
     /// Its sequence.
     pub sequence: u64,
+    /// Whether its levels did not give the venue's hash at the last check.
+    pub refuted: bool,
 }
 
 /// How strict the judge is.
@@ -86,6 +88,8 @@ pub struct Verdict {
     pub left_stale: bool,
     /// Its sequence or its epoch went back.
     pub regressions: usize,
+    /// It was shown as live beside a hash that its levels do not give.
+    pub live_refuted: usize,
     /// The first thing that was wrong after evidence, for whoever has to mend it.
     pub first: Option<(Duration, Duration)>,
 }
@@ -115,6 +119,7 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
                 }
             }
             was_live = true;
+            verdict.live_refuted += usize::from(now.refuted);
             verdict.live += until.saturating_sub(now.at);
             let wrong = judge_live(now, until, truth, rules, &mut verdict);
             // A wrong that goes on from look to look is one.
@@ -215,6 +220,7 @@ mod tests {
             digest,
             epoch: 1,
             sequence: at,
+            refuted: false,
         }
     }
 

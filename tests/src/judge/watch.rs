@@ -151,6 +151,7 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
         digest: digest(view.bids.iter().copied(), view.asks.iter().copied()),
         epoch: view.epoch,
         sequence: view.sequence,
+        refuted: view.hash_verified == Some(false),
     };
     let same = seen.last().is_some_and(|last| Seen { at, ..*last } == now);
     if !same {
