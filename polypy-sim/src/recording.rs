@@ -203,7 +203,7 @@ impl Index {
         // Tokens with a book first; those of the other markets afterwards.
         for event in raw.iter().flat_map(|raw| &raw.events) {
             if event.get("bids").is_some() {
-                index.add(event, event);
+                index.add(event, &event["asset_id"]);
             }
         }
         let booked = index.markets.len();
@@ -214,21 +214,27 @@ impl Index {
             if known.is_some_and(|&market| market < booked) {
                 continue;
             }
-            index.add(event, event);
+            index.add(event, &event["asset_id"]);
             for entry in event["price_changes"].as_array().into_iter().flatten() {
-                index.add(event, entry);
+                index.add(event, &entry["asset_id"]);
+            }
+        }
+        if index.markets.is_empty() {
+            // Announcements and resolutions name a market's assets all at once.
+            for event in raw.iter().flat_map(|raw| &raw.events) {
+                for asset_id in event["assets_ids"].as_array().into_iter().flatten() {
+                    index.add(event, asset_id);
+                }
             }
         }
         index
     }
 
-    fn add(&mut self, event: &Value, entry: &Value) {
+    fn add(&mut self, event: &Value, asset_id: &Value) {
         let condition = event["market"]
             .as_str()
             .and_then(|id| ConditionId::new(id).ok());
-        let asset = entry["asset_id"]
-            .as_str()
-            .and_then(|id| AssetId::new(id).ok());
+        let asset = asset_id.as_str().and_then(|id| AssetId::new(id).ok());
         let (Some(condition_id), Some(asset)) = (condition, asset) else {
             return;
         };

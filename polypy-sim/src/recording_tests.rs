@@ -117,6 +117,30 @@ fn only_assets_with_a_book_are_listed_where_there_are_any() {
 }
 
 #[test]
+fn a_recording_of_nothing_but_resolutions_lists_what_they_resolve() {
+    let resolved = json!({
+        "market": "0x01", "assets_ids": ["2", "1"], "winning_asset_id": "1",
+        "timestamp": "5", "event_type": "market_resolved",
+    });
+    let recording = read("resolved", &[resolved.to_string()]).unwrap();
+    assert_eq!(recording.markets[0].tokens.len(), 2);
+    assert_eq!(recording.lines[0].markets, [0]);
+    assert!(matches!(
+        recording.lines[0].effects[..],
+        [Effect::Resolved(0, 1)]
+    ));
+    // Where others are recorded, what is only announced is not listed.
+    let with_book = [
+        resolved.to_string().replace("0x01", "0x02"),
+        book("3", 2).to_string(),
+    ];
+    assert_eq!(
+        read("resolved-and-book", &with_book).unwrap().markets.len(),
+        1
+    );
+}
+
+#[test]
 fn what_cannot_be_played_is_named() {
     let error = |name: &str, lines: &[String]| read(name, lines).unwrap_err().to_string();
     let lines = [

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::mistake::{Mistake, Source};
 use super::suggest::nearest;
@@ -69,21 +69,26 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
     let mut layer = Layer::default();
     let at = |offset: usize| Source::File {
         path: path.to_owned(),
-        line: 1 + text
-            .bytes()
-            .take(offset)
-            .filter(|byte| *byte == b'\n')
-            .count(),
+        line: line_at(text, offset),
     };
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut syntax = Vec::new();
-    let mut broken = Vec::new();
-    for error in errors {
-        let offset = error.span().map_or(0, |span| span.start);
-        broken.push(broken_lines(text, offset));
+    let broken = broken_parts(text, &errors);
+    // What the parser says first where it is lost; the rest follows from that.
+    let syntax = broken.iter().filter_map(|lines| {
+        let offset = |error: &Error| error.span().map_or(0, |span| span.start);
+        let mut errors = errors.iter().map(|error| (offset(error), error));
+        let (offset, error) = errors.find(|(offset, _)| lines.contains(&line_at(text, *offset)))?;
         let message = error.message().replace('\n', ", ");
-        syntax.push(Mistake::new("syntax", message, &at(offset)));
-    }
+        Some(Mistake::new("syntax", message, &at(offset)))
+    });
+    let syntax: Vec<_> = syntax.collect();
+    // What the parser makes of broken lines is nobody's mistake.
+    let is_lost = |span: Range<usize>| {
+        let (first, last) = (line_at(text, span.start), line_at(text, span.end));
+        broken
+            .iter()
+            .any(|lines| first < lines.end && lines.start <= last)
+    };
     // In the order of the file, not of the alphabet.
     let mut tables: Vec<_> = document.get_ref().iter().collect();
     tables.sort_by_key(|(name, _)| name.span().start);
@@ -91,7 +96,11 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
         let source = at(section.span().start);
         let written: &str = section.get_ref();
         let known = SECTIONS.iter().any(|section| section.name == written);
+        let span = table.span();
         let DeValue::Table(table) = table.get_ref() else {
+            if is_lost(section.span().start..span.end) {
+                continue;
+            }
             if known {
                 let reason = format!("must be a section, [{written}]");
                 layer.mistakes.push(Mistake::new(written, reason, &source));
@@ -100,6 +109,9 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
             }
             continue;
         };
+        if is_lost(section.span()) {
+            continue;
+        }
         let Some(section) = (if known {
             Some(written)
         } else {
@@ -110,6 +122,9 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
         let mut fields: Vec<_> = table.iter().collect();
         fields.sort_by_key(|(name, _)| name.span().start);
         for (field, value) in fields {
+            if is_lost(field.span().start..value.span().end) {
+                continue;
+            }
             let source = at(field.span().start);
             let name = format!("{section}.{}", field.get_ref());
             let Some(key) = key(&name) else {
@@ -125,23 +140,35 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
             }
         }
     }
-    let is_read = |source: &Source| {
-        let line = source.line().unwrap_or_default();
-        !broken.iter().any(|lines| lines.contains(&line))
-    };
-    layer.entries.retain(|entry| is_read(&entry.source));
-    layer
-        .mistakes
-        .retain(|mistake| is_read(&mistake.source_of_value));
     layer.mistakes.splice(0..0, syntax);
     layer
+}
+
+/// The line of the byte at `offset`, from one.
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
+}
+
+/// The lines that errors make unreadable, a part for each error that follows from no
+/// other.
+fn broken_parts(text: &str, errors: &[Error]) -> Vec<Range<usize>> {
+    let begin = |error: &Error| error.span().map_or(0, |span| span.start);
+    let mut offsets: Vec<_> = errors.iter().map(begin).collect();
+    offsets.sort_unstable();
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for offset in offsets {
+        let line = line_at(text, offset);
+        if !parts.iter().any(|lines| lines.contains(&line)) {
+            parts.push(broken_lines(text, offset));
+        }
+    }
+    parts
 }
 
 /// The lines that a syntax error makes unreadable: from its own to the next
 /// section's. What the parser makes of them is nobody's mistake.
 fn broken_lines(text: &str, offset: usize) -> Range<usize> {
-    let line = |offset: usize| 1 + text.bytes().take(offset).filter(|b| *b == b'\n').count();
-    let first = line(offset);
+    let first = line_at(text, offset);
     let next_section = text
         .lines()
         .enumerate()

@@ -123,6 +123,8 @@ fn a_syntax_error_brings_no_second_mistake() {
         ("[http]\nport : 80\n", "(p.toml line 2)"),
         ("[http]\nport = \"80\n", "(p.toml line 2)"),
         ("http]\nport = 80\n", "(p.toml line 1)"),
+        ("[http]\nhost = [\nport = 80\n", "(p.toml line 3)"),
+        ("a = [\n[http]\nport = 80\n", "(p.toml line 3)"),
     ] {
         let found = mistakes(&toml(text));
         let [only] = &found[..] else {

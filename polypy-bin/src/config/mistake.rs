@@ -35,20 +35,6 @@ pub enum Source {
     },
 }
 
-impl Source {
-    /// The line of the file.
-    pub(super) fn line(&self) -> Option<usize> {
-        match self {
-            Self::File { line, .. } => Some(*line),
-            Self::Default
-            | Self::Demo
-            | Self::WholeFile { .. }
-            | Self::Environment { .. }
-            | Self::Flag { .. } => None,
-        }
-    }
-}
-
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -270,7 +270,8 @@ table! {
         /// Between two crawls of the catalogue. New markets are announced on the market channel
         /// meanwhile.
         discovery_interval: Duration = "60s", in "1s" ..= "24h";
-        /// Most markets to follow; 0 follows all of them, some 50,000.
+        /// Most markets to follow, those traded most in the last day; 0 follows all of them,
+        /// some 50,000.
         max_markets: usize = "0";
         /// How long a settled market stays readable.
         forget_after: Duration = "1h", in "0ms" ..= "720h";
