@@ -78,7 +78,7 @@ impl Error for ComponentError {
 ///
 /// It owns every task and thread that it starts, and `stop` joins them. A
 /// second `start`, or a `stop` while stopped, logs a warning and changes
-/// nothing. `stop` has no deadline of its own: whoever calls it sets one, and
+/// nothing. `stop` has no deadline of its own: its caller sets one, and
 /// what is dropped then must not leave a task behind.
 pub trait Component: Send + Sync {
     /// The name under which it appears in `/health`, `/stats` and the log.

@@ -49,7 +49,7 @@ pub enum StaleReason {
     Crossed,
     /// The price grid became coarser: old levels may be off it.
     Tick,
-    /// It was taken off its feed, to be subscribed anew.
+    /// It was taken off its feed, to be resubscribed.
     Resubscribing,
     /// Its feed is open, and is behind what is known of it or says nothing.
     Silent,
@@ -147,7 +147,7 @@ pub trait AuditSink: Send + Sync {
 }
 
 /// Where a request for a fresh snapshot goes. Implemented by the pool's queue;
-/// called by whoever finds that a book is not right. Never blocks; asking twice is
+/// called by the thread that finds that a book is not right. Never blocks; asking twice is
 /// asking once.
 pub trait ResyncSink: Send + Sync {
     /// Asks for new snapshots of these assets, on one feed only where the others'

@@ -61,7 +61,7 @@ struct Point {
 /// Above every price.
 const NO_PRICE: u32 = u32::MAX;
 
-/// The lower 32 bits of a time in milliseconds, which begin anew every 49 days.
+/// The lower 32 bits of a time in milliseconds, which start again every 49 days.
 #[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
 fn low_bits(timestamp: Timestamp) -> u32 {
     timestamp.millis() as u32

@@ -17,7 +17,7 @@ pub struct Token {
 }
 
 /// A market as discovery found it. Text comes from the venue and is not to be
-/// trusted by whoever displays it.
+/// trusted by a page that displays it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Market {
     /// The market's id.

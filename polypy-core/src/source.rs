@@ -71,7 +71,7 @@ pub struct BookView {
     /// Milliseconds since the last change reached us.
     pub age_ms: u64,
     /// Milliseconds for which it has been live, or not, without a break. A new
-    /// reason for being stale does not begin anew.
+    /// reason for being stale does not start again.
     pub since_ms: u64,
     /// Price grid.
     pub tick_size: Option<DecimalText>,

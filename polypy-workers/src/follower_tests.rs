@@ -1,4 +1,4 @@
-//! Whoever applies what the books emit has the books.
+//! A follower that applies what the books emit has the books.
 //!
 //! A plain model takes in every entry of the change log, and is compared with what
 //! readers see after each step of a random history: changes within a millisecond that
@@ -41,7 +41,7 @@ enum Step {
     /// Something is lost on a socket, or on all.
     Gap(usize),
     Mark(usize),
-    /// A socket closes and opens anew.
+    /// A socket closes and opens again.
     Reopen(usize),
     /// A whole book is asked of a socket.
     Resync(usize, usize),
@@ -322,7 +322,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whoever_applies_what_is_emitted_has_the_shown_books(
+    fn a_follower_of_the_changes_has_the_shown_books(
         steps in prop::collection::vec(step(), 1..60),
         hash in prop::sample::select(vec![HashChecking::All, HashChecking::All, HashChecking::Off]),
     ) {

@@ -3,16 +3,16 @@
 //! ```text
 //!                               ┌─── inline, while nothing is queued ───┐
 //! sockets ─► MessageRouter ─────┴─► queue ──────► executor ─────────────┴─► partition of books
-//!            (EventSink)            bounded       whoever has the lock      one writer at a time
+//!            (EventSink)            bounded       the lock's holder      one writer at a time
 //! readers ─► BookStore ◄────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Every market belongs to one shard, every shard to one worker. Whoever holds the
+//! Every market belongs to one shard, every shard to one worker. The thread that holds the
 //! lock of a worker's books applies its queue: the worker's thread, or the thread
 //! that brings events while the worker is idle or behind. [`MessageRouter`] never
 //! waits for room: it drops and counts what a full queue cannot take, and the books
 //! concerned are shown as stale before the call returns. [`WorkerManager`] starts
-//! the threads, restarts a worker that failed and has its books fetched anew.
+//! the threads, restarts a worker that failed and has its books fetched again.
 //! [`BookStore`] shows a
 //! book as live only while nothing that has reached the process speaks against
 //! it: not its feed, not a dropped event, not the venue's own hash.

@@ -1,7 +1,7 @@
 //! Random interleavings of everything that can happen to a book.
 //!
 //! The venue is a list of true states by exchange time. Three sockets tell it,
-//! each with a lag of its own; they open, close and open anew, lose events that
+//! each with a lag of its own; they open, close and open again, lose events that
 //! are then marked, and meet a queue that is too small for what they bring. At
 //! every step, a book that is shown as live must
 //!

@@ -33,14 +33,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// of each token of a market.
 const FRAME_AHEAD: usize = 4;
 
-/// Books to be fetched anew: on which feed, if not on all of theirs, and why.
+/// Books to be fetched again: on which feed, if not on all of theirs, and why.
 pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 
 #[derive(Debug)]
 pub(crate) struct Partition {
     slots: Slots,
     context: Context,
-    /// Set while something is being applied: whoever recovers finds it set after a
+    /// Set while something is being applied: recovery finds it set after a
     /// panic.
     applying: bool,
     /// The assets of that batch.
@@ -212,7 +212,7 @@ impl Partition {
     }
 
     /// Picks up after a dead thread: no book can be trusted until a snapshot
-    /// of a batch after `number`. The assets to be fetched anew are those with a
+    /// of a batch after `number`. The assets to be fetched again are those with a
     /// book and those of the batch that was lost.
     pub(crate) fn recover(&mut self, number: u64, now: Instant) -> Vec<AssetKey> {
         let torn = std::mem::take(&mut self.applying);

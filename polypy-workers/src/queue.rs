@@ -203,7 +203,7 @@ impl WorkerQueue {
         &self.drained
     }
 
-    /// Wakes whoever waits for that.
+    /// Wakes those who wait for that.
     pub(crate) fn tell_if_drained(&self) {
         if self.depth() == 0 || !self.is_running() {
             self.drained.notify_waiters();

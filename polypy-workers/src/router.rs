@@ -4,7 +4,7 @@
 //! part at once or queues it (`worker`). Nothing here waits for room. The router
 //! drops what a queue cannot take, and what comes while it is not running: it counts
 //! the events, marks their books before the call returns, and, while running, asks
-//! for them anew.
+//! for them again.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl MessageRouter {
         workers.map(|worker| worker.queue().depth()).sum()
     }
 
-    /// Gives one worker its part; the assets to be fetched anew.
+    /// Gives one worker its part; the assets to be fetched again.
     fn push(&self, number: usize, feed: FeedId, part: &mut Vec<MarketEvent>) -> Vec<AssetKey> {
         let (worker, stats) = (&self.shared.workers[number], &self.shared.routing);
         let Pushed {

@@ -1,6 +1,6 @@
 //! What the workers have done, in numbers that are current at every read.
 //!
-//! Each worker writes its own [`WorkerStats`]; whoever asks adds them up. The
+//! Each worker writes its own [`WorkerStats`]; a reader adds them up. The
 //! cost of a read grows with the number of workers, never with that of assets.
 
 use polypy_core::{BookState, StaleReason};
@@ -215,7 +215,7 @@ counters! {
     }
 }
 
-/// Everything one worker counts. Written by whoever holds its books.
+/// Everything one worker counts. Written by the thread that holds its books.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerStats {
     pub(crate) messages_processed: Counter,

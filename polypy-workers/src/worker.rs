@@ -1,6 +1,6 @@
 //! A worker: books, a queue of what is to be applied to them, and one executor.
 //!
-//! The executor is whoever holds the books' lock: the worker's thread, which waits
+//! The executor is the thread that holds the books' lock: the worker's thread, which waits
 //! for work, or a thread that brings events. This is known as *flat combining*. All
 //! of them apply control messages first, then batches in the order of their
 //! numbers, through one panic boundary ([`Worker::contain`]) and one end
@@ -90,7 +90,7 @@ impl Worker {
         &self.stats
     }
 
-    /// The books. Whoever holds them keeps every executor from them.
+    /// The books. Its holder keeps every executor from them.
     pub(crate) fn books(&self) -> MutexGuard<'_, Partition> {
         self.partition.lock()
     }
@@ -253,7 +253,7 @@ impl Worker {
     }
 
     /// Has the worker run, again usually, or stay down. No book that it has is trusted
-    /// until a snapshot that is still to come; the assets to be fetched anew.
+    /// until a snapshot that is still to come; the assets to be fetched again.
     pub(crate) fn begin(&self, transition: Transition) -> Vec<AssetKey> {
         let mut partition = self.partition.lock();
         let assets = partition.recover(self.queue.number(), Instant::now());

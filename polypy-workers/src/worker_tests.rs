@@ -98,7 +98,7 @@ fn nothing_is_applied_while_a_reader_holds_the_books_and_nobody_waits_for_them()
 }
 
 #[test]
-fn a_wrong_books_replacement_is_asked_for_by_whoever_finds_it() {
+fn a_wrong_books_replacement_is_asked_for_by_the_thread_that_finds_it() {
     let (harness, mut truth) = opened();
     // Lost on the way, and never told again.
     drop(truth.change(Side::Bid, "0.30", "9"));
@@ -254,7 +254,7 @@ fn a_panic_fails_the_worker_on_whichever_thread_and_one_batch_is_lost_and_counte
 }
 
 #[test]
-fn a_panic_of_whoever_is_asked_fails_the_worker_and_reaches_no_socket() {
+fn a_panic_of_the_resync_sink_fails_the_worker_and_reaches_no_socket() {
     let (harness, mut truth) = opened();
     drop(truth.change(Side::Bid, "0.30", "9"));
     harness.asked.is_broken.store(true, Ordering::SeqCst);
@@ -328,7 +328,7 @@ fn a_failed_workers_queue_fills_and_what_does_not_fit_is_dropped() {
 }
 
 #[tokio::test]
-async fn batches_keep_their_order_whoever_applies_them() {
+async fn batches_keep_their_order_whichever_thread_applies_them() {
     const SOCKETS: u64 = 4;
     let harness = Harness::start(WorkersConfig {
         direct_events: INLINE,

@@ -17,7 +17,7 @@ fn told_by(count: u64) -> (Harness, Truth) {
 }
 
 #[test]
-fn whoever_is_first_is_shown_in_the_same_epoch() {
+fn the_first_feed_is_shown_in_the_same_epoch() {
     let (bench, mut truth) = told_by(2);
     for turn in 0..10 {
         let change = truth.change(Side::Bid, "0.4", &format!("{turn}"));

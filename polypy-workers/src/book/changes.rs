@@ -1,12 +1,12 @@
 //! What has changed of the shown books, in order.
 //!
-//! Whoever applies to a book, at every step, what stands here has the shown book,
+//! A consumer that applies to a book, at every step, what stands here has the shown book,
 //! and has its `sequence`:
 //!
 //! | entry | sequence | the consumer |
 //! |---|---|---|
 //! | a level | one more | sets the level; zero removes it |
-//! | a new epoch | one more | takes the whole book anew: something may be missing in between |
+//! | a new epoch | one more | takes the whole book: something may be missing in between |
 //! | a whole book | – | nothing |
 //!
 //! The partition compares what stands here with the market's other token at the end

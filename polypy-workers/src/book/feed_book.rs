@@ -297,7 +297,7 @@ impl FeedBook {
             .apply_change(change.side, change.price, change.size)
     }
 
-    /// A level that is set anew says all there is to say of it.
+    /// A level that is set again says all there is to say of it.
     #[cold]
     fn overwrite_left_out(&mut self, change: &PriceChange) {
         let left_out = &mut self.rare().left_out;

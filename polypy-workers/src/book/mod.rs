@@ -7,7 +7,7 @@
 //! | `trust` | [`Trust`] | whether the book is live: one table of states and inputs |
 //! | `checks` | [`Checks`] | what the checks know of the book, and find |
 //! | `shown` | [`Shown`] | levels, epoch, sequence, history: what readers see |
-//! | `changes` | [`ChangeLog`] | what of that has changed, for whoever follows it |
+//! | `changes` | [`ChangeLog`] | what of that has changed, for a follower |
 //! | `standby` | [`Standbys`] | copies of other feeds, changes before a snapshot, gaps |
 //! | `feed_book` | [`FeedBook`] | one feed's copy: what is in order, a duplicate, left out |
 //!

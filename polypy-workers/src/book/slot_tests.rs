@@ -487,7 +487,10 @@ fn a_book_that_stays_stale_is_asked_for_again() {
         .router
         .mark_stale(&[truth.key()], StaleReason::Undecodable);
     bench.settle_down();
-    assert!(bench.asked.take().is_empty(), "whoever marked it asks");
+    assert!(
+        bench.asked.take().is_empty(),
+        "the caller that marked it asks"
+    );
     let asked_after = |seconds| {
         bench.look_after(Duration::from_secs(seconds));
         bench.asked.take()

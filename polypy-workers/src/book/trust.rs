@@ -511,7 +511,7 @@ impl Trust {
             .for_each(|cause| self.clear(cause));
     }
 
-    /// The levels are others. What the venue has come to stays true, whoever says it.
+    /// The levels are others. What the venue has come to stays true, on any feed.
     fn levels_are_new(&mut self) {
         self.clear_levels();
         self.clear(Cause::Crossed);

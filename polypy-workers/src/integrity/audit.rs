@@ -247,7 +247,7 @@ mod tests {
         };
         assert_eq!(judge(0, false), Verdict::NotApplicable);
         assert_eq!(judge(1, false), Verdict::NotApplicable);
-        // A state that ours had: REST only lags, and the time begins anew.
+        // A state that ours had: REST only lags, and the time starts again.
         assert_eq!(judge(2, true), Verdict::Passed);
         assert_eq!(judge(3, false), Verdict::NotApplicable);
         assert_eq!(judge(4, false), Verdict::NotApplicable);

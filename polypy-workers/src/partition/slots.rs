@@ -199,7 +199,7 @@ impl Slots {
         self.entries[at] = Entry::Forgotten(asset);
     }
 
-    /// Calls `alter` on every slot and counts them all anew.
+    /// Calls `alter` on every slot and counts them all again.
     pub(super) fn alter_all(
         &mut self,
         cx: &mut Context,
