@@ -69,8 +69,9 @@ impl Cell for Packed {
 
     #[inline]
     fn mirrors(self, other: Self) -> bool {
-        let is_complement = (self.0 >> SIZE_BITS) + (other.0 >> SIZE_BITS) == PRICE_ONE;
-        is_complement & (self.0 & SIZE == other.0 & SIZE)
+        // One less the price, and the same size, in one number.
+        let sizes = 2 * (self.0 & SIZE);
+        other.0 == ((PRICE_ONE << SIZE_BITS).wrapping_sub(self.0)).wrapping_add(sizes)
     }
 
     #[inline]
