@@ -12,7 +12,7 @@ mod mirror;
 mod slots;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, hash_map};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ pub(crate) struct Partition {
     touched: Vec<AssetKey>,
     /// Control messages that are being applied, and have yet to be. A panic loses the
     /// one in hand; the others are not said again.
-    messages: hash_map::IntoIter<AssetKey, ControlMessage>,
+    messages: VecDeque<(AssetKey, ControlMessage)>,
     closed: Vec<(FeedId, StaleReason)>,
     retries: BinaryHeap<Reverse<(Instant, AssetKey)>>,
     mirror: MirrorCheck,
@@ -69,7 +69,7 @@ impl Partition {
             context: Context::new(config, feeds, stats, now),
             applying: false,
             touched: Vec::new(),
-            messages: hash_map::IntoIter::default(),
+            messages: VecDeque::new(),
             closed: Vec::new(),
             retries: BinaryHeap::new(),
             mirror: MirrorCheck::default(),
@@ -146,10 +146,11 @@ impl Partition {
         self.applying = true;
         self.touched.clear();
         self.context.checker.now = now;
-        self.messages = control.assets.into_iter();
-        self.closed = control.closed;
+        // Behind what a panic has left.
+        self.messages.extend(control.assets);
+        self.closed.extend(control.closed);
         let (slots, cx) = (&mut self.slots, &mut self.context);
-        for (asset, message) in self.messages.by_ref() {
+        while let Some((asset, message)) = self.messages.pop_front() {
             take_message(slots, cx, asset, message);
             #[cfg(any(test, feature = "fault-injection"))]
             if std::mem::take(&mut self.panics_next) {
@@ -224,15 +225,6 @@ impl Partition {
         self.retries.clear();
         self.context.checker.now = now;
         let (slots, cx) = (&mut self.slots, &mut self.context);
-        let is_final = |message: &ControlMessage| message.settled || message.forgotten;
-        for (asset, message) in std::mem::take(&mut self.messages) {
-            if is_final(&message) {
-                take_message(slots, cx, asset, message);
-            }
-        }
-        for (feed, _) in self.closed.drain(..) {
-            cx.feeds.closing_applied(feed);
-        }
         slots.alter_all(cx, |slot, cx| {
             let reason = StaleReason::WorkerDied;
             slot.worker_died(StalenessMark { number, reason }, cx);
@@ -240,6 +232,17 @@ impl Partition {
                 assets.push(slot.key());
             }
         });
+        // Of what the panic kept from being applied, what is not said again.
+        for (asset, message) in self.messages.drain(..) {
+            if message.forgotten {
+                slots.forget(asset);
+            } else if message.settled {
+                slots.with(asset, cx, BookSlot::settle);
+            }
+        }
+        for (feed, _) in self.closed.drain(..) {
+            cx.feeds.closing_applied(feed);
+        }
         self.context.log.end_batch();
         assets.sort_unstable();
         assets.dedup();

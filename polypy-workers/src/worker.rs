@@ -243,7 +243,8 @@ impl Worker {
         let Err(panic) = catch_unwind(AssertUnwindSafe(work)) else {
             return true;
         };
-        // First of all, and with the books held: no reader may take them for whole.
+        // First of all, and with the books held if they are half done: no reader may take
+        // them for whole.
         self.queue.transit(Transition::Fail);
         self.stats.lost.add_shared(count(events));
         let cause = message_of(&*panic);
@@ -256,8 +257,12 @@ impl Worker {
     /// until a snapshot that is still to come; the assets to be fetched again.
     pub(crate) fn begin(&self, transition: Transition) -> Vec<AssetKey> {
         let mut partition = self.partition.lock();
-        let assets = partition.recover(self.queue.number(), Instant::now());
-        self.queue.transit(transition);
+        let (number, mut assets) = (self.queue.number(), Vec::new());
+        let is_whole = self.contain(0, || assets = partition.recover(number, Instant::now()));
+        // With broken books it stays failed, and the supervisor tries again.
+        if is_whole || !matches!(transition, Transition::Restart) {
+            self.queue.transit(transition);
+        }
         assets
     }
 

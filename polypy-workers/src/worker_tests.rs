@@ -316,6 +316,26 @@ fn a_worker_that_stays_down_keeps_nothing_of_what_it_is_told() {
 }
 
 #[test]
+fn nor_does_it_lose_what_is_final_by_a_panic() {
+    let harness = Harness::new(one_worker());
+    harness.open(1);
+    let truths: Vec<_> = assets(3).iter().map(Truth::new).collect();
+    harness.send(1, truths.iter().map(Truth::opening).collect::<Vec<_>>());
+    let keys: Vec<_> = truths.iter().map(Truth::key).collect();
+    harness.give_up_worker();
+    harness.router.settle(&keys);
+    harness.close(1);
+    harness.manager.inject_panic(0);
+    harness.iterate();
+    harness.router.mark_stale(&keys, StaleReason::Dropped);
+    harness.iterate();
+    for truth in &truths {
+        assert_eq!(harness.state(truth), Some(BookState::Settled));
+    }
+    assert_eq!(harness.feeds_known(), 0);
+}
+
+#[test]
 fn a_failed_workers_queue_fills_and_what_does_not_fit_is_dropped() {
     let (harness, mut truth) = opened();
     harness.manager.inject_panic(0);

@@ -4,7 +4,9 @@ use polypy_core::{BookState, EventSink, FeedId, MarketEvent, Side, StaleReason, 
 use proptest::prelude::*;
 
 use crate::config::HashChecking;
-use crate::testing::{Harness, LIVE, Truth, altered, one_worker, opened, opened_with, stale};
+use crate::testing::{
+    Harness, LIVE, Truth, altered, assets, one_worker, opened, opened_with, stale,
+};
 
 /// A book told by the feeds 1 to `count`.
 fn told_by(count: u64) -> (Harness, Truth) {
@@ -151,6 +153,127 @@ fn a_lag_of_any_length_moves_no_book_back() {
     bench.send(2, [odd]);
     assert!(truth.equals(&bench.view(&truth)));
     assert_eq!(bench.view(&truth).state, BookState::Live);
+}
+
+/// No book is live and wrong.
+#[track_caller]
+fn check_never_wrong(harness: &Harness, truth: &Truth) {
+    let view = harness.view(truth);
+    assert!(
+        Some(view.state) != LIVE || truth.equals(&view),
+        "{:?}",
+        view.bids
+    );
+}
+
+#[test]
+fn a_late_book_of_the_newest_millisecond_moves_no_live_book_back() {
+    let (harness, mut truth) = opened();
+    let first = truth.change(Side::Bid, "0.45", "1");
+    let late = truth.snapshot();
+    let second = truth.change_within(Side::Bid, "0.46", "2");
+    harness.send(1, [first]);
+    harness.send(1, [second]);
+    harness.send(1, [late]);
+    check_never_wrong(&harness, &truth);
+    // The next change proves what is shown.
+    harness.send(1, [truth.change(Side::Bid, "0.44", "3")]);
+    assert_eq!(harness.state(&truth), LIVE);
+    assert!(truth.equals(&harness.view(&truth)));
+    assert_eq!(harness.asked.take(), []);
+}
+
+#[test]
+fn a_change_before_the_first_book_and_not_in_it_is_applied_whatever_its_time() {
+    for passed in [0, 5] {
+        let harness = Harness::new(one_worker());
+        harness.open(1);
+        let mut truth = Truth::new(&assets(1)[0]);
+        let first = truth.opening();
+        truth.now -= passed;
+        let change = truth.change_within(Side::Bid, "0.45", "1");
+        harness.send(1, [change]);
+        harness.send(1, [first]);
+        check_never_wrong(&harness, &truth);
+        assert_eq!(harness.state(&truth), LIVE, "its hash proves it");
+    }
+}
+
+#[test]
+fn a_change_before_the_first_book_that_is_in_it_leaves_the_book_live() {
+    let harness = Harness::new(one_worker());
+    harness.open(1);
+    let mut truth = Truth::new(&assets(1)[0]);
+    let contained = truth.change(Side::Bid, "0.45", "1");
+    let last = truth.change_within(Side::Bid, "0.45", "2");
+    harness.send(1, [contained]);
+    harness.send(1, [truth.opening()]);
+    assert_eq!(harness.state(&truth), LIVE);
+    harness.send(1, [last]);
+    assert_eq!(harness.state(&truth), LIVE);
+    assert!(truth.equals(&harness.view(&truth)));
+}
+
+#[test]
+fn a_frame_that_comes_again_clears_no_change_that_it_overtook() {
+    let mut config = one_worker();
+    config.integrity.hash = HashChecking::Off;
+    let (harness, mut truth) = opened_with(config);
+    let overtaken = truth.change(Side::Bid, "0.40", "9");
+    let entries = [
+        truth.change(Side::Bid, "0.45", "1"),
+        truth.change_within(Side::Bid, "0.46", "2"),
+    ];
+    let hash = truth.hash();
+    let last = |event: &MarketEvent, is_last| {
+        altered(event, |change| {
+            (change.hash, change.last_in_frame) = (Some(hash), is_last);
+        })
+    };
+    harness.send(1, [last(&entries[0], false), last(&entries[1], true)]);
+    harness.send(1, [overtaken]);
+    check_never_wrong(&harness, &truth);
+    harness.send(1, [last(&entries[1], false), last(&entries[0], true)]);
+    check_never_wrong(&harness, &truth);
+}
+
+#[test]
+fn a_copy_that_left_a_change_out_is_not_shown_unproven() {
+    let mut config = one_worker();
+    config.integrity.hash = HashChecking::Off;
+    let (harness, mut truth) = opened_with(config);
+    harness.open(2);
+    harness.send(2, [truth.opening()]);
+    let overtaken = truth.change(Side::Bid, "0.40", "9");
+    let next = truth.change(Side::Bid, "0.45", "1");
+    harness.send(1, [overtaken.clone(), next.clone()]);
+    harness.send(2, [next, overtaken]);
+    harness.close(1);
+    harness.settle_down();
+    check_never_wrong(&harness, &truth);
+}
+
+#[test]
+fn what_was_lost_before_a_snapshot_is_missed_by_every_older_one() {
+    let (harness, mut truth) = (Harness::new(one_worker()), Truth::new(&assets(1)[0]));
+    harness.open(1);
+    let oldest = truth.opening();
+    let mut between = None;
+    for step in 0..600u32 {
+        let at = format!("0.{}", 10 + step % 30);
+        let change = truth.change(Side::Bid, &at, &(step + 1).to_string());
+        harness.send(1, [change]);
+        if step == 300 {
+            between = Some(truth.opening());
+        }
+    }
+    harness.send(1, [oldest]);
+    check_never_wrong(&harness, &truth);
+    harness.send(1, [between.unwrap()]);
+    check_never_wrong(&harness, &truth);
+    harness.send(1, [truth.opening()]);
+    assert_eq!(harness.state(&truth), LIVE);
+    assert!(truth.equals(&harness.view(&truth)));
 }
 
 /// A frame of one token: levels, each with its size.

@@ -169,7 +169,7 @@ impl Checks {
     pub(crate) fn verify(&mut self, copy: &FeedBook, checker: &mut Checker) -> Verification {
         let is_judged = self.proves(copy, checker) && checker.cpu.allows(checker.now);
         match is_judged {
-            false if copy.is_doubtful() => Verification::Refuted,
+            false if copy.is_doubtful() || copy.has_left_out() => Verification::Refuted,
             false => Verification::Unknown,
             true if self.reproves(copy, checker) => Verification::Proven,
             true => Verification::Refuted,

@@ -220,6 +220,13 @@ impl FeedBook {
         Applied::InOrder(self.set_level(change))
     }
 
+    /// The same, and remembers what is left out, unless it is in the book already.
+    pub(crate) fn apply_or_leave_out(&mut self, change: &PriceChange) {
+        if self.apply(change) == Applied::Older && !self.has_level(change) {
+            self.leave_out(change);
+        }
+    }
+
     /// Applies one that is not younger than the newest.
     fn apply_back(&mut self, change: &PriceChange) -> Applied {
         if is_shortly_before(change.timestamp, self.newest) {
@@ -255,6 +262,12 @@ impl FeedBook {
         self.newest = timestamp;
         self.cold.known_since = self.cold.known_since.min(timestamp);
         self.proven = false;
+    }
+
+    /// Whether changes were left out that may have been no duplicates.
+    #[inline]
+    pub(crate) fn has_left_out(&self) -> bool {
+        self.has_left_out
     }
 
     fn left_out(&self) -> &[LeftOut] {

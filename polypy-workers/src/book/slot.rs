@@ -35,7 +35,8 @@ const RETRY: Duration = Duration::from_secs(5);
 const SEARCH_PATIENCE: u32 = 5;
 
 /// Down to the head of `trust` stands what nearly every change reads, in three cache
-/// lines; a test holds that.
+/// lines; a test holds that. A hash that is checked reads `checks` besides, and costs
+/// a hundred times as much.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct BookSlot {
@@ -255,7 +256,21 @@ impl BookSlot {
             _ => {}
         }
         self.watch_crossing(cx);
-        self.check_levels(Stage::Whole, cx);
+        let mut outcome = self.check_hash(Stage::Whole, cx);
+        // What came before it and is not in it may be newer: its own hash tells.
+        if self.has_left_out() && self.try_left_out(Tried::LastState, cx) {
+            self.checks.replaced_by_proven(cx.checker.now);
+            outcome = Outcome::Proven;
+        }
+        self.conclude(outcome, cx);
+        self.note_state(cx);
+        if self.has_left_out() {
+            self.take_in(Input::Contradicted(Cause::Hash), cx);
+        }
+    }
+
+    fn has_left_out(&self) -> bool {
+        self.shown.copy().is_some_and(FeedBook::has_left_out)
     }
 
     fn count_ignored(&mut self, origin: Origin, cx: &mut Context) {
@@ -390,7 +405,7 @@ impl BookSlot {
             Applied::Older => self.change_back(change, cx),
             Applied::Ambiguous => {
                 cx.stats.events.ambiguous_copies.increment();
-                self.take_in(Input::Contradicted(Cause::Hash), cx);
+                self.take_in(Input::Contradicted(Cause::Return), cx);
             }
             Applied::Duplicate => {
                 cx.stats.events.duplicates.increment();
@@ -401,8 +416,8 @@ impl BookSlot {
                 } else if change.hash == ours.and_then(FeedBook::hash)
                     && !self.checks.hash().is_open()
                 {
-                    // Wherever the book has been meanwhile, it is back.
-                    self.take_in(Input::Cleared(Cause::Hash), cx);
+                    // Frames repeat in order: what led the book back was a duplicate.
+                    self.take_in(Input::Cleared(Cause::Return), cx);
                 }
             }
         }
@@ -603,6 +618,7 @@ impl BookSlot {
         let Some(wrong) = self.shown.feed() else {
             return false;
         };
+        let is_detached = self.standbys.failover().is_some();
         // A book that is right and behind is not healed by another copy of it.
         if reason == StaleReason::Silent {
             return false;
@@ -617,7 +633,9 @@ impl BookSlot {
                 cx.stats.events.healed_by_other_feed.increment();
                 self.show_copy(feed, Verification::Proven, cx);
                 self.standbys.take(wrong);
-                cx.resyncs.push((Some(wrong), self.key, reason));
+                if !is_detached {
+                    cx.resyncs.push((Some(wrong), self.key, reason));
+                }
                 return true;
             }
         }
@@ -629,7 +647,7 @@ impl BookSlot {
     /// The book is stale until a whole book of a later batch. Others ask for that;
     /// it is asked for again if it does not come.
     pub(crate) fn mark(&mut self, mark: StalenessMark, cx: &mut Context) {
-        if !self.standbys.mark(mark) || self.trust.is_settled() {
+        if !self.standbys.mark(mark, self.shown.feed()) || self.trust.is_settled() {
             return;
         }
         let is_older = self
@@ -688,7 +706,7 @@ impl BookSlot {
     /// The thread that wrote the book died: what it left may be half a change, and
     /// whatever it was to do later is forgotten.
     pub(crate) fn worker_died(&mut self, mark: StalenessMark, cx: &mut Context) {
-        self.standbys.mark(mark);
+        self.standbys.mark(mark, None);
         self.standbys.clear();
         self.checks.forget();
         (self.is_watched, self.is_retry_planned) = (false, false);
@@ -745,7 +763,7 @@ impl BookSlot {
                 self.note_state(cx);
             }
             // Part of a batch is missing, and known to be.
-            Verdict::Differs if self.trust.has(Cause::Hash) => {
+            Verdict::Differs if self.trust.has(Cause::Hash) || self.trust.has(Cause::Return) => {
                 cx.stats.integrity.audit_not_applicable.increment();
             }
             Verdict::Differs | Verdict::NeverReached => {

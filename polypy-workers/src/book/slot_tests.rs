@@ -288,7 +288,7 @@ fn a_feed_that_lags_when_the_other_closes_has_a_moment_to_catch_up() {
     bench.send(2, [old.opening()]);
     bench.close(1);
     bench.settle_down();
-    // What was seen stays, told by nobody but contradicted by nobody.
+    // What was seen stays: the other feed keeps the book whole, and is behind.
     assert_eq!(bench.state(&truth), LIVE);
     assert!(truth.equals(&bench.view(&truth)));
     bench.look_after(Duration::from_secs(1));

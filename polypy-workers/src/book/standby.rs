@@ -8,6 +8,7 @@
 //! to a third. Takes no memory for a book that one feed alone keeps, and that was
 //! never stale.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use polypy_core::book::LEVEL_BYTES;
 use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
 
 use super::Origin;
-use super::feed_book::{Applied, FeedBook};
+use super::feed_book::FeedBook;
 use super::shown::Shown;
 use super::trust::{Progress, Trust};
 use crate::feeds::Feeds;
@@ -175,9 +176,7 @@ impl Standbys {
     /// is kept until there is.
     pub(crate) fn change(&mut self, change: &PriceChange, feed: FeedId, feeds: &Feeds) -> bool {
         if let Some(copy) = self.get_mut(feed) {
-            // One that is older is a copy, or the hash of the next state refutes the
-            // book before it is shown.
-            let _: Applied = copy.apply(change);
+            copy.apply_or_leave_out(change);
             return true;
         }
         self.keep_early(change, feed, feeds);
@@ -189,6 +188,17 @@ impl Standbys {
         if feeds.closed(feed).is_some() {
             return;
         }
+        let Early {
+            changes, has_hole, ..
+        } = self.early_of(feed);
+        if changes.len() == MOST_EARLY {
+            changes.pop_front();
+            *has_hole = true;
+        }
+        changes.push_back(*change);
+    }
+
+    fn early_of(&mut self, feed: FeedId) -> &mut Early {
         let early = &mut self.0.get_or_insert_default().early;
         let at = early.iter().position(|known| known.feed == feed);
         let at = at.unwrap_or_else(|| {
@@ -202,14 +212,7 @@ impl Standbys {
             });
             early.len() - 1
         });
-        let Early {
-            changes, has_hole, ..
-        } = &mut early[at];
-        if changes.len() == MOST_EARLY {
-            changes.pop_front();
-            *has_hole = true;
-        }
-        changes.push_back(*change);
+        &mut early[at]
     }
 
     /// A feed's changes are applied to its copy again: those kept are no whole run.
@@ -222,43 +225,60 @@ impl Standbys {
     /// Applies to a snapshot what its feed sent before it and the snapshot lacks: all
     /// that follows the change with its hash, or else all that is younger.
     pub(crate) fn replay(&mut self, snapshot: &mut FeedBook) -> Replayed {
-        let Some(inner) = self.0.as_deref_mut() else {
+        let feed = snapshot.feed();
+        let Some(early) = self
+            .0
+            .iter()
+            .flat_map(|inner| &inner.early)
+            .find(|early| early.feed == feed)
+        else {
             return Replayed::Whole;
         };
-        let early = &mut inner.early;
-        let at = early.iter().position(|early| early.feed == snapshot.feed());
-        let Some(early) = at.map(|at| early.swap_remove(at)) else {
-            return Replayed::Whole;
+        let (hash, began) = (snapshot.hash(), snapshot.newest());
+        let mut changes = early.changes.iter();
+        let known = changes.rposition(|change| hash.is_some() && change.hash == hash);
+        let is_missing = |&(at, change): &(usize, &PriceChange)| {
+            known.map_or(change.timestamp > began, |known| at > known)
         };
-        let is_same =
-            |change: &PriceChange| snapshot.hash().is_some() && change.hash == snapshot.hash();
-        let newest_first = early.changes.iter().rev();
-        let last_known = newest_first.clone().position(is_same);
-        let began = snapshot.newest();
-        let follows = last_known.map_or(0, |after| early.changes.len() - after);
         let mut missing = early
             .changes
             .iter()
-            .skip(follows)
-            .filter(|change| last_known.is_some() || change.timestamp > began)
+            .enumerate()
+            .filter(is_missing)
             .peekable();
-        // Of what was not kept, some may be missing, too.
-        if early.has_hole && last_known.is_none() && missing.peek().is_some() {
+        // Of what was not kept, some may be missing, too: until a snapshot that is not
+        // older than anything, what is kept stays kept.
+        if early.has_hole && known.is_none() && missing.peek().is_some() {
             return Replayed::Incomplete;
         }
-        for change in missing {
-            let _: Applied = snapshot.apply(change);
+        let last = early.changes.back().filter(|_| known.is_none());
+        for (_, change) in missing {
+            snapshot.apply_or_leave_out(change);
         }
+        // Nor does the time tell of the last change that it is in the snapshot.
+        if let Some(last) = last.filter(|last| last.timestamp <= began) {
+            let state = |change: &PriceChange| (change.timestamp, change.hash);
+            let of_last = early
+                .changes
+                .iter()
+                .filter(|change| state(change) == state(last));
+            of_last.for_each(|change| snapshot.apply_or_leave_out(change));
+        }
+        self.forget_early(feed);
         Replayed::Whole
     }
 
-    /// Whatever came before is lost, on every feed. Whether that is news.
-    pub(crate) fn mark(&mut self, mark: StalenessMark) -> bool {
+    /// Whatever came before is lost, on every feed. Whether that is news. `shown`: the
+    /// feed that the book is shown from.
+    pub(crate) fn mark(&mut self, mark: StalenessMark, shown: Option<FeedId>) -> bool {
         if self
             .marked()
             .is_some_and(|known| known.number >= mark.number)
         {
             return false;
+        }
+        if let Some(feed) = shown {
+            self.early_of(feed);
         }
         let inner = self.0.get_or_insert_default();
         inner.marked = Some(mark);
@@ -269,9 +289,10 @@ impl Standbys {
 
     /// Something was lost on a feed.
     pub(crate) fn note_gap(&mut self, feed: FeedId, mark: StalenessMark, feeds: &Feeds) {
+        if feeds.closed(feed).is_none() {
+            self.early_of(feed).lose();
+        }
         let inner = self.0.get_or_insert_default();
-        let early = inner.early.iter_mut().find(|early| early.feed == feed);
-        early.into_iter().for_each(Early::lose);
         inner
             .copies
             .retain(|copy| copy.feed() != feed || copy.batch() >= mark.number);
@@ -369,6 +390,7 @@ impl Standbys {
         }
         if ours.levels() == copy.levels() {
             copy.settle_difference();
+            copy.prove();
             return false;
         }
         let is_wrong = copy.note_difference() != copy.newest();
@@ -391,15 +413,23 @@ impl Standbys {
             return SnapshotUse::Show;
         };
         let is_live = trust.is_kept_whole();
+        let was_shown = copy.hash().is_some_and(|hash| shown.was_in(hash));
         if origin.feed == ours.feed() {
             let is_same = copy.hash().is_some() && copy.hash() == ours.hash();
-            if !is_live || copy.newest() >= ours.newest() || is_same {
+            let is_newer = match copy.newest().cmp(&ours.newest()) {
+                Ordering::Greater => true,
+                // Of the same millisecond, and not what we have come from.
+                Ordering::Equal => !was_shown,
+                Ordering::Less => false,
+            };
+            if !is_live || is_newer || is_same {
                 return SnapshotUse::Show;
             }
             // It is stamped before the newest change. One that was shown, or is the
-            // same, comes late; any other may be newer, whatever its time says.
-            let is_late = copy.hash().is_some_and(|hash| shown.was_in(hash))
-                || copy.levels() == ours.levels();
+            // same, comes late; any other may be newer, whatever its time says. So may
+            // one of the newest millisecond, to which the book may have come back.
+            let is_older = copy.newest() < ours.newest();
+            let is_late = (is_older && was_shown) || copy.levels() == ours.levels();
             return if is_late {
                 SnapshotUse::Ignore
             } else {

@@ -64,6 +64,9 @@ pub(crate) enum Cause {
     /// Its levels do not give the venue's hash, or a change was left out that may
     /// have been no duplicate.
     Hash,
+    /// A change was left out that would lead it back to a state of this millisecond: a
+    /// duplicate that came late, or a return.
+    Return,
     /// Its best prices are not those that the venue states.
     Top,
     /// The market's other token shows something else.
@@ -77,8 +80,9 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// The weightiest first.
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Hash,
+        Self::Return,
         Self::Top,
         Self::Mirror,
         Self::Behind,
@@ -87,7 +91,7 @@ impl Cause {
 
     pub(crate) fn reason(self) -> StaleReason {
         match self {
-            Self::Hash => StaleReason::Hash,
+            Self::Hash | Self::Return => StaleReason::Hash,
             Self::Top => StaleReason::Top,
             Self::Mirror => StaleReason::Mirror,
             Self::Behind => StaleReason::Silent,
@@ -98,12 +102,18 @@ impl Cause {
     /// Whether it says that the levels are wrong, as opposed to not the newest, or odd.
     fn is_about_levels(self) -> bool {
         match self {
-            Self::Hash | Self::Top | Self::Mirror => true,
+            Self::Hash | Self::Return | Self::Top | Self::Mirror => true,
             Self::Behind | Self::Crossed => false,
         }
     }
 
     fn bit(self) -> u8 {
+        const {
+            assert!(
+                Self::ALL.len() == Self::Crossed as usize + 1,
+                "all, in order"
+            )
+        };
         1 << (self as u8)
     }
 }

@@ -25,11 +25,16 @@ fn inputs() -> Vec<Input> {
         Reached(GOAL),
         Proven,
         Contradicted(Cause::Hash),
+        Contradicted(Cause::Return),
+        Contradicted(Cause::Top),
         Contradicted(Cause::Mirror),
         Contradicted(Cause::Behind),
         Contradicted(Cause::Crossed),
+        Cleared(Cause::Return),
+        Cleared(Cause::Top),
         Cleared(Cause::Mirror),
         Cleared(Cause::Behind),
+        Cleared(Cause::Crossed),
         Refuted(StaleReason::Audit),
         WorkerDied,
         MarketEnded,
@@ -61,7 +66,7 @@ impl Record {
     }
 
     fn forget_levels(&mut self) {
-        let about_levels = [Cause::Hash, Cause::Top, Cause::Mirror].map(Cause::bit);
+        let about_levels = [Cause::Hash, Cause::Return, Cause::Top, Cause::Mirror].map(Cause::bit);
         self.contradictions
             .retain(|bit| !about_levels.contains(bit));
     }

@@ -8,7 +8,7 @@ pub(crate) enum Liveness {
     Running,
     /// A panic left its books half done. The supervisor restarts it.
     Failed,
-    /// It failed too often. What is dropped need not be fetched.
+    /// It failed too often. It applies control messages, and drops what else is queued.
     GivenUp,
 }
 
