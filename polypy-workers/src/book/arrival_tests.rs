@@ -184,34 +184,54 @@ fn a_late_book_of_the_newest_millisecond_moves_no_live_book_back() {
 }
 
 #[test]
-fn a_change_before_the_first_book_and_not_in_it_is_applied_whatever_its_time() {
-    for passed in [0, 5] {
-        let harness = Harness::new(one_worker());
-        harness.open(1);
-        let mut truth = Truth::new(&assets(1)[0]);
-        let first = truth.opening();
-        truth.now -= passed;
-        let change = truth.change_within(Side::Bid, "0.45", "1");
-        harness.send(1, [change]);
-        harness.send(1, [first]);
-        check_never_wrong(&harness, &truth);
-        assert_eq!(harness.state(&truth), LIVE, "its hash proves it");
-    }
-}
-
-#[test]
-fn a_change_before_the_first_book_that_is_in_it_leaves_the_book_live() {
+fn a_change_before_the_first_book_of_its_millisecond_may_not_be_in_it() {
     let harness = Harness::new(one_worker());
     harness.open(1);
     let mut truth = Truth::new(&assets(1)[0]);
-    let contained = truth.change(Side::Bid, "0.45", "1");
-    let last = truth.change_within(Side::Bid, "0.45", "2");
-    harness.send(1, [contained]);
+    let first = truth.opening();
+    let change = truth.change_within(Side::Bid, "0.45", "1");
+    harness.send(1, [change]);
+    harness.send(1, [first]);
+    assert_eq!(harness.state(&truth), stale(StaleReason::Hash));
     harness.send(1, [truth.opening()]);
     assert_eq!(harness.state(&truth), LIVE);
-    harness.send(1, [last]);
-    assert_eq!(harness.state(&truth), LIVE);
     assert!(truth.equals(&harness.view(&truth)));
+}
+
+#[test]
+fn a_change_that_was_overtaken_before_the_first_book_is_found_by_hash() {
+    let harness = Harness::new(one_worker());
+    harness.open(1);
+    let mut truth = Truth::new(&assets(1)[0]);
+    let known = truth.change(Side::Bid, "0.44", "7");
+    let first = truth.opening();
+    let overtaken = truth.change(Side::Bid, "0.45", "1");
+    let last = truth.change(Side::Bid, "0.46", "2");
+    harness.send(1, [known]);
+    harness.send(1, [last]);
+    harness.send(1, [overtaken]);
+    harness.send(1, [first]);
+    check_never_wrong(&harness, &truth);
+    harness.send(1, [truth.change(Side::Bid, "0.47", "3")]);
+    check_never_wrong(&harness, &truth);
+}
+
+#[test]
+fn a_change_before_the_first_book_that_is_in_it_is_no_reason_for_suspicion() {
+    for (level, at_once) in [("0.46", LIVE), ("0.45", stale(StaleReason::Hash))] {
+        let harness = Harness::new(one_worker());
+        harness.open(1);
+        let mut truth = Truth::new(&assets(1)[0]);
+        let contained = truth.change(Side::Bid, "0.45", "1");
+        let last = truth.change_within(Side::Bid, level, "2");
+        harness.send(1, [contained]);
+        harness.send(1, [truth.opening()]);
+        assert_eq!(harness.state(&truth), at_once);
+        // It says that the book has come this far.
+        harness.send(1, [last]);
+        assert_eq!(harness.state(&truth), LIVE);
+        assert!(truth.equals(&harness.view(&truth)));
+    }
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl BookSlot {
             (Some(reason), ..) => Some(reason),
             (None, Some(mark), _) if mark.number > origin.number => Some(mark.reason),
             (None, _, Replayed::Incomplete) => Some(StaleReason::Dropped),
-            (None, _, Replayed::Whole) => None,
+            (None, _, Replayed::Whole | Replayed::Unclear) => None,
         };
         let shown = self.shown.copy().map(FeedBook::newest);
         let goal =
@@ -256,16 +256,12 @@ impl BookSlot {
             _ => {}
         }
         self.watch_crossing(cx);
-        let mut outcome = self.check_hash(Stage::Whole, cx);
-        // What came before it and is not in it may be newer: its own hash tells.
-        if self.has_left_out() && self.try_left_out(Tried::LastState, cx) {
-            self.checks.replaced_by_proven(cx.checker.now);
-            outcome = Outcome::Proven;
-        }
+        let outcome = self.check_hash(Stage::Whole, cx);
+        let outcome = self.reconsider(outcome, cx);
         self.conclude(outcome, cx);
         self.note_state(cx);
-        if self.has_left_out() {
-            self.take_in(Input::Contradicted(Cause::Hash), cx);
+        if self.has_left_out() || replayed == Replayed::Unclear {
+            self.take_in(Input::Contradicted(Cause::Return), cx);
         }
     }
 
@@ -816,14 +812,20 @@ impl BookSlot {
         }
     }
 
+    /// Before anything follows from a failure: a change that was left out as a duplicate
+    /// may have been none.
+    fn reconsider(&mut self, outcome: Outcome, cx: &mut Context) -> Outcome {
+        match outcome {
+            Outcome::Open | Outcome::Reopened if self.try_left_out(Tried::All, cx) => {
+                Outcome::Proven
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Takes in what both checks of a change have found.
     fn conclude_change(&mut self, top: Finding, mut outcome: Outcome, cx: &mut Context) {
-        // Before anything follows from a failure: a change that was left out as a
-        // duplicate may have been none.
-        if matches!(outcome, Outcome::Open | Outcome::Reopened) && self.try_left_out(Tried::All, cx)
-        {
-            outcome = Outcome::Proven;
-        }
+        outcome = self.reconsider(outcome, cx);
         self.conclude(outcome, cx);
         // A top that disagrees with a book that is proven was stated wrongly; and one
         // that disagrees with a diverged book says nothing of what is shown instead.

@@ -93,6 +93,8 @@ pub(crate) enum Replayed {
     Whole,
     /// It is older than changes that were not kept.
     Incomplete,
+    /// Nobody can tell whether it has the last of them.
+    Unclear,
 }
 
 impl Early {
@@ -251,20 +253,17 @@ impl Standbys {
         if early.has_hole && known.is_none() && missing.peek().is_some() {
             return Replayed::Incomplete;
         }
-        let last = early.changes.back().filter(|_| known.is_none());
         for (_, change) in missing {
             snapshot.apply_or_leave_out(change);
         }
-        // Nor does the time tell of the last change that it is in the snapshot.
-        if let Some(last) = last.filter(|last| last.timestamp <= began) {
-            let state = |change: &PriceChange| (change.timestamp, change.hash);
-            let of_last = early
-                .changes
-                .iter()
-                .filter(|change| state(change) == state(last));
-            of_last.for_each(|change| snapshot.apply_or_leave_out(change));
-        }
+        // One of the snapshot's own millisecond may be in it, or come next.
+        let last = early.changes.back().filter(|_| known.is_none());
+        let is_unclear =
+            last.is_some_and(|last| last.timestamp == began && !snapshot.has_level(last));
         self.forget_early(feed);
+        if is_unclear {
+            return Replayed::Unclear;
+        }
         Replayed::Whole
     }
 

@@ -64,8 +64,8 @@ pub(crate) enum Cause {
     /// Its levels do not give the venue's hash, or a change was left out that may
     /// have been no duplicate.
     Hash,
-    /// A change was left out that would lead it back to a state of this millisecond: a
-    /// duplicate that came late, or a return.
+    /// A change was left out that would lead it to another state of this millisecond: a
+    /// duplicate that came late, or the newest.
     Return,
     /// Its best prices are not those that the venue states.
     Top,
