@@ -12,10 +12,10 @@ help: ## list the commands
 # and testing it share one build: it costs as much as a release build, and keeps up
 # with the demo's flow easily.
 demo: setup ## run the server against the embedded exchange, on port 8080
-	$(CARGO) run --locked -p polypy --features tokio/test-util -- run --demo
+	$(CARGO) run --locked -p polypy --features tokio/test-util,fault-injection -- run --demo
 
 sim: setup ## run the embedded exchange alone
-	$(CARGO) run --locked -p polypy --features tokio/test-util -- sim
+	$(CARGO) run --locked -p polypy --features tokio/test-util,fault-injection -- sim
 
 test: check unit e2e instructions deny ## run every check and test, fast ones first
 
@@ -28,7 +28,7 @@ rules: setup ## architecture and document rules alone
 	$(CARGO) test --locked -p polypy-tests --test architecture --test documents
 
 unit: setup ## tests of every crate, with its documentation's examples
-	$(CARGO) test --locked --workspace --exclude polypy-tests
+	$(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection
 
 e2e: setup ## architecture, document and end-to-end tests
 	$(CARGO) test --locked -p polypy-tests

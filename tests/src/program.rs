@@ -53,6 +53,9 @@ fn build() -> PathBuf {
         .is_some_and(|profile| profile == "release")
     {
         command.arg("--release");
+    } else {
+        // As `make demo` and the tests, which thus share one build.
+        command.args(["--features", "tokio/test-util,fault-injection"]);
     }
     let status = command.status().expect("cargo runs");
     assert!(status.success(), "the binary could not be built: {status}");

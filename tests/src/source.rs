@@ -152,6 +152,15 @@ fn line_of(starts: &[(usize, usize)], at: usize) -> Option<usize> {
     line.map(|(_, number)| *number)
 }
 
+/// Whether `text` names something of a crate: its name as a whole word before `::`.
+pub fn uses_crate(text: &str, crate_name: &str) -> bool {
+    text.match_indices(crate_name).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let is_word = before.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '_' | ':')));
+        is_word && text[at + crate_name.len()..].starts_with("::")
+    })
+}
+
 /// Consumes the item behind an attribute at `indent`, further attributes included.
 fn skip_item<'a>(lines: impl Iterator<Item = &'a str>, indent: usize) {
     for line in lines {
@@ -269,6 +278,21 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(debug_text_in_logs(&file(text)).len(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_crate_is_used_where_something_of_it_is_named() {
+        for (text, expected) in [
+            ("use serde::Serialize;", true),
+            ("#[derive(thiserror::Error)]", false),
+            ("#[serde::test]", true),
+            ("use serde_json::Value;", false),
+            ("use crate::serde::Own;", false),
+            ("let serde = 1;", false),
+            ("    a(serde::de::x)", true),
+        ] {
+            assert_eq!(uses_crate(text, "serde"), expected, "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! that the picture people look at is the one that is enforced.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use polypy_tests::{markdown, ownership, source, tree};
@@ -116,32 +117,160 @@ fn every_dependency_is_explained() {
 
 #[test]
 fn every_declared_dependency_is_used() {
+    let files = tree::rust_files();
+    let mut idle = Vec::new();
+    let mut declared_somewhere = BTreeSet::new();
+    for package in &packages() {
+        let (name, stated) = dependencies(package);
+        let manifest = text(package, "manifest_path");
+        let folder = Path::new(manifest).parent().expect("it lies in a folder");
+        let folder = folder.strip_prefix(tree::root()).expect("a crate of ours");
+        let own = |file: &&tree::File| Path::new(&file.path).starts_with(folder);
+        let own: Vec<_> = files.iter().filter(own).collect();
+        assert!(!own.is_empty(), "the sources of {name} are found");
+        let twice = |dependency: &str| {
+            let names = stated.iter().map(|stated| text(stated, "name"));
+            names.filter(|name| *name == dependency).count() == 2
+        };
+        for stated in &stated {
+            let dependency = text(stated, "name");
+            declared_somewhere.insert(dependency.to_owned());
+            let crate_name = stated["rename"].as_str().unwrap_or(dependency);
+            let crate_name = crate_name.replace('-', "_");
+            let for_tests = stated["kind"] == "dev";
+            // Stated a second time, it adds features for tests.
+            if for_tests && twice(dependency) {
+                continue;
+            }
+            let used = own.iter().any(|file| {
+                // What only tests use is a dependency of tests.
+                if for_tests || file.is_test_code() && is_for_tests(&name) {
+                    return source::uses_crate(&file.text, &crate_name);
+                }
+                let lines = source::product_lines(file);
+                lines
+                    .iter()
+                    .any(|(_, line)| source::uses_crate(line, &crate_name))
+            });
+            if !used {
+                idle.push(format!("{name}: {dependency}"));
+            }
+        }
+    }
+    assert_eq!(
+        idle,
+        Vec::<String>::new(),
+        "declared in the manifest of a crate and used in none of its sources"
+    );
+
     let manifest = tree::read("Cargo.toml");
-    let used: BTreeSet<_> = packages()
-        .iter()
-        .flat_map(|package| {
-            let (_, stated) = dependencies(package);
-            let names = stated
-                .into_iter()
-                .map(|dependency| text(dependency, "name").to_owned());
-            names.collect::<Vec<_>>()
-        })
-        .collect();
     let declared = table(&manifest, "[workspace.dependencies]");
     assert!(!declared.is_empty(), "the table of dependencies is found");
     let idle: Vec<_> = declared
         .iter()
         .filter_map(|line| line.split_once('='))
         .map(|(name, _)| name.trim())
-        .filter(|name| !used.contains(*name))
-        // Declared for those who embed the crates, though no crate of ours names it.
-        .filter(|name| !name.starts_with("polypy"))
+        .filter(|name| !declared_somewhere.contains(*name))
         .collect();
     assert_eq!(
         idle,
         Vec::<&str>::new(),
         "declared in Cargo.toml and used by no crate"
     );
+}
+
+/// Whether a crate is test code as a whole.
+fn is_for_tests(package: &str) -> bool {
+    ["polypy-tests", "polypy-benches"].contains(&package)
+}
+
+/// Package to features, of everything that a command compiles for the target.
+type Features = BTreeMap<String, String>;
+
+/// What cargo would compile for these arguments of `cargo tree`.
+fn features(arguments: &[&str]) -> Features {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree", "--locked", "--prefix", "none", "--format", "{p}|{f}",
+        ])
+        .args(arguments)
+        .current_dir(tree::root())
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "cargo tree {arguments:?}: {errors}"
+    );
+    let lines = String::from_utf8(output.stdout).expect("cargo prints text");
+    let packages = lines
+        .lines()
+        // A line without bar names a feature, or a kind of dependency.
+        .filter_map(|line| line.split_once('|'))
+        .map(|(package, features)| {
+            let features = features.trim_end_matches("(*)").trim();
+            (package.to_owned(), features.to_owned())
+        });
+    packages.collect()
+}
+
+/// The first cargo command of a target in the Makefile, as arguments of `cargo tree`.
+fn build_of<'a>(makefile: &'a str, target: &str) -> Vec<&'a str> {
+    let head = format!("{target}:");
+    let recipe = makefile
+        .lines()
+        .skip_while(|line| !line.starts_with(&head))
+        .skip(1)
+        .take_while(|line| line.starts_with('\t'))
+        .find_map(|line| line.trim().strip_prefix("$(CARGO) "))
+        .expect("the target runs cargo");
+    let mut words = recipe.split_whitespace();
+    let edges = match words.next() {
+        Some("run" | "build") => "normal,build",
+        Some("test") => "normal,build,dev",
+        other => unreachable!("make {target} is cargo {other:?}"),
+    };
+    let selection = words
+        .take_while(|word| *word != "--")
+        .filter(|word| *word != "--locked");
+    selection.chain(["--edges", edges]).collect()
+}
+
+/// Cargo compiles a package anew for every set of features it is asked for with.
+#[test]
+fn trying_it_out_and_testing_share_one_build() {
+    let makefile = tree::read("Makefile");
+    let demo = features(&build_of(&makefile, "demo"));
+    assert!(demo.keys().any(|package| package.starts_with("tokio v")));
+    for target in ["sim", "unit", "e2e"] {
+        let other = features(&build_of(&makefile, target));
+        let shared: Vec<_> = demo
+            .iter()
+            .filter_map(|(package, features)| Some((package, features, other.get(package)?)))
+            .collect();
+        assert!(shared.len() > 50, "make {target} shares hardly anything");
+        let apart: Vec<_> = shared
+            .into_iter()
+            .filter(|(_, features, others)| features != others)
+            .collect();
+        assert_eq!(
+            apart,
+            [],
+            "package, its features in make demo, in make {target}"
+        );
+    }
+}
+
+#[test]
+fn a_release_has_nothing_that_only_tests_need() {
+    let release = features(&["--package", "polypy", "--edges", "normal,build"]);
+    let tokio = release
+        .iter()
+        .find(|(package, _)| package.starts_with("tokio v"));
+    let (_, features) = tokio.expect("the program has tokio");
+    let features: Vec<_> = features.split(',').collect();
+    assert!(features.contains(&"rt-multi-thread"), "{features:?}");
+    assert!(!features.contains(&"test-util"), "{features:?}");
 }
 
 #[test]

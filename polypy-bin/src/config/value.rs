@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tracing_subscriber::filter::Targets;
+
 use super::suggest::nearest;
 
 /// A type that a key can have.
@@ -368,7 +370,8 @@ impl Setting for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
         let directives: Result<Vec<String>, String> = text.split(',').map(directive).collect();
         let directives = directives?.join(",");
-        tracing_subscriber::EnvFilter::try_new(&directives)
+        let filter: Result<Targets, _> = directives.parse();
+        filter
             .map(|_filter| Self(directives))
             .map_err(|error| format!("{error}"))
     }
@@ -379,7 +382,8 @@ impl Setting for LogFilter {
 }
 
 /// One directive with its level spelt the usual way. A bare word must be a
-/// level: taken as a target, a misspelt level would silence everything.
+/// level: taken as a target, a misspelt level would silence everything. What is no
+/// module's path is refused: it would never match.
 fn directive(text: &str) -> Result<String, String> {
     let text = text.trim();
     let (target, level) = text
@@ -388,17 +392,22 @@ fn directive(text: &str) -> Result<String, String> {
     let level = LEVELS
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(level))
-        .map(|(_, level)| *level)
-        .ok_or_else(|| {
-            format!(
-                "must be off, error, warn, info, debug or trace, \
-                 or directives such as info,polypy_net=debug, not {text:?}"
-            )
-        })?;
+        .map(|(_, level)| *level);
+    let usage = || {
+        format!(
+            "must be off, error, warn, info, debug or trace, \
+             or directives such as info,polypy_net=debug, not {text:?}"
+        )
+    };
+    let level = level.ok_or_else(usage)?;
     let Some(target) = target else {
         return Ok(level.to_owned());
     };
     check_target(target)?;
+    let of_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
+    if target.is_empty() || !target.chars().all(of_path) {
+        return Err(usage());
+    }
     Ok(format!("{target}={level}"))
 }
 
@@ -415,7 +424,7 @@ const TARGETS: [&str; 6] = [
 /// Refuses a target that was meant to be one of ours. Those of other crates are
 /// not known here: what is far from every name of ours is let through.
 fn check_target(target: &str) -> Result<(), String> {
-    let name = target.split(['[', ':']).next().unwrap_or(target);
+    let name = target.split(':').next().unwrap_or(target);
     // A crate's name has underscores where its package has dashes.
     let name = name.replace('-', "_");
     let is_ours = TARGETS.contains(&name.as_str()) && target.starts_with(&name);

@@ -88,6 +88,12 @@ fn nonsense_is_refused_with_what_was_wanted() {
             "polypy-net=debug",
             "did you mean polypy_net?",
         ),
+        (
+            shown::<LogFilter>,
+            "info,polypy_net[read]=debug",
+            "off, error",
+        ),
+        (shown::<LogFilter>, "=debug", "off, error"),
         (shown::<HttpUrl>, "ws://a", "http://"),
         (shown::<HttpUrl>, "http://", "http://"),
         (shown::<HttpUrl>, "http://:80", "http://"),
@@ -107,7 +113,6 @@ fn modules_of_ours_and_crates_that_we_do_not_know_can_be_logged() {
         "info,polypy_net=debug",
         "warn,polypy_net::pool=trace,polypy=info",
         "info,hyper=debug,rustls=trace",
-        "polypy_net[span]=debug",
     ] {
         assert!(LogFilter::parse(text).is_ok(), "{text}");
     }

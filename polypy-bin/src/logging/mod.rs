@@ -16,7 +16,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use polypy_core::Clock;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -32,7 +32,7 @@ pub use writer::LogGuard;
 /// # Errors
 /// When the process has a subscriber already, or no thread can be had.
 pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<LogGuard, LogError> {
-    let filter = EnvFilter::try_new(config.level.as_str())?;
+    let filter: Targets = config.level.as_str().parse()?;
     let terminal = io::stderr().is_terminal();
     let (guard, lines) = writer::spawn(io::stderr(), |lost_lines| {
         tracing::warn!(lost_lines, "log lines were lost");

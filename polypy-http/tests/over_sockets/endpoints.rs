@@ -413,19 +413,27 @@ async fn a_panicking_statistics_source_is_a_500_too() {
 #[tokio::test]
 async fn an_ordinary_client_reuses_its_connection() {
     use http_body_util::{BodyExt, Empty};
-    use hyper_util::client::legacy::Client;
-    use hyper_util::rt::TokioExecutor;
+    use hyper::client::conn::http1::handshake;
+    use hyper_util::rt::TokioIo;
 
     let (server, address) = full().await;
-    let client: Client<_, Empty<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
     for target in ["health", "stats", "markets", "nowhere", "health"] {
-        let uri = format!("http://{address}/{target}").parse().unwrap();
-        let response = client.get(uri).await.unwrap();
+        // It refuses a request once the server has closed the connection.
+        client.ready().await.unwrap();
+        let request = hyper::Request::get(format!("/{target}"))
+            .header("host", address.to_string())
+            .body(Empty::<bytes::Bytes>::new())
+            .unwrap();
+        let response = client.send_request(request).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(serde_json::from_slice::<Value>(&body).is_ok(), "{target}");
     }
     assert_eq!(server.stats()["accepted_connections"], 1);
     drop(client);
+    connection.await.unwrap().unwrap();
     server.stop().await;
 }
 
