@@ -100,13 +100,6 @@ impl OrderBook {
         self.levels.prefetch(side)
     }
 
-    /// [`Self::prefetch`] under the name that its callers still use.
-    #[doc(hidden)]
-    #[inline]
-    pub fn touch(&self, side: Side) -> u64 {
-        self.prefetch(side)
-    }
-
     /// A side's levels, best first.
     pub fn levels(&self, side: Side) -> impl ExactSizeIterator<Item = Level> + '_ {
         self.worst_first(side).rev()

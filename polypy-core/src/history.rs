@@ -132,13 +132,6 @@ impl TopHistory {
         point.map_or(0, |point| point.timestamp.millis())
     }
 
-    /// [`Self::prefetch`] under the name that its callers still use.
-    #[doc(hidden)]
-    #[inline]
-    pub fn touch(&self, timestamp: Timestamp) -> u64 {
-        self.prefetch(timestamp)
-    }
-
     /// The points, oldest first.
     pub fn points(&self) -> impl DoubleEndedIterator<Item = HistoryPoint> + '_ {
         let points = &self.points[..usize::from(self.len)];

@@ -231,9 +231,9 @@ impl Shown {
     #[inline]
     pub(crate) fn prefetch_further(&self, change: &PriceChange) -> u64 {
         let copy = self.copy.as_ref();
-        let levels = copy.map_or(0, |copy| copy.levels().touch(change.side));
-        let point = self.history.touch(change.timestamp);
-        levels | point | self.recent.touch(&self.past)
+        let levels = copy.map_or(0, |copy| copy.levels().prefetch(change.side));
+        let point = self.history.prefetch(change.timestamp);
+        levels | point | self.recent.prefetch(&self.past)
     }
 
     /// Levels on both sides.

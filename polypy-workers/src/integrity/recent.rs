@@ -72,7 +72,7 @@ impl Recent {
     /// Reads where the newest states will go with the next one, if they will, so
     /// that it is in the cache by then.
     #[inline]
-    pub(crate) fn touch(&self, past: &Past) -> u64 {
+    pub(crate) fn prefetch(&self, past: &Past) -> u64 {
         match &past.0 {
             Some(groups) if self.next == FULL => groups
                 .get(usize::from(self.group) % GROUPS)
