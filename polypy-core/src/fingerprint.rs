@@ -190,9 +190,6 @@ impl Default for Text {
 
 impl Text {
     fn push(&mut self, bytes: &[u8]) {
-        if self.length + bytes.len() > self.buffer.len() {
-            self.flush();
-        }
         match self.buffer.get_mut(self.length..self.length + bytes.len()) {
             Some(place) => {
                 place.copy_from_slice(bytes);

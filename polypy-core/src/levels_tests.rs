@@ -25,9 +25,16 @@ fn a_book_has_four_spare_levels_in_whole_cache_lines() {
         (60, 64),
         (61, 72),
     ] {
-        let bids: Vec<_> = (0..number).map(|at| level((at + 1) * 100, 1)).collect();
-        let levels = Levels::of(bids.iter().copied(), [].into_iter());
-        assert_eq!(capacity(&levels), cells, "{number} levels");
+        let all: Vec<_> = (0..number).map(|at| level((at + 1) * 100, 1)).collect();
+        for split in [0, all.len() / 2, all.len()] {
+            let (bids, asks) = all.split_at(split);
+            let levels = Levels::of(bids.iter().copied(), asks.iter().rev().copied());
+            assert_eq!(
+                capacity(&levels),
+                cells,
+                "{number} levels, {split} of them bids"
+            );
+        }
     }
     assert_eq!(
         capacity(&Levels::default()),
