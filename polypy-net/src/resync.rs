@@ -34,7 +34,7 @@ pub struct ResyncConfig {
     /// The longest such wait.
     pub backoff_cap: Duration,
     /// After this long without a request an asset's history is forgotten.
-    pub forgive: Duration,
+    pub backoff_reset: Duration,
 }
 
 impl Default for ResyncConfig {
@@ -44,7 +44,7 @@ impl Default for ResyncConfig {
             // A snapshot takes 0.13 to 0.52 s: asking again sooner is asking twice.
             backoff: Duration::from_secs(1),
             backoff_cap: Duration::from_secs(60),
-            forgive: Duration::from_secs(300),
+            backoff_reset: Duration::from_secs(300),
         }
     }
 }
@@ -74,7 +74,7 @@ pub struct ResyncQueue {
     dispatched: AtomicU64,
 }
 
-/// Bounded by the assets that exist: one entry each, gone once forgiven.
+/// Bounded by the assets that exist: one entry each, gone once quiet for long.
 #[derive(Debug)]
 struct Entries {
     by_asset: HashMap<AssetKey, Entry>,
@@ -85,7 +85,7 @@ struct Entries {
     /// The last request's number.
     requests: u64,
     budget: TokenBucket,
-    forgiven: Option<Instant>,
+    swept: Option<Instant>,
 }
 
 /// A request's place in the queue: due, number, asset.
@@ -127,7 +127,7 @@ impl ResyncQueue {
             queue: BTreeSet::new(),
             requests: 0,
             budget: TokenBucket::new(config.per_second.max(1), Duration::from_secs(1)),
-            forgiven: None,
+            swept: None,
         };
         Self {
             config,
@@ -147,7 +147,7 @@ impl ResyncQueue {
     /// Takes the requests that are due, within the budget.
     pub fn take(&self, now: Instant) -> Due {
         let mut entries = self.entries.lock();
-        entries.forgive(now, self.config.forgive);
+        entries.forget_quiet(now, self.config.backoff_reset);
         let mut due = Due::default();
         while let Some(&place) = entries.queue.first() {
             let (at, _, asset) = place;
@@ -191,7 +191,7 @@ impl Entry {
         let quiet = self
             .not_before
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if quiet >= config.forgive {
+        if quiet >= config.backoff_reset {
             self.dispatched = 0;
         }
         let wait = doubled(config.backoff, self.dispatched, config.backoff_cap);
@@ -206,12 +206,12 @@ impl Entry {
 impl Entries {
     /// Drops the history of assets that have long been quiet; walks them all, so
     /// not at each call.
-    fn forgive(&mut self, now: Instant, after: Duration) {
-        let last = *self.forgiven.get_or_insert(now);
+    fn forget_quiet(&mut self, now: Instant, after: Duration) {
+        let last = *self.swept.get_or_insert(now);
         if now.saturating_duration_since(last) < after {
             return;
         }
-        self.forgiven = Some(now);
+        self.swept = Some(now);
         self.by_asset.retain(|_, entry| {
             entry.request.is_some()
                 || entry

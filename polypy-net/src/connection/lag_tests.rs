@@ -5,12 +5,12 @@ const LIMIT: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(5);
 const FIT: [bool; 2] = [true; 2];
 
-struct Bench {
+struct Harness {
     comparison: Arc<LagComparison>,
     start: Instant,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
         let start = Instant::now();
         let comparison = LagComparison::new(start);
@@ -52,9 +52,9 @@ impl Bench {
 
 #[test]
 fn a_side_that_is_a_little_behind_does_not_trail() {
-    let bench = Bench::new();
-    assert_eq!(bench.run(30, Some(SECOND), FIT), None);
-    let score = bench.comparison.score();
+    let harness = Harness::new();
+    assert_eq!(harness.run(30, Some(SECOND), FIT), None);
+    let score = harness.comparison.score();
     assert!(score.first[0] > 280 && score.first[1] == 0, "{score:?}");
     assert_eq!((score.only, score.late), ([0; 2], [0; 2]));
     assert_eq!(score.lead_ms[0], score.first[0] * 1_000);
@@ -63,17 +63,17 @@ fn a_side_that_is_a_little_behind_does_not_trail() {
 #[test]
 fn a_side_that_is_far_behind_trails_and_so_does_a_silent_one() {
     for lag in [Some(3 * SECOND), None] {
-        let bench = Bench::new();
-        assert_eq!(bench.run(50, lag, FIT), Some(Replica::Second), "{lag:?}");
-        assert!(bench.comparison.score().late[1] > 200);
+        let harness = Harness::new();
+        assert_eq!(harness.run(50, lag, FIT), Some(Replica::Second), "{lag:?}");
+        assert!(harness.comparison.score().late[1] > 200);
     }
 }
 
 #[test]
 fn a_side_without_a_socket_or_books_is_not_judged() {
-    let bench = Bench::new();
-    assert_eq!(bench.run(50, None, [true, false]), None);
-    let score = bench.comparison.score();
+    let harness = Harness::new();
+    assert_eq!(harness.run(50, None, [true, false]), None);
+    let score = harness.comparison.score();
     assert_eq!(score.late, [0; 2]);
     // What only the first brought is what it saved.
     assert!(score.only[0] > 150, "{score:?}");
@@ -81,23 +81,23 @@ fn a_side_without_a_socket_or_books_is_not_judged() {
 
 #[test]
 fn a_trailing_side_has_a_rest_before_it_is_found_again() {
-    let bench = Bench::new();
-    assert_eq!(bench.run(60, None, FIT), Some(Replica::Second));
+    let harness = Harness::new();
+    assert_eq!(harness.run(60, None, FIT), Some(Replica::Second));
 }
 
 #[test]
 fn copies_count_once_and_memory_is_bounded() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     for _ in 0..3 {
-        bench.brought(Replica::First, 7, SECOND);
+        harness.brought(Replica::First, 7, SECOND);
     }
-    bench.brought(Replica::Second, 7, SECOND * 2);
-    assert_eq!(bench.comparison.score().first, [1, 0]);
+    harness.brought(Replica::Second, 7, SECOND * 2);
+    assert_eq!(harness.comparison.score().first, [1, 0]);
     let most = u64::try_from(MOST_WAITING).unwrap();
     for fingerprint in 10..10 + 3 * most {
-        bench.brought(Replica::Second, fingerprint, SECOND);
+        harness.brought(Replica::Second, fingerprint, SECOND);
     }
-    let state = bench.comparison.0.lock();
+    let state = harness.comparison.0.lock();
     assert_eq!(state.waiting.len(), MOST_WAITING);
     assert!(state.order.len() <= 2 * MOST_WAITING + 1);
     assert_eq!(state.score.only[1], 2 * most);

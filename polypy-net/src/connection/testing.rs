@@ -194,7 +194,7 @@ pub(crate) struct Peer {
 
 /// How a [`Peer`] behaves when left to itself.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Manners {
+pub(crate) struct PeerBehaviour {
     /// Assets of which it never says anything.
     pub(crate) swallow: BTreeSet<String>,
     /// How many sockets keep quiet about them; all if not given.
@@ -207,7 +207,7 @@ pub(crate) struct Manners {
     pub(crate) flow: Option<Duration>,
 }
 
-impl Manners {
+impl PeerBehaviour {
     fn swallows(&self, id: &str, socket: usize) -> bool {
         self.swallow.contains(id) && self.swallowing.is_none_or(|first| socket < first)
     }
@@ -251,9 +251,9 @@ impl Peer {
     }
 
     /// Answers one frame as the venue does.
-    pub(crate) async fn answer(&mut self, text: &str, manners: &Manners) {
+    pub(crate) async fn answer(&mut self, text: &str, behaviour: &PeerBehaviour) {
         if text == "PING" {
-            if !manners.no_pong {
+            if !behaviour.no_pong {
                 self.say("PONG").await;
             }
             return;
@@ -269,28 +269,30 @@ impl Peer {
             .into_iter()
             .filter(|id| self.active.insert(id.clone()))
             .collect();
-        if manners.frozen {
+        if behaviour.frozen {
             return;
         }
         if fresh.is_empty() {
             self.say("NO NEW ASSETS").await;
         } else {
             tokio::time::sleep(Duration::from_millis(130)).await;
-            let known = fresh.iter().filter(|id| !manners.swallows(id, self.number));
+            let known = fresh
+                .iter()
+                .filter(|id| !behaviour.swallows(id, self.number));
             self.say(format!("{}\n", opening(known))).await;
         }
     }
 
-    fn spoken_of(&self, manners: &Manners) -> Option<String> {
-        let spoken = |id: &&String| !manners.swallows(id, self.number);
+    fn spoken_of(&self, behaviour: &PeerBehaviour) -> Option<String> {
+        let spoken = |id: &&String| !behaviour.swallows(id, self.number);
         self.active.iter().find(spoken).cloned()
     }
 
-    /// Behaves until the client is gone, or until manners are changed for the
+    /// Behaves until the client is gone, or until behaviour are changed for the
     /// last time (the sender is dropped).
-    pub(crate) async fn behave(mut self, manners: Arc<Mutex<Manners>>) {
+    pub(crate) async fn behave(mut self, behaviour: Arc<Mutex<PeerBehaviour>>) {
         loop {
-            let now = manners.lock().clone();
+            let now = behaviour.lock().clone();
             let flow = async {
                 match now.flow {
                     Some(gap) => tokio::time::sleep(gap).await,
@@ -301,7 +303,7 @@ impl Peer {
                 biased;
                 text = self.frame() => match text {
                     Some(text) => {
-                        let now = manners.lock().clone();
+                        let now = behaviour.lock().clone();
                         self.answer(&text, &now).await;
                     }
                     None => return,
@@ -359,7 +361,7 @@ fn condition(id: &str) -> String {
 }
 
 /// What a connection needs, and what it leaves behind.
-pub(crate) struct World {
+pub(crate) struct SimulatedVenue {
     pub(crate) registry: Arc<AssetRegistry>,
     pub(crate) sink: Arc<Recorder>,
     pub(crate) listener: Arc<Listener>,
@@ -369,7 +371,7 @@ pub(crate) struct World {
     accepted: mpsc::Receiver<Peer>,
 }
 
-impl World {
+impl SimulatedVenue {
     /// A world with `markets` markets of two tokens each: ids `0`, `1`, ...
     pub(crate) fn new(markets: u64) -> Self {
         let registry = Arc::new(AssetRegistry::default());
@@ -443,10 +445,10 @@ impl World {
         self.accepted.recv().await.unwrap()
     }
 
-    /// Serves every socket from now on, each by the same manners.
-    pub(crate) fn serve_all(mut self) -> (Served, Arc<Mutex<Manners>>) {
-        let manners = Arc::new(Mutex::new(Manners::default()));
-        let shared = Arc::clone(&manners);
+    /// Serves every socket from now on, each by the same behaviour.
+    pub(crate) fn serve_all(mut self) -> (Served, Arc<Mutex<PeerBehaviour>>) {
+        let behaviour = Arc::new(Mutex::new(PeerBehaviour::default()));
+        let shared = Arc::clone(&behaviour);
         let (_, empty) = mpsc::channel(1);
         let mut accepted = std::mem::replace(&mut self.accepted, empty);
         let server = tokio::spawn(async move {
@@ -464,20 +466,20 @@ impl World {
                 world: self,
                 server,
             },
-            manners,
+            behaviour,
         )
     }
 }
 
-/// A [`World`] whose sockets are served.
+/// A [`SimulatedVenue`] whose sockets are served.
 pub(crate) struct Served {
-    pub(crate) world: World,
+    pub(crate) world: SimulatedVenue,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl std::ops::Deref for Served {
-    type Target = World;
-    fn deref(&self) -> &World {
+    type Target = SimulatedVenue;
+    fn deref(&self) -> &SimulatedVenue {
         &self.world
     }
 }

@@ -7,24 +7,26 @@ use polypy_core::{FeedId, StaleReason};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::testing::{Answer, Manners, Served, Told, World, change, config, opening, until};
+use super::testing::{
+    Answer, PeerBehaviour, Served, SimulatedVenue, Told, change, config, opening, until,
+};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct Rig {
+struct Fixture {
     connection: Connection,
     task: JoinHandle<()>,
 }
 
-impl Rig {
-    fn new(world: &World, assets: std::ops::Range<u64>) -> Self {
+impl Fixture {
+    fn new(world: &SimulatedVenue, assets: std::ops::Range<u64>) -> Self {
         Self::with(world, assets, config(), Role::Serving)
     }
 
     fn with(
-        world: &World,
+        world: &SimulatedVenue,
         assets: std::ops::Range<u64>,
         config: ConnectionConfig,
         role: Role,
@@ -59,7 +61,7 @@ impl Rig {
     }
 
     /// Tells it to end and sees that it does so at once.
-    async fn stop(self, world: &World) {
+    async fn stop(self, world: &SimulatedVenue) {
         let start = Instant::now();
         self.connection.close();
         self.task.await.unwrap();
@@ -72,8 +74,8 @@ impl Rig {
     }
 }
 
-fn served(markets: u64) -> (Served, Arc<parking_lot::Mutex<Manners>>) {
-    World::new(markets).serve_all()
+fn served(markets: u64) -> (Served, Arc<parking_lot::Mutex<PeerBehaviour>>) {
+    SimulatedVenue::new(markets).serve_all()
 }
 
 fn ids(range: std::ops::Range<u64>) -> Vec<String> {
@@ -82,8 +84,8 @@ fn ids(range: std::ops::Range<u64>) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn names_assets_in_chunks_and_introduces_itself_once() {
-    let mut world = World::new(120);
-    let rig = Rig::new(&world, 0..240);
+    let mut world = SimulatedVenue::new(120);
+    let fixture = Fixture::new(&world, 0..240);
     let mut peer = world.accept().await;
     let open = peer.request().await.unwrap();
     assert_eq!((open.0.as_str(), open.1.len()), ("open", 100));
@@ -95,45 +97,45 @@ async fn names_assets_in_chunks_and_introduces_itself_once() {
     }
     named.sort_by_key(|id| id.parse::<u64>().unwrap());
     assert_eq!(named, ids(0..240));
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn subscribes_and_unsubscribes_in_place() {
-    let mut world = World::new(3);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(3);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     assert_eq!(peer.request().await.unwrap().0, "open");
     let before = Instant::now();
-    rig.connection.subscribe(world.assets(2..4));
+    fixture.connection.subscribe(world.assets(2..4));
     assert_eq!(
         peer.request().await.unwrap(),
         ("subscribe".to_owned(), ids(2..4))
     );
-    rig.connection.unsubscribe(&[world.asset(0).key]);
+    fixture.connection.unsubscribe(&[world.asset(0).key]);
     assert_eq!(
         peer.request().await.unwrap(),
         ("unsubscribe".to_owned(), ids(0..1))
     );
     assert!(before.elapsed() < Duration::from_millis(50));
-    assert_eq!(rig.count("total_markets"), 3);
+    assert_eq!(fixture.count("total_markets"), 3);
     // Frames that were on their way concern nobody here any more.
     peer.say(opening(ids(0..2).iter())).await;
     until("the other book", SECOND, || world.sink.live().len() == 1).await;
     assert!(world.sink.live().contains_key(&world.asset(1).key));
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_book() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(0..2).iter())).await;
     until("books", SECOND, || world.sink.live().len() == 2).await;
     let asset = world.asset(0).key;
-    rig.connection.resubscribe(&[(asset, StaleReason::Top)]);
+    fixture.connection.resubscribe(&[(asset, StaleReason::Top)]);
     assert_eq!(peer.request().await.unwrap().0, "unsubscribe");
     assert_eq!(peer.request().await.unwrap().0, "subscribe");
     assert!(!world.sink.live().contains_key(&asset));
@@ -153,77 +155,77 @@ async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_
             .all()
             .contains(&Told::Stale(FeedId(1), vec![asset], StaleReason::Top))
     );
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pings_in_text_and_a_silent_socket_is_dead() {
-    let (world, manners) = served(1);
-    manners.lock().no_pong = true;
-    let rig = Rig::new(&world, 0..2);
+    let (world, behaviour) = served(1);
+    behaviour.lock().no_pong = true;
+    let fixture = Fixture::new(&world, 0..2);
     until("first socket", SECOND, || world.sink.feeds() == 1).await;
-    let lived = until("its end", MINUTE, || rig.closes("no_pong") == 1).await;
+    let lived = until("its end", MINUTE, || fixture.closes("no_pong") == 1).await;
     assert!(lived >= 29 * SECOND && lived <= 32 * SECOND, "{lived:?}");
-    assert!(rig.count("pings") >= 2);
+    assert!(fixture.count("pings") >= 2);
     until("another", MINUTE, || world.sink.feeds() == 2).await;
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn data_without_pong_is_life() {
-    let (world, manners) = served(1);
-    *manners.lock() = Manners {
+    let (world, behaviour) = served(1);
+    *behaviour.lock() = PeerBehaviour {
         no_pong: true,
         flow: Some(SECOND),
-        ..Manners::default()
+        ..PeerBehaviour::default()
     };
-    let rig = Rig::new(&world, 0..2);
+    let fixture = Fixture::new(&world, 0..2);
     tokio::time::sleep(5 * MINUTE).await;
     assert_eq!(world.sink.feeds(), 1);
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_frozen_feed_is_found_out_although_it_pongs() {
-    let (world, manners) = served(2);
-    manners.lock().flow = Some(Duration::from_millis(100));
-    let rig = Rig::new(&world, 0..4);
+    let (world, behaviour) = served(2);
+    behaviour.lock().flow = Some(Duration::from_millis(100));
+    let fixture = Fixture::new(&world, 0..4);
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(rig.count("probes"), 0);
-    manners.lock().frozen = true;
-    let found = until("detection", 2 * MINUTE, || rig.closes("frozen") == 1).await;
+    assert_eq!(fixture.count("probes"), 0);
+    behaviour.lock().frozen = true;
+    let found = until("detection", 2 * MINUTE, || fixture.closes("frozen") == 1).await;
     assert!(found >= 55 * SECOND && found <= 65 * SECOND, "{found:?}");
     assert!(world.sink.live().is_empty());
-    manners.lock().frozen = false;
+    behaviour.lock().frozen = false;
     until("recovery", MINUTE, || world.sink.live().len() == 4).await;
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_connection_that_goes_mute_is_given_up_by_its_own_past() {
-    let (world, manners) = served(2);
-    manners.lock().flow = Some(Duration::from_millis(100));
-    let rig = Rig::new(&world, 0..4);
+    let (world, behaviour) = served(2);
+    behaviour.lock().flow = Some(Duration::from_millis(100));
+    let fixture = Fixture::new(&world, 0..4);
     tokio::time::sleep(MINUTE).await;
-    let pings = rig.count("pings");
-    *manners.lock() = Manners {
+    let pings = fixture.count("pings");
+    *behaviour.lock() = PeerBehaviour {
         frozen: true,
         no_pong: true,
-        ..Manners::default()
+        ..PeerBehaviour::default()
     };
-    let found = until("detection", MINUTE, || rig.closes("mute") == 1).await;
+    let found = until("detection", MINUTE, || fixture.closes("mute") == 1).await;
     assert!(found >= 14 * SECOND && found <= 17 * SECOND, "{found:?}");
-    assert!(rig.count("pings") > pings);
+    assert!(fixture.count("pings") > pings);
     assert!(world.sink.live().is_empty());
-    *manners.lock() = Manners::default();
+    *behaviour.lock() = PeerBehaviour::default();
     until("recovery", MINUTE, || world.sink.live().len() == 4).await;
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn announcements_of_the_platform_prove_nothing_about_data() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(0..2).iter())).await;
@@ -233,45 +235,45 @@ async fn announcements_of_the_platform_prove_nothing_about_data() {
     }
     let announcement = r#"{"event_type":"new_market","id":"9","question":"?","market":"0x99","slug":"s","assets_ids":["991","992"],"outcomes":["Yes","No"],"timestamp":"1780000000000"}"#;
     let start = Instant::now();
-    while rig.closes("frozen") == 0 {
+    while fixture.closes("frozen") == 0 {
         assert!(start.elapsed() < 2 * MINUTE, "never found out");
         peer.say(announcement).await;
         peer.say("PONG").await;
         tokio::time::sleep(SECOND).await;
     }
     assert!(start.elapsed() >= 59 * SECOND);
-    assert_eq!(rig.count("probes"), 1);
+    assert_eq!(fixture.count("probes"), 1);
     assert!(!world.listener.offered.lock().is_empty());
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_market_with_moods_that_answers_pings_is_never_reconnected() {
-    let (world, manners) = served(1);
-    let rig = Rig::new(&world, 0..2);
+    let (world, behaviour) = served(1);
+    let fixture = Fixture::new(&world, 0..2);
     // Bursts, then minutes of nothing.
     for _ in 0..10 {
-        manners.lock().flow = Some(Duration::from_millis(5));
+        behaviour.lock().flow = Some(Duration::from_millis(5));
         tokio::time::sleep(SECOND).await;
-        manners.lock().flow = None;
+        behaviour.lock().flow = None;
         tokio::time::sleep(3 * MINUTE).await;
     }
-    assert_eq!(rig.json()["closes"], serde_json::json!({}));
+    assert_eq!(fixture.json()["closes"], serde_json::json!({}));
     assert_eq!(world.sink.feeds(), 1);
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_quiet_market_is_never_reconnected() {
-    let (world, _manners) = served(2);
-    let rig = Rig::new(&world, 0..4);
+    let (world, _behaviour) = served(2);
+    let fixture = Fixture::new(&world, 0..4);
     tokio::time::sleep(Duration::from_secs(24 * 3_600)).await;
     assert_eq!(world.sink.feeds(), 1);
-    assert_eq!(rig.json()["closes"], serde_json::json!({}));
-    let probes = rig.count("probes");
+    assert_eq!(fixture.json()["closes"], serde_json::json!({}));
+    let probes = fixture.count("probes");
     assert!((200..300).contains(&probes), "{probes}");
     assert_eq!(world.sink.live().len(), 4);
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,15 +286,15 @@ async fn every_way_to_end_is_followed_by_another_socket_and_a_closed_feed() {
         (Some(1011), "closed"),
         (Some(1012), "closed"),
     ] {
-        let mut world = World::new(1);
-        let rig = Rig::new(&world, 0..2);
+        let mut world = SimulatedVenue::new(1);
+        let fixture = Fixture::new(&world, 0..2);
         let mut peer = world.accept().await;
         peer.request().await.unwrap();
         match code {
             None => drop(peer),
             Some(code) => peer.close(code, "bye").await,
         }
-        until("end", SECOND, || rig.closes(cause) == 1).await;
+        until("end", SECOND, || fixture.closes(cause) == 1).await;
         assert!(world.sink.open_feeds().is_empty());
         let mut peer = world.accept().await;
         assert_eq!(peer.request().await.unwrap().0, "open");
@@ -300,17 +302,17 @@ async fn every_way_to_end_is_followed_by_another_socket_and_a_closed_feed() {
             world.sink.open_feeds().into_iter().collect::<Vec<_>>(),
             [FeedId(2)]
         );
-        assert_eq!(rig.count("reconnect_count"), 1);
-        rig.stop(&world).await;
+        assert_eq!(fixture.count("reconnect_count"), 1);
+        fixture.stop(&world).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_consumer_close_is_answered_at_once() {
-    let (world, _manners) = served(1);
+    let (world, _behaviour) = served(1);
     drop(world);
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     tokio::time::sleep(10 * SECOND).await;
@@ -318,51 +320,52 @@ async fn a_slow_consumer_close_is_answered_at_once() {
     let start = Instant::now();
     let _peer = world.accept().await;
     assert!(start.elapsed() < Duration::from_millis(20));
-    assert_eq!(rig.connection.view().state().slow_consumer_closes(), 1);
-    assert_eq!(rig.json()["close_codes"]["1013"], 1);
-    rig.stop(&world).await;
+    assert_eq!(fixture.connection.view().state().slow_consumer_closes(), 1);
+    assert_eq!(fixture.json()["close_codes"]["1013"], 1);
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn resolved_assets_are_not_named_again_once_discovery_agrees() {
-    let mut world = World::new(2);
-    let rig = Rig::new(&world, 0..4);
+    let mut world = SimulatedVenue::new(2);
+    let fixture = Fixture::new(&world, 0..4);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.close(1000, "all subscribed assets resolved").await;
     until("question", SECOND, || world.listener.gone.lock().len() == 4).await;
     // Discovery confirms the first market only.
-    rig.connection
+    fixture
+        .connection
         .unsubscribe(&[world.asset(0).key, world.asset(1).key]);
     let start = Instant::now();
     let mut peer = world.accept().await;
     assert!(start.elapsed() >= 4 * SECOND);
     assert_eq!(peer.request().await.unwrap().1, ids(2..4));
     peer.close(1000, "all subscribed assets resolved").await;
-    until("end", SECOND, || rig.closes("closed") == 2).await;
+    until("end", SECOND, || fixture.closes("closed") == 2).await;
     // Something new is carried: no reason to wait.
     world.add_market(2);
-    rig.connection.subscribe(world.assets(4..6));
+    fixture.connection.subscribe(world.assets(4..6));
     let start = Instant::now();
     let mut peer = world.accept().await;
     assert!(start.elapsed() < SECOND);
     assert_eq!(peer.request().await.unwrap().1.len(), 4);
     peer.close(1000, "all subscribed assets resolved").await;
-    until("end", SECOND, || rig.closes("closed") == 3).await;
+    until("end", SECOND, || fixture.closes("closed") == 3).await;
     let all: Vec<_> = (2..6).map(|id| world.asset(id).key).collect();
-    rig.connection.unsubscribe(&all);
+    fixture.connection.unsubscribe(&all);
     tokio::time::sleep(30 * MINUTE).await;
     assert_eq!(
-        rig.connection.view().state().status(),
+        fixture.connection.view().state().status(),
         ConnectionStatus::Idle
     );
     assert_eq!(world.network.dial_count(), 3);
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_upgrade_waits_as_long_as_it_is_told() {
-    let (world, _manners) = served(1);
+    let (world, _behaviour) = served(1);
     world.network.script(
         &[
             Answer::Refuse(429, Some(7)),
@@ -371,7 +374,7 @@ async fn a_refused_upgrade_waits_as_long_as_it_is_told() {
         ],
         Answer::Accept,
     );
-    let rig = Rig::new(&world, 0..2);
+    let fixture = Fixture::new(&world, 0..2);
     until("books", 2 * MINUTE, || world.sink.live().len() == 2).await;
     let dials = world.network.dials.lock().clone();
     assert_eq!(dials.len(), 4);
@@ -382,19 +385,19 @@ async fn a_refused_upgrade_waits_as_long_as_it_is_told() {
         clamped >= MINUTE && clamped <= MINUTE + SECOND,
         "{clamped:?}"
     );
-    let json = rig.json();
+    let json = fixture.json();
     assert_eq!(
         json["refusals"],
         serde_json::json!({"403": 1, "429": 1, "503": 1})
     );
     assert_eq!(json["open_failures"], 3);
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn flapping_does_not_reset_the_backoff() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let flap = async {
         loop {
             let mut peer = world.accept().await;
@@ -408,13 +411,13 @@ async fn flapping_does_not_reset_the_backoff() {
     let dials = world.network.dial_count();
     assert!(dials <= 90, "{dials}");
     assert!(dials >= 20, "{dials}");
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stable_connection_starts_its_backoff_over() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     for life in 0..20 {
         let start = Instant::now();
         let mut peer = world.accept().await;
@@ -426,47 +429,50 @@ async fn a_stable_connection_starts_its_backoff_over() {
         tokio::time::sleep(31 * SECOND).await;
         drop(peer);
     }
-    assert!(rig.count("reconnect_count") >= 19);
-    rig.stop(&world).await;
+    assert!(fixture.count("reconnect_count") >= 19);
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
-    let (world, manners) = served(2);
-    manners.lock().swallow = ["0", "1"].map(str::to_owned).into();
+    let (world, behaviour) = served(2);
+    behaviour.lock().swallow = ["0", "1"].map(str::to_owned).into();
     world.rest.unknown.lock().insert("1".to_owned());
-    let rig = Rig::new(&world, 0..4);
-    let resubscribed = until("resubscription", MINUTE, || rig.count("resubscribes") == 2).await;
+    let fixture = Fixture::new(&world, 0..4);
+    let resubscribed = until("resubscription", MINUTE, || {
+        fixture.count("resubscribes") == 2
+    })
+    .await;
     assert!(
         (8..=11).contains(&resubscribed.as_secs()),
         "{resubscribed:?}"
     );
     assert!(world.rest.asked.lock().is_empty());
-    until("rest", MINUTE, || rig.count("rest_seeds") == 1).await;
+    until("rest", MINUTE, || fixture.count("rest_seeds") == 1).await;
     // The asset REST knows has a readable book, and is not called live, since
     // the feed says nothing of it; the other one is discovery's question.
     let told = world.sink.all();
     let silent = Told::Stale(FeedId(1), vec![world.asset(0).key], StaleReason::Silent);
     assert!(told.contains(&silent));
     assert_eq!(*world.listener.gone.lock(), [world.asset(1).key]);
-    assert_eq!(rig.count("awaiting_books"), 1);
+    assert_eq!(fixture.count("awaiting_books"), 1);
     assert_eq!(world.sink.live().len(), 2);
     // Never a storm: ever fewer attempts for the two of them.
     tokio::time::sleep(Duration::from_secs(3_600)).await;
-    assert!(rig.count("resubscribes") - 2 * rig.count("probes") <= 20);
+    assert!(fixture.count("resubscribes") - 2 * fixture.count("probes") <= 20);
     assert!(world.rest.asked.lock().len() <= 20);
     assert_eq!(world.sink.feeds(), 1);
     // The venue comes to its senses.
-    manners.lock().swallow.clear();
+    behaviour.lock().swallow.clear();
     until("books", 30 * MINUTE, || world.sink.live().len() == 4).await;
-    assert_eq!(rig.count("awaiting_books"), 0);
-    rig.stop(&world).await;
+    assert_eq!(fixture.count("awaiting_books"), 0);
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(1..2).iter())).await;
@@ -481,9 +487,9 @@ async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
         peer.say(state.clone()).await;
         tokio::time::sleep(SECOND).await;
     }
-    assert_eq!(rig.json()["ladder"]["seeded"], 1);
-    assert_eq!(rig.json()["ladder"]["moved"], 0);
-    assert_eq!(rig.count("awaiting_books"), 0);
+    assert_eq!(fixture.json()["ladder"]["seeded"], 1);
+    assert_eq!(fixture.json()["ladder"]["moved"], 0);
+    assert_eq!(fixture.count("awaiting_books"), 0);
     assert!(
         !world
             .sink
@@ -491,30 +497,30 @@ async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
             .iter()
             .any(|told| matches!(told, Told::Stale(_, _, StaleReason::Silent)))
     );
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
-    let (world, manners) = served(1);
-    manners.lock().frozen = true;
-    let rig = Rig::new(&world, 0..2);
-    assert!(!rig.is_healthy());
+    let (world, behaviour) = served(1);
+    behaviour.lock().frozen = true;
+    let fixture = Fixture::new(&world, 0..2);
+    assert!(!fixture.is_healthy());
     tokio::time::sleep(5 * SECOND).await;
-    assert!(rig.is_healthy());
+    assert!(fixture.is_healthy());
     tokio::time::sleep(4 * SECOND).await;
-    assert!(!rig.is_healthy());
-    until("end", MINUTE, || rig.closes("never_fed") == 1).await;
-    manners.lock().frozen = false;
+    assert!(!fixture.is_healthy());
+    until("end", MINUTE, || fixture.closes("never_fed") == 1).await;
+    behaviour.lock().frozen = false;
     until("books", MINUTE, || world.sink.live().len() == 2).await;
-    assert!(rig.is_healthy());
-    rig.stop(&world).await;
+    assert!(fixture.is_healthy());
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_decoded_is_stale_and_asked_for_anew() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(0..2).iter())).await;
@@ -522,13 +528,13 @@ async fn what_cannot_be_decoded_is_stale_and_asked_for_anew() {
     peer.say(change("0").replace("0.41", "four")).await;
     until("mark", SECOND, || world.sink.live().len() == 1).await;
     assert_eq!(world.resync.stats().waiting, 1);
-    assert!(rig.count("parse_errors") >= 1);
+    assert!(fixture.count("parse_errors") >= 1);
     peer.say("PONG").await;
     peer.say("NO NEW ASSETS").await;
     peer.say(change("1")).await;
     tokio::time::sleep(SECOND).await;
-    assert_eq!(rig.count("parse_errors"), 1);
-    rig.stop(&world).await;
+    assert_eq!(fixture.count("parse_errors"), 1);
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -540,23 +546,23 @@ async fn ends_at_once_whatever_it_is_doing() {
         ("waiting for books", Answer::Accept, 3 * SECOND),
     ];
     for (what, answer, after) in cases {
-        let (world, manners) = served(1);
-        manners.lock().frozen = true;
+        let (world, behaviour) = served(1);
+        behaviour.lock().frozen = true;
         world.network.script(&[], answer);
-        let rig = Rig::new(&world, 0..2);
+        let fixture = Fixture::new(&world, 0..2);
         tokio::time::sleep(after).await;
-        assert!(!rig.task.is_finished(), "{what}");
-        rig.stop(&world).await;
+        assert!(!fixture.task.is_finished(), "{what}");
+        fixture.stop(&world).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mute_handshake_ends_at_its_deadline() {
-    let (world, _manners) = served(1);
+    let (world, _behaviour) = served(1);
     world.network.script(&[Answer::Mute], Answer::Accept);
-    let rig = Rig::new(&world, 0..2);
+    let fixture = Fixture::new(&world, 0..2);
     let took = until("books", MINUTE, || world.sink.live().len() == 2).await;
     assert!((15..=17).contains(&took.as_secs()), "{took:?}");
-    assert_eq!(rig.count("open_failures"), 1);
-    rig.stop(&world).await;
+    assert_eq!(fixture.count("open_failures"), 1);
+    fixture.stop(&world).await;
 }

@@ -21,14 +21,14 @@ use parking_lot::Mutex;
 use polypy_core::{AssetKey, ConditionId};
 use tokio::time::Instant;
 
-use super::{Shared, Word};
+use super::{EndReason, Shared};
 
 /// Look-ups that must find nothing: one series of questions and one more.
 const LOOKUPS: u32 = 6;
 /// The time over which they must find nothing. Gamma lists a market minutes
 /// late and closes it minutes late; nothing was seen to take longer.
 const WHILE: Duration = Duration::from_secs(1_800);
-/// Denials further apart than this are not one absence; a missing book is asked
+/// Denials further apart than this are not one delisting; a missing book is asked
 /// for every 13 minutes at the slowest.
 const PAUSE: Duration = Duration::from_secs(1_800);
 /// Markets watched at most.
@@ -36,14 +36,14 @@ const MOST: usize = 4_096;
 
 /// The markets that seem to be absent, and those that have vanished.
 #[derive(Debug, Default)]
-pub(super) struct Absences {
-    suspects: Mutex<HashMap<ConditionId, Absence>>,
+pub(super) struct Delistings {
+    suspects: Mutex<HashMap<ConditionId, DelistingEvidence>>,
     /// Bounded by the registry: gone once forgotten, or back.
     vanished: Mutex<HashSet<ConditionId>>,
 }
 
 #[derive(Debug, Default)]
-struct Absence {
+struct DelistingEvidence {
     /// When CLOB last had no book, by token.
     denied: BTreeMap<AssetKey, Instant>,
     /// When Gamma first knew nothing.
@@ -52,7 +52,7 @@ struct Absence {
     is_unlisted: bool,
 }
 
-impl Absence {
+impl DelistingEvidence {
     fn last_denied(&self) -> Option<Instant> {
         self.denied.values().max().copied()
     }
@@ -72,21 +72,21 @@ impl Absence {
     }
 }
 
-impl Absences {
+impl Delistings {
     /// CLOB has no book of this token.
     pub(super) fn denied(&self, condition: &ConditionId, token: AssetKey, now: Instant) {
         let mut suspects = self.suspects.lock();
         if suspects.len() >= MOST {
-            suspects.retain(|_, absence| !absence.is_stale(now));
+            suspects.retain(|_, evidence| !evidence.is_stale(now));
         }
         if suspects.len() >= MOST && !suspects.contains_key(condition) {
             return;
         }
-        let absence = suspects.entry(condition.clone()).or_default();
-        if absence.is_stale(now) {
-            *absence = Absence::default();
+        let evidence = suspects.entry(condition.clone()).or_default();
+        if evidence.is_stale(now) {
+            *evidence = DelistingEvidence::default();
         }
-        absence.denied.insert(token, now);
+        evidence.denied.insert(token, now);
     }
 
     /// Gamma knows these.
@@ -102,10 +102,10 @@ impl Absences {
 
     /// A complete listing lacked this one.
     pub(super) fn unlisted(&self, condition: &ConditionId) {
-        if let Some(absence) = self.suspects.lock().get_mut(condition)
-            && absence.since.is_some()
+        if let Some(evidence) = self.suspects.lock().get_mut(condition)
+            && evidence.since.is_some()
         {
-            absence.is_unlisted = true;
+            evidence.is_unlisted = true;
         }
     }
 
@@ -118,8 +118,8 @@ impl Absences {
         now: Instant,
     ) -> bool {
         let suspects = self.suspects.lock();
-        let absence = suspects.get(condition);
-        absence.is_some_and(|absence| absence.covers(tokens, now))
+        let evidence = suspects.get(condition);
+        evidence.is_some_and(|evidence| evidence.covers(tokens, now))
     }
 
     /// A look-up of both kinds found nothing. Whether that was enough.
@@ -131,19 +131,19 @@ impl Absences {
         needs_listing: bool,
     ) -> bool {
         let mut suspects = self.suspects.lock();
-        let Some(absence) = suspects.get_mut(condition) else {
+        let Some(evidence) = suspects.get_mut(condition) else {
             return false;
         };
-        if !absence.covers(tokens, now) {
+        if !evidence.covers(tokens, now) {
             return false;
         }
-        let since = *absence.since.get_or_insert(now);
-        absence.lookups = absence.lookups.saturating_add(1);
-        let denied_again = absence
+        let since = *evidence.since.get_or_insert(now);
+        evidence.lookups = evidence.lookups.saturating_add(1);
+        let denied_again = evidence
             .last_denied()
             .is_some_and(|at| at.saturating_duration_since(since) >= WHILE);
         let is_enough =
-            denied_again && absence.lookups >= LOOKUPS && (absence.is_unlisted || !needs_listing);
+            denied_again && evidence.lookups >= LOOKUPS && (evidence.is_unlisted || !needs_listing);
         if is_enough {
             suspects.remove(condition);
         }
@@ -169,26 +169,26 @@ impl Shared {
         for condition in conditions {
             let tokens = self.registry.assets_of(condition);
             if !self
-                .absences
+                .delistings
                 .not_found(condition, &tokens, now, needs_listing)
             {
                 continue;
             }
-            self.absences.vanished.lock().insert(condition.clone());
-            if self.expire(condition, Word::Vanished) {
+            self.delistings.vanished.lock().insert(condition.clone());
+            if self.expire(condition, EndReason::Vanished) {
                 tracing::warn!(
                     %condition,
                     "market is unknown: neither a book nor a listing has it any more"
                 );
             } else {
-                self.absences.forget(condition);
+                self.delistings.forget(condition);
             }
         }
     }
 
     /// A market that vanished is listed again.
     pub(super) fn bring_back(&self, condition: &ConditionId) {
-        if self.absences.vanished.lock().remove(condition) {
+        if self.delistings.vanished.lock().remove(condition) {
             self.take_back(condition);
         }
     }

@@ -2,17 +2,17 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::lifecycle::LifecycleConfig;
-use crate::lifecycle::bench::{Bench, SECOND, condition};
+use crate::lifecycle::harness::{Harness, SECOND, condition};
 use crate::registry::ConnectionId;
 use polypy_core::Component;
 
 /// CLOB denies every token of these markets, every five minutes, as the audit
 /// finds it.
-async fn deny(bench: &Bench, markets: &[u32], minutes: u32) {
+async fn deny(harness: &Harness, markets: &[u32], minutes: u32) {
     for _ in 0..minutes / 5 {
         for &market in markets {
-            let assets = bench.registry.assets_of(&condition(market));
-            bench.controller.hints().confirm_gone(&assets);
+            let assets = harness.registry.assets_of(&condition(market));
+            harness.controller.hints().confirm_gone(&assets);
         }
         sleep(300 * SECOND).await;
     }
@@ -20,139 +20,145 @@ async fn deny(bench: &Bench, markets: &[u32], minutes: u32) {
 
 #[tokio::test(start_paused = true)]
 async fn what_gamma_calls_closed_is_settled() {
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().markets.insert(2, true);
-    let assets = bench.registry.assets_of(&condition(2));
-    bench.controller.hints().confirm_gone(&assets);
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().markets.insert(2, true);
+    let assets = harness.registry.assets_of(&condition(2));
+    harness.controller.hints().confirm_gone(&assets);
     sleep(2 * SECOND).await;
-    assert!(!bench.lives(2));
-    assert_eq!(*bench.sink.settled.lock(), assets);
-    assert_eq!(bench.stat("/expired_closed"), 1);
-    assert_eq!(bench.stat("/expired_unknown"), 0);
-    bench.stop().await;
+    assert!(!harness.lives(2));
+    assert_eq!(*harness.sink.settled.lock(), assets);
+    assert_eq!(harness.stat("/expired_closed"), 1);
+    assert_eq!(harness.stat("/expired_unknown"), 0);
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_gamma_calls_open_stays_and_is_asked_for_at_a_slow_pace() {
-    let bench = Bench::started(1..=3).await;
+    let harness = Harness::started(1..=3).await;
     // Missing from listings, and known by name.
-    bench.world.lock().hidden.insert(2);
-    deny(&bench, &[2], 600).await;
-    assert!(bench.lives(2));
-    assert_eq!(bench.stat("/expired_unknown"), 0);
-    let lookups = bench.lookups();
+    harness.world.lock().hidden.insert(2);
+    deny(&harness, &[2], 600).await;
+    assert!(harness.lives(2));
+    assert_eq!(harness.stat("/expired_unknown"), 0);
+    let lookups = harness.lookups();
     assert!((100..2_000).contains(&lookups), "{lookups} in ten hours");
-    bench.stop().await;
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_knows_is_unknown_after_a_while_and_comes_back_when_listed() {
-    let bench = Bench::started(1..=3).await;
-    let assets = bench.registry.assets_of(&condition(2));
-    bench.registry.assign(&assets, ConnectionId(0));
-    bench.world.lock().unborn.insert(2);
-    deny(&bench, &[2], 30).await;
-    assert!(bench.lives(2), "not yet");
-    deny(&bench, &[2], 10).await;
-    assert!(!bench.lives(2));
-    assert_eq!(bench.stat("/expired_unknown"), 1);
+    let harness = Harness::started(1..=3).await;
+    let assets = harness.registry.assets_of(&condition(2));
+    harness.registry.assign(&assets, ConnectionId(0));
+    harness.world.lock().unborn.insert(2);
+    deny(&harness, &[2], 30).await;
+    assert!(harness.lives(2), "not yet");
+    deny(&harness, &[2], 10).await;
+    assert!(!harness.lives(2));
+    assert_eq!(harness.stat("/expired_unknown"), 1);
     // Off its connection like what has ended, and not called settled.
-    assert_eq!(bench.registry.expired_on(ConnectionId(0)).len(), 2);
-    assert!(bench.sink.settled.lock().is_empty());
-    assert_eq!(bench.stat("/expired_closed"), 0);
+    assert_eq!(harness.registry.expired_on(ConnectionId(0)).len(), 2);
+    assert!(harness.sink.settled.lock().is_empty());
+    assert_eq!(harness.stat("/expired_closed"), 0);
 
-    bench.world.lock().unborn.clear();
+    harness.world.lock().unborn.clear();
     sleep(61 * SECOND).await;
-    assert!(bench.lives(2), "listed again");
-    assert_eq!(bench.stat("/returned"), 1);
-    assert_eq!(*bench.sink.forgotten.lock(), assets);
-    let back = bench.registry.assets_of(&condition(2));
+    assert!(harness.lives(2), "listed again");
+    assert_eq!(harness.stat("/returned"), 1);
+    assert_eq!(*harness.sink.forgotten.lock(), assets);
+    let back = harness.registry.assets_of(&condition(2));
     assert!(back.iter().all(|key| !assets.contains(key)));
     // Nothing is left that would forget it.
     sleep(7_200 * SECOND).await;
-    assert!(bench.lives(2));
-    assert_eq!(bench.registry.assets_of(&condition(2)), back);
-    assert_eq!(bench.stat("/forgotten"), 0);
-    assert_eq!(bench.stat("/awaiting_forget"), 0);
-    bench.stop().await;
+    assert!(harness.lives(2));
+    assert_eq!(harness.registry.assets_of(&condition(2)), back);
+    assert_eq!(harness.stat("/forgotten"), 0);
+    assert_eq!(harness.stat("/awaiting_forget"), 0);
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_announcement_brings_it_back_too() {
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().unborn.insert(2);
-    deny(&bench, &[2], 40).await;
-    assert!(!bench.lives(2));
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().unborn.insert(2);
+    deny(&harness, &[2], 40).await;
+    assert!(!harness.lives(2));
     {
-        let mut world = bench.world.lock();
+        let mut world = harness.world.lock();
         world.unborn.clear();
         world.hidden.insert(2);
     }
-    bench
+    harness
         .controller
         .hints()
-        .offer(crate::lifecycle::bench::announced(2));
+        .offer(crate::lifecycle::harness::announced(2));
     sleep(5 * SECOND).await;
-    assert!(bench.lives(2));
-    bench.stop().await;
+    assert!(harness.lives(2));
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_never_comes_back_is_forgotten() {
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().unborn.insert(2);
-    deny(&bench, &[2], 40).await;
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().unborn.insert(2);
+    deny(&harness, &[2], 40).await;
     sleep(3_600 * SECOND).await;
-    assert!(bench.registry.market(&condition(2)).is_none());
-    assert_eq!(bench.sink.forgotten.lock().len(), 2);
-    assert!(!bench.controller.shared.absences.has_vanished(&condition(2)));
-    bench.world.lock().unborn.clear();
+    assert!(harness.registry.market(&condition(2)).is_none());
+    assert_eq!(harness.sink.forgotten.lock().len(), 2);
+    assert!(
+        !harness
+            .controller
+            .shared
+            .delistings
+            .has_vanished(&condition(2))
+    );
+    harness.world.lock().unborn.clear();
     sleep(61 * SECOND).await;
-    assert!(bench.lives(2));
-    assert_eq!(bench.stat("/returned"), 0);
-    bench.stop().await;
+    assert!(harness.lives(2));
+    assert_eq!(harness.stat("/returned"), 0);
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn anything_less_than_all_of_the_evidence_ends_nothing() {
     // One token is denied, the other one has a book.
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().unborn.insert(2);
-    let assets = bench.registry.assets_of(&condition(2));
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().unborn.insert(2);
+    let assets = harness.registry.assets_of(&condition(2));
     for _ in 0..48 {
-        bench.controller.hints().confirm_gone(&assets[..1]);
+        harness.controller.hints().confirm_gone(&assets[..1]);
         sleep(300 * SECOND).await;
     }
-    assert!(bench.lives(2));
-    bench.stop().await;
+    assert!(harness.lives(2));
+    harness.stop().await;
 
     // Denials with long pauses between them.
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().unborn.insert(2);
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().unborn.insert(2);
     for _ in 0..6 {
-        deny(&bench, &[2], 10).await;
+        deny(&harness, &[2], 10).await;
         sleep(PAUSE).await;
     }
-    assert!(bench.lives(2));
-    bench.stop().await;
+    assert!(harness.lives(2));
+    harness.stop().await;
 
     // Gamma lists nothing at all: that says nothing about anyone.
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().unborn.extend(1..=3);
-    deny(&bench, &[1, 2, 3], 240).await;
-    assert_eq!(bench.registry.live_market_count(), 3);
-    bench.stop().await;
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().unborn.extend(1..=3);
+    deny(&harness, &[1, 2, 3], 240).await;
+    assert_eq!(harness.registry.live_market_count(), 3);
+    harness.stop().await;
 
     // A sign of life in the middle of it.
-    let bench = Bench::started(1..=3).await;
-    bench.world.lock().unborn.insert(2);
-    deny(&bench, &[2], 25).await;
-    bench.world.lock().unborn.clear();
+    let harness = Harness::started(1..=3).await;
+    harness.world.lock().unborn.insert(2);
+    deny(&harness, &[2], 25).await;
+    harness.world.lock().unborn.clear();
     sleep(61 * SECOND).await;
-    bench.world.lock().unborn.insert(2);
-    deny(&bench, &[2], 25).await;
-    assert!(bench.lives(2));
-    bench.stop().await;
+    harness.world.lock().unborn.insert(2);
+    deny(&harness, &[2], 25).await;
+    assert!(harness.lives(2));
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,14 +167,14 @@ async fn with_a_cap_no_listing_is_needed() {
         max_markets: 2,
         ..LifecycleConfig::default()
     };
-    let bench = Bench::new(1..=3, config);
-    bench.controller.start().await.unwrap();
+    let harness = Harness::new(1..=3, config);
+    harness.controller.start().await.unwrap();
     sleep(SECOND).await;
-    assert!(bench.lives(1) && bench.lives(2));
-    bench.world.lock().unborn.insert(2);
-    deny(&bench, &[2], 45).await;
-    assert!(!bench.lives(2) && bench.lives(3), "its place is taken");
-    bench.stop().await;
+    assert!(harness.lives(1) && harness.lives(2));
+    harness.world.lock().unborn.insert(2);
+    deny(&harness, &[2], 45).await;
+    assert!(!harness.lives(2) && harness.lives(3), "its place is taken");
+    harness.stop().await;
 }
 
 fn key() -> AssetKey {
@@ -183,21 +189,21 @@ fn key() -> AssetKey {
 
 #[test]
 fn it_takes_a_number_of_lookups_and_a_denial_after_the_while() {
-    let (absences, key, condition) = (Absences::default(), key(), condition(1));
+    let (delistings, key, condition) = (Delistings::default(), key(), condition(1));
     let start = Instant::now();
-    let not_found = |at| absences.not_found(&condition, &[key], at, false);
+    let not_found = |at| delistings.not_found(&condition, &[key], at, false);
     let minutes = |minutes: u32| start + 60 * minutes * SECOND;
-    absences.denied(&condition, key, start);
+    delistings.denied(&condition, key, start);
     for lookup in 0..LOOKUPS {
         assert!(!not_found(minutes(lookup)), "too soon");
     }
     assert!(!not_found(minutes(30)), "not denied since");
-    absences.denied(&condition, key, minutes(30));
+    delistings.denied(&condition, key, minutes(30));
     assert!(not_found(minutes(31)));
     // Long enough, and too few look-ups.
-    absences.denied(&condition, key, start);
+    delistings.denied(&condition, key, start);
     assert!(!not_found(start));
-    absences.denied(&condition, key, minutes(30));
+    delistings.denied(&condition, key, minutes(30));
     for lookup in 1..LOOKUPS {
         assert_eq!(not_found(minutes(31)), lookup + 1 == LOOKUPS);
     }
@@ -205,12 +211,12 @@ fn it_takes_a_number_of_lookups_and_a_denial_after_the_while() {
 
 #[test]
 fn suspects_are_bounded() {
-    let (absences, key, now) = (Absences::default(), key(), Instant::now());
+    let (delistings, key, now) = (Delistings::default(), key(), Instant::now());
     for market in 0..5_000 {
-        absences.denied(&condition(market), key, now);
+        delistings.denied(&condition(market), key, now);
     }
-    assert_eq!(absences.suspects.lock().len(), MOST);
-    assert!(!absences.is_suspect(&condition(4_999), &[key], now));
-    absences.denied(&condition(4_999), key, now + 2 * PAUSE);
-    assert_eq!(absences.suspects.lock().len(), 1);
+    assert_eq!(delistings.suspects.lock().len(), MOST);
+    assert!(!delistings.is_suspect(&condition(4_999), &[key], now));
+    delistings.denied(&condition(4_999), key, now + 2 * PAUSE);
+    assert_eq!(delistings.suspects.lock().len(), 1);
 }

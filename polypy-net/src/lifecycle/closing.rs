@@ -1,11 +1,11 @@
-//! Gamma's word that markets are closed, and that they are open again.
+//! Gamma's rows that call markets closed, and open again.
 //!
 //! Gamma can be wrong about all of them at once: a list of open markets was seen
-//! that called every row closed. So its word alone ends a few markets at a time,
+//! that called every row closed. So Gamma alone ends a few markets at a time,
 //! as many as close in the venue's busiest minutes. Where it calls more closed,
 //! the CLOB is asked: it has no book of a market that has ended, and one that it
-//! has a book of stays. A market that ended on Gamma's word and is open again,
-//! by Gamma's word and with a book at the CLOB, comes back at once.
+//! has a book of stays. A market that Gamma ended, that it lists as open again
+//! and that the CLOB has a book of comes back at once.
 //!
 //! | Gamma | CLOB | the market |
 //! |---|---|---|
@@ -25,11 +25,11 @@ use parking_lot::Mutex;
 use polypy_core::{AssetId, ConditionId, Market};
 use tokio::time::{Instant, timeout};
 
-use super::{Shared, Word, stats};
+use super::{EndReason, Shared, stats};
 
 /// The time within which closings are counted together.
 const WINDOW: Duration = Duration::from_secs(300);
-/// Closings within it that need no second word, whatever the catalogue.
+/// Closings within it that need no confirmation, whatever the catalogue.
 const FEW: usize = 3;
 /// The share of live markets beyond which closings are many: one in so many.
 /// Markets of five minutes and the end of an evening's games stay well below.
@@ -37,10 +37,10 @@ const SHARE: usize = 10;
 /// The longest wait for the CLOB.
 const CLOB_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What ended on Gamma's word.
+/// The markets that Gamma ended.
 #[derive(Debug, Default)]
 pub(super) struct Closings {
-    /// When, of those that needed no second word; the oldest first.
+    /// When, of those that needed no confirmation; the oldest first.
     recent: Mutex<VecDeque<Instant>>,
     /// Bounded by the registry: gone once forgotten, or back.
     closed: Mutex<HashSet<ConditionId>>,
@@ -48,7 +48,7 @@ pub(super) struct Closings {
 
 /// What the CLOB says of a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ClobWord {
+enum ClobAnswer {
     /// It has a book of one of its tokens.
     HasBook,
     /// It has none of any.
@@ -76,7 +76,7 @@ impl Closings {
         are_few
     }
 
-    /// Whether this market ended on Gamma's word alone, so that its word can
+    /// Whether this market was ended by Gamma alone, so that Gamma can
     /// bring it back.
     pub(super) fn is_closed(&self, condition: &ConditionId) -> bool {
         self.closed.lock().contains(condition)
@@ -102,13 +102,13 @@ impl Shared {
             .closings
             .are_few(conditions.len(), live, Instant::now())
         {
-            let words = self.ask_clob(&conditions).await;
+            let answers = self.ask_clob(&conditions).await;
             (conditions, stay) = conditions
                 .into_iter()
-                .partition(|condition| words.get(condition) == Some(&ClobWord::NoBook));
+                .partition(|condition| answers.get(condition) == Some(&ClobAnswer::NoBook));
         }
         for condition in conditions {
-            if self.expire(&condition, Word::Closed) {
+            if self.expire(&condition, EndReason::Closed) {
                 self.closings.closed.lock().insert(condition);
             }
         }
@@ -123,7 +123,7 @@ impl Shared {
         stay
     }
 
-    /// Gamma calls these open, which ended on its word: brings back those of
+    /// Gamma calls these open, which it had ended: brings back those of
     /// which the CLOB has a book. Those brought back.
     pub(super) async fn reopen(&self, mut markets: Vec<Market>) -> Vec<ConditionId> {
         markets.retain(|market| self.closings.is_closed(&market.condition_id));
@@ -131,11 +131,11 @@ impl Shared {
             return Vec::new();
         }
         let conditions: Vec<_> = markets.iter().map(|m| m.condition_id.clone()).collect();
-        let words = self.ask_clob(&conditions).await;
+        let answers = self.ask_clob(&conditions).await;
         let mut back = Vec::new();
         for market in markets {
             let condition = market.condition_id.clone();
-            let has_book = words.get(&condition) == Some(&ClobWord::HasBook);
+            let has_book = answers.get(&condition) == Some(&ClobAnswer::HasBook);
             if has_book && !self.is_full() && self.closings.forget(&condition) {
                 self.take_back(&condition);
                 self.admit(market);
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// What the CLOB says of each of these markets.
-    async fn ask_clob(&self, conditions: &[ConditionId]) -> HashMap<ConditionId, ClobWord> {
+    async fn ask_clob(&self, conditions: &[ConditionId]) -> HashMap<ConditionId, ClobAnswer> {
         let tokens: Vec<(&ConditionId, AssetId)> = {
             let interner = self.registry.interner().read();
             let of = |condition| {
@@ -165,28 +165,28 @@ impl Shared {
         };
         let unanswered: HashSet<AssetId> = fetched.unanswered.into_iter().collect();
         let there: HashSet<&AssetId> = fetched.books.iter().map(|b| &b.info.asset_id).collect();
-        let mut words = HashMap::new();
+        let mut answers = HashMap::new();
         for (condition, id) in tokens {
-            let word = if there.contains(&id) {
-                ClobWord::HasBook
+            let answer = if there.contains(&id) {
+                ClobAnswer::HasBook
             } else if unanswered.contains(&id) {
-                ClobWord::Unknown
+                ClobAnswer::Unknown
             } else {
-                ClobWord::NoBook
+                ClobAnswer::NoBook
             };
             // One book is enough; and no answer for one token is none for both.
-            words
+            answers
                 .entry(condition.clone())
                 .and_modify(|known| {
-                    *known = match (*known, word) {
-                        (ClobWord::HasBook, _) | (_, ClobWord::HasBook) => ClobWord::HasBook,
-                        (ClobWord::Unknown, _) | (_, ClobWord::Unknown) => ClobWord::Unknown,
-                        (ClobWord::NoBook, ClobWord::NoBook) => ClobWord::NoBook,
+                    *known = match (*known, answer) {
+                        (ClobAnswer::HasBook, _) | (_, ClobAnswer::HasBook) => ClobAnswer::HasBook,
+                        (ClobAnswer::Unknown, _) | (_, ClobAnswer::Unknown) => ClobAnswer::Unknown,
+                        (ClobAnswer::NoBook, ClobAnswer::NoBook) => ClobAnswer::NoBook,
                     };
                 })
-                .or_insert(word);
+                .or_insert(answer);
         }
-        words
+        answers
     }
 }
 

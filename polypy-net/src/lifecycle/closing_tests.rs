@@ -2,59 +2,59 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::lifecycle::LifecycleConfig;
-use crate::lifecycle::bench::{Bench, SECOND, announced, condition, resolved};
+use crate::lifecycle::harness::{Harness, SECOND, announced, condition, resolved};
 use polypy_core::Component;
 
 /// All that trade, in a catalogue of thirty.
-fn all(bench: &Bench) -> usize {
-    bench.registry.live_market_count()
+fn all(harness: &Harness) -> usize {
+    harness.registry.live_market_count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_that_calls_every_market_closed_ends_none() {
-    let bench = Bench::started(1..=30).await;
-    bench.world.lock().called_closed.extend(1..=30);
+    let harness = Harness::started(1..=30).await;
+    harness.world.lock().called_closed.extend(1..=30);
     sleep(62 * SECOND).await;
-    assert_eq!(all(&bench), 30);
+    assert_eq!(all(&harness), 30);
     assert_eq!(
-        bench.lookups(),
+        harness.lookups(),
         0,
         "most of them: the list is what is wrong"
     );
-    bench.world.lock().called_closed.clear();
+    harness.world.lock().called_closed.clear();
     sleep(62 * SECOND).await;
-    assert_eq!(all(&bench), 30);
+    assert_eq!(all(&harness), 30);
     // As long as it may last.
-    bench.world.lock().called_closed.extend(1..=30);
+    harness.world.lock().called_closed.extend(1..=30);
     sleep(1_800 * SECOND).await;
-    assert_eq!(all(&bench), 30);
-    assert!(bench.sink.settled.lock().is_empty());
-    bench.stop().await;
+    assert_eq!(all(&harness), 30);
+    assert!(harness.sink.settled.lock().is_empty());
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn single_rows_called_closed_are_asked_for_by_name() {
-    let bench = Bench::started(1..=30).await;
+    let harness = Harness::started(1..=30).await;
     {
-        let mut world = bench.world.lock();
+        let mut world = harness.world.lock();
         world.called_closed.extend([4, 5]);
         // One of them really is, which its own list says, too.
         world.markets.insert(5, true);
     }
     sleep(65 * SECOND).await;
-    assert!(bench.lives(4));
+    assert!(harness.lives(4));
     sleep(62 * SECOND).await;
-    assert!(bench.lives(4) && !bench.lives(5));
-    bench.stop().await;
+    assert!(harness.lives(4) && !harness.lives(5));
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_closings_need_the_clobs_word() {
     // (whether the CLOB keeps their books, whether it answers, who stays)
     for (kept, clob_is_down, stay) in [(true, false, 30), (false, true, 30), (false, false, 0)] {
-        let bench = Bench::started(1..=30).await;
+        let harness = Harness::started(1..=30).await;
         {
-            let mut world = bench.world.lock();
+            let mut world = harness.world.lock();
             world.markets.values_mut().for_each(|closed| *closed = true);
             world.clob_is_down = clob_is_down;
             if kept {
@@ -62,108 +62,108 @@ async fn many_closings_need_the_clobs_word() {
             }
         }
         let assets: Vec<_> = (1..=30)
-            .flat_map(|market| bench.registry.assets_of(&condition(market)))
+            .flat_map(|market| harness.registry.assets_of(&condition(market)))
             .collect();
-        bench.controller.hints().confirm_gone(&assets);
+        harness.controller.hints().confirm_gone(&assets);
         sleep(10 * SECOND).await;
-        assert_eq!(all(&bench), stay, "kept {kept}, down {clob_is_down}");
-        assert_eq!(bench.stat("/closings_doubted") > 0, stay > 0);
+        assert_eq!(all(&harness), stay, "kept {kept}, down {clob_is_down}");
+        assert_eq!(harness.stat("/closings_doubted") > 0, stay > 0);
         // A right word of the CLOB's ends them.
-        bench.world.lock().clob_is_down = false;
-        bench.world.lock().kept.clear();
+        harness.world.lock().clob_is_down = false;
+        harness.world.lock().kept.clear();
         sleep(120 * SECOND).await;
-        assert_eq!(all(&bench), 0);
-        bench.stop().await;
+        assert_eq!(all(&harness), 0);
+        harness.stop().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_few_closings_need_no_second_word_and_are_counted_together() {
-    let bench = Bench::started(1..=30).await;
+    let harness = Harness::started(1..=30).await;
     let close = |markets: std::ops::RangeInclusive<u32>| {
-        let mut world = bench.world.lock();
+        let mut world = harness.world.lock();
         world.kept.extend(markets.clone());
         world.clob_is_down = true;
         let mut assets = Vec::new();
         for market in markets {
             world.markets.insert(market, true);
-            assets.extend(bench.registry.assets_of(&condition(market)));
+            assets.extend(harness.registry.assets_of(&condition(market)));
         }
         drop(world);
-        bench.controller.hints().confirm_gone(&assets);
+        harness.controller.hints().confirm_gone(&assets);
     };
     close(1..=2);
     sleep(2 * SECOND).await;
-    assert_eq!(all(&bench), 28);
+    assert_eq!(all(&harness), 28);
     close(3..=3);
     sleep(2 * SECOND).await;
-    assert_eq!(all(&bench), 27, "three in all");
+    assert_eq!(all(&harness), 27, "three in all");
     close(4..=4);
     sleep(2 * SECOND).await;
-    assert_eq!(all(&bench), 27, "one too many");
+    assert_eq!(all(&harness), 27, "one too many");
     // It is asked for again, at last eight minutes after the first time.
     sleep(WINDOW + 200 * SECOND).await;
-    assert_eq!(all(&bench), 26, "those before it are long ago");
-    bench.stop().await;
+    assert_eq!(all(&harness), 26, "those before it are long ago");
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_market_closed_for_a_moment_comes_back_with_the_next_listing() {
-    let bench = Bench::started(1..=30).await;
-    let before = bench.registry.assets_of(&condition(7));
-    bench.world.lock().markets.insert(7, true);
-    bench.controller.hints().confirm_gone(&before);
+    let harness = Harness::started(1..=30).await;
+    let before = harness.registry.assets_of(&condition(7));
+    harness.world.lock().markets.insert(7, true);
+    harness.controller.hints().confirm_gone(&before);
     sleep(8 * SECOND).await;
-    assert!(!bench.lives(7));
-    bench.world.lock().markets.insert(7, false);
+    assert!(!harness.lives(7));
+    harness.world.lock().markets.insert(7, false);
     sleep(62 * SECOND).await;
-    assert!(bench.lives(7));
-    let back = bench.registry.assets_of(&condition(7));
+    assert!(harness.lives(7));
+    let back = harness.registry.assets_of(&condition(7));
     assert!(back.iter().all(|key| !before.contains(key)), "as a new one");
-    assert_eq!(*bench.sink.forgotten.lock(), before);
-    assert_eq!(bench.stat("/returned"), 1);
-    assert_eq!(bench.stat("/awaiting_forget"), 0);
+    assert_eq!(*harness.sink.forgotten.lock(), before);
+    assert_eq!(harness.stat("/returned"), 1);
+    assert_eq!(harness.stat("/awaiting_forget"), 0);
     // It ends and is forgotten like any other.
-    bench.world.lock().markets.insert(7, true);
-    bench.controller.hints().confirm_gone(&back);
+    harness.world.lock().markets.insert(7, true);
+    harness.controller.hints().confirm_gone(&back);
     sleep(3_700 * SECOND).await;
-    assert!(bench.registry.market(&condition(7)).is_none());
-    assert!(!bench.controller.shared.closings.is_closed(&condition(7)));
-    bench.stop().await;
+    assert!(harness.registry.market(&condition(7)).is_none());
+    assert!(!harness.controller.shared.closings.is_closed(&condition(7)));
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_gamma_lists_as_open_and_the_clob_has_no_book_of_stays_ended() {
-    let bench = Bench::started(1..=30).await;
-    let assets = bench.registry.assets_of(&condition(7));
-    bench.world.lock().markets.insert(7, true);
-    bench.controller.hints().confirm_gone(&assets);
+    let harness = Harness::started(1..=30).await;
+    let assets = harness.registry.assets_of(&condition(7));
+    harness.world.lock().markets.insert(7, true);
+    harness.controller.hints().confirm_gone(&assets);
     sleep(8 * SECOND).await;
     for is_down in [true, false] {
         {
-            let mut world = bench.world.lock();
+            let mut world = harness.world.lock();
             world.clob_is_down = is_down;
             world.markets.insert(7, false);
             world.denied.insert(7);
         }
         sleep(300 * SECOND).await;
-        assert!(!bench.lives(7));
+        assert!(!harness.lives(7));
     }
-    bench.world.lock().denied.clear();
+    harness.world.lock().denied.clear();
     sleep(300 * SECOND).await;
-    assert!(bench.lives(7));
-    bench.stop().await;
+    assert!(harness.lives(7));
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_feed_called_resolved_does_not_come_back_while_gamma_lags() {
-    let bench = Bench::started(1..=30).await;
-    bench.controller.hints().offer(resolved(7));
+    let harness = Harness::started(1..=30).await;
+    harness.controller.hints().offer(resolved(7));
     sleep(SECOND).await;
-    bench.controller.hints().offer(announced(7));
+    harness.controller.hints().offer(announced(7));
     sleep(1_000 * SECOND).await;
-    assert!(!bench.lives(7));
-    bench.stop().await;
+    assert!(!harness.lives(7));
+    harness.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,24 +172,24 @@ async fn all_that_ended_wrongly_comes_back_and_a_cap_holds() {
         max_markets: 5,
         ..LifecycleConfig::default()
     };
-    let bench = Bench::new(1..=30, config);
-    bench.controller.start().await.unwrap();
+    let harness = Harness::new(1..=30, config);
+    harness.controller.start().await.unwrap();
     sleep(SECOND).await;
-    assert_eq!(all(&bench), 5);
+    assert_eq!(all(&harness), 5);
     // Each round asks by name about what is followed.
     for market in 1..=3 {
-        bench.world.lock().markets.insert(market, true);
+        harness.world.lock().markets.insert(market, true);
     }
     sleep(62 * SECOND).await;
     assert!(
-        !bench.lives(1) && bench.lives(8),
+        !harness.lives(1) && harness.lives(8),
         "others took their places"
     );
-    bench.world.lock().markets.insert(1, false);
+    harness.world.lock().markets.insert(1, false);
     sleep(124 * SECOND).await;
-    assert!(!bench.lives(1), "there is no place for it");
-    bench.world.lock().markets.insert(8, true);
+    assert!(!harness.lives(1), "there is no place for it");
+    harness.world.lock().markets.insert(8, true);
     sleep(186 * SECOND).await;
-    assert_eq!(all(&bench), 5);
-    bench.stop().await;
+    assert_eq!(all(&harness), 5);
+    harness.stop().await;
 }

@@ -17,7 +17,7 @@ use polypy_core::{ConditionId, Market};
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
-use super::lookup::Question;
+use super::lookup::Lookup;
 use super::stats::CrawlOutcome;
 use crate::backoff::Backoff;
 use crate::counter::millis;
@@ -110,9 +110,9 @@ impl Shared {
             .gamma
             .crawl(listing, |rows| {
                 let named = rows.iter().filter_map(|row| row.condition_id.as_ref());
-                self.absences.known(named);
+                self.delistings.known(named);
                 for row in rows {
-                    // Closed, in a list of open markets: that needs a second word.
+                    // Closed, in a list of open markets: that needs a second reason.
                     let place = if row.closed {
                         &mut round.closed
                     } else {
@@ -185,10 +185,10 @@ impl Shared {
     }
 
     /// Takes in a market that is listed as open. Whether it is new. One that
-    /// ended on Gamma's word is asked for by name first.
+    /// ended on Gamma's reason is asked for by name first.
     fn list(&self, market: Market) -> bool {
         if self.closings.is_closed(&market.condition_id) {
-            self.ask(Question::IsOpen, market.condition_id);
+            self.ask(Lookup::IsOpen, market.condition_id);
             return false;
         }
         self.admit(market)
@@ -206,7 +206,7 @@ impl Shared {
             return;
         }
         for condition in closed {
-            self.ask(Question::IsClosed, condition.clone());
+            self.ask(Lookup::IsClosed, condition.clone());
         }
     }
 
@@ -221,10 +221,10 @@ impl Shared {
             let before = memory.missing.get(condition).copied().unwrap_or(0);
             let misses = before.saturating_add(1);
             if misses >= MISSES {
-                self.ask(Question::IsClosed, condition.clone());
+                self.ask(Lookup::IsClosed, condition.clone());
                 // An empty listing says nothing about anyone.
                 if !seen.is_empty() {
-                    self.absences.unlisted(condition);
+                    self.delistings.unlisted(condition);
                 }
             }
             missing.insert(condition.clone(), misses);

@@ -17,42 +17,44 @@ use tokio::time::{Instant, sleep_until};
 use super::{Shared, stats};
 
 /// Ended markets, by the moment at which they are to be forgotten. Bounded by
-/// the registry: a market is buried once, when it ends.
+/// the registry: a market is put in once, when it ends.
 #[derive(Debug, Default)]
-pub(super) struct Graveyard {
+pub(super) struct RetentionQueue {
     /// The earliest first: all stay equally long.
-    buried: Mutex<VecDeque<(Instant, ConditionId)>>,
+    retained: Mutex<VecDeque<(Instant, ConditionId)>>,
     wake: Notify,
 }
 
-impl Graveyard {
-    pub(super) fn bury(&self, condition: ConditionId, forget_after: Duration) {
+impl RetentionQueue {
+    pub(super) fn retain(&self, condition: ConditionId, forget_after: Duration) {
         let now = Instant::now();
         // Ages beyond what the clock can hold: never.
         let Some(due) = now.checked_add(forget_after) else {
             return;
         };
-        self.buried.lock().push_back((due, condition));
+        self.retained.lock().push_back((due, condition));
         self.wake.notify_one();
     }
 
     /// A market is not to be forgotten after all.
-    pub(super) fn exhume(&self, condition: &ConditionId) {
-        self.buried.lock().retain(|(_, buried)| buried != condition);
+    pub(super) fn release(&self, condition: &ConditionId) {
+        self.retained
+            .lock()
+            .retain(|(_, retained)| retained != condition);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.buried.lock().len()
+        self.retained.lock().len()
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.buried.lock().front().map(|(due, _)| *due)
+        self.retained.lock().front().map(|(due, _)| *due)
     }
 
     fn take_due(&self, now: Instant) -> Option<ConditionId> {
-        let mut buried = self.buried.lock();
-        let due = buried.front().is_some_and(|(due, _)| *due <= now);
-        due.then(|| buried.pop_front())?
+        let mut retained = self.retained.lock();
+        let due = retained.front().is_some_and(|(due, _)| *due <= now);
+        due.then(|| retained.pop_front())?
             .map(|(_, condition)| condition)
     }
 }
@@ -60,14 +62,14 @@ impl Graveyard {
 /// Forgets what is due, for ever.
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
-        match shared.graveyard.next_due() {
+        match shared.retention.next_due() {
             Some(due) => sleep_until(due).await,
-            None => shared.graveyard.wake.notified().await,
+            None => shared.retention.wake.notified().await,
         }
-        while let Some(condition) = shared.graveyard.take_due(Instant::now()) {
+        while let Some(condition) = shared.retention.take_due(Instant::now()) {
             let assets = shared.registry.forget(&condition);
             shared.books.forget(&assets);
-            shared.absences.forget(&condition);
+            shared.delistings.forget(&condition);
             shared.closings.forget(&condition);
             stats::count(&shared.stats.forgotten);
             tracing::debug!(%condition, "market forgotten");

@@ -10,8 +10,8 @@ use polypy_core::{AssetKey, ConditionId, LifecycleEvent, MarketResolved, NewMark
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::lookup::Question;
-use super::{Shared, Word, stats};
+use super::lookup::Lookup;
+use super::{EndReason, Shared, stats};
 use crate::venue::LifecycleListener;
 
 /// Where connections say what they hear. Cloning is cheap.
@@ -57,9 +57,9 @@ impl LifecycleHints {
         for (condition, asset) in conditions {
             self.shared.delist(asset);
             if self.shared.registry.is_live(&condition) {
-                self.shared.absences.denied(&condition, asset, now);
+                self.shared.delistings.denied(&condition, asset, now);
             }
-            self.shared.ask(Question::IsClosed, condition);
+            self.shared.ask(Lookup::IsClosed, condition);
         }
     }
 }
@@ -102,13 +102,13 @@ impl Shared {
     fn on_new_market(&self, announced: NewMarket) {
         stats::count(&self.stats.hints_new_market);
         if !self.is_full() {
-            self.ask(Question::IsOpen, announced.condition_id);
+            self.ask(Lookup::IsOpen, announced.condition_id);
         }
     }
 
     fn on_resolved(&self, resolved: &MarketResolved) {
         stats::count(&self.stats.hints_resolved);
-        if self.expire(&resolved.condition_id, Word::Resolved) {
+        if self.expire(&resolved.condition_id, EndReason::Resolved) {
             return;
         }
         // Ids of a market come in more than one spelling; its tokens do not.
@@ -121,7 +121,7 @@ impl Shared {
                 .collect()
         };
         for condition in by_token {
-            self.expire(&condition, Word::Resolved);
+            self.expire(&condition, EndReason::Resolved);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! minutes after the feed announces it), and whether a market that is missing
 //! or silent is closed (Gamma says so up to minutes after the fact). Both are
 //! asked a few times, further and further apart, and then left to discovery.
-//! One question a market and kind is pending at most; the queue is bounded.
+//! One lookup a market and kind is pending at most; the queue is bounded.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -29,14 +29,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is asked about a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum Lookup {
     /// It was announced: is it listed, and can it be traded?
     IsOpen,
     /// It seems gone: is it closed?
     IsClosed,
 }
 
-impl Question {
+impl Lookup {
     /// When to ask, counted from the time before. A market is listed within
     /// seconds to minutes, and called closed 51 s to 3 min after it resolved.
     fn delays(self) -> &'static [Duration] {
@@ -77,7 +77,7 @@ struct Queue {
     pending: HashMap<ConditionId, usize>,
 }
 
-/// A question taken out to be asked.
+/// A lookup taken out to be asked.
 #[derive(Debug)]
 struct Asked {
     condition: ConditionId,
@@ -85,7 +85,7 @@ struct Asked {
 }
 
 impl Queue {
-    /// Whether there is room; a question that is pending already stays as it is.
+    /// Whether there is room; a lookup that is pending already stays as it is.
     fn push(&mut self, condition: ConditionId, due: Instant, asked: usize) -> bool {
         if self.pending.contains_key(&condition) {
             return true;
@@ -118,16 +118,16 @@ impl Queue {
 }
 
 impl Lookups {
-    fn queue(&self, question: Question) -> &Mutex<Queue> {
-        match question {
-            Question::IsOpen => &self.is_open,
-            Question::IsClosed => &self.is_closed,
+    fn queue(&self, lookup: Lookup) -> &Mutex<Queue> {
+        match lookup {
+            Lookup::IsOpen => &self.is_open,
+            Lookup::IsClosed => &self.is_closed,
         }
     }
 
     /// Questions pending.
-    pub(super) fn len(&self, question: Question) -> usize {
-        self.queue(question).lock().pending.len()
+    pub(super) fn len(&self, lookup: Lookup) -> usize {
+        self.queue(lookup).lock().pending.len()
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -152,8 +152,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
         }
         let mut failed = false;
-        for question in [Question::IsClosed, Question::IsOpen] {
-            failed |= shared.ask_due(question).await.is_err();
+        for lookup in [Lookup::IsClosed, Lookup::IsOpen] {
+            failed |= shared.ask_due(lookup).await.is_err();
         }
         if failed {
             sleep(ROUND + backoff.next_delay()).await;
@@ -165,38 +165,38 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Puts a question; where there is no room it is dropped and counted.
-    pub(super) fn ask(&self, question: Question, condition: ConditionId) {
-        if self.is_moot(question, &condition) {
+    /// Puts a lookup; where there is no room it is dropped and counted.
+    pub(super) fn ask(&self, lookup: Lookup, condition: ConditionId) {
+        if self.is_moot(lookup, &condition) {
             return;
         }
-        self.put(question, condition, 0);
+        self.put(lookup, condition, 0);
     }
 
     /// Whether the answer would change nothing.
-    fn is_moot(&self, question: Question, condition: &ConditionId) -> bool {
-        match question {
-            Question::IsOpen => {
+    fn is_moot(&self, lookup: Lookup, condition: &ConditionId) -> bool {
+        match lookup {
+            Lookup::IsOpen => {
                 self.registry.market(condition).is_some()
-                    && !self.absences.has_vanished(condition)
+                    && !self.delistings.has_vanished(condition)
                     && !self.closings.is_closed(condition)
             }
-            Question::IsClosed => !self.registry.is_live(condition),
+            Lookup::IsClosed => !self.registry.is_live(condition),
         }
     }
 
-    fn put(&self, question: Question, condition: ConditionId, asked: usize) {
-        let Some(delay) = question.delays().get(asked) else {
+    fn put(&self, lookup: Lookup, condition: ConditionId, asked: usize) {
+        let Some(delay) = lookup.delays().get(asked) else {
             stats::count(&self.stats.lookups_given_up);
             return;
         };
-        self.put_at(question, condition, asked, Instant::now() + *delay);
+        self.put_at(lookup, condition, asked, Instant::now() + *delay);
     }
 
-    fn put_at(&self, question: Question, condition: ConditionId, asked: usize, due: Instant) {
+    fn put_at(&self, lookup: Lookup, condition: ConditionId, asked: usize, due: Instant) {
         if self
             .lookups
-            .queue(question)
+            .queue(lookup)
             .lock()
             .push(condition, due, asked)
         {
@@ -206,13 +206,13 @@ impl Shared {
         }
     }
 
-    async fn ask_due(&self, question: Question) -> Result<(), GammaError> {
-        let mut due = self.lookups.queue(question).lock().take_due(Instant::now());
-        due.retain(|asked| !self.is_moot(question, &asked.condition));
+    async fn ask_due(&self, lookup: Lookup) -> Result<(), GammaError> {
+        let mut due = self.lookups.queue(lookup).lock().take_due(Instant::now());
+        due.retain(|asked| !self.is_moot(lookup, &asked.condition));
         due.retain(|asked| {
             let until = self.gamma.set_aside_until(&asked.condition);
             if let Some(until) = until {
-                self.put_at(question, asked.condition.clone(), asked.asked, until);
+                self.put_at(lookup, asked.condition.clone(), asked.asked, until);
             }
             until.is_none()
         });
@@ -222,18 +222,18 @@ impl Shared {
         stats::count(&self.stats.lookup_requests);
         let conditions: Vec<ConditionId> =
             due.iter().map(|asked| asked.condition.clone()).collect();
-        let state = match question {
-            Question::IsOpen => MarketState::Open,
-            Question::IsClosed => MarketState::Closed,
+        let state = match lookup {
+            Lookup::IsOpen => MarketState::Open,
+            Lookup::IsClosed => MarketState::Closed,
         };
         let found = self.gamma.by_condition(&conditions, state).await;
-        self.absences.known(
+        self.delistings.known(
             found
                 .rows
                 .iter()
                 .filter_map(|row| row.condition_id.as_ref()),
         );
-        for condition in self.act_on(question, found.rows).await {
+        for condition in self.act_on(lookup, found.rows).await {
             due.retain(|asked| asked.condition != condition);
         }
         let unanswered: HashSet<ConditionId> = found.unanswered.into_iter().collect();
@@ -241,9 +241,9 @@ impl Shared {
             .into_iter()
             .partition(|asked| unanswered.contains(&asked.condition));
         let mut failure = found.failure;
-        if failure.is_none() && question == Question::IsClosed {
+        if failure.is_none() && lookup == Lookup::IsClosed {
             failure = self.ask_whether_known(&due).await;
-            due.retain(|asked| !self.is_moot(question, &asked.condition));
+            due.retain(|asked| !self.is_moot(lookup, &asked.condition));
         }
         if failure.is_some() || !again.is_empty() {
             stats::count(&self.stats.lookup_failures);
@@ -258,12 +258,12 @@ impl Shared {
         // No answer uses up none of the few times that a market is asked for.
         for Asked { condition, asked } in again {
             match self.gamma.set_aside_until(&condition) {
-                Some(until) => self.put_at(question, condition, asked, until),
-                None => self.put(question, condition, asked),
+                Some(until) => self.put_at(lookup, condition, asked, until),
+                None => self.put(lookup, condition, asked),
             }
         }
         for Asked { condition, asked } in due {
-            self.put(question, condition, asked + 1);
+            self.put(lookup, condition, asked + 1);
         }
         failure.map_or(Ok(()), Err)
     }
@@ -277,7 +277,7 @@ impl Shared {
             .map(|asked| asked.condition.clone())
             .filter(|condition| {
                 let tokens = self.registry.assets_of(condition);
-                self.absences.is_suspect(condition, &tokens, now)
+                self.delistings.is_suspect(condition, &tokens, now)
             })
             .collect();
         if suspects.is_empty() {
@@ -290,7 +290,7 @@ impl Shared {
             .iter()
             .filter_map(|row| row.condition_id.as_ref())
             .collect();
-        self.absences.known(known.iter().copied());
+        self.delistings.known(known.iter().copied());
         suspects.retain(|condition| {
             !known.contains(&condition) && !found.unanswered.contains(condition)
         });
@@ -298,26 +298,26 @@ impl Shared {
         found.failure
     }
 
-    /// Acts on the rows of an answer; the markets whose question they settle.
-    async fn act_on(&self, question: Question, rows: Vec<Row>) -> Vec<ConditionId> {
+    /// Acts on the rows of an answer; the markets whose lookup they settle.
+    async fn act_on(&self, lookup: Lookup, rows: Vec<Row>) -> Vec<ConditionId> {
         let (mut settled, mut closed, mut open_again) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             let Some(condition) = row.condition_id else {
                 continue;
             };
-            match (question, row.market) {
-                (Question::IsOpen, Ok(market)) if self.closings.is_closed(&condition) => {
+            match (lookup, row.market) {
+                (Lookup::IsOpen, Ok(market)) if self.closings.is_closed(&condition) => {
                     open_again.push(market);
                 }
-                (Question::IsOpen, Ok(market)) => {
+                (Lookup::IsOpen, Ok(market)) => {
                     if self.admit(market) {
                         stats::count(&self.stats.lookups_found);
                     }
                     settled.push(condition);
                 }
-                (Question::IsOpen, Err(SkipReason::Closed)) => settled.push(condition),
-                (Question::IsClosed, _) if row.closed => closed.push(condition),
-                (Question::IsOpen, Err(_)) | (Question::IsClosed, _) => {}
+                (Lookup::IsOpen, Err(SkipReason::Closed)) => settled.push(condition),
+                (Lookup::IsClosed, _) if row.closed => closed.push(condition),
+                (Lookup::IsOpen, Err(_)) | (Lookup::IsClosed, _) => {}
             }
         }
         settled.extend(closed.iter().cloned());

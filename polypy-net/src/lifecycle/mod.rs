@@ -9,12 +9,12 @@
 //! | `lookup` | asks Gamma for single markets: announced, missing, or said to be gone |
 //! | `expiry` | forgets ended markets after a while, everywhere |
 //!
-//! A market ends by one of two words of the venue: it was resolved, or Gamma
-//! calls it closed (`closing`: where Gamma calls many closed, the CLOB has to
-//! agree, and one that is open again comes back). Its end date ends nothing (trading goes on after it), nor
-//! does its absence from a listing, nor a failed or short listing: those lead
-//! to questions at most. One that the whole venue has no word for, for long
-//! enough, is unknown (`absent`): taken off, and not settled. Nobody here
+//! A market ends for one of two reasons: it was resolved, or Gamma calls it
+//! closed (`closing`: where Gamma calls many closed, the CLOB has to agree, and
+//! one that is open again comes back). Its end date ends nothing (trading goes on
+//! after it), nor does its absence from a listing, nor a failed or short listing:
+//! those lead to look-ups at most. One that the whole venue denies for long
+//! enough is unknown (`absent`): taken off, and not settled. Nobody here
 //! subscribes: the pool does, from the registry.
 
 mod absent;
@@ -42,9 +42,9 @@ use crate::clob::BookFetch;
 use crate::gamma::GammaClient;
 use crate::registry::AssetRegistry;
 
-use absent::Absences;
+use absent::Delistings;
 use closing::Closings;
-use expiry::Graveyard;
+use expiry::RetentionQueue;
 pub use hints::LifecycleHints;
 use lookup::Lookups;
 use stats::LifecycleStats;
@@ -99,8 +99,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     state: Mutex<ComponentState>,
     lookups: Lookups,
-    graveyard: Graveyard,
-    absences: Absences,
+    retention: RetentionQueue,
+    delistings: Delistings,
     closings: Closings,
     stats: LifecycleStats,
 }
@@ -116,7 +116,7 @@ impl fmt::Debug for LifecycleController {
 
 impl LifecycleController {
     /// A controller that writes markets into `registry` and tells `books`
-    /// which of them are settled or forgotten. `clob` is asked where Gamma's word
+    /// which of them are settled or forgotten. `clob` is asked where Gamma alone
     /// is not enough.
     pub fn new(
         config: LifecycleConfig,
@@ -136,8 +136,8 @@ impl LifecycleController {
             clock,
             state: Mutex::new(ComponentState::Stopped),
             lookups: Lookups::default(),
-            graveyard: Graveyard::default(),
-            absences: Absences::default(),
+            retention: RetentionQueue::default(),
+            delistings: Delistings::default(),
             closings: Closings::default(),
             stats: LifecycleStats::default(),
         });
@@ -261,7 +261,7 @@ impl Shared {
     fn admit(&self, market: Market) -> bool {
         let condition = &market.condition_id;
         let is_known = self.registry.market(condition).is_some();
-        if self.is_full() && (!is_known || self.absences.has_vanished(condition)) {
+        if self.is_full() && (!is_known || self.delistings.has_vanished(condition)) {
             return false;
         }
         self.bring_back(condition);
@@ -276,7 +276,7 @@ impl Shared {
 
     /// Forgets an ended market at once: it comes back as a new one.
     fn take_back(&self, condition: &ConditionId) {
-        self.graveyard.exhume(condition);
+        self.retention.release(condition);
         let assets = self.registry.forget(condition);
         self.books.forget(&assets);
         stats::count(&self.stats.returned);
@@ -289,41 +289,41 @@ impl Shared {
         max > 0 && self.registry.live_market_count() >= max
     }
 
-    /// Ends a market, on the venue's word or for want of any. Whether it was live.
-    fn expire(&self, condition: &ConditionId, word: Word) -> bool {
+    /// Ends a market. Whether it was live.
+    fn expire(&self, condition: &ConditionId, reason: EndReason) -> bool {
         if !self.registry.is_live(condition) {
             return false;
         }
         let assets = self.registry.expire(condition);
-        match word {
-            Word::Resolved | Word::Closed => self.books.settle(&assets),
+        match reason {
+            EndReason::Resolved | EndReason::Closed => self.books.settle(&assets),
             // Nobody said that it is settled.
-            Word::Vanished => self.books.mark_stale(&assets, StaleReason::Silent),
+            EndReason::Vanished => self.books.mark_stale(&assets, StaleReason::Silent),
         }
-        self.graveyard
-            .bury(condition.clone(), self.config.forget_after);
-        stats::count(match word {
-            Word::Resolved => &self.stats.expired_resolved,
-            Word::Closed => &self.stats.expired_closed,
-            Word::Vanished => &self.stats.expired_unknown,
+        self.retention
+            .retain(condition.clone(), self.config.forget_after);
+        stats::count(match reason {
+            EndReason::Resolved => &self.stats.expired_resolved,
+            EndReason::Closed => &self.stats.expired_closed,
+            EndReason::Vanished => &self.stats.expired_unknown,
         });
-        tracing::debug!(%condition, word = word.name(), "market ended");
+        tracing::debug!(%condition, reason = reason.name(), "market ended");
         true
     }
 }
 
-/// By which word of the venue a market ended here.
+/// Why a market ended here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum EndReason {
     /// The feed said it is resolved.
     Resolved,
     /// Gamma says it is closed.
     Closed,
-    /// No word at all: nobody knows it any more.
+    /// Nobody knows it any more.
     Vanished,
 }
 
-impl Word {
+impl EndReason {
     fn name(self) -> &'static str {
         match self {
             Self::Resolved => "resolved",
@@ -334,6 +334,6 @@ impl Word {
 }
 
 #[cfg(test)]
-mod bench;
+mod harness;
 #[cfg(test)]
 mod tests;

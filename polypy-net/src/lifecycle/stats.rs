@@ -8,7 +8,7 @@ use polypy_core::{ComponentState, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::Shared;
-use super::lookup::Question;
+use super::lookup::Lookup;
 use crate::gamma::SkipReason;
 
 /// Counters, and the last listing.
@@ -147,7 +147,7 @@ impl Shared {
             "closings_doubted": get(&stats.closings_doubted),
             "tokens_delisted": get(&stats.tokens_delisted),
             "forgotten": get(&stats.forgotten),
-            "awaiting_forget": self.graveyard.len(),
+            "awaiting_forget": self.retention.len(),
             "discovery": stats.discovery.lock().to_json(self.clock.now()),
             "hints": {
                 "received": get(&stats.hints_received),
@@ -161,8 +161,8 @@ impl Shared {
                 "found": get(&stats.lookups_found),
                 "given_up": get(&stats.lookups_given_up),
                 "dropped": get(&stats.lookups_dropped),
-                "pending_open": self.lookups.len(Question::IsOpen),
-                "pending_closed": self.lookups.len(Question::IsClosed),
+                "pending_open": self.lookups.len(Lookup::IsOpen),
+                "pending_closed": self.lookups.len(Lookup::IsClosed),
             },
             "gamma": self.gamma.stats(),
         })

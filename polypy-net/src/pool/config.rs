@@ -25,7 +25,7 @@ pub struct PoolConfig {
     pub move_backoff: Duration,
     /// This long after the wait that followed its last move a market's moves
     /// are forgotten.
-    pub move_forgive: Duration,
+    pub move_backoff_reset: Duration,
     /// Markets that may move within a minute: those of one whole connection.
     pub moves_per_minute: u32,
     /// Longest a replacement may take to have a book for every asset. A
@@ -53,7 +53,7 @@ impl Default for PoolConfig {
             slow_consumer_window: Duration::from_secs(600),
             moves: 3,
             move_backoff: Duration::from_secs(300),
-            move_forgive: Duration::from_secs(6 * 3_600),
+            move_backoff_reset: Duration::from_secs(6 * 3_600),
             moves_per_minute: 100,
             replace_deadline: Duration::from_secs(30),
             overlap: Duration::from_secs(1),

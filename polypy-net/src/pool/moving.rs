@@ -27,13 +27,13 @@ use super::owner::Owner;
 /// Who moved, and how much of it there may be.
 #[derive(Debug)]
 pub(super) struct Moves {
-    /// Gone once forgiven: bounded by the moves of that time.
-    past: BTreeMap<ConditionId, Past>,
+    /// Gone once over: bounded by the moves of that time.
+    histories: BTreeMap<ConditionId, MoveHistory>,
     budget: TokenBucket,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Past {
+struct MoveHistory {
     moves: u32,
     not_before: Instant,
     /// It asked for more than it may have.
@@ -42,7 +42,7 @@ struct Past {
 
 /// Whether a market may move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum MoveVerdict {
     Granted,
     /// It moved lately, or too many others did.
     NotYet,
@@ -53,56 +53,62 @@ pub(super) enum Leave {
 impl Moves {
     pub(super) fn new(config: &PoolConfig) -> Self {
         Self {
-            past: BTreeMap::new(),
+            histories: BTreeMap::new(),
             budget: TokenBucket::new(config.moves_per_minute, Duration::from_secs(60)),
         }
     }
 
-    /// Asks leave for one market; what is granted counts as done.
-    pub(super) fn ask(&mut self, market: &ConditionId, now: Instant, config: &PoolConfig) -> Leave {
-        let past = self.past.get(market).copied();
-        let past = past.filter(|past| !past.is_forgiven(now, config));
-        if let Some(past) = past {
-            if past.moves >= config.moves {
-                let entry = self.past.entry(market.clone());
-                entry.and_modify(|past| past.exhausted = true);
-                return if past.exhausted {
-                    Leave::NotYet
+    /// Requests to move one market; what is granted counts as done.
+    pub(super) fn request(
+        &mut self,
+        market: &ConditionId,
+        now: Instant,
+        config: &PoolConfig,
+    ) -> MoveVerdict {
+        let history = self.histories.get(market).copied();
+        let history = history.filter(|history| !history.is_over(now, config));
+        if let Some(history) = history {
+            if history.moves >= config.moves {
+                let entry = self.histories.entry(market.clone());
+                entry.and_modify(|history| history.exhausted = true);
+                return if history.exhausted {
+                    MoveVerdict::NotYet
                 } else {
-                    Leave::Exhausted
+                    MoveVerdict::Exhausted
                 };
             }
-            if now < past.not_before {
-                return Leave::NotYet;
+            if now < history.not_before {
+                return MoveVerdict::NotYet;
             }
         }
         if config.moves == 0 || !self.budget.take(now) {
-            return Leave::NotYet;
+            return MoveVerdict::NotYet;
         }
-        let before = past.map_or(0, |past| past.moves);
+        let before = history.map_or(0, |history| history.moves);
         let wait = doubled(config.move_backoff, before, Duration::MAX);
-        self.past.insert(
+        self.histories.insert(
             market.clone(),
-            Past {
+            MoveHistory {
                 moves: before + 1,
                 // A quarter more at most: what moved together need not again.
                 not_before: now + wait.mul_f64(1.0 + fastrand::f64() / 4.0),
                 exhausted: false,
             },
         );
-        Leave::Granted
+        MoveVerdict::Granted
     }
 
-    /// Forgets what is forgiven.
+    /// Forgets histories that are over.
     pub(super) fn tidy(&mut self, now: Instant, config: &PoolConfig) {
-        self.past.retain(|_, past| !past.is_forgiven(now, config));
+        self.histories
+            .retain(|_, history| !history.is_over(now, config));
     }
 }
 
-impl Past {
-    fn is_forgiven(&self, now: Instant, config: &PoolConfig) -> bool {
+impl MoveHistory {
+    fn is_over(&self, now: Instant, config: &PoolConfig) -> bool {
         let since: Duration = now.saturating_duration_since(self.not_before);
-        now >= self.not_before && since >= config.move_forgive
+        now >= self.not_before && since >= config.move_backoff_reset
     }
 }
 
@@ -120,12 +126,12 @@ impl Owner {
                 slot.state.exhausted().filter_map(market).collect();
             let mut granted = BTreeSet::new();
             for market in markets {
-                match self.moves.ask(market, now, &self.shared.config) {
-                    Leave::Granted => {
+                match self.moves.request(market, now, &self.shared.config) {
+                    MoveVerdict::Granted => {
                         granted.insert(market);
                     }
-                    Leave::NotYet => {}
-                    Leave::Exhausted => exhausted += 1,
+                    MoveVerdict::NotYet => {}
+                    MoveVerdict::Exhausted => exhausted += 1,
                 }
             }
             if granted.is_empty() {

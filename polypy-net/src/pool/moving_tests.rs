@@ -6,7 +6,7 @@ use polypy_core::{Component, FeedId, ResyncSink, Scope, StaleReason, StatsSource
 
 use super::*;
 use crate::connection::testing::{
-    Manners, Served, Told, World, config as connection_config, until,
+    PeerBehaviour, Served, SimulatedVenue, Told, config as connection_config, until,
 };
 use crate::pool::{ConnectionPool, tests::pool};
 use crate::registry::ConnectionId;
@@ -19,17 +19,17 @@ fn market(number: u64) -> ConditionId {
 }
 
 #[test]
-fn a_market_moves_a_few_times_ever_later_and_is_forgiven() {
+fn a_market_moves_a_few_times_ever_later_and_starts_over() {
     let config = PoolConfig::default();
     let (mut moves, market, start) = (Moves::new(&config), market(1), Instant::now());
     let mut granted = Vec::new();
     let mut exhausted = 0;
     for minute in 0..9 * 60 {
         let now = start + minute * MINUTE;
-        match moves.ask(&market, now, &config) {
-            Leave::Granted => granted.push(minute),
-            Leave::NotYet => {}
-            Leave::Exhausted => exhausted += 1,
+        match moves.request(&market, now, &config) {
+            MoveVerdict::Granted => granted.push(minute),
+            MoveVerdict::NotYet => {}
+            MoveVerdict::Exhausted => exhausted += 1,
         }
     }
     // At once, after 5 and 10 minutes with a quarter more at most, then after
@@ -46,7 +46,7 @@ fn a_market_moves_a_few_times_ever_later_and_is_forgiven() {
     );
     assert_eq!(exhausted, 2);
     moves.tidy(start + 24 * 60 * MINUTE, &config);
-    assert!(moves.past.is_empty());
+    assert!(moves.histories.is_empty());
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn all_markets_together_move_at_the_rate_of_one_connection() {
     for second in 0..120 {
         for number in 0..1_000 {
             let now = start + second * SECOND;
-            if moves.ask(&market(number), now, &config) == Leave::Granted {
+            if moves.request(&market(number), now, &config) == MoveVerdict::Granted {
                 assert!(granted.insert(number), "moved twice in two minutes");
             }
         }
@@ -65,15 +65,15 @@ fn all_markets_together_move_at_the_rate_of_one_connection() {
     assert!((290..=300).contains(&granted.len()), "{}", granted.len());
 }
 
-struct Rig {
+struct Fixture {
     world: Served,
-    manners: Arc<Mutex<Manners>>,
+    behaviour: Arc<Mutex<PeerBehaviour>>,
     pool: Arc<ConnectionPool>,
 }
 
-impl Rig {
+impl Fixture {
     async fn new(markets: u64, target: usize) -> Self {
-        let (world, manners) = World::new(markets).serve_all();
+        let (world, behaviour) = SimulatedVenue::new(markets).serve_all();
         let pool = pool(
             &world,
             PoolConfig {
@@ -83,7 +83,7 @@ impl Rig {
         );
         Self {
             world,
-            manners,
+            behaviour,
             pool,
         }
     }
@@ -104,31 +104,34 @@ impl Rig {
 
     /// Takes assets away on the first sockets, and on no later ones.
     fn withhold(&self, assets: &[u64], sockets: usize) {
-        let mut manners = self.manners.lock();
-        manners.swallow = assets.iter().map(u64::to_string).collect();
-        manners.swallowing = Some(sockets);
+        let mut behaviour = self.behaviour.lock();
+        behaviour.swallow = assets.iter().map(u64::to_string).collect();
+        behaviour.swallowing = Some(sockets);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_book_that_stays_away_here_comes_on_another_connection() {
-    let rig = Rig::new(6, 6).await;
+    let fixture = Fixture::new(6, 6).await;
     // Sockets that open later know the book.
-    rig.withhold(&[0], 2);
-    rig.pool.start().await.unwrap();
+    fixture.withhold(&[0], 2);
+    fixture.pool.start().await.unwrap();
     until("other books", 5 * SECOND, || {
-        rig.world.sink.live().len() == 11
+        fixture.world.sink.live().len() == 11
     })
     .await;
-    let (first, second) = (rig.connection_of(0), rig.connection_of(6));
+    let (first, second) = (fixture.connection_of(0), fixture.connection_of(6));
     assert_ne!(first, second);
-    let took = until("all books", MINUTE, || rig.world.sink.live().len() == 12).await;
+    let took = until("all books", MINUTE, || {
+        fixture.world.sink.live().len() == 12
+    })
+    .await;
     assert!((22..=36).contains(&took.as_secs()), "{took:?}");
     // Both tokens, and to a socket newer than the one that they left.
-    assert_eq!(rig.connection_of(0), rig.connection_of(1));
-    assert_ne!(rig.connection_of(0), first);
-    let feeds = rig.world.sink.live();
-    assert!(feeds[&rig.world.asset(0).key] > FeedId(1));
+    assert_eq!(fixture.connection_of(0), fixture.connection_of(1));
+    assert_ne!(fixture.connection_of(0), first);
+    let feeds = fixture.world.sink.live();
+    assert!(feeds[&fixture.world.asset(0).key] > FeedId(1));
     for (rung, count) in [
         ("resubscribed", 1),
         ("asked_rest", 1),
@@ -136,111 +139,117 @@ async fn a_book_that_stays_away_here_comes_on_another_connection() {
         ("stranded", 1),
         ("moved", 1),
     ] {
-        assert_eq!(rig.stat(&format!("/ladder/{rung}")), count, "{rung}");
+        assert_eq!(fixture.stat(&format!("/ladder/{rung}")), count, "{rung}");
     }
-    assert_eq!(rig.stat("/markets_moved"), 1);
+    assert_eq!(fixture.stat("/markets_moved"), 1);
     tokio::time::sleep(10 * MINUTE).await;
-    assert_eq!(rig.stat("/markets_moved"), 1);
-    rig.pool.stop().await;
+    assert_eq!(fixture.stat("/markets_moved"), 1);
+    fixture.pool.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_that_leave_together_share_a_connection() {
-    let rig = Rig::new(8, 16).await;
+    let fixture = Fixture::new(8, 16).await;
     let withheld: Vec<u64> = (0..12).collect();
-    rig.withhold(&withheld, 1);
-    rig.pool.start().await.unwrap();
+    fixture.withhold(&withheld, 1);
+    fixture.pool.start().await.unwrap();
     until("all books", 2 * MINUTE, || {
-        rig.world.sink.live().len() == 16
+        fixture.world.sink.live().len() == 16
     })
     .await;
-    assert_eq!(rig.stat("/markets_moved"), 6);
-    assert_eq!(rig.world.network.dial_count(), 2);
+    assert_eq!(fixture.stat("/markets_moved"), 6);
+    assert_eq!(fixture.world.network.dial_count(), 2);
     for market in 0..6 {
         let pair = (
-            rig.connection_of(2 * market),
-            rig.connection_of(2 * market + 1),
+            fixture.connection_of(2 * market),
+            fixture.connection_of(2 * market + 1),
         );
         assert_eq!(pair, (Some(ConnectionId(1)), Some(ConnectionId(1))));
     }
-    rig.pool.stop().await;
+    fixture.pool.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_book_that_no_connection_brings_does_not_wander_for_ever() {
-    let rig = Rig::new(4, 8).await;
-    rig.manners.lock().swallow.insert("0".to_owned());
-    rig.pool.start().await.unwrap();
+    let fixture = Fixture::new(4, 8).await;
+    fixture.behaviour.lock().swallow.insert("0".to_owned());
+    fixture.pool.start().await.unwrap();
     tokio::time::sleep(5 * 60 * MINUTE).await;
-    assert_eq!(rig.stat("/markets_moved"), 3);
-    assert_eq!(rig.stat("/moves_exhausted"), 1);
-    assert!(rig.world.network.dial_count() <= 4);
-    assert!(rig.pool.connections().len() <= 2);
-    assert_eq!(rig.world.sink.live().len(), 7);
+    assert_eq!(fixture.stat("/markets_moved"), 3);
+    assert_eq!(fixture.stat("/moves_exhausted"), 1);
+    assert!(fixture.world.network.dial_count() <= 4);
+    assert!(fixture.pool.connections().len() <= 2);
+    assert_eq!(fixture.world.sink.live().len(), 7);
     // REST's book is there to be read, and is not called live.
-    let silent = rig.world.asset(0).key;
+    let silent = fixture.world.asset(0).key;
     let is_marked = |told: &Told| matches!(told, Told::Stale(_, marked, StaleReason::Silent) if *marked == [silent]);
-    assert!(rig.world.sink.all().iter().any(is_marked));
+    assert!(fixture.world.sink.all().iter().any(is_marked));
     // Still asked for in place: when the venue speaks of it again it is live, by
     // the third rung at the latest, each after five minutes and a quarter more.
-    rig.manners.lock().swallow.clear();
-    until("book", 20 * MINUTE, || rig.world.sink.live().len() == 8).await;
-    rig.pool.stop().await;
+    fixture.behaviour.lock().swallow.clear();
+    until("book", 20 * MINUTE, || fixture.world.sink.live().len() == 8).await;
+    fixture.pool.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_rest_has_no_book_of_stays_where_it_is() {
-    let rig = Rig::new(4, 8).await;
-    rig.manners.lock().swallow = ["0", "1"].map(str::to_owned).into();
-    rig.world
+    let fixture = Fixture::new(4, 8).await;
+    fixture.behaviour.lock().swallow = ["0", "1"].map(str::to_owned).into();
+    fixture
+        .world
         .rest
         .unknown
         .lock()
         .extend(["0", "1"].map(str::to_owned));
-    rig.pool.start().await.unwrap();
+    fixture.pool.start().await.unwrap();
     tokio::time::sleep(60 * MINUTE).await;
-    assert_eq!(rig.stat("/markets_moved"), 0);
-    assert_eq!(rig.stat("/ladder/stranded"), 0);
-    assert!(rig.stat("/ladder/missing") >= 2);
-    assert!(!rig.world.listener.gone.lock().is_empty());
-    rig.pool.stop().await;
+    assert_eq!(fixture.stat("/markets_moved"), 0);
+    assert_eq!(fixture.stat("/ladder/stranded"), 0);
+    assert!(fixture.stat("/ladder/missing") >= 2);
+    assert!(!fixture.world.listener.gone.lock().is_empty());
+    fixture.pool.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
-    let rig = Rig::new(4, 8).await;
-    rig.pool.start().await.unwrap();
-    until("books", 5 * SECOND, || rig.world.sink.live().len() == 8).await;
-    rig.withhold(&[2], 1);
-    let asset = rig.world.asset(2).key;
-    rig.world
+    let fixture = Fixture::new(4, 8).await;
+    fixture.pool.start().await.unwrap();
+    until("books", 5 * SECOND, || fixture.world.sink.live().len() == 8).await;
+    fixture.withhold(&[2], 1);
+    let asset = fixture.world.asset(2).key;
+    fixture
+        .world
         .resync
         .resync(Scope::AllFeeds, &[asset], StaleReason::Hash);
-    until("mark", SECOND, || rig.world.sink.live().len() == 7).await;
-    let seeded = until("rest", MINUTE, || rig.stat("/ladder/seeded") == 1).await;
+    until("mark", SECOND, || fixture.world.sink.live().len() == 7).await;
+    let seeded = until("rest", MINUTE, || fixture.stat("/ladder/seeded") == 1).await;
     let deadline = connection_config().first_book_deadline;
     assert!(
         seeded < 2 * deadline,
         "the first rung was the resync itself"
     );
-    assert_eq!(rig.stat("/ladder/resubscribed"), 0);
-    assert_eq!(rig.world.sink.live().len(), 7, "the feed is still silent");
-    let moved = until("book", MINUTE, || rig.world.sink.live().len() == 8).await;
+    assert_eq!(fixture.stat("/ladder/resubscribed"), 0);
+    assert_eq!(
+        fixture.world.sink.live().len(),
+        7,
+        "the feed is still silent"
+    );
+    let moved = until("book", MINUTE, || fixture.world.sink.live().len() == 8).await;
     assert!(moved < 2 * deadline, "{moved:?}");
-    assert_eq!(rig.stat("/ladder/moved"), 1);
-    rig.pool.stop().await;
+    assert_eq!(fixture.stat("/ladder/moved"), 1);
+    fixture.pool.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_brings_nothing_is_reopened_and_not_emptied() {
-    let rig = Rig::new(4, 8).await;
+    let fixture = Fixture::new(4, 8).await;
     {
-        rig.manners.lock().frozen = true;
+        fixture.behaviour.lock().frozen = true;
     }
-    *rig.world.rest.fails.lock() = true;
-    rig.pool.start().await.unwrap();
+    *fixture.world.rest.fails.lock() = true;
+    fixture.pool.start().await.unwrap();
     tokio::time::sleep(10 * MINUTE).await;
-    assert!(rig.stat("/ladder/stranded") > 0);
-    assert_eq!(rig.stat("/markets_moved"), 0);
-    rig.pool.stop().await;
+    assert!(fixture.stat("/ladder/stranded") > 0);
+    assert_eq!(fixture.stat("/markets_moved"), 0);
+    fixture.pool.stop().await;
 }

@@ -7,13 +7,13 @@ use polypy_core::StatsSource;
 use super::tests::pool;
 use super::*;
 use crate::connection::OutageOutcome;
-use crate::connection::testing::{Answer, World, opening, until};
+use crate::connection::testing::{Answer, SimulatedVenue, opening, until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_socket_leaves_a_receipt_once_its_books_are_back() {
-    let mut world = World::new(1);
+    let mut world = SimulatedVenue::new(1);
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
     let ids = ["0".to_owned(), "1".to_owned()];
@@ -58,12 +58,12 @@ async fn a_lost_socket_leaves_a_receipt_once_its_books_are_back() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_that_is_ended_by_closing_says_so() {
-    let (world, manners) = World::new(1).serve_all();
+    let (world, behaviour) = SimulatedVenue::new(1).serve_all();
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
     until("books", SECOND, || world.sink.live().len() == 2).await;
     world.network.script(&[], Answer::Unreachable);
-    manners.lock().no_pong = true;
+    behaviour.lock().no_pong = true;
     until("loss", 600 * SECOND, || world.sink.live().is_empty()).await;
     tokio::time::sleep(30 * SECOND).await;
     assert!(pool.reconnects().is_empty());
@@ -79,11 +79,11 @@ async fn an_outage_that_is_ended_by_closing_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn the_newest_receipts_are_kept() {
-    let (world, manners) = World::new(1).serve_all();
+    let (world, behaviour) = SimulatedVenue::new(1).serve_all();
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
     until("books", SECOND, || world.sink.live().len() == 2).await;
-    manners.lock().no_pong = true;
+    behaviour.lock().no_pong = true;
     until("losses", 7_200 * SECOND, || {
         pool.stats()["reconnects"]["recovered"].as_u64() > Some(20)
     })

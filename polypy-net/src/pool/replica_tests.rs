@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::tests::pool;
 use super::*;
-use crate::connection::testing::{Manners, Peer, World, until};
+use crate::connection::testing::{Peer, PeerBehaviour, SimulatedVenue, until};
 use crate::recycler::{ConnectionRecycler, RecyclerConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,13 +25,13 @@ fn twofold(target: usize) -> PoolConfig {
 }
 
 /// Books of which so many open feeds have a whole copy.
-fn carried_by(world: &World, count: usize) -> usize {
+fn carried_by(world: &SimulatedVenue, count: usize) -> usize {
     let copies = world.sink.copies();
     copies.values().filter(|feeds| feeds.len() == count).count()
 }
 
 /// Sees at every moment that each of so many books is live, and counted once.
-fn watch(world: &World, assets: usize) -> tokio::task::JoinHandle<()> {
+fn watch(world: &SimulatedVenue, assets: usize) -> tokio::task::JoinHandle<()> {
     let sink = Arc::clone(&world.sink);
     let registry = Arc::clone(&world.registry);
     tokio::spawn(async move {
@@ -46,7 +46,7 @@ fn watch(world: &World, assets: usize) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(start_paused = true)]
 async fn every_token_is_on_two_connections_and_counts_once() {
-    let (world, _manners) = World::new(4).serve_all();
+    let (world, _behaviour) = SimulatedVenue::new(4).serve_all();
     let pool = pool(&world, twofold(4));
     pool.start().await.unwrap();
     until("both", 3 * SECOND, || carried_by(&world, 2) == 8).await;
@@ -84,7 +84,7 @@ async fn every_token_is_on_two_connections_and_counts_once() {
 
 #[tokio::test(start_paused = true)]
 async fn one_connection_is_all_there_is_by_default() {
-    let (world, _manners) = World::new(2).serve_all();
+    let (world, _behaviour) = SimulatedVenue::new(2).serve_all();
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
     until("books", SECOND, || carried_by(&world, 1) == 4).await;
@@ -96,7 +96,7 @@ async fn one_connection_is_all_there_is_by_default() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
-    let (world, manners) = World::new(4).serve_all();
+    let (world, behaviour) = SimulatedVenue::new(4).serve_all();
     let pool = pool(&world, twofold(20));
     pool.start().await.unwrap();
     until("both", 3 * SECOND, || carried_by(&world, 2) == 8).await;
@@ -124,7 +124,7 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
     watcher.abort();
     until("the new one", 2 * SECOND, || carried_by(&world, 2) == 10).await;
     // One that cannot be replaced leaves the pair as it was.
-    manners.lock().frozen = true;
+    behaviour.lock().frozen = true;
     let id = pool.connections()[1].id();
     let abandoned = tokio::time::timeout(5 * SECOND, pool.replace(id)).await;
     assert!(abandoned.is_err());
@@ -140,12 +140,12 @@ fn serve(
     speaks: Arc<Mutex<bool>>,
     mut news: broadcast::Receiver<String>,
 ) -> tokio::task::JoinHandle<()> {
-    let manners = Manners::default();
+    let behaviour = PeerBehaviour::default();
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 text = peer.frame() => match text {
-                    Some(text) => peer.answer(&text, &manners).await,
+                    Some(text) => peer.answer(&text, &behaviour).await,
                     None => return,
                 },
                 said = news.recv() => {
@@ -170,7 +170,7 @@ fn change(n: u64) -> String {
 }
 
 struct Pair {
-    world: World,
+    world: SimulatedVenue,
     pool: Arc<ConnectionPool>,
     recycler: ConnectionRecycler,
     news: broadcast::Sender<String>,
@@ -181,7 +181,7 @@ struct Pair {
 
 impl Pair {
     async fn new() -> Self {
-        let world = World::new(1);
+        let world = SimulatedVenue::new(1);
         let pool = pool(&world, twofold(8));
         pool.start().await.unwrap();
         let (config, registry) = (RecyclerConfig::default(), Arc::clone(&world.registry));

@@ -7,12 +7,14 @@ use polypy_core::{ResyncSink, Scope, StaleReason};
 use tokio::time::Instant;
 
 use super::*;
-use crate::connection::testing::{Answer, Manners, Served, Told, World, config, opening, until};
+use crate::connection::testing::{
+    Answer, PeerBehaviour, Served, SimulatedVenue, Told, config, opening, until,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub(crate) fn pool(world: &World, config_of_pool: PoolConfig) -> Arc<ConnectionPool> {
+pub(crate) fn pool(world: &SimulatedVenue, config_of_pool: PoolConfig) -> Arc<ConnectionPool> {
     Arc::new(ConnectionPool::new(
         config_of_pool,
         config(),
@@ -24,8 +26,8 @@ pub(crate) fn pool(world: &World, config_of_pool: PoolConfig) -> Arc<ConnectionP
 async fn started(
     markets: u64,
     target: usize,
-) -> (Served, Arc<Mutex<Manners>>, Arc<ConnectionPool>) {
-    let (world, manners) = World::new(markets).serve_all();
+) -> (Served, Arc<Mutex<PeerBehaviour>>, Arc<ConnectionPool>) {
+    let (world, behaviour) = SimulatedVenue::new(markets).serve_all();
     let pool = pool(
         &world,
         PoolConfig {
@@ -34,11 +36,11 @@ async fn started(
         },
     );
     pool.start().await.unwrap();
-    (world, manners, pool)
+    (world, behaviour, pool)
 }
 
 /// Stops it and sees that nothing is left.
-async fn stopped(world: &World, pool: &ConnectionPool) {
+async fn stopped(world: &SimulatedVenue, pool: &ConnectionPool) {
     let start = Instant::now();
     pool.stop().await;
     assert!(start.elapsed() < Duration::from_millis(100));
@@ -49,7 +51,7 @@ async fn stopped(world: &World, pool: &ConnectionPool) {
     assert_eq!(subscribed, 0);
 }
 
-fn loads(world: &World, pool: &ConnectionPool) -> BTreeMap<u32, usize> {
+fn loads(world: &SimulatedVenue, pool: &ConnectionPool) -> BTreeMap<u32, usize> {
     pool.connections()
         .iter()
         .map(|view| (view.id().0, world.registry.load(view.id()).total()))
@@ -58,7 +60,7 @@ fn loads(world: &World, pool: &ConnectionPool) -> BTreeMap<u32, usize> {
 
 #[tokio::test(start_paused = true)]
 async fn four_thousand_tokens_are_live_in_seconds_and_upgrades_are_paced() {
-    let (world, _manners, pool) = started(2_000, 200).await;
+    let (world, _behaviour, pool) = started(2_000, 200).await;
     assert!(!pool.is_healthy());
     let took = until("all books", MINUTE, || world.sink.live().len() == 4_000).await;
     assert!(took < 4 * SECOND, "{took:?}");
@@ -86,7 +88,7 @@ async fn four_thousand_tokens_are_live_in_seconds_and_upgrades_are_paced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_market_is_subscribed_as_promptly_as_many() {
-    let (world, _manners, pool) = started(1, 200).await;
+    let (world, _behaviour, pool) = started(1, 200).await;
     until("first", SECOND, || world.sink.live().len() == 2).await;
     // Later ones go in place on what has room, at once.
     for market in 1..10 {
@@ -101,7 +103,7 @@ async fn a_single_market_is_subscribed_as_promptly_as_many() {
 
 #[tokio::test(start_paused = true)]
 async fn ended_markets_are_taken_off_in_place_and_their_places_filled() {
-    let (world, _manners, pool) = started(4, 4).await;
+    let (world, _behaviour, pool) = started(4, 4).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 8).await;
     assert_eq!(pool.connections().len(), 2);
     world.expire(0);
@@ -132,7 +134,7 @@ async fn ended_markets_are_taken_off_in_place_and_their_places_filled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_market_stays_together_even_past_the_target() {
-    let (world, _manners, pool) = started(3, 3).await;
+    let (world, _behaviour, pool) = started(3, 3).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 6).await;
     // Three tokens wanted, a market has two: one market each.
     assert_eq!(
@@ -144,7 +146,7 @@ async fn a_market_stays_together_even_past_the_target() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_for_snapshots_reach_the_connection_that_carries_the_asset() {
-    let (world, _manners, pool) = started(4, 4).await;
+    let (world, _behaviour, pool) = started(4, 4).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 8).await;
     let keys = [world.asset(0).key, world.asset(7).key];
     let before = world.sink.all().len();
@@ -173,7 +175,7 @@ async fn requests_for_snapshots_reach_the_connection_that_carries_the_asset() {
 
 #[tokio::test(start_paused = true)]
 async fn health_is_about_open_connections() {
-    let (world, _manners) = World::new(2).serve_all();
+    let (world, _behaviour) = SimulatedVenue::new(2).serve_all();
     world.network.script(&[], Answer::Unreachable);
     let pool = pool(&world, PoolConfig::default());
     assert!(!pool.is_healthy());
@@ -191,7 +193,7 @@ async fn health_is_about_open_connections() {
 
 #[tokio::test(start_paused = true)]
 async fn starts_again_after_a_stop_and_refuses_to_start_or_stop_twice() {
-    let (world, _manners, pool) = started(2, 2).await;
+    let (world, _behaviour, pool) = started(2, 2).await;
     pool.start().await.unwrap();
     until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
     assert_eq!(pool.connections().len(), 2);
@@ -208,7 +210,7 @@ async fn starts_again_after_a_stop_and_refuses_to_start_or_stop_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn giving_up_on_a_stop_leaves_no_task_behind() {
-    let (world, _manners, pool) = started(2, 2).await;
+    let (world, _behaviour, pool) = started(2, 2).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
     // Polled once, then dropped: as by a deadline that has passed already.
     let gave_up = tokio::time::timeout(Duration::ZERO, pool.stop()).await;
@@ -219,7 +221,7 @@ async fn giving_up_on_a_stop_leaves_no_task_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_too_much_for_one_socket_is_split() {
-    let mut world = World::new(8);
+    let mut world = SimulatedVenue::new(8);
     let pool = pool(
         &world,
         PoolConfig {
@@ -256,7 +258,7 @@ async fn a_connection_that_is_too_much_for_one_socket_is_split() {
 
 #[tokio::test(start_paused = true)]
 async fn connections_that_are_closed_together_are_not_split() {
-    let mut world = World::new(24);
+    let mut world = SimulatedVenue::new(24);
     let pool = pool(
         &world,
         PoolConfig {
@@ -291,8 +293,8 @@ async fn connections_that_are_closed_together_are_not_split() {
 
 #[tokio::test(start_paused = true)]
 async fn replacing_overlaps_and_loses_nothing() {
-    let (world, manners, pool) = started(20, 40).await;
-    manners.lock().flow = Some(Duration::from_millis(20));
+    let (world, behaviour, pool) = started(20, 40).await;
+    behaviour.lock().flow = Some(Duration::from_millis(20));
     until("books", 2 * SECOND, || world.sink.live().len() == 40).await;
     let watch = Arc::clone(&world.sink);
     let watcher = tokio::spawn(async move {
@@ -320,7 +322,7 @@ async fn replacing_overlaps_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_aborted_replacement_leaves_nothing_behind() {
     for case in ["unreachable", "a missing book", "abandoned"] {
-        let (world, manners, pool) = started(2, 4).await;
+        let (world, behaviour, pool) = started(2, 4).await;
         until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
         let told = world.sink.all();
         let id = ConnectionId(0);
@@ -330,13 +332,13 @@ async fn an_aborted_replacement_leaves_nothing_behind() {
                 assert_eq!(pool.replace(id).await, Err(RecycleError::Setback));
             }
             "a missing book" => {
-                manners.lock().swallow.insert("3".to_owned());
+                behaviour.lock().swallow.insert("3".to_owned());
                 *world.rest.fails.lock() = true;
                 let missing = RecycleError::Deadline { missing: 1 };
                 assert_eq!(pool.replace(id).await, Err(missing));
             }
             _ => {
-                manners.lock().frozen = true;
+                behaviour.lock().frozen = true;
                 let replacing = tokio::time::timeout(5 * SECOND, pool.replace(id));
                 assert!(replacing.await.is_err());
             }
@@ -349,7 +351,7 @@ async fn an_aborted_replacement_leaves_nothing_behind() {
         assert_eq!(world.sink.live().len(), 4);
         // And it can be done again.
         world.network.script(&[], Answer::Accept);
-        *manners.lock() = Manners::default();
+        *behaviour.lock() = PeerBehaviour::default();
         assert!(pool.replace(id).await.is_ok(), "{case}");
         stopped(&world, &pool).await;
     }
@@ -357,10 +359,10 @@ async fn an_aborted_replacement_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_settled_asset_does_not_hold_a_replacement_up() {
-    let (world, manners, pool) = started(3, 6).await;
+    let (world, behaviour, pool) = started(3, 6).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 6).await;
     for id in ["0", "1"] {
-        manners.lock().swallow.insert(id.to_owned());
+        behaviour.lock().swallow.insert(id.to_owned());
         world.rest.unknown.lock().insert(id.to_owned());
     }
     // Gone everywhere, and discovery has not said so yet.
@@ -369,7 +371,7 @@ async fn a_settled_asset_does_not_hold_a_replacement_up() {
     assert!(!world.listener.gone.lock().is_empty());
     // Ended while the replacement warms up: taken off both.
     for id in ["2", "3"] {
-        manners.lock().swallow.insert(id.to_owned());
+        behaviour.lock().swallow.insert(id.to_owned());
     }
     let replacing = {
         let pool = Arc::clone(&pool);
@@ -387,7 +389,7 @@ async fn a_settled_asset_does_not_hold_a_replacement_up() {
 
 #[tokio::test(start_paused = true)]
 async fn downtime_is_time_without_any_feed() {
-    let mut world = World::new(1);
+    let mut world = SimulatedVenue::new(1);
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
     let mut old = world.accept().await;
@@ -417,14 +419,14 @@ async fn downtime_is_time_without_any_feed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_replaced_is_refused() {
-    let (world, manners, pool) = started(1, 2).await;
+    let (world, behaviour, pool) = started(1, 2).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 2).await;
     let nobody = ConnectionId(9);
     assert_eq!(
         pool.replace(nobody).await,
         Err(RecycleError::Unknown(nobody))
     );
-    manners.lock().frozen = true;
+    behaviour.lock().frozen = true;
     let id = ConnectionId(0);
     let (first, second) = tokio::join!(pool.replace(id), pool.replace(id));
     assert_eq!(second, Err(RecycleError::UnderWay(id)));
@@ -435,9 +437,9 @@ async fn what_cannot_be_replaced_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn stops_at_once_in_the_middle_of_a_replacement() {
-    let (world, manners, pool) = started(1, 2).await;
+    let (world, behaviour, pool) = started(1, 2).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 2).await;
-    manners.lock().frozen = true;
+    behaviour.lock().frozen = true;
     let replacing = {
         let pool = Arc::clone(&pool);
         tokio::spawn(async move { pool.replace(ConnectionId(0)).await })
@@ -450,7 +452,7 @@ async fn stops_at_once_in_the_middle_of_a_replacement() {
 
 #[tokio::test(start_paused = true)]
 async fn assets_that_left_a_socket_go_to_a_newer_one() {
-    let mut world = World::new(10);
+    let mut world = SimulatedVenue::new(10);
     let pool = pool(
         &world,
         PoolConfig {
@@ -485,7 +487,7 @@ async fn assets_that_left_a_socket_go_to_a_newer_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replaced_connection_does_not_come_back() {
-    let mut world = World::new(1);
+    let mut world = SimulatedVenue::new(1);
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
     let books = opening(["0".to_owned(), "1".to_owned()].iter());

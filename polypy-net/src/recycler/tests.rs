@@ -3,7 +3,7 @@ use std::time::Duration;
 use parking_lot::Mutex as PlainMutex;
 
 use super::*;
-use crate::connection::testing::{Answer, Manners, Served, World, until};
+use crate::connection::testing::{Answer, PeerBehaviour, Served, SimulatedVenue, until};
 use crate::pool::PoolConfig;
 use crate::pool::tests::pool;
 
@@ -11,16 +11,16 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-struct Rig {
+struct Fixture {
     world: Served,
-    manners: Arc<PlainMutex<Manners>>,
+    behaviour: Arc<PlainMutex<PeerBehaviour>>,
     pool: Arc<ConnectionPool>,
     recycler: Arc<ConnectionRecycler>,
 }
 
-impl Rig {
+impl Fixture {
     async fn new(markets: u64, of_pool: PoolConfig, config: RecyclerConfig) -> Self {
-        let (world, manners) = World::new(markets).serve_all();
+        let (world, behaviour) = SimulatedVenue::new(markets).serve_all();
         let pool = pool(&world, of_pool);
         pool.start().await.unwrap();
         let registry = Arc::clone(&world.registry);
@@ -30,7 +30,7 @@ impl Rig {
         until("books", MINUTE, || world.sink.live().len() == tokens).await;
         Self {
             world,
-            manners,
+            behaviour,
             pool,
             recycler: Arc::new(recycler),
         }
@@ -58,14 +58,14 @@ fn of(target: usize) -> PoolConfig {
 
 #[tokio::test(start_paused = true)]
 async fn a_completed_recycle_is_counted_as_what_it_was() {
-    let rig = Rig::new(3, of(200), RecyclerConfig::default()).await;
-    assert_eq!(rig.recycler.stats()["success_rate"], 1.0);
-    let receipt = rig.recycler.recycle_now(ConnectionId(0)).await.unwrap();
+    let fixture = Fixture::new(3, of(200), RecyclerConfig::default()).await;
+    assert_eq!(fixture.recycler.stats()["success_rate"], 1.0);
+    let receipt = fixture.recycler.recycle_now(ConnectionId(0)).await.unwrap();
     assert_eq!(receipt.assets, 6);
     assert_eq!(receipt.replacement.as_deref(), Some("conn-1"));
     assert_eq!((receipt.downtime_ms, &receipt.outcome), (0, &Ok(())));
     assert!(receipt.overlap_ms >= 1_000);
-    let stats = rig.recycler.stats();
+    let stats = fixture.recycler.stats();
     assert_eq!(stats["recycles_initiated"], 1);
     assert_eq!(stats["recycles_completed"], 1);
     assert_eq!(stats["markets_migrated"], 6);
@@ -73,25 +73,25 @@ async fn a_completed_recycle_is_counted_as_what_it_was() {
     assert_eq!(stats["by_reason"]["request"], 1);
     assert_eq!(stats["receipts"][0]["connection"], "conn-0");
     assert_eq!(stats["receipts"][0]["outcome"], "completed");
-    rig.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_recycle_is_counted_and_changes_nothing() {
-    let rig = Rig::new(1, of(200), RecyclerConfig::default()).await;
-    let told = rig.world.sink.all();
-    rig.world.network.script(&[], Answer::Unreachable);
-    let result = rig.recycler.recycle_now(ConnectionId(0)).await;
+    let fixture = Fixture::new(1, of(200), RecyclerConfig::default()).await;
+    let told = fixture.world.sink.all();
+    fixture.world.network.script(&[], Answer::Unreachable);
+    let result = fixture.recycler.recycle_now(ConnectionId(0)).await;
     assert_eq!(result, Err(RecycleError::Setback));
-    assert_eq!(rig.world.sink.all(), told);
-    let stats = rig.recycler.stats();
+    assert_eq!(fixture.world.sink.all(), told);
+    let stats = fixture.recycler.stats();
     assert_eq!(stats["recycles_failed"], 1);
     assert_eq!(stats["success_rate"], 0.0);
     assert_eq!(stats["markets_migrated"], 0);
-    assert_eq!(rig.recycler.receipts().len(), 1);
+    assert_eq!(fixture.recycler.receipts().len(), 1);
     let outcome = &stats["receipts"][0]["outcome"];
     assert_eq!(*outcome, RecycleError::Setback.to_string());
-    rig.stop().await;
+    fixture.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,24 +100,24 @@ async fn ended_markets_left_in_place_are_left_behind_by_a_recycle() {
         unsubscribe_expired: false,
         ..of(200)
     };
-    let rig = Rig::new(10, of_pool, RecyclerConfig::default()).await;
-    rig.world.expire(0);
-    rig.world.expire(1);
+    let fixture = Fixture::new(10, of_pool, RecyclerConfig::default()).await;
+    fixture.world.expire(0);
+    fixture.world.expire(1);
     tokio::time::sleep(3 * MINUTE).await;
-    assert_eq!(rig.recycler.stats()["recycles_initiated"], 0);
-    assert_eq!(rig.pool.stats()["stats"][0]["pollution_ratio"], 0.2);
-    rig.world.expire(2);
+    assert_eq!(fixture.recycler.stats()["recycles_initiated"], 0);
+    assert_eq!(fixture.pool.stats()["stats"][0]["pollution_ratio"], 0.2);
+    fixture.world.expire(2);
     until("recycle", 2 * MINUTE, || {
-        rig.recycler.stats()["recycles_completed"] == 1
+        fixture.recycler.stats()["recycles_completed"] == 1
     })
     .await;
-    let stats = rig.recycler.stats();
+    let stats = fixture.recycler.stats();
     assert_eq!(stats["by_reason"]["pollution"], 1);
     assert_eq!(stats["markets_migrated"], 14);
-    assert_eq!(rig.pool.connections().len(), 1);
-    assert_eq!(rig.pool.stats()["stats"][0]["total_markets"], 14);
-    assert_eq!(rig.pool.stats()["stats"][0]["pollution_ratio"], 0.0);
-    rig.stop().await;
+    assert_eq!(fixture.pool.connections().len(), 1);
+    assert_eq!(fixture.pool.stats()["stats"][0]["total_markets"], 14);
+    assert_eq!(fixture.pool.stats()["stats"][0]["pollution_ratio"], 0.0);
+    fixture.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,8 +126,8 @@ async fn old_connections_are_replaced_two_at_a_time_and_spread_out() {
         age: HOUR,
         ..RecyclerConfig::default()
     };
-    let rig = Rig::new(10, of(4), config).await;
-    let recycler = Arc::clone(&rig.recycler);
+    let fixture = Fixture::new(10, of(4), config).await;
+    let recycler = Arc::clone(&fixture.recycler);
     let watcher = tokio::spawn(async move {
         let mut most = 0;
         loop {
@@ -141,17 +141,17 @@ async fn old_connections_are_replaced_two_at_a_time_and_spread_out() {
         }
     });
     tokio::time::sleep(59 * MINUTE).await;
-    assert_eq!(rig.recycler.stats()["recycles_initiated"], 0);
+    assert_eq!(fixture.recycler.stats()["recycles_initiated"], 0);
     tokio::time::sleep(10 * MINUTE).await;
     assert!(!watcher.is_finished());
     watcher.abort();
-    let stats = rig.recycler.stats();
+    let stats = fixture.recycler.stats();
     assert_eq!(stats["recycles_completed"], 5);
     assert_eq!(stats["by_reason"]["age"], 5);
     assert_eq!(stats["avg_downtime_ms"], 0.0);
-    assert_eq!(rig.world.sink.live().len(), 20);
-    assert_eq!(rig.pool.connections().len(), 5);
-    rig.stop().await;
+    assert_eq!(fixture.world.sink.live().len(), 20);
+    assert_eq!(fixture.pool.connections().len(), 5);
+    fixture.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,23 +160,23 @@ async fn a_quiet_connection_is_left_alone_and_an_unhealthy_one_is_not() {
         age: 1_000 * HOUR,
         ..RecyclerConfig::default()
     };
-    let rig = Rig::new(2, of(200), config).await;
+    let fixture = Fixture::new(2, of(200), config).await;
     tokio::time::sleep(2 * HOUR).await;
-    assert_eq!(rig.recycler.stats()["recycles_initiated"], 0);
+    assert_eq!(fixture.recycler.stats()["recycles_initiated"], 0);
     // It loses its socket, and whoever opens one gets no answer: replacing is
     // tried, fails, and is not tried again at each check.
-    rig.manners.lock().no_pong = true;
-    rig.world.network.script(&[], Answer::Mute);
+    fixture.behaviour.lock().no_pong = true;
+    fixture.world.network.script(&[], Answer::Mute);
     tokio::time::sleep(12 * MINUTE).await;
-    let stats = rig.recycler.stats();
+    let stats = fixture.recycler.stats();
     let tried = stats["by_reason"]["unhealthy"].as_u64().unwrap();
     assert!((2..=3).contains(&tried), "{tried}");
     assert_eq!(stats["recycles_failed"], tried);
-    assert_eq!(rig.pool.connections().len(), 1);
-    *rig.manners.lock() = Manners::default();
-    rig.world.network.script(&[], Answer::Accept);
-    until("books", MINUTE, || rig.world.sink.live().len() == 4).await;
-    rig.stop().await;
+    assert_eq!(fixture.pool.connections().len(), 1);
+    *fixture.behaviour.lock() = PeerBehaviour::default();
+    fixture.world.network.script(&[], Answer::Accept);
+    until("books", MINUTE, || fixture.world.sink.live().len() == 4).await;
+    fixture.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,26 +186,29 @@ async fn stopping_gives_up_what_is_under_way() {
         age_jitter: 0.0,
         ..RecyclerConfig::default()
     };
-    let rig = Rig::new(2, of(200), config).await;
+    let fixture = Fixture::new(2, of(200), config).await;
     // Just before: a book that stays away for long moves to another connection.
     tokio::time::sleep(HOUR - 5 * SECOND).await;
-    rig.manners.lock().swallow.extend(["0".to_owned()]);
-    *rig.world.rest.fails.lock() = true;
+    fixture.behaviour.lock().swallow.extend(["0".to_owned()]);
+    *fixture.world.rest.fails.lock() = true;
     until("recycle", HOUR, || {
-        rig.recycler.stats()["active_recycles"] == serde_json::json!(["conn-0"])
+        fixture.recycler.stats()["active_recycles"] == serde_json::json!(["conn-0"])
     })
     .await;
-    rig.recycler.stop().await;
-    rig.recycler.stop().await;
-    assert_eq!(rig.recycler.state(), ComponentState::Stopped);
-    until("undoing", 2 * SECOND, || rig.pool.connections().len() == 1).await;
-    assert_eq!(rig.pool.connections()[0].id(), ConnectionId(0));
+    fixture.recycler.stop().await;
+    fixture.recycler.stop().await;
+    assert_eq!(fixture.recycler.state(), ComponentState::Stopped);
+    until("undoing", 2 * SECOND, || {
+        fixture.pool.connections().len() == 1
+    })
+    .await;
+    assert_eq!(fixture.pool.connections()[0].id(), ConnectionId(0));
     assert_eq!(
-        rig.recycler.stats()["active_recycles"],
+        fixture.recycler.stats()["active_recycles"],
         serde_json::json!([])
     );
-    assert_eq!(rig.recycler.stats()["recycles_initiated"], 1);
-    rig.recycler.start().await.unwrap();
-    assert!(rig.recycler.health().healthy);
-    rig.stop().await;
+    assert_eq!(fixture.recycler.stats()["recycles_initiated"], 1);
+    fixture.recycler.start().await.unwrap();
+    assert!(fixture.recycler.health().healthy);
+    fixture.stop().await;
 }

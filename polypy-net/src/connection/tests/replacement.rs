@@ -4,52 +4,52 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_stays_unheard_until_it_takes_over() {
-    let (world, manners) = served(1);
-    manners.lock().flow = Some(SECOND / 10);
-    let rig = Rig::with(&world, 0..2, config(), Role::Replacement);
+    let (world, behaviour) = served(1);
+    behaviour.lock().flow = Some(SECOND / 10);
+    let fixture = Fixture::with(&world, 0..2, config(), Role::Replacement);
     until("books", 2 * SECOND, || {
-        let state = rig.connection.view().state();
+        let state = fixture.connection.view().state();
         state.is_open() && state.retryable().count() == 0
     })
     .await;
     tokio::time::sleep(SECOND).await;
     assert_eq!(world.sink.all(), []);
-    rig.connection.take_over();
+    fixture.connection.take_over();
     until("take-over", SECOND, || world.sink.live().len() == 2).await;
     let told = world.sink.all();
     assert_eq!(told[0], Told::Opened(FeedId(1)));
     assert!(
         matches!(&told[1], Told::Delivered(_, books, others) if books.len() == 2 && *others > 5)
     );
-    rig.stop(&world).await;
+    fixture.stop(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_that_never_takes_over_leaves_nothing() {
     let (world, _manners) = served(1);
-    let rig = Rig::with(&world, 0..2, config(), Role::Replacement);
+    let fixture = Fixture::with(&world, 0..2, config(), Role::Replacement);
     tokio::time::sleep(5 * SECOND).await;
-    assert!(rig.connection.view().is_open());
-    rig.stop(&world).await;
+    assert!(fixture.connection.view().is_open());
+    fixture.stop(&world).await;
     assert_eq!(world.sink.all(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retired_connection_ends_with_its_socket() {
-    let mut world = World::new(1);
-    let rig = Rig::new(&world, 0..2);
+    let mut world = SimulatedVenue::new(1);
+    let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
-    rig.connection.retire();
+    fixture.connection.retire();
     until("word", SECOND, || {
-        rig.connection.view().state().is_retired()
+        fixture.connection.view().state().is_retired()
     })
     .await;
     assert_eq!(
-        rig.connection.view().state().status(),
+        fixture.connection.view().state().status(),
         ConnectionStatus::Draining
     );
     drop(peer);
-    rig.task.await.unwrap();
+    fixture.task.await.unwrap();
     assert_eq!(world.network.dial_count(), 1);
 }

@@ -21,7 +21,7 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A Gamma that lists what it is told to, page by page.
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct SimulatedVenue {
     /// Market to whether it is closed.
     pub(super) markets: BTreeMap<u32, bool>,
     /// Markets that the listing leaves out, and look-ups do not.
@@ -44,7 +44,7 @@ pub(super) struct World {
     pub(super) clob_is_down: bool,
 }
 
-pub(super) type SharedWorld = Arc<Mutex<World>>;
+pub(super) type SharedVenue = Arc<Mutex<SimulatedVenue>>;
 
 fn row(market: u32, closed: bool) -> Value {
     json!({
@@ -57,7 +57,7 @@ fn row(market: u32, closed: bool) -> Value {
     })
 }
 
-impl World {
+impl SimulatedVenue {
     fn answer(&self, seen: &Seen) -> Reply {
         if let Some(fault) = &self.fault {
             return fault.clone();
@@ -114,7 +114,7 @@ impl World {
 }
 
 /// A CLOB that has books of what is open.
-pub(super) struct Clob(SharedWorld);
+pub(super) struct Clob(SharedVenue);
 
 impl BookFetch for Clob {
     fn books<'a>(
@@ -184,20 +184,20 @@ impl Clock for StillClock {
     }
 }
 
-pub(super) struct Bench {
-    pub(super) world: SharedWorld,
+pub(super) struct Harness {
+    pub(super) world: SharedVenue,
     pub(super) service: Arc<FakeService>,
     pub(super) registry: Arc<AssetRegistry>,
     pub(super) sink: Arc<Sink>,
     pub(super) controller: LifecycleController,
 }
 
-impl Bench {
+impl Harness {
     pub(super) fn new(markets: impl IntoIterator<Item = u32>, config: LifecycleConfig) -> Self {
-        let world = Arc::new(Mutex::new(World {
+        let world = Arc::new(Mutex::new(SimulatedVenue {
             markets: markets.into_iter().map(|market| (market, false)).collect(),
             page: 2,
-            ..World::default()
+            ..SimulatedVenue::default()
         }));
         let service = FakeService::new({
             let world = Arc::clone(&world);
@@ -229,10 +229,10 @@ impl Bench {
     }
 
     pub(super) async fn started(markets: impl IntoIterator<Item = u32>) -> Self {
-        let bench = Self::new(markets, LifecycleConfig::default());
-        bench.controller.start().await.unwrap();
+        let harness = Self::new(markets, LifecycleConfig::default());
+        harness.controller.start().await.unwrap();
         sleep(SECOND).await;
-        bench
+        harness
     }
 
     pub(super) fn live(&self) -> BTreeSet<String> {
