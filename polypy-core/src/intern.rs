@@ -17,6 +17,8 @@ pub use crate::id_table::{ID_WINDOW, IdMatch};
 #[derive(Debug, Default)]
 pub struct Interner {
     by_id: HashMap<AssetId, Arc<AssetInfo>>,
+    /// One token of each market; it names the other.
+    by_condition: HashMap<ConditionId, AssetKey>,
     in_frames: IdTable,
     by_slot: Vec<Slot>,
     free: Vec<u32>,
@@ -73,6 +75,16 @@ impl Interner {
             .filter(|_| slot.generation == key.generation())
     }
 
+    /// The known tokens of a market, by its text.
+    pub fn market(&self, condition: &str) -> impl Iterator<Item = &Arc<AssetInfo>> {
+        let first = self
+            .by_condition
+            .get(condition)
+            .and_then(|key| self.info(*key));
+        let other = first.and_then(|info| self.info(info.complement?));
+        first.into_iter().chain(other)
+    }
+
     /// Interns an asset of the market `condition`; `describe` builds its description
     /// from the new key. An id that is already known keeps its key and description.
     pub fn insert(
@@ -93,6 +105,7 @@ impl Interner {
         let info = Arc::new(describe(key));
         entry.info = Some(Arc::clone(&info));
         self.by_id.insert(asset_id.clone(), Arc::clone(&info));
+        self.by_condition.entry(condition.clone()).or_insert(key);
         self.in_frames
             .insert(asset_id.as_str(), key, info.complement);
         info
@@ -120,6 +133,13 @@ impl Interner {
             .push(u32::try_from(key.slot()).unwrap_or(u32::MAX));
         self.by_id.remove(info.asset_id.as_str());
         self.in_frames.remove(key.slot());
+        if self.by_condition.get(&info.condition_id) == Some(&key) {
+            let other = info.complement.filter(|other| self.info(*other).is_some());
+            match other {
+                Some(other) => self.by_condition.insert(info.condition_id.clone(), other),
+                None => self.by_condition.remove(&info.condition_id),
+            };
+        }
         Some(info)
     }
 
@@ -182,6 +202,27 @@ mod tests {
         interner.remove(key);
         assert!(interner.update(key, info).is_none());
         assert!(interner.get("11").is_none());
+    }
+
+    #[test]
+    fn a_market_is_known_by_its_condition_while_a_token_of_it_is() {
+        let mut interner = Interner::default();
+        let [yes, no] = ["11", "12"].map(|id| intern(&mut interner, id, "0xa1"));
+        for (key, other) in [(yes, no), (no, yes)] {
+            let mut info = AssetInfo::clone(interner.info(key).unwrap());
+            info.complement = Some(other);
+            interner.update(key, info);
+        }
+        let keys = |interner: &Interner, condition| -> Vec<AssetKey> {
+            interner.market(condition).map(|info| info.key).collect()
+        };
+        assert_eq!(keys(&interner, "0xa1"), [yes, no]);
+        assert_eq!(keys(&interner, "0xa2"), []);
+        interner.remove(yes);
+        assert_eq!(keys(&interner, "0xa1"), [no]);
+        interner.remove(no);
+        assert_eq!(keys(&interner, "0xa1"), []);
+        assert!(interner.by_condition.is_empty());
     }
 
     #[test]

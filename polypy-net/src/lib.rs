@@ -12,7 +12,7 @@
 //! | [`registry`] | every asset's status and connection |
 //! | [`pool`], [`connection`] | who subscribes to what, one socket each |
 //! | [`recycler`], [`resync`] | replacing a connection, refreshing a book |
-//! | [`audit`] | every book against CLOB's, slowly, for tokens that fell silent |
+//! | [`audit`], [`early_audit`] | every book against CLOB's, slowly, for tokens that fell silent; soon, where an event could not be understood |
 //! | [`wire`] | bytes to events |
 //! | [`venue`] | where to connect, and who takes what comes of it |
 //! | [`rest`], [`dial`], [`backoff`], `task`, `token_bucket`, `counter`, `batch` | below all of these: HTTP, streams, waits, owned tasks, sets of ids |
@@ -28,6 +28,7 @@ pub mod clob;
 pub mod connection;
 mod counter;
 pub mod dial;
+pub mod early_audit;
 pub mod gamma;
 pub mod lifecycle;
 pub mod pool;

@@ -9,6 +9,7 @@ use polypy_core::{AssetKey, EventSink, LifecycleEvent};
 
 use crate::clob::BookFetch;
 use crate::dial::Dial;
+use crate::early_audit::EarlyAudits;
 use crate::resync::ResyncQueue;
 use crate::wire::WireStats;
 
@@ -38,6 +39,8 @@ pub struct Venue {
     pub lifecycle: Arc<dyn LifecycleListener>,
     /// Takes requests for fresh snapshots.
     pub resync: Arc<ResyncQueue>,
+    /// Takes requests to compare books before their turn.
+    pub early_audits: Arc<EarlyAudits>,
     /// Counts what was decoded.
     pub wire: Arc<WireStats>,
 }

@@ -91,6 +91,7 @@ impl Product {
             sink: Arc::clone(&watch) as Arc<dyn EventSink>,
             lifecycle: Arc::new(Absent),
             resync,
+            early_audits: Arc::default(),
             wire: Arc::clone(&wire),
         };
         let target = books / to.connections.max(1);

@@ -18,6 +18,7 @@ use polypy_core::{AuditSink, BookControl, Clock, Component, EventSink, ResyncSin
 use polypy_net::audit::BookAuditor;
 use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
 use polypy_net::dial::Dial;
+use polypy_net::early_audit::EarlyAudits;
 use polypy_net::gamma::{GammaClient, GammaConfig};
 use polypy_net::lifecycle::LifecycleController;
 use polypy_net::pool::ConnectionPool;
@@ -88,6 +89,7 @@ impl Parts {
             Arc::clone(clock),
         ));
         let wire = Arc::new(WireStats::default());
+        let early_audits = Arc::new(EarlyAudits::default());
         let venue = Venue {
             url,
             dialer: Arc::clone(dialer),
@@ -95,6 +97,7 @@ impl Parts {
             sink: Arc::clone(&router) as Arc<dyn EventSink>,
             lifecycle: Arc::new(lifecycle.hints()),
             resync: Arc::clone(&resync),
+            early_audits: Arc::clone(&early_audits),
             wire: Arc::clone(&wire),
         };
         let pool = Arc::new(ConnectionPool::new(
@@ -115,6 +118,7 @@ impl Parts {
             Arc::clone(&router) as Arc<dyn AuditSink>,
             Arc::new(lifecycle.hints()),
             resync,
+            early_audits,
         ));
         Ok(Self {
             registry,

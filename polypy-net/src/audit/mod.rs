@@ -7,7 +7,8 @@
 //! hash. It judges nothing and applies nothing. Assets of which the venue has no
 //! book are named to discovery, which asks whether their market has ended; one
 //! of which it has none time and again is subscribed anew, for then the feed
-//! says whether it still has one.
+//! says whether it still has one. Beside its rounds it compares at once what was
+//! asked for before its turn ([`EarlyAudits`]).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clob::{BookFetch, Fetched};
 use crate::counter::{add, count, millis};
+use crate::early_audit::EarlyAudits;
 use crate::registry::{AssetRegistry, AssetStatus};
 use crate::rest::chain;
 use crate::task::TaskLife;
@@ -76,6 +78,7 @@ struct Work {
     sink: Arc<dyn AuditSink>,
     lifecycle: Arc<dyn LifecycleListener>,
     resync: Arc<dyn ResyncSink>,
+    early: Arc<EarlyAudits>,
     /// Rounds in a row in which the venue had no book, by asset.
     denials: Mutex<HashMap<AssetKey, u32>>,
     counters: Counters,
@@ -112,6 +115,7 @@ impl BookAuditor {
         sink: Arc<dyn AuditSink>,
         lifecycle: Arc<dyn LifecycleListener>,
         resync: Arc<dyn ResyncSink>,
+        early: Arc<EarlyAudits>,
     ) -> Self {
         Self {
             work: Arc::new(Work {
@@ -121,6 +125,7 @@ impl BookAuditor {
                 sink,
                 lifecycle,
                 resync,
+                early,
                 denials: Mutex::default(),
                 counters: Counters::default(),
             }),
@@ -136,6 +141,21 @@ impl Work {
             // A dropped sender means the same.
             _ = &mut stop => {}
             () = self.sweep_for_ever() => {}
+            () = self.compare_early_for_ever() => {}
+        }
+    }
+
+    /// What was asked for before its turn. It keeps a pace of its own: together
+    /// with the rounds two fifths of what the venue allows.
+    async fn compare_early_for_ever(&self) {
+        loop {
+            let due = self.early.due(self.config.chunk).await;
+            let assets = self.known(due);
+            if !assets.is_empty() {
+                // Not a round: a denial here says nothing about the rounds.
+                self.compare(&assets).await;
+                sleep(self.config.pace).await;
+            }
         }
     }
 
@@ -167,7 +187,13 @@ impl Work {
             if at > 0 {
                 sleep(pause).await;
             }
-            self.compare(chunk).await;
+            let compared = self.compare(chunk).await;
+            let doubted = self.note_denials(&compared);
+            if !doubted.is_empty() {
+                add(&self.counters.resubscribed, count(doubted.len()));
+                self.resync
+                    .resync(Scope::AllFeeds, &doubted, StaleReason::Silent);
+            }
         }
         add(&self.counters.sweeps, 1);
         let took = millis(began.elapsed());
@@ -177,19 +203,23 @@ impl Work {
     fn subscribed(&self) -> Vec<(AssetKey, AssetId)> {
         let mut assets = Vec::new();
         for condition in self.registry.live_conditions() {
-            let keys = self.registry.assets_of(&condition);
-            let interner = self.registry.interner().read();
-            let subscribed = keys.into_iter().filter_map(|key| {
-                let info = interner.info(key)?;
-                Some((key, info.asset_id.clone()))
-            });
-            assets.extend(subscribed);
+            assets.extend(self.known(self.registry.assets_of(&condition)));
         }
+        assets
+    }
+
+    /// Those of them that are subscribed, with their ids.
+    fn known(&self, keys: Vec<AssetKey>) -> Vec<(AssetKey, AssetId)> {
+        let mut assets: Vec<_> = {
+            let interner = self.registry.interner().read();
+            let with_id = |key| Some((key, interner.info(key)?.asset_id.clone()));
+            keys.into_iter().filter_map(with_id).collect()
+        };
         assets.retain(|(key, _)| self.registry.status(*key) == Some(AssetStatus::Subscribed));
         assets
     }
 
-    async fn compare(&self, chunk: &[(AssetKey, AssetId)]) {
+    async fn compare(&self, chunk: &[(AssetKey, AssetId)]) -> Compared {
         let ids: Vec<AssetId> = chunk.iter().map(|(_, id)| id.clone()).collect();
         add(&self.counters.requests, 1);
         let answer = self.books.books(&ids, self.registry.interner());
@@ -202,7 +232,7 @@ impl Work {
             Err(_elapsed) => {
                 add(&self.counters.unanswered, count(chunk.len()));
                 self.note_failure(Some("no answer in time".to_owned()));
-                return;
+                return Compared::default();
             }
         };
         self.note_failure(failure.map(|error| chain(&error)));
@@ -219,26 +249,28 @@ impl Work {
         for book in books {
             self.sink.audit(Box::new(book));
         }
-        let doubted = self.note_denials(&there, &missing);
-        if !doubted.is_empty() {
-            add(&self.counters.resubscribed, count(doubted.len()));
-            self.resync
-                .resync(Scope::AllFeeds, &doubted, StaleReason::Silent);
-        }
         if !missing.is_empty() {
             add(&self.counters.missing, count(missing.len()));
             self.lifecycle.confirm_gone(&missing);
         }
+        Compared { there, missing }
     }
+}
+
+/// What the venue said of a chunk; of neither what it did not answer for.
+#[derive(Debug, Default)]
+struct Compared {
+    there: HashSet<AssetKey>,
+    missing: Vec<AssetKey>,
 }
 
 impl Work {
     /// Counts rounds without a book; those that have had enough of them.
-    fn note_denials(&self, there: &HashSet<AssetKey>, missing: &[AssetKey]) -> Vec<AssetKey> {
+    fn note_denials(&self, compared: &Compared) -> Vec<AssetKey> {
         let mut denials = self.denials.lock();
-        denials.retain(|key, _| !there.contains(key));
+        denials.retain(|key, _| !compared.there.contains(key));
         let mut doubted = Vec::new();
-        for key in missing {
+        for key in &compared.missing {
             let rounds = denials.entry(*key).or_default();
             *rounds = rounds.saturating_add(1);
             // Ever more seldom: REST may be what is wrong.
@@ -305,6 +337,7 @@ impl StatsSource for BookAuditor {
             "books_unanswered": get(&counters.unanswered),
             "resubscribed": get(&counters.resubscribed),
             "last_sweep_ms": get(&counters.last_sweep_ms),
+            "early_requested": self.work.early.requested(),
         })
     }
 }

@@ -98,6 +98,7 @@ struct Setting {
     registry: Arc<AssetRegistry>,
     clob: Arc<Clob>,
     notes: Arc<Notes>,
+    early: Arc<EarlyAudits>,
     auditor: BookAuditor,
 }
 
@@ -125,6 +126,7 @@ fn setting(markets: usize, config: AuditConfig) -> Setting {
         registry.assign(&keys, ConnectionId(0));
     }
     let (clob, notes) = (Arc::<Clob>::default(), Arc::<Notes>::default());
+    let early = Arc::<EarlyAudits>::default();
     let auditor = BookAuditor::new(
         config,
         Arc::clone(&registry),
@@ -132,11 +134,13 @@ fn setting(markets: usize, config: AuditConfig) -> Setting {
         Arc::clone(&notes) as Arc<dyn AuditSink>,
         Arc::clone(&notes) as Arc<dyn LifecycleListener>,
         Arc::clone(&notes) as Arc<dyn ResyncSink>,
+        Arc::clone(&early),
     );
     Setting {
         registry,
         clob,
         notes,
+        early,
         auditor,
     }
 }
@@ -171,6 +175,29 @@ async fn every_subscribed_book_is_compared_once_a_period_at_an_even_pace() {
     );
     sleep(Duration::from_secs(100)).await;
     assert_eq!(setting.notes.audited.lock().len(), 100);
+    setting.auditor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_early_is_compared_beside_the_rounds() {
+    let setting = setting(25, config());
+    setting.auditor.start().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let token = |id: &str| setting.registry.interner().read().get(id).unwrap().key;
+    let (ours, ended) = (token("40"), token("45"));
+    setting.registry.expire(&"0x16".parse().unwrap());
+    *setting.clob.lacks.lock() = vec!["40".into()];
+    for _ in 0..10 {
+        setting.early.request(&[ours, ended, token("41")]);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let audited = setting.notes.audited.lock().clone();
+    let early = audited.iter().filter(|id| *id == "41").count();
+    assert!((4..=7).contains(&early), "{early} in ten seconds");
+    assert!(!audited.contains(&"45".to_owned()), "it has ended");
+    // A denial is discovery's at once, and no round of its own.
+    assert_eq!(setting.notes.gone.lock().first(), Some(&ours));
+    assert_eq!(*setting.notes.resynced.lock(), []);
     setting.auditor.stop().await;
 }
 

@@ -346,6 +346,11 @@ impl<'a> FeedSession<'a> {
         } else {
             self.lost_track();
         }
+        if !self.batcher.decoded.unknown.is_empty() {
+            let unknown = &mut self.batcher.decoded.unknown;
+            unknown.retain(|key| self.kept.carried.get(*key).is_some());
+            self.kept.context.venue.early_audits.request(unknown);
+        }
         for event in self.batcher.decoded.lifecycle.drain(..) {
             self.kept.context.venue.lifecycle.offer(event);
         }

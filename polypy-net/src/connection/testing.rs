@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use super::ConnectionConfig;
 use crate::clob::{BookFetch, ClobError, Fetched};
 use crate::dial::{Dial, Stream};
+use crate::early_audit::EarlyAudits;
 use crate::registry::AssetRegistry;
 use crate::resync::{ResyncConfig, ResyncQueue};
 use crate::venue::{LifecycleListener, Venue};
@@ -368,6 +369,7 @@ pub(crate) struct SimulatedVenue {
     pub(crate) rest: Arc<Rest>,
     pub(crate) network: Arc<Network>,
     pub(crate) resync: Arc<ResyncQueue>,
+    pub(crate) early_audits: Arc<EarlyAudits>,
     accepted: mpsc::Receiver<Peer>,
 }
 
@@ -389,6 +391,7 @@ impl SimulatedVenue {
                 mute: Mutex::default(),
             }),
             resync: Arc::new(ResyncQueue::new(ResyncConfig::default())),
+            early_audits: Arc::default(),
             accepted,
         };
         for market in 0..markets {
@@ -427,6 +430,7 @@ impl SimulatedVenue {
             sink: self.sink.clone(),
             lifecycle: self.listener.clone(),
             resync: self.resync.clone(),
+            early_audits: self.early_audits.clone(),
             wire: Arc::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Plain-text frames: whatever begins neither with `{` nor with `[`.
 //!
-//! They are counted by text and are never decode errors.
+//! They are counted by text and are never decode errors. One that holds a `{` is
+//! no control text: an event may stand behind what cannot be read of it.
 
 use tracing::info;
 

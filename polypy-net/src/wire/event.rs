@@ -70,9 +70,10 @@ impl Decoder<'_> {
         let timestamp = scalar::timestamp(event.timestamp)?;
         let entries = scalar::array(event.price_changes, "price_changes")?;
         let (first_event, first_lost) = (self.out.events.len(), self.out.undecodable.len());
-        let mut nameless = false;
+        let (mut nameless, mut entries_read) = (false, 0);
         for entry in Elements::of(entries).into_iter().flatten() {
             let entry = entry.map_err(|_rest| WireError::BrokenArray)?;
+            entries_read += 1;
             match self.change(entry, timestamp) {
                 Ok(Some(change)) => self.out.events.push(MarketEvent::PriceChange(change)),
                 Ok(None) => {}
@@ -88,9 +89,27 @@ impl Decoder<'_> {
         let changes = self.out.events.len() - first_event;
         self.stats.count_level_changes(count(changes));
         if nameless {
-            self.lose_market(first_event, first_lost);
+            self.lose_market(event, first_event, first_lost);
+        } else if entries_read == 0 {
+            // A change that changes nothing: what it should have said is lost.
+            return Err(WireError::Missing("price_changes"));
+        } else if changes == 0
+            && self.out.undecodable.len() == first_lost
+            && !self.tokens_of(event).is_empty()
+        {
+            // The market is followed, and nothing in it is of one of its tokens.
+            return Err(WireError::UnknownAsset);
         }
         Ok(())
+    }
+
+    /// The followed tokens of the market that an event names.
+    fn tokens_of(&self, event: &Event<'_>) -> Vec<AssetKey> {
+        let Ok(Some(condition)) = scalar::text(event.market, "market") else {
+            return Vec::new();
+        };
+        let tokens = self.assets.market(&condition);
+        tokens.map(|info| info.key).collect()
     }
 
     /// Decodes an entry, `None` if its asset is not known.
@@ -132,10 +151,11 @@ impl Decoder<'_> {
     }
 
     /// An entry did not say whose it is. All entries of one event belong to one
-    /// market, so it was for an asset of another entry or for its complement.
-    fn lose_market(&mut self, first_event: usize, first_lost: usize) {
+    /// market: the one that the event names, and that of the other entries' assets.
+    fn lose_market(&mut self, event: &Event<'_>, first_event: usize, first_lost: usize) {
         let decoded = self.out.events.iter().skip(first_event);
         let mut market: Vec<AssetKey> = decoded.map(MarketEvent::asset).collect();
+        market.extend(self.tokens_of(event));
         market.extend(self.out.undecodable.iter().skip(first_lost));
         for asset in market {
             self.lose(asset);

@@ -6,8 +6,8 @@
 use std::str::Utf8Error;
 use std::sync::Arc;
 
-use polypy_core::{AssetInfo, AssetKey, Interner};
-use tracing::{debug, info};
+use polypy_core::{AssetId, AssetInfo, AssetKey, Interner};
+use tracing::{debug, info, warn};
 
 use super::control::excerpt;
 use super::elements::Elements;
@@ -18,9 +18,9 @@ use super::{Decoded, Frame, event, object, salvage, scalar};
 
 /// Decodes a frame that begins with `{` or `[`.
 pub(super) fn decode(text: &str, assets: &Interner, stats: &WireStats, out: &mut Decoded) -> Frame {
-    let lost = out.undecodable.len();
+    let before = (out.undecodable.len(), out.unknown.len());
     let kind = Decoder { assets, stats, out }.frame(text);
-    if out.undecodable.len() > lost {
+    if (out.undecodable.len(), out.unknown.len()) != before {
         keep_each_once(out);
     }
     kind
@@ -40,9 +40,23 @@ pub(super) fn refuse_bytes(
     Frame::Garbage
 }
 
+/// Counts a frame that is text and more than a control text.
+pub(super) fn refuse_text(
+    text: &str,
+    assets: &Interner,
+    stats: &WireStats,
+    out: &mut Decoded,
+) -> Frame {
+    Decoder { assets, stats, out }.refuse(None, &WireError::NotAnObject, text);
+    keep_each_once(out);
+    Frame::Garbage
+}
+
 fn keep_each_once(out: &mut Decoded) {
-    out.undecodable.sort_unstable();
-    out.undecodable.dedup();
+    for keys in [&mut out.undecodable, &mut out.unknown] {
+        keys.sort_unstable();
+        keys.dedup();
+    }
 }
 
 /// One frame's decoding under way.
@@ -101,20 +115,27 @@ impl<'a> Decoder<'a> {
                         "first event of an unknown type"
                     );
                 }
+                self.concerns_named(&name, text);
             }
             Err(error) => self.refuse(None, &error, text),
         }
         Ok(())
     }
 
-    /// The asset an event names, `None` if it is not known.
+    /// The asset an event names, `None` if it is not known. An id in another form
+    /// than ours could be that of any asset.
     pub(super) fn asset(
         &mut self,
         asset_id: scalar::Value<'_>,
     ) -> Result<Option<&'a Arc<AssetInfo>>, WireError> {
-        let id = scalar::required(asset_id, "asset_id")?;
+        const FIELD: &str = "asset_id";
+        let id = scalar::required(asset_id, FIELD)?;
         let info = self.assets.get(&id);
         if info.is_none() {
+            AssetId::new(&id).map_err(|source| WireError::Id {
+                field: FIELD,
+                source,
+            })?;
             self.stats.count_unknown_asset();
         }
         Ok(info)
@@ -127,12 +148,13 @@ impl<'a> Decoder<'a> {
 
     fn count_error(&mut self, kind: Option<EventKind>, error: &WireError) {
         self.out.errors += 1;
-        self.stats.count_error(kind, error);
-        debug!(
-            event = kind.map(EventKind::name),
-            %error,
-            "could not be read"
-        );
+        let event = kind.map(EventKind::name);
+        // Whoever watches hears of each cause once; the counters say how often.
+        if self.stats.count_error(kind, error) {
+            warn!(event, cause = error.name(), error = %error, "the venue sent what cannot be read");
+        } else {
+            debug!(event, cause = error.name(), error = %error, "could not be read");
+        }
     }
 
     /// Counts an event, or what may have been one (`None`), that could not be
@@ -146,9 +168,12 @@ impl<'a> Decoder<'a> {
         };
         match kind {
             EventKind::Book | EventKind::TickSizeChange => {
-                let assets = self.assets;
+                let (assets, before) = (self.assets, self.out.undecodable.len());
                 for info in salvage::named_assets(text, assets) {
                     self.lose(info.key);
+                }
+                if self.out.undecodable.len() == before {
+                    self.lose_named(text);
                 }
             }
             EventKind::PriceChange => self.lose_named(text),
@@ -168,14 +193,35 @@ impl<'a> Decoder<'a> {
     /// Changes to any asset that `text` names may be lost, and to the other
     /// token of its market, which the text may have been about to name.
     fn lose_named(&mut self, text: &str) {
-        let assets = self.assets;
-        for info in salvage::named_assets(text, assets) {
-            self.lose(info.key);
-            if let Some(complement) = info.complement {
-                self.lose(complement);
-            }
+        let named = named(text, self.assets);
+        self.out.undecodable.extend(named);
+    }
+
+    /// An event of a type that nobody here knows is about what it names: it may
+    /// have changed those books.
+    fn concerns_named(&mut self, name: &str, text: &str) {
+        let before = self.out.unknown.len();
+        self.out.unknown.extend(named(text, self.assets));
+        let is_about_known = self.out.unknown.len() > before;
+        if is_about_known && let Some(counts) = self.stats.note_unknown_of_known(name) {
+            warn!(
+                name = excerpt(name),
+                events = counts.unknown,
+                known_changes = counts.known,
+                "events of an unknown type outnumber the changes: has the venue renamed them?"
+            );
         }
     }
+}
+
+/// The assets that a text names, with the other tokens of their markets, and those
+/// of the markets that it names.
+fn named<'a>(text: &'a str, assets: &'a Interner) -> impl Iterator<Item = AssetKey> + 'a {
+    let with_complement = |info: &'a Arc<AssetInfo>| [Some(info.key), info.complement];
+    salvage::named_assets(text, assets)
+        .flat_map(with_complement)
+        .flatten()
+        .chain(salvage::assets_of_named_markets(text, assets).map(|info| info.key))
 }
 
 /// The text is not JSON; already counted.

@@ -5,8 +5,8 @@
 //! its neighbours nothing. Two promises hold for every input:
 //!
 //! - a change to the book of a known asset is either decoded exactly or, as
-//!   long as the frame still names the asset or the other token of its market,
-//!   listed in [`Decoded::undecodable`], so that nothing is lost unseen;
+//!   long as the frame still names the asset, the other token of its market or
+//!   the market, listed in [`Decoded::undecodable`], so that nothing is lost unseen;
 //! - no input panics, recurses or allocates beyond a small multiple of its size.
 //!
 //! | first byte | frame | module |
@@ -15,7 +15,8 @@
 //! | `[` | any number of them | `fast`, else `elements`, then as above |
 //! | other | control text (`PONG`) | `control` |
 //!
-//! Accepted besides the shapes sent today: any key order, white space, unknown
+//! Accepted besides the shapes sent today: any key order, white space, a byte
+//! order mark before it all, unknown
 //! and repeated keys (the last one counts), numbers for decimal strings, `""`
 //! or `null` for what is optional, any case of `side`. An optional field that
 //! cannot be read is counted and left out; a required one refuses its event. A
@@ -60,6 +61,9 @@ pub struct Decoded {
     /// Known assets of which a change was or may have been lost: each needs a
     /// new snapshot. In no order, each once.
     pub undecodable: Vec<AssetKey>,
+    /// Known assets that events of unknown types were about. In no order, each
+    /// once.
+    pub unknown: Vec<AssetKey>,
     /// Parse errors since the last [`clear`](Self::clear): the reader's own
     /// share of what [`WireStats`] counts for all.
     pub errors: u64,
@@ -73,6 +77,7 @@ impl Decoded {
         self.events.clear();
         self.lifecycle.clear();
         self.undecodable.clear();
+        self.unknown.clear();
         self.errors = 0;
     }
 }
@@ -160,9 +165,15 @@ impl<'a> Reading<'a> {
         } = self;
         let first = out.events.len();
         let mut is_general = true;
+        // Some encoders put a mark of the byte order before their text; JSON has none.
+        let frame = frame.strip_prefix(BYTE_ORDER_MARK).unwrap_or(frame);
         let kind = match std::str::from_utf8(frame) {
             Ok(text) if text.trim_ascii_start().starts_with(['{', '[']) => {
                 general::decode(text, assets, stats, out)
+            }
+            Ok(text) if text.contains('{') => {
+                // No control text is an object: what stands before it hides an event.
+                general::refuse_text(text, assets, stats, out)
             }
             Ok(text) => {
                 is_general = false;
@@ -187,6 +198,8 @@ impl Drop for Reading<'_> {
         self.stats.add(&self.counts);
     }
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Changes in one frame up to which comparing each with each beats a set; two
 /// is the rule.

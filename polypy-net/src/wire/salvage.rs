@@ -1,34 +1,43 @@
 //! Which assets a text names that could not be decoded.
 //!
 //! What cannot be read may have held a change, and a change lost unseen is a
-//! wrong book. So a refused text is searched for `"asset_id":"…"`, whatever its
-//! state as JSON. Naming too many is harmless: each costs a fresh snapshot.
+//! wrong book. So a refused text is searched for `"asset_id":"…"` and
+//! `"market":"…"`, whatever its state as JSON. Naming too many is harmless: each
+//! costs a fresh snapshot.
 
 use std::sync::Arc;
 
 use polypy_core::{AssetInfo, Interner};
 
-const KEY: &str = "\"asset_id\"";
+const ASSET: &str = "\"asset_id\"";
+const MARKET: &str = "\"market\"";
 
 /// The known assets that `text` names.
 pub(super) fn named_assets<'a>(
     text: &'a str,
     assets: &'a Interner,
 ) -> impl Iterator<Item = &'a Arc<AssetInfo>> {
-    text.split(KEY)
-        .skip(1)
-        .filter_map(value_of_key)
-        .filter_map(|id| assets.get(id))
+    values_of(ASSET, text).filter_map(|id| assets.get(id))
 }
 
-/// The digits behind `: "`, or behind `:` when the id is a number. Digits at
-/// the very end of the text may be cut off and are not taken.
-fn value_of_key(after_key: &str) -> Option<&str> {
-    let value = after_key.trim_ascii_start().strip_prefix(':')?;
-    let value = value.trim_ascii_start();
-    let digits = value.strip_prefix('"').unwrap_or(value);
-    let end = digits.bytes().position(|byte| !byte.is_ascii_digit())?;
-    Some(&digits[..end])
+/// The known assets of the markets that `text` names.
+pub(super) fn assets_of_named_markets<'a>(
+    text: &'a str,
+    assets: &'a Interner,
+) -> impl Iterator<Item = &'a Arc<AssetInfo>> {
+    values_of(MARKET, text).flat_map(|condition| assets.market(condition))
+}
+
+/// The ids behind `key` and `: "`, or behind `:` when the id is a number. What
+/// stands at the very end of the text may be cut off and is not taken.
+fn values_of<'a>(key: &'static str, text: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(key).skip(1).filter_map(|after_key| {
+        let value = after_key.trim_ascii_start().strip_prefix(':')?;
+        let value = value.trim_ascii_start();
+        let id = value.strip_prefix('"').unwrap_or(value);
+        let end = id.bytes().position(|byte| !byte.is_ascii_alphanumeric())?;
+        Some(&id[..end])
+    })
 }
 
 #[cfg(test)]
@@ -59,6 +68,18 @@ mod tests {
                 .map(|info| info.asset_id.as_str())
                 .collect();
             assert_eq!(named, ids, "{text}");
+        }
+        for (text, count) in [
+            (r#"{"market" : "0xa1","#, 1),
+            (r#"{"market":"0xa2""#, 0),
+            (r#"{"market":"0xa1"#, 0),
+            (r#"{"market":null,"asset_id":"11"}"#, 0),
+        ] {
+            assert_eq!(
+                assets_of_named_markets(text, &assets).count(),
+                count,
+                "{text}"
+            );
         }
     }
 }

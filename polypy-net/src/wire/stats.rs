@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -56,6 +57,7 @@ pub struct WireStats {
     errors_by_cause: [AtomicU64; CAUSES.len()],
     unknown_events: NameCounts,
     control_texts: NameCounts,
+    renaming: Mutex<RenamingWatch>,
 }
 
 /// [`WireStats`] as of one moment, as `/stats` shows it.
@@ -167,24 +169,27 @@ impl WireStats {
         self.control_texts.count(text)
     }
 
-    /// `kind` is `None` for what broke before its type could be told.
-    pub(super) fn count_error(&self, kind: Option<EventKind>, error: &WireError) {
+    /// An event of an unknown type is about tokens that are followed. The counts, if
+    /// it is to be said that such events outnumber the changes.
+    pub(super) fn note_unknown_of_known(&self, name: &str) -> Option<Outnumbered> {
+        let known = load(self.events.of(EventKind::PriceChange));
+        self.renaming.lock().note(name, known, Instant::now())
+    }
+
+    /// `kind` is `None` for what broke before its type could be told. Whether it is
+    /// the first of its cause.
+    pub(super) fn count_error(&self, kind: Option<EventKind>, error: &WireError) -> bool {
         let by_event = kind.map_or(&self.errors_of_no_event, |kind| {
             self.errors_by_event.of(kind)
         });
         add(by_event, 1);
-        increment(&self.errors_by_cause, error.cause());
+        let by_cause = self.errors_by_cause.get(error.cause());
+        by_cause.is_some_and(|counter| counter.fetch_add(1, Ordering::Relaxed) == 0)
     }
 }
 
 fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
-}
-
-fn increment(counters: &[AtomicU64], index: usize) {
-    if let Some(counter) = counters.get(index) {
-        add(counter, 1);
-    }
 }
 
 /// Where errors are shown that belong to no type of event.
@@ -198,6 +203,11 @@ const NAME_LENGTH: usize = 64;
 /// Under which all further names are counted.
 const OTHER: &str = "(other)";
 
+/// As much of a name as is kept.
+fn kept_of(name: &str) -> &str {
+    &name[..name.floor_char_boundary(NAME_LENGTH)]
+}
+
 /// Counts by names that a stranger chooses.
 #[derive(Debug, Default)]
 struct NameCounts {
@@ -208,7 +218,7 @@ struct NameCounts {
 impl NameCounts {
     /// Counts one; whether it is the first of a name that is kept.
     fn count(&self, name: &str) -> bool {
-        let name = &name[..name.floor_char_boundary(NAME_LENGTH)];
+        let name = kept_of(name);
         let mut by_name = self.by_name.lock();
         if let Some(count) = by_name.get_mut(name) {
             *count += 1;
@@ -239,9 +249,89 @@ impl NameCounts {
     }
 }
 
+/// Whether events of one unknown type take the place of the changes.
+#[derive(Debug, Default)]
+struct RenamingWatch {
+    window: Option<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    /// Changes counted before it.
+    known_before: u64,
+    /// Bounded like all names that a stranger chooses.
+    by_name: BTreeMap<Box<str>, u64>,
+    is_told: bool,
+}
+
+/// How many came within a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outnumbered {
+    pub(super) unknown: u64,
+    pub(super) known: u64,
+}
+
+/// What is compared, and how seldom it is said.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Fewer than this prove nothing: a quiet market has a change an hour.
+const ENOUGH: u64 = 20;
+
+impl RenamingWatch {
+    fn note(&mut self, name: &str, known: u64, now: Instant) -> Option<Outnumbered> {
+        let is_over = |window: &mut Window| now.saturating_duration_since(window.since) >= WINDOW;
+        self.window.take_if(is_over);
+        let window = self.window.get_or_insert_with(|| Window {
+            since: now,
+            known_before: known,
+            by_name: BTreeMap::new(),
+            is_told: false,
+        });
+        let name = kept_of(name);
+        if window.by_name.len() >= NAMES_KEPT && !window.by_name.contains_key(name) {
+            return None;
+        }
+        let unknown = window.by_name.entry(name.into()).or_default();
+        *unknown += 1;
+        let counts = Outnumbered {
+            unknown: *unknown,
+            known: known.saturating_sub(window.known_before),
+        };
+        let is_news = !window.is_told && counts.unknown >= ENOUGH && counts.unknown > counts.known;
+        window.is_told |= is_news;
+        is_news.then_some(counts)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_type_that_outnumbers_the_changes_is_told_once_a_window() {
+        let (mut watch, start) = (RenamingWatch::default(), Instant::now());
+        let told = |watch: &mut RenamingWatch, known, at| {
+            let notes = (0..50).filter_map(|_| watch.note("delta", known, at));
+            notes.collect::<Vec<_>>()
+        };
+        let found = Outnumbered {
+            unknown: ENOUGH,
+            known: 0,
+        };
+        assert_eq!(told(&mut watch, 7, start), [found]);
+        assert_eq!(told(&mut watch, 7, start + WINDOW / 2), []);
+        assert_eq!(told(&mut watch, 7, start + WINDOW), [found]);
+        // Beside many changes it is a type like any other.
+        assert_eq!(watch.note("delta", 7, start + 2 * WINDOW), None);
+        assert_eq!(told(&mut watch, 500, start + 2 * WINDOW), []);
+        for number in 0..1_000 {
+            assert_eq!(
+                watch.note(&number.to_string(), 500, start + 2 * WINDOW),
+                None
+            );
+        }
+        assert_eq!(watch.window.unwrap().by_name.len(), NAMES_KEPT);
+    }
 
     #[test]
     fn a_stranger_cannot_make_the_names_grow() {

@@ -41,8 +41,9 @@ impl Reader<'_> {
     /// Reads entries from behind `[` to behind `]`.
     pub(super) fn entries(&mut self, timestamp: Timestamp) -> Option<()> {
         let mut before = None;
+        // A change that changes nothing is odd, and for the general way.
         if self.cursor.closes(b']') {
-            return Some(());
+            return None;
         }
         loop {
             before = self.entry_in_order(before, timestamp);

@@ -22,7 +22,6 @@ fn what_the_venue_sends_is_read_fast() {
     let frames = [
         book(YES),
         two_changes(),
-        price_change(&[]),
         price_change(&vec![entry(YES, "BUY", "0.4", "5"); 40]),
         two_changes().replace(&format!(r#""hash":"{HASH}","#), ""),
         two_changes().replace("0.49", "0").replace("0.52", "1"),
@@ -96,6 +95,8 @@ fn what_is_not_certain_is_left_to_the_general_way() {
         format!("{frame}x"),
         format!("[{frame},]"),
         format!("[{frame}"),
+        // It should have said something.
+        price_change(&[]),
         // Not ours.
         price_change(&[
             entry(YES, "BUY", "0.4", "1"),

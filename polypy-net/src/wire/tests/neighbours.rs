@@ -102,6 +102,9 @@ proptest! {
         ),
         bad in some_bad(bad_entries()),
     ) {
+        // Without any it would be of nothing that is known, and refused as a whole.
+        let mut good = good;
+        good.push(entry(NO, "SELL", "0.52", "7"));
         let alone = run(price_change(&good));
         prop_assert_eq!(alone.stats.parse_errors, 0);
         let run = run(price_change(&mixed(&good, &bad)));
@@ -158,23 +161,94 @@ fn what_a_bad_event_may_have_changed_is_named() {
             price_change(&[entry(YES, "BUY", "0.5", "1"), "null".to_owned()]),
             vec![YES, NO],
         ),
-        (price_change(&["null".to_owned()]), vec![]),
+        (price_change(&["null".to_owned()]), vec![YES, NO]),
         (
             price_change(&[entry(NO, "BUY", "0.5", "1")]).replace("1791200000100", "-1"),
             vec![YES, NO],
         ),
         (book(STRANGER).replace("0.47", "4.7"), vec![]),
-        (price_change(&[entry(STRANGER, "BUY", "?", "1")]), vec![]),
+        // Nothing in it is of a token of the market that it names.
+        (
+            price_change(&[entry(STRANGER, "BUY", "?", "1")]),
+            vec![YES, NO],
+        ),
+        (price_change(&[]), vec![YES, NO]),
     ] {
         let run = run(&text);
         assert_eq!(run.lost(), lost, "{text}");
     }
 }
 
+/// Every shape of a change whose tokens cannot be read loses the market it names.
+#[test]
+fn a_change_whose_tokens_cannot_be_read_loses_its_market() {
+    let good = price_change(&[
+        entry(YES, "BUY", "0.49", "50"),
+        entry(NO, "SELL", "0.51", "50"),
+    ]);
+    let entries = &good[good.find('[').unwrap()..=good.find(']').unwrap()];
+    let as_text = serde_json::to_string(entries).unwrap();
+    let hex = |token: &str| format!("0x{}", &token[..20]);
+    let with = |yes: &str, no: &str| {
+        let ids = [YES, NO].map(|id| format!("\"asset_id\":\"{id}\""));
+        good.replace(&ids[0], yes).replace(&ids[1], no)
+    };
+    for (shape, text, cause) in [
+        ("object", good.replace(entries, "{\"0\":1}"), "wrong_type"),
+        ("null", good.replace(entries, "null"), "missing_field"),
+        (
+            "missing",
+            good.replace("price_changes", "changes"),
+            "missing_field",
+        ),
+        ("empty", good.replace(entries, "[]"), "missing_field"),
+        ("text", good.replace(entries, &as_text), "wrong_type"),
+        ("no ids", with("\"a\":0", "\"a\":0"), "missing_field"),
+        (
+            "null ids",
+            with("\"asset_id\":null", "\"asset_id\":null"),
+            "missing_field",
+        ),
+        (
+            "empty ids",
+            with("\"asset_id\":\"\"", "\"asset_id\":\"\""),
+            "missing_field",
+        ),
+        (
+            "hex ids",
+            with(
+                &format!("\"asset_id\":\"{}\"", hex(YES)),
+                &format!("\"asset_id\":\"{}\"", hex(NO)),
+            ),
+            "id",
+        ),
+        (
+            "other ids",
+            with("\"asset_id\":\"5\"", "\"asset_id\":\"6\""),
+            "unknown_asset",
+        ),
+        ("behind a word", format!("data: {good}"), "not_an_object"),
+    ] {
+        let mut run = run(&text);
+        assert_eq!(run.lost(), [YES, NO], "{shape}");
+        assert_eq!(run.out.events, [], "{shape}");
+        assert!(
+            run.causes().contains_key(cause),
+            "{shape}: {:?}",
+            run.causes()
+        );
+        assert_eq!(std::mem::take(&mut run.out.unknown), []);
+        // Of a market that nobody follows nothing is lost.
+        let run = super::run(text.replace(MARKET, "0xdead").replace("asset_id", "token"));
+        assert_eq!(run.lost(), Vec::<&str>::new(), "{shape}");
+    }
+}
+
 /// A frame that breaks off keeps what stood before the break.
 #[test]
 fn a_frame_cut_short_names_the_rest() {
-    let whole = format!("[{},{}]", book(YES), book(UP));
+    let up = book(UP).replace(MARKET, OTHER_MARKET);
+    let whole = format!("[{},{up}]", book(YES));
     for cut in 0..whole.len() {
         let run = run(&whole[..cut]);
         if cut == 0 {

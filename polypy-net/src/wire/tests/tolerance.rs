@@ -25,6 +25,45 @@ fn array_or_object_is_the_same() {
 }
 
 #[test]
+fn a_byte_order_mark_does_not_matter() {
+    for event in every_event() {
+        same(&format!("\u{feff}{event}"), &event);
+        same(&format!("\u{feff}[{event}]\n"), &event);
+    }
+}
+
+#[test]
+fn an_unknown_event_concerns_the_books_that_it_names() {
+    let about = |text: &str| {
+        let run = run(text);
+        assert_eq!((run.stats.parse_errors, run.stats.unknown_events), (0, 1));
+        assert_eq!(run.out.undecodable, []);
+        let ids = run.out.unknown.iter();
+        let id = |key: &AssetKey| run.assets.info(*key).unwrap().asset_id.to_string();
+        let mut ids: Vec<_> = ids.map(id).collect();
+        ids.sort();
+        ids
+    };
+    let renamed = |text: String| text.replace("\"price_change\"", "\"price_delta\"");
+    let change = price_change(&[entry(YES, "BUY", "0.49", "50")]);
+    assert_eq!(about(&renamed(change.clone())), [YES, NO]);
+    assert_eq!(
+        about(&renamed(change.replace("asset_id", "token"))),
+        [YES, NO]
+    );
+    assert_eq!(
+        about(&format!(r#"{{"event_type":"fees","asset_id":"{UP}"}}"#)),
+        [UP, DOWN]
+    );
+    assert_eq!(
+        about(&format!(
+            r#"{{"event_type":"fees","asset_id":"{STRANGER}","market":"0x1"}}"#
+        )),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn white_space_does_not_matter() {
     for event in every_event() {
         same(&event.replace(",\"", ", \""), &event);
@@ -249,7 +288,7 @@ fn unknown_assets_are_counted_and_skipped() {
         book(STRANGER),
         trade(STRANGER),
         tick_size_change(STRANGER),
-        best_bid_ask("not even an id"),
+        best_bid_ask("17"),
         price_change(&[
             entry(STRANGER, "BUY", "0.4", "1"),
             entry(YES, "BUY", "0.4", "1")
