@@ -1,8 +1,9 @@
 //! The machine's clock: the one place in the program that reads it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use polypy_core::{Clock, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// The wall clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,4 +20,17 @@ impl Clock for SystemClock {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+/// The time since the machine started, sleep included. Where the system has no such
+/// clock, without: there a machine's sleep is not noticed, a stopped process is.
+pub fn since_start() -> Duration {
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(CLOCK);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanos)
 }

@@ -53,11 +53,13 @@ pub enum StaleReason {
     Resubscribing,
     /// Its feed is open, and is behind what is known of it or says nothing.
     Silent,
+    /// The process stood still, and its socket has not answered since.
+    Suspended,
 }
 
 impl StaleReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Disconnected,
         Self::Dropped,
         Self::WorkerDied,
@@ -70,6 +72,7 @@ impl StaleReason {
         Self::Tick,
         Self::Resubscribing,
         Self::Silent,
+        Self::Suspended,
     ];
 
     /// The reason's name as JSON shows it.
@@ -87,6 +90,7 @@ impl StaleReason {
             Self::Tick => "tick",
             Self::Resubscribing => "resubscribing",
             Self::Silent => "silent",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -122,6 +126,14 @@ pub trait EventSink: Send + Sync {
     /// snapshot of its own that is delivered after it. Other feeds' copies are
     /// not concerned.
     fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason);
+
+    /// The feed's socket has answered a question that was put after so many
+    /// suspensions of the process ([`SuspensionWatch::count`]), and everything that
+    /// came before the answer was delivered. A feed that opens needs no such word:
+    /// all it brings is newer.
+    ///
+    /// [`SuspensionWatch::count`]: crate::SuspensionWatch::count
+    fn feed_resumed(&self, feed: FeedId, suspensions: u64);
 }
 
 /// What discovery says of books as a whole, whichever feeds carry them.

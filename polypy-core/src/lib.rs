@@ -6,7 +6,7 @@
 //! | group | modules |
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
-//! | the contracts between layers | [`component`], [`health`], [`stats`], [`feed`], [`source`] |
+//! | the contracts between layers | [`component`], [`health`], [`stats`], [`feed`], [`source`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
 //!
@@ -31,6 +31,7 @@ pub mod stats;
 
 pub mod feed;
 pub mod source;
+pub mod suspension;
 
 pub mod book;
 mod cell;
@@ -71,4 +72,5 @@ pub use price::Price;
 pub use size::Size;
 pub use source::{BookLookup, BookSource, BookState, BookView, MarketSource};
 pub use stats::{StatsSource, object};
+pub use suspension::SuspensionWatch;
 pub use time::{Clock, Timestamp};

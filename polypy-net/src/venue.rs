@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hyper::Uri;
-use polypy_core::{AssetKey, EventSink, LifecycleEvent};
+use polypy_core::{AssetKey, EventSink, LifecycleEvent, SuspensionWatch};
 
 use crate::clob::BookFetch;
 use crate::dial::Dial;
@@ -41,6 +41,8 @@ pub struct Venue {
     pub resync: Arc<ResyncQueue>,
     /// Takes requests to compare books before their turn.
     pub early_audits: Arc<EarlyAudits>,
+    /// Knows when the process stood still. The pool beats.
+    pub suspension: Arc<SuspensionWatch>,
     /// Counts what was decoded.
     pub wire: Arc<WireStats>,
 }

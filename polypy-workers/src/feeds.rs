@@ -1,4 +1,5 @@
-//! Which feeds are open.
+//! Which feeds are open, and whether they have answered since the process last
+//! stood still.
 //!
 //! Readers and workers ask here whether the feed a book belongs to is still
 //! open, so that the closing of a socket is visible on all of its books at once
@@ -7,19 +8,24 @@
 //! in the table is closed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
-use polypy_core::{FeedId, StaleReason};
+use polypy_core::{FeedId, StaleReason, SuspensionWatch};
 
 #[derive(Debug)]
 pub(crate) struct Feeds {
     table: RwLock<HashMap<FeedId, FeedState>>,
     workers: usize,
+    suspension: Arc<SuspensionWatch>,
 }
 
 #[derive(Debug)]
 enum FeedState {
-    Open,
+    Open {
+        /// The suspensions after which its socket has answered.
+        confirmed: u64,
+    },
     Closed {
         reason: StaleReason,
         /// Workers that have not marked their books yet.
@@ -28,23 +34,58 @@ enum FeedState {
 }
 
 impl Feeds {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, suspension: Arc<SuspensionWatch>) -> Self {
         Self {
             table: RwLock::default(),
             workers,
+            suspension,
         }
     }
 
     /// A feed begins. One that was closed stays closed: feeds never come back.
     pub(crate) fn open(&self, feed: FeedId) {
-        self.table.write().entry(feed).or_insert(FeedState::Open);
+        let confirmed = self.suspension.count();
+        let open = FeedState::Open { confirmed };
+        self.table.write().entry(feed).or_insert(open);
+    }
+
+    /// The feed's socket has answered after so many suspensions.
+    pub(crate) fn resume(&self, feed: FeedId, suspensions: u64) {
+        if let Some(FeedState::Open { confirmed }) = self.table.write().get_mut(&feed) {
+            *confirmed = suspensions;
+        }
+    }
+
+    /// Whether what this feed brought may be from before a suspension. One that is
+    /// closed has said all it will.
+    pub(crate) fn is_suspended(&self, feed: FeedId) -> bool {
+        // The lateness first: the beat that ends it makes the count grow before.
+        self.suspension.is_late()
+            || match self.table.read().get(&feed) {
+                Some(FeedState::Open { confirmed }) => *confirmed != self.suspension.count(),
+                Some(FeedState::Closed { .. }) | None => false,
+            }
+    }
+
+    /// Whether no open feed has answered since the last suspension.
+    pub(crate) fn are_all_suspended(&self) -> bool {
+        if self.suspension.is_late() {
+            return true;
+        }
+        let count = self.suspension.count();
+        let table = self.table.read();
+        let is_confirmed = |state: &FeedState| match state {
+            FeedState::Open { confirmed } => *confirmed == count,
+            FeedState::Closed { .. } => false,
+        };
+        count > 0 && !table.values().any(is_confirmed)
     }
 
     /// A feed ends; `false` if it was not open.
     pub(crate) fn close(&self, feed: FeedId, reason: StaleReason) -> bool {
         let mut table = self.table.write();
         match table.get_mut(&feed) {
-            Some(state @ FeedState::Open) => {
+            Some(state @ FeedState::Open { .. }) => {
                 *state = FeedState::Closed {
                     reason,
                     workers_left: self.workers,
@@ -58,7 +99,7 @@ impl Feeds {
     /// Why the feed is closed, `None` while it is open.
     pub(crate) fn closed(&self, feed: FeedId) -> Option<StaleReason> {
         match self.table.read().get(&feed) {
-            Some(FeedState::Open) => None,
+            Some(FeedState::Open { .. }) => None,
             Some(FeedState::Closed { reason, .. }) => Some(*reason),
             None => Some(StaleReason::Disconnected),
         }
@@ -80,7 +121,7 @@ impl Feeds {
         let table = self.table.read();
         table
             .values()
-            .filter(|state| matches!(state, FeedState::Open))
+            .filter(|state| matches!(state, FeedState::Open { .. }))
             .count()
     }
 
@@ -93,11 +134,14 @@ impl Feeds {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_closed_feed_keeps_its_reason_until_every_worker_has_seen_it() {
-        let feeds = Feeds::new(2);
+        let feeds = Feeds::new(2, Arc::default());
         let feed = FeedId(1);
         assert_eq!(feeds.closed(feed), Some(StaleReason::Disconnected));
         feeds.open(feed);
@@ -111,5 +155,37 @@ mod tests {
         }
         assert_eq!(feeds.closed(feed), Some(StaleReason::Disconnected));
         assert!(feeds.table.read().is_empty());
+    }
+
+    #[test]
+    fn a_feed_is_suspended_until_it_has_answered_after_the_last_suspension() {
+        let time = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&time);
+        let read = move || Duration::from_secs(clock.load(Ordering::SeqCst));
+        let watch = Arc::new(SuspensionWatch::new(read));
+        let feeds = Feeds::new(1, Arc::clone(&watch));
+        let [old, other, young] = [1, 2, 3].map(FeedId);
+        watch.begin();
+        feeds.open(old);
+        feeds.open(other);
+        assert!(!feeds.is_suspended(old) && !feeds.are_all_suspended());
+        for suspensions in 1..=2 {
+            time.fetch_add(10, Ordering::SeqCst);
+            assert!(feeds.is_suspended(old), "before anybody has noticed");
+            assert!(feeds.are_all_suspended());
+            watch.beat();
+            assert!(feeds.is_suspended(old) && feeds.is_suspended(other));
+            assert!(feeds.are_all_suspended());
+            feeds.resume(old, suspensions - 1);
+            assert!(feeds.is_suspended(old), "an earlier answer says nothing");
+            feeds.resume(old, suspensions);
+            assert!(!feeds.is_suspended(old) && feeds.is_suspended(other));
+            assert!(!feeds.are_all_suspended());
+        }
+        feeds.open(young);
+        assert!(!feeds.is_suspended(young));
+        feeds.close(other, StaleReason::Disconnected);
+        feeds.resume(other, 2);
+        assert!(!feeds.is_suspended(other));
     }
 }

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use polypy_core::{
     BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, ResyncSink, Scope,
-    StaleReason, StatsSource,
+    StaleReason, StatsSource, SuspensionWatch,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -46,8 +46,18 @@ impl WorkerManager {
     /// Workers that ask `resync` for what they find missing. They run once
     /// started; readers may ask before.
     pub fn new(config: WorkersConfig, resync: Arc<dyn ResyncSink>) -> Self {
+        Self::watched(config, resync, Arc::default())
+    }
+
+    /// The same, whose readers see no book as live that a suspension of the process
+    /// may have made old.
+    pub fn watched(
+        config: WorkersConfig,
+        resync: Arc<dyn ResyncSink>,
+        suspension: Arc<SuspensionWatch>,
+    ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(config, resync)),
+            shared: Arc::new(Shared::new(config, resync, suspension)),
             state: Mutex::new(ComponentState::Stopped),
             threads: Mutex::default(),
             supervision: Mutex::default(),

@@ -177,6 +177,11 @@ impl EventSink for MessageRouter {
             queue.mark(Scope::Feed(feed), assets, reason);
         });
     }
+
+    fn feed_resumed(&self, feed: FeedId, suspensions: u64) {
+        // What was delivered before may still be queued, as it may at any time.
+        self.shared.feeds.resume(feed, suspensions);
+    }
 }
 
 impl BookControl for MessageRouter {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use polypy_core::{AssetKey, ResyncSink};
+use polypy_core::{AssetKey, ResyncSink, SuspensionWatch};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
@@ -39,9 +39,13 @@ pub(crate) struct RoutingStats {
 }
 
 impl Shared {
-    pub(crate) fn new(config: WorkersConfig, resync: Arc<dyn ResyncSink>) -> Self {
+    pub(crate) fn new(
+        config: WorkersConfig,
+        resync: Arc<dyn ResyncSink>,
+        suspension: Arc<SuspensionWatch>,
+    ) -> Self {
         let count = config.count.get();
-        let feeds = Arc::new(Feeds::new(count));
+        let feeds = Arc::new(Feeds::new(count, suspension));
         let failed = Arc::new(Notify::new());
         let workers = (0..count)
             .map(|number| Arc::new(Worker::new(number, &config, &feeds, &resync, &failed)))

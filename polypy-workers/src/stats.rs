@@ -49,6 +49,14 @@ impl BookCounts {
         }
     }
 
+    /// The live ones counted as stale.
+    pub(crate) fn with_live_as(mut self, reason: StaleReason) -> Self {
+        let live = std::mem::take(&mut self.live);
+        self.stale += live;
+        self.by_reason[reason as usize] += live;
+        self
+    }
+
     /// All books that can be read.
     pub fn readable(&self) -> u64 {
         self.live + self.stale + self.settled

@@ -2,13 +2,13 @@
 //!
 //! A book is shown as live only if nothing that has reached the process speaks
 //! against it, whether or not its worker has got to it: the mark of a dropped
-//! event, the closing of its feed and the death of its worker are looked up at
-//! the moment of the read.
+//! event, the closing of its feed, a suspension of the process and the death of its
+//! worker are looked up at the moment of the read.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{AssetKey, BookState, BookView};
+use polypy_core::{AssetKey, BookState, BookView, StaleReason};
 
 use crate::book::BookSlot;
 use crate::shared::Shared;
@@ -46,14 +46,19 @@ impl BookStore {
         self.state_of(partition.slot(asset)?, worker)
     }
 
-    /// Books by state, as the workers have marked them so far. Costs the same
-    /// for any number of books.
+    /// Books by state, as the workers have marked them so far; while no feed has
+    /// answered since a suspension of the process none is live. Costs the same for
+    /// any number of books.
     pub fn counts(&self) -> BookCounts {
-        self.shared
-            .workers
-            .iter()
+        let workers = self.shared.workers.iter();
+        let counts = workers
             .map(|worker| worker.stats().books())
-            .fold(BookCounts::default(), BookCounts::plus)
+            .fold(BookCounts::default(), BookCounts::plus);
+        if self.shared.feeds.are_all_suspended() {
+            counts.with_live_as(StaleReason::Suspended)
+        } else {
+            counts
+        }
     }
 
     fn worker(&self, asset: AssetKey) -> &Worker {
@@ -68,6 +73,12 @@ impl BookStore {
         if message.forgotten {
             return None;
         }
-        Some(slot.state_with(&message, &self.shared.feeds, !queue.is_running()))
+        let feeds = &self.shared.feeds;
+        let state = slot.state_with(&message, feeds, !queue.is_running());
+        // Any of its feeds may be the one that is to bring what was missed.
+        if state == BookState::Live && slot.feeds().any(|feed| feeds.is_suspended(feed)) {
+            return Some(BookState::Stale(StaleReason::Suspended));
+        }
+        Some(state)
     }
 }

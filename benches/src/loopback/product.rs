@@ -92,6 +92,7 @@ impl Product {
             lifecycle: Arc::new(Absent),
             resync,
             early_audits: Arc::default(),
+            suspension: Arc::default(),
             wire: Arc::clone(&wire),
         };
         let target = books / to.connections.max(1);
@@ -304,6 +305,10 @@ impl EventSink for Watch {
 
     fn mark_feed_stale(&self, feed: FeedId, assets: &[AssetKey], reason: StaleReason) {
         self.router.mark_feed_stale(feed, assets, reason);
+    }
+
+    fn feed_resumed(&self, feed: FeedId, suspensions: u64) {
+        self.router.feed_resumed(feed, suspensions);
     }
 }
 

@@ -14,7 +14,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use polypy_core::{AuditSink, BookControl, Clock, Component, EventSink, ResyncSink};
+use polypy_core::{
+    AuditSink, BookControl, Clock, Component, EventSink, ResyncSink, SuspensionWatch,
+};
 use polypy_net::audit::BookAuditor;
 use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
 use polypy_net::dial::Dial;
@@ -31,6 +33,7 @@ use polypy_net::wire::WireStats;
 use polypy_workers::{MessageRouter, WorkerManager};
 
 use super::error::BuildError;
+use crate::clock::since_start;
 use crate::config::{Config, conversion};
 
 /// Every part of the program but the HTTP server.
@@ -74,9 +77,11 @@ impl Parts {
         let registry = Arc::new(AssetRegistry::default());
         let resync = Arc::new(ResyncQueue::new(conversion::resync(&config.pool)));
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let workers = Arc::new(WorkerManager::new(
+        let suspension = Arc::new(SuspensionWatch::new(since_start));
+        let workers = Arc::new(WorkerManager::watched(
             conversion::workers(&config.workers, &config.integrity, cores),
             Arc::clone(&resync) as Arc<dyn ResyncSink>,
+            Arc::clone(&suspension),
         ));
         let router = Arc::new(MessageRouter::new(&workers));
         let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
@@ -98,6 +103,7 @@ impl Parts {
             lifecycle: Arc::new(lifecycle.hints()),
             resync: Arc::clone(&resync),
             early_audits: Arc::clone(&early_audits),
+            suspension,
             wire: Arc::clone(&wire),
         };
         let pool = Arc::new(ConnectionPool::new(

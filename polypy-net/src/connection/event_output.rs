@@ -97,6 +97,13 @@ impl EventOutput {
         }
     }
 
+    /// Everything that came before an answer of the socket's was delivered.
+    pub(super) fn resumed(&self, suspensions: u64) {
+        if let State::Open(feed) = self.state {
+            self.sink.feed_resumed(feed, suspensions);
+        }
+    }
+
     /// Opens the feed and delivers what was held back. The feed's number is
     /// drawn now and not when the socket opened: numbers grow in the order in which
     /// feeds open. `false` when what was held is not complete: the socket is of no

@@ -38,6 +38,7 @@ mod seeding;
 mod session;
 mod socket;
 mod state;
+mod suspended;
 mod task;
 mod view;
 mod watchdog;
@@ -49,6 +50,7 @@ use parking_lot::RwLock;
 use polypy_core::{AssetInfo, AssetKey, FeedId, Interner, StaleReason};
 use tokio::sync::Semaphore;
 
+use crate::counter::millis;
 use crate::registry::ConnectionId;
 use crate::venue::Venue;
 
@@ -120,6 +122,16 @@ impl Context {
     /// Which connections' states changed.
     pub(crate) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// The process runs; says so if it has not for a while.
+    pub(crate) fn beat(&self) {
+        if let Some(stood_still) = self.venue.suspension.beat() {
+            tracing::warn!(
+                stood_still_ms = millis(stood_still),
+                "the process stood still: no book is live before its connection has answered"
+            );
+        }
     }
 
     fn next_feed(&self) -> FeedId {

@@ -24,6 +24,7 @@ use super::request::{self, Request};
 use super::seeding::{Seeding, answered};
 use super::socket::{End, Socket};
 use super::state::{AwaitedBook, ConnectionState};
+use super::suspended::{Resumption, Step};
 use super::view::ConnectionView;
 use super::watchdog::{MeanGap, Verdict, Watchdog};
 use super::{Context, Role};
@@ -49,6 +50,7 @@ pub(super) struct FeedSession<'a> {
     output: EventOutput,
     first_books: FirstBooks,
     watchdog: Watchdog,
+    resumption: Resumption,
     opened: Instant,
     /// The first frame was sent.
     opening_sent: bool,
@@ -72,6 +74,8 @@ impl<'a> FeedSession<'a> {
         let context = kept.context;
         let now = Instant::now();
         let sink = Arc::clone(&context.venue.sink);
+        // Before the feed opens: a suspension in between must not be missed.
+        let resumption = Resumption::new(context.venue.suspension.count());
         let feed = match kept.carried.role() {
             Role::Serving => Some(context.next_feed()),
             Role::Replacement => None,
@@ -90,6 +94,7 @@ impl<'a> FeedSession<'a> {
         });
         Self {
             watchdog: Watchdog::new(now, &context.config),
+            resumption,
             kept,
             socket,
             output,
@@ -211,6 +216,11 @@ impl<'a> FeedSession<'a> {
         if self.output.is_open() {
             return true;
         }
+        // What it held back may be from before a suspension: then it is of no use.
+        let suspensions = self.kept.context.venue.suspension.count();
+        if !self.resumption.is_confirmed(suspensions) {
+            return false;
+        }
         let feed = self.kept.context.next_feed();
         if !self.output.take_over(feed) {
             return false;
@@ -227,7 +237,14 @@ impl<'a> FeedSession<'a> {
     fn on_check(&mut self) -> Option<DisconnectReason> {
         let now = Instant::now();
         let config = &self.kept.context.config;
+        self.kept.context.beat();
         self.watchdog.look(now);
+        let suspensions = self.kept.context.venue.suspension.count();
+        match self.resumption.look(suspensions, now) {
+            Step::Nothing => {}
+            Step::Ask => self.ping(),
+            Step::GiveUp => return Some(DisconnectReason::NoPong),
+        }
         if self.watchdog.ping_due(now, config) {
             self.ping();
         }
@@ -251,6 +268,7 @@ impl<'a> FeedSession<'a> {
 
     fn ping(&mut self) {
         self.socket.send(request::PING);
+        self.resumption.pinged();
         self.kept.view.count(|counters| counters.pings += 1);
     }
 
@@ -345,6 +363,10 @@ impl<'a> FeedSession<'a> {
             self.output.deliver(&mut self.batcher.decoded.events);
         } else {
             self.lost_track();
+        }
+        // After everything that came with it was delivered.
+        if let Some(suspensions) = self.resumption.ponged(summary.pongs) {
+            self.output.resumed(suspensions);
         }
         if !self.batcher.decoded.unknown.is_empty() {
             let unknown = &mut self.batcher.decoded.unknown;

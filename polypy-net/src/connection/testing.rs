@@ -7,13 +7,15 @@ mod sink;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BoxFuture, Interner, LifecycleEvent, Market, MarketEvent, Token,
+    AssetId, AssetInfo, AssetKey, BoxFuture, Interner, LifecycleEvent, Market, MarketEvent,
+    SuspensionWatch, Token,
 };
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -370,6 +372,9 @@ pub(crate) struct SimulatedVenue {
     pub(crate) network: Arc<Network>,
     pub(crate) resync: Arc<ResyncQueue>,
     pub(crate) early_audits: Arc<EarlyAudits>,
+    pub(crate) suspension: Arc<SuspensionWatch>,
+    /// Milliseconds that the machine has slept: paused time knows nothing of them.
+    pub(crate) slept: Arc<AtomicU64>,
     accepted: mpsc::Receiver<Peer>,
 }
 
@@ -378,7 +383,12 @@ impl SimulatedVenue {
     pub(crate) fn new(markets: u64) -> Self {
         let registry = Arc::new(AssetRegistry::default());
         let (sender, accepted) = mpsc::channel(1_024);
+        let (start, slept) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+        let asleep = Arc::clone(&slept);
+        let clock = move || start.elapsed() + Duration::from_millis(asleep.load(Ordering::SeqCst));
         let world = Self {
+            suspension: Arc::new(SuspensionWatch::new(clock)),
+            slept,
             registry,
             sink: Arc::default(),
             listener: Arc::default(),
@@ -431,6 +441,7 @@ impl SimulatedVenue {
             lifecycle: self.listener.clone(),
             resync: self.resync.clone(),
             early_audits: self.early_audits.clone(),
+            suspension: self.suspension.clone(),
             wire: Arc::default(),
         }
     }

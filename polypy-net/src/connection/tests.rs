@@ -171,6 +171,85 @@ async fn pings_in_text_and_a_silent_socket_is_dead() {
     fixture.stop(&world).await;
 }
 
+/// Sleeps as a machine does, which paused time knows nothing of.
+fn sleep_as_machine(world: &SimulatedVenue, seconds: u64) {
+    let slept = &world.slept;
+    slept.fetch_add(seconds * 1_000, Ordering::SeqCst);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_suspension_the_feed_resumes_with_the_answer_to_a_later_ping() {
+    let mut world = SimulatedVenue::new(1);
+    world.suspension.begin();
+    let fixture = Fixture::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(0..2).iter())).await;
+    until("books", SECOND, || world.sink.live().len() == 2).await;
+    let resumed = |world: &SimulatedVenue| {
+        let told = world.sink.all();
+        let is_resumed = |told: &&Told| matches!(told, Told::Resumed(..));
+        told.iter().filter(is_resumed).cloned().collect::<Vec<_>>()
+    };
+    // The answer to a ping of before is still on its way.
+    until("a ping", MINUTE, || fixture.count("pings") == 1).await;
+    sleep_as_machine(&world, 60);
+    assert!(world.suspension.is_late());
+    until("another ping", SECOND, || fixture.count("pings") == 2).await;
+    assert_eq!(world.suspension.count(), 1);
+    peer.say("PONG").await;
+    peer.say(change("0")).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(resumed(&world), []);
+    peer.say(change("0")).await;
+    peer.say("PONG").await;
+    until("its answer", SECOND, || !resumed(&world).is_empty()).await;
+    let told = world.sink.all();
+    assert_eq!(told.last(), Some(&Told::Resumed(FeedId(1), 1)));
+    let delivered = &told[told.len() - 2];
+    assert_eq!(*delivered, Told::Delivered(FeedId(1), Vec::new(), 1));
+    assert_eq!(world.sink.feeds(), 1);
+    fixture.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_does_not_answer_after_a_suspension_is_given_up() {
+    let (world, behaviour) = served(1);
+    world.suspension.begin();
+    let fixture = Fixture::new(&world, 0..2);
+    until("books", SECOND, || world.sink.live().len() == 2).await;
+    // Data alone may be what waited in the system's buffers.
+    *behaviour.lock() = PeerBehaviour {
+        no_pong: true,
+        flow: Some(SECOND / 10),
+        ..PeerBehaviour::default()
+    };
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.sink.feeds(), 1);
+    sleep_as_machine(&world, 5);
+    let took = until("its end", MINUTE, || fixture.closes("no_pong") == 1).await;
+    assert!(took >= 2 * SECOND && took <= 3 * SECOND, "{took:?}");
+    until("another", MINUTE, || world.sink.feeds() == 2).await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.sink.feeds(), 2, "it was opened afterwards");
+    fixture.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_a_suspension_met_never_delivers() {
+    let (world, behaviour) = served(1);
+    behaviour.lock().no_pong = true;
+    world.suspension.begin();
+    let fixture = Fixture::with(&world, 0..2, config(), Role::Replacement);
+    tokio::time::sleep(SECOND).await;
+    sleep_as_machine(&world, 5);
+    until("notice", SECOND, || world.suspension.count() == 1).await;
+    fixture.connection.take_over();
+    until("its end", SECOND, || fixture.closes("overflowed") == 1).await;
+    until("another", MINUTE, || world.sink.live().len() == 2).await;
+    fixture.stop(&world).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn data_without_pong_is_life() {
     let (world, behaviour) = served(1);
@@ -534,6 +613,25 @@ async fn what_cannot_be_decoded_is_stale_and_asked_for_anew() {
     peer.say(change("1")).await;
     tokio::time::sleep(SECOND).await;
     assert_eq!(fixture.count("parse_errors"), 1);
+    fixture.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_an_unknown_type_has_the_books_that_it_names_audited_soon() {
+    let mut world = SimulatedVenue::new(2);
+    let fixture = Fixture::new(&world, 0..2);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(0..2).iter())).await;
+    peer.say(change("0").replace("price_change\"", "price_delta\""))
+        .await;
+    // Of the other market, which this connection does not carry.
+    peer.say(change("2").replace("price_change\"", "price_delta\""))
+        .await;
+    let due = world.early_audits.due(10).await;
+    assert_eq!(due, [world.asset(0).key, world.asset(1).key]);
+    assert_eq!(world.early_audits.requested(), 2);
+    assert_eq!(fixture.count("parse_errors"), 0);
     fixture.stop(&world).await;
 }
 

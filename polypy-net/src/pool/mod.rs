@@ -200,6 +200,7 @@ impl Component for ConnectionPool {
             let (requests, receiver) = mpsc::channel(REQUESTS);
             let (stop, stopped) = oneshot::channel();
             let owner = Owner::new(Arc::clone(&self.shared));
+            self.shared.context.venue().suspension.begin();
             *run = Run::Running {
                 owner: OwnedTask::spawn(owner.run(receiver, stopped)),
                 requests,
@@ -247,6 +248,7 @@ struct Stopped<'a>(&'a ConnectionPool);
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         let shared = &self.0.shared;
+        shared.context.venue().suspension.end();
         let left = std::mem::take(&mut *shared.connections.write());
         shared.replica_stats.lock().part_all();
         for id in left.into_keys() {
@@ -289,6 +291,10 @@ impl StatsSource for ConnectionPool {
             ("connections_split", json!(counts.splits)),
             ("markets_moved", json!(counts.markets_moved)),
             ("moves_exhausted", json!(counts.moves_exhausted)),
+            (
+                "suspensions",
+                json!(self.shared.context.venue().suspension.count()),
+            ),
             ("ladder", json!(escalation)),
             ("resync", json!(self.shared.context.venue().resync.stats())),
             ("reconnects", self.shared.context.reconnects().stats()),

@@ -110,6 +110,8 @@ impl Owner {
 
     /// Everything that is to be done now; when to look again at the latest.
     fn pass(&mut self, now: Instant) -> Instant {
+        // At least once in a TICK, also without any connection.
+        self.shared.context.beat();
         // First: everything below decides on the states as of this moment.
         self.note_changes();
         self.drop_expired();

@@ -15,6 +15,8 @@ pub(crate) enum Told {
     /// Feed, assets with a book, other events.
     Delivered(FeedId, Vec<AssetKey>, usize),
     Stale(FeedId, Vec<AssetKey>, StaleReason),
+    /// Feed, suspensions.
+    Resumed(FeedId, u64),
 }
 
 /// Takes what workers would take, remembers it, and keeps of each book what the
@@ -203,5 +205,9 @@ impl EventSink for Recorder {
             }
         }
         self.tell(Told::Stale(feed, assets.to_vec(), reason));
+    }
+
+    fn feed_resumed(&self, feed: FeedId, suspensions: u64) {
+        self.tell(Told::Resumed(feed, suspensions));
     }
 }
