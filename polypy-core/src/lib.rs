@@ -70,7 +70,7 @@ pub use level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
 pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;
-pub use source::{BookLookup, BookSource, BookState, BookView, MarketSource};
+pub use source::{BookLookup, BookSource, BookState, BookView, LastTrade, MarketSource};
 pub use stats::{StatsSource, object};
 pub use suspension::SuspensionWatch;
 pub use time::{Clock, Timestamp};

@@ -9,8 +9,10 @@ use crate::feed::StaleReason;
 use crate::fingerprint::BookHash;
 use crate::history::HistoryPoint;
 use crate::id::AssetId;
-use crate::level::Level;
+use crate::level::{Level, Side};
 use crate::market::Market;
+use crate::price::Price;
+use crate::size::Size;
 use crate::time::Timestamp;
 
 /// How far a book can be trusted.
@@ -75,8 +77,8 @@ pub struct BookView {
     pub since_ms: u64,
     /// Price grid.
     pub tick_size: Option<DecimalText>,
-    /// Last trade price as text.
-    pub last_trade_price: Option<DecimalText>,
+    /// The token's own last trade that was announced while it was followed.
+    pub last_trade: Option<LastTrade>,
     /// The venue's hash that came with the last change.
     pub hash: Option<BookHash>,
     /// Whether the venue's hash came out of the levels at the last check. `None` is
@@ -85,6 +87,19 @@ pub struct BookView {
     pub hash_verified: Option<bool>,
     /// Top of book over time, oldest first.
     pub history: Vec<HistoryPoint>,
+}
+
+/// A trade of one token, as the venue announced it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastTrade {
+    /// Exchange time.
+    pub timestamp: Timestamp,
+    /// Price of one share.
+    pub price: Price,
+    /// Shares that changed hands.
+    pub size: Size,
+    /// The taker's side, if it was stated: [`Side::Bid`] bought.
+    pub side: Option<Side>,
 }
 
 /// The answer to a question for one book.

@@ -7,19 +7,24 @@
 //! |---|---|
 //! | `slots` | where the slots stand, and how many are in which state |
 //! | `mirror` | comparing the two tokens of a market |
+//! | `trades` | each token's last trade |
 
 mod mirror;
 mod slots;
+mod trades;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::{AssetKey, BookEvent, BookState, FeedId, MarketEvent, PriceChange, StaleReason};
+use polypy_core::{
+    AssetKey, BookEvent, BookState, FeedId, LastTrade, MarketEvent, PriceChange, StaleReason,
+};
 
 use self::mirror::MirrorCheck;
 use self::slots::{EVENTS_AHEAD, Slots};
+use self::trades::LastTrades;
 use crate::book::{BookSlot, Context, Origin};
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;
@@ -39,6 +44,7 @@ pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 #[derive(Debug)]
 pub(crate) struct Partition {
     slots: Slots,
+    trades: LastTrades,
     context: Context,
     /// Set while something is being applied: recovery finds it set after a
     /// panic.
@@ -66,6 +72,7 @@ impl Partition {
         let now = Instant::now();
         Self {
             slots: Slots::default(),
+            trades: LastTrades::default(),
             context: Context::new(config, feeds, stats, now),
             applying: false,
             touched: Vec::new(),
@@ -82,6 +89,11 @@ impl Partition {
     /// The asset's slot, if there is one.
     pub(crate) fn slot(&self, asset: AssetKey) -> Option<&BookSlot> {
         self.slots.get(asset)
+    }
+
+    /// The token's own last trade.
+    pub(crate) fn last_trade(&self, asset: AssetKey) -> Option<LastTrade> {
+        self.trades.of(asset)
     }
 
     /// What has changed of the shown books.
@@ -121,7 +133,7 @@ impl Partition {
             {
                 change.last_in_frame = false;
             }
-            apply_event(slots, cx, event, origin);
+            apply_event(slots, &mut self.trades, cx, event, origin);
             #[cfg(any(test, feature = "fault-injection"))]
             if std::mem::take(&mut self.panics_next) {
                 injected_panic();
@@ -151,6 +163,9 @@ impl Partition {
         self.closed.extend(control.closed);
         let (slots, cx) = (&mut self.slots, &mut self.context);
         while let Some((asset, message)) = self.messages.pop_front() {
+            if message.forgotten {
+                self.trades.forget(asset);
+            }
             take_message(slots, cx, asset, message);
             #[cfg(any(test, feature = "fault-injection"))]
             if std::mem::take(&mut self.panics_next) {
@@ -280,7 +295,13 @@ fn one_round(events: usize) -> usize {
 
 /// Of a whole book the levels are taken; everything else is left as it is.
 #[inline]
-fn apply_event(slots: &mut Slots, cx: &mut Context, event: &mut MarketEvent, origin: Origin) {
+fn apply_event(
+    slots: &mut Slots,
+    trades: &mut LastTrades,
+    cx: &mut Context,
+    event: &mut MarketEvent,
+    origin: Origin,
+) {
     cx.stats.messages_processed.increment();
     let asset = event.asset();
     match event {
@@ -292,7 +313,10 @@ fn apply_event(slots: &mut Slots, cx: &mut Context, event: &mut MarketEvent, ori
         }
         MarketEvent::Trade(trade) => {
             cx.stats.events.trades.increment();
-            // One announcement stands for both tokens of the market.
+            if slots.get(asset).is_some() {
+                trades.note(trade);
+            }
+            // For the hashes one announcement stands for both tokens of the market.
             let complement = slots.with(asset, cx, |slot, _| {
                 slot.trade(trade);
                 slot.complement()

@@ -36,7 +36,11 @@ impl BookStore {
         let partition = worker.books();
         let slot = partition.slot(asset)?;
         let state = self.state_of(slot, worker)?;
-        slot.view(depth, state, Instant::now())
+        let view = slot.view(depth, state, Instant::now())?;
+        Some(BookView {
+            last_trade: partition.last_trade(asset),
+            ..view
+        })
     }
 
     /// How far a book is to be trusted; `None` if nothing is known of it.

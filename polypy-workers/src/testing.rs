@@ -313,7 +313,7 @@ impl Harness {
     }
 
     /// The first worker, of one usually.
-    fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Worker {
         &self.manager.shared().workers[0]
     }
 
@@ -382,6 +382,12 @@ impl Harness {
     /// What the worker's books take.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.worker().stats().memory_bytes.get()
+    }
+
+    /// The last trade price that its hashes are made with.
+    pub(crate) fn hashed_price(&self, truth: &Truth) -> Option<DecimalText> {
+        let partition = self.worker().books();
+        partition.slot(truth.key()).unwrap().hashed_price()
     }
 
     /// The book as a reader would see it when that much time has passed.

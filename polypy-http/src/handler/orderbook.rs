@@ -15,8 +15,8 @@
 
 use hyper::StatusCode;
 use polypy_core::{
-    AssetId, BookLookup, BookState, BookView, DecimalText, HistoryPoint, Level, Price,
-    SignedDecimal, Size, StaleReason, Timestamp,
+    AssetId, BookLookup, BookState, BookView, DecimalText, HistoryPoint, LastTrade, Level, Price,
+    Side, SignedDecimal, Size, StaleReason, Timestamp,
 };
 use serde::Serialize;
 
@@ -59,7 +59,8 @@ struct Body<'a> {
     metrics: Metrics,
     last_update_ts: Option<Timestamp>,
     tick_size: Option<DecimalText>,
-    last_trade_price: Option<DecimalText>,
+    last_trade_price: Option<Price>,
+    last_trade: Option<Traded>,
     hash: Option<String>,
     hash_verified: Option<bool>,
     history: &'a [HistoryPoint],
@@ -71,6 +72,29 @@ struct Metrics {
     spread: Option<SignedDecimal>,
     mid_price: Option<SignedDecimal>,
     imbalance: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Traded {
+    price: Price,
+    size: Size,
+    /// As the venue writes it.
+    side: Option<&'static str>,
+    timestamp: Timestamp,
+}
+
+impl From<LastTrade> for Traded {
+    fn from(trade: LastTrade) -> Self {
+        Self {
+            price: trade.price,
+            size: trade.size,
+            side: trade.side.map(|side| match side {
+                Side::Bid => "BUY",
+                Side::Ask => "SELL",
+            }),
+            timestamp: trade.timestamp,
+        }
+    }
 }
 
 impl<'a> Body<'a> {
@@ -98,6 +122,7 @@ impl<'a> Body<'a> {
             last_update_ts: None,
             tick_size: None,
             last_trade_price: None,
+            last_trade: None,
             hash: None,
             hash_verified: None,
             history: &[],
@@ -132,8 +157,8 @@ impl<'a> Body<'a> {
             },
             last_update_ts: Some(view.last_update),
             tick_size: view.tick_size,
-            // The empty text stands for "no trade yet".
-            last_trade_price: view.last_trade_price.filter(|price| !price.is_empty()),
+            last_trade_price: view.last_trade.map(|trade| trade.price),
+            last_trade: view.last_trade.map(Traded::from),
             hash: view.hash.map(|hash| hash.to_string()),
             hash_verified: view.hash_verified,
             history: view.history.get(older..).unwrap_or_default(),

@@ -172,7 +172,12 @@ pub(crate) fn view(asset_id: &str, state: BookState) -> BookView {
         age_ms: 250,
         since_ms: 1_250,
         tick_size: Some(polypy_core::DecimalText::new("0.001").unwrap()),
-        last_trade_price: Some(polypy_core::DecimalText::new("0.850").unwrap()),
+        last_trade: Some(polypy_core::LastTrade {
+            timestamp: Timestamp::from_millis(NOW - 750),
+            price: "0.850".parse().unwrap(),
+            size: "219.217767".parse().unwrap(),
+            side: Some(Side::Bid),
+        }),
         hash: polypy_core::BookHash::from_hex(b"0123456789abcdef0123456789abcdef01234567"),
         hash_verified: Some(true),
         history: (0..100)
@@ -192,7 +197,7 @@ pub(crate) fn books() -> Arc<FakeBooks> {
     let found = |view| BookLookup::Found(Box::new(view));
     let mut locked = view(LOCKED, BookState::Live);
     locked.spread = Some(polypy_core::SignedDecimal::from_ten_millionths(0));
-    locked.last_trade_price = Some(polypy_core::DecimalText::new("").unwrap());
+    locked.last_trade = None;
     locked.hash = None;
     locked.hash_verified = None;
     Arc::new(FakeBooks(HashMap::from([

@@ -32,7 +32,10 @@ async fn a_live_book_is_shown_exactly() {
             "metrics": { "spread": "0.0135", "mid_price": "0.49575", "imbalance": null },
             "last_update_ts": NOW - 250,
             "tick_size": "0.001",
-            "last_trade_price": "0.850",
+            "last_trade_price": "0.85",
+            "last_trade": {
+                "price": "0.85", "size": "219.217767", "side": "BUY", "timestamp": NOW - 750,
+            },
             "hash": "0123456789abcdef0123456789abcdef01234567",
             "hash_verified": true,
             "history": null,
@@ -109,6 +112,7 @@ async fn a_spread_of_zero_is_zero_and_no_trade_is_null() {
     let body = get(address, &format!("/orderbook/{LOCKED}")).await.json();
     assert_eq!(body["metrics"]["spread"], "0");
     assert_eq!(body["last_trade_price"], Value::Null);
+    assert_eq!(body["last_trade"], Value::Null);
     assert_eq!(body["hash"], Value::Null);
     assert_eq!(body["hash_verified"], Value::Null);
     server.stop().await;

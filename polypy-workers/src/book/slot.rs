@@ -147,7 +147,14 @@ impl BookSlot {
         as_read(self.state(), unseen)
     }
 
-    /// What readers see, in this state; `None` before any whole book.
+    /// The last trade price that hashes are made with, as far as it is known.
+    #[cfg(test)]
+    pub(crate) fn hashed_price(&self) -> Option<DecimalText> {
+        self.checks.hash().last_trade_price()
+    }
+
+    /// What readers see, in this state, but for its last trade, which is not the
+    /// slot's; `None` before any whole book.
     pub(crate) fn view(&self, depth: usize, state: BookState, now: Instant) -> Option<BookView> {
         let (copy, info) = (self.shown.copy()?, self.checks.info()?);
         let (levels, hash) = (copy.levels(), self.checks.hash());
@@ -168,7 +175,7 @@ impl BookSlot {
             age_ms: millis(self.shown.age(now)),
             since_ms: millis(self.trust.shown_for(state, now)),
             tick_size: hash.tick_size(),
-            last_trade_price: hash.last_trade_price(),
+            last_trade: None,
             hash: copy.hash(),
             hash_verified: hash.last(),
             history: self.shown.history().collect(),

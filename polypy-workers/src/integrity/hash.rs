@@ -126,6 +126,7 @@ impl HashCheck {
     }
 
     /// The last trade price, once known.
+    #[cfg(test)]
     pub(crate) fn last_trade_price(&self) -> Option<DecimalText> {
         self.prices.current()
     }

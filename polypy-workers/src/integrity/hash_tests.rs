@@ -34,7 +34,7 @@ fn a_trade_price_that_runs_ahead_is_found_and_counted() {
     bench.send(1, [truth.change(Side::Bid, "0.49", "7")]);
     assert_eq!(bench.count("passed_with_candidate_price"), 1);
     assert_eq!(bench.count("searches"), 1);
-    assert_eq!(bench.view(&truth).last_trade_price, Some(text("0.137")));
+    assert_eq!(bench.hashed_price(&truth), Some(text("0.137")));
     // From then on it is known, and its announcement changes nothing.
     bench.send(1, [truth.trade("0.137")]);
     bench.send(1, [truth.change(Side::Bid, "0.49", "8")]);
@@ -423,7 +423,7 @@ fn an_unannounced_price_of_four_decimals_is_found_on_the_finest_grid() {
     bench.send(1, [truth.change(Side::Bid, "0.4801", "1")]);
     assert_eq!(bench.state(&truth), LIVE);
     assert_eq!(bench.count("passed_with_candidate_price"), 1);
-    assert_eq!(bench.view(&truth).last_trade_price, Some(text("0.4937")));
+    assert_eq!(bench.hashed_price(&truth), Some(text("0.4937")));
 }
 
 #[test]
