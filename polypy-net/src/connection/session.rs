@@ -181,12 +181,14 @@ impl<'a> FeedSession<'a> {
         self.kept
             .view
             .count(|counters| counters.escalation.moved += moved);
-        self.publish_carried(departed);
         self.send(Request::Unsubscribe, &gone);
         if !gone.is_empty() {
             self.publish_awaited();
         }
         self.subscribe(&fresh);
+        // What is awaited is shown by now: nobody may see that something is carried and
+        // think that no book is missing.
+        self.publish_carried(departed);
         // One that waits for its book is being seen to already.
         again.retain(|(info, _)| !self.first_books.contains(info.key));
         for (info, reason) in &again {

@@ -145,7 +145,7 @@ impl ConnectionState {
     }
 
     /// Since when its socket is open.
-    pub(super) fn open_since(&self) -> Option<Instant> {
+    pub(crate) fn open_since(&self) -> Option<Instant> {
         match self.socket {
             Socket::Open { since, .. } => Some(since),
             Socket::Never | Socket::Closed { .. } => None,
@@ -192,7 +192,7 @@ impl ConnectionState {
     }
 
     /// Assets it carries.
-    pub(super) fn carried(&self) -> usize {
+    pub(crate) fn carried(&self) -> usize {
         self.carried
     }
 

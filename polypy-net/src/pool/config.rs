@@ -17,6 +17,10 @@ pub struct PoolConfig {
     /// A second close 1013 of one connection within this time halves it; of several
     /// together none is halved.
     pub slow_consumer_window: Duration,
+    /// How long two connections have had their sockets, and every book, before they
+    /// are made one; and the least time after a close 1013 of one's own, which doubles
+    /// with each further one.
+    pub merge_after: Duration,
     /// Times that a market moves because its books stay away: by then it has
     /// been on four connections, and the venue has none for it.
     pub moves: u32,
@@ -51,6 +55,7 @@ impl Default for PoolConfig {
             cap: 500,
             unsubscribe_expired: true,
             slow_consumer_window: Duration::from_secs(600),
+            merge_after: Duration::from_secs(600),
             moves: 3,
             move_backoff: Duration::from_secs(300),
             move_backoff_reset: Duration::from_secs(6 * 3_600),

@@ -9,7 +9,7 @@ use crate::connection::Role;
 use crate::counter::millis;
 use crate::registry::AssetStatus;
 
-use super::migration::{HandOver, Migration, Move, RecycleError};
+use super::migration::{HandOver, Migration, RecycleError, Step};
 use super::owner::{Owner, Request, TICK};
 
 impl Owner {
@@ -84,18 +84,18 @@ impl Owner {
                 };
                 let (assets, config) = (new.members.len(), &self.shared.config);
                 match hand_over.next(old, &new.state, assets, now, config) {
-                    Move::Wait(until) => {
+                    Step::Wait(until) => {
                         again = again.min(until);
                         break None;
                     }
-                    Move::Retire => {
+                    Step::Retire => {
                         if let Some(old) = self.slots.get(&hand_over.from) {
                             old.connection.retire();
                         }
                     }
-                    Move::TakeOver => self.commit(&hand_over),
-                    Move::Finish(migration) => break Some(Ok(migration)),
-                    Move::Abort(error) => break Some(Err(error)),
+                    Step::TakeOver => self.commit(&hand_over),
+                    Step::Finish(migration) => break Some(Ok(migration)),
+                    Step::Abort(error) => break Some(Err(error)),
                 }
             };
             match ended {

@@ -81,7 +81,7 @@ pub enum RecycleError {
 
 /// What the owner has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Move {
+pub(super) enum Step {
     /// Nothing yet; look again at this time at the latest.
     Wait(Instant),
     /// Tell the old connection that it is retired.
@@ -153,7 +153,7 @@ impl HandOver {
     }
 
     /// What to do now. `old` is `None` once its task has ended. Each move but
-    /// [`Move::Wait`] is given once.
+    /// [`Step::Wait`] is given once.
     pub(super) fn next(
         &mut self,
         old: Option<&ConnectionState>,
@@ -161,7 +161,7 @@ impl HandOver {
         assets: usize,
         now: Instant,
         config: &PoolConfig,
-    ) -> Move {
+    ) -> Step {
         if let Some(old) = old {
             self.down_since = old.down_since();
         } else {
@@ -171,26 +171,26 @@ impl HandOver {
             Phase::Warming => {
                 let missing = missing(old, new);
                 if self.reply.is_closed() {
-                    Move::Abort(RecycleError::Abandoned)
+                    Step::Abort(RecycleError::Abandoned)
                 } else if new.has_overflowed() {
-                    Move::Abort(RecycleError::Overflow)
+                    Step::Abort(RecycleError::Overflow)
                 } else if new.setbacks() > 0 {
-                    Move::Abort(RecycleError::Setback)
+                    Step::Abort(RecycleError::Setback)
                 } else if new.is_open() && missing == 0 {
                     self.phase = Phase::Retiring;
-                    Move::Retire
+                    Step::Retire
                 } else if now >= self.deadline {
-                    Move::Abort(RecycleError::Deadline { missing })
+                    Step::Abort(RecycleError::Deadline { missing })
                 } else {
-                    Move::Wait(self.deadline)
+                    Step::Wait(self.deadline)
                 }
             }
             Phase::Retiring => {
                 if old.is_none_or(ConnectionState::is_retired) {
                     self.phase = Phase::TakingOver { since: now };
-                    Move::TakeOver
+                    Step::TakeOver
                 } else {
-                    Move::Wait(now + config.overlap)
+                    Step::Wait(now + config.overlap)
                 }
             }
             // From here on there is no way back: the assets are the new one's,
@@ -202,18 +202,18 @@ impl HandOver {
                         .map_or(Duration::ZERO, |down| at.saturating_duration_since(down));
                     let until = at + config.overlap;
                     self.phase = Phase::Overlapping { since: at, until };
-                    Move::Wait(until)
+                    Step::Wait(until)
                 }
                 None if now >= self.deadline.max(since + config.replace_deadline) => {
-                    Move::Finish(self.report(assets, now, now))
+                    Step::Finish(self.report(assets, now, now))
                 }
-                None => Move::Wait(now + config.overlap),
+                None => Step::Wait(now + config.overlap),
             },
             Phase::Overlapping { since, until } => {
                 if now >= until || old.is_none() {
-                    Move::Finish(self.report(assets, since, now))
+                    Step::Finish(self.report(assets, since, now))
                 } else {
-                    Move::Wait(until)
+                    Step::Wait(until)
                 }
             }
         }
@@ -239,7 +239,7 @@ impl HandOver {
 
 /// Assets of which the new connection has no book, although the old one has or
 /// nobody can say. What neither has is no loss: it goes on being asked for.
-fn missing(old: Option<&ConnectionState>, new: &ConnectionState) -> usize {
+pub(super) fn missing(old: Option<&ConnectionState>, new: &ConnectionState) -> usize {
     let neither: BTreeSet<AssetKey> = old.map(|old| old.bookless().collect()).unwrap_or_default();
     let awaited = new.retryable();
     awaited.filter(|key| !neither.contains(key)).count()

@@ -4,8 +4,9 @@
 //! are, and puts each on one connection with all of its tokens: on one with room
 //! first, on a new one else. It takes ended markets off, closes connections
 //! that carry nothing, has books subscribed anew when someone asked for it
-//! ([`crate::resync`]), splits a connection that is too much for one socket, and
-//! replaces one without a gap ([`ConnectionPool::replace`]).
+//! ([`crate::resync`]), splits a connection that is too much for one socket, makes
+//! small ones one in calm, and replaces one without a gap
+//! ([`ConnectionPool::replace`]).
 //!
 //! One task does all of that; everything else here reads. The pool does not
 //! decide when to replace a connection ([`crate::recycler`] does) nor what is a
@@ -13,6 +14,7 @@
 
 mod config;
 mod hand_over;
+mod merging;
 mod migration;
 mod moving;
 mod owner;
@@ -75,6 +77,8 @@ struct Counts {
     closed: u64,
     failed: u64,
     splits: u64,
+    merged: u64,
+    merges_given_up: u64,
     /// Markets moved because their books stayed away.
     markets_moved: u64,
     /// Markets that would have moved once more than they may.
@@ -289,6 +293,8 @@ impl StatsSource for ConnectionPool {
             ("connections_closed", json!(counts.closed)),
             ("connections_failed", json!(counts.failed)),
             ("connections_split", json!(counts.splits)),
+            ("connections_merged", json!(counts.merged)),
+            ("merges_given_up", json!(counts.merges_given_up)),
             ("markets_moved", json!(counts.markets_moved)),
             ("moves_exhausted", json!(counts.moves_exhausted)),
             (

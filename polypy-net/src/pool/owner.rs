@@ -9,16 +9,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetKey, FeedId, Scope, StaleReason};
+use polypy_core::{AssetInfo, AssetKey, FeedId, Scope, StaleReason};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{Connection, Role};
-use crate::registry::ConnectionId;
+use crate::registry::{AssetStatus, ConnectionId};
 
 use super::Shared;
 use super::hand_over::answer;
+use super::merging::{Merge, Merges, Step};
 use super::migration::{HandOver, Migration, RecycleError};
 use super::moving::Moves;
 use super::replicas::ReplicaPairs;
@@ -52,6 +53,7 @@ pub(super) struct Owner {
     pub(super) moves: Moves,
     pub(super) replicas: ReplicaPairs,
     pub(super) slow_consumers: SlowConsumers,
+    pub(super) merges: Merges,
     /// Requests to replace a connection while the other one of its pair is being
     /// replaced.
     pub(super) deferred: Vec<Request>,
@@ -71,6 +73,7 @@ impl Owner {
             moves,
             replicas: ReplicaPairs::default(),
             slow_consumers: SlowConsumers::default(),
+            merges: Merges::default(),
             deferred: Vec::new(),
             reconciled: Instant::now(),
         }
@@ -123,6 +126,7 @@ impl Owner {
             self.reconcile();
             self.moves.tidy(now, &self.shared.config);
         }
+        self.merge_small(now);
         self.begin_deferred();
         self.sync_replicas();
         self.judge_replicas(now);
@@ -147,9 +151,12 @@ impl Owner {
             let Some(slot) = self.slots.get_mut(&id) else {
                 continue;
             };
-            let (state, departed) = slot.connection.view().report();
+            let (state, mut departed) = slot.connection.view().report();
             let last = state.last_feed();
             slot.state = state;
+            // What the registry has elsewhere stays there: it was carried besides.
+            let registry = &self.shared.registry;
+            departed.retain(|key| registry.connection_of(*key).is_none_or(|on| on == id));
             // The second of a pair carries what the registry has on the first.
             if departed.is_empty() || slot.second {
                 continue;
@@ -160,6 +167,71 @@ impl Owner {
             }
             self.shared.registry.release(&departed);
         }
+    }
+
+    fn merge_small(&mut self, now: Instant) {
+        match self.merges.next(&self.slots, now, &self.shared.config) {
+            Step::Nothing => {}
+            Step::Begin(merge) => self.begin_merge(merge),
+            Step::Finish(merge) => self.finish_merge(merge),
+            Step::GiveUp(merge) => self.give_merge_up(merge),
+        }
+    }
+
+    fn begin_merge(&mut self, Merge { from, into }: Merge) {
+        let Some(small) = self.slots.get_mut(&from) else {
+            return;
+        };
+        small.migrating = true;
+        let live = |info: &&Arc<AssetInfo>| {
+            self.shared.registry.status(info.key) == Some(AssetStatus::Subscribed)
+        };
+        let assets: Vec<_> = small.members.values().filter(live).cloned().collect();
+        if let Some(large) = self.slots.get_mut(&into) {
+            large.migrating = true;
+            tracing::debug!(%from, %into, assets = assets.len(), "merging two small connections");
+            large.add(&assets);
+        }
+    }
+
+    fn finish_merge(&mut self, Merge { from, into }: Merge) {
+        let keys: Vec<_> = self.shared.registry.assets_on(from);
+        let carried = |key: &AssetKey| {
+            let large = self.slots.get(&into);
+            large.is_some_and(|large| large.members.contains_key(key))
+        };
+        // What came to an end meanwhile is on neither.
+        let keys: Vec<_> = keys.iter().map(|info| info.key).filter(carried).collect();
+        self.shared.registry.assign(&keys, into);
+        if let Some(small) = self.slots.get_mut(&from) {
+            small.migrating = false;
+            small.closing = true;
+            small.members.clear();
+            small.connection.close();
+        }
+        if let Some(large) = self.slots.get_mut(&into) {
+            large.migrating = false;
+        }
+        tracing::info!(%from, %into, assets = keys.len(), "connections merged");
+        self.shared.count(|counts| counts.merged += 1);
+    }
+
+    fn give_merge_up(&mut self, Merge { from, into }: Merge) {
+        let registry = &self.shared.registry;
+        if let Some(large) = self.slots.get_mut(&into) {
+            large.migrating = false;
+            let is_borrowed = |key: &AssetKey| registry.connection_of(*key) != Some(into);
+            let borrowed: Vec<_> = large.keys().into_iter().filter(is_borrowed).collect();
+            // Departing, not unsubscribed: its copies of those books go with them.
+            large.depart(&borrowed);
+        }
+        match self.slots.get_mut(&from) {
+            Some(small) => small.migrating = false,
+            // It ended meanwhile: what it carried waits for another connection.
+            None => self.let_go(from),
+        }
+        tracing::info!(%from, %into, "connections not merged: the larger one did not get every book");
+        self.shared.count(|counts| counts.merges_given_up += 1);
     }
 
     fn dispatch_resyncs(&mut self, now: Instant) -> Option<Instant> {
@@ -249,7 +321,8 @@ impl Owner {
         }
         // Its replacement, if one is warming up, will take them.
         let is_handed_over = |hand_over: &HandOver| hand_over.from == id;
-        if !self.hand_overs.iter().any(is_handed_over) {
+        let is_merged = self.merges.of(id).is_some_and(|merge| merge.from == id);
+        if !is_merged && !self.hand_overs.iter().any(is_handed_over) {
             self.let_go(id);
         }
     }

@@ -43,8 +43,12 @@ impl Owner {
                 .into_iter()
                 .find_map(|(one, other)| (one == id).then_some(other))
             });
-            // And where a token is on two, the other one does, too.
-            let others = self.replicas.other_of(id).into_iter();
+            // So do two that are made one; and where a token is on two, the other one.
+            let merging = self.merges.of(id);
+            let merging = merging
+                .into_iter()
+                .flat_map(|merge| [merge.from, merge.into]);
+            let others = self.replicas.other_of(id).into_iter().chain(merging);
             for id in std::iter::once(id).chain(partners).chain(others) {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.remove(&keys);
@@ -68,6 +72,10 @@ impl Owner {
             self.slow_consumers.note(*id, closes, now);
         }
         for (id, verdict) in self.slow_consumers.judge(slots.len(), window, now) {
+            match verdict {
+                Verdict::Calm => {}
+                Verdict::Full | Verdict::Split => self.merges.put_off(now, &self.shared.config),
+            }
             let Some(slot) = self.slots.get_mut(&id) else {
                 continue;
             };
