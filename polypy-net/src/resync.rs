@@ -5,7 +5,8 @@
 //! asks here; the pool takes what is due and has the owning connection subscribe
 //! it anew. Asking twice is asking once, an asset that keeps asking waits longer
 //! each time, and all assets together get so many a second: a storm is
-//! impossible, however many books go wrong at once.
+//! impossible, however many books go wrong at once. One that has had nothing to ask
+//! for since its last resync was right for that time, and begins again with no wait.
 //!
 //! The queue marks nothing stale (whoever asks has done that) and does not know
 //! connections.
@@ -33,7 +34,8 @@ pub struct ResyncConfig {
     pub backoff: Duration,
     /// The longest such wait.
     pub backoff_cap: Duration,
-    /// After this long without a request an asset's history is forgotten.
+    /// An asset that asks no sooner than this after its last resync waits for nothing:
+    /// its book was right meanwhile.
     pub backoff_reset: Duration,
 }
 
@@ -44,7 +46,8 @@ impl Default for ResyncConfig {
             // A snapshot takes 0.13 to 0.52 s: asking again sooner is asking twice.
             backoff: Duration::from_secs(1),
             backoff_cap: Duration::from_secs(60),
-            backoff_reset: Duration::from_secs(300),
+            // The checks that find a wrong book take seconds.
+            backoff_reset: Duration::from_secs(30),
         }
     }
 }
@@ -100,7 +103,8 @@ struct Entry {
     /// Set while a request waits.
     request: Option<Request>,
     dispatched: u32,
-    not_before: Option<Instant>,
+    /// When it was last dispatched, and when it may be again.
+    last: Option<(Instant, Instant)>,
 }
 
 /// On which feeds the asset is to be subscribed anew, and why that was last asked for.
@@ -188,18 +192,27 @@ impl Entry {
     /// Hands the request out; the next one waits longer.
     fn dispatch(&mut self, now: Instant, config: &ResyncConfig) -> Option<Request> {
         let request = self.request.take()?;
-        let quiet = self
-            .not_before
-            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if quiet >= config.backoff_reset {
-            self.dispatched = 0;
-        }
         let wait = doubled(config.backoff, self.dispatched, config.backoff_cap);
         self.dispatched = self.dispatched.saturating_add(1);
         // Up to a quarter more: what went wrong together shall not ask together
         // for ever.
-        self.not_before = Some(now + wait.mul_f64(1.0 + fastrand::f64() / 4.0));
+        let wait = wait.mul_f64(1.0 + fastrand::f64() / 4.0);
+        self.last = Some((now, now + wait));
         Some(request)
+    }
+
+    /// When a request that comes now is due; for an asset that was right for long
+    /// enough at once.
+    fn due(&mut self, now: Instant, config: &ResyncConfig) -> Option<Instant> {
+        if !self.is_recent(now, config.backoff_reset) {
+            *self = Self::default();
+        }
+        self.last.map(|(_, not_before)| not_before)
+    }
+
+    fn is_recent(&self, now: Instant, within: Duration) -> bool {
+        let since = |at| now.saturating_duration_since(at);
+        self.last.is_some_and(|(at, _)| since(at) < within)
     }
 }
 
@@ -212,12 +225,8 @@ impl Entries {
             return;
         }
         self.swept = Some(now);
-        self.by_asset.retain(|_, entry| {
-            entry.request.is_some()
-                || entry
-                    .not_before
-                    .is_some_and(|at| now.saturating_duration_since(at) < after)
-        });
+        self.by_asset
+            .retain(|_, entry| entry.request.is_some() || entry.is_recent(now, after));
     }
 }
 
@@ -226,12 +235,11 @@ impl ResyncSink for ResyncQueue {
         if assets.is_empty() {
             return;
         }
-        let mut merged = 0;
+        let (mut merged, now) = (0, Instant::now());
         {
             let mut entries = self.entries.lock();
             for &asset in assets {
                 let entry = entries.by_asset.entry(asset).or_default();
-                let due = entry.not_before;
                 if let Some(known) = &mut entry.request {
                     // Two feeds, or all of them: all of them.
                     if known.scope != scope {
@@ -240,6 +248,7 @@ impl ResyncSink for ResyncQueue {
                     known.reason = reason;
                     merged += 1;
                 } else {
+                    let due = entry.due(now, &self.config);
                     entry.request = Some(Request { scope, reason });
                     entries.requests += 1;
                     let place = (due, entries.requests, asset);
@@ -410,6 +419,33 @@ mod tests {
         let took = (now - start).as_secs_f64();
         assert!((8.9..=9.2).contains(&took), "{took}");
         assert_eq!(queue.stats().waiting, 0);
+    }
+
+    /// However often it went wrong before: what lasts is right.
+    #[tokio::test(start_paused = true)]
+    async fn a_book_that_was_right_for_half_a_minute_is_fetched_at_once_again() {
+        let (queue, keys) = (queue(10), keys(1));
+        let ask = || {
+            queue.resync(Scope::AllFeeds, &keys, StaleReason::Undecodable);
+            let now = Instant::now();
+            let due = queue.take(now);
+            due.next.map_or(Duration::ZERO, |at| at - now)
+        };
+        for _ in 0..8 {
+            tokio::time::advance(ask()).await;
+            queue.take(Instant::now());
+        }
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(
+            ask() > Duration::from_secs(30),
+            "the wait of before goes on"
+        );
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(queue.take(Instant::now()).assets.len(), 1);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(ask(), Duration::ZERO);
+        // And the next one waits as after the first time.
+        assert!(ask() < Duration::from_secs(2));
     }
 
     #[test]
