@@ -119,7 +119,7 @@ async fn run(hash: HashChecking, openings: &[MarketEvent], frames: &[MarketEvent
         HashChecking::All => openings.len() + frames.len(),
         HashChecking::Off => 0,
     };
-    assert_eq!(integrity["passed"], expected, "{integrity:#}");
+    assert_eq!(integrity["hash"]["passed"], expected, "{integrity:#}");
     router.stop().await;
     manager.stop().await;
     f64::from(FRAMES) / spent

@@ -16,16 +16,16 @@ use std::io::Write;
 use std::mem;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use polypy_core::metrics::{Counter, Entry, Part, Sheet};
 use polypy_core::{
     BoxFuture, Clock, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
     Timestamp,
 };
 use polypy_http::{HttpConfig, HttpServer, Reply, Route, Sources, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -33,7 +33,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Counts ten times a second.
 #[derive(Default)]
 struct Ticker {
-    ticks: Arc<AtomicU64>,
+    ticks: Arc<Counter>,
     life: Mutex<Life>,
 }
 
@@ -92,12 +92,12 @@ impl Component for Ticker {
     }
 }
 
-async fn tick(ticks: Arc<AtomicU64>, mut stopping: watch::Receiver<bool>) {
+async fn tick(ticks: Arc<Counter>, mut stopping: watch::Receiver<bool>) {
     let mut clock = interval(Duration::from_millis(100));
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = clock.tick() => ticks.fetch_add(1, Ordering::Relaxed),
+            _ = clock.tick() => ticks.increment(),
             // A change or a sender that is gone: both mean the end.
             _ = stopping.changed() => return,
         };
@@ -111,12 +111,26 @@ impl HealthSource for Ticker {
     }
 }
 
+type Shown = Entry<Ticker>;
+
+static RUNNING: &[Shown] = &[Shown::gauge(
+    "running",
+    "ticker_running",
+    "Whether it ticks.",
+    |ticker| (ticker.state() == ComponentState::Running).into(),
+)];
+static TICKS: &[Shown] = &[Shown::counter(
+    "ticks",
+    "ticker_ticks_total",
+    "Ticks so far.",
+    |ticker| ticker.ticks.get().into(),
+)];
+static TICKER: Part = Part::new("ticker", "What it has done.");
+
 impl StatsSource for Ticker {
-    fn stats(&self) -> Value {
-        json!({
-            "running": self.state() == ComponentState::Running,
-            "ticker": { "ticks": self.ticks.load(Ordering::Relaxed) },
-        })
+    fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.table(RUNNING, self);
+        sheet.part(&TICKER, |sheet| sheet.table(TICKS, self));
     }
 }
 
@@ -147,7 +161,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = HttpServer::builder(config, sources)
         .service("ticker", "1.0")
         .route(Route::get("/ticks", "how many there were", move |_call| {
-            let ticks = ticks.load(Ordering::Relaxed);
+            let ticks = ticks.get();
             Reply::json(StatusCode::OK, &json!({ "ticks": ticks }))
         }))?
         .asset("/about", "text/plain; charset=utf-8", "It counts.\n")?

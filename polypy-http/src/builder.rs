@@ -25,10 +25,11 @@ use crate::sources::Sources;
 ///
 /// ```
 /// # use std::sync::Arc;
+/// # use polypy_core::metrics::Sheet;
 /// # use polypy_core::{Clock, Health, HealthSource, StatsSource, Timestamp};
 /// # struct Mill;
 /// # impl HealthSource for Mill { fn health(&self) -> Health { Health::of(true) } }
-/// # impl StatsSource for Mill { fn stats(&self) -> serde_json::Value { serde_json::json!({}) } }
+/// # impl StatsSource for Mill { fn show(&self, _: &mut dyn Sheet) {} }
 /// # impl Clock for Mill { fn now(&self) -> Timestamp { Timestamp::from_millis(0) } }
 /// use polypy_http::{HttpConfig, HttpServer, Reply, Route, Sources, StatusCode};
 ///

@@ -91,6 +91,7 @@ fn absent(what: &str, request_id: &RequestId) -> Reply {
 mod tests {
     use std::sync::Arc;
 
+    use polypy_core::metrics::Sheet;
     use polypy_core::{Clock, Health, HealthSource, StatsSource, Timestamp};
 
     use super::*;
@@ -104,9 +105,7 @@ mod tests {
     }
 
     impl StatsSource for Nothing {
-        fn stats(&self) -> serde_json::Value {
-            serde_json::Value::Null
-        }
+        fn show(&self, _sheet: &mut dyn Sheet) {}
     }
 
     impl Clock for Nothing {

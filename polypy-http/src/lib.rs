@@ -31,16 +31,24 @@
 //! ```
 //! use std::net::Ipv4Addr;
 //! use std::sync::Arc;
-//! use std::sync::atomic::{AtomicU64, Ordering};
 //!
+//! use polypy_core::metrics::{Counter, Entry, Sheet};
 //! use polypy_core::{Clock, Component, Health, HealthSource, StatsSource, Timestamp};
 //! use polypy_http::{HttpConfig, HttpServer, Sources};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! #[derive(Default)]
 //! struct Mill {
-//!     sacks: AtomicU64,
+//!     sacks: Counter,
 //! }
+//!
+//! type Shown = Entry<Mill>;
+//! static ROWS: &[Shown] = &[Shown::counter(
+//!     "sacks",
+//!     "mill_sacks_total",
+//!     "Sacks of flour that were filled.",
+//!     |mill| mill.sacks.get().into(),
+//! )];
 //!
 //! impl HealthSource for Mill {
 //!     fn health(&self) -> Health {
@@ -49,8 +57,8 @@
 //! }
 //!
 //! impl StatsSource for Mill {
-//!     fn stats(&self) -> serde_json::Value {
-//!         serde_json::json!({ "sacks": self.sacks.load(Ordering::Relaxed) })
+//!     fn show(&self, sheet: &mut dyn Sheet) {
+//!         sheet.table(ROWS, self);
 //!     }
 //! }
 //!
@@ -73,7 +81,7 @@
 //! };
 //! let server = HttpServer::new(config, sources);
 //! server.start().await?;
-//! mill.sacks.fetch_add(3, Ordering::Relaxed);
+//! mill.sacks.add(3);
 //!
 //! let address = server.local_addr().ok_or("not listening")?;
 //! let mut client = tokio::net::TcpStream::connect(address).await?;

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::Sheet;
 use polypy_core::{BoxFuture, Component, ComponentError, ComponentState, StatsSource};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
@@ -212,7 +213,7 @@ impl Component for HttpServer {
 }
 
 impl StatsSource for HttpServer {
-    fn stats(&self) -> Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let mut all = serde_json::Map::new();
         all.insert("state".into(), json!(self.state()));
         all.insert("address".into(), json!(self.local_addr()));
@@ -224,6 +225,6 @@ impl StatsSource for HttpServer {
             "answer_memory_bytes".into(),
             json!(self.shared.memory.taken()),
         );
-        Value::Object(all)
+        sheet.value(&Value::Object(all));
     }
 }

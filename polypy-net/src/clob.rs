@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use hyper::StatusCode;
 use parking_lot::RwLock;
+use polypy_core::metrics::Sheet;
 use polypy_core::{AssetId, BookEvent, BoxFuture, Interner, StatsSource, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -211,7 +212,7 @@ impl BookFetch for ClobClient {
 }
 
 impl StatsSource for ClobClient {
-    fn stats(&self) -> serde_json::Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counters {
             asked,
@@ -219,14 +220,14 @@ impl StatsSource for ClobClient {
             missing,
             refused,
         } = &self.counters;
-        serde_json::json!({
+        sheet.value(&serde_json::json!({
             "books_asked": get(asked),
             "books_received": get(received),
             "books_missing": get(missing),
             "books_refused": get(refused),
             "batches": self.batches.to_json(Instant::now()),
             "rest": self.rest.stats(),
-        })
+        }));
     }
 }
 

@@ -22,7 +22,6 @@
 
 mod compact_instant;
 mod config;
-mod counter;
 mod feeds;
 mod queue;
 

@@ -10,19 +10,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::{Entry, Sheet, count};
 use polypy_core::{
     BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, ResyncSink, Scope,
     StaleReason, StatsSource, SuspensionWatch,
 };
-use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::WorkersConfig;
-use crate::counter::{HistogramSum, count};
 use crate::queue::{Liveness, Transition};
 use crate::shared::Shared;
+use crate::stats::WorkerStats;
 use crate::store::BookStore;
+use crate::worker::Worker;
 
 const NAME: &str = "workers";
 
@@ -213,37 +214,40 @@ impl HealthSource for WorkerManager {
     }
 }
 
+type Manager = Entry<WorkerManager>;
+
+static STATE: &[Manager] = &[
+    Manager::gauge(
+        "alive_count",
+        "polypy_workers_running",
+        "Workers that run.",
+        |manager| manager.alive_count().into(),
+    ),
+    Manager::shown("is_healthy", "Whether all of them do.", |manager| {
+        manager.is_healthy().into()
+    }),
+];
+static WORKERS: &[Manager] = &[
+    Manager::gauge("worker_count", "polypy_workers", "Workers.", |manager| {
+        manager.shared.workers.len().into()
+    }),
+    Manager::shown("restarts", "Times a worker was restarted.", |manager| {
+        let workers = manager.shared.workers.iter();
+        let restarts = workers.map(|worker| worker.stats().restarts.get());
+        restarts.sum::<u64>().into()
+    }),
+];
+
 impl StatsSource for WorkerManager {
-    fn stats(&self) -> Value {
-        let mut by_worker = Map::new();
-        let mut events = Map::new();
-        let mut integrity = Map::new();
-        let mut restarts = 0;
-        let (mut doubt, mut stale) = (HistogramSum::default(), HistogramSum::default());
-        for (number, worker) in self.shared.workers.iter().enumerate() {
-            let (stats, alive) = (worker.stats(), worker.queue().is_running());
-            by_worker.insert(number.to_string(), stats.to_json(alive));
-            stats.events.add_to(&mut events);
-            stats.integrity.add_to(&mut integrity);
-            stats.doubt_time.add_to(&mut doubt);
-            stats.stale_time.add_to(&mut stale);
-            restarts += stats.restarts.get();
-        }
-        for (name, sum) in [("doubt", doubt), ("stale", stale)] {
-            integrity.insert(format!("{name}_p50_ms"), sum.percentile_ms(50).into());
-            integrity.insert(format!("{name}_p99_ms"), sum.percentile_ms(99).into());
-            integrity.insert(format!("{name}_mean_ms"), sum.mean_ms().into());
-        }
-        json!({
-            "alive_count": self.alive_count(),
-            "is_healthy": self.is_healthy(),
-            "worker_stats": by_worker,
-            "worker_count": self.shared.workers.len(),
-            "restarts": restarts,
-            "books": self.store().counts().to_json(),
-            "events": events,
-            "integrity": integrity,
-        })
+    fn show(&self, sheet: &mut dyn Sheet) {
+        let workers = &self.shared.workers;
+        sheet.table(STATE, self);
+        let members = workers.iter().enumerate();
+        let members = members.map(|(number, worker)| (number.to_string(), Arc::clone(worker)));
+        sheet.each(&Worker::LIST, Worker::ROWS, members);
+        sheet.table(WORKERS, self);
+        self.store().counts().show(sheet);
+        WorkerStats::show_sum(sheet, workers.iter().map(|worker| worker.stats()));
     }
 }
 

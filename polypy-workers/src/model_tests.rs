@@ -316,8 +316,8 @@ fn run_with(
     model.finish()?;
     if !steps.iter().any(is_lie) {
         // No step was one that may leave a book in doubt.
-        prop_assert_eq!(model.bench.count("failed"), 0);
-        prop_assert_eq!(model.bench.count("doubts"), 0);
+        prop_assert_eq!(model.bench.count("hash.failed"), 0);
+        prop_assert_eq!(model.bench.count("suspected"), 0);
     }
     Ok(())
 }

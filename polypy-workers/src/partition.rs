@@ -339,7 +339,7 @@ fn apply_event(
 fn audit(slots: &mut Slots, cx: &mut Context, book: BookEvent) {
     let known = slots.with(book.info.key, cx, |slot, cx| slot.audit(&book, cx));
     if known.is_none() {
-        cx.stats.integrity.audit_not_applicable.increment();
+        cx.stats.integrity.audit.not_applicable.increment();
     }
 }
 

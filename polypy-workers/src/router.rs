@@ -11,17 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::{Entry, Kind, Part, Reading, Row, Sheet, Span, count};
 use polypy_core::{
     AssetKey, AuditSink, BookControl, BookEvent, BoxFuture, Component, ComponentError,
     ComponentState, EventSink, FeedId, Health, HealthSource, MarketEvent, Scope, StaleReason,
     StatsSource,
 };
-use serde_json::{Map, Value, json};
 
-use crate::counter::{HistogramSum, count};
 use crate::manager::WorkerManager;
 use crate::queue::{Pushed, WorkerQueue};
-use crate::shared::Shared;
+use crate::shared::{RoutingStats, Shared};
 
 const NAME: &str = "router";
 
@@ -276,37 +275,84 @@ impl HealthSource for MessageRouter {
     }
 }
 
+type Latency = Entry<Reading>;
+
+static LATENCY: &[Latency] = &[
+    Latency::shown(
+        "avg_latency_ms",
+        "The mean time from a socket's read until what it brought was in its book. Decoding, some microseconds a frame, comes before.",
+        |latency| latency.mean_ms().into(),
+    ),
+    Latency::shown("latency_p50_ms", LATENCY_BOUND, |latency| {
+        latency.percentile_ms(50).into()
+    }),
+    Latency::shown("latency_p99_ms", LATENCY_BOUND, |latency| {
+        latency.percentile_ms(99).into()
+    }),
+];
+const LATENCY_BOUND: &str =
+    "The same: a bound for this share of the events, exact to a factor of two.";
+static RECEIVE_TO_APPLIED: Row = Row::histogram(
+    "polypy_receive_to_applied_seconds",
+    "From a socket's read until what it brought was in its book, without decoding.",
+    Span::INTERNAL,
+);
+
+type Router = Entry<MessageRouter>;
+
+static QUEUE_DEPTHS: Part = Part::new("queue_depths", "Events queued or being applied now.");
+static DEPTHS: &[Router] = &[
+    Router::shown(
+        "async_queue",
+        "Nothing is queued before the workers' queues: always zero.",
+        |_| 0u64.into(),
+    ),
+    Router::shown("worker_queue", "All workers' queues together.", |router| {
+        router.backlog().into()
+    }),
+];
+static BY_WORKER: Row = Row::by(
+    Kind::Gauge,
+    "*",
+    "",
+    "worker",
+    "`worker_N`: the queue of one worker.",
+);
+static CAPACITY: &[Router] = &[
+    Router::gauge(
+        "queue_capacity_events",
+        "polypy_router_queue_capacity_events",
+        "Events that one worker's queue takes.",
+        |router| router.shared.config.queue_events.get().into(),
+    ),
+    Router::gauge(
+        "feeds_open",
+        "polypy_router_feeds_open",
+        "Feeds that are open.",
+        |router| router.shared.feeds.open_count().into(),
+    ),
+];
+
 impl StatsSource for MessageRouter {
-    fn stats(&self) -> Value {
-        let stats = &self.shared.routing;
-        let mut depths = Map::new();
-        let mut latency = HistogramSum::default();
-        let mut queued = 0;
-        // Nothing is queued between a socket and its worker's queue.
-        depths.insert("async_queue".into(), 0.into());
-        depths.insert("worker_queue".into(), 0.into());
-        for (number, worker) in self.shared.workers.iter().enumerate() {
-            let depth = count(worker.queue().depth());
-            queued += depth;
-            depths.insert(format!("worker_{number}"), depth.into());
-            worker.stats().queue_time.add_to(&mut latency);
+    fn show(&self, sheet: &mut dyn Sheet) {
+        let (workers, routing) = (&self.shared.workers, &self.shared.routing);
+        let mut latency = Reading::default();
+        for worker in workers {
+            worker.stats().applied_after.add_to(&mut latency);
         }
-        depths.insert("worker_queue".into(), queued.into());
-        json!({
-            "messages_routed": stats.messages_routed.get(),
-            "messages_dropped": stats.messages_dropped.get(),
-            "batches_sent": stats.batches_sent.get(),
-            "queue_full_events": stats.queue_full_events.get(),
-            "routing_errors": stats.routing_errors.get(),
-            "audits_routed": stats.audits_routed.get(),
-            "audits_dropped": stats.audits_dropped.get(),
-            "avg_latency_ms": latency.mean_ms(),
-            "latency_p50_ms": latency.percentile_ms(50),
-            "latency_p99_ms": latency.percentile_ms(99),
-            "queue_depths": depths,
-            "queue_capacity": self.shared.config.queue_events.get(),
-            "feeds_open": self.shared.feeds.open_count(),
-        })
+        sheet.table(RoutingStats::ROWS, routing);
+        sheet.table(LATENCY, &latency);
+        sheet.histogram(&RECEIVE_TO_APPLIED, &latency);
+        sheet.part(&QUEUE_DEPTHS, |sheet| {
+            sheet.table(DEPTHS, self);
+            for (number, worker) in workers.iter().enumerate() {
+                let depth = count(worker.queue().depth());
+                let name = format!("worker_{number}");
+                sheet.members(&BY_WORKER, &mut [(name.as_str(), depth)].into_iter());
+            }
+        });
+        sheet.table(CAPACITY, self);
+        sheet.table(RoutingStats::AUDIT_ROWS, routing);
     }
 }
 

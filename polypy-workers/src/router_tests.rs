@@ -104,7 +104,7 @@ fn both_tokens_of_a_market_go_to_one_worker_and_order_is_kept() {
         assert_eq!(bench.worker_of(&pair[0]), bench.worker_of(&pair[1]));
         assert!(pair.iter().all(|truth| truth.equals(&bench.view(truth))));
     }
-    assert_eq!(bench.count("passed"), 240);
+    assert_eq!(bench.count("hash.passed"), 240);
     let stats = bench.router.stats();
     assert_eq!(stats["messages_routed"], 240);
     assert_eq!(stats["batches_sent"], 6);

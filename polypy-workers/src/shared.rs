@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use polypy_core::metrics::{Counter, Entry, Kind};
 use polypy_core::{AssetKey, ResyncSink, SuspensionWatch};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
-use crate::counter::Counter;
 use crate::feeds::Feeds;
+use crate::stats::DROPPED;
 use crate::worker::Worker;
 
 /// The workers and what they share.
@@ -36,6 +37,74 @@ pub(crate) struct RoutingStats {
     pub(crate) audits_routed: Counter,
     /// Books that were not compared, for want of room or of a worker.
     pub(crate) audits_dropped: Counter,
+}
+
+type Routing = Entry<RoutingStats>;
+
+impl RoutingStats {
+    /// The first fields of `router` in `/stats`, whose order is older than the rest.
+    pub(crate) const ROWS: &'static [Routing] = &[
+        Routing::counter(
+            "messages_routed",
+            "polypy_router_events_routed_total",
+            "Events handed to a worker.",
+            |stats| stats.messages_routed.get().into(),
+        ),
+        Routing::shown(
+            "messages_dropped",
+            "Events dropped for want of room in a queue, or because nothing was to be routed.",
+            |stats| stats.messages_dropped.get().into(),
+        ),
+        Routing::exported(
+            Kind::Counter,
+            "polypy_events_dropped_total",
+            "Events dropped for want of room in a worker's queue.",
+            |stats| {
+                let dropped = stats.messages_dropped.get();
+                dropped.saturating_sub(stats.routing_errors.get()).into()
+            },
+        )
+        .label("stage=\"router_queue\"")
+        .family(DROPPED),
+        Routing::counter(
+            "batches_sent",
+            "polypy_router_batches_total",
+            "Deliveries handed to a worker.",
+            |stats| stats.batches_sent.get().into(),
+        ),
+        Routing::counter(
+            "queue_full_events",
+            "polypy_router_queue_full_total",
+            "Deliveries that did not fit into a worker's queue as a whole.",
+            |stats| stats.queue_full_events.get().into(),
+        ),
+        Routing::counter(
+            "routing_errors",
+            "polypy_events_dropped_total",
+            "Events that came while the router was not running.",
+            |stats| stats.routing_errors.get().into(),
+        )
+        .label("stage=\"router_stopped\"")
+        .family(DROPPED),
+    ];
+
+    /// Books fetched to be compared.
+    pub(crate) const AUDIT_ROWS: &'static [Routing] = &[
+        Routing::counter(
+            "audits_routed",
+            "polypy_router_audits_total",
+            "Fetched books handed to a worker to be compared.",
+            |stats| stats.audits_routed.get().into(),
+        ),
+        Routing::counter(
+            "audits_dropped",
+            "polypy_events_dropped_total",
+            "Fetched books that were not compared, for want of room or of a worker.",
+            |stats| stats.audits_dropped.get().into(),
+        )
+        .label("stage=\"audit_queue\"")
+        .family(DROPPED),
+    ];
 }
 
 impl Shared {

@@ -3,10 +3,10 @@
 //! Each worker writes its own [`WorkerStats`]; a reader adds them up. The
 //! cost of a read grows with the number of workers, never with that of assets.
 
-use polypy_core::{BookState, StaleReason};
-use serde_json::{Map, Value, json};
-
-use crate::counter::{Counter, Histogram, ratio};
+use polypy_core::metrics::{
+    Counter, Entry, Gauge, Histogram, Kind, Part, Reading, Row, Sheet, Span,
+};
+use polypy_core::{BookState, StaleReason, counters};
 
 /// Books by state, as the workers have marked them so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,56 +72,64 @@ impl BookCounts {
         }
     }
 
-    pub(crate) fn to_json(self) -> Value {
-        json!({
-            "pending": self.pending,
-            "live": self.live,
-            "stale": self.stale,
-            "settled": self.settled,
-            "stale_by_reason": self.reasons(),
-        })
-    }
-
-    /// The reasons there are now, each with its books.
-    fn reasons(self) -> Map<String, Value> {
-        let all = StaleReason::ALL.into_iter().zip(self.by_reason);
-        let present = all.filter(|(_, count)| *count > 0);
-        present
-            .map(|(reason, count)| (reason.name().to_owned(), count.into()))
-            .collect()
+    /// Shows them in an object of their own.
+    pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.part(&BOOKS, |sheet| {
+            sheet.table(BOOKS_BY_STATE, self);
+            let reasons = StaleReason::ALL.into_iter().zip(self.by_reason);
+            let mut named = reasons.map(|(reason, books)| (reason.name(), books));
+            sheet.members(&STALE_BY_REASON, &mut named);
+        });
     }
 }
 
-macro_rules! counters {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Default)]
-        pub(crate) struct $name {
-            $($(#[$field_doc])* pub(crate) $field: Counter,)*
-        }
+type Books = Entry<BookCounts>;
 
-        impl $name {
-            /// Adds every counter to the field of its name.
-            pub(crate) fn add_to(&self, sum: &mut Map<String, Value>) {
-                $({
-                    let before = sum.get(stringify!($field)).and_then(Value::as_u64);
-                    let total = before.unwrap_or(0) + self.$field.get();
-                    sum.insert(stringify!($field).into(), total.into());
-                })*
-            }
-        }
-    };
-}
+static BOOKS: Part = Part::new("books", "Books by state.");
+static BOOKS_BY_STATE: &[Books] = &[
+    Books::gauge(
+        "pending",
+        "polypy_books",
+        "Without a first book yet.",
+        |books| books.pending.into(),
+    )
+    .label("state=\"pending\"")
+    .family("Books by state."),
+    Books::gauge("live", "polypy_books", "Live.", |books| books.live.into())
+        .label("state=\"live\"")
+        .family("Books by state."),
+    Books::gauge(
+        "stale",
+        "polypy_books",
+        "Readable and not to be trusted.",
+        |books| books.stale.into(),
+    )
+    .label("state=\"stale\"")
+    .family("Books by state."),
+    Books::gauge("settled", "polypy_books", "Of settled markets.", |books| {
+        books.settled.into()
+    })
+    .label("state=\"settled\"")
+    .family("Books by state."),
+];
+static STALE_BY_REASON: Row = Row::by(
+    Kind::Gauge,
+    "stale_by_reason",
+    "polypy_books_stale",
+    "reason",
+    "Stale books by reason. `/stats` has the reasons there are now.",
+)
+.sparse();
 
 counters! {
-    /// Checks, by what they found.
-    IntegrityStats {
+    /// Checks of books against the venue's own word, by what they found.
+    pub(crate) HashChecks is "polypy_integrity_checks_total" with "check=\"hash\"," by "result" {
         /// Hashes reproduced at once.
         passed,
         /// Hashes reproduced with a last trade price that had to be found.
         passed_with_candidate_price,
         /// Hashes reproduced once an attribute was corrected.
-        passed_with_other_recipe,
+        passed_with_other_format,
         /// Hashes that the next change healed.
         late,
         /// Hashes that were not reproduced, of books whose hashes had been.
@@ -135,49 +143,161 @@ counters! {
         /// Hashes that were not reproduced, for want of a search that was
         /// not allowed.
         ambiguous,
-        /// Books whose hashes agreed once and whose recipe is unknown now.
-        recipes_lost,
-        /// Searches for an unannounced price or an unknown attribute.
-        searches,
-        /// Searches the budget did not allow.
-        searches_refused,
-        /// Tops that were as stated.
-        top_passed,
-        /// Tops that were not, once the venue had moved on.
-        top_failed,
-        /// Changes that stated no top.
-        top_not_applicable,
-        /// Changes that the market's other token showed, too.
-        mirror_passed,
-        /// Changes that it did not, at the same exchange time.
-        mirror_failed,
-        /// Changes that it was not told of, though they come in one message.
-        mirror_behind,
-        /// Changes of books whose other token was not live, or at another time.
-        mirror_not_applicable,
-        /// Crossed or locked books that came apart again, or that their hash
-        /// proved to be so.
-        crossed_passed,
-        /// Books that stayed crossed or locked.
-        crossed_failed,
-        /// Fetched books that were the same as ours, or as ours had been.
-        audit_passed,
-        /// Fetched books that ours differed from, or never came to.
-        audit_failed,
-        /// Fetched books with nothing to be compared with.
-        audit_not_applicable,
-        /// Fetched books that were ahead of the feed.
-        audit_leading,
-        /// Times a live book was in doubt.
-        doubts,
-        /// Times it was live again without having been replaced.
-        healed,
     }
 }
 
 counters! {
-    /// What became of the events that did not simply change a book.
-    EventStats {
+    /// Checks of books against the venue's own word, by what they found.
+    pub(crate) TopChecks is "polypy_integrity_checks_total" with "check=\"top\"," by "result" {
+        /// Tops that were as stated.
+        passed,
+        /// Tops that were not, once the venue had moved on.
+        failed,
+        /// Changes that stated no top.
+        not_applicable,
+    }
+}
+
+counters! {
+    /// Checks of books against the venue's own word, by what they found.
+    pub(crate) MirrorChecks is "polypy_integrity_checks_total" with "check=\"mirror\"," by "result" {
+        /// Changes that the market's other token showed, too.
+        passed,
+        /// Changes that it did not, at the same exchange time.
+        failed,
+        /// Changes that it was not told of, though they come in one message.
+        behind,
+        /// Changes of books whose other token was not live, or at another time.
+        not_applicable,
+    }
+}
+
+counters! {
+    /// Checks of books against the venue's own word, by what they found.
+    pub(crate) CrossedChecks is "polypy_integrity_checks_total" with "check=\"crossed\"," by "result" {
+        /// Crossed or locked books that came apart again, or that their hash
+        /// proved to be so.
+        passed,
+        /// Books that stayed crossed or locked.
+        failed,
+    }
+}
+
+counters! {
+    /// Checks of books against the venue's own word, by what they found.
+    pub(crate) AuditChecks is "polypy_integrity_checks_total" with "check=\"audit\"," by "result" {
+        /// Fetched books that were the same as ours, or as ours had been.
+        passed,
+        /// Fetched books that ours differed from, or never came to.
+        failed,
+        /// Fetched books with nothing to be compared with.
+        not_applicable,
+        /// Fetched books that were ahead of the feed.
+        leading,
+    }
+}
+
+/// What the checks found. The frequent ones stand first, close together.
+#[derive(Debug, Default)]
+pub(crate) struct IntegrityStats {
+    pub(crate) hash: HashChecks,
+    pub(crate) top: TopChecks,
+    pub(crate) mirror: MirrorChecks,
+    pub(crate) crossed: CrossedChecks,
+    pub(crate) audit: AuditChecks,
+    pub(crate) searches: Counter,
+    pub(crate) searches_refused: Counter,
+    pub(crate) formats_lost: Counter,
+    pub(crate) suspected: Counter,
+    pub(crate) healed: Counter,
+}
+
+type Integrity = Entry<IntegrityStats>;
+
+static INTEGRITY: Part = Part::new("integrity", "Checks of books, and what followed.");
+static HASH: Part = Part::new("hash", "Hashes that came with books and changes.");
+static TOP: Part = Part::new("top", "Best prices that came with changes.");
+static MIRROR: Part = Part::new("mirror", "The market's other token.");
+static CROSSED: Part = Part::new("crossed", "Best bids that are not below the best ask.");
+static AUDIT: Part = Part::new("audit", "Books fetched apart from the feed.");
+static FOLLOWED: &[Integrity] = &[
+    Integrity::counter(
+        "searches",
+        "polypy_integrity_searches_total",
+        "Searches for an unannounced price or an unknown attribute.",
+        |stats| stats.searches.get().into(),
+    )
+    .label("outcome=\"made\"")
+    .family(SEARCHES),
+    Integrity::counter(
+        "searches_refused",
+        "polypy_integrity_searches_total",
+        "Searches that the budget did not allow.",
+        |stats| stats.searches_refused.get().into(),
+    )
+    .label("outcome=\"refused\"")
+    .family(SEARCHES),
+    Integrity::counter(
+        "formats_lost",
+        "polypy_integrity_formats_lost_total",
+        "Books whose hashes agreed once and whose hash format is unknown now.",
+        |stats| stats.formats_lost.get().into(),
+    ),
+    Integrity::counter(
+        "suspected",
+        "polypy_books_suspected_total",
+        "Times something spoke against a live book.",
+        |stats| stats.suspected.get().into(),
+    ),
+    Integrity::counter(
+        "healed",
+        "polypy_books_healed_total",
+        "Times such a book was live again without having been replaced.",
+        |stats| stats.healed.get().into(),
+    ),
+];
+const SEARCHES: &str = "Searches for what a hash was made of, by whether they were allowed.";
+
+type Time = Entry<Reading>;
+
+static SUSPECT_TIME: &[Time] = &[
+    Time::shown("suspect_p50_ms", SUSPECT_BOUND, |time| {
+        time.percentile_ms(50).into()
+    }),
+    Time::shown("suspect_p99_ms", SUSPECT_BOUND, |time| {
+        time.percentile_ms(99).into()
+    }),
+    Time::shown("suspect_mean_ms", "The mean of it.", |time| {
+        time.mean_ms().into()
+    }),
+];
+const SUSPECT_BOUND: &str = "How long books were suspected that healed: a bound for this share of them, exact to a factor of two.";
+static STALE_TIME: &[Time] = &[
+    Time::shown("stale_p50_ms", STALE_BOUND, |time| {
+        time.percentile_ms(50).into()
+    }),
+    Time::shown("stale_p99_ms", STALE_BOUND, |time| {
+        time.percentile_ms(99).into()
+    }),
+    Time::shown("stale_mean_ms", "The mean of it.", |time| {
+        time.mean_ms().into()
+    }),
+];
+const STALE_BOUND: &str = "How long books were stale that are live again: a bound for this share of them, exact to a factor of two.";
+static SUSPECT_SECONDS: Row = Row::histogram(
+    "polypy_suspect_seconds",
+    "How long books were suspected that healed.",
+    Span::LONG,
+);
+static STALE_SECONDS: Row = Row::histogram(
+    "polypy_stale_seconds",
+    "How long books were stale that are live again.",
+    Span::LONG,
+);
+
+counters! {
+    /// What became of events that did not simply change a book.
+    pub(crate) EventStats is "polypy_book_events_total" with "" by "outcome" {
         /// Frames of a feed that is not, or no longer, the book's own.
         late_frames,
         /// Changes before the book's first snapshot.
@@ -235,20 +355,37 @@ pub(crate) struct WorkerStats {
     pub(crate) restarts: Counter,
     /// Events lost by a panic, or left over at the end. Written by any thread.
     pub(crate) lost: Counter,
-    pub(crate) queue_time: Histogram,
-    /// For how long books were in doubt that healed.
-    pub(crate) doubt_time: Histogram,
+    /// From the delivery of an event until it was in its book.
+    pub(crate) applied_after: Histogram,
+    /// For how long books were suspected that healed.
+    pub(crate) suspect_time: Histogram,
     /// For how long books were stale that are live again.
     pub(crate) stale_time: Histogram,
     pub(crate) events: EventStats,
     pub(crate) integrity: IntegrityStats,
-    pub(crate) pending: Counter,
-    pub(crate) live: Counter,
-    pub(crate) stale: Counter,
-    pub(crate) settled: Counter,
-    pub(crate) by_reason: [Counter; StaleReason::ALL.len()],
-    pub(crate) memory_bytes: Counter,
+    pub(crate) pending: Gauge,
+    pub(crate) live: Gauge,
+    pub(crate) stale: Gauge,
+    pub(crate) settled: Gauge,
+    pub(crate) by_reason: [Gauge; StaleReason::ALL.len()],
+    pub(crate) memory_bytes: Gauge,
+    /// When the worker's thread last looked for work, in milliseconds since it was made.
+    pub(crate) beat_ms: Gauge,
 }
+
+type Lost = Entry<WorkerStats>;
+
+static LOST: &[Lost] = &[Lost::exported(
+    Kind::Counter,
+    "polypy_events_dropped_total",
+    "Events lost by a worker's failure, or left over at its end.",
+    |stats| stats.lost.get().into(),
+)
+.label("stage=\"worker\"")
+.family(DROPPED)];
+static EVENTS: Part = Part::new("events", "Events that did not simply change a book.");
+/// What is said of the metric that every stage's row belongs to.
+pub(crate) const DROPPED: &str = "Events that reached no book, by the stage that dropped them.";
 
 impl WorkerStats {
     pub(crate) fn books(&self) -> BookCounts {
@@ -266,26 +403,56 @@ impl WorkerStats {
         self.live.set(books.live);
         self.stale.set(books.stale);
         self.settled.set(books.settled);
-        for (counter, count) in self.by_reason.iter().zip(books.by_reason) {
-            counter.set(count);
+        for (gauge, count) in self.by_reason.iter().zip(books.by_reason) {
+            gauge.set(count);
         }
     }
 
-    /// One worker's entry in `worker_stats`.
-    pub(crate) fn to_json(&self, alive: bool) -> Value {
-        let busy = ratio(self.processing_nanos.get(), self.messages_processed.get());
-        json!({
-            "messages_processed": self.messages_processed.get(),
-            "updates_applied": self.updates_applied.get(),
-            "snapshots_received": self.snapshots_received.get(),
-            "avg_processing_time_us": busy / 1_000.0,
-            "orderbook_count": self.books().readable(),
-            "memory_usage_mb": ratio(self.memory_bytes.get(), 1_000_000),
-            "alive": alive,
-            "batches_processed": self.batches.get(),
-            "messages_lost": self.lost.get(),
-            "restarts": self.restarts.get(),
-            "books": self.books().to_json(),
-        })
+    /// Shows what several workers have counted together.
+    pub(crate) fn show_sum<'s>(
+        sheet: &mut dyn Sheet,
+        workers: impl Iterator<Item = &'s Self> + Clone,
+    ) {
+        sheet.sum(LOST, workers.clone());
+        sheet.part(&EVENTS, |sheet| {
+            sheet.sum(EventStats::ROWS, workers.clone().map(|stats| &stats.events));
+        });
+        sheet.part(&INTEGRITY, |sheet| {
+            let checks = workers.clone().map(|stats| &stats.integrity);
+            sheet.part(&HASH, |sheet| {
+                sheet.sum(HashChecks::ROWS, checks.clone().map(|checks| &checks.hash));
+            });
+            sheet.part(&TOP, |sheet| {
+                sheet.sum(TopChecks::ROWS, checks.clone().map(|checks| &checks.top));
+            });
+            sheet.part(&MIRROR, |sheet| {
+                sheet.sum(
+                    MirrorChecks::ROWS,
+                    checks.clone().map(|checks| &checks.mirror),
+                );
+            });
+            sheet.part(&CROSSED, |sheet| {
+                sheet.sum(
+                    CrossedChecks::ROWS,
+                    checks.clone().map(|checks| &checks.crossed),
+                );
+            });
+            sheet.part(&AUDIT, |sheet| {
+                sheet.sum(
+                    AuditChecks::ROWS,
+                    checks.clone().map(|checks| &checks.audit),
+                );
+            });
+            sheet.sum(FOLLOWED, checks);
+            let (mut suspect, mut stale) = (Reading::default(), Reading::default());
+            for stats in workers {
+                stats.suspect_time.add_to(&mut suspect);
+                stats.stale_time.add_to(&mut stale);
+            }
+            sheet.table(SUSPECT_TIME, &suspect);
+            sheet.histogram(&SUSPECT_SECONDS, &suspect);
+            sheet.table(STALE_TIME, &stale);
+            sheet.histogram(&STALE_SECONDS, &stale);
+        });
     }
 }

@@ -436,12 +436,13 @@ impl Harness {
         self.store.book(truth.key(), usize::MAX).unwrap()
     }
 
-    /// A counter of the `events` or `integrity` part of the statistics.
+    /// A counter of the `events` or `integrity` part of the statistics: `trades`,
+    /// `hash.passed`.
     pub(crate) fn count(&self, name: &str) -> u64 {
         let stats = self.manager.stats();
         let part = ["events", "integrity"]
             .iter()
-            .find_map(|part| stats[part].get(name));
+            .find_map(|part| stats[part].pointer(&format!("/{}", name.replace('.', "/"))));
         part.and_then(serde_json::Value::as_u64).unwrap()
     }
 }

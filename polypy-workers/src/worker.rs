@@ -23,11 +23,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+use polypy_core::metrics::{Entry, Kind, List, Unit, count, millis, ratio};
 use polypy_core::{AssetKey, FeedId, MarketEvent, ResyncSink, Scope};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
-use crate::counter::count;
 use crate::feeds::Feeds;
 use crate::partition::{Partition, Resyncs};
 use crate::queue::{Batch, Liveness, Pushed, Transition, WorkerQueue};
@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     queue: WorkerQueue,
     partition: Mutex<Partition>,
     stats: Arc<WorkerStats>,
+    /// When it was made: its heartbeat counts from then.
+    made: Instant,
     resync: Arc<dyn ResyncSink>,
     /// Events up to which a delivery is applied inline; zero: sockets apply nothing.
     inline_events: usize,
@@ -76,6 +78,7 @@ impl Worker {
             queue: WorkerQueue::new(config.queue_events.get()),
             partition: Mutex::new(partition),
             stats,
+            made: Instant::now(),
             resync: Arc::clone(resync),
             inline_events: config.direct_events,
             failed: Arc::clone(failed),
@@ -106,6 +109,8 @@ impl Worker {
         if !self.queue.wait(timeout) {
             return false;
         }
+        // Before the books are waited for: who holds them for ever stops this clock.
+        self.stats.beat_ms.set(millis(self.made.elapsed()));
         let mut partition = self.partition.lock();
         self.drain(&mut partition, |_| false);
         if self.queue.is_running() {
@@ -202,11 +207,12 @@ impl Worker {
             return;
         }
         let stats = &self.stats;
-        let busy = u64::try_from(now.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let busy = now.elapsed();
         stats.batches.increment();
-        stats.processing_nanos.add(busy);
+        let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        stats.processing_nanos.add(nanos);
         let waited = now.saturating_duration_since(batch.queued_at);
-        stats.queue_time.record(waited, events);
+        stats.applied_after.record(waited + busy, events);
     }
 
     /// Lets go of the books, then sends what came up: nobody else is called while
@@ -269,6 +275,111 @@ impl Worker {
     /// Drops what is still queued and counts it as lost.
     pub(crate) fn discard(&self) {
         self.stats.lost.add_shared(count(self.queue.discard()));
+    }
+}
+
+type Own = Entry<Arc<Worker>>;
+
+impl Worker {
+    /// Workers by number.
+    pub(crate) const LIST: List = List::by_name("worker_stats", "worker", "Each worker.");
+
+    pub(crate) const ROWS: &'static [Own] = &[
+        Own::counter(
+            "messages_processed",
+            "polypy_worker_events_total",
+            "Events applied.",
+            |worker| worker.stats.messages_processed.get().into(),
+        ),
+        Own::counter(
+            "updates_applied",
+            "polypy_worker_level_changes_total",
+            "Changes of levels applied.",
+            |worker| worker.stats.updates_applied.get().into(),
+        ),
+        Own::counter(
+            "snapshots_received",
+            "polypy_worker_snapshots_total",
+            "Whole books received.",
+            |worker| worker.stats.snapshots_received.get().into(),
+        ),
+        Own::shown(
+            "avg_processing_time_us",
+            "The mean time that applying an event took.",
+            |worker| {
+                let (busy, events) = (
+                    &worker.stats.processing_nanos,
+                    &worker.stats.messages_processed,
+                );
+                (ratio(busy.get(), events.get()) / 1_000.0).into()
+            },
+        )
+        .unit(Unit::Micros),
+        Own::exported(
+            Kind::Counter,
+            "polypy_worker_busy_seconds_total",
+            "Time spent applying events.",
+            |worker| worker.stats.processing_nanos.get().into(),
+        )
+        .unit(Unit::Nanos),
+        Own::gauge(
+            "orderbook_count",
+            "polypy_worker_books",
+            "Books that can be read.",
+            |worker| worker.stats.books().readable().into(),
+        ),
+        Own::shown("memory_usage_mb", "What the books take.", |worker| {
+            ratio(worker.stats.memory_bytes.get(), 1_000_000).into()
+        })
+        .unit(Unit::Megabytes),
+        Own::exported(
+            Kind::Gauge,
+            "polypy_worker_book_memory_bytes",
+            "What the books take.",
+            |worker| worker.stats.memory_bytes.get().into(),
+        )
+        .unit(Unit::Bytes),
+        Own::gauge(
+            "alive",
+            "polypy_worker_running",
+            "Whether it runs.",
+            |worker| worker.queue.is_running().into(),
+        ),
+        Own::exported(
+            Kind::Gauge,
+            "polypy_worker_queue_events",
+            "Events queued or being applied.",
+            |worker| worker.queue.depth().into(),
+        ),
+        Own::counter(
+            "batches_processed",
+            "polypy_worker_batches_total",
+            "Batches of events applied.",
+            |worker| worker.stats.batches.get().into(),
+        ),
+        Own::shown(
+            "messages_lost",
+            "Events lost by its failure, or left over at its end.",
+            |worker| worker.stats.lost.get().into(),
+        ),
+        Own::counter(
+            "restarts",
+            "polypy_worker_restarts_total",
+            "Times it was restarted.",
+            |worker| worker.stats.restarts.get().into(),
+        ),
+        Own::gauge(
+            "heartbeat_age_ms",
+            "polypy_worker_heartbeat_age_seconds",
+            "Since its thread last looked for work; zero while it does not run.",
+            |worker| worker.heartbeat_age_ms().into(),
+        )
+        .unit(Unit::Millis),
+    ];
+
+    fn heartbeat_age_ms(&self) -> u64 {
+        let age = millis(self.made.elapsed()).saturating_sub(self.stats.beat_ms.get());
+        if self.queue.is_running() { age } else { 0 }
     }
 }
 

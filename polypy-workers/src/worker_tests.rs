@@ -45,7 +45,7 @@ fn an_idle_workers_events_are_applied_before_the_call_returns_and_counted_alike(
     let (harness, mut truth) = opened();
     harness.queue(1, [truth.change(Side::Bid, "0.49", "3")]);
     assert!(truth.equals(&harness.view(&truth)));
-    assert_eq!(harness.count("passed"), 2);
+    assert_eq!(harness.count("hash.passed"), 2);
     let routed = harness.router.stats();
     assert_eq!(routed["messages_routed"], 2);
     assert_eq!(routed["batches_sent"], 2);
@@ -94,7 +94,7 @@ fn nothing_is_applied_while_a_reader_holds_the_books_and_nobody_waits_for_them()
     drop(held);
     harness.settle_down();
     assert!(truth.equals(&harness.view(&truth)));
-    assert_eq!(harness.count("doubts"), 0);
+    assert_eq!(harness.count("suspected"), 0);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn sockets_apply_an_endless_flood_themselves_and_drop_none_of_it() {
     assert_eq!(harness.router.stats()["messages_dropped"], 0);
     harness.settle_down();
     assert!(truth.equals(&harness.view(&truth)));
-    assert_eq!(harness.count("doubts"), 0);
+    assert_eq!(harness.count("suspected"), 0);
     assert_eq!(harness.worker_count("updates_applied"), 400);
     assert_eq!(harness.worker_count("batches_processed"), 101);
 }
@@ -377,7 +377,7 @@ async fn batches_keep_their_order_whichever_thread_applies_them() {
     });
     harness.router.stop().await;
     assert_eq!(harness.router.stats()["messages_dropped"], 0);
-    assert_eq!(harness.count("doubts"), 0);
+    assert_eq!(harness.count("suspected"), 0);
     for truth in &truths {
         assert_eq!(harness.state(truth), LIVE);
         assert!(truth.equals(&harness.view(truth)));

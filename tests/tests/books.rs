@@ -23,7 +23,7 @@ async fn every_book_equals_the_exchanges_when_the_flow_rests() {
     let comparison = world.assert_equal_to_truth(SOON).await;
     assert_eq!(comparison.live, 300);
     let stats = world.polypy.stats();
-    let integrity = &stats["workers"]["integrity"];
+    let integrity = &stats["workers"]["integrity"]["hash"];
     assert!(integrity["passed"].as_u64() > Some(1_000), "{integrity}");
     let failed = integrity["failed"].as_u64().unwrap();
     assert!(

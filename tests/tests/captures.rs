@@ -284,7 +284,8 @@ impl Counts {
     fn of(stats: &Value) -> Self {
         let of = |group: &str, fields: &[&str]| -> usize {
             let counts = fields.iter().map(|field| {
-                let count = stats["workers"][group][field].as_u64().expect(field);
+                let count = stats["workers"].pointer(&format!("/{group}/{field}"));
+                let count = count.and_then(Value::as_u64).expect(field);
                 usize::try_from(count).expect("a small count")
             });
             counts.sum()
@@ -293,23 +294,23 @@ impl Counts {
             verified: of(
                 "integrity",
                 &[
-                    "passed",
-                    "passed_with_candidate_price",
-                    "passed_with_other_recipe",
-                    "late",
+                    "hash/passed",
+                    "hash/passed_with_candidate_price",
+                    "hash/passed_with_other_format",
+                    "hash/late",
                 ],
             ),
-            found: of("integrity", &["passed_with_candidate_price"]),
+            found: of("integrity", &["hash/passed_with_candidate_price"]),
             duplicates: of("events", &["duplicates"]),
             stale: of("events", &["stale_deltas_skipped"]),
             unverified: of(
                 "integrity",
                 &[
-                    "failed",
-                    "unverifiable",
-                    "ambiguous",
-                    "recipes_lost",
-                    "skipped",
+                    "hash/failed",
+                    "hash/unverifiable",
+                    "hash/ambiguous",
+                    "formats_lost",
+                    "hash/skipped",
                 ],
             ),
         }

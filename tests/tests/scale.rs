@@ -108,8 +108,8 @@ impl Moment {
             .sum()
     }
 
-    fn integrity(&self, name: &str) -> u64 {
-        let checks = &self.stats["workers"]["integrity"];
+    fn hash_checks(&self, name: &str) -> u64 {
+        let checks = &self.stats["workers"]["integrity"]["hash"];
         checks[name].as_u64().expect("a count")
     }
 }
@@ -170,7 +170,7 @@ async fn run(size: &Size, crowd: &'static Crowd) -> Run {
     let seconds = (worked.at - before.at).as_secs_f64();
     let cpu = (worked.cpu - before.cpu).as_secs_f64();
     let updates = worked.updates() - before.updates();
-    let checks = worked.integrity("passed") - before.integrity("passed");
+    let checks = worked.hash_checks("passed") - before.hash_checks("passed");
 
     pair.rest(Duration::from_secs(60)).await;
     let comparing = Instant::now();
@@ -180,7 +180,7 @@ async fn run(size: &Size, crowd: &'static Crowd) -> Run {
 
     let end = Moment::now(&pair).await;
     for left_out in ["skipped", "ambiguous", "unverifiable", "not_applicable"] {
-        assert_eq!(end.integrity(left_out), 0, "hash checks {left_out}");
+        assert_eq!(end.hash_checks(left_out), 0, "hash checks {left_out}");
     }
     let router = &end.stats["router"];
     assert_eq!(router["messages_dropped"], 0, "{router:#}");

@@ -184,8 +184,10 @@ impl Product {
             (&router, &["messages_dropped", "routing_errors"][..]),
             (events, &["went_stale", "resyncs_requested", "duplicates"]),
             (events, &["ambiguous_copies", "out_of_order"]),
-            (integrity, &["top_failed", "mirror_failed", "doubts"]),
-            (integrity, &["mirror_behind", "crossed_failed"]),
+            (&integrity["top"], &["failed"]),
+            (&integrity["mirror"], &["failed", "behind"]),
+            (&integrity["crossed"], &["failed"]),
+            (integrity, &["suspected"]),
         ];
         let zero = zero.into_iter().flat_map(|(table, names)| {
             let value = |name: &'static str| table[name].as_u64().unwrap_or(u64::MAX);

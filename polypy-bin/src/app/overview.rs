@@ -6,9 +6,10 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource, object};
+use polypy_core::metrics::{Entry, Part, Sheet};
+use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::parts::Parts;
@@ -43,6 +44,13 @@ impl Overview {
     pub(super) fn is_running(&self) -> bool {
         matches!(*self.phase.lock(), Phase::Running { .. })
     }
+
+    fn uptime_seconds(&self) -> u64 {
+        match *self.phase.lock() {
+            Phase::Running { since } => since.elapsed().as_secs(),
+            Phase::Stopped | Phase::Starting | Phase::Stopping => 0,
+        }
+    }
 }
 
 impl HealthSource for Overview {
@@ -67,32 +75,56 @@ impl HealthSource for Overview {
     }
 }
 
+type Program = Entry<Overview>;
+
+static RUNNING: &[Program] = &[Program::gauge(
+    "running",
+    "polypy_running",
+    "Whether the start is through and no stop has begun.",
+    |overview| overview.is_running().into(),
+)];
+static ABOUT: &[Program] = &[
+    Program::shown("version", "The program's version.", |_| {
+        env!("CARGO_PKG_VERSION").into()
+    }),
+    Program::shown(
+        "uptime_seconds",
+        "Seconds since the start was through.",
+        |overview| overview.uptime_seconds().into(),
+    ),
+];
+static REGISTRY: Part = Part::new("registry", "Markets and their tokens.");
+static POOL: Part = Part::new("pool", "Connections to the venue.");
+static ROUTER: Part = Part::new("router", "From sockets to workers.");
+static WORKERS: Part = Part::new(
+    "workers",
+    "The workers, their books and the checks of them.",
+);
+static LIFECYCLE: Part = Part::new("lifecycle", "Discovery and expiry of markets.");
+static RECYCLER: Part = Part::new("recycler", "Replacements of connections.");
+static AUDIT: Part = Part::new("audit", "Books compared with those of the REST interface.");
+static HTTP: Part = Part::new("http", "This server.");
+static WIRE: Part = Part::new("wire", "What the decoders have read.");
+static CLOB: Part = Part::new("clob", "Requests for books to the CLOB.");
+
 impl StatsSource for Overview {
-    fn stats(&self) -> Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let parts = &self.parts;
-        let phase = *self.phase.lock();
-        let uptime = match phase {
-            Phase::Running { since } => since.elapsed().as_secs(),
-            Phase::Stopped | Phase::Starting | Phase::Stopping => 0,
-        };
-        let http = self.http.lock().upgrade();
-        let http = http.map_or_else(|| Value::Object(Map::new()), |server| server.stats());
-        let wire = serde_json::to_value(parts.wire.snapshot())
-            .unwrap_or_else(|error| json!({ "error": error.to_string() }));
-        object([
-            ("running", json!(self.is_running())),
-            ("registry", parts.registry.stats()),
-            ("pool", parts.pool.stats()),
-            ("router", parts.router.stats()),
-            ("workers", parts.workers.stats()),
-            ("lifecycle", parts.lifecycle.stats()),
-            ("recycler", parts.recycler.stats()),
-            ("audit", parts.audit.stats()),
-            ("version", json!(env!("CARGO_PKG_VERSION"))),
-            ("uptime_seconds", json!(uptime)),
-            ("http", http),
-            ("wire", wire),
-            ("clob", parts.clob.stats()),
-        ])
+        sheet.table(RUNNING, self);
+        sheet.part(&REGISTRY, |sheet| parts.registry.show(sheet));
+        sheet.part(&POOL, |sheet| parts.pool.show(sheet));
+        sheet.part(&ROUTER, |sheet| parts.router.show(sheet));
+        sheet.part(&WORKERS, |sheet| parts.workers.show(sheet));
+        sheet.part(&LIFECYCLE, |sheet| parts.lifecycle.show(sheet));
+        sheet.part(&RECYCLER, |sheet| parts.recycler.show(sheet));
+        sheet.part(&AUDIT, |sheet| parts.audit.show(sheet));
+        sheet.table(ABOUT, self);
+        sheet.part(&HTTP, |sheet| {
+            if let Some(server) = self.http.lock().upgrade() {
+                server.show(sheet);
+            }
+        });
+        sheet.part(&WIRE, |sheet| sheet.value(&json!(parts.wire.snapshot())));
+        sheet.part(&CLOB, |sheet| parts.clob.show(sheet));
     }
 }

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+use polypy_core::metrics::Sheet;
 use polypy_core::{
     AssetId, BookLookup, BookSource, BookState, BookView, Clock, Component, ConditionId, Health,
     HealthSource, HistoryPoint, Level, Market, MarketSource, OrderBook, Side, StatsSource,
@@ -55,8 +56,8 @@ impl HealthSource for Probe {
 }
 
 impl StatsSource for Probe {
-    fn stats(&self) -> Value {
-        self.stats.lock().clone()
+    fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.value(&self.stats.lock());
     }
 }
 
@@ -104,13 +105,13 @@ impl Default for Tickets {
 }
 
 impl StatsSource for SlowStats {
-    fn stats(&self) -> Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         self.entered.0.add_permits(1);
         let mut open = self.open.lock();
         while !*open {
             self.opened.wait(&mut open);
         }
-        json!({ "slow": true })
+        sheet.value(&json!({ "slow": true }));
     }
 }
 

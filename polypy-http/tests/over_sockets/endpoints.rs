@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use crate::common::*;
+use polypy_core::metrics::Sheet;
 use polypy_core::{Component, Health, StatsSource};
 use polypy_http::{HttpConfig, HttpServer};
 use serde_json::{Value, json};
@@ -392,7 +393,7 @@ async fn a_panicking_source_costs_its_own_request_only() {
 async fn a_panicking_statistics_source_is_a_500_too() {
     struct Broken;
     impl StatsSource for Broken {
-        fn stats(&self) -> Value {
+        fn show(&self, _sheet: &mut dyn Sheet) {
             panic!("no numbers today")
         }
     }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::Sheet;
 use polypy_core::{
     AssetId, AssetKey, AuditSink, BoxFuture, Component, ComponentError, ComponentState,
     HealthSource, ResyncSink, Scope, StaleReason, StatsSource,
@@ -325,10 +326,10 @@ impl HealthSource for BookAuditor {
 }
 
 impl StatsSource for BookAuditor {
-    fn stats(&self) -> serde_json::Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let counters = &self.work.counters;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        serde_json::json!({
+        sheet.value(&serde_json::json!({
             "sweeps": get(&counters.sweeps),
             "requests": get(&counters.requests),
             "failures": get(&counters.failures),
@@ -338,7 +339,7 @@ impl StatsSource for BookAuditor {
             "resubscribed": get(&counters.resubscribed),
             "last_sweep_ms": get(&counters.last_sweep_ms),
             "early_requested": self.work.early.requested(),
-        })
+        }));
     }
 }
 

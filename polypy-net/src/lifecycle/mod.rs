@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::Sheet;
 use polypy_core::{
     BookControl, BoxFuture, Clock, Component, ComponentError, ComponentState, ConditionId, Health,
     HealthSource, LifecycleEvent, Market, StaleReason, StatsSource,
@@ -251,8 +252,8 @@ impl HealthSource for LifecycleController {
 }
 
 impl StatsSource for LifecycleController {
-    fn stats(&self) -> serde_json::Value {
-        self.shared.to_json()
+    fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.value(&self.shared.to_json());
     }
 }
 

@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use polypy_core::metrics::Sheet;
 use polypy_core::{
     BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource, object,
 };
@@ -271,7 +272,7 @@ impl HealthSource for ConnectionPool {
 }
 
 impl StatsSource for ConnectionPool {
-    fn stats(&self) -> Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let connections = self.connections();
         let counts = *self.shared.counts.lock();
         let mut escalation = counts.escalation;
@@ -282,7 +283,7 @@ impl StatsSource for ConnectionPool {
             .iter()
             .map(|view| view.json(self.shared.registry.load(view.id())))
             .collect();
-        object([
+        sheet.value(&object([
             ("connection_count", json!(connections.len())),
             ("active_connections", json!(self.active_connections())),
             (
@@ -306,7 +307,7 @@ impl StatsSource for ConnectionPool {
             ("reconnects", self.shared.context.reconnects().stats()),
             ("replicas", self.shared.replicas_json()),
             ("stats", Value::Array(shown)),
-        ])
+        ]));
     }
 }
 

@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::Sheet;
 use polypy_core::{
     BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
 };
@@ -232,7 +233,7 @@ impl HealthSource for ConnectionRecycler {
 }
 
 impl StatsSource for ConnectionRecycler {
-    fn stats(&self) -> serde_json::Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let record = self.work.record.lock();
         let ended = record.completed + record.failed;
         let mean = |total: u64, count: u64| {
@@ -241,7 +242,7 @@ impl StatsSource for ConnectionRecycler {
             total / count
         };
         let active: Vec<_> = record.active.iter().map(ToString::to_string).collect();
-        serde_json::json!({
+        sheet.value(&serde_json::json!({
             "recycles_initiated": record.initiated,
             "recycles_completed": record.completed,
             "recycles_failed": record.failed,
@@ -251,7 +252,7 @@ impl StatsSource for ConnectionRecycler {
             "active_recycles": active,
             "by_reason": record.by_reason,
             "receipts": record.receipts.all(),
-        })
+        }));
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
+use polypy_core::metrics::Sheet;
 use polypy_core::{
     AssetInfo, AssetKey, BoxFuture, Component, ComponentError, ComponentState, ConditionId, Health,
     HealthSource, Interner, Market, MarketSource, StatsSource,
@@ -284,10 +285,10 @@ impl HealthSource for AssetRegistry {
 }
 
 impl StatsSource for AssetRegistry {
-    fn stats(&self) -> serde_json::Value {
+    fn show(&self, sheet: &mut dyn Sheet) {
         let catalogue = self.catalogue.read();
         let (pending, subscribed, expired) = catalogue.counts();
-        serde_json::json!({
+        sheet.value(&serde_json::json!({
             // Tokens, like the three below it that add up to it: these names
             // are older than markets having a count of their own.
             "total_markets": pending + subscribed + expired,
@@ -296,7 +297,7 @@ impl StatsSource for AssetRegistry {
             "subscribed": subscribed,
             "expired": expired,
             "conflicting_tokens": catalogue.conflicts(),
-        })
+        }));
     }
 }
 

@@ -33,7 +33,7 @@ fn the_first_feed_is_shown_in_the_same_epoch() {
         assert_eq!((after.epoch, after.sequence), (1, seen.sequence));
     }
     assert_eq!(bench.count("first_arrivals"), 9);
-    assert_eq!(bench.count("failed"), 0);
+    assert_eq!(bench.count("hash.failed"), 0);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn what_one_feed_was_not_sent_is_not_shown_from_it() {
     }
     assert_eq!(bench.count("other_feed_wrong"), 1);
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
-    assert_eq!(bench.count("doubts"), 0);
+    assert_eq!(bench.count("suspected"), 0);
 }
 
 #[test]

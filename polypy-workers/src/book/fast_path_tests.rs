@@ -222,11 +222,11 @@ impl Told {
             format!("{view:?}")
         });
         let mut stats = self.bench.manager.stats();
-        let worker = stats["worker_stats"]["0"].take();
+        let worker = &stats["worker_stats"]["0"];
         let worker = Value::from(vec![
             worker["updates_applied"].clone(),
             worker["messages_processed"].clone(),
-            worker["books"].clone(),
+            stats["books"].clone(),
             worker["memory_usage_mb"].clone(),
         ]);
         let mut parts = [stats["events"].take(), stats["integrity"].take()];

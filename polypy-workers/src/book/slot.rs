@@ -8,6 +8,7 @@
 use std::mem::take;
 use std::time::{Duration, Instant};
 
+use polypy_core::metrics::count;
 use polypy_core::{
     AssetKey, BestBidAsk, BookEvent, BookState, BookView, Change, DecimalText, FeedId, OrderBook,
     Price, PriceChange, Side, StaleReason, TickSizeChange, Top, Trade,
@@ -22,7 +23,6 @@ use super::trust::{
 };
 use super::{Context, Origin};
 use crate::config::HashChecking;
-use crate::counter::count;
 use crate::feeds::Feeds;
 use crate::integrity::{Expectation, Extent, Finding, Outcome, Stage, Verdict, agrees};
 use crate::queue::{ControlMessage, StalenessMark};
@@ -330,9 +330,9 @@ impl BookSlot {
         if !(states(change.best_bid, bid) && states(change.best_ask, ask)) {
             return (done, Rest::Everything);
         }
-        cx.stats.integrity.top_passed.increment();
+        cx.stats.integrity.top.passed.increment();
         if cx.checker.config.hash == HashChecking::Off || change.hash.is_none() {
-            cx.stats.integrity.not_applicable.increment();
+            cx.stats.integrity.hash.not_applicable.increment();
         } else if let Some(outcome) = self.prove_fast(cx) {
             return (done, Rest::Checked(outcome));
         }
@@ -758,23 +758,23 @@ impl BookSlot {
             .checks
             .audit(event, &self.shown, &self.trust, &cx.checker);
         match verdict {
-            Verdict::NotApplicable => cx.stats.integrity.audit_not_applicable.increment(),
-            Verdict::Passed => cx.stats.integrity.audit_passed.increment(),
+            Verdict::NotApplicable => cx.stats.integrity.audit.not_applicable.increment(),
+            Verdict::Passed => cx.stats.integrity.audit.passed.increment(),
             Verdict::Proven => {
-                cx.stats.integrity.audit_passed.increment();
+                cx.stats.integrity.audit.passed.increment();
                 self.conclude(Outcome::Proven, cx);
                 self.note_state(cx);
             }
             // Part of a batch is missing, and known to be.
             Verdict::Differs if self.trust.has(Cause::Hash) || self.trust.has(Cause::Return) => {
-                cx.stats.integrity.audit_not_applicable.increment();
+                cx.stats.integrity.audit.not_applicable.increment();
             }
             Verdict::Differs | Verdict::NeverReached => {
-                cx.stats.integrity.audit_failed.increment();
+                cx.stats.integrity.audit.failed.increment();
                 self.refute(StaleReason::Audit, cx);
             }
             Verdict::Leads => {
-                cx.stats.integrity.audit_leading.increment();
+                cx.stats.integrity.audit.leading.increment();
                 self.take_in(Input::Contradicted(Cause::Behind), cx);
             }
         }
@@ -882,11 +882,11 @@ impl BookSlot {
         match self.checks.reached(copy, &self.trust, &cx.checker) {
             Expectation::Open => {}
             Expectation::Reached => {
-                cx.stats.integrity.audit_passed.increment();
+                cx.stats.integrity.audit.passed.increment();
                 self.forget_expected(cx);
             }
             Expectation::Missed => {
-                cx.stats.integrity.audit_failed.increment();
+                cx.stats.integrity.audit.failed.increment();
                 self.forget_expected(cx);
                 self.refute(StaleReason::Audit, cx);
             }
@@ -915,7 +915,7 @@ impl BookSlot {
         match (self.shown.is_crossed(), self.trust.has(Cause::Crossed)) {
             (true, false) => self.take_in(Input::Contradicted(Cause::Crossed), cx),
             (false, true) => {
-                cx.stats.integrity.crossed_passed.increment();
+                cx.stats.integrity.crossed.passed.increment();
                 self.take_in(Input::Cleared(Cause::Crossed), cx);
             }
             (true, true) | (false, false) => {}
@@ -1008,7 +1008,7 @@ impl BookSlot {
         self.check_late(cx);
         let overdue = self.trust.overdue(&cx.checker.config, now);
         if overdue.crossed && !self.shown.is_proven() {
-            cx.stats.integrity.crossed_failed.increment();
+            cx.stats.integrity.crossed.failed.increment();
             self.take_in(Input::Cleared(Cause::Crossed), cx);
             self.refute(StaleReason::Crossed, cx);
         }
@@ -1016,7 +1016,7 @@ impl BookSlot {
             self.decide(cause, lasted, cx);
         }
         if self.trust.is_kept_whole() && self.checks.is_audit_overdue(&cx.checker) {
-            cx.stats.integrity.audit_failed.increment();
+            cx.stats.integrity.audit.failed.increment();
             self.forget_expected(cx);
             self.refute(StaleReason::Silent, cx);
         }

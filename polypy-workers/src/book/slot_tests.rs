@@ -108,7 +108,7 @@ fn changes_older_than_the_snapshot_are_skipped_and_those_of_its_time_are_not() {
     let same_time = truth.change_within(Side::Bid, "0.48", "3");
     bench.send(1, [same_time]);
     assert!(truth.equals(&bench.view(&truth)));
-    assert_eq!(bench.count("failed"), 0);
+    assert_eq!(bench.count("hash.failed"), 0);
 }
 
 #[test]
@@ -175,7 +175,10 @@ fn a_change_that_was_overtaken_is_applied_when_it_is_missing() {
     bench.send(1, [first]);
     assert_eq!(bench.view(&truth).hash_verified, Some(true));
     assert!(truth.equals(&bench.view(&truth)));
-    assert_eq!((bench.count("out_of_order"), bench.count("late")), (1, 1));
+    assert_eq!(
+        (bench.count("out_of_order"), bench.count("hash.late")),
+        (1, 1)
+    );
 }
 
 #[test]

@@ -551,7 +551,7 @@ impl Trust {
         self.shown_since = now;
         match (before, after) {
             (_, BookState::Stale(_)) if self.standing == Standing::Live => {
-                stats.integrity.doubts.increment();
+                stats.integrity.suspected.increment();
                 self.was_stale = false;
             }
             (_, BookState::Stale(_)) => {}
@@ -560,7 +560,7 @@ impl Trust {
             }
             (BookState::Stale(_), BookState::Live) => {
                 stats.integrity.healed.increment();
-                stats.doubt_time.record(lasted, 1);
+                stats.suspect_time.record(lasted, 1);
             }
             (_, BookState::Pending | BookState::Live | BookState::Settled) => {}
         }

@@ -194,11 +194,11 @@ impl HashCheck {
     /// Compares a state with its hash.
     pub(crate) fn check(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> Outcome {
         let (HashChecking::All, Some(hash)) = (checker.config.hash, subject.hash) else {
-            checker.stats().not_applicable.increment();
+            checker.stats().hash.not_applicable.increment();
             return Outcome::NotApplicable;
         };
         if !self.is_due(subject, checker) {
-            checker.stats().skipped.increment();
+            checker.stats().hash.skipped.increment();
             self.checks.skip();
             return Outcome::Skipped;
         }
@@ -216,7 +216,7 @@ impl HashCheck {
             return Outcome::NotApplicable;
         };
         if self.reproduces(&open, subject) {
-            checker.stats().late.increment();
+            checker.stats().hash.late.increment();
             return self.prove();
         }
         self.open = Some(open);
@@ -238,7 +238,7 @@ impl HashCheck {
         let found = self.prices.find(&fingerprint, form, hash, subject.book);
         checker.cpu.charge(started.elapsed());
         if found.is_some() {
-            checker.stats().passed.increment();
+            checker.stats().hash.passed.increment();
             self.prove();
         }
         found.is_some()
@@ -260,7 +260,7 @@ impl HashCheck {
                 return self.prove();
             }
         }
-        checker.stats().failed.increment();
+        checker.stats().hash.failed.increment();
         Outcome::Diverged
     }
 
@@ -282,11 +282,11 @@ impl HashCheck {
         let form = self.format.form;
         match self.prices.find(&fingerprint, form, hash, subject.book) {
             Some(PriceSource::Known) => {
-                checker.stats().passed.increment();
+                checker.stats().hash.passed.increment();
                 return self.prove();
             }
             Some(PriceSource::Candidate) => {
-                checker.stats().passed_with_candidate_price.increment();
+                checker.stats().hash.passed_with_candidate_price.increment();
                 checker.found = self.prices.current();
                 return self.prove();
             }
@@ -325,7 +325,7 @@ impl HashCheck {
     /// The venue has moved on: the expectation heals now, or has failed.
     fn resolve(&mut self, open: OpenHash, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         if self.reproduces(&open, subject) {
-            checker.stats().late.increment();
+            checker.stats().hash.late.increment();
             self.prove();
             return true;
         }
@@ -336,11 +336,11 @@ impl HashCheck {
             return true;
         }
         if !self.format_known {
-            checker.stats().unverifiable.increment();
+            checker.stats().hash.unverifiable.increment();
         } else if searchable && !searched {
-            checker.stats().ambiguous.increment();
+            checker.stats().hash.ambiguous.increment();
         } else {
-            checker.stats().failed.increment();
+            checker.stats().hash.failed.increment();
             self.failures = self.failures.saturating_add(1);
         }
         false
@@ -359,7 +359,7 @@ impl HashCheck {
         }
         let varied = self.try_variants(subject, hash);
         if varied {
-            checker.stats().passed_with_other_recipe.increment();
+            checker.stats().hash.passed_with_other_format.increment();
         }
         varied
     }
@@ -379,7 +379,7 @@ impl HashCheck {
             .prices
             .search_all_prices(fingerprint, form, hash, book, tick_size);
         if found {
-            checker.stats().passed_with_candidate_price.increment();
+            checker.stats().hash.passed_with_candidate_price.increment();
             checker.found = self.prices.current();
         }
         found
@@ -465,7 +465,7 @@ impl HashCheck {
     }
 
     fn lose_format(&mut self, stats: &IntegrityStats) {
-        stats.recipes_lost.increment();
+        stats.formats_lost.increment();
         self.format_known = false;
         self.failures = 0;
         self.whole_failures = 0;

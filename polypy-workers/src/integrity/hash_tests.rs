@@ -22,8 +22,8 @@ fn every_book_and_every_change_is_verified() {
         assert_eq!(verified(&bench, &truth), Some(true));
     }
     bench.send(1, [truth.snapshot()]);
-    assert_eq!(bench.count("passed"), 11);
-    assert_eq!(bench.count("failed") + bench.count("searches"), 0);
+    assert_eq!(bench.count("hash.passed"), 11);
+    assert_eq!(bench.count("hash.failed") + bench.count("searches"), 0);
     assert!(truth.equals(&bench.view(&truth)));
 }
 
@@ -32,13 +32,13 @@ fn a_trade_price_that_runs_ahead_is_found_and_counted() {
     let (bench, mut truth) = opened();
     truth.last_trade_price = "0.137";
     bench.send(1, [truth.change(Side::Bid, "0.49", "7")]);
-    assert_eq!(bench.count("passed_with_candidate_price"), 1);
+    assert_eq!(bench.count("hash.passed_with_candidate_price"), 1);
     assert_eq!(bench.count("searches"), 1);
     assert_eq!(bench.hashed_price(&truth), Some(text("0.137")));
     // From then on it is known, and its announcement changes nothing.
     bench.send(1, [truth.trade("0.137")]);
     bench.send(1, [truth.change(Side::Bid, "0.49", "8")]);
-    assert_eq!(bench.count("passed"), 2);
+    assert_eq!(bench.count("hash.passed"), 2);
     assert_eq!(bench.count("searches"), 1);
 }
 
@@ -47,7 +47,7 @@ fn a_price_near_the_top_needs_no_search() {
     let (bench, mut truth) = opened();
     truth.last_trade_price = "0.520";
     bench.send(1, [truth.change(Side::Ask, "0.52", "20")]);
-    assert_eq!(bench.count("passed_with_candidate_price"), 1);
+    assert_eq!(bench.count("hash.passed_with_candidate_price"), 1);
     assert_eq!(bench.count("searches"), 0);
 }
 
@@ -62,7 +62,7 @@ fn an_announced_price_counts_for_both_tokens_in_the_form_that_is_hashed() {
     bench.send(1, [yes.trade("0.3")]);
     bench.send(1, [yes.change(Side::Bid, "0.4", "7")]);
     bench.send(1, [no.change(Side::Ask, "0.6", "7")]);
-    assert_eq!(bench.count("passed"), 4);
+    assert_eq!(bench.count("hash.passed"), 4);
     assert_eq!(bench.count("searches"), 0);
 }
 
@@ -86,10 +86,10 @@ fn frames_that_share_time_and_hash_are_one_state() {
     bench.send(1, [frames[3].clone()]);
     assert_eq!(verified(&bench, &truth), Some(true));
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!((bench.count("doubts"), bench.count("healed")), (1, 1));
+    assert_eq!((bench.count("suspected"), bench.count("healed")), (1, 1));
     bench.send(1, [truth.change(Side::Bid, "0.49", "5")]);
-    assert_eq!(bench.count("passed"), 3);
-    assert_eq!(bench.count("failed") + bench.count("top_failed"), 0);
+    assert_eq!(bench.count("hash.passed"), 3);
+    assert_eq!(bench.count("hash.failed") + bench.count("top.failed"), 0);
     // An unfinished batch disagrees with its own top: no search is spent on it.
     assert_eq!(bench.count("searches"), 0);
 }
@@ -119,7 +119,10 @@ fn a_hash_that_includes_the_next_change_heals_late() {
     assert_eq!(verified(&bench, &truth), Some(false));
     bench.send(1, [second]);
     assert_eq!(verified(&bench, &truth), Some(true));
-    assert_eq!((bench.count("late"), bench.count("failed")), (1, 0));
+    assert_eq!(
+        (bench.count("hash.late"), bench.count("hash.failed")),
+        (1, 0)
+    );
 }
 
 #[test]
@@ -140,7 +143,10 @@ fn hashes_that_are_always_one_change_ahead_are_never_divergence() {
     }
     bench.send(1, [truth.change(Side::Bid, "0.45", "21")]);
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!((bench.count("late"), bench.count("failed")), (20, 0));
+    assert_eq!(
+        (bench.count("hash.late"), bench.count("hash.failed")),
+        (20, 0)
+    );
     assert!(bench.asked.take().is_empty());
 }
 
@@ -154,8 +160,11 @@ fn frames_of_one_state_in_one_read_are_checked_once() {
     let frames =
         [("0.41", "1"), ("0.42", "2"), ("0.49", "4")].map(|(at, to)| truth.say(Side::Bid, at, to));
     bench.send(1, frames);
-    assert_eq!((bench.count("passed"), bench.count("doubts")), (2, 0));
-    assert_eq!(bench.count("top_passed"), 1);
+    assert_eq!(
+        (bench.count("hash.passed"), bench.count("suspected")),
+        (2, 0)
+    );
+    assert_eq!(bench.count("top.passed"), 1);
     assert!(truth.equals(&bench.view(&truth)));
 }
 
@@ -173,12 +182,12 @@ fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_anew_by_the_one_a
     bench.send(1, [truth.change(Side::Bid, "0.45", "9")]);
     assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
-    assert_eq!(bench.count("failed"), 1);
+    assert_eq!(bench.count("hash.failed"), 1);
     bench.send(1, [truth.snapshot()]);
     assert_eq!(bench.state(&truth), LIVE);
     assert_eq!(bench.view(&truth).epoch, epoch + 1);
     assert!(truth.equals(&bench.view(&truth)));
-    assert_eq!((bench.count("doubts"), bench.count("healed")), (1, 0));
+    assert_eq!((bench.count("suspected"), bench.count("healed")), (1, 0));
 }
 
 #[test]
@@ -190,7 +199,7 @@ fn a_lost_change_that_nothing_follows_but_one_is_fetched_anew_after_a_moment() {
     assert!(bench.asked.take().is_empty());
     bench.look_after(Duration::from_millis(1_300));
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Hash)]);
-    assert_eq!(bench.count("failed"), 1);
+    assert_eq!(bench.count("hash.failed"), 1);
 }
 
 #[test]
@@ -258,7 +267,7 @@ fn a_grid_that_another_feed_announced_early_does_not_refute_a_state_of_before() 
     bench.send(1, [truth.change(Side::Bid, "0.451", "3")]);
     assert_eq!(bench.state(&truth), LIVE);
     assert_eq!(verified(&bench, &truth), Some(true));
-    assert_eq!(bench.count("failed"), 0);
+    assert_eq!(bench.count("hash.failed"), 0);
 }
 
 #[test]
@@ -275,7 +284,7 @@ fn a_book_that_cannot_be_hashed_stays_live() {
     assert_eq!(bench.state(&truth), LIVE);
     assert_eq!(verified(&bench, &truth), None);
     assert_eq!(
-        (bench.count("failed"), bench.count("unverifiable")),
+        (bench.count("hash.failed"), bench.count("hash.unverifiable")),
         (0, 20)
     );
     // Searching for it gets rarer with every failure.
@@ -303,10 +312,10 @@ fn unknown_attributes_and_older_forms_are_recognised() {
         alter(&mut truth);
         bench.open(1);
         bench.send(1, [truth.opening()]);
-        assert_eq!(bench.count("passed_with_other_recipe"), 1, "{name}");
+        assert_eq!(bench.count("hash.passed_with_other_format"), 1, "{name}");
         bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
         bench.send(1, [truth.snapshot()]);
-        assert_eq!(bench.count("passed"), 2, "{name}");
+        assert_eq!(bench.count("hash.passed"), 2, "{name}");
         assert_eq!(bench.count("searches"), 1, "{name}");
     }
 }
@@ -319,7 +328,7 @@ fn a_version_is_hashed_once_it_was_said() {
     bench.open(1);
     bench.send(1, [truth.opening()]);
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
-    assert_eq!(bench.count("passed"), 2);
+    assert_eq!(bench.count("hash.passed"), 2);
 }
 
 #[test]
@@ -327,7 +336,7 @@ fn a_tick_that_runs_ahead_of_its_announcement_is_found() {
     let (bench, mut truth) = opened();
     truth.tick = "0.001";
     bench.send(1, [truth.change(Side::Bid, "0.481", "1")]);
-    assert_eq!(bench.count("passed_with_other_recipe"), 1);
+    assert_eq!(bench.count("hash.passed_with_other_format"), 1);
     assert_eq!(bench.view(&truth).tick_size, Some(text("0.001")));
     bench.send(1, [truth.tick_change("0.001")]);
     assert_eq!(bench.state(&truth), LIVE);
@@ -342,7 +351,7 @@ fn a_finer_tick_keeps_the_book_and_a_coarser_one_does_not() {
     }
     truth.tick = "0.001";
     bench.send(1, [truth.change(Side::Bid, "0.481", "1")]);
-    assert_eq!(bench.count("passed"), 2);
+    assert_eq!(bench.count("hash.passed"), 2);
     bench.send(1, [truth.tick_change("0.01")]);
     assert_eq!(bench.state(&truth), stale(StaleReason::Tick));
     assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Tick)]);
@@ -359,8 +368,11 @@ fn want_of_a_search_is_doubt_and_no_divergence_for_a_while() {
         bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
         assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     }
-    assert_eq!((bench.count("failed"), bench.count("searches")), (0, 0));
-    assert_eq!(bench.count("ambiguous"), 4);
+    assert_eq!(
+        (bench.count("hash.failed"), bench.count("searches")),
+        (0, 0)
+    );
+    assert_eq!(bench.count("hash.ambiguous"), 4);
     bench.look_after(Duration::from_secs(4));
     assert!(bench.asked.take().is_empty());
     // Announced at last: the doubt was for nothing.
@@ -391,7 +403,7 @@ fn a_search_that_had_to_wait_is_made_when_there_is_time() {
     bench.look_after(Duration::from_millis(3_200));
     assert_eq!(live(&bench), 3);
     assert!(bench.asked.take().is_empty());
-    assert_eq!(bench.count("failed"), 0);
+    assert_eq!(bench.count("hash.failed"), 0);
 }
 
 #[test]
@@ -409,7 +421,7 @@ fn a_price_found_for_one_token_is_known_for_the_other() {
     ];
     bench.send(1, order);
     assert_eq!(bench.count("searches"), 1);
-    assert_eq!(bench.count("doubts"), 0);
+    assert_eq!(bench.count("suspected"), 0);
 }
 
 #[test]
@@ -422,7 +434,7 @@ fn an_unannounced_price_of_four_decimals_is_found_on_the_finest_grid() {
     truth.last_trade_price = "0.4937";
     bench.send(1, [truth.change(Side::Bid, "0.4801", "1")]);
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!(bench.count("passed_with_candidate_price"), 1);
+    assert_eq!(bench.count("hash.passed_with_candidate_price"), 1);
     assert_eq!(bench.hashed_price(&truth), Some(text("0.4937")));
 }
 
@@ -440,7 +452,7 @@ fn a_format_that_changes_overnight_costs_every_book_one_request() {
     bench.send(1, [truth.opening()]);
     // What was just sent is right: it is the format that is not known.
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!(bench.count("recipes_lost"), 1);
+    assert_eq!(bench.count("formats_lost"), 1);
     bench.send(1, [truth.change(Side::Bid, "0.45", "9")]);
     assert_eq!(bench.state(&truth), LIVE);
     assert!(bench.asked.take().is_empty());
@@ -459,8 +471,8 @@ fn beyond_its_share_of_a_core_every_book_is_checked_now_and_then() {
         bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
     }
     // The opening and every 101st change, and one for every second it took.
-    let passed = bench.count("passed");
-    assert_eq!(passed + bench.count("skipped"), 1_011);
+    let passed = bench.count("hash.passed");
+    assert_eq!(passed + bench.count("hash.skipped"), 1_011);
     assert!((11..100).contains(&passed), "{passed}");
     // The last one before a silence is checked, too.
     drop(truth.change(Side::Bid, "0.40", "99"));
@@ -487,7 +499,7 @@ fn checking_can_be_turned_off() {
     let mut truth = Truth::new(&assets(1)[0]);
     bench.open(1);
     bench.send(1, [truth.opening(), truth.change(Side::Bid, "0.45", "1")]);
-    assert_eq!(bench.count("not_applicable"), 2);
+    assert_eq!(bench.count("hash.not_applicable"), 2);
     assert_eq!(verified(&bench, &truth), None);
 }
 
@@ -503,10 +515,10 @@ fn a_top_that_disagrees_is_doubt_until_it_agrees() {
         bench.send(1, [truth.change(Side::Bid, "0.40", &step.to_string())]);
         assert_eq!(bench.state(&truth), stale(StaleReason::Top));
     }
-    assert_eq!(bench.count("top_failed"), 29);
+    assert_eq!(bench.count("top.failed"), 29);
     bench.send(1, [truth.change(Side::Bid, "0.50", "0")]);
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!((bench.count("doubts"), bench.count("healed")), (1, 1));
+    assert_eq!((bench.count("suspected"), bench.count("healed")), (1, 1));
     assert!(bench.asked.take().is_empty());
 }
 
@@ -535,7 +547,7 @@ fn a_top_that_was_stated_wrongly_is_no_doubt_of_a_proven_book() {
     let change = altered(&change, |change| change.best_bid = Top::At(price("0.99")));
     bench.send(1, [change]);
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!(bench.count("doubts"), 0);
+    assert_eq!(bench.count("suspected"), 0);
 }
 
 fn configured(alter: impl FnOnce(&mut IntegrityConfig)) -> WorkersConfig {

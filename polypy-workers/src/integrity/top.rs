@@ -76,13 +76,13 @@ impl TopCheck {
         if let Some(open) = self.open.take()
             && (open != state || change.hash.is_none())
         {
-            stats.top_failed.increment();
+            stats.top.failed.increment();
         }
         let bid = agrees(change.best_bid, book.best_bid());
         let ask = agrees(change.best_ask, book.best_ask());
         match (bid, ask) {
             (None, None) => {
-                stats.top_not_applicable.increment();
+                stats.top.not_applicable.increment();
                 Finding::Unstated
             }
             (Some(false), _) | (_, Some(false)) => {
@@ -90,7 +90,7 @@ impl TopCheck {
                 Finding::Disagrees
             }
             _ => {
-                stats.top_passed.increment();
+                stats.top.passed.increment();
                 Finding::Agrees
             }
         }

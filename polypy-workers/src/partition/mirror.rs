@@ -79,12 +79,12 @@ impl MirrorCheck {
         } = pair;
         let stats = &cx.stats.integrity;
         let (Some(slot), Some(other)) = (slots.get(asset), slots.get(complement)) else {
-            stats.mirror_not_applicable.increment();
+            stats.mirror.not_applicable.increment();
             return false;
         };
         let whole_is_due = self.until_whole == 0;
         if is_alike && !whole_is_due && slot.is_undisturbed_beside(other) {
-            stats.mirror_passed.increment();
+            stats.mirror.passed.increment();
             return true;
         }
         let is_suspect = slot.is_contradicted_by_mirror() || other.is_contradicted_by_mirror();
@@ -92,7 +92,7 @@ impl MirrorCheck {
         let extent = if is_suspect || whole_is_due {
             Extent::Whole
         } else if is_alike && slot.is_at_one_time_with(other) {
-            stats.mirror_passed.increment();
+            stats.mirror.passed.increment();
             return true;
         } else {
             level
@@ -105,10 +105,10 @@ impl MirrorCheck {
             mirrored => mirrored,
         };
         let counter = match mirrored {
-            Mirrored::Agrees => &stats.mirror_passed,
-            Mirrored::Disagrees => &stats.mirror_failed,
-            Mirrored::OtherBehind => &stats.mirror_behind,
-            Mirrored::NotApplicable => &stats.mirror_not_applicable,
+            Mirrored::Agrees => &stats.mirror.passed,
+            Mirrored::Disagrees => &stats.mirror.failed,
+            Mirrored::OtherBehind => &stats.mirror.behind,
+            Mirrored::NotApplicable => &stats.mirror.not_applicable,
         };
         counter.increment();
         let both = mirrored == Mirrored::Disagrees || is_suspect;

@@ -8,10 +8,10 @@ use std::hint::black_box;
 use std::mem::size_of;
 
 use polypy_core::book::LEVEL_BYTES;
+use polypy_core::metrics::count;
 use polypy_core::{AssetKey, BookState, Change, MarketEvent, PriceChange};
 
 use crate::book::{BookSlot, Context, FeedBook, Origin, Rest};
-use crate::counter::count;
 use crate::integrity::Past;
 use crate::stats::{BookCounts, WorkerStats};
 

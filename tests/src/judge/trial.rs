@@ -103,7 +103,7 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
     }
     report.looks = record.looks;
     let grown = |path: &str| count(&after, path) - count(&before, path);
-    report.doubts = grown("/workers/integrity/doubts");
+    report.doubts = grown("/workers/integrity/suspected");
     report.ambiguous = grown("/workers/events/ambiguous_copies");
     report.healed = grown("/workers/integrity/healed");
     report.unrun = rules.pauses.iter().map(|(from, to)| *to - *from).sum();

@@ -1,0 +1,109 @@
+//! The sheet that lists the rows themselves.
+
+use super::histogram::Reading;
+use super::row::{List, Number, Part, Row};
+use super::sheet::Sheet;
+
+/// A row, and where it stands.
+#[derive(Debug, Clone)]
+pub struct ManualLine {
+    /// Its path in `/stats`, `pool.stats[].status`; `*` stands for a name. Empty for
+    /// what is in `/metrics` alone.
+    pub path: String,
+    /// Labels that its metric has from where it stands.
+    pub labels: Vec<&'static str>,
+    /// The row.
+    pub row: &'static Row,
+}
+
+/// Lists every row that a part shows, each once, whatever its numbers are.
+#[derive(Debug, Default)]
+pub struct ManualSheet {
+    lines: Vec<ManualLine>,
+    path: Vec<&'static str>,
+    labels: Vec<&'static str>,
+}
+
+impl ManualSheet {
+    /// The rows, in the order in which they were shown first.
+    pub fn finish(self) -> Vec<ManualLine> {
+        self.lines
+    }
+
+    fn add(&mut self, row: &'static Row, suffix: &str) {
+        let mut path = String::new();
+        if !row.key().is_empty() {
+            for step in &self.path {
+                path.push_str(step);
+                path.push('.');
+            }
+            path.push_str(row.key());
+            path.push_str(suffix);
+            path = path.replace(".[]", "[]");
+        }
+        // Members of a list show the same rows, and a row may stand in two places.
+        let is_known = self.lines.iter().any(|line| {
+            std::ptr::eq(line.row, row) && line.path == path && line.labels == self.labels
+        });
+        if !is_known {
+            self.lines.push(ManualLine {
+                path,
+                labels: self.labels.clone(),
+                row,
+            });
+        }
+    }
+}
+
+impl Sheet for ManualSheet {
+    fn number(&mut self, row: &'static Row, _number: Number<'_>) {
+        self.add(row, "");
+    }
+
+    fn histogram(&mut self, row: &'static Row, _reading: &Reading) {
+        self.add(row, "");
+    }
+
+    fn members(&mut self, row: &'static Row, _members: &mut dyn Iterator<Item = (&str, u64)>) {
+        self.add(row, if row.key() == "*" { "" } else { ".*" });
+    }
+
+    fn words(&mut self, row: &'static Row, _words: &mut dyn Iterator<Item = &str>) {
+        self.add(row, "[]");
+    }
+
+    fn open(&mut self, part: &'static Part) {
+        self.path.push(part.key());
+    }
+
+    fn close(&mut self) {
+        self.path.pop();
+    }
+
+    fn begin(&mut self, list: &'static List) {
+        self.path.push(list.key());
+        self.path.push(if list.is_named() { "*" } else { "[]" });
+        self.labels.push(list.label());
+    }
+
+    fn member(&mut self, _name: &str) {}
+
+    fn end_member(&mut self) {}
+
+    fn end(&mut self) {
+        self.path.truncate(self.path.len().saturating_sub(2));
+        self.labels.pop();
+    }
+
+    fn with(&mut self, label: &'static str) {
+        self.labels.push(label);
+    }
+
+    fn without(&mut self) {
+        self.labels.pop();
+    }
+
+    fn wants_every_row(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,151 @@
+use super::*;
+use crate::StatsSource;
+
+crate::counters! {
+    /// Hash checks,
+    /// by result.
+    pub(crate) Checks is "test_checks_total" with "check=\"hash\"," by "result" {
+        /// Reproduced at once.
+        passed,
+        /// Not
+        /// reproduced.
+        failed,
+    }
+}
+
+struct Member {
+    lost: u64,
+    seen: Option<u64>,
+}
+
+type Shown = Entry<Member>;
+
+static MEMBER: &[Shown] = &[
+    Shown::counter("lost", "test_lost_total", "Lost.", |member| {
+        member.lost.into()
+    })
+    .sparse(),
+    Shown::gauge("seen_ms", "", "Seen.", |member| member.seen.into()).unit(Unit::Millis),
+];
+static BY_CAUSE: Row = Row::by(
+    Kind::Counter,
+    "causes",
+    "test_causes_total",
+    "cause",
+    "By cause.",
+);
+static SPARSE: Row = Row::by(Kind::Counter, "kinds", "", "kind", "By kind.").sparse();
+static BESIDE: Row = Row::by(Kind::Counter, "*", "test_codes_total", "code", "By code.");
+static NAMES: Row = Row::text("names", "Names.");
+static TOOK: Row = Row::histogram("test_took_seconds", "Took.", Span::LONG);
+static OUTER: Part = Part::new("outer", "An object.");
+static LEFT_OUT: Part = Part::new("left_out", "Nothing to say.");
+static ARRAY: List = List::array("array", "Members.");
+static NAMED: List = List::by_name("named", "name", "Members by name.");
+
+#[derive(Default)]
+struct Source {
+    checks: [Checks; 2],
+    members: Vec<(String, u64)>,
+}
+
+impl StatsSource for Source {
+    fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.part(&OUTER, |sheet| sheet.sum(Checks::ROWS, self.checks.iter()));
+        sheet.optional(&LEFT_OUT, MEMBER, None);
+        let members = || {
+            let seen = |lost: u64| (lost > 1).then_some(lost);
+            let member = move |lost| Member {
+                lost,
+                seen: seen(lost),
+            };
+            self.members
+                .iter()
+                .map(move |(name, lost)| (name, member(*lost)))
+        };
+        sheet.each(&ARRAY, MEMBER, members());
+        sheet.each_with(&NAMED, MEMBER, members(), |sheet, member| {
+            let lost = member.map_or(0, |member| member.lost);
+            sheet.members(&BESIDE, &mut [("200", lost)].into_iter());
+        });
+        sheet.members(&BY_CAUSE, &mut [("side", 0), ("\"price\"", 3)].into_iter());
+        sheet.members(&SPARSE, &mut [("none", 0)].into_iter());
+        sheet.words(&NAMES, &mut ["a", "b"].into_iter());
+        sheet.histogram(&TOOK, &Reading::default());
+    }
+}
+
+#[test]
+fn json_nests_objects_and_lists() {
+    let mut source = Source::default();
+    source.checks[0].passed.add(2);
+    source.checks[1].passed.add(3);
+    let empty = r#"{"outer":{"passed":5,"failed":0},"array":[],"named":{},"causes":{"side":0,"\"price\"":3},"names":["a","b"]}"#;
+    let shown = |source: &Source| {
+        let mut sheet = JsonSheet::with_capacity(0);
+        source.show(&mut sheet);
+        String::from_utf8(sheet.finish()).unwrap()
+    };
+    assert_eq!(shown(&source), empty);
+    source.members = vec![("x".to_owned(), 0), ("y\\".to_owned(), 7)];
+    let full = r#""array":[{"seen_ms":null},{"lost":7,"seen_ms":7}],"named":{"x":{"seen_ms":null,"200":0},"y\\":{"lost":7,"seen_ms":7,"200":7}},"#;
+    assert_eq!(
+        shown(&source),
+        empty.replace(r#""array":[],"named":{},"#, full)
+    );
+    assert_eq!(source.stats()["named"]["y\\"]["200"], 7);
+    assert_eq!(source.stats()["array"][1]["lost"], 7);
+}
+
+#[test]
+fn the_manual_lists_each_row_once_whatever_is_there() {
+    let listed = |members: usize| {
+        let members = (0..members).map(|member| (member.to_string(), 1));
+        let source = Source {
+            members: members.collect(),
+            ..Source::default()
+        };
+        let mut sheet = ManualSheet::default();
+        source.show(&mut sheet);
+        let lines = sheet.finish();
+        let lines = lines
+            .iter()
+            .map(|line| (line.path.clone(), &*line.labels, line.row));
+        lines
+            .map(|(path, labels, row)| format!("{path} {}{labels:?}", row.metric()))
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        "outer.passed test_checks_total[]",
+        "outer.failed test_checks_total[]",
+        "left_out.lost test_lost_total[]",
+        "left_out.seen_ms []",
+        "array[].lost test_lost_total[\"\"]",
+        "array[].seen_ms [\"\"]",
+        "named.*.lost test_lost_total[\"name\"]",
+        "named.*.seen_ms [\"name\"]",
+        "named.*.* test_codes_total[\"name\"]",
+        "causes.* test_causes_total[]",
+        "kinds.* []",
+        "names[] []",
+        " test_took_seconds[]",
+    ];
+    assert_eq!(listed(0), expected);
+    assert_eq!(listed(3), expected);
+}
+
+#[test]
+fn a_record_of_counters_has_a_row_for_each_field() {
+    let rows: Vec<_> = Checks::ROWS.iter().map(Entry::row).collect();
+    let labels: Vec<_> = rows.iter().map(|row| row.labels()).collect();
+    assert_eq!(
+        labels,
+        [
+            r#"check="hash",result="passed""#,
+            r#"check="hash",result="failed""#
+        ]
+    );
+    assert_eq!(rows[1].help(), " Not reproduced.");
+    assert_eq!(rows[1].family_help(), " Hash checks, by result.");
+    assert_eq!(rows[1].kind(), Kind::Counter);
+}
