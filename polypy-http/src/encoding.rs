@@ -8,6 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap};
 
+use crate::negotiate::weight;
+
 /// Below this the head of an answer outweighs what compression saves.
 pub(crate) const WORTH_COMPRESSING: usize = 1024;
 /// A list of markets shrinks to a tenth at this level and, at the highest, in
@@ -44,29 +46,6 @@ pub(crate) fn wants_gzip(headers: &HeaderMap) -> bool {
     let gzip = gzip.or(any).unwrap_or(0);
     // Plain bytes are acceptable unless they are excluded by name or by "*".
     gzip > 0 && gzip >= identity.unwrap_or(0)
-}
-
-/// Thousandths; `None` for a weight that is none.
-fn weight<'a>(parameters: impl Iterator<Item = &'a str>) -> Option<u32> {
-    for parameter in parameters {
-        let Some((name, value)) = parameter.split_once('=') else {
-            continue;
-        };
-        if name.trim().eq_ignore_ascii_case("q") {
-            return thousandths(value.trim());
-        }
-    }
-    Some(1_000)
-}
-
-fn thousandths(text: &str) -> Option<u32> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !matches!(whole, "0" | "1") || fraction.len() > 3 || !digits(fraction) {
-        return None;
-    }
-    let value = format!("{whole}{fraction:0<3}").parse().ok()?;
-    (value <= 1_000).then_some(value)
 }
 
 /// The bytes compressed; `None` if the compressor fails, which writing to memory

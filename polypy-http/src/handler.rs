@@ -8,6 +8,8 @@ mod health;
 
 mod stats;
 
+mod metrics;
+
 mod markets;
 
 mod orderbook;
@@ -26,6 +28,13 @@ use crate::sources::Sources;
 
 /// Statistics computed at once.
 const STATS_THREADS: u32 = 4;
+/// Scrapes are few.
+const METRICS_THREADS: u32 = 2;
+/// Who waited for the list of markets finds what the one before made.
+const MARKETS_THREADS: u32 = 1;
+/// Bytes of statistics that are written on the event loop at most, some tens of
+/// microseconds.
+const QUICK: usize = 64 * 1024;
 
 /// The routes that every server has but the landing page.
 ///
@@ -33,6 +42,7 @@ const STATS_THREADS: u32 = 4;
 /// |---|---|
 /// | `/health` | 200 when healthy, 503 when not, with the verdict on each part |
 /// | `/stats` | the statistics object, always 200 |
+/// | `/metrics` | the same numbers for Prometheus, as text or OpenMetrics |
 /// | `/markets` | the catalogue |
 /// | `/orderbook/{asset_id}` | one book |
 pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
@@ -42,6 +52,9 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
         .map(|source| Arc::new(Catalogue::new(source, memory.clone())));
     let kept = catalogue.clone();
     let (health, stats, books) = (sources.clone(), sources.clone(), sources.clone());
+    let quick = sources.clone();
+    let metrics = Arc::new(metrics::Metrics::new(sources.clone()));
+    let scraped = Arc::clone(&metrics);
     vec![
         Route::get(
             "/health",
@@ -49,15 +62,24 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
             move |call| health::get(&health, call),
         )
         .for_probes(),
-        Route::computed(
+        Route::kept(
             "/stats",
             "the statistics object, always 200",
             STATS_THREADS,
-            move |call| stats::get(&stats, call),
+            move |call| stats::ready(&quick, call),
+            move |_call| stats::get(&stats),
+        ),
+        Route::kept(
+            "/metrics",
+            "the same numbers for Prometheus, as text or OpenMetrics",
+            METRICS_THREADS,
+            move |call| scraped.ready(call),
+            move |call| metrics.get(call),
         ),
         Route::kept(
             "/markets",
             "the catalogue",
+            MARKETS_THREADS,
             move |call| markets::ready(kept.as_deref(), call),
             move |call| markets::compute(catalogue.as_deref(), call),
         )
@@ -79,6 +101,12 @@ pub(crate) fn bad_query(error: &QueryError, request_id: &RequestId) -> Reply {
         ..ErrorBody::new(StatusCode::BAD_REQUEST, request_id, &text)
     }
     .reply()
+}
+
+/// Whether statistics can be written on the event loop.
+fn is_quick(sources: &Sources) -> bool {
+    let bytes = sources.stats.quick_bytes();
+    bytes.is_some_and(|bytes| bytes <= QUICK)
 }
 
 /// 503 for a route whose source was not handed to the server.

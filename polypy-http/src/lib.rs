@@ -10,6 +10,7 @@
 //! | `GET /` | | the routes |
 //! | `GET /health` | [`HealthSource`] | 200 or 503 |
 //! | `GET /stats` | [`StatsSource`] | 200 |
+//! | `GET /metrics` | [`StatsSource`] | 200 |
 //! | `GET /markets` | [`MarketSource`] | 200, 503 without a source |
 //! | `GET /orderbook/{asset_id}` | [`BookSource`] | 200, 404, 503 |
 //!
@@ -147,6 +148,10 @@ mod activity;
 mod budget;
 
 mod counters;
+
+mod exposition;
+
+mod negotiate;
 
 pub use body::Body;
 pub use builder::HttpServerBuilder;

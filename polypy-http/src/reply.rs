@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::connection::Upgraded;
 use crate::request_id::RequestId;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const SWITCH: HeaderValue = HeaderValue::from_static("upgrade");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

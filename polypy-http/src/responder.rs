@@ -324,7 +324,7 @@ impl Responder {
                 };
                 let queue = self.shared.queues.get(matched.index.get());
                 match (ready(&call), queue.and_then(Option::as_ref)) {
-                    (Some(reply), _) => reply,
+                    (Some(reply), _) => finished(reply, &call, &self.shared.memory),
                     (None, Some(queue)) => {
                         let compute = self.compute(route, queue, ready, Arc::clone(compute), call);
                         let limit = self.shared.answer_timeout;
@@ -425,9 +425,10 @@ impl Responder {
 }
 
 /// Compresses a computed answer for a client that prefers it so, and counts its
-/// memory; an answer that is kept has done both.
+/// memory; an answer that is kept has done both, and one that was ready on the event
+/// loop is for a client that does not.
 fn finished(mut reply: Reply, call: &Call, memory: &Memory) -> Reply {
-    if reply.headers.contains_key(VARY) {
+    if reply.headers.get(VARY) == Some(&BY_ENCODING) {
         return reply;
     }
     let Some(bytes) = reply.body.as_bytes() else {
@@ -439,7 +440,8 @@ fn finished(mut reply: Reply, call: &Call, memory: &Memory) -> Reply {
     } else {
         None
     };
-    reply = reply.with_header(VARY, BY_ENCODING);
+    // Beside what else it varies by.
+    reply.headers.append(VARY, BY_ENCODING);
     if let Some(packed) = packed {
         reply = reply.with_header(CONTENT_ENCODING, GZIP);
         bytes = packed;

@@ -92,18 +92,18 @@ impl Route {
         Self::new(path, summary, handler)
     }
 
-    /// The same for answers that are kept: `ready` returns one if it has it.
+    /// The same for answers that may be had without waiting: `ready` returns one then.
     pub(crate) fn kept(
         path: &'static str,
         summary: &'static str,
+        threads: u32,
         ready: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
         compute: impl Fn(&Call) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Computed {
             ready: Some(Arc::new(ready)),
             compute: Arc::new(compute),
-            // Who waited finds what the one before made.
-            threads: 1,
+            threads: threads.max(1),
         };
         Self::new(path, summary, handler)
     }

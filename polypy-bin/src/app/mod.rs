@@ -15,6 +15,7 @@ mod builder;
 mod error;
 mod overview;
 mod parts;
+mod process;
 mod progress;
 mod sequence;
 mod sockets;
@@ -108,6 +109,7 @@ impl PolyPy {
             *self.overview.phase.lock() = Phase::Stopped;
             return Err(error.into());
         }
+        self.refresh_process().await;
         self.start_http().await;
         *self.overview.phase.lock() = Phase::Running {
             since: Instant::now(),
@@ -295,6 +297,15 @@ impl PolyPy {
         &self.parts().workers
     }
 
+    /// Reads anew what the system says of this process.
+    async fn refresh_process(&self) {
+        let overview = Arc::clone(&self.overview);
+        let refreshed = tokio::task::spawn_blocking(move || overview.process.refresh()).await;
+        if let Err(error) = refreshed {
+            tracing::error!(%error, "the process could not be read");
+        }
+    }
+
     fn parts(&self) -> &Parts {
         &self.overview.parts
     }
@@ -309,6 +320,8 @@ impl fmt::Debug for PolyPy {
     }
 }
 
+#[cfg(test)]
+mod manual;
 #[cfg(test)]
 #[path = "app_tests.rs"]
 mod tests;

@@ -6,13 +6,14 @@
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use polypy_core::metrics::{Entry, Part, Sheet};
+use polypy_core::metrics::{Entry, Kind, Part, Sheet};
 use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::parts::Parts;
+use super::process::Process;
 use super::verdict::Facts;
 
 /// Where the program stands.
@@ -30,6 +31,7 @@ pub(super) struct Overview {
     pub(super) phase: Mutex<Phase>,
     /// Set while the server runs. It reads from here, so it is not owned here.
     pub(super) http: Mutex<Weak<HttpServer>>,
+    pub(super) process: Process,
 }
 
 impl Overview {
@@ -38,6 +40,7 @@ impl Overview {
             parts,
             phase: Mutex::new(Phase::Stopped),
             http: Mutex::default(),
+            process: Process::default(),
         })
     }
 
@@ -83,6 +86,32 @@ static RUNNING: &[Program] = &[Program::gauge(
     "Whether the start is through and no stop has begun.",
     |overview| overview.is_running().into(),
 )];
+/// For rules and dashboards, which cannot ask `/health`.
+static VERDICTS: &[Program] = &[
+    Program::exported(
+        Kind::Gauge,
+        "polypy_healthy",
+        "Whether `/health` says so.",
+        |overview| overview.health().healthy.into(),
+    ),
+    Program::exported(
+        Kind::Info,
+        "polypy_build_info",
+        "What was built, and by what.",
+        |_| 1u64.into(),
+    )
+    .label(concat!(
+        "version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\",revision=\"",
+        env!("POLYPY_REVISION"),
+        "\",rustc=\"",
+        env!("POLYPY_RUSTC"),
+        "\",target=\"",
+        env!("POLYPY_TARGET"),
+        "\""
+    )),
+];
 static ABOUT: &[Program] = &[
     Program::shown("version", "The program's version.", |_| {
         env!("CARGO_PKG_VERSION").into()
@@ -111,6 +140,7 @@ impl StatsSource for Overview {
     fn show(&self, sheet: &mut dyn Sheet) {
         let parts = &self.parts;
         sheet.table(RUNNING, self);
+        sheet.table(VERDICTS, self);
         sheet.part(&REGISTRY, |sheet| parts.registry.show(sheet));
         sheet.part(&POOL, |sheet| parts.pool.show(sheet));
         sheet.part(&ROUTER, |sheet| parts.router.show(sheet));
@@ -126,5 +156,6 @@ impl StatsSource for Overview {
         });
         sheet.part(&WIRE, |sheet| sheet.value(&json!(parts.wire.snapshot())));
         sheet.part(&CLOB, |sheet| parts.clob.show(sheet));
+        self.process.show(sheet);
     }
 }

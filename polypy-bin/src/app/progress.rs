@@ -75,6 +75,7 @@ pub(super) async fn report(app: &PolyPy) {
     let mut teller = Teller::default();
     loop {
         ticks.tick().await;
+        app.refresh_process().await;
         let progress = app.progress();
         if teller.wants(progress, began.elapsed()) {
             progress.log(began.elapsed());

@@ -10,10 +10,19 @@ pub struct ManualLine {
     /// Its path in `/stats`, `pool.stats[].status`; `*` stands for a name. Empty for
     /// what is in `/metrics` alone.
     pub path: String,
+    /// The outermost object that it stands in; empty for none.
+    pub part: &'static str,
     /// Labels that its metric has from where it stands.
     pub labels: Vec<&'static str>,
     /// The row.
     pub row: &'static Row,
+}
+
+impl ManualLine {
+    /// Whether it is in `/metrics`.
+    pub fn is_exposed(&self) -> bool {
+        !self.row.metric().is_empty() && self.labels.iter().all(|label| !label.is_empty())
+    }
 }
 
 /// Lists every row that a part shows, each once, whatever its numbers are.
@@ -48,6 +57,7 @@ impl ManualSheet {
         if !is_known {
             self.lines.push(ManualLine {
                 path,
+                part: self.path.first().copied().unwrap_or_default(),
                 labels: self.labels.clone(),
                 row,
             });

@@ -16,3 +16,5 @@ mod manual;
 mod flood;
 
 mod own_routes;
+
+mod metrics;

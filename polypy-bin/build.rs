@@ -1,0 +1,27 @@
+//! Tells the program which compiler built it, for which target and of which revision.
+//!
+//! The revision is whatever the environment says: asking a repository would build the
+//! program anew at each commit.
+
+use std::env;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=POLYPY_REVISION");
+    let unknown = || "unknown".to_owned();
+    let compiler = env::var_os("RUSTC").and_then(|rustc| {
+        let output = Command::new(rustc).arg("--version").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        // `rustc 1.95.0 (0123abcd 2026-01-01)`: the number alone.
+        text.split_whitespace().nth(1).map(str::to_owned)
+    });
+    for (name, value) in [
+        ("POLYPY_RUSTC", compiler),
+        ("POLYPY_TARGET", env::var("TARGET").ok()),
+        ("POLYPY_REVISION", env::var("POLYPY_REVISION").ok()),
+    ] {
+        let value = value.unwrap_or_else(unknown);
+        println!("cargo::rustc-env={name}={value}");
+    }
+}

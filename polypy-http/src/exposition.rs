@@ -1,0 +1,345 @@
+//! The sheet that writes the text formats of Prometheus and OpenMetrics.
+//!
+//! A family's samples must stand together, whoever shows them and when: each family
+//! has a buffer of its own, and they are joined at the end. Samples are the same in
+//! both formats; the lines above them differ.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::Write;
+
+use polypy_core::StatsSource;
+use polypy_core::metrics::{Kind, List, Number, Part, Reading, Row, Sheet, Unit, count};
+
+/// What a name of a label is cut to, in bytes.
+const LABEL_LENGTH: usize = 64;
+
+/// A format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Prometheus' text, version 0.0.4.
+    Text,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
+}
+
+/// Made once and used again: the families, and the memory of their samples, stay.
+#[derive(Debug, Default)]
+pub(crate) struct Exposition {
+    /// In the order in which they came first.
+    families: Vec<Family>,
+    /// The family of a row, by the row's address: rows are there for ever.
+    by_row: HashMap<usize, usize, BuildHasherDefault<AddressHasher>>,
+    by_name: HashMap<&'static str, usize>,
+    /// Labels from where the next row stands.
+    labels: String,
+    /// Lengths of `labels` to go back to.
+    marks: Vec<usize>,
+    /// The label of each list that is open; empty for one that is not exposed.
+    lists: Vec<&'static str>,
+}
+
+#[derive(Debug)]
+struct Family {
+    name: &'static str,
+    row: &'static Row,
+    samples: Vec<u8>,
+}
+
+/// An address is a hash already, but for its lowest bits.
+#[derive(Debug, Default)]
+pub(crate) struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        self.0 = (count(address) >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Exposition {
+    /// What the source shows, as of now.
+    pub(crate) fn render(&mut self, format: Format, source: &dyn StatsSource) -> Vec<u8> {
+        for family in &mut self.families {
+            family.samples.clear();
+        }
+        source.show(self);
+        let samples: usize = self.families.iter().map(|one| one.samples.len()).sum();
+        let mut out = Vec::with_capacity(samples + self.families.len() * 192 + 8);
+        for family in &self.families {
+            family.write(&mut out, format);
+        }
+        if format == Format::OpenMetrics {
+            out.extend_from_slice(b"# EOF\n");
+        }
+        out
+    }
+
+    fn is_hidden(&self, row: &Row) -> bool {
+        row.metric().is_empty() || self.lists.iter().any(|label| label.is_empty())
+    }
+
+    fn family(&mut self, row: &'static Row) -> usize {
+        let address = std::ptr::from_ref(row).addr();
+        if let Some(&at) = self.by_row.get(&address) {
+            return at;
+        }
+        let name = family_name(row);
+        let at = *self.by_name.entry(name).or_insert(self.families.len());
+        if at == self.families.len() {
+            self.families.push(Family {
+                name,
+                row,
+                samples: Vec::new(),
+            });
+        }
+        self.by_row.insert(address, at);
+        at
+    }
+
+    /// Begins a line and returns its buffer: name and labels are written, the value
+    /// is not.
+    fn sample(
+        &mut self,
+        row: &'static Row,
+        suffix: &str,
+        own: &str,
+        extra: Option<(&str, &str)>,
+    ) -> &mut Vec<u8> {
+        let at = self.family(row);
+        let out = &mut self.families[at].samples;
+        out.extend_from_slice(row.metric().as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        let mut separator = b'{';
+        for labels in [self.labels.as_str(), own] {
+            if !labels.is_empty() {
+                out.push(separator);
+                out.extend_from_slice(labels.as_bytes());
+                separator = b',';
+            }
+        }
+        if let Some((name, value)) = extra {
+            out.push(separator);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"=\"");
+            out.extend_from_slice(value.as_bytes());
+            out.push(b'"');
+            separator = b',';
+        }
+        if separator == b',' {
+            out.push(b'}');
+        }
+        out.push(b' ');
+        out
+    }
+
+    fn push_label(&mut self, label: &str) {
+        self.marks.push(self.labels.len());
+        if !self.labels.is_empty() {
+            self.labels.push(',');
+        }
+        self.labels.push_str(label);
+    }
+
+    fn pop_label(&mut self) {
+        let length = self.marks.pop().unwrap_or(0);
+        self.labels.truncate(length);
+    }
+}
+
+impl Sheet for Exposition {
+    fn number(&mut self, row: &'static Row, number: Number<'_>) {
+        if self.is_hidden(row) || matches!(number, Number::Text(_) | Number::Nothing) {
+            return;
+        }
+        let out = self.sample(row, "", row.labels(), None);
+        write_number(out, number, row.counted_in());
+        out.push(b'\n');
+    }
+
+    fn histogram(&mut self, row: &'static Row, reading: &Reading) {
+        if self.is_hidden(row) {
+            return;
+        }
+        let mut bound = Vec::new();
+        for (power, below) in reading.cumulative(row.span()) {
+            bound.clear();
+            write_decimal(&mut bound, 1 << power, 6);
+            let bound = std::str::from_utf8(&bound).unwrap_or_default();
+            let out = self.sample(row, "_bucket", row.labels(), Some(("le", bound)));
+            write_decimal(out, below, 0);
+            out.push(b'\n');
+        }
+        let all = reading.count();
+        let out = self.sample(row, "_bucket", row.labels(), Some(("le", "+Inf")));
+        write_decimal(out, all, 0);
+        out.push(b'\n');
+        let out = self.sample(row, "_sum", row.labels(), None);
+        write_decimal(out, reading.total_micros(), 6);
+        out.push(b'\n');
+        let out = self.sample(row, "_count", row.labels(), None);
+        write_decimal(out, all, 0);
+        out.push(b'\n');
+    }
+
+    fn members(&mut self, row: &'static Row, members: &mut dyn Iterator<Item = (&str, u64)>) {
+        if self.is_hidden(row) {
+            return;
+        }
+        for (name, number) in members {
+            let name = escaped(name);
+            let out = self.sample(row, "", "", Some((row.labels(), &name)));
+            write_number(out, number.into(), row.counted_in());
+            out.push(b'\n');
+        }
+    }
+
+    fn words(&mut self, _row: &'static Row, _words: &mut dyn Iterator<Item = &str>) {}
+
+    fn open(&mut self, _part: &'static Part) {}
+
+    fn close(&mut self) {}
+
+    fn begin(&mut self, list: &'static List) {
+        self.lists.push(list.label());
+    }
+
+    fn member(&mut self, name: &str) {
+        let label = self.lists.last().copied().unwrap_or_default();
+        let label = format!("{label}=\"{}\"", escaped(name));
+        self.push_label(&label);
+    }
+
+    fn end_member(&mut self) {
+        self.pop_label();
+    }
+
+    fn end(&mut self) {
+        self.lists.pop();
+    }
+
+    fn with(&mut self, label: &'static str) {
+        self.push_label(label);
+    }
+
+    fn without(&mut self) {
+        self.pop_label();
+    }
+}
+
+impl Family {
+    /// The family's lines; none if nobody has shown it.
+    fn write(&self, out: &mut Vec<u8>, format: Format) {
+        if self.samples.is_empty() {
+            return;
+        }
+        let kind = self.row.kind();
+        let (name, type_name) = match (format, kind) {
+            (Format::Text, Kind::Info) => (self.name, "gauge"),
+            (Format::OpenMetrics, Kind::Info) => (without(self.name, "_info"), "info"),
+            (Format::Text, Kind::Counter) => (self.name, "counter"),
+            (Format::OpenMetrics, Kind::Counter) => (without(self.name, "_total"), "counter"),
+            (_, Kind::Gauge) => (self.name, "gauge"),
+            (_, Kind::Histogram) => (self.name, "histogram"),
+            (_, Kind::Summary) => (self.name, "summary"),
+        };
+        let mut comment = |keyword: &str, text: &str| {
+            for part in ["# ", keyword, " ", name, " ", text, "\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        };
+        let mut help = self.row.family_help().trim().replace('\\', "\\\\");
+        if format == Format::OpenMetrics {
+            help = help.replace('"', "\\\"");
+            let unit = ["seconds", "bytes"];
+            let unit = unit.into_iter().find(|unit| {
+                let rest = name.strip_suffix(unit);
+                rest.is_some_and(|rest| rest.ends_with('_'))
+            });
+            comment("TYPE", type_name);
+            if let Some(unit) = unit {
+                comment("UNIT", unit);
+            }
+            comment("HELP", &help);
+        } else {
+            comment("HELP", &help);
+            comment("TYPE", type_name);
+        }
+        out.extend_from_slice(&self.samples);
+    }
+}
+
+fn without(name: &'static str, suffix: &str) -> &'static str {
+    name.strip_suffix(suffix).unwrap_or(name)
+}
+
+/// A summary's rows are its sum and its count.
+fn family_name(row: &'static Row) -> &'static str {
+    match row.kind() {
+        Kind::Summary => without(without(row.metric(), "_sum"), "_count"),
+        Kind::Counter | Kind::Gauge | Kind::Histogram | Kind::Info => row.metric(),
+    }
+}
+
+/// A label's value as it stands between quotes.
+fn escaped(value: &str) -> String {
+    let value = &value[..value.floor_char_boundary(LABEL_LENGTH)];
+    let mut out = String::with_capacity(value.len());
+    for letter in value.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A number in seconds, bytes or things, whatever it is counted in.
+fn write_number(out: &mut Vec<u8>, number: Number<'_>, unit: Unit) {
+    let places = match unit {
+        Unit::One | Unit::Seconds | Unit::Bytes | Unit::Megabytes => 0,
+        Unit::Millis => 3,
+        Unit::Micros => 6,
+        Unit::Nanos => 9,
+    };
+    match number {
+        Number::Count(number) => write_decimal(out, number, places),
+        Number::Thousandths(number) => write_decimal(out, number, places + 3),
+        Number::Amount(amount) => out.extend_from_slice(amount.to_string().as_bytes()),
+        Number::Flag(flag) => out.push(if flag { b'1' } else { b'0' }),
+        Number::Text(_) | Number::Nothing => {}
+    }
+}
+
+/// A number with so many of its digits behind the point, without zeros at the end.
+fn write_decimal(out: &mut Vec<u8>, number: u64, places: usize) {
+    let power = u32::try_from(places).unwrap_or(0);
+    let one = 10u64.pow(power);
+    let (whole, fraction) = (number / one, number % one);
+    // Writing to memory does not fail.
+    let written = if fraction == 0 {
+        write!(out, "{whole}")
+    } else {
+        write!(out, "{whole}.{fraction:0places$}")
+    };
+    if written.is_ok() && fraction != 0 {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "exposition_tests.rs"]
+mod tests;
