@@ -1,6 +1,7 @@
 use super::*;
 use crate::id::{AssetId, ConditionId};
 use crate::intern::Interner;
+use crate::size::Size;
 
 struct Vector {
     market: String,
@@ -113,10 +114,18 @@ fn reproduces_the_published_vectors() {
 /// not a sorted book's; the same text in the venue's order is pinned instead.
 #[test]
 fn a_book_longer_than_the_buffer_hashes_like_one_text() {
+    hashes_like_one_text(|tick| (format!("0.{tick:03}"), format!("{tick}.25")));
+}
+
+#[test]
+fn the_longest_levels_are_hashed_whole() {
+    let largest = Size::from_millionths(u64::MAX).to_string();
+    hashes_like_one_text(|tick| (format!("0.{:06}", 500_000 + tick), largest.clone()));
+}
+
+fn hashes_like_one_text(level: impl Fn(u32) -> (String, String)) {
     let mut vector = vectors().remove(0);
-    let levels: Vec<(String, String)> = (1..200)
-        .map(|tick| (format!("0.{tick:03}"), format!("{tick}.25")))
-        .collect();
+    let levels: Vec<(String, String)> = (1..200).map(level).collect();
     let leaked: Vec<(&'static str, &'static str)> = levels
         .iter()
         .map(|(p, s)| (&*p.clone().leak(), &*s.clone().leak()))

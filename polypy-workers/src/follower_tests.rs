@@ -5,6 +5,8 @@
 //! come and go, frames that come twice or overtake each other, feeds that open, close,
 //! lose something and bring the same book in turns, whole books, a worker that panics
 //! in the middle of a batch.
+//!
+//! `POLYPY_HISTORIES` is their number (10,000 unless said).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -318,8 +320,13 @@ impl History {
     }
 }
 
+fn histories() -> u32 {
+    let said = std::env::var("POLYPY_HISTORIES");
+    said.map_or(10_000, |text| text.parse().expect("is a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: histories(), ..ProptestConfig::default() })]
 
     #[test]
     fn a_follower_of_the_changes_has_the_shown_books(
