@@ -12,7 +12,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -176,7 +175,7 @@ impl Acceptor {
             return;
         }
         self.refusal_logged = Some(Instant::now());
-        let rejected = counters.rejected.load(Ordering::Relaxed);
+        let rejected = counters.rejected.get();
         match why {
             Refused::Full => tracing::warn!(
                 rejected,
@@ -228,8 +227,8 @@ impl Acceptor {
             }
         }
         let counters = &shared.counters;
-        counters.drained.fetch_add(drain.drained, Ordering::Relaxed);
-        counters.aborted.fetch_add(drain.aborted, Ordering::Relaxed);
+        counters.drained.add_shared(drain.drained);
+        counters.aborted.add_shared(drain.aborted);
         drain
     }
 }

@@ -1,113 +1,221 @@
 //! What the server has done, as counters that only grow.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use polypy_core::metrics::{Counter, Entry, Histogram, Kind, List, Row, Sheet, Span};
 
 use crate::route::{RouteIndex, Routes};
 
 /// Statuses that are likely; anything else is counted as `other`.
-const STATUSES: [u16; 17] = [
-    101, 200, 204, 304, 400, 401, 403, 404, 405, 413, 414, 417, 421, 426, 429, 500, 503,
+const STATUSES: [(u16, &str); 18] = [
+    (101, "101"),
+    (200, "200"),
+    (204, "204"),
+    (304, "304"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (413, "413"),
+    (414, "414"),
+    (417, "417"),
+    (421, "421"),
+    (426, "426"),
+    (429, "429"),
+    (500, "500"),
+    (503, "503"),
+    (0, "other"),
 ];
-const COLUMNS: usize = STATUSES.len() + 1;
+const OTHER: usize = STATUSES.len() - 1;
+/// Exposed from the start; others once they have occurred.
+const FROM_THE_START: [u16; 2] = [200, 503];
 
 /// All counters, in one place, without a lock.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    /// A row per route, and one for what matched none.
-    requests: Vec<[AtomicU64; COLUMNS]>,
-    paths: Vec<&'static str>,
-    pub(crate) accepted: AtomicU64,
-    pub(crate) rejected: AtomicU64,
-    pub(crate) evicted: AtomicU64,
-    pub(crate) accept_errors: AtomicU64,
-    pub(crate) protocol_errors: AtomicU64,
-    pub(crate) head_timeouts: AtomicU64,
-    pub(crate) idle_timeouts: AtomicU64,
-    pub(crate) slow_readers: AtomicU64,
-    pub(crate) handler_panics: AtomicU64,
-    pub(crate) drained: AtomicU64,
-    pub(crate) aborted: AtomicU64,
+    /// One for each route, and one for what matched none.
+    routes: Vec<OfRoute>,
+    pub(crate) accepted: Counter,
+    pub(crate) rejected: Counter,
+    pub(crate) evicted: Counter,
+    pub(crate) accept_errors: Counter,
+    pub(crate) protocol_errors: Counter,
+    pub(crate) head_timeouts: Counter,
+    pub(crate) idle_timeouts: Counter,
+    pub(crate) slow_readers: Counter,
+    pub(crate) handler_panics: Counter,
+    pub(crate) drained: Counter,
+    pub(crate) aborted: Counter,
 }
 
-/// Adds one.
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+#[derive(Debug)]
+struct OfRoute {
+    path: &'static str,
+    by_status: [Counter; STATUSES.len()],
+    took: Histogram,
+}
+
+impl OfRoute {
+    fn new(path: &'static str) -> Self {
+        Self {
+            path,
+            by_status: std::array::from_fn(|_| Counter::default()),
+            took: Histogram::default(),
+        }
+    }
+}
+
+type Counted = Entry<Counters>;
+
+static REQUESTS: List = List::by_name(
+    "requests",
+    "route",
+    "Answers by route; `unmatched` is what matched none.",
+);
+static BY_STATUS: Row = Row::by(
+    Kind::Counter,
+    "*",
+    "polypy_http_requests_total",
+    "code",
+    "Answers by status. `/stats` has those that occurred.",
+)
+.sparse();
+static DURATION: Row = Row::histogram(
+    "polypy_http_request_duration_seconds",
+    "From a request's head until its answer's head.",
+    Span::INTERNAL,
+);
+const TIMEOUTS: &str = "Connections closed because a client took too long, by what for.";
+const AT_STOP: &str = "Connections that were busy when the server stopped, by how they ended.";
+static ROWS: &[Counted] = &[
+    Counted::counter(
+        "accepted_connections",
+        "polypy_http_connections_accepted_total",
+        "Connections accepted.",
+        |counters| counters.accepted.get().into(),
+    ),
+    Counted::counter(
+        "rejected_connections",
+        "polypy_http_connections_rejected_total",
+        "Connections refused for want of a place.",
+        |counters| counters.rejected.get().into(),
+    ),
+    Counted::counter(
+        "evicted_connections",
+        "polypy_http_connections_evicted_total",
+        "Idle connections closed to make a place.",
+        |counters| counters.evicted.get().into(),
+    ),
+    Counted::counter(
+        "accept_errors",
+        "polypy_http_accept_errors_total",
+        "Connections that the system could not hand over.",
+        |counters| counters.accept_errors.get().into(),
+    ),
+    Counted::counter(
+        "protocol_errors",
+        "polypy_http_protocol_errors_total",
+        "Connections that spoke no HTTP.",
+        |counters| counters.protocol_errors.get().into(),
+    ),
+    Counted::counter(
+        "head_timeouts",
+        "polypy_http_timeouts_total",
+        "Heads that were not complete in time.",
+        |counters| counters.head_timeouts.get().into(),
+    )
+    .label("phase=\"head\"")
+    .family(TIMEOUTS),
+    Counted::counter(
+        "idle_timeouts",
+        "polypy_http_timeouts_total",
+        "Connections without a further request.",
+        |counters| counters.idle_timeouts.get().into(),
+    )
+    .label("phase=\"idle\"")
+    .family(TIMEOUTS),
+    Counted::counter(
+        "slow_readers_closed",
+        "polypy_http_timeouts_total",
+        "Clients that read their answer too slowly.",
+        |counters| counters.slow_readers.get().into(),
+    )
+    .label("phase=\"write\"")
+    .family(TIMEOUTS),
+    Counted::counter(
+        "handler_panics",
+        "polypy_http_handler_panics_total",
+        "Handlers that panicked; their clients got a 500.",
+        |counters| counters.handler_panics.get().into(),
+    ),
+    Counted::counter(
+        "drained_connections",
+        "polypy_http_connections_ended_at_stop_total",
+        "Connections that ended by themselves.",
+        |counters| counters.drained.get().into(),
+    )
+    .label("how=\"drained\"")
+    .family(AT_STOP),
+    Counted::counter(
+        "aborted_connections",
+        "polypy_http_connections_ended_at_stop_total",
+        "Connections that were cut off.",
+        |counters| counters.aborted.get().into(),
+    )
+    .label("how=\"aborted\"")
+    .family(AT_STOP),
+];
+
+/// Adds one, whoever else does.
+pub(crate) fn count(counter: &Counter) {
+    counter.add_shared(1);
 }
 
 impl Counters {
     pub(crate) fn new(routes: &Routes) -> Self {
-        let row = || std::array::from_fn(|_| AtomicU64::new(0));
-        let paths: Vec<_> = routes.iter().map(|route| route.path).collect();
+        let paths = routes.iter().map(|route| route.path);
         Self {
-            requests: (0..=paths.len()).map(|_| row()).collect(),
-            paths,
-            accepted: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-            accept_errors: AtomicU64::new(0),
-            protocol_errors: AtomicU64::new(0),
-            head_timeouts: AtomicU64::new(0),
-            idle_timeouts: AtomicU64::new(0),
-            slow_readers: AtomicU64::new(0),
-            handler_panics: AtomicU64::new(0),
-            drained: AtomicU64::new(0),
-            aborted: AtomicU64::new(0),
+            routes: paths.chain(["unmatched"]).map(OfRoute::new).collect(),
+            accepted: Counter::default(),
+            rejected: Counter::default(),
+            evicted: Counter::default(),
+            accept_errors: Counter::default(),
+            protocol_errors: Counter::default(),
+            head_timeouts: Counter::default(),
+            idle_timeouts: Counter::default(),
+            slow_readers: Counter::default(),
+            handler_panics: Counter::default(),
+            drained: Counter::default(),
+            aborted: Counter::default(),
         }
     }
 
     /// Counts an answer; `None` stands for a request that matched no route.
-    pub(crate) fn answered(&self, route: Option<RouteIndex>, status: u16) {
-        let row = route.map_or(self.paths.len(), RouteIndex::get);
-        let column = STATUSES
-            .iter()
-            .position(|known| *known == status)
-            .unwrap_or(STATUSES.len());
-        if let Some(counter) = self.requests.get(row).and_then(|row| row.get(column)) {
-            count(counter);
+    pub(crate) fn answered(&self, route: Option<RouteIndex>, status: u16, took: Duration) {
+        let row = route.map_or(self.routes.len() - 1, RouteIndex::get);
+        let column = STATUSES.iter().position(|(known, _)| *known == status);
+        if let Some(route) = self.routes.get(row) {
+            count(&route.by_status[column.unwrap_or(OTHER)]);
+            route.took.record_shared(took);
         }
     }
 
-    /// The counters as JSON. Routes and statuses that never occurred are left out.
-    pub(crate) fn to_json(&self) -> Map<String, Value> {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut requests = Map::new();
-        for (at, row) in self.requests.iter().enumerate() {
-            let mut statuses = Map::new();
-            for (column, counter) in row.iter().enumerate() {
-                let name = STATUSES
-                    .get(column)
-                    .map_or_else(|| "other".to_owned(), u16::to_string);
-                match read(counter) {
-                    0 => {}
-                    times => {
-                        statuses.insert(name, json!(times));
-                    }
-                }
-            }
-            if !statuses.is_empty() {
-                let path = self.paths.get(at).copied().unwrap_or("unmatched");
-                requests.insert(path.to_owned(), Value::Object(statuses));
-            }
+    /// Shows all of them.
+    pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.begin(&REQUESTS);
+        for route in &self.routes {
+            sheet.member(route.path);
+            let counts = STATUSES.iter().zip(&route.by_status);
+            let mut counts = counts
+                .map(|((status, name), counter)| (*status, *name, counter.get()))
+                .filter(|(status, _, count)| *count > 0 || FROM_THE_START.contains(status))
+                .map(|(_, name, count)| (name, count));
+            sheet.members(&BY_STATUS, &mut counts);
+            sheet.histogram(&DURATION, &route.took.reading());
+            sheet.end_member();
         }
-        let mut all = Map::new();
-        all.insert("requests".into(), Value::Object(requests));
-        for (name, counter) in [
-            ("accepted_connections", &self.accepted),
-            ("rejected_connections", &self.rejected),
-            ("evicted_connections", &self.evicted),
-            ("accept_errors", &self.accept_errors),
-            ("protocol_errors", &self.protocol_errors),
-            ("head_timeouts", &self.head_timeouts),
-            ("idle_timeouts", &self.idle_timeouts),
-            ("slow_readers_closed", &self.slow_readers),
-            ("handler_panics", &self.handler_panics),
-            ("drained_connections", &self.drained),
-            ("aborted_connections", &self.aborted),
-        ] {
-            all.insert(name.into(), json!(read(counter)));
-        }
-        all
+        sheet.end();
+        sheet.table(ROWS, self);
     }
 }

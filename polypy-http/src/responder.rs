@@ -161,13 +161,16 @@ impl Responder {
         if has_body || once || reply.is_lasting() || *self.stopping.borrow() {
             reply = reply.closing();
         }
-        self.shared.counters.answered(index, reply.status.as_u16());
+        let took = started.elapsed();
+        self.shared
+            .counters
+            .answered(index, reply.status.as_u16(), took);
         tracing::debug!(
             %request_id,
             method = %parts.method,
             path = shown(parts.uri.path()),
             status = reply.status.as_u16(),
-            elapsed_ms = started.elapsed().as_secs_f64() * 1e3,
+            elapsed_ms = took.as_secs_f64() * 1e3,
             "request answered"
         );
         self.respond(reply, &request_id)

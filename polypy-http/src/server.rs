@@ -9,9 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use polypy_core::metrics::Sheet;
+use polypy_core::metrics::{Entry, Sheet, Unit, count};
 use polypy_core::{BoxFuture, Component, ComponentError, ComponentState, StatsSource};
-use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -212,19 +211,67 @@ impl Component for HttpServer {
     }
 }
 
+/// What a server is doing now.
+#[derive(Debug)]
+struct Now {
+    state: ComponentState,
+    address: Option<String>,
+    ordinary: u64,
+    streams: u64,
+    answer_memory_bytes: u64,
+}
+
+type Doing = Entry<Now>;
+
+static STATE: &[Doing] = &[
+    Doing::shown("state", "Where it stands in its life.", |now| {
+        now.state.name().into()
+    }),
+    Doing::shown(
+        "address",
+        "Where it listens; null while it does not.",
+        |now| now.address.as_deref().into(),
+    ),
+];
+static OPEN: &[Doing] = &[
+    Doing::gauge(
+        "active_connections",
+        "polypy_http_connections",
+        "Connections open now, streams apart.",
+        |now| now.ordinary.into(),
+    )
+    .label("kind=\"ordinary\"")
+    .family(CONNECTIONS),
+    Doing::gauge(
+        "active_streams",
+        "polypy_http_connections",
+        "Streams open now.",
+        |now| now.streams.into(),
+    )
+    .label("kind=\"stream\"")
+    .family(CONNECTIONS),
+    Doing::gauge(
+        "answer_memory_bytes",
+        "polypy_http_answer_memory_bytes",
+        "Memory of large answers that are being sent or kept.",
+        |now| now.answer_memory_bytes.into(),
+    )
+    .unit(Unit::Bytes),
+];
+const CONNECTIONS: &str = "Connections open now, by kind.";
+
 impl StatsSource for HttpServer {
     fn show(&self, sheet: &mut dyn Sheet) {
-        let mut all = serde_json::Map::new();
-        all.insert("state".into(), json!(self.state()));
-        all.insert("address".into(), json!(self.local_addr()));
-        all.append(&mut self.shared.counters.to_json());
         let (ordinary, streams) = self.shared.places.taken();
-        all.insert("active_connections".into(), json!(ordinary));
-        all.insert("active_streams".into(), json!(streams));
-        all.insert(
-            "answer_memory_bytes".into(),
-            json!(self.shared.memory.taken()),
-        );
-        sheet.value(&Value::Object(all));
+        let now = Now {
+            state: self.state(),
+            address: self.local_addr().map(|address| address.to_string()),
+            ordinary: count(ordinary),
+            streams: count(streams),
+            answer_memory_bytes: count(self.shared.memory.taken()),
+        };
+        sheet.table(STATE, &now);
+        self.shared.counters.show(sheet);
+        sheet.table(OPEN, &now);
     }
 }

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use polypy_core::StatsSource;
-use polypy_core::metrics::{Kind, ManualLine, ManualSheet, Unit};
+use polypy_core::metrics::{Kind, ManualLine, ManualSheet, Sheet, Unit};
 
 use super::PolyPy;
+use super::overview::HTTP;
 
 const BEGIN: &str = "<!-- generated from the rows: do not change by hand -->\n";
 
@@ -18,6 +19,10 @@ fn lines() -> Vec<ManualLine> {
     let app = PolyPy::builder().build().unwrap();
     let mut sheet = ManualSheet::default();
     app.overview.show(&mut sheet);
+    // Made by the start, and shown from then on.
+    let server = app.new_http_server();
+    let http: &mut dyn Sheet = &mut sheet;
+    http.part(&HTTP, |sheet| server.show(sheet));
     sheet.finish()
 }
 

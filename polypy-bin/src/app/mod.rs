@@ -126,18 +126,7 @@ impl PolyPy {
             );
             return;
         }
-        let registry: Arc<AssetRegistry> = Arc::clone(&self.parts().registry);
-        let sources = Sources::new(
-            Arc::clone(&self.overview) as Arc<dyn HealthSource>,
-            Arc::clone(&self.overview) as Arc<dyn StatsSource>,
-            Arc::clone(&self.clock),
-        )
-        .with_markets(registry)
-        .with_books(Arc::clone(&self.books));
-        let server = Arc::new(HttpServer::new(
-            conversion::http(&self.config.http),
-            sources,
-        ));
+        let server = Arc::new(self.new_http_server());
         let component: Arc<dyn Component> = Arc::clone(&server) as Arc<dyn Component>;
         match sequence::start(&component).await {
             Ok(()) => {
@@ -148,6 +137,19 @@ impl PolyPy {
                 tracing::error!(%error, "http server could not start, running without it");
             }
         }
+    }
+
+    /// A server that serves from here and does not listen yet.
+    fn new_http_server(&self) -> HttpServer {
+        let registry: Arc<AssetRegistry> = Arc::clone(&self.parts().registry);
+        let sources = Sources::new(
+            Arc::clone(&self.overview) as Arc<dyn HealthSource>,
+            Arc::clone(&self.overview) as Arc<dyn StatsSource>,
+            Arc::clone(&self.clock),
+        )
+        .with_markets(registry)
+        .with_books(Arc::clone(&self.books));
+        HttpServer::new(conversion::http(&self.config.http), sources)
     }
 
     /// Stops every part in order, all under one deadline. What did not end in

@@ -132,7 +132,7 @@ static WORKERS: Part = Part::new(
 static LIFECYCLE: Part = Part::new("lifecycle", "Discovery and expiry of markets.");
 static RECYCLER: Part = Part::new("recycler", "Replacements of connections.");
 static AUDIT: Part = Part::new("audit", "Books compared with those of the REST interface.");
-static HTTP: Part = Part::new("http", "This server.");
+pub(super) static HTTP: Part = Part::new("http", "This server.");
 static WIRE: Part = Part::new("wire", "What the decoders have read.");
 static CLOB: Part = Part::new("clob", "Requests for books to the CLOB.");
 

@@ -445,8 +445,13 @@ async fn the_server_counts_what_it_answers() {
         get(address, target).await;
     }
     let stats = until(&server, |stats| stats["active_connections"] == 0).await;
+    let requests = stats["requests"].as_object().unwrap().iter();
+    let asked: serde_json::Map<_, _> = requests
+        .filter(|(_, by_status)| **by_status != json!({}))
+        .map(|(path, by_status)| (path.clone(), by_status.clone()))
+        .collect();
     assert_eq!(
-        stats["requests"],
+        Value::Object(asked),
         json!({
             "/health": { "200": 2 },
             "/markets": { "400": 1 },
