@@ -17,9 +17,9 @@ use crate::exchange::{Exchange, Link, Subscriber};
 use crate::fault_table::FaultKind;
 use crate::venue::TokenRef;
 
-/// Most withheld events kept, and as many answers, over all assets: some minutes
-/// of a stalled venue.
-const KEPT: usize = 65_536;
+/// Most withheld events kept, and as many answers, over all assets: half an hour of
+/// a venue a third of which is stalled on two sockets.
+const KEPT: usize = 262_144;
 
 /// One state of an asset's book that was the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub(crate) struct Ledger {
     limit: usize,
     states: HashMap<TokenRef, VecDeque<JournalEntry>>,
     withheld: VecDeque<(TokenRef, Withheld)>,
+    /// Whether withheld events are missing, because there were too many.
+    is_cut: bool,
     served: VecDeque<(TokenRef, Served)>,
 }
 
@@ -103,6 +105,7 @@ impl Ledger {
             limit,
             states: HashMap::new(),
             withheld: VecDeque::new(),
+            is_cut: false,
             served: VecDeque::new(),
         }
     }
@@ -125,6 +128,7 @@ impl Ledger {
     fn withhold(&mut self, place: TokenRef, withheld: Withheld) {
         if self.withheld.len() >= KEPT {
             self.withheld.pop_front();
+            self.is_cut = true;
         }
         self.withheld.push_back((place, withheld));
     }
@@ -229,6 +233,10 @@ impl Exchange {
             .and_then(|place| self.ledger.states.get(&place))
             .map(|states| states.iter().cloned().collect())
             .unwrap_or_default()
+    }
+
+    pub(crate) fn is_journal_cut(&self) -> bool {
+        self.ledger.is_cut
     }
 
     pub(crate) fn withheld(&self, asset_id: &AssetId) -> Vec<Withheld> {

@@ -232,6 +232,12 @@ impl SimHandle {
         self.world.exchange.lock().withheld(asset_id)
     }
 
+    /// Whether there were more such events than are kept: the oldest are missing, and
+    /// what they were about seems to have been told.
+    pub fn is_journal_cut(&self) -> bool {
+        self.world.exchange.lock().is_journal_cut()
+    }
+
     /// The newest states of an asset that REST answered as the present one,
     /// oldest first. Kept only with a journal.
     pub fn served(&self, asset_id: &AssetId) -> Vec<Served> {

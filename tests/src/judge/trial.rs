@@ -86,6 +86,10 @@ pub async fn run(scenario: &Scenario, setting: &Setting) -> Report {
     })
     .await;
     let record = watch.end().await;
+    assert!(
+        !world.sim.is_journal_cut(),
+        "the exchange's journal is too short"
+    );
 
     let after = world.stats().await;
     let rules = Rules {
