@@ -89,6 +89,7 @@ where
         }
     });
     runtime.shutdown_timeout(RUNTIME_DEADLINE);
+    tracing::debug!("runtime ended");
     exit
 }
 
