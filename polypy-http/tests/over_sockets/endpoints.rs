@@ -133,6 +133,7 @@ async fn the_landing_page_lists_the_routes() {
             "/",
             "/health",
             "/stats",
+            "/metrics",
             "/markets",
             "/orderbook/{asset_id}"
         ]
