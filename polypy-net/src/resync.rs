@@ -107,7 +107,7 @@ struct Entry {
     last: Option<(Instant, Instant)>,
 }
 
-/// On which feeds the asset is to be subscribed anew, and why that was last asked for.
+/// On which feeds the asset is to be resubscribed, and why that was last asked for.
 #[derive(Debug, Clone, Copy)]
 struct Request {
     scope: Scope,
@@ -117,7 +117,7 @@ struct Request {
 /// Requests that are due, and when to ask again if some had to wait.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Assets to be subscribed anew, each with the reason it was last asked for.
+    /// Assets to be resubscribed, each with the reason it was last asked for.
     pub assets: Vec<(Scope, AssetKey, StaleReason)>,
     /// When the next waiting request falls due.
     pub next: Option<Instant>,

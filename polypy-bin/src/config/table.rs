@@ -319,7 +319,7 @@ table! {
         first_book_deadline: Duration = "8s", in "100ms" ..= "10m";
         /// Largest message accepted. An opening of 600 tokens exceeds 1 MiB.
         max_message: ByteSize = "16MiB", in "64KiB" ..= "1GiB";
-        /// Books asked for anew a second, over all connections, so that no fault becomes a storm.
+        /// Books asked for again a second, over all connections, so that no fault becomes a storm.
         resyncs_per_second: u32 = "200", in "1" ..= "100000";
     }
 
@@ -328,7 +328,7 @@ table! {
         /// Threads; auto takes one fewer than there are cores, one to four.
         count: WorkerCount = "auto";
         /// Events that one worker's queue holds. Past it events are dropped, and their books are
-        /// stale until fetched anew.
+        /// stale until fetched again.
         queue_events: usize = "65536", in "64" ..= "16777216";
         /// Events up to which what one read of a socket brought is applied at once, on the socket's
         /// own thread, if the worker has nothing to do; more is queued, and from half a queue on
@@ -350,7 +350,7 @@ table! {
         /// Hashes in a row that may fail before a book is wrong. One is enough: each has failed
         /// twice by then, at once and against the next change.
         hash_failures: NonZeroU32 = "1", in "1" ..= "1000";
-        /// How long a book may be in doubt, and shown as stale, before it is fetched anew. Usually
+        /// How long a book may be in doubt, and shown as stale, before it is fetched again. Usually
         /// the next change settles it; the parts of a batch arrive within a tenth of this.
         doubt_patience: Duration = "1s", in "10ms" ..= "1m";
         /// How long the feed may be behind a book fetched over REST before it counts as silent.

@@ -6,7 +6,7 @@
 //! hands each answer to the workers, which compare it with what they hold by
 //! hash. It judges nothing and applies nothing. Assets of which the venue has no
 //! book are named to discovery, which asks whether their market has ended; one
-//! of which it has none time and again is subscribed anew, for then the feed
+//! of which it has none time and again is resubscribed, for then the feed
 //! says whether it still has one. Beside its rounds it compares at once what was
 //! asked for before its turn ([`EarlyAudits`]).
 

@@ -32,7 +32,7 @@ pub(super) struct Carried {
 pub(super) struct Effects {
     /// To be subscribed: not carried before.
     pub(super) fresh: Vec<Arc<AssetInfo>>,
-    /// To be taken off and subscribed anew, each with the reason.
+    /// To be taken off and resubscribed, each with the reason.
     pub(super) again: Vec<(Arc<AssetInfo>, StaleReason)>,
     /// To be unsubscribed: carried no longer.
     pub(super) gone: Vec<Arc<AssetInfo>>,

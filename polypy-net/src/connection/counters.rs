@@ -34,7 +34,7 @@ pub(super) struct ConnectionCounters {
 /// Counters of the escalation, of one connection or of several together; in assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct EscalationCounts {
-    /// Subscribed anew because their book was overdue.
+    /// Resubscribed because their book was overdue.
     pub(crate) resubscribed: u64,
     /// Asked of REST.
     pub(crate) asked_rest: u64,

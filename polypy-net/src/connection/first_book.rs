@@ -6,7 +6,7 @@
 //!
 //! | step | why there |
 //! |---|---|
-//! | subscribe it anew | one frame, and its book is the feed's own; skipped by what was subscribed anew just now, and by what the feed speaks of |
+//! | subscribe it anew | one frame, and its book is the feed's own; skipped by what was resubscribed just now, and by what the feed speaks of |
 //! | ask REST | tells what has no book at all from what the feed withholds |
 //! | give it up here | the feed of another socket may bring it; the pool decides |
 //!
@@ -80,7 +80,7 @@ enum Step {
 /// What is due.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// To be taken off and subscribed anew.
+    /// To be taken off and resubscribed.
     pub(super) resubscribe: Vec<Arc<AssetInfo>>,
     /// To be asked of REST; [`FirstBooks::asked`] says that it was done.
     pub(super) seed: Vec<Arc<AssetInfo>>,
@@ -289,7 +289,7 @@ impl FirstBooks {
             found.insert(book.info.key, book);
         }
         for info in asked {
-            // Subscribed anew meanwhile: not ours.
+            // Resubscribed meanwhile: not ours.
             let Some(waiting) = self.waiting.get_mut(&info.key) else {
                 continue;
             };

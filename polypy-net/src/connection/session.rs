@@ -291,7 +291,7 @@ impl<'a> FeedSession<'a> {
             tracing::debug!(
                 connection = %self.kept.view.id(),
                 assets = steps.resubscribe.len(),
-                "no first book within the deadline: subscribing anew"
+                "no first book within the deadline: resubscribing"
             );
             self.resubscribe(&steps.resubscribe);
         }

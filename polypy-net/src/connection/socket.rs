@@ -36,7 +36,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// its default of 128 KiB took a sixth more processor time and 50 MB.
 const READ_BUFFER: usize = 32 << 10;
 /// What may wait to be written. The longest burst of ours, 500 ids
-/// unsubscribed and subscribed anew, is 80 KB.
+/// unsubscribed and resubscribed, is 80 KB.
 const WRITE_BUFFER: usize = 4 << 20;
 
 /// Why a socket could not be opened.

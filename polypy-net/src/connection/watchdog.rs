@@ -5,7 +5,7 @@
 //! answer to a `PING`. *Flowing*: events of subscribed tokens arrived lately,
 //! against this connection's own past rate; a `PONG` or a platform-wide
 //! announcement is no proof. A silent connection is not condemned but probed:
-//! one market is subscribed anew, and its snapshot, which even the quietest
+//! one market is resubscribed, and its snapshot, which even the quietest
 //! market has, proves that data flows.
 //!
 //! Where data used to come often, silence of *everything* is noticed long before

@@ -3,7 +3,7 @@
 //! The pool takes pending markets from the registry, as many or as few as there
 //! are, and puts each on one connection with all of its tokens: on one with room
 //! first, on a new one else. It takes ended markets off, closes connections
-//! that carry nothing, has books subscribed anew when someone asked for it
+//! that carry nothing, has books resubscribed when someone asked for it
 //! ([`crate::resync`]), splits a connection that is too much for one socket, makes
 //! small ones one in calm, and replaces one without a gap
 //! ([`ConnectionPool::replace`]).
