@@ -23,8 +23,12 @@ pub(crate) struct Feeds {
 #[derive(Debug)]
 enum FeedState {
     Open {
-        /// The suspensions after which its socket has answered.
+        /// The suspensions after which its socket has answered, and what it brought
+        /// before that is in the books.
         confirmed: u64,
+        /// Those after which it has answered, and the workers that have yet to come to
+        /// that.
+        answered: Option<(u64, usize)>,
     },
     Closed {
         reason: StaleReason,
@@ -45,14 +49,33 @@ impl Feeds {
     /// A feed begins. One that was closed stays closed: feeds never come back.
     pub(crate) fn open(&self, feed: FeedId) {
         let confirmed = self.suspension.count();
-        let open = FeedState::Open { confirmed };
+        let open = FeedState::Open {
+            confirmed,
+            answered: None,
+        };
         self.table.write().entry(feed).or_insert(open);
     }
 
     /// The feed's socket has answered after so many suspensions.
     pub(crate) fn resume(&self, feed: FeedId, suspensions: u64) {
-        if let Some(FeedState::Open { confirmed }) = self.table.write().get_mut(&feed) {
-            *confirmed = suspensions;
+        if let Some(FeedState::Open { answered, .. }) = self.table.write().get_mut(&feed) {
+            *answered = Some((suspensions, self.workers));
+        }
+    }
+
+    /// One more worker has applied all that the feed brought before that answer.
+    pub(crate) fn resume_applied(&self, feed: FeedId, suspensions: u64) {
+        if let Some(FeedState::Open {
+            confirmed,
+            answered,
+        }) = self.table.write().get_mut(&feed)
+            && let Some((after, workers_left)) = answered
+            && *after == suspensions
+        {
+            *workers_left = workers_left.saturating_sub(1);
+            if *workers_left == 0 {
+                *confirmed = suspensions;
+            }
         }
     }
 
@@ -62,7 +85,7 @@ impl Feeds {
         // The lateness first: the beat that ends it makes the count grow before.
         self.suspension.is_late()
             || match self.table.read().get(&feed) {
-                Some(FeedState::Open { confirmed }) => *confirmed != self.suspension.count(),
+                Some(FeedState::Open { confirmed, .. }) => *confirmed != self.suspension.count(),
                 Some(FeedState::Closed { .. }) | None => false,
             }
     }
@@ -75,7 +98,7 @@ impl Feeds {
         let count = self.suspension.count();
         let table = self.table.read();
         let is_confirmed = |state: &FeedState| match state {
-            FeedState::Open { confirmed } => *confirmed == count,
+            FeedState::Open { confirmed, .. } => *confirmed == count,
             FeedState::Closed { .. } => false,
         };
         count > 0 && !table.values().any(is_confirmed)
@@ -163,7 +186,7 @@ mod tests {
         let clock = Arc::clone(&time);
         let read = move || Duration::from_secs(clock.load(Ordering::SeqCst));
         let watch = Arc::new(SuspensionWatch::new(read));
-        let feeds = Feeds::new(1, Arc::clone(&watch));
+        let feeds = Feeds::new(2, Arc::clone(&watch));
         let [old, other, young] = [1, 2, 3].map(FeedId);
         watch.begin();
         feeds.open(old);
@@ -177,8 +200,12 @@ mod tests {
             assert!(feeds.is_suspended(old) && feeds.is_suspended(other));
             assert!(feeds.are_all_suspended());
             feeds.resume(old, suspensions - 1);
+            (0..2).for_each(|_| feeds.resume_applied(old, suspensions - 1));
             assert!(feeds.is_suspended(old), "an earlier answer says nothing");
             feeds.resume(old, suspensions);
+            feeds.resume_applied(old, suspensions);
+            assert!(feeds.is_suspended(old), "a worker is behind");
+            feeds.resume_applied(old, suspensions);
             assert!(!feeds.is_suspended(old) && feeds.is_suspended(other));
             assert!(!feeds.are_all_suspended());
         }

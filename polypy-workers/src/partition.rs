@@ -144,6 +144,9 @@ impl Partition {
         if let Some(book) = batch.audit.take() {
             audit(slots, cx, *book);
         }
+        if let Some(suspensions) = batch.resumed {
+            cx.feeds.resume_applied(batch.feed, suspensions);
+        }
         self.conclude();
     }
 

@@ -96,6 +96,14 @@ impl WorkerQueue {
         })
     }
 
+    /// The feed has answered after a suspension, behind all that it brought before.
+    pub(crate) fn push_resumed(&self, feed: FeedId, suspensions: u64) {
+        self.add(|contents| {
+            let number = contents.next_number();
+            contents.batches.push_resumed(feed, number, suspensions);
+        });
+    }
+
     /// Queues a book to be compared with ours, behind the events that are queued
     /// already; `false` if there is no room for it.
     pub(crate) fn push_audit(&self, book: Box<BookEvent>) -> bool {
@@ -155,11 +163,6 @@ impl WorkerQueue {
     /// The batch from [`Self::take`] is done with.
     pub(crate) fn finish(&self, batch: Batch) {
         self.change(|contents| contents.batches.finish(batch));
-    }
-
-    /// Empties the queue of events; how many there were.
-    pub(crate) fn discard(&self) -> usize {
-        self.change(|contents| contents.batches.discard())
     }
 
     /// Waits until there is work, at most `timeout`; `false` once the worker is

@@ -178,8 +178,12 @@ impl EventSink for MessageRouter {
     }
 
     fn feed_resumed(&self, feed: FeedId, suspensions: u64) {
-        // What was delivered before may still be queued, as it may at any time.
+        // What was delivered before may still be queued: each worker says when it has
+        // applied that.
         self.shared.feeds.resume(feed, suspensions);
+        for worker in &self.shared.workers {
+            worker.queue().push_resumed(feed, suspensions);
+        }
     }
 }
 

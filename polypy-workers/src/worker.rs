@@ -53,6 +53,7 @@ pub(crate) struct Worker {
     number: usize,
     queue: WorkerQueue,
     partition: Mutex<Partition>,
+    feeds: Arc<Feeds>,
     stats: Arc<WorkerStats>,
     /// When it was made: its heartbeat counts from then.
     made: Instant,
@@ -77,6 +78,7 @@ impl Worker {
             number,
             queue: WorkerQueue::new(config.queue_events.get()),
             partition: Mutex::new(partition),
+            feeds: Arc::clone(feeds),
             stats,
             made: Instant::now(),
             resync: Arc::clone(resync),
@@ -274,7 +276,13 @@ impl Worker {
 
     /// Drops what is still queued and counts it as lost.
     pub(crate) fn discard(&self) {
-        self.stats.lost.add_shared(count(self.queue.discard()));
+        while let Some(batch) = self.queue.take() {
+            if let Some(suspensions) = batch.resumed {
+                self.feeds.resume_applied(batch.feed, suspensions);
+            }
+            self.stats.lost.add_shared(count(batch.weight()));
+            self.queue.finish(batch);
+        }
     }
 }
 

@@ -63,16 +63,12 @@ fn a_book_of_before_a_suspension_is_not_shown_as_live_after_it() {
         reasons.push(now["reason"].clone());
         assert!(woken.elapsed() < PATIENCE, "{now}");
     }
-    assert!(
-        reasons.iter().all(|reason| reason == "suspended"),
-        "{reasons:?}"
-    );
+    // Until its connection has answered; a slow answer costs the connection.
+    assert_eq!(reasons.first(), Some(&Value::from("suspended")));
     let line = server.stderr_line("the process stood still");
     assert!(line.contains("\"level\":\"WARN\""), "{line}");
     let (_, stats) = get(&format!("{base}/stats"));
     assert_eq!(stats["pool"]["suspensions"], 1);
-    // Its socket had lost nothing, and serves on.
-    assert_eq!(stats["pool"]["stats"][0]["reconnect_count"], 0, "{stats}");
     for running in [&mut server, &mut sim] {
         running.signal("TERM");
         assert_eq!(running.end().code(), Some(0), "{:#?}", running.seen);

@@ -19,6 +19,8 @@ pub(crate) struct Batch {
     pub(crate) events: Vec<MarketEvent>,
     /// A book to be compared with ours once the events are applied.
     pub(crate) audit: Option<Box<BookEvent>>,
+    /// The suspension after which the feed has answered, behind all it brought before.
+    pub(crate) resumed: Option<u64>,
     /// What it took of the bounds when it was queued.
     pub(crate) load: Load,
 }
@@ -57,6 +59,7 @@ impl Batch {
             queued_at: Instant::now(),
             events,
             audit: None,
+            resumed: None,
             load: Load::default(),
         }
     }
@@ -128,6 +131,13 @@ impl Batches {
     }
 
     /// The oldest batch. It counts as queued until [`Self::finish`] has it back.
+    /// Queues a feed's answer; without a bound, for it is said once a suspension.
+    pub(super) fn push_resumed(&mut self, feed: FeedId, number: u64, suspensions: u64) {
+        let mut batch = Batch::new(feed, number, Vec::new());
+        batch.resumed = Some(suspensions);
+        self.append(batch, Load::default());
+    }
+
     pub(super) fn take(&mut self) -> Option<Batch> {
         self.queued.pop_front()
     }
@@ -137,15 +147,6 @@ impl Batches {
         self.load.events -= batch.load.events;
         self.load.levels -= batch.load.levels;
         self.buffers.keep(batch.events, self.most.events);
-    }
-
-    /// Drops what is queued; how many events that was.
-    pub(super) fn discard(&mut self) -> usize {
-        let before = self.load.events;
-        while let Some(batch) = self.take() {
-            self.finish(batch);
-        }
-        before - self.load.events
     }
 
     /// Whether more than so many eighths of a bound are queued or being applied.
