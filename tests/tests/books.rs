@@ -75,7 +75,7 @@ async fn a_book_none_of_whose_hashes_can_be_reproduced_is_live_and_unverified() 
     all_shown(&world, "\"live\" null").await;
     wait::until("hundreds of such hashes", SOON, async || {
         let stats = world.stats().await;
-        stats["workers"]["integrity"]["unverifiable"].as_u64() > Some(500)
+        stats["workers"]["integrity"]["hash"]["unverifiable"].as_u64() > Some(500)
     })
     .await;
     let unverified = shown(&world).await;
