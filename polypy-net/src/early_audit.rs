@@ -4,7 +4,7 @@
 //! token that it carries: the book may have changed, and nothing that can be read
 //! says so. The auditor takes what is due and compares it with CLOB's. A token
 //! waits once, however often it is named, so that it is asked for once in
-//! [`DELAY`] at most.
+//! `DELAY` at most.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
