@@ -7,7 +7,7 @@
 //! so that nothing else is in it.
 //!
 //! The program fails if a figure has grown by more than 5 %. `POLYPY_BLESS=1`
-//! writes the baseline anew instead. Without valgrind it says so and succeeds,
+//! writes the baseline instead. Without valgrind it says so and succeeds,
 //! unless `POLYPY_INSTRUCTIONS=required`, as in CI.
 //!
 //! Counted is what valgrind's processor runs, which has no instructions for SHA-1:
@@ -122,7 +122,7 @@ fn gate() -> Result<(), String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.toml");
     if std::env::var_os("POLYPY_BLESS").is_some() {
         std::fs::write(&file, rendered(&counted)).map_err(|error| error.to_string())?;
-        println!("instructions: the baseline is written anew");
+        println!("instructions: the baseline is written");
         return Ok(());
     }
     let baseline = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
@@ -151,7 +151,7 @@ fn judge(baseline: &str, counted: &BTreeMap<String, f64>) -> Result<(), String> 
     }
 }
 
-const BLESS: &str = "write the baseline anew with `POLYPY_BLESS=1 make instructions`";
+const BLESS: &str = "write the baseline with `POLYPY_BLESS=1 make instructions`";
 
 /// Why nothing can be counted.
 fn missing() -> Option<String> {

@@ -1,7 +1,7 @@
 //! Tells the program which compiler built it, for which target and of which revision.
 //!
 //! The revision is whatever the environment says: asking a repository would build the
-//! program anew at each commit.
+//! program again at each commit.
 
 use std::env;
 use std::process::Command;

@@ -1,8 +1,8 @@
 //! Whether the process has run without a break.
 //!
 //! A process that was stopped, or a machine that slept, wakes with books of
-//! before, and nothing in them says so. So whoever runs beats, several times a
-//! second; a beat that comes late ends a suspension, and whoever reads before the
+//! before, and nothing in them says so. So each part that runs beats, several times a
+//! second; a beat that comes late ends a suspension, and a reader before the
 //! first beat sees that it is due. The clock is handed in: it has to go on while
 //! the machine sleeps.
 
@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts the suspensions of the process. Shared by whoever beats and whoever
-/// reads.
+/// Counts the suspensions of the process. Shared by those who beat and those who
+/// read.
 pub struct SuspensionWatch {
     /// The time since some fixed moment, sleep included.
     clock: Box<dyn Fn() -> Duration + Send + Sync>,

@@ -167,7 +167,7 @@ static ROWS: &[Counted] = &[
     .family(AT_STOP),
 ];
 
-/// Adds one, whoever else does.
+/// Adds one, while others may.
 pub(crate) fn count(counter: &Counter) {
     counter.add_shared(1);
 }

@@ -1,6 +1,6 @@
 //! The sheet that writes the text formats of Prometheus and OpenMetrics.
 //!
-//! A family's samples must stand together, whoever shows them and when: each family
+//! A family's samples must stand together, whichever part shows them and when: each family
 //! has a buffer of its own, and they are joined at the end. Samples are the same in
 //! both formats; the lines above them differ.
 

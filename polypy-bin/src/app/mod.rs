@@ -279,7 +279,7 @@ impl PolyPy {
         Arc::clone(&self.parts().registry) as Arc<dyn MarketSource>
     }
 
-    /// The catalogue, for whoever needs more than [`Self::markets`].
+    /// The catalogue, for a program that needs more than [`Self::markets`].
     pub fn registry(&self) -> &Arc<AssetRegistry> {
         &self.parts().registry
     }
@@ -299,7 +299,7 @@ impl PolyPy {
         &self.parts().workers
     }
 
-    /// Reads anew what the system says of this process.
+    /// Reads again what the system says of this process.
     async fn refresh_process(&self) {
         let overview = Arc::clone(&self.overview);
         let refreshed = tokio::task::spawn_blocking(move || overview.process.refresh()).await;

@@ -1,6 +1,6 @@
 //! What the system says of this process: the numbers that every exporter has.
 //!
-//! Read from `/proc`, where there is one, by whoever may wait for a disk; shown from
+//! Read from `/proc`, where there is one, by a thread that may wait for a disk; shown from
 //! the last reading. Elsewhere there are none.
 
 use std::fs::{read_dir, read_to_string};
@@ -77,7 +77,7 @@ static ROWS: &[Own] = &[
 ];
 
 impl Process {
-    /// Reads anew. May wait for a disk.
+    /// Reads again. May wait for a disk.
     pub(super) fn refresh(&self) {
         let before = *self.reading.lock();
         let reading = read(before.map(|reading| reading.started_ms));

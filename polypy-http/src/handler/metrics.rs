@@ -36,7 +36,7 @@ const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 #[derive(Debug)]
 pub(super) struct Metrics {
     sources: Sources,
-    /// Taken while it is used: whoever comes meanwhile makes one of its own.
+    /// Taken while it is used: a request meanwhile makes one of its own.
     kept: Mutex<Option<Box<Exposition>>>,
 }
 
