@@ -8,7 +8,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=POLYPY_REVISION");
+    println!("cargo::rerun-if-env-changed=BUILD_REVISION");
     let unknown = || "unknown".to_owned();
     let compiler = env::var_os("RUSTC").and_then(|rustc| {
         let output = Command::new(rustc).arg("--version").output().ok()?;
@@ -17,9 +17,9 @@ fn main() {
         text.split_whitespace().nth(1).map(str::to_owned)
     });
     for (name, value) in [
-        ("POLYPY_RUSTC", compiler),
-        ("POLYPY_TARGET", env::var("TARGET").ok()),
-        ("POLYPY_REVISION", env::var("POLYPY_REVISION").ok()),
+        ("BUILD_RUSTC", compiler),
+        ("BUILD_TARGET", env::var("TARGET").ok()),
+        ("BUILD_REVISION", env::var("BUILD_REVISION").ok()),
     ] {
         let value = value.unwrap_or_else(unknown);
         println!("cargo::rustc-env={name}={value}");

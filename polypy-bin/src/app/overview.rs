@@ -104,11 +104,11 @@ static VERDICTS: &[Program] = &[
         "version=\"",
         env!("CARGO_PKG_VERSION"),
         "\",revision=\"",
-        env!("POLYPY_REVISION"),
+        env!("BUILD_REVISION"),
         "\",rustc=\"",
-        env!("POLYPY_RUSTC"),
+        env!("BUILD_RUSTC"),
         "\",target=\"",
-        env!("POLYPY_TARGET"),
+        env!("BUILD_TARGET"),
         "\""
     )),
 ];
