@@ -143,10 +143,27 @@ impl Truth {
         begun.or_else(|| known.first().map(|&index| &self.states[index]))
     }
 
-    /// When REST first answered something since `from`, before `until`.
-    pub fn served_since(&self, from: Duration, until: Duration) -> Option<Duration> {
-        let answers = self.served.iter().map(|(_, at)| *at);
-        answers.filter(|at| (from..until).contains(at)).min()
+    /// When REST first answered since `from`, before `until`, with a state that
+    /// the feed did not overtake on the way: no later one was told before
+    /// `delivery` had passed. To a book without hashes an answer that is older
+    /// than its newest change says nothing, since REST lags.
+    pub fn newest_served_since(
+        &self,
+        from: Duration,
+        until: Duration,
+        delivery: Duration,
+    ) -> Option<Duration> {
+        let overtaken = |served: u64, at: Duration| {
+            let later = self
+                .states
+                .partition_point(|state| state.sequence <= served);
+            let mut later = self.states[later..].iter();
+            later.any(|state| state.told && state.from <= at + delivery)
+        };
+        let answers = self.served.iter();
+        let answers = answers.filter(|(_, at)| (from..until).contains(at));
+        let newest = answers.filter(|&&(served, at)| !overtaken(served, at));
+        newest.map(|(_, at)| *at).min()
     }
 
     /// When the first word of a state after `sequence` set out, before `until`:
@@ -215,6 +232,17 @@ mod tests {
         assert_eq!(shown(11, 150), Some(1));
         assert_eq!(shown(11, 250), Some(3));
         assert_eq!(shown(99, 250), None);
+    }
+
+    #[test]
+    fn an_answer_that_the_feed_overtook_is_no_evidence() {
+        let truth = truth();
+        let served = |from, until, delivery| {
+            truth.newest_served_since(ms(from), ms(until), ms(delivery))
+        };
+        assert_eq!(served(100, 200, 20), Some(ms(150)));
+        assert_eq!(served(100, 200, 50), None, "state 3 was told at 200");
+        assert_eq!(served(100, 150, 20), None, "not yet answered");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! - Levels that never were the truth came from applying what was told to what
 //!   was not right any more. What was told carried the proof: all of it is
 //!   wrong after evidence, and there is no allowance. (Where messages carry
-//!   none, the evidence is what REST answers meanwhile.)
+//!   none, the evidence is a REST answer that the feed has not overtaken.)
 //!
 //! An observation stands until the next one, so that a span can be too long by
 //! one look, never too short.
@@ -166,7 +166,7 @@ fn judge_live(
                 verdict.condemn(from, to);
                 continue;
             }
-            None => truth.served_since(from, to),
+            None => truth.newest_served_since(from, to, rules.delivery),
         };
         let known = evidence.map_or(to, |evidence| evidence.clamp(from, to));
         if known > from {
