@@ -265,7 +265,12 @@ impl Exchange {
     }
 
     /// Whether a fault with a rate strikes this frame; its settings if so.
-    fn strikes(&mut self, kind: FaultKind, link: &Arc<Link>, frame: &Frame) -> Option<Fault> {
+    pub(crate) fn strikes(
+        &mut self,
+        kind: FaultKind,
+        link: &Arc<Link>,
+        frame: &Frame,
+    ) -> Option<Fault> {
         let active = self
             .faults
             .of(kind)

@@ -287,7 +287,7 @@ impl Fault {
 pub(crate) fn default_value(parameter: &Parameter) -> Value {
     match parameter.values {
         Values::Number(..) => json!(parameter.default.parse::<f64>().unwrap_or_default()),
-        Values::Duration | Values::Text => json!(parameter.default),
+        Values::Duration | Values::Text | Values::OneOf(_) => json!(parameter.default),
         Values::Flag => json!(parameter.default == "true"),
     }
 }
@@ -305,6 +305,10 @@ fn read_setting(parameter: &Parameter, value: &Value) -> Option<Setting> {
             .and_then(parse_duration)
             .map(Setting::Duration),
         Values::Text => value.as_str().map(|text| Setting::Text(text.to_owned())),
+        Values::OneOf(known) => {
+            let text = value.as_str().filter(|text| known.contains(text))?;
+            Some(Setting::Text(text.to_owned()))
+        }
         Values::Flag => value.as_bool().map(Setting::Flag),
     }
 }
@@ -314,6 +318,7 @@ fn expected(parameter: &Parameter) -> String {
         Values::Number(low, high) => format!("not a number from {low} to {high}"),
         Values::Duration => "not a duration such as \"120ms\"".to_owned(),
         Values::Text => "not a text".to_owned(),
+        Values::OneOf(known) => format!("not one of {}", known.join(", ")),
         Values::Flag => "not true or false".to_owned(),
     }
 }

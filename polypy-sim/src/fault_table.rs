@@ -55,6 +55,8 @@ pub enum FaultKind {
     ClobBatch,
     ClobPoisoned,
     ClobDenies,
+    UnreadableChange,
+    RenamedEvent,
 }
 
 /// What a fault's target and share choose from.
@@ -113,6 +115,8 @@ pub enum Values {
     Duration,
     /// Any text.
     Text,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
 }
@@ -161,6 +165,11 @@ const fn status(default: &'static str) -> Parameter {
 }
 
 const RATE: Parameter = number("rate", "0.05", 0.0, 1.0);
+
+/// What is wrong with an unreadable change; the first is any of the others, by chance.
+pub(crate) const UNREADABLE_SHAPES: &[&str] = &[
+    "any", "object", "null", "missing", "text", "no_id", "null_id", "empty_id", "hex_id",
+];
 
 /// Every fault there is.
 pub const FAULTS: &[FaultInfo] = &[
@@ -511,6 +520,34 @@ pub const FAULTS: &[FaultInfo] = &[
         scope: Scope::Asset,
         summary: "CLOB has no book of the asset over REST, its events flow",
         parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::UnreadableChange,
+        name: "unreadable_change",
+        scope: Scope::Asset,
+        summary: "a price_change names its market, and its tokens cannot be read",
+        parameters: &[
+            RATE,
+            Parameter {
+                name: "shape",
+                default: "any",
+                values: Values::OneOf(UNREADABLE_SHAPES),
+            },
+        ],
+    },
+    FaultInfo {
+        kind: FaultKind::RenamedEvent,
+        name: "renamed_event",
+        scope: Scope::Asset,
+        summary: "a price_change comes under another event_type",
+        parameters: &[
+            number("rate", "1", 0.0, 1.0),
+            Parameter {
+                name: "event_type",
+                default: "level_change",
+                values: Values::Text,
+            },
+        ],
     },
 ];
 

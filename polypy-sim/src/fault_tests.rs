@@ -103,6 +103,11 @@ fn refusals_name_the_field_and_suggest() {
             "not a number from 500 to 599",
         ),
         (
+            json!({"name": "unreadable_change", "shape": "objekt"}),
+            "shape",
+            "not one of any, object, null,",
+        ),
+        (
             json!({"name": "reorder", "across_tokens": 1}),
             "across_tokens",
             "not true or false",

@@ -1,5 +1,6 @@
 //! Faults of what is said: hashes that fit no state or the next one, prices
-//! hashed before they are announced, deltas older than the book before them.
+//! hashed before they are announced, deltas older than the book before them,
+//! changes in no known shape or under no known name.
 //!
 //! The truth itself stays what `venue` holds, and `/sim/book` shows it; only
 //! `price_ahead` moves something true, the last trade price, without a word.
@@ -15,14 +16,15 @@ use crate::catalogue;
 use crate::delivery::{Frame, FrameKind};
 use crate::exchange::{Due, Exchange, Link};
 use crate::fault::Fault;
-use crate::fault_table::FaultKind;
+use crate::fault_table::{FaultKind, UNREADABLE_SHAPES};
 use crate::mangle;
 use crate::publication::hashed_price;
 use crate::render::{self, Print};
 use crate::venue::TokenRef;
 
 impl Exchange {
-    /// A frame as wrong hashes and missing fields make it.
+    /// A frame as wrong hashes, missing fields, unreadable shapes and other names
+    /// make it.
     pub(crate) fn lie(&mut self, link: &Arc<Link>, frame: Frame) -> Frame {
         let states = matches!(
             frame.kind,
@@ -63,7 +65,28 @@ impl Exchange {
                 text = bare.into();
             }
         }
-        Frame { text, ..frame }
+        self.disguise(link, Frame { text, ..frame })
+    }
+
+    /// A change in a shape that cannot be read, or under a name that nobody knows.
+    fn disguise(&mut self, link: &Arc<Link>, mut frame: Frame) -> Frame {
+        if frame.kind != FrameKind::PriceChange {
+            return frame;
+        }
+        if let Some(fault) = self.strikes(FaultKind::UnreadableChange, link, &frame) {
+            let asked = fault.text("shape");
+            let shape = match asked.as_str() {
+                "any" => UNREADABLE_SHAPES[self.rng.usize(1..UNREADABLE_SHAPES.len())],
+                shape => shape,
+            };
+            frame.text = mangle::unreadable(&frame.text, shape).into();
+        }
+        if let Some(fault) = self.strikes(FaultKind::RenamedEvent, link, &frame) {
+            // It says that something happened, and to nobody what.
+            self.withhold_frame(FaultKind::RenamedEvent, link, &frame);
+            frame.text = mangle::renamed(&frame.text, &fault.text("event_type")).into();
+        }
+        frame
     }
 
     /// Whether a fault with a rate strikes a market; its settings if so.

@@ -116,6 +116,81 @@ pub(crate) fn wrong_hash(hash: &str) -> String {
     hash.chars().map(|c| digit(c).unwrap_or(c)).collect()
 }
 
+/// A `price_change` that still names its market, while its tokens cannot be read:
+/// the list of changes is not one, or the ids in it are nobody's.
+pub(crate) fn unreadable(text: &str, shape: &str) -> String {
+    let Ok(mut frame) = serde_json::from_str::<Value>(text) else {
+        return text.to_owned();
+    };
+    let Some(event) = frame.as_object_mut() else {
+        return text.to_owned();
+    };
+    let Some(changes) = event.get_mut("price_changes") else {
+        return text.to_owned();
+    };
+    match shape {
+        "object" => {
+            let numbered = changes.as_array().into_iter().flatten().enumerate();
+            *changes = numbered
+                .map(|(at, entry)| (at.to_string(), entry.clone()))
+                .collect();
+        }
+        "null" => *changes = Value::Null,
+        "missing" => {
+            event.shift_remove("price_changes");
+        }
+        "text" => *changes = json!(changes.to_string()),
+        _ => {
+            for entry in changes.as_array_mut().into_iter().flatten() {
+                let id = entry["asset_id"].as_str().map(hexadecimal);
+                match shape {
+                    "null_id" => entry["asset_id"] = Value::Null,
+                    "empty_id" => entry["asset_id"] = json!(""),
+                    "hex_id" => entry["asset_id"] = json!(id),
+                    _ => {
+                        entry
+                            .as_object_mut()
+                            .map(|entry| entry.shift_remove("asset_id"));
+                    }
+                }
+            }
+        }
+    }
+    frame.to_string()
+}
+
+/// A token's id in the other notation that block explorers show.
+fn hexadecimal(decimal: &str) -> String {
+    // Base 65,536, the least digit first.
+    let mut digits = vec![0_u32];
+    for figure in decimal.chars().filter_map(|c| c.to_digit(10)) {
+        let mut carry = figure;
+        for digit in &mut digits {
+            let sum = *digit * 10 + carry;
+            (*digit, carry) = (sum & 0xffff, sum >> 16);
+        }
+        if carry > 0 {
+            digits.push(carry);
+        }
+    }
+    let last = digits.pop().unwrap_or_default();
+    let others = digits.iter().rev().map(|digit| format!("{digit:04x}"));
+    std::iter::once(format!("0x{last:x}"))
+        .chain(others)
+        .collect()
+}
+
+/// With another `event_type`.
+pub(crate) fn renamed(text: &str, event_type: &str) -> String {
+    let Ok(mut frame) = serde_json::from_str::<Value>(text) else {
+        return text.to_owned();
+    };
+    if let Some(event) = frame.as_object_mut() {
+        event.insert("event_type".to_owned(), event_type.into());
+    }
+    frame.to_string()
+}
+
 /// With blanks around everything JSON lets them stand around.
 pub(crate) fn spaced(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len() * 5 / 4);
@@ -230,6 +305,35 @@ mod tests {
         assert_eq!(frame["price_changes"][0].get("hash"), None);
         assert_eq!(frame["price_changes"][0]["best_bid"], "0.4");
         assert_eq!(frame["price_changes"][1]["hash"], "b");
+    }
+
+    #[test]
+    fn an_unreadable_change_names_its_market_and_none_of_its_tokens() {
+        for shape in ["null", "missing", "no_id", "null_id", "empty_id", "hex_id"] {
+            let text = unreadable(FRAME, shape);
+            assert_eq!(parse(&text)["market"], "0x1", "{shape}");
+            assert!(!text.contains(r#""asset_id":"1""#), "{shape}: {text}");
+        }
+        let changes = |shape| parse(&unreadable(FRAME, shape))["price_changes"].clone();
+        assert_eq!(changes("object")["1"]["asset_id"], "2");
+        assert_eq!(
+            parse(changes("text").as_str().unwrap()),
+            parse(FRAME)["price_changes"]
+        );
+        assert_eq!(changes("null"), Value::Null);
+        assert_eq!(changes("hex_id")[1]["asset_id"], "0x2");
+        for (decimal, hex) in [
+            ("0", "0x0"),
+            ("65536", "0x10000"),
+            (
+                "340282366920938463463374607431768211455",
+                "0xffffffffffffffffffffffffffffffff",
+            ),
+        ] {
+            assert_eq!(hexadecimal(decimal), hex);
+        }
+        assert_eq!(parse(&renamed(FRAME, "other"))["event_type"], "other");
+        assert_eq!(renamed(&renamed(FRAME, "other"), "price_change"), FRAME);
     }
 
     #[test]

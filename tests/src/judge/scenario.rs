@@ -63,6 +63,8 @@ pub enum Unseen {
     NextChange,
     /// The audit: nothing comes for the token any more.
     Audit,
+    /// The comparison at once: an event of an unknown type names the book.
+    EarlyAudit,
     /// The connection's watchdog: nothing comes on it any more.
     Silence,
     /// The watchdog of its pings.
@@ -79,6 +81,8 @@ impl Unseen {
         match self {
             Self::Never => Duration::ZERO,
             Self::NextChange | Self::Audit => audit,
+            // An answer may have to wait for the machine.
+            Self::EarlyAudit => Duration::from_millis(1_500) + Duration::from_secs(2),
             Self::Silence => {
                 let silent = config.pool.silence_max + 2 * config.pool.probe_deadline;
                 (silent + Duration::from_secs(2)).min(audit)
@@ -102,7 +106,7 @@ impl Patience {
         Duration::from_secs(match (self, unseen) {
             (Self::Short, Unseen::Never | Unseen::NextChange) => 4,
             (Self::Short, _) => 8,
-            (Self::Defaults, Unseen::Never | Unseen::NextChange) => 40,
+            (Self::Defaults, Unseen::Never | Unseen::NextChange | Unseen::EarlyAudit) => 40,
             (Self::Defaults, Unseen::Pong) => 60,
             (Self::Defaults, Unseen::Silence) => 120,
             (Self::Defaults, Unseen::Audit) => 450,
@@ -233,6 +237,12 @@ impl Scenario {
             FaultKind::GammaPoisoned | FaultKind::ClobPoisoned => nothing(share(0.3)),
             // What REST denies again and again is subscribed anew.
             FaultKind::ClobDenies => loss(share(0.3)),
+            // Its market's name is all that such a change says, and that counts.
+            FaultKind::UnreadableChange => loss(with(share(0.3), "rate", 0.2.into())),
+            FaultKind::RenamedEvent => Self {
+                unseen: Unseen::EarlyAudit,
+                ..loss(share(0.3))
+            },
             // What cannot be read may have been of any book of its connection.
             FaultKind::Garbage => loss(Fault::new(kind)),
             _ => nothing(Fault::new(kind)),

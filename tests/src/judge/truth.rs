@@ -237,9 +237,8 @@ mod tests {
     #[test]
     fn an_answer_that_the_feed_overtook_is_no_evidence() {
         let truth = truth();
-        let served = |from, until, delivery| {
-            truth.newest_served_since(ms(from), ms(until), ms(delivery))
-        };
+        let served =
+            |from, until, delivery| truth.newest_served_since(ms(from), ms(until), ms(delivery));
         assert_eq!(served(100, 200, 20), Some(ms(150)));
         assert_eq!(served(100, 200, 50), None, "state 3 was told at 200");
         assert_eq!(served(100, 150, 20), None, "not yet answered");
