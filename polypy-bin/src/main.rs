@@ -1,6 +1,7 @@
 //! The `polypy` command: reads the command line, the environment and signals,
 //! and decides the exit code. Everything else is in the library.
 
+mod ask;
 mod check;
 mod cli;
 mod demo;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         .collect();
     let exit = match typed.command {
         Command::CheckConfig(typed) => check::check(typed, variables),
+        Command::Health(typed) => ask::ask(typed, variables),
         Command::Run(typed) => run::run(typed, variables),
         Command::Sim(typed) => sim::run(typed, variables),
     };

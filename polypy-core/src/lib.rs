@@ -6,7 +6,7 @@
 //! | group | modules |
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
-//! | the contracts between layers | [`component`], [`health`], [`stats`], [`metrics`], [`feed`], [`source`], [`suspension`] |
+//! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
 //!
@@ -28,6 +28,7 @@
 pub mod component;
 pub mod health;
 pub mod metrics;
+pub mod probe;
 pub mod stats;
 
 pub mod feed;

@@ -53,7 +53,7 @@ pub struct HttpServerBuilder {
     config: HttpConfig,
     service: Service,
     memory: Memory,
-    /// All but the landing page.
+    /// All but the landing page and `/version`.
     routes: Routes,
 }
 
@@ -81,13 +81,20 @@ impl HttpServerBuilder {
         self
     }
 
+    /// Something else that `/version` says of the build, such as its revision. To be
+    /// called after [`Self::service`].
+    pub fn detail(mut self, name: &'static str, value: &str) -> Self {
+        self.service.details.push((name, value.to_owned()));
+        self
+    }
+
     /// Adds a route behind those that are there.
     ///
     /// # Errors
     /// When its path has a route already, or is no path.
     pub fn route(mut self, route: Route) -> Result<Self, RouteError> {
-        // The landing page lists all others and is made when they are known.
-        if route.path == "/" {
+        // Made when the others and the service are known.
+        if matches!(route.path, "/" | handler::VERSION_PATH) {
             return Err(RouteError::Taken { path: route.path });
         }
         self.routes.add(route)?;
@@ -115,8 +122,10 @@ impl HttpServerBuilder {
     /// The server. It does not listen yet.
     pub fn build(self) -> HttpServer {
         let mut routes = Routes::default();
-        let landing = handler::landing(self.service.clone(), self.routes.iter());
-        for route in std::iter::once(&landing).chain(self.routes.iter()) {
+        let version = handler::version(self.service.clone());
+        let others = || std::iter::once(&version).chain(self.routes.iter());
+        let landing = handler::landing(self.service.clone(), others());
+        for route in std::iter::once(&landing).chain(others()) {
             if let Err(error) = routes.add(route.clone()) {
                 tracing::error!(%error, "a route is not served");
             }

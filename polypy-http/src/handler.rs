@@ -6,6 +6,10 @@ mod index;
 
 mod health;
 
+mod probe;
+
+mod version;
+
 mod stats;
 
 mod metrics;
@@ -17,6 +21,7 @@ mod orderbook;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use polypy_core::probe::Probe;
 
 use crate::budget::Memory;
 use crate::catalogue::Catalogue;
@@ -36,11 +41,14 @@ const MARKETS_THREADS: u32 = 1;
 /// microseconds.
 const QUICK: usize = 64 * 1024;
 
-/// The routes that every server has but the landing page.
+/// The routes that every server has but the landing page and `/version`.
 ///
 /// | path | answer |
 /// |---|---|
 /// | `/health` | 200 when healthy, 503 when not, with the verdict on each part |
+/// | `/livez` | 200 while a restart would not help, 503 when it would |
+/// | `/readyz` | 200 when requests should come, 503 when not |
+/// | `/startupz` | 503 until the start is over, then 200 |
 /// | `/stats` | the statistics object, always 200 |
 /// | `/metrics` | the same numbers for Prometheus, as text or OpenMetrics |
 /// | `/markets` | the catalogue |
@@ -53,6 +61,12 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
     let kept = catalogue.clone();
     let (health, stats, books) = (sources.clone(), sources.clone(), sources.clone());
     let quick = sources.clone();
+    let probe = |path, summary, probe| {
+        let source = Arc::clone(&sources.probes);
+        Route::get(path, summary, move |call| probe::get(&*source, probe, call))
+            .with_parameters(probe::PARAMETERS)
+            .for_probes()
+    };
     let metrics = Arc::new(metrics::Metrics::new(sources.clone()));
     let scraped = Arc::clone(&metrics);
     vec![
@@ -62,6 +76,21 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
             move |call| health::get(&health, call),
         )
         .for_probes(),
+        probe(
+            "/livez",
+            "200 while a restart would not help, 503 when it would",
+            Probe::Live,
+        ),
+        probe(
+            "/readyz",
+            "200 when requests should come, 503 when not",
+            Probe::Ready,
+        ),
+        probe(
+            "/startupz",
+            "503 until the start is over, then 200",
+            Probe::Started,
+        ),
         Route::kept(
             "/stats",
             "the statistics object, always 200",
@@ -92,6 +121,8 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
 }
 
 pub(crate) use index::landing;
+pub(crate) use probe::OfHealth;
+pub(crate) use version::{PATH as VERSION_PATH, version};
 
 /// 400 for a query parameter, naming it.
 pub(crate) fn bad_query(error: &QueryError, request_id: &RequestId) -> Reply {
@@ -168,7 +199,7 @@ mod tests {
             .filter(|route| route.probe)
             .map(|route| route.path)
             .collect();
-        assert_eq!(probes, ["/health"]);
+        assert_eq!(probes, ["/health", "/livez", "/readyz", "/startupz"]);
     }
 
     #[test]
@@ -178,7 +209,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("### GET "))
             .collect();
-        let mut paths = vec!["/"];
+        let mut paths = vec!["/", VERSION_PATH];
         paths.extend(all().iter().map(|route| route.path));
         assert_eq!(headings, paths);
     }

@@ -9,6 +9,8 @@
 //! |---|---|---|
 //! | `GET /` | | the routes |
 //! | `GET /health` | [`HealthSource`] | 200 or 503 |
+//! | `GET /livez`, `/readyz`, `/startupz` | [`ProbeSource`] | 200 or 503 |
+//! | `GET /version` | | what runs |
 //! | `GET /stats` | [`StatsSource`] | 200 |
 //! | `GET /metrics` | [`StatsSource`] | 200 |
 //! | `GET /markets` | [`MarketSource`] | 200, 503 without a source |
@@ -21,6 +23,7 @@
 //! is used up.
 //!
 //! [`HealthSource`]: polypy_core::HealthSource
+//! [`ProbeSource`]: polypy_core::probe::ProbeSource
 //! [`StatsSource`]: polypy_core::StatsSource
 //! [`MarketSource`]: polypy_core::MarketSource
 //! [`BookSource`]: polypy_core::BookSource

@@ -87,6 +87,18 @@ impl Query {
         Ok(Self { pairs })
     }
 
+    /// The same, without those that are not known or cannot be read; of one that is
+    /// given twice the first counts.
+    pub(crate) fn parse_known(raw: &str, known: &[&str]) -> Self {
+        let mut query = Self::default();
+        for piece in raw.split('&') {
+            if let Ok(Self { pairs }) = Self::parse(piece, known) {
+                query.pairs.extend(pairs);
+            }
+        }
+        query
+    }
+
     /// The decoded value, `None` when the parameter is absent.
     pub fn text(&self, name: &str) -> Option<&str> {
         let found = self.pairs.iter().find(|(known, _)| known == name);

@@ -154,6 +154,8 @@ impl fmt::Debug for Reply {
 pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// What else there is to say of the build, by name.
+    pub(crate) details: Vec<(&'static str, String)>,
     /// `name/version`, as `Server` states it.
     pub(crate) product: HeaderValue,
 }
@@ -165,6 +167,7 @@ impl Service {
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
+            details: Vec::new(),
             product: product.unwrap_or(HeaderValue::from_static("polypy-http")),
         }
     }

@@ -301,6 +301,7 @@ impl Responder {
             );
         }
         let query = match parts.uri.query() {
+            Some(raw) if route.probe => Ok(Query::parse_known(raw, route.parameters)),
             Some(raw) if !route.parameters.is_empty() => Query::parse(raw, route.parameters),
             _ => Ok(Query::default()),
         };

@@ -127,7 +127,8 @@ impl Route {
     }
 
     /// Answers also while all places are taken. For probes alone: what is asked
-    /// for there is small and made on the event loop.
+    /// for there is small and made on the event loop. Query parameters that it does not
+    /// take are ignored: a probe that adds one must not fail for it.
     #[must_use]
     pub fn for_probes(mut self) -> Self {
         self.probe = matches!(self.handler, Handler::Inline(_));

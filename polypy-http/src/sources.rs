@@ -3,15 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use polypy_core::probe::ProbeSource;
 use polypy_core::{BookSource, Clock, HealthSource, MarketSource, StatsSource};
+
+use crate::handler::OfHealth;
 
 /// Where answers come from.
 ///
 /// Health, statistics and a clock are enough; without markets or books their
-/// routes answer 503 and say so.
+/// routes answer 503 and say so, and without probes of its own a component is ready
+/// while it is healthy.
 #[derive(Clone)]
 pub struct Sources {
     pub(crate) health: Arc<dyn HealthSource>,
+    pub(crate) probes: Arc<dyn ProbeSource>,
     pub(crate) stats: Arc<dyn StatsSource>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) markets: Option<Arc<dyn MarketSource>>,
@@ -27,12 +32,20 @@ impl Sources {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
+            probes: Arc::new(OfHealth(Arc::clone(&health))),
             health,
             stats,
             clock,
             markets: None,
             books: None,
         }
+    }
+
+    /// Serves `/livez`, `/readyz` and `/startupz` from here.
+    #[must_use]
+    pub fn with_probes(mut self, probes: Arc<dyn ProbeSource>) -> Self {
+        self.probes = probes;
+        self
     }
 
     /// Serves `/markets` from here.

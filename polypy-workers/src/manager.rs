@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Sheet, count};
@@ -73,6 +74,20 @@ impl WorkerManager {
     /// Workers that run.
     pub fn alive_count(&self) -> usize {
         self.shared.alive()
+    }
+
+    /// The longest that any worker's thread has not looked for work.
+    pub fn oldest_heartbeat(&self) -> Duration {
+        let workers = self.shared.workers.iter();
+        let ages = workers.map(|worker| worker.heartbeat_age_ms());
+        Duration::from_millis(ages.max().unwrap_or_default())
+    }
+
+    /// Workers that failed so often that they are restarted no more.
+    pub fn given_up_count(&self) -> usize {
+        let workers = self.shared.workers.iter();
+        let given_up = |worker: &&Arc<Worker>| worker.queue().liveness() == Liveness::GivenUp;
+        workers.filter(given_up).count()
     }
 
     /// Has a worker's next batch panic in its midst: this is how it is shown that

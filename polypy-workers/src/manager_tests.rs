@@ -206,8 +206,10 @@ async fn a_worker_that_keeps_failing_stays_down() {
         let stats = || harness.manager.stats()["restarts"] == restarts;
         eventually("restarted", stats).await;
     }
+    assert_eq!(harness.manager.given_up_count(), 0);
     fail();
     eventually("given up", || harness.is_given_up()).await;
+    assert_eq!(harness.manager.given_up_count(), 1);
     assert!(!harness.manager.health().healthy);
     stop(harness).await;
 }
@@ -223,6 +225,8 @@ async fn an_overloaded_worker_stays_bounded_marks_what_it_loses_and_recovers() {
 
     // The worker gets nowhere, and ten times what the queue takes arrives.
     let held = harness.hold_books();
+    let stands_still = || harness.manager.oldest_heartbeat() > Duration::from_secs(1);
+    eventually("a heartbeat that stands still", stands_still).await;
     for step in 0..5_000 {
         let truth = &mut truths[step % 20];
         harness.queue(1, [truth.change(Side::Bid, "0.49", &step.to_string())]);

@@ -385,7 +385,8 @@ impl Worker {
         .unit(Unit::Millis),
     ];
 
-    fn heartbeat_age_ms(&self) -> u64 {
+    /// Since its thread last looked for work; zero while it does not run.
+    pub(crate) fn heartbeat_age_ms(&self) -> u64 {
         let age = millis(self.made.elapsed()).saturating_sub(self.stats.beat_ms.get());
         if self.queue.is_running() { age } else { 0 }
     }

@@ -15,6 +15,7 @@ mod builder;
 mod error;
 mod overview;
 mod parts;
+mod probes;
 mod process;
 mod progress;
 mod sequence;
@@ -27,6 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use polypy_core::probe::ProbeSource;
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
 use polypy_http::{HttpServer, Sources};
 use polypy_net::pool::ConnectionPool;
@@ -77,9 +79,10 @@ impl PolyPy {
 
     fn new(config: Config, parts: Parts, clock: Arc<dyn Clock>) -> Self {
         let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
+        let overview = Overview::new(parts, config.http.ready_live_share);
         Self {
             config,
-            overview: Overview::new(parts),
+            overview,
             books: Arc::new(books),
             clock,
             http_server: Mutex::default(),
@@ -147,9 +150,15 @@ impl PolyPy {
             Arc::clone(&self.overview) as Arc<dyn StatsSource>,
             Arc::clone(&self.clock),
         )
+        .with_probes(Arc::clone(&self.overview) as Arc<dyn ProbeSource>)
         .with_markets(registry)
         .with_books(Arc::clone(&self.books));
-        HttpServer::new(conversion::http(&self.config.http), sources)
+        HttpServer::builder(conversion::http(&self.config.http), sources)
+            .service("polypy", env!("CARGO_PKG_VERSION"))
+            .detail("revision", env!("BUILD_REVISION"))
+            .detail("rustc", env!("BUILD_RUSTC"))
+            .detail("target", env!("BUILD_TARGET"))
+            .build()
     }
 
     /// Stops every part in order, all under one deadline. What did not end in

@@ -32,15 +32,18 @@ pub(super) struct Overview {
     /// Set while the server runs. It reads from here, so it is not owned here.
     pub(super) http: Mutex<Weak<HttpServer>>,
     pub(super) process: Process,
+    /// The share of books that must be live for requests to come.
+    pub(super) ready_live_share: f64,
 }
 
 impl Overview {
-    pub(super) fn new(parts: Parts) -> Arc<Self> {
+    pub(super) fn new(parts: Parts, ready_live_share: f64) -> Arc<Self> {
         Arc::new(Self {
             parts,
             phase: Mutex::new(Phase::Stopped),
             http: Mutex::default(),
             process: Process::default(),
+            ready_live_share,
         })
     }
 

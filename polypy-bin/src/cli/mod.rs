@@ -7,11 +7,13 @@
 mod flags;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use polypy::exit::Exit;
 
+use crate::ask;
 use flags::{AllKeys, SimKeys};
 
 /// What was typed.
@@ -38,6 +40,9 @@ pub(crate) enum Command {
     /// Run the embedded exchange alone: Gamma, CLOB and market channel on one port
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// Ask a running server how it is, and end with 0 if it is well, with 1 if not
+    #[command(after_help = HEALTH_EXAMPLES)]
+    Health(Health),
     /// Check the configuration and name every mistake
     #[command(after_help = CHECK_EXAMPLES)]
     CheckConfig(CheckConfig),
@@ -60,6 +65,21 @@ pub(crate) struct Sim {
     pub(crate) file: File,
     #[command(flatten)]
     pub(crate) keys: SimKeys,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Where to ask; without a path, /health [default: the address and port of the configuration]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Print the whole answer
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long to wait for it
+    #[arg(long, default_value = "2s", value_parser = ask::duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) file: File,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +131,14 @@ Examples:
 
 Point a server to it with --venue-gamma-url, --venue-clob-url and --venue-ws-url as printed.
 The control interface under /sim/ is described in docs/sim.md.";
+
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  polypy health
+  polypy health --url http://localhost:8080/livez
+  polypy health --json
+
+One line on standard output, for the health check of a container whose image has no curl.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

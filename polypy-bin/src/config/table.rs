@@ -200,7 +200,8 @@ macro_rules! table {
 }
 
 table! {
-    /// The HTTP server that answers `/health`, `/stats`, `/markets` and `/orderbook/{asset_id}`.
+    /// The HTTP server that answers `/health`, probes, `/stats`, `/metrics`, `/markets` and
+    /// `/orderbook/{asset_id}`.
     http: HttpSection {
         /// Whether the server runs.
         enabled: bool = "false", env "ENABLE_HTTP", flag "enable-http";
@@ -238,6 +239,9 @@ table! {
         send_buffer: ByteSize = "64KiB", in "4KiB" ..= "16MiB";
         /// How long an answer may be computed before the client is told 503.
         answer_timeout: Duration = "5s", in "100ms" ..= "1m";
+        /// Share of the books that must be live for `/readyz` to say yes. A lost connection takes
+        /// some of them away for a second.
+        ready_live_share: f64 = "0.9", in "0.0" ..= "1.0";
         /// What requests in flight get to finish when the server stops.
         drain_deadline: Duration = "3s", in "0ms" ..= "5m";
         /// Longest request head; past it the answer is 431.

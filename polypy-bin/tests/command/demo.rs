@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::process::{Running, get, limited, polypy};
+use crate::process::{Running, get, limited, output, polypy};
 
 /// The URL in a line such as `  curl 'http://127.0.0.1:8080/markets?limit=3'`.
 fn url(line: &str) -> String {
@@ -344,4 +344,79 @@ fn a_closed_standard_error_ends_nothing() {
         .unwrap();
     assert!(status.success());
     assert_eq!(demo.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn probes_and_the_health_command_say_how_it_stands() {
+    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=20"]);
+    let health = url(&demo.stdout_line("/health"));
+    let server = health.strip_suffix("/health").unwrap().to_owned();
+    demo.stderr_line("every book is live");
+    for probe in ["livez", "readyz", "startupz"] {
+        let (status, answer) = get(&format!("{server}/{probe}?verbose"));
+        assert_eq!((status, &answer["ok"]), (200, &true.into()), "{answer}");
+    }
+    let (_, version) = get(&format!("{server}/version"));
+    for field in ["version", "revision", "rustc", "target"] {
+        assert!(version[field].is_string(), "{version}");
+    }
+
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &server]));
+    assert_eq!((code, said.as_str()), (0, "healthy\n"));
+    let mut by_port = polypy(&["health", "--json"]);
+    by_port.env("HTTP_PORT", server.rsplit(':').next().unwrap());
+    let (code, said, _) = output(&mut by_port);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["healthy"]), (0, &true.into()), "{said}");
+    let ready = format!("{server}/readyz");
+    assert_eq!(output(&mut polypy(&["health", "--url", &ready])).0, 0);
+    // No route, no health.
+    let nothing = format!("{server}/nothing");
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &nothing]));
+    assert_eq!((code, said.as_str()), (1, "not healthy: no such route\n"));
+
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &server]));
+    assert_eq!(code, 1);
+    assert!(said.contains("refused"), "{said}");
+    let (code, _, said) = output(&mut polypy(&["health", "--url", "localhost:8080"]));
+    assert_eq!(code, 2);
+    assert!(said.contains("http://HOST:PORT"), "{said}");
+}
+
+#[test]
+fn a_server_whose_books_are_away_is_not_ready_and_lives() {
+    // An exchange that nobody runs: the catalogue cannot be crawled.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = closed.local_addr().unwrap();
+    drop(closed);
+    let gamma = format!("--venue-gamma-url=http://{nowhere}");
+    let mut server = Running::start(&[
+        "run",
+        "--enable-http",
+        "--http-port=0",
+        "--http-host=127.0.0.1",
+        &gamma,
+    ]);
+    let line = server.stderr_line("http server listening");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let at = format!("http://{}", line["address"].as_str().unwrap());
+    server.stderr_line("polypy started");
+    let failing = |probe: &str| {
+        let (status, answer) = get(&format!("{at}/{probe}"));
+        let reasons = answer["reasons"].as_array().unwrap().clone();
+        let codes = reasons
+            .iter()
+            .map(|reason| reason["code"].as_str().unwrap().to_owned());
+        (status, codes.collect::<Vec<_>>())
+    };
+    assert_eq!(failing("livez"), (200, vec![]));
+    assert_eq!(
+        failing("readyz"),
+        (503, vec!["first_crawl".to_owned(), "markets".to_owned()])
+    );
+    assert_eq!(failing("startupz"), (503, vec!["first_crawl".to_owned()]));
+    server.signal("TERM");
+    assert_eq!(server.end().code(), Some(0));
 }

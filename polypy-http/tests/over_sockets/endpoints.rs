@@ -131,7 +131,11 @@ async fn the_landing_page_lists_the_routes() {
         paths,
         [
             "/",
+            "/version",
             "/health",
+            "/livez",
+            "/readyz",
+            "/startupz",
             "/stats",
             "/metrics",
             "/markets",

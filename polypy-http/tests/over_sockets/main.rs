@@ -16,5 +16,6 @@ mod manual;
 mod flood;
 
 mod own_routes;
+mod probes;
 
 mod metrics;

@@ -49,7 +49,9 @@ async fn examples_have_exactly_the_fields_of_real_answers() {
     let (server, address) = full().await;
     for (path, target) in [
         ("/", "/".to_owned()),
+        ("/version", "/version".to_owned()),
         ("/health", "/health".to_owned()),
+        ("/livez", "/livez".to_owned()),
         ("/markets", "/markets".to_owned()),
         ("/orderbook/{asset_id}", format!("/orderbook/{LIVE}")),
     ] {
@@ -58,6 +60,19 @@ async fn examples_have_exactly_the_fields_of_real_answers() {
         names(&get(address, &target).await.json(), "", &mut got);
         assert_eq!(expected, got, "{path}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_example_of_a_failing_probe_has_the_fields_of_one() {
+    let probe = Probe::healthy();
+    *probe.health.lock() = polypy_core::Health::of(false);
+    let (server, address) = started(config(), sources(&probe)).await;
+    let (mut expected, mut got) = (Vec::new(), Vec::new());
+    names(&example("/readyz").unwrap(), "", &mut expected);
+    let answer = get(address, "/readyz?verbose").await;
+    names(&answer.json(), "", &mut got);
+    assert_eq!(expected, got);
     server.stop().await;
 }
 

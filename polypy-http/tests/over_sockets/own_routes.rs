@@ -170,7 +170,7 @@ async fn a_program_adds_routes_assets_and_its_name() {
             .iter()
             .any(|one| one["path"] == "/sacks/{number}/{of}")
     );
-    assert_eq!(listed.len(), 9);
+    assert_eq!(listed.len(), 13);
     assert_eq!(server.stats()["requests"]["/flour"]["200"], 1);
     server.stop().await;
 }

@@ -156,6 +156,11 @@ impl LifecycleController {
         self.hints.clone()
     }
 
+    /// Whether a crawl of the catalogue has succeeded since it was made.
+    pub fn has_discovered(&self) -> bool {
+        self.shared.stats.has_succeeded()
+    }
+
     fn spawn(&self) -> Running {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();

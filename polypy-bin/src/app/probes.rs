@@ -1,0 +1,233 @@
+//! What `/livez`, `/readyz` and `/startupz` say.
+//!
+//! | probe | check | holds when |
+//! |---|---|---|
+//! | live | `parts` | no part has ended without being asked to |
+//! | live | `workers_restart` | no worker has failed so often that it stays down |
+//! | live | `workers_turn` | every worker's thread has looked for work within half a minute |
+//! | ready, started | `started` | the start is through |
+//! | ready, started | `first_crawl` | a crawl of the catalogue has succeeded |
+//! | ready | `not_draining` | no end has been asked for |
+//! | ready | `markets` | there are markets to follow |
+//! | ready | `live_books` | the share of live books is `http.ready_live_share` at least |
+//!
+//! What the process mends itself is no reason to restart it: a venue that is away, a
+//! worker that is being replaced, a discovery that fails.
+
+use std::time::Duration;
+
+use polypy_core::ComponentState;
+use polypy_core::probe::{Check, Probe, ProbeSource};
+
+use super::overview::{Overview, Phase};
+
+/// A worker looks for work many times a second. Half a minute without is a thread that
+/// will not come back, or a machine on which nothing else would help either.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// What is known at the moment of the question.
+#[derive(Debug, Clone, Default)]
+struct Facts {
+    /// Parts that ended without being asked to.
+    ended: Vec<&'static str>,
+    given_up_workers: usize,
+    oldest_heartbeat: Duration,
+    started: bool,
+    draining: bool,
+    discovered: bool,
+    wanted_assets: usize,
+    live_books: u64,
+    least_live_share: f64,
+}
+
+impl Facts {
+    fn checks(&self, probe: Probe) -> Vec<Check> {
+        match probe {
+            Probe::Live => vec![self.parts(), self.workers_restart(), self.workers_turn()],
+            Probe::Started => vec![self.started(), self.first_crawl()],
+            Probe::Ready => vec![
+                self.started(),
+                self.not_draining(),
+                self.first_crawl(),
+                self.markets(),
+                self.live(),
+            ],
+        }
+    }
+
+    fn parts(&self) -> Check {
+        let text = match self.ended.as_slice() {
+            [] => "no part has ended by itself".to_owned(),
+            ended => format!("ended without being asked to: {}", ended.join(", ")),
+        };
+        Check::new("parts", self.ended.is_empty(), text)
+    }
+
+    fn workers_restart(&self) -> Check {
+        let text = match self.given_up_workers {
+            0 => "no worker has failed for good".to_owned(),
+            workers => format!("workers that failed too often and stay down: {workers}"),
+        };
+        Check::new("workers_restart", self.given_up_workers == 0, text)
+    }
+
+    fn workers_turn(&self) -> Check {
+        let age = self.oldest_heartbeat.as_secs();
+        let text = format!("every worker has looked for work within {age} s, of {STUCK:?}");
+        Check::new("workers_turn", self.oldest_heartbeat < STUCK, text)
+    }
+
+    fn started(&self) -> Check {
+        let text = if self.started {
+            "the start is through"
+        } else {
+            "the program has not started yet, or has stopped"
+        };
+        Check::new("started", self.started, text)
+    }
+
+    fn not_draining(&self) -> Check {
+        let text = if self.draining {
+            "the program is ending"
+        } else {
+            "no end has been asked for"
+        };
+        Check::new("not_draining", !self.draining, text)
+    }
+
+    fn first_crawl(&self) -> Check {
+        let text = if self.discovered {
+            "the catalogue has been crawled"
+        } else {
+            "no crawl of the catalogue has succeeded yet"
+        };
+        Check::new("first_crawl", self.discovered, text)
+    }
+
+    fn markets(&self) -> Check {
+        let text = match self.wanted_assets {
+            0 => "no market is followed".to_owned(),
+            wanted => format!("{wanted} tokens are followed"),
+        };
+        Check::new("markets", self.wanted_assets > 0, text)
+    }
+
+    fn live(&self) -> Check {
+        let wanted = u32::try_from(self.wanted_assets).unwrap_or(u32::MAX);
+        let live = u32::try_from(self.live_books).unwrap_or(u32::MAX);
+        let least = self.least_live_share;
+        let enough = f64::from(live) >= f64::from(wanted) * least;
+        let text = format!("{live} of {wanted} books are live, of which {least} must be");
+        Check::new("live_books", enough, text)
+    }
+}
+
+impl ProbeSource for Overview {
+    fn checks(&self, probe: Probe) -> Vec<Check> {
+        let parts = &self.parts;
+        let (pending, subscribed, _expired) = parts.registry.counts();
+        let phase = *self.phase.lock();
+        Facts {
+            ended: parts
+                .in_start_order()
+                .iter()
+                .filter(|part| part.state() == ComponentState::Failed)
+                .map(|part| part.name())
+                .collect(),
+            given_up_workers: parts.workers.given_up_count(),
+            oldest_heartbeat: parts.workers.oldest_heartbeat(),
+            started: matches!(phase, Phase::Running { .. } | Phase::Stopping),
+            draining: phase == Phase::Stopping,
+            discovered: parts.lifecycle.has_discovered(),
+            wanted_assets: pending + subscribed,
+            live_books: parts.workers.store().counts().live,
+            least_live_share: self.ready_live_share,
+        }
+        .checks(probe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Facts {
+        Facts {
+            started: true,
+            discovered: true,
+            wanted_assets: 400,
+            live_books: 400,
+            least_live_share: 0.9,
+            ..Facts::default()
+        }
+    }
+
+    fn failed(facts: &Facts, probe: Probe) -> Vec<&'static str> {
+        let checks = facts.checks(probe);
+        let failed = checks.iter().filter(|check| !check.passed);
+        failed.map(|check| check.name).collect()
+    }
+
+    #[test]
+    fn each_probe_fails_for_its_own_reasons_and_no_other() {
+        use Probe::{Live, Ready, Started};
+        type Change = fn(&mut Facts);
+        let cases: [(Change, [&[&str]; 3]); 9] = [
+            (|_| {}, [&[], &[], &[]]),
+            (|facts| facts.ended.push("router"), [&["parts"], &[], &[]]),
+            (
+                |facts| facts.given_up_workers = 1,
+                [&["workers_restart"], &[], &[]],
+            ),
+            (
+                |facts| facts.oldest_heartbeat = STUCK,
+                [&["workers_turn"], &[], &[]],
+            ),
+            (
+                |facts| facts.started = false,
+                [&[], &["started"], &["started"]],
+            ),
+            (|facts| facts.draining = true, [&[], &["not_draining"], &[]]),
+            (
+                |facts| facts.discovered = false,
+                [&[], &["first_crawl"], &["first_crawl"]],
+            ),
+            (
+                |facts| (facts.wanted_assets, facts.live_books) = (0, 0),
+                [&[], &["markets"], &[]],
+            ),
+            (|facts| facts.live_books = 359, [&[], &["live_books"], &[]]),
+        ];
+        for (at, (change, expected)) in cases.into_iter().enumerate() {
+            let mut facts = good();
+            change(&mut facts);
+            let found = [Live, Ready, Started].map(|probe| failed(&facts, probe));
+            assert_eq!(found.map(|names| names), expected, "case {at}");
+        }
+        let enough = Facts {
+            live_books: 360,
+            ..good()
+        };
+        assert_eq!(failed(&enough, Ready), [""; 0]);
+    }
+
+    #[test]
+    fn every_check_is_in_the_table_and_in_the_manual() {
+        let table = include_str!("probes.rs");
+        let manual = include_str!("../../../docs/http-api.md");
+        for (probe, name) in [
+            (Probe::Live, "live"),
+            (Probe::Ready, "ready"),
+            (Probe::Started, "started"),
+        ] {
+            for check in good().checks(probe) {
+                let quoted = format!("`{}`", check.name);
+                let in_table = table.lines().any(|line| {
+                    line.starts_with("//! |") && line.contains(&quoted) && line.contains(name)
+                });
+                assert!(in_table, "{quoted} of {name} in the table");
+                assert!(manual.contains(&quoted), "{quoted} in the manual");
+            }
+        }
+    }
+}

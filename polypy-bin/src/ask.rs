@@ -1,0 +1,203 @@
+//! `polypy health`: asks a running program, for images without a client for HTTP.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::handshake;
+use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use polypy::config::{HttpSection, Layer, Setting, Sources};
+use polypy::exit::Exit;
+use polypy_net::dial::{Dial, DialConfig, SystemDialer};
+use serde_json::{Value, json};
+
+use crate::cli::Health;
+use crate::terminal;
+
+/// Longest answer that is read. That of `/health` has some hundred bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Asks once, says the answer in a line, and ends with it.
+pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
+    let uri = match &typed.url {
+        Some(url) => url.clone(),
+        None => {
+            let sources = Sources {
+                named_file: typed.file.config,
+                variables,
+                demo: Layer::default(),
+                flags: Layer::default(),
+            };
+            match sources.load() {
+                Ok(loaded) => own_url(&loaded.config.http),
+                Err(error) => return terminal::refuse(&error),
+            }
+        }
+    };
+    let uri = match with_path(&uri) {
+        Ok(uri) => uri,
+        Err(reason) => {
+            terminal::say(&format_args!("--url {uri}: {reason}"));
+            return Exit::Usage;
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let answer = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let answer = tokio::time::timeout(typed.timeout, get(&uri)).await;
+            answer.unwrap_or_else(|_elapsed| {
+                let text = format!("no answer within {}", typed.timeout.show());
+                Err(io::Error::new(io::ErrorKind::TimedOut, text))
+            })
+        })
+    });
+    let Answer { healthy, body } = answer.unwrap_or_else(|error| Answer {
+        healthy: false,
+        body: json!({ "error": error.to_string() }),
+    });
+    let text = if typed.json {
+        body.to_string()
+    } else {
+        line(healthy, &body)
+    };
+    match terminal::print(&format!("{text}\n")) {
+        Exit::Clean if healthy => Exit::Clean,
+        Exit::Clean => Exit::Failure,
+        exit => exit,
+    }
+}
+
+/// A duration as `--timeout` takes it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    Duration::parse(text)
+}
+
+/// Where a server with these settings can be asked from this machine.
+fn own_url(http: &HttpSection) -> String {
+    let host = match http.host {
+        IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        IpAddr::V4(host) => host.to_string(),
+        IpAddr::V6(host) if host.is_unspecified() => format!("[{}]", Ipv6Addr::LOCALHOST),
+        IpAddr::V6(host) => format!("[{host}]"),
+    };
+    format!("http://{host}:{}", http.port)
+}
+
+/// The same with `/health` if it has no path.
+fn with_path(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        return Err("must be http://HOST:PORT or https://HOST:PORT, a path may follow".to_owned());
+    }
+    let mut parts = uri.into_parts();
+    if parts.path_and_query.as_ref().is_none_or(|path| path == "/") {
+        parts.path_and_query = Some("/health".parse().map_err(|error| format!("{error}"))?);
+    }
+    Uri::from_parts(parts).map_err(|error| error.to_string())
+}
+
+struct Answer {
+    healthy: bool,
+    body: Value,
+}
+
+async fn get(uri: &Uri) -> io::Result<Answer> {
+    let dialer = SystemDialer::new(DialConfig::default()).map_err(io::Error::other)?;
+    let stream = dialer.dial(uri).await?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = uri.authority().map_or("", |authority| authority.as_str());
+    let request = Request::get(path)
+        .header(HOST, host)
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("polypy/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let healthy = answer.status().is_success();
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
+        Ok::<_, hyper::Error>((healthy, status, body))
+    };
+    // The connection is driven beside its only exchange, and ends with it.
+    let (healthy, status, body) = tokio::select! {
+        answer = exchange => answer.map_err(io::Error::other)?,
+        ended = connection => {
+            ended.map_err(io::Error::other)?;
+            return Err(io::Error::other("closed without an answer"));
+        }
+    };
+    let body = body.map_err(io::Error::other)?.to_bytes();
+    let body = serde_json::from_slice(&body)
+        .unwrap_or_else(|_| json!({ "error": format!("status {status}, and no JSON") }));
+    Ok(Answer { healthy, body })
+}
+
+/// `healthy`, or not, and the reasons.
+fn line(healthy: bool, body: &Value) -> String {
+    let verdict = if healthy { "healthy" } else { "not healthy" };
+    let reasons = body["reasons"].as_array().into_iter().flatten();
+    let reasons = reasons.filter_map(|reason| reason["text"].as_str());
+    let texts: Vec<&str> = body["error"].as_str().into_iter().chain(reasons).collect();
+    if texts.is_empty() {
+        return verdict.to_owned();
+    }
+    // What another program sent must not steer the terminal.
+    format!("{verdict}: {}", texts.join("; ").escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_path_asks_for_health() {
+        for (given, asked) in [
+            (
+                "http://127.0.0.1:8080",
+                Some("http://127.0.0.1:8080/health"),
+            ),
+            ("https://[::1]/", Some("https://[::1]/health")),
+            ("http://a/livez?verbose", Some("http://a/livez?verbose")),
+            ("127.0.0.1:8080", None),
+            ("ftp://a", None),
+            ("http://", None),
+        ] {
+            let found = with_path(given).ok().map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), asked, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_servers_own_address_can_be_asked() {
+        for (host, expected) in [
+            ("0.0.0.0", "http://127.0.0.1:8080"),
+            ("::", "http://[::1]:8080"),
+            ("10.0.0.7", "http://10.0.0.7:8080"),
+        ] {
+            let section = HttpSection {
+                host: host.parse().unwrap(),
+                ..HttpSection::default()
+            };
+            assert_eq!(own_url(&section), expected);
+        }
+    }
+
+    #[test]
+    fn the_line_has_the_reasons_and_nothing_that_steers_a_terminal() {
+        assert_eq!(line(true, &json!({ "healthy": true })), "healthy");
+        let body = json!({ "reasons": [{ "text": "one" }, { "text": "two\u{1b}[2J" }] });
+        assert_eq!(line(false, &body), "not healthy: one; two\\u{1b}[2J");
+        let body = json!({ "error": "connection refused" });
+        assert_eq!(line(false, &body), "not healthy: connection refused");
+    }
+}
