@@ -143,39 +143,61 @@ impl Truth {
         begun.or_else(|| known.first().map(|&index| &self.states[index]))
     }
 
-    /// When REST first answered since `from`, before `until`, with a state that
-    /// the feed did not overtake on the way: no later one was told before
-    /// `delivery` had passed. To a book without hashes an answer that is older
-    /// than its newest change says nothing, since REST lags.
-    pub fn newest_served_since(
+    /// When REST first answered after `sequence` and since `from`, before `until`,
+    /// with a state that the feed did not overtake on the way: no later one was
+    /// told before `delivery` had passed. To a book without hashes an answer that
+    /// is older than its newest change says nothing, since REST lags.
+    fn newest_served(
         &self,
+        sequence: u64,
         from: Duration,
         until: Duration,
         delivery: Duration,
     ) -> Option<Duration> {
         let overtaken = |served: u64, at: Duration| {
-            let later = self
-                .states
-                .partition_point(|state| state.sequence <= served);
-            let mut later = self.states[later..].iter();
+            let mut later = self.after(served).iter();
             later.any(|state| state.told && state.from <= at + delivery)
         };
         let answers = self.served.iter();
-        let answers = answers.filter(|(_, at)| (from..until).contains(at));
+        let answers =
+            answers.filter(|(served, at)| *served > sequence && (from..until).contains(at));
         let newest = answers.filter(|&&(served, at)| !overtaken(served, at));
         newest.map(|(_, at)| *at).min()
+    }
+
+    fn after(&self, sequence: u64) -> &[State] {
+        let begin = self
+            .states
+            .partition_point(|state| state.sequence <= sequence);
+        &self.states[begin..]
+    }
+
+    /// What can be known where messages prove nothing, between `from` and `until`,
+    /// of a book that shows the state `shown` or one that never was.
+    ///
+    /// A change says nothing of one before it that was withheld: the book that
+    /// applies it is wrong in a new way, and one that then takes it back looks as
+    /// it did before the loss. So word of the very next state counts, and REST.
+    pub fn evidence_without_proof(
+        &self,
+        shown: Option<&State>,
+        from: Duration,
+        until: Duration,
+        delivery: Duration,
+    ) -> Option<Duration> {
+        let next = shown.and_then(|shown| self.after(shown.sequence).first());
+        let told = next.filter(|next| next.told).map(|next| next.from);
+        let sequence = shown.map_or(0, |shown| shown.sequence);
+        let served = self.newest_served(sequence, from, until, delivery);
+        let first = [told, served].into_iter().flatten().min();
+        first.filter(|at| *at < until)
     }
 
     /// When the first word of a state after `sequence` set out, before `until`:
     /// by socket or by REST.
     pub fn evidence(&self, sequence: u64, until: Duration) -> Option<Duration> {
-        let begin = self
-            .states
-            .partition_point(|state| state.sequence <= sequence);
-        let told = self.states[begin..]
-            .iter()
-            .find(|state| state.told)
-            .map(|state| state.from);
+        let told = self.after(sequence).iter().find(|state| state.told);
+        let told = told.map(|state| state.from);
         let begin = self.served.iter().filter(|(served, _)| *served > sequence);
         let served = begin.map(|(_, at)| *at).min();
         [told, served]
@@ -237,11 +259,26 @@ mod tests {
     #[test]
     fn an_answer_that_the_feed_overtook_is_no_evidence() {
         let truth = truth();
-        let served =
-            |from, until, delivery| truth.newest_served_since(ms(from), ms(until), ms(delivery));
-        assert_eq!(served(100, 200, 20), Some(ms(150)));
-        assert_eq!(served(100, 200, 50), None, "state 3 was told at 200");
-        assert_eq!(served(100, 150, 20), None, "not yet answered");
+        let served = |sequence, from, until, delivery| {
+            truth.newest_served(sequence, ms(from), ms(until), ms(delivery))
+        };
+        assert_eq!(served(0, 100, 200, 20), Some(ms(150)));
+        assert_eq!(served(2, 100, 200, 20), None, "the book has that state");
+        assert_eq!(served(0, 100, 200, 50), None, "state 3 was told at 200");
+        assert_eq!(served(0, 100, 150, 20), None, "not yet answered");
+    }
+
+    #[test]
+    fn without_proof_a_change_is_no_evidence_of_one_withheld_before_it() {
+        let truth = truth();
+        let known = |sequence: u64, from| {
+            let shown = truth.states.iter().find(|state| state.sequence == sequence);
+            truth.evidence_without_proof(shown, ms(from), ms(400), ms(20))
+        };
+        assert_eq!(known(1, 160), None, "2 was withheld, 3 says nothing of it");
+        assert_eq!(known(1, 110), Some(ms(150)), "REST showed 2");
+        assert_eq!(known(2, 160), Some(ms(200)), "3 follows");
+        assert_eq!(known(0, 110), Some(ms(150)), "never the truth: REST alone");
     }
 
     #[test]

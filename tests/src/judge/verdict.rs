@@ -10,7 +10,8 @@
 //! - Levels that never were the truth came from applying what was told to what
 //!   was not right any more. What was told carried the proof: all of it is
 //!   wrong after evidence, and there is no allowance. (Where messages carry
-//!   none, the evidence is a REST answer that the feed has not overtaken.)
+//!   none, the evidence is a REST answer that the feed has not overtaken, and for
+//!   levels that were the truth word of the very next state.)
 //!
 //! An observation stands until the next one, so that a span can be too long by
 //! one look, never too short.
@@ -161,12 +162,14 @@ fn judge_live(
     let mut last = None;
     for (from, to) in truth.wrong(seen.digest, seen.at, until) {
         let evidence = match truth.shown(seen.digest, from) {
+            shown if !rules.provable => {
+                truth.evidence_without_proof(shown, from, to, rules.delivery)
+            }
             Some(state) => truth.evidence(state.sequence, to),
-            None if rules.provable => {
+            None => {
                 verdict.condemn(from, to);
                 continue;
             }
-            None => truth.newest_served_since(from, to, rules.delivery),
         };
         let known = evidence.map_or(to, |evidence| evidence.clamp(from, to));
         if known > from {
