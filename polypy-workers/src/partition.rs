@@ -321,11 +321,11 @@ fn apply_event(
             }
             // For the hashes one announcement stands for both tokens of the market.
             let complement = slots.with(asset, cx, |slot, _| {
-                slot.trade(trade);
-                slot.complement()
+                slot.book_mut().trade(trade);
+                slot.book().complement()
             });
             if let Some(complement) = complement.flatten() {
-                slots.with(complement, cx, |slot, _| slot.trade(trade));
+                slots.with(complement, cx, |slot, _| slot.book_mut().trade(trade));
             }
         }
         MarketEvent::TickSizeChange(event) => {
@@ -333,7 +333,7 @@ fn apply_event(
             slots.with(asset, cx, |slot, cx| slot.change_tick(event, cx));
         }
         MarketEvent::BestBidAsk(event) => {
-            slots.with(asset, cx, |slot, cx| slot.best_prices(event, cx));
+            slots.with(asset, cx, |slot, cx| slot.book_mut().best_prices(event, cx));
         }
     }
 }

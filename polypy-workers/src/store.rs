@@ -36,7 +36,7 @@ impl BookStore {
         let partition = worker.books();
         let slot = partition.slot(asset)?;
         let state = self.state_of(slot, worker)?;
-        let view = slot.view(depth, state, Instant::now())?;
+        let view = slot.book().view(depth, state, Instant::now())?;
         Some(BookView {
             last_trade: partition.last_trade(asset),
             ..view

@@ -387,7 +387,7 @@ impl Harness {
     /// The last trade price that its hashes are made with.
     pub(crate) fn hashed_price(&self, truth: &Truth) -> Option<DecimalText> {
         let partition = self.worker().books();
-        partition.slot(truth.key()).unwrap().hashed_price()
+        partition.slot(truth.key()).unwrap().book().hashed_price()
     }
 
     /// The book as a reader would see it when that much time has passed.
@@ -395,7 +395,7 @@ impl Harness {
         let partition = self.worker().books();
         let slot = partition.slot(truth.key()).unwrap();
         let now = Instant::now() + passed;
-        slot.view(usize::MAX, slot.state(), now).unwrap()
+        slot.book().view(usize::MAX, slot.state(), now).unwrap()
     }
 
     /// Lets every worker do what it has to do.

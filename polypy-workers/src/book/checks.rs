@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{
-    AssetInfo, BestBidAsk, BookEvent, DecimalText, PriceChange, TickSizeChange, Trade,
+    AssetInfo, BestBidAsk, BookEvent, BookHash, DecimalText, PriceChange, TickSizeChange, Trade,
 };
 
 use super::feed_book::{FeedBook, Tried};
-use super::shown::Shown;
-use super::trust::{Cause, Trust};
+use super::trust::Cause;
 use crate::config::HashChecking;
 use crate::integrity::{
     AuditCheck, Checker, Expectation, Finding, HashCheck, Ours, Outcome, Stage, Subject, TopCheck,
@@ -29,13 +28,13 @@ pub(crate) struct Checks {
     info: Option<Arc<AssetInfo>>,
 }
 
-/// What a copy's own hash says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a copy's own hash says of it, from the worst to the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verification {
-    Proven,
     Refuted,
     /// Not to be judged, or not now.
     Unknown,
+    Proven,
 }
 
 impl Checks {
@@ -204,21 +203,17 @@ impl Checks {
         event.timestamp > newest && self.top.contradicts_for_long(levels, newest, event, now)
     }
 
-    /// Compares a fetched book with ours.
+    /// Compares a fetched book with ours. `was_in` tells whether ours was in a state
+    /// lately.
     pub(crate) fn audit(
         &mut self,
         event: &BookEvent,
-        shown: &Shown,
-        trust: &Trust,
+        ours: &Ours<'_>,
+        was_in: impl FnOnce(BookHash) -> bool,
         checker: &Checker,
     ) -> Verdict {
-        let Some(copy) = shown.copy().filter(|_| !trust.is_settled()) else {
-            return Verdict::NotApplicable;
-        };
-        let was_in = |hash| shown.was_in(hash);
         let (now, patience) = (checker.now, checker.config.audit_patience);
-        let ours = ours(copy, trust);
-        let verdict = self.audit.judge(event, &ours, was_in, now, patience);
+        let verdict = self.audit.judge(event, ours, was_in, now, patience);
         if verdict == Verdict::Proven {
             self.hash.trust_levels(event, checker.stats());
         }
@@ -229,11 +224,11 @@ impl Checks {
     pub(crate) fn reached(
         &mut self,
         copy: &FeedBook,
-        trust: &Trust,
+        ours: &Ours<'_>,
         checker: &Checker,
     ) -> Expectation {
         let awaits_proof = self.proves(copy, checker);
-        self.audit.reached(&ours(copy, trust), awaits_proof)
+        self.audit.reached(ours, awaits_proof)
     }
 
     /// Whether a fetched book has been ahead of the feed for too long.
@@ -273,15 +268,5 @@ fn subject<'a>(copy: &'a FeedBook, info: &'a AssetInfo, stage: Stage) -> Subject
         timestamp: copy.newest(),
         hash: copy.hash(),
         stage,
-    }
-}
-
-fn ours<'a>(copy: &'a FeedBook, trust: &Trust) -> Ours<'a> {
-    Ours {
-        levels: copy.levels(),
-        newest: copy.newest(),
-        hash: copy.hash(),
-        is_proven: copy.is_proven(),
-        is_kept_whole: trust.is_kept_whole(),
     }
 }

@@ -7,7 +7,7 @@ use polypy_core::{
     AuditSink, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top,
 };
 
-use super::slot::FAST_PATH_FORBIDDEN;
+use super::fast_path::FAST_PATH_FORBIDDEN;
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
 use crate::testing::{Harness, Truth, altered, assets, one_worker, price};
 

@@ -3,12 +3,16 @@
 //!
 //! | file | type | |
 //! |---|---|---|
-//! | `slot` | [`BookSlot`] | takes events to the parts below, and does what follows |
-//! | `trust` | [`Trust`] | whether the book is live: one table of states and inputs |
-//! | `checks` | [`Checks`] | what the checks know of the book, and find |
-//! | `shown` | [`Shown`] | levels, epoch, sequence, history: what readers see |
-//! | `changes` | [`ChangeLog`] | what of that has changed, for a follower |
+//! | `slot` | [`BookSlot`] | takes events to the copy they concern; which copy is shown, and what becomes of a lost one |
 //! | `standby` | [`Standbys`] | copies of other feeds, changes before a snapshot, gaps |
+//! | `checked_book` | [`CheckedBook`] | the shown book: what the checks find of it, taken to `trust` |
+//! | `order` | | its changes: in order, duplicate, late |
+//! | `fast_path` | | the same for a book that nothing has to be considered of |
+//! | `trust` | [`Trust`] | whether it is live: one table of states and inputs |
+//! | `checks` | [`Checks`] | what the checks know of it, and find |
+//! | `shown` | [`Shown`] | its levels, epoch, sequence, history: what readers see |
+//! | `changes` | [`ChangeLog`] | what of that has changed, for a follower |
+//! | `state_timer` | [`StateTimer`] | since when it has been shown as live, or as not |
 //! | `feed_book` | [`FeedBook`] | one feed's copy: what is in order, a duplicate, left out |
 //!
 //! Several feeds may keep a book: during a hand-over, and always where each token is
@@ -19,11 +23,15 @@
 //! A type's fields are touched in the file that declares it, and nowhere else.
 
 mod changes;
+mod checked_book;
 mod checks;
+pub(crate) mod fast_path;
 mod feed_book;
+mod order;
 mod shown;
 mod slot;
 mod standby;
+mod state_timer;
 mod trust;
 
 use std::sync::Arc;
@@ -33,7 +41,8 @@ use polypy_core::{AssetKey, FeedId, StaleReason};
 
 pub(crate) use self::changes::{ChangeLog, Update};
 pub(crate) use self::feed_book::FeedBook;
-pub(crate) use self::slot::{BookSlot, Mirrored, Rest};
+pub(crate) use self::slot::BookSlot;
+pub(crate) use self::trust::Cause;
 use crate::compact_instant::CompactInstant;
 use crate::config::IntegrityConfig;
 use crate::feeds::Feeds;

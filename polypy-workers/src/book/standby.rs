@@ -10,7 +10,6 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use polypy_core::book::LEVEL_BYTES;
 use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
@@ -18,7 +17,7 @@ use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
 use super::Origin;
 use super::feed_book::FeedBook;
 use super::shown::Shown;
-use super::trust::{Progress, Trust};
+use super::trust::Trust;
 use crate::feeds::Feeds;
 use crate::queue::StalenessMark;
 
@@ -32,10 +31,6 @@ const MOST_GAPS: usize = 4;
 const MOST_EARLY_FEEDS: usize = 2;
 const MOST_EARLY: usize = 256;
 
-/// How long a copy has to come as far as the shown book, once the feed of that is
-/// gone. Connections that lag by more are replaced.
-const FAILOVER: Duration = Duration::from_secs(2);
-
 /// Everything about a book that is not shown.
 #[derive(Debug, Default)]
 pub(crate) struct Standbys(Option<Box<Inner>>);
@@ -48,7 +43,6 @@ struct Inner {
     /// What came before is lost: on every feed, and on single ones.
     marked: Option<StalenessMark>,
     gaps: Vec<(FeedId, StalenessMark)>,
-    failover: Option<Failover>,
 }
 
 /// Changes that a feed has sent before its snapshot.
@@ -58,19 +52,6 @@ struct Early {
     changes: VecDeque<PriceChange>,
     /// Whether there were more than are kept, or some were lost.
     has_hole: bool,
-}
-
-/// The feed that a book was shown from is gone, and a copy is to come as far.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Failover {
-    pub(crate) since: Instant,
-    pub(crate) reason: StaleReason,
-}
-
-impl Failover {
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= FAILOVER
-    }
 }
 
 /// What is to be done with a whole book.
@@ -165,12 +146,11 @@ impl Standbys {
         self.take(feed).is_some()
     }
 
-    /// Forgets every copy, and what was to follow from them.
+    /// Forgets what other feeds have sent.
     pub(crate) fn clear(&mut self) {
         if let Some(inner) = self.0.as_deref_mut() {
             inner.copies.clear();
             inner.early.clear();
-            inner.failover = None;
         }
     }
 
@@ -321,6 +301,14 @@ impl Standbys {
         marks.into_iter().flatten().max_by_key(|mark| mark.number)
     }
 
+    /// Why a whole book that is shown cannot be trusted, if it cannot.
+    pub(crate) fn void(&self, origin: Origin, replayed: Replayed) -> Option<StaleReason> {
+        let mark = self.mark_on(origin.feed);
+        let lost = mark.filter(|mark| mark.number > origin.number);
+        let dropped = (replayed == Replayed::Incomplete).then_some(StaleReason::Dropped);
+        origin.closed.or(lost.map(|mark| mark.reason)).or(dropped)
+    }
+
     /// Whether a feed's copy is younger than every mark, and not older than `goal`.
     pub(crate) fn is_past_all(&self, feed: FeedId, goal: Timestamp) -> bool {
         let mark = self.mark_on(feed);
@@ -349,31 +337,26 @@ impl Standbys {
 
     /// The feeds whose copies could be shown, the furthest first.
     pub(crate) fn candidates(&self, feeds: &Feeds) -> [Option<FeedId>; 2] {
-        let furthest = |except: Option<FeedId>| {
-            let open = self
-                .copies()
-                .iter()
-                .filter(|copy| can_stand_in(copy, feeds) && Some(copy.feed()) != except);
-            let furthest = open.max_by_key(|copy| (copy.newest(), copy.feed()));
-            furthest.map(FeedBook::feed)
-        };
-        let first = furthest(None);
-        let second = first.and_then(|first| furthest(Some(first)));
-        [first, second]
+        let copies = self.copies().iter();
+        let mut open = copies
+            .filter(|copy| can_stand_in(copy, feeds))
+            .map(|copy| (copy.newest(), copy.feed()));
+        let mut found = [open.next(), open.next()];
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        found.map(|copy| copy.map(|(_, feed)| feed))
     }
 
-    /// How far a feed's copy has come beside the shown one; `None` if it has none.
+    /// How far a feed's copy has come beside the shown one: behind it, as far, or
+    /// further; `None` if it has none.
     ///
     /// Two copies with one hash are in one state, and one whose state was shown is
     /// behind. Only where no hash tells does the time.
-    pub(crate) fn progress(&self, feed: FeedId, shown: &Shown) -> Option<Progress> {
+    pub(crate) fn progress(&self, feed: FeedId, shown: &Shown) -> Option<Ordering> {
         let (copy, ours) = (self.get(feed)?, shown.copy()?);
         Some(match copy.hash() {
-            Some(hash) if Some(hash) == ours.hash() => Progress::Level,
-            Some(hash) if shown.was_in(hash) => Progress::Behind,
-            Some(_) | None if copy.newest() > ours.newest() => Progress::Ahead,
-            Some(_) | None if copy.newest() < ours.newest() => Progress::Behind,
-            Some(_) | None => Progress::Level,
+            Some(hash) if Some(hash) == ours.hash() => Ordering::Equal,
+            Some(hash) if shown.was_in(hash) => Ordering::Less,
+            Some(_) | None => copy.newest().cmp(&ours.newest()),
         })
     }
 
@@ -451,20 +434,6 @@ impl Standbys {
             (false, Some(_)) if is_elder || ours_is_open => SnapshotUse::Ignore,
             (false, Some(_)) => SnapshotUse::Show,
         }
-    }
-
-    /// A copy is to come as far as the shown book, whose feed is gone.
-    pub(crate) fn begin_failover(&mut self, failover: Failover) {
-        self.0.get_or_insert_default().failover = Some(failover);
-    }
-
-    /// None is to any more. The failover that ends.
-    pub(crate) fn end_failover(&mut self) -> Option<Failover> {
-        self.0.as_deref_mut()?.failover.take()
-    }
-
-    pub(crate) fn failover(&self) -> Option<Failover> {
-        self.0.as_deref()?.failover
     }
 }
 

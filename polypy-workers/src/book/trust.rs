@@ -6,6 +6,7 @@
 //! | a whole book that is behind what was shown | stale, catching up | stale, catching up | stale, catching up | – |
 //! | a whole book that proves nothing: its feed is closed, or lost something since | stale | stale | stale | – |
 //! | another feed's copy | live, new epoch | live | live, new epoch | – |
+//! | its feed is gone, another keeps it whole | – | live, detached | – | – |
 //! | nobody keeps it whole any more | – | stale | stale | – |
 //! | the book has come to an exchange time | – | – | catching up, and that was it: live, new epoch | – |
 //! | its hash is reproduced | – | live; nothing contradicts the levels | found wrong: live, new epoch | – |
@@ -18,21 +19,28 @@
 //! *Suspect* is a live book that something contradicts. It is shown as stale, and
 //! nothing is asked for yet: usually the rest of a batch or the next change explains
 //! it, and it is live again in the same epoch. A contradiction that lasts stands.
+//! A *detached* book shows what a feed brought that is gone, until the copy that keeps
+//! it whole has come as far, and is shown; or has had its time.
 //!
 //! [`Trust::on`] is that table. Nothing else changes a standing.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use polypy_core::{BookState, StaleReason, Timestamp};
 
+use super::checks::Verification;
 use super::feed_book::is_shortly_before;
 use crate::config::IntegrityConfig;
-use crate::stats::WorkerStats;
 
 /// How long a whole book that is behind what was shown before has to catch up.
 /// Sockets lag by seconds at most; what is sent whole after that is the truth,
 /// whatever its time says.
 const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// How long a copy has to come as far as a detached book. Connections that lag by more
+/// are replaced.
+const FAILOVER: Duration = Duration::from_secs(2);
 
 /// What is the case of a book; at any time one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +142,9 @@ pub(crate) enum Input {
     /// Another feed's copy is shown, which is whole and not behind. Whether it has
     /// come further.
     OtherCopy { is_ahead: bool },
+    /// The feed that it is shown from is gone, or lost something; another one keeps the
+    /// book whole.
+    Detached(StaleReason),
     /// No open feed keeps it whole any more.
     Lost(StaleReason),
     /// Its open feed has brought it to this exchange time.
@@ -166,34 +177,6 @@ pub(crate) struct Effects {
     pub(crate) watch: bool,
 }
 
-/// What is to be checked of a book after a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Check {
-    /// Everything.
-    Full,
-    /// Whether its hash proves it right, and nothing else.
-    Proof,
-    Nothing,
-}
-
-/// Whether another feed's copy is to be shown instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
-    No,
-    /// If its hash does not refute it.
-    Unrefuted,
-    /// If its hash proves it.
-    Proven,
-}
-
-/// How far another copy has come, beside the shown one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Behind,
-    Level,
-    Ahead,
-}
-
 /// How far one book may be trusted. What a change reads of it stands first.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -209,10 +192,8 @@ pub(crate) struct Trust {
     /// Since when something has contradicted the levels.
     suspect_since: Option<Instant>,
     crossed_since: Option<Instant>,
-    /// Since when it has been shown as live, or as not.
-    shown_since: Instant,
-    /// Whether it has been stale, and not only suspect, since it was last shown as live.
-    was_stale: bool,
+    /// Since when it has been detached, and what became of its feed.
+    detached: Option<(Instant, StaleReason)>,
 }
 
 /// Bytes of a [`Trust`] that a change reads.
@@ -220,7 +201,7 @@ pub(crate) struct Trust {
 pub(crate) const READ_BYTES: usize = size_of::<Standing>() + 1;
 
 impl Trust {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             standing: Standing::Pending,
             causes: 0,
@@ -228,8 +209,7 @@ impl Trust {
             behind_since: None,
             suspect_since: None,
             crossed_since: None,
-            shown_since: now,
-            was_stale: false,
+            detached: None,
         }
     }
 
@@ -267,6 +247,13 @@ impl Trust {
                     self.note_goal(goal, now);
                 }
                 self.enter(Stale(reason, Recovery::Nothing))
+            }
+            (Live, Detached(reason)) => {
+                self.detached = Some((now, reason));
+                Effects {
+                    watch: true,
+                    ..Effects::default()
+                }
             }
             (Live | Stale(..), Lost(reason)) => {
                 self.levels_are_new();
@@ -311,12 +298,12 @@ impl Trust {
                 ask: Some(reason),
                 ..self.enter(Stale(reason, Recovery::Nothing))
             },
-            (Stale(..), Refuted(_) | Reached(_))
+            (Stale(..), Refuted(_) | Reached(_) | Detached(_))
             | (Live, Reached(_))
             | (
                 Pending,
-                Lost(_) | Reached(_) | Proven | Contradicted(_) | Cleared(_) | Refuted(_)
-                | WorkerDied,
+                Detached(_) | Lost(_) | Reached(_) | Proven | Contradicted(_) | Cleared(_)
+                | Refuted(_) | WorkerDied,
             ) => Effects::default(),
         }
     }
@@ -324,13 +311,10 @@ impl Trust {
     /// The one place where a standing changes.
     fn enter(&mut self, next: Standing) -> Effects {
         let before = std::mem::replace(&mut self.standing, next);
-        match next {
-            Standing::Live | Standing::Settled => {
-                (self.goal, self.behind_since) = (Timestamp::default(), None);
-            }
-            // What was shown before stays the goal, over any number of whole books.
-            Standing::Stale(..) => self.was_stale = true,
-            Standing::Pending => {}
+        self.detached = None;
+        // What was shown before stays a stale book's goal, over any number of whole books.
+        if matches!(next, Standing::Live | Standing::Settled) {
+            (self.goal, self.behind_since) = (Timestamp::default(), None);
         }
         if next == Standing::Live && before != Standing::Live {
             // What spoke against the levels while it was stale is why it was.
@@ -389,40 +373,51 @@ impl Trust {
         }
     }
 
-    /// What is to be checked after a change.
-    pub(crate) fn check(&self) -> Check {
+    /// Whether it was found wrong, and its hash tells once it is right again.
+    pub(crate) fn awaits_proof(&self) -> bool {
+        matches!(self.standing, Standing::Stale(_, Recovery::Proof))
+    }
+
+    /// What became of the feed of a detached book.
+    pub(crate) fn detached(&self) -> Option<StaleReason> {
+        self.detached.map(|(_, reason)| reason)
+    }
+
+    /// What has to be known, at least, of another feed's copy to show it instead;
+    /// `None` if it is not wanted. `progress`: how far it has come beside the shown one.
+    pub(crate) fn wants(&self, progress: Ordering) -> Option<Verification> {
+        let is_suspect = self.suspect_levels().is_some();
+        let is_level = progress == Ordering::Equal;
+        if progress == Ordering::Less {
+            return None;
+        }
         match self.standing {
-            Standing::Live => Check::Full,
-            Standing::Stale(_, Recovery::Proof) => Check::Proof,
-            Standing::Stale(_, Recovery::Nothing | Recovery::CatchUp)
-            | Standing::Pending
-            | Standing::Settled => Check::Nothing,
+            Standing::Pending | Standing::Settled => None,
+            Standing::Live if is_level && self.detached.is_none() => {
+                (is_suspect && !self.lacks_a_change()).then_some(Verification::Proven)
+            }
+            Standing::Live if is_suspect => Some(Verification::Proven),
+            Standing::Stale(_, Recovery::Proof) => {
+                (!is_level || !self.lacks_a_change()).then_some(Verification::Proven)
+            }
+            Standing::Live | Standing::Stale(..) => Some(Verification::Unknown),
         }
     }
 
-    /// Whether another feed's copy that has come so far is to be shown instead.
-    /// `is_detached`: the feed it was shown from is gone.
-    pub(crate) fn want(&self, progress: Progress, is_detached: bool) -> Want {
-        let is_suspect = self.suspect_levels().is_some();
-        let proof = if is_suspect {
-            Want::Proven
-        } else {
-            Want::Unrefuted
+    /// The same as it is found wrong: a copy that stays wrong with it is no remedy.
+    pub(crate) fn wants_instead(
+        &self,
+        reason: StaleReason,
+        progress: Ordering,
+    ) -> Option<Verification> {
+        let is_remedy = match progress {
+            // A book that is right and behind is not healed by another copy of it.
+            _ if reason == StaleReason::Silent => false,
+            Ordering::Greater => true,
+            Ordering::Equal => !is_of_missing_change(reason),
+            Ordering::Less => false,
         };
-        match (self.standing, progress) {
-            (_, Progress::Behind) | (Standing::Pending | Standing::Settled, _) => Want::No,
-            (Standing::Live, Progress::Ahead) => proof,
-            (Standing::Live, Progress::Level) if is_detached => proof,
-            (Standing::Live, Progress::Level) if is_suspect && !self.lacks_a_change() => {
-                Want::Proven
-            }
-            (Standing::Live, Progress::Level) => Want::No,
-            (Standing::Stale(_, Recovery::Proof), Progress::Level) if self.lacks_a_change() => {
-                Want::No
-            }
-            (Standing::Stale(_, Recovery::Proof), _) => Want::Proven,
-            (Standing::Stale(..), _) => Want::Unrefuted,
-        }
+        (is_remedy && self.is_kept_whole()).then_some(Verification::Proven)
     }
 
     /// What a copy must not be behind, if the book is catching up.
@@ -473,25 +468,33 @@ impl Trust {
         causes.find(|cause| cause.is_about_levels() && self.has(*cause))
     }
 
-    /// What has contradicted a live book for longer than it may.
-    pub(crate) fn overdue(&self, config: &IntegrityConfig, now: Instant) -> Overdue {
-        let lasted = |since: Option<Instant>| {
-            since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
-        };
-        let is_live = self.standing == Standing::Live;
-        let (suspect, crossed) = (lasted(self.suspect_since), lasted(self.crossed_since));
-        Overdue {
-            suspect: self
-                .suspect_levels()
-                .filter(|_| is_live && suspect >= config.doubt_patience)
-                .map(|cause| (cause, suspect)),
-            crossed: is_live && crossed > config.crossed_patience,
-        }
+    /// What has contradicted the levels of a live book for longer than it may, and for
+    /// how long something has.
+    pub(crate) fn overdue(
+        &self,
+        config: &IntegrityConfig,
+        now: Instant,
+    ) -> Option<(Cause, Duration)> {
+        let cause = self.suspect_levels().filter(|_| self.is_kept_whole())?;
+        let lasted = lasted(self.suspect_since, now);
+        (lasted >= config.doubt_patience).then_some((cause, lasted))
+    }
+
+    /// Whether a live book has been crossed for longer than it may.
+    pub(crate) fn is_crossed_for_long(&self, config: &IntegrityConfig, now: Instant) -> bool {
+        self.is_kept_whole() && lasted(self.crossed_since, now) > config.crossed_patience
+    }
+
+    /// Why a book is lost that has been detached for longer than it may.
+    pub(crate) fn detached_for_long(&self, now: Instant) -> Option<StaleReason> {
+        let (since, reason) = self.detached?;
+        (lasted(Some(since), now) >= FAILOVER).then_some(reason)
     }
 
     /// Whether time alone may change it.
     pub(crate) fn is_watched(&self) -> bool {
-        self.has(Cause::Crossed) || (self.standing == Standing::Live && self.causes != 0)
+        let is_open = self.causes != 0 || self.detached.is_some();
+        self.has(Cause::Crossed) || (self.is_kept_whole() && is_open)
     }
 
     fn contradict(&mut self, cause: Cause, now: Instant) {
@@ -530,77 +533,25 @@ impl Trust {
     fn clear_all(&mut self) {
         Cause::ALL.into_iter().for_each(|cause| self.clear(cause));
     }
-
-    /// For how long it has been shown as live, or as not; of `state`, which may be
-    /// newer than what the worker knows.
-    pub(crate) fn shown_for(&self, state: BookState, now: Instant) -> Duration {
-        if state.name() == self.state().name() {
-            now.saturating_duration_since(self.shown_since)
-        } else {
-            Duration::ZERO
-        }
-    }
-
-    /// What readers see may have changed since it was `before`.
-    pub(crate) fn note_shown(&mut self, before: BookState, stats: &WorkerStats, now: Instant) {
-        let after = self.state();
-        if before.name() == after.name() {
-            return;
-        }
-        let lasted = now.saturating_duration_since(self.shown_since);
-        self.shown_since = now;
-        match (before, after) {
-            (_, BookState::Stale(_)) if self.standing == Standing::Live => {
-                stats.integrity.suspected.increment();
-                self.was_stale = false;
-            }
-            (_, BookState::Stale(_)) => {}
-            (BookState::Stale(_), BookState::Live) if self.was_stale => {
-                stats.stale_time.record(lasted, 1);
-            }
-            (BookState::Stale(_), BookState::Live) => {
-                stats.integrity.healed.increment();
-                stats.suspect_time.record(lasted, 1);
-            }
-            (_, BookState::Pending | BookState::Live | BookState::Settled) => {}
-        }
-    }
 }
 
-/// What has lasted too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Overdue {
-    /// What contradicts the levels, and for how long something has.
-    pub(crate) suspect: Option<(Cause, Duration)>,
-    pub(crate) crossed: bool,
+fn lasted(since: Option<Instant>, now: Instant) -> Duration {
+    since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
 }
 
 /// Whether a book that is stale for this reason may be a right one of before.
-pub(crate) fn is_of_missing_change(reason: StaleReason) -> bool {
+fn is_of_missing_change(reason: StaleReason) -> bool {
     matches!(
         reason,
         StaleReason::Mirror | StaleReason::Silent | StaleReason::Audit
     )
 }
 
-/// What has reached the process about a book, and not its worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Unseen {
-    pub(crate) is_ended: bool,
-    /// Nothing that came before is to be trusted, on any feed.
-    pub(crate) marked: Option<StaleReason>,
-    /// No open feed keeps it whole any more.
-    pub(crate) lost: Option<StaleReason>,
-    pub(crate) worker_died: bool,
-}
-
-/// What readers see: what the worker knows, with what it has yet to learn.
-pub(crate) fn as_read(known: BookState, unseen: Unseen) -> BookState {
-    if unseen.is_ended {
-        return BookState::Settled;
-    }
-    let dead = unseen.worker_died.then_some(StaleReason::WorkerDied);
-    match (known, unseen.marked.or(unseen.lost).or(dead)) {
+/// What readers see: what the worker knows, with what has reached the process and not
+/// the worker. `against`: why that makes a live book stale.
+pub(crate) fn as_read(known: BookState, is_ended: bool, against: Option<StaleReason>) -> BookState {
+    match (known, against) {
+        _ if is_ended => BookState::Settled,
         (BookState::Live, Some(reason)) => BookState::Stale(reason),
         (known, _) => known,
     }

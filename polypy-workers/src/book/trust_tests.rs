@@ -20,6 +20,7 @@ fn inputs() -> Vec<Input> {
         void(Some(GOAL)),
         OtherCopy { is_ahead: true },
         OtherCopy { is_ahead: false },
+        Detached(StaleReason::Disconnected),
         Lost(StaleReason::Silent),
         Reached(Timestamp::from_millis(9)),
         Reached(GOAL),
@@ -52,6 +53,8 @@ struct Record {
     wrong: Option<StaleReason>,
     /// It is whole, and behind; and why it was stale before.
     behind: Option<StaleReason>,
+    /// Its feed is gone, and another keeps it whole.
+    detached: Option<StaleReason>,
     contradictions: BTreeSet<u8>,
 }
 
@@ -94,6 +97,7 @@ impl Record {
             }
             Input::WholeVoid { reason, .. } => self.replace(Some(reason), None),
             _ if !self.has_book => {}
+            Input::Detached(reason) if was_live => self.detached = Some(reason),
             Input::Lost(reason) => self.replace(Some(reason), None),
             Input::WorkerDied => {
                 self.replace(Some(StaleReason::WorkerDied), None);
@@ -108,18 +112,20 @@ impl Record {
             Input::Refuted(reason) if self.behind.is_some() => {
                 (self.behind, self.lost) = (None, Some(reason));
             }
-            Input::Reached(_) | Input::Refuted(_) => {}
+            Input::Reached(_) | Input::Refuted(_) | Input::Detached(_) => {}
             Input::Contradicted(cause) => _ = self.contradictions.insert(cause.bit()),
             Input::Cleared(cause) => _ = self.contradictions.remove(&cause.bit()),
         }
         if self.is_kept_whole() != was_live {
             self.forget_levels();
+            self.detached = None;
         }
     }
 
     fn replace(&mut self, lost: Option<StaleReason>, behind: Option<StaleReason>) {
         self.has_book = true;
         (self.lost, self.wrong, self.behind) = (lost, None, behind);
+        self.detached = None;
         self.forget_levels();
         self.contradictions.remove(&Cause::Crossed.bit());
     }
@@ -167,10 +173,10 @@ fn go_on(trust: &Trust, record: &Record, inputs: &[Input], left: u32, now: Insta
             is_live && record.contradictions.is_empty()
         );
         let proof = record.wrong.is_some() && !record.has_ended;
-        assert_eq!(trust.check() == Check::Proof, proof);
-        assert_eq!(trust.check() == Check::Full, is_live);
+        assert_eq!(trust.awaits_proof(), proof);
+        assert_eq!(trust.detached(), record.detached, "{input:?}: {record:?}");
         // Time alone changes nothing that nobody watches.
-        assert!(trust.is_watched() || trust.overdue(&IntegrityConfig::default(), now) == NOTHING);
+        assert!(trust.is_watched() || !is_overdue(&trust, now + DAY));
         if left > 1 {
             count += go_on(&trust, &record, inputs, left - 1, now);
         }
@@ -178,15 +184,20 @@ fn go_on(trust: &Trust, record: &Record, inputs: &[Input], left: u32, now: Insta
     count
 }
 
-const NOTHING: Overdue = Overdue {
-    suspect: None,
-    crossed: false,
-};
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Whether something has lasted too long.
+fn is_overdue(trust: &Trust, now: Instant) -> bool {
+    let config = IntegrityConfig::default();
+    trust.overdue(&config, now).is_some()
+        || trust.is_crossed_for_long(&config, now)
+        || trust.detached_for_long(now).is_some()
+}
 
 #[test]
 fn every_sequence_of_inputs_gives_what_was_said_and_not_overtaken() {
     let now = Instant::now();
-    let (trust, record) = (Trust::new(now), Record::default());
+    let (trust, record) = (Trust::new(), Record::default());
     assert_eq!(trust.state(), record.state());
     let sequences = go_on(&trust, &record, &inputs(), LENGTH, now);
     assert!(sequences > 40_000_000, "{sequences}");
@@ -198,134 +209,139 @@ const LENGTH: u32 = 6;
 
 #[test]
 fn what_has_reached_the_process_counts_before_the_worker_knows() {
-    let unseen = Unseen::default();
-    let live = BookState::Live;
     let stale = |reason| BookState::Stale(reason);
-    let marked = Some(StaleReason::Dropped);
-    let lost = Some(StaleReason::Disconnected);
-    for (known, unseen, read) in [
-        (live, unseen, live),
-        (
-            live,
-            Unseen {
-                marked,
-                lost,
-                ..unseen
-            },
-            stale(StaleReason::Dropped),
-        ),
-        (
-            live,
-            Unseen {
-                lost,
-                worker_died: true,
-                ..unseen
-            },
-            stale(StaleReason::Disconnected),
-        ),
-        (
-            live,
-            Unseen {
-                worker_died: true,
-                ..unseen
-            },
-            stale(StaleReason::WorkerDied),
-        ),
+    let (live, settled) = (BookState::Live, BookState::Settled);
+    let against = Some(StaleReason::Dropped);
+    for (known, is_ended, against, read) in [
+        (live, false, None, live),
+        (live, false, against, stale(StaleReason::Dropped)),
+        (live, true, against, settled),
         (
             stale(StaleReason::Hash),
-            Unseen { marked, ..unseen },
+            false,
+            against,
             stale(StaleReason::Hash),
         ),
-        (
-            live,
-            Unseen {
-                is_ended: true,
-                marked,
-                ..unseen
-            },
-            BookState::Settled,
-        ),
-        (
-            BookState::Pending,
-            Unseen { lost, ..unseen },
-            BookState::Pending,
-        ),
-        (
-            BookState::Settled,
-            Unseen {
-                worker_died: true,
-                ..unseen
-            },
-            BookState::Settled,
-        ),
+        (stale(StaleReason::Hash), true, None, settled),
+        (BookState::Pending, false, against, BookState::Pending),
+        (settled, false, against, settled),
     ] {
-        assert_eq!(as_read(known, unseen), read, "{known:?} {unseen:?}");
+        let found = as_read(known, is_ended, against);
+        assert_eq!(found, read, "{known:?} {is_ended} {against:?}");
     }
+}
+
+/// A book of which this was said.
+fn of(inputs: &[Input]) -> Trust {
+    let (mut trust, now) = (Trust::new(), Instant::now());
+    for input in inputs {
+        say(&mut trust, *input, now);
+    }
+    trust
 }
 
 #[test]
 fn another_copy_is_wanted_where_it_knows_more_and_proven_where_ours_is_suspect() {
-    use Progress::*;
-    let now = Instant::now();
-    let of = |inputs: &[Input]| {
-        let mut trust = Trust::new(now);
-        for input in inputs {
-            say(&mut trust, *input, now);
-        }
-        trust
-    };
+    use Ordering::*;
+    use Verification::*;
     let suspect = |cause| of(&[Input::Whole, Input::Contradicted(cause)]);
     let refuted = |reason| of(&[Input::Whole, Input::Refuted(reason)]);
+    let detached = |also: &[Input]| {
+        let gone = Input::Detached(StaleReason::Disconnected);
+        of(&[&[Input::Whole, gone], also].concat())
+    };
     let live = of(&[Input::Whole]);
     let lost = of(&[Input::Whole, Input::Lost(StaleReason::Silent)]);
     let ended = of(&[Input::Whole, Input::MarketEnded]);
-    for (trust, progress, is_detached, want) in [
-        (&live, Behind, true, Want::No),
-        (&live, Level, false, Want::No),
-        (&live, Level, true, Want::Unrefuted),
-        (&live, Ahead, false, Want::Unrefuted),
-        (&suspect(Cause::Hash), Level, false, Want::Proven),
-        (&suspect(Cause::Hash), Ahead, false, Want::Proven),
-        (&suspect(Cause::Mirror), Level, false, Want::No),
-        (&suspect(Cause::Mirror), Level, true, Want::Proven),
-        (&suspect(Cause::Crossed), Level, false, Want::No),
-        (&refuted(StaleReason::Hash), Level, false, Want::Proven),
-        (&refuted(StaleReason::Audit), Level, false, Want::No),
-        (&refuted(StaleReason::Audit), Ahead, false, Want::Proven),
-        (&lost, Level, false, Want::Unrefuted),
-        (&lost, Behind, false, Want::No),
-        (&ended, Ahead, true, Want::No),
-        (&of(&[]), Ahead, false, Want::No),
+    for (trust, progress, wanted) in [
+        (&detached(&[]), Less, None),
+        (&detached(&[]), Equal, Some(Unknown)),
+        (&detached(&[]), Greater, Some(Unknown)),
+        (&live, Equal, None),
+        (&live, Greater, Some(Unknown)),
+        (&suspect(Cause::Hash), Equal, Some(Proven)),
+        (&suspect(Cause::Hash), Greater, Some(Proven)),
+        (&suspect(Cause::Mirror), Equal, None),
+        (&suspect(Cause::Mirror), Greater, Some(Proven)),
+        (
+            &detached(&[Input::Contradicted(Cause::Mirror)]),
+            Equal,
+            Some(Proven),
+        ),
+        (&suspect(Cause::Crossed), Equal, None),
+        (&refuted(StaleReason::Hash), Equal, Some(Proven)),
+        (&refuted(StaleReason::Audit), Equal, None),
+        (&refuted(StaleReason::Audit), Greater, Some(Proven)),
+        (&lost, Equal, Some(Unknown)),
+        (&lost, Less, None),
+        (&ended, Greater, None),
+        (&of(&[]), Greater, None),
     ] {
-        let found = trust.want(progress, is_detached);
-        assert_eq!(found, want, "{trust:?} {progress:?} {is_detached}");
+        let found = trust.wants(progress);
+        assert_eq!(found, wanted, "{trust:?} {progress:?}");
     }
 }
 
 #[test]
-fn a_contradiction_is_overdue_once_it_has_lasted_and_a_new_one_begins_anew() {
+fn a_copy_is_shown_instead_of_a_wrong_book_if_it_may_lack_what_is_wrong() {
+    use Ordering::*;
+    let live = of(&[Input::Whole]);
+    let stale = of(&[Input::Whole, Input::Refuted(StaleReason::Hash)]);
+    let proven = Some(Verification::Proven);
+    for (trust, reason, progress, wanted) in [
+        (&live, StaleReason::Hash, Less, None),
+        (&live, StaleReason::Hash, Equal, proven),
+        (&live, StaleReason::Hash, Greater, proven),
+        (&live, StaleReason::Audit, Equal, None),
+        (&live, StaleReason::Audit, Greater, proven),
+        (&live, StaleReason::Silent, Greater, None),
+        (&stale, StaleReason::Hash, Greater, None),
+    ] {
+        let found = trust.wants_instead(reason, progress);
+        assert_eq!(found, wanted, "{trust:?} {reason:?} {progress:?}");
+    }
+}
+
+#[test]
+fn a_detached_book_has_its_time_and_says_why_it_is_lost() {
+    let (mut trust, start) = (Trust::new(), Instant::now());
+    let gone = Input::Detached(StaleReason::Disconnected);
+    say(&mut trust, Input::Whole, start);
+    assert!(trust.on(gone, start).watch);
+    assert!(trust.is_watched());
+    let at = |tenths: u64| start + Duration::from_millis(100 * tenths);
+    assert_eq!(trust.detached_for_long(at(19)), None);
+    let reason = Some(StaleReason::Disconnected);
+    assert_eq!(trust.detached_for_long(at(20)), reason);
+    say(&mut trust, Input::OtherCopy { is_ahead: true }, at(20));
+    assert_eq!(trust.detached_for_long(at(90)), None);
+    assert!(!trust.is_watched());
+}
+
+#[test]
+fn a_contradiction_is_overdue_once_it_has_lasted_and_a_new_one_has_its_own_time() {
     let config = IntegrityConfig::default();
     let start = Instant::now();
     let at = |tenths: u64| start + Duration::from_millis(100 * tenths);
-    let mut trust = Trust::new(start);
+    let mut trust = Trust::new();
     say(&mut trust, Input::Whole, start);
     let watched = trust.on(Input::Contradicted(Cause::Behind), at(0));
     assert!(watched.watch);
     // Being behind does not begin the time of what contradicts the levels.
     say(&mut trust, Input::Contradicted(Cause::Top), at(10));
     say(&mut trust, Input::Contradicted(Cause::Hash), at(15));
-    assert_eq!(trust.overdue(&config, at(19)).suspect, None);
-    let overdue = trust.overdue(&config, at(20)).suspect;
+    assert_eq!(trust.overdue(&config, at(19)), None);
+    let overdue = trust.overdue(&config, at(20));
     assert_eq!(overdue, Some((Cause::Hash, Duration::from_secs(1))));
     say(&mut trust, Input::Proven, at(20));
     say(&mut trust, Input::Contradicted(Cause::Hash), at(21));
-    assert_eq!(trust.overdue(&config, at(30)).suspect, None);
+    assert_eq!(trust.overdue(&config, at(30)), None);
     say(&mut trust, Input::Contradicted(Cause::Crossed), at(30));
-    assert!(!trust.overdue(&config, at(40)).crossed);
-    assert!(trust.overdue(&config, at(41)).crossed);
+    assert!(!trust.is_crossed_for_long(&config, at(40)));
+    assert!(trust.is_crossed_for_long(&config, at(41)));
     say(&mut trust, Input::Cleared(Cause::Crossed), at(41));
     say(&mut trust, Input::Contradicted(Cause::Crossed), at(42));
-    assert!(!trust.overdue(&config, at(52)).crossed);
+    assert!(!trust.is_crossed_for_long(&config, at(52)));
     say(&mut trust, Input::Lost(StaleReason::Silent), at(60));
-    assert_eq!(trust.overdue(&config, at(90)), NOTHING);
+    assert!(!is_overdue(&trust, at(90)));
 }

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{BookEvent, BookHash, OrderBook, Timestamp};
 
+use super::Ours;
+
 /// One book's standing with what was fetched of it. No memory while nothing is open.
 #[derive(Debug, Default)]
 pub(crate) struct AuditCheck(Option<Box<Open>>);
@@ -37,16 +39,6 @@ struct Expected {
     hash: BookHash,
     levels: OrderBook,
     since: Instant,
-}
-
-/// The state that ours is in.
-#[derive(Debug)]
-pub(crate) struct Ours<'a> {
-    pub(crate) levels: &'a OrderBook,
-    pub(crate) newest: Timestamp,
-    pub(crate) hash: Option<BookHash>,
-    pub(crate) is_proven: bool,
-    pub(crate) is_kept_whole: bool,
 }
 
 /// What a fetched book says of ours.

@@ -9,6 +9,8 @@
 
 use polypy_core::{OrderBook, Price, Side};
 
+use super::Ours;
+
 /// What is to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -18,8 +20,48 @@ pub(crate) enum Extent {
     Whole,
 }
 
+/// How the two tokens of a market compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mirrored {
+    Agrees,
+    /// At the same exchange time they differ: one of them is wrong.
+    Disagrees,
+    /// The other one was not sent what this one was.
+    OtherBehind,
+    NotApplicable,
+}
+
+/// Whether a book shows at `extent` what the market's other token does. `of_one_feed`:
+/// what brought the one brings the other, too.
+///
+/// The venue sends both tokens of an order in one message. So a level that this one
+/// was given is missing in the other one if one feed brings both; whatever else may be
+/// wrong with this one.
+pub(crate) fn compare(
+    ours: &Ours<'_>,
+    its: &Ours<'_>,
+    of_one_feed: bool,
+    extent: Extent,
+) -> Mirrored {
+    if !its.is_kept_whole {
+        return Mirrored::NotApplicable;
+    }
+    let is_live = ours.is_kept_whole;
+    let is_at_one_time = ours.newest == its.newest;
+    let leads = ours.newest > its.newest && of_one_feed;
+    let is_whole = extent == Extent::Whole;
+    match (agrees(ours.levels, its.levels, extent), leads) {
+        (true, false) if is_live && is_at_one_time => Mirrored::Agrees,
+        (false, false) if is_live && is_at_one_time => Mirrored::Disagrees,
+        // What one level shows at another time says nothing of the rest.
+        (true, true) if is_live && ours.is_proven && is_whole => Mirrored::Agrees,
+        (false, true) if !is_whole || (is_live && ours.is_proven) => Mirrored::OtherBehind,
+        (true | false, true | false) => Mirrored::NotApplicable,
+    }
+}
+
 /// Whether `other` shows at `extent` what `book` does.
-pub(crate) fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> bool {
+fn agrees(book: &OrderBook, other: &OrderBook, extent: Extent) -> bool {
     match extent {
         Extent::Level(side, price) => {
             book.size_at(side, price) == other.size_at(side.opposite(), price.complement())

@@ -22,11 +22,11 @@ mod price;
 mod recent;
 mod top;
 
-pub(crate) use audit::{AuditCheck, Expectation, Ours, Verdict};
+pub(crate) use audit::{AuditCheck, Expectation, Verdict};
 pub(crate) use budget::{Budget, CpuBudget};
 pub(crate) use hash::{HashCheck, Outcome, Stage, Subject};
 pub(crate) use hash_format::is_coarser;
-pub(crate) use mirror::{Extent, agrees};
+pub(crate) use mirror::{Extent, Mirrored, compare};
 pub(crate) use recent::{Past, Recent};
 pub(crate) use top::{Finding, TopCheck};
 
@@ -36,10 +36,20 @@ mod evidence_tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::DecimalText;
+use polypy_core::{BookHash, DecimalText, OrderBook, Timestamp};
 
 use crate::config::IntegrityConfig;
 use crate::stats::{IntegrityStats, WorkerStats};
+
+/// The state that a book of ours is in.
+#[derive(Debug)]
+pub(crate) struct Ours<'a> {
+    pub(crate) levels: &'a OrderBook,
+    pub(crate) newest: Timestamp,
+    pub(crate) hash: Option<BookHash>,
+    pub(crate) is_proven: bool,
+    pub(crate) is_kept_whole: bool,
+}
 
 /// What every check of one worker shares.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use polypy_core::AssetKey;
 
 use super::slots::Slots;
-use crate::book::{Context, Mirrored, Update};
-use crate::integrity::Extent;
+use crate::book::{Cause, Context, Update};
+use crate::integrity::{Extent, Mirrored};
 
 /// Changes of which one level is compared with the other token's, for each of
 /// which whole books are: then a level that no change names any more is found.
@@ -41,7 +41,7 @@ impl MirrorCheck {
             let Some(slot) = slots.get(entry.asset) else {
                 continue;
             };
-            let Some(complement) = slot.complement() else {
+            let Some(complement) = slot.book().complement() else {
                 continue;
             };
             let extent = match entry.update {
@@ -83,15 +83,16 @@ impl MirrorCheck {
             return false;
         };
         let whole_is_due = self.until_whole == 0;
-        if is_alike && !whole_is_due && slot.is_undisturbed_beside(other) {
+        if is_alike && !whole_is_due && slot.book().is_undisturbed_beside(other.book()) {
             stats.mirror.passed.increment();
             return true;
         }
-        let is_suspect = slot.is_contradicted_by_mirror() || other.is_contradicted_by_mirror();
+        let both_trusts = [slot.book().trust(), other.book().trust()];
+        let is_suspect = both_trusts.iter().any(|trust| trust.has(Cause::Mirror));
         // One level that agrees does not settle what another has raised.
         let extent = if is_suspect || whole_is_due {
             Extent::Whole
-        } else if is_alike && slot.is_at_one_time_with(other) {
+        } else if is_alike && slot.book().is_at_one_time_with(other.book()) {
             stats.mirror.passed.increment();
             return true;
         } else {

@@ -11,7 +11,8 @@ use polypy_core::book::LEVEL_BYTES;
 use polypy_core::metrics::count;
 use polypy_core::{AssetKey, BookState, Change, MarketEvent, PriceChange};
 
-use crate::book::{BookSlot, Context, FeedBook, Origin, Rest};
+use crate::book::fast_path::{self, Rest};
+use crate::book::{BookSlot, Context, FeedBook, Origin};
 use crate::integrity::Past;
 use crate::stats::{BookCounts, WorkerStats};
 
@@ -67,8 +68,10 @@ impl Slots {
             }
         }
         let slots = || near.iter().flatten();
-        black_box(slots().fold(0, |all, (slot, _)| all | slot.prefetch()));
-        black_box(slots().fold(0, |all, (slot, change)| all | slot.prefetch_further(change)));
+        black_box(slots().fold(0, |all, (slot, _)| all | slot.book().prefetch()));
+        black_box(slots().fold(0, |all, (slot, change)| {
+            all | slot.book().prefetch_further(change)
+        }));
     }
 
     /// Entries, the empty ones included.
@@ -89,9 +92,9 @@ impl Slots {
     pub(super) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
         if let Some(Entry::Kept(slot)) = self.entries.get_mut(change.asset.slot())
             && slot.key() == change.asset
-            && slot.is_fast(origin)
+            && fast_path::is_open(slot.book(), origin)
         {
-            let (done, left) = slot.change_fast(change, origin, cx);
+            let (done, left) = fast_path::change(slot.book_mut(), change, origin, cx);
             match done {
                 Change::Inserted => self.levels += 1,
                 Change::Removed => self.levels -= 1,
@@ -143,15 +146,16 @@ impl Slots {
         };
         let after = slot.state();
         if after != before {
-            slot.note_shown(before, &cx.stats, cx.checker.now);
+            slot.book_mut()
+                .note_shown(before, &cx.stats, cx.checker.now);
             self.books.leave(before);
             self.books.enter(after);
         }
         if let Some(price) = cx.checker.found.take()
-            && let Some(complement) = slot.complement()
+            && let Some(complement) = slot.book().complement()
             && let Some(other) = self.get_mut(complement)
         {
-            other.add_candidate(price);
+            other.book_mut().add_candidate(price);
         }
     }
 
@@ -210,7 +214,8 @@ impl Slots {
             if let Entry::Kept(slot) = entry {
                 let before = slot.state();
                 alter(slot, cx);
-                slot.note_shown(before, &cx.stats, cx.checker.now);
+                slot.book_mut()
+                    .note_shown(before, &cx.stats, cx.checker.now);
                 self.books.enter(slot.state());
                 self.levels += slot.held_levels();
             }
