@@ -1,8 +1,10 @@
 //! Marks, drops and their order against what is queued.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use polypy_core::{Component, MarketEvent, Side};
+use polypy_core::{Component, MarketEvent, Side, SuspensionWatch};
 
 use super::*;
 use crate::config::WorkersConfig;
@@ -85,6 +87,54 @@ fn a_closed_feed_is_visible_before_any_worker_looks() {
     bench.settle_down();
     assert_eq!(bench.state(&truth), stale(StaleReason::Resubscribing));
     assert_eq!(bench.router.stats()["feeds_open"], 0);
+}
+
+#[test]
+fn an_answer_after_a_suspension_waits_behind_what_each_worker_has_queued() {
+    let time = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&time);
+    let read = move || Duration::from_secs(clock.load(Ordering::SeqCst));
+    let watch = Arc::new(SuspensionWatch::new(read));
+    watch.begin();
+    let two = WorkersConfig {
+        count: NonZeroUsize::new(2).unwrap(),
+        ..one_worker()
+    };
+    let bench = Harness::watched(two, Arc::clone(&watch));
+    let all: Vec<_> = assets(20).iter().map(Truth::new).collect();
+    let of_worker = |number| all.iter().find(|truth| bench.worker_of(truth) == number);
+    let mut books = [0, 1].map(|number| of_worker(number).unwrap().clone());
+    bench.open(1);
+    bench.send(1, books.each_ref().map(Truth::opening));
+    let states = |books: &[Truth; 2]| books.each_ref().map(|truth| bench.state(truth));
+    assert_eq!(states(&books), [LIVE; 2]);
+
+    time.fetch_add(10, Ordering::SeqCst);
+    watch.beat();
+    let old = [stale(StaleReason::Suspended); 2];
+    assert_eq!(states(&books), old);
+    // What the venue had sent meanwhile, and behind it the answer to a PING.
+    let missed = books
+        .each_mut()
+        .map(|truth| truth.change(Side::Bid, "0.49", "1"));
+    bench.queue(1, missed);
+    bench.router.feed_resumed(FeedId(1), watch.count());
+    let iterate = |worker: usize| {
+        bench.manager.shared().workers[worker].iterate(Duration::ZERO);
+    };
+    for worker in [0, 0, 1] {
+        assert_eq!(states(&books), old);
+        iterate(worker);
+    }
+    assert_eq!(
+        states(&books),
+        old,
+        "one worker has what was missed, the answer waits"
+    );
+    assert_eq!(bench.depth(), 0);
+    iterate(1);
+    assert_eq!(states(&books), [LIVE; 2]);
+    assert!(books.iter().all(|truth| truth.equals(&bench.view(truth))));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
     AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component,
     ConditionId, DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price,
-    PriceChange, ResyncSink, Scope, Side, Size, StaleReason, StatsSource, TickSizeChange,
-    Timestamp, Top, Trade,
+    PriceChange, ResyncSink, Scope, Side, Size, StaleReason, StatsSource, SuspensionWatch,
+    TickSizeChange, Timestamp, Top, Trade,
 };
 
 use crate::config::WorkersConfig;
@@ -247,7 +247,12 @@ pub(crate) struct Harness {
 impl Harness {
     /// Whatever is delivered is applied by hand.
     pub(crate) fn new(config: WorkersConfig) -> Self {
-        let harness = Self::stopped(config);
+        Self::watched(config, Arc::default())
+    }
+
+    /// The same for a process that may stand still.
+    pub(crate) fn watched(config: WorkersConfig, suspension: Arc<SuspensionWatch>) -> Self {
+        let harness = Self::stopped(config, suspension);
         let shared = harness.manager.shared();
         shared.accepting.store(true, Ordering::SeqCst);
         for worker in &shared.workers {
@@ -258,15 +263,15 @@ impl Harness {
 
     /// With the workers' threads.
     pub(crate) async fn start(config: WorkersConfig) -> Self {
-        let harness = Self::stopped(config);
+        let harness = Self::stopped(config, Arc::default());
         harness.manager.start().await.unwrap();
         harness.router.start().await.unwrap();
         harness
     }
 
-    fn stopped(config: WorkersConfig) -> Self {
+    fn stopped(config: WorkersConfig, suspension: Arc<SuspensionWatch>) -> Self {
         let asked = Arc::new(Asked::default());
-        let manager = WorkerManager::new(config, Arc::clone(&asked) as _);
+        let manager = WorkerManager::watched(config, Arc::clone(&asked) as _, suspension);
         Self {
             store: manager.store(),
             router: MessageRouter::new(&manager),

@@ -130,7 +130,6 @@ impl Batches {
         fits
     }
 
-    /// The oldest batch. It counts as queued until [`Self::finish`] has it back.
     /// Queues a feed's answer; without a bound, for it is said once a suspension.
     pub(super) fn push_resumed(&mut self, feed: FeedId, number: u64, suspensions: u64) {
         let mut batch = Batch::new(feed, number, Vec::new());
@@ -138,6 +137,7 @@ impl Batches {
         self.append(batch, Load::default());
     }
 
+    /// The oldest batch. It counts as queued until [`Self::finish`] has it back.
     pub(super) fn take(&mut self) -> Option<Batch> {
         self.queued.pop_front()
     }
