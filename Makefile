@@ -25,12 +25,13 @@ check: setup ## formatting, lints, documentation (no tests)
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 rules: setup ## architecture and document rules alone
-	$(CARGO) test --locked -p polypy-tests --test architecture --test documents
+	$(CARGO) test --locked -p polypy-tests --test architecture --test documents --test monitoring_files
 
 unit: setup ## tests of every crate, with its documentation's examples
 	$(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection
 
 e2e: setup ## architecture, document and end-to-end tests
+	@.ci/monitoring
 	$(CARGO) test --locked -p polypy-tests
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure

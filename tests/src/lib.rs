@@ -4,7 +4,7 @@
 //! |---|---|
 //! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`] |
 //! | the same with every part a process of its own | [`program`], [`pair`], [`figures`] |
-//! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`] |
+//! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`], [`monitoring`] |
 
 pub mod comparison;
 pub mod figures;
@@ -18,6 +18,7 @@ pub mod wait;
 pub mod world;
 
 pub mod markdown;
+pub mod monitoring;
 pub mod ownership;
 pub mod source;
 pub mod tree;
