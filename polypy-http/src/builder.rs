@@ -1,6 +1,7 @@
 //! Puts a server together: its sources, and what a program adds to them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -144,6 +145,7 @@ impl HttpServerBuilder {
             places: Arc::new(Places::new(&self.config)),
             request_ids: RequestIds::new(),
             answer_timeout: self.config.answer_timeout,
+            leaving: AtomicBool::new(false),
         };
         HttpServer::of(self.config, shared)
     }

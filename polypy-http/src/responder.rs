@@ -12,6 +12,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Places>,
     pub(crate) request_ids: RequestIds,
     pub(crate) answer_timeout: Duration,
+    /// Answers close their connection: its client should find another server.
+    pub(crate) leaving: AtomicBool,
 }
 
 /// What a connection may ask for.
@@ -158,7 +161,8 @@ impl Responder {
             }
         };
         let once = matches!(self.admission, Admission::Reserved(_));
-        if has_body || once || reply.is_lasting() || *self.stopping.borrow() {
+        let leaving = self.shared.leaving.load(Ordering::Relaxed);
+        if has_body || once || leaving || reply.is_lasting() || *self.stopping.borrow() {
             reply = reply.closing();
         }
         let took = started.elapsed();

@@ -7,6 +7,7 @@
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Sheet, Unit, count};
@@ -85,6 +86,13 @@ impl HttpServer {
         }
     }
 
+    /// Closes each connection after its next answer, and goes on serving: clients that
+    /// keep one open ask for another, which a load balancer may lead elsewhere. A stop
+    /// is to follow.
+    pub fn send_clients_away(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+
     /// Listens. Nothing in here waits, so there is no half-started state.
     fn listen(&self) -> Result<(), HttpError> {
         let mut life = self.life.lock();
@@ -100,6 +108,7 @@ impl HttpServer {
             Life::Running(_) | Life::Stopped => {}
         }
         let address = self.config.address();
+        self.shared.leaving.store(false, Ordering::Relaxed);
         let (listener, address) = bind(address, self.config.send_buffer)
             .map_err(|source| HttpError::bind(address, source))?;
         let (stop, stopping) = watch::channel(false);

@@ -26,6 +26,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use polypy_core::probe::ProbeSource;
@@ -105,6 +106,7 @@ impl PolyPy {
                 return Ok(());
             }
             *phase = Phase::Starting;
+            self.overview.draining.store(false, Ordering::SeqCst);
         }
         let deadline = self.config.shutdown.deadline;
         let parts = self.parts().in_start_order();
@@ -194,7 +196,27 @@ impl PolyPy {
         }
     }
 
-    /// Starts, runs until `shutdown` resolves, and stops. A shutdown during the
+    /// Says by `/readyz` that requests should go elsewhere, and serves on until those who
+    /// ask it have had the time to notice.
+    async fn drain(&self) {
+        self.overview.draining.store(true, Ordering::SeqCst);
+        let delay = self.config.http.drain_delay;
+        let Some(server) = self.http_server() else {
+            return;
+        };
+        if delay.is_zero() {
+            return;
+        }
+        server.send_clients_away();
+        tracing::info!(
+            delay_ms = delay.as_secs_f64() * 1e3,
+            "draining: not ready any more, serving on"
+        );
+        tokio::time::sleep(delay).await;
+        tracing::info!("drained, stopping");
+    }
+
+    /// Starts, runs until `shutdown` resolves, drains, and stops. A shutdown during the
     /// start stops what has started and is no error.
     ///
     /// # Errors
@@ -212,8 +234,12 @@ impl PolyPy {
             None => tracing::info!("ending before the start was through"),
             Some(Ok(())) => {
                 let parts = self.parts().in_start_order();
+                let ending = async {
+                    shutdown.await;
+                    self.drain().await;
+                };
                 tokio::select! {
-                    () = &mut shutdown => {}
+                    () = ending => {}
                     () = progress::report(self) => {}
                     component = sequence::failure(&parts) => {
                         tracing::error!(component, "a part ended without being asked to");

@@ -3,6 +3,7 @@
 //! Nothing is counted or remembered here but when the program started, so that
 //! both answers are those of this moment, before the start and after the end too.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub(super) struct Overview {
     /// Set while the server runs. It reads from here, so it is not owned here.
     pub(super) http: Mutex<Weak<HttpServer>>,
     pub(super) process: Process,
+    /// Requests are still served, and should go elsewhere.
+    pub(super) draining: AtomicBool,
     /// The share of books that must be live for requests to come.
     pub(super) ready_live_share: f64,
 }
@@ -43,6 +46,7 @@ impl Overview {
             phase: Mutex::new(Phase::Stopped),
             http: Mutex::default(),
             process: Process::default(),
+            draining: AtomicBool::new(false),
             ready_live_share,
         })
     }

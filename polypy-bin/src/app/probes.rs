@@ -14,6 +14,7 @@
 //! What the process mends itself is no reason to restart it: a venue that is away, a
 //! worker that is being replaced, a discovery that fails.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use polypy_core::ComponentState;
@@ -137,7 +138,7 @@ impl ProbeSource for Overview {
             given_up_workers: parts.workers.given_up_count(),
             oldest_heartbeat: parts.workers.oldest_heartbeat(),
             started: matches!(phase, Phase::Running { .. } | Phase::Stopping),
-            draining: phase == Phase::Stopping,
+            draining: phase == Phase::Stopping || self.draining.load(Ordering::SeqCst),
             discovered: parts.lifecycle.has_discovered(),
             wanted_assets: pending + subscribed,
             live_books: parts.workers.store().counts().live,

@@ -242,6 +242,10 @@ table! {
         /// Share of the books that must be live for `/readyz` to say yes. A lost connection takes
         /// some of them away for a second.
         ready_live_share: f64 = "0.9", in "0.0" ..= "1.0";
+        /// How long requests are still served after the program was told to end, with `/readyz` saying
+        /// no from the first moment: the time that load balancers need to notice. Added to
+        /// shutdown.deadline.
+        drain_delay: Duration = "0ms", in "0ms" ..= "10m";
         /// What requests in flight get to finish when the server stops.
         drain_deadline: Duration = "3s", in "0ms" ..= "5m";
         /// Longest request head; past it the answer is 431.

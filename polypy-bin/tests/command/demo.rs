@@ -420,3 +420,33 @@ fn a_server_whose_books_are_away_is_not_ready_and_lives() {
     server.signal("TERM");
     assert_eq!(server.end().code(), Some(0));
 }
+
+#[test]
+fn a_drain_serves_on_and_is_not_ready() {
+    let delay = "--http-drain-delay=2s";
+    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5", delay]);
+    let health = url(&demo.stdout_line("/health"));
+    let server = health.strip_suffix("/health").unwrap().to_owned();
+    demo.stderr_line("every book is live");
+    assert_eq!(get(&format!("{server}/readyz")).0, 200);
+    let asked = Instant::now();
+    demo.signal("TERM");
+    demo.stderr_line("not ready any more");
+    let (status, answer) = get(&format!("{server}/readyz"));
+    assert_eq!(status, 503);
+    assert_eq!(answer["reasons"][0]["code"], "not_draining");
+    for path in ["livez", "startupz", "health", "stats", "markets"] {
+        assert_eq!(get(&format!("{server}/{path}")).0, 200, "{path}");
+    }
+    assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
+    assert!(asked.elapsed() >= Duration::from_secs(2));
+
+    // A second signal does not wait for the end of it.
+    let delay = "--http-drain-delay=10m";
+    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5", delay]);
+    demo.stderr_line("every book is live");
+    demo.signal("TERM");
+    demo.stderr_line("not ready any more");
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(143), "{:#?}", demo.seen);
+}

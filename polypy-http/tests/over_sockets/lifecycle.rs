@@ -325,3 +325,31 @@ async fn fifty_requests_in_flight_all_finish_at_stop() {
     stopping.await.unwrap();
     assert_eq!(server.stats()["aborted_connections"], 0);
 }
+
+#[tokio::test]
+async fn clients_that_are_sent_away_are_answered_and_their_connections_closed() {
+    let (server, address) = full().await;
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    let answer = exchange(&mut kept, KEEP_ALIVE).await;
+    assert_eq!(answer.header("connection"), None);
+    server.send_clients_away();
+    let answer = exchange(&mut kept, KEEP_ALIVE).await;
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(read_all(kept).await, "");
+    // Who comes all the same is served.
+    assert_eq!(get(address, "/health").await.status, 200);
+    server.stop().await;
+    // The next life begins without it.
+    server.start().await.unwrap();
+    let mut kept = TcpStream::connect(server.local_addr().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        exchange(&mut kept, KEEP_ALIVE).await.header("connection"),
+        None
+    );
+    server.stop().await;
+}
