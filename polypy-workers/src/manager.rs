@@ -17,7 +17,7 @@ use polypy_core::{
     StaleReason, StatsSource, SuspensionWatch,
 };
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::config::WorkersConfig;
 use crate::queue::{Liveness, Transition};
@@ -27,6 +27,12 @@ use crate::store::BookStore;
 use crate::worker::Worker;
 
 const NAME: &str = "workers";
+
+/// Between two looks at whether the venue's hashes are reproduced.
+const LOOK: Duration = Duration::from_secs(5);
+/// Books whose hashes are not reproduced any more, before a line says so: single ones
+/// are counted, and the log is for what an operator should know.
+const MANY_BOOKS: u64 = 8;
 
 /// Owns the worker threads and their books.
 #[derive(Debug)]
@@ -88,6 +94,12 @@ impl WorkerManager {
         let workers = self.shared.workers.iter();
         let given_up = |worker: &&Arc<Worker>| worker.queue().liveness() == Liveness::GivenUp;
         workers.filter(given_up).count()
+    }
+
+    /// Books whose hashes were reproduced once and are not now. They may be live, and
+    /// are unverified.
+    pub fn formats_unknown(&self) -> u64 {
+        self.shared.formats_unknown()
     }
 
     /// Has a worker's next batch panic in its midst: this is how it is shown that
@@ -177,6 +189,7 @@ impl Component for WorkerManager {
                 shared: Arc::clone(&self.shared),
                 stop: Arc::clone(&stop),
                 failures: vec![VecDeque::new(); self.shared.workers.len()],
+                formats_reported: false,
             };
             let task = tokio::spawn(supervisor.run());
             *self.supervision.lock() = Some(Supervision { stop, task });
@@ -273,14 +286,21 @@ struct Supervisor {
     stop: Arc<Notify>,
     /// When each worker failed lately.
     failures: Vec<VecDeque<Instant>>,
+    /// Whether the log says that hashes are not reproduced.
+    formats_reported: bool,
 }
 
 impl Supervisor {
     async fn run(mut self) {
+        let mut looks = looks();
         loop {
             tokio::select! {
                 () = self.stop.notified() => return,
                 () = self.shared.failed.notified() => {}
+                _ = looks.tick() => {
+                    self.report_formats();
+                    continue;
+                }
             }
             tokio::select! {
                 () = self.stop.notified() => return,
@@ -291,6 +311,21 @@ impl Supervisor {
                     self.restart(number);
                 }
             }
+        }
+    }
+
+    /// Says once that hashes are not reproduced any more, and once that they are.
+    fn report_formats(&mut self) {
+        let books = self.shared.formats_unknown();
+        if books >= MANY_BOOKS && !self.formats_reported {
+            self.formats_reported = true;
+            tracing::warn!(
+                books,
+                "the venue's hashes are no longer reproduced: these books are unverified, and checked by top, mirror and audit only"
+            );
+        } else if books == 0 && self.formats_reported {
+            self.formats_reported = false;
+            tracing::info!("the venue's hashes are reproduced again");
         }
     }
 
@@ -317,6 +352,12 @@ impl Supervisor {
         failures.push_back(now);
         count(failures.len()) <= u64::from(config.restart_limit.get())
     }
+}
+
+fn looks() -> Interval {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
 }
 
 fn join_all(threads: Vec<JoinHandle<()>>) {

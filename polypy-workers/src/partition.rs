@@ -253,7 +253,7 @@ impl Partition {
         // Of what the panic kept from being applied, what is not said again.
         for (asset, message) in self.messages.drain(..) {
             if message.forgotten {
-                slots.forget(asset);
+                slots.forget(asset, &cx.stats);
             } else if message.settled {
                 slots.with(asset, cx, BookSlot::settle);
             }
@@ -348,7 +348,7 @@ fn audit(slots: &mut Slots, cx: &mut Context, book: BookEvent) {
 
 fn take_message(slots: &mut Slots, cx: &mut Context, asset: AssetKey, message: ControlMessage) {
     if message.forgotten {
-        slots.forget(asset);
+        slots.forget(asset, &cx.stats);
         return;
     }
     // Without a slot, a snapshot that is still queued could not know of it.

@@ -139,6 +139,13 @@ impl Shared {
         self.accepting.load(Ordering::SeqCst)
     }
 
+    /// Books whose hashes were reproduced once and are not now.
+    pub(crate) fn formats_unknown(&self) -> u64 {
+        let workers = self.workers.iter();
+        let unknown = workers.map(|worker| worker.stats().integrity.formats_unknown.get());
+        unknown.sum()
+    }
+
     /// Workers that run.
     pub(crate) fn alive(&self) -> usize {
         self.workers

@@ -208,6 +208,8 @@ pub(crate) struct IntegrityStats {
     pub(crate) searches: Counter,
     pub(crate) searches_refused: Counter,
     pub(crate) formats_lost: Counter,
+    /// Those of them whose hashes have not been reproduced since.
+    pub(crate) formats_unknown: Gauge,
     pub(crate) suspected: Counter,
     pub(crate) healed: Counter,
 }
@@ -240,8 +242,14 @@ static FOLLOWED: &[Integrity] = &[
     Integrity::counter(
         "formats_lost",
         "polypy_integrity_formats_lost_total",
-        "Books whose hashes agreed once and whose hash format is unknown now.",
+        "Times a book's hashes, which had agreed, could not be reproduced any more.",
         |stats| stats.formats_lost.get().into(),
+    ),
+    Integrity::gauge(
+        "formats_unknown",
+        "polypy_integrity_formats_unknown",
+        "Books whose hashes agreed once and are not reproduced now: unverified.",
+        |stats| stats.formats_unknown.get().into(),
     ),
     Integrity::counter(
         "suspected",

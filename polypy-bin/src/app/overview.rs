@@ -80,6 +80,7 @@ impl HealthSource for Overview {
             wanted_assets: pending + subscribed,
             live_books: books.live,
             stale_books: books.stale,
+            formats_unknown: parts.workers.formats_unknown(),
         }
         .judge()
     }

@@ -22,6 +22,7 @@
 //! | `no_connection`, `no_live_books` | not healthy |
 //! | `no_markets` | healthy |
 //! | `books_not_live` | healthy |
+//! | `hashes_not_reproduced` | healthy |
 
 use polypy_core::Health;
 
@@ -38,6 +39,8 @@ pub(super) struct Facts {
     pub(super) wanted_assets: usize,
     pub(super) live_books: u64,
     pub(super) stale_books: u64,
+    /// Books whose hashes were reproduced once and are not now.
+    pub(super) formats_unknown: u64,
 }
 
 impl Facts {
@@ -107,6 +110,13 @@ impl Facts {
                 health = health.because(code, text);
             }
         }
+        if self.formats_unknown > 0 {
+            let text = format!(
+                "hashes of {} books are no longer reproduced: these are checked by top, mirror and audit only",
+                self.formats_unknown
+            );
+            health = health.because("hashes_not_reproduced", text);
+        }
         let text = || format!("{live} of {wanted} books are live");
         match live {
             0 if wanted > 0 => health.because("no_live_books", text()),
@@ -146,6 +156,7 @@ mod tests {
         wanted_assets: 400,
         live_books: 1,
         stale_books: 0,
+        formats_unknown: 0,
     };
 
     #[test]
@@ -243,25 +254,28 @@ mod tests {
             [(0, 0), (0, 4), (2, 4)]
                 .into_iter()
                 .flat_map(move |(open, wanted)| {
-                    [(0, 0), (0, 3), (1, 3), (4, 0)].map(move |(live, stale)| Facts {
-                        running: bit(0),
-                        registry: bit(1),
-                        router: bit(2),
-                        workers: bit(3),
-                        lifecycle: bit(4),
-                        recycler: bit(5),
-                        open_connections: open,
-                        wanted_assets: wanted,
-                        live_books: live,
-                        stale_books: stale,
-                    })
+                    [(0, 0, 0), (0, 3, 0), (1, 3, 0), (4, 0, 0), (4, 0, 4)].map(
+                        move |(live, stale, unknown)| Facts {
+                            running: bit(0),
+                            registry: bit(1),
+                            router: bit(2),
+                            workers: bit(3),
+                            lifecycle: bit(4),
+                            recycler: bit(5),
+                            open_connections: open,
+                            wanted_assets: wanted,
+                            live_books: live,
+                            stale_books: stale,
+                            formats_unknown: unknown,
+                        },
+                    )
                 })
         })
     }
 
     #[test]
     fn what_is_not_healthy_says_why_and_degraded_says_what() {
-        const HARMLESS: [&str; 2] = ["no_markets", "books_not_live"];
+        const HARMLESS: [&str; 3] = ["no_markets", "books_not_live", "hashes_not_reproduced"];
         for facts in all() {
             let health = facts.judge();
             let grave = |reason: &&polypy_core::Reason| !HARMLESS.contains(&reason.code);
@@ -294,7 +308,7 @@ mod tests {
             .flat_map(|facts| facts.judge().reasons)
             .map(|reason| reason.code)
             .collect();
-        assert_eq!(codes.len(), 10);
+        assert_eq!(codes.len(), 11);
         for code in codes {
             let quoted = format!("`{code}`");
             let documented = table

@@ -137,7 +137,8 @@ impl CheckedBook {
 
     /// What the checks of other sources compare with.
     pub(crate) fn ours(&self) -> Option<Ours<'_>> {
-        self.copy().map(|copy| ours(copy, &self.trust))
+        self.copy()
+            .map(|copy| ours(copy, &self.trust, &self.checks))
     }
 
     // ---- another book is shown ----------------------------------------------
@@ -246,6 +247,12 @@ impl CheckedBook {
     pub(crate) fn settle(&mut self, cx: &mut Context) {
         self.take_in(Input::MarketEnded, cx);
         self.checks.forget_expected();
+        self.checks.release(&cx.stats);
+    }
+
+    /// It is forgotten.
+    pub(crate) fn release(&mut self, stats: &WorkerStats) {
+        self.checks.release(stats);
     }
 
     // ---- a change -----------------------------------------------------------
@@ -346,7 +353,7 @@ impl CheckedBook {
             return None;
         }
         let copy = self.shown.copy()?;
-        let ours = ours(copy, &self.trust);
+        let ours = ours(copy, &self.trust, &self.checks);
         match self.checks.reached(copy, &ours, &cx.checker) {
             Expectation::Open => None,
             Expectation::Reached => {
@@ -417,7 +424,7 @@ impl CheckedBook {
         let audit = &cx.stats.integrity.audit;
         let verdict = match self.shown.copy().filter(|_| !self.trust.is_settled()) {
             Some(copy) => {
-                let ours = ours(copy, &self.trust);
+                let ours = ours(copy, &self.trust, &self.checks);
                 let was_in = |hash| self.shown.was_in(hash);
                 self.checks.audit(event, &ours, was_in, &cx.checker)
             }
@@ -611,11 +618,12 @@ impl CheckedBook {
     }
 }
 
-fn ours<'a>(copy: &'a FeedBook, trust: &Trust) -> Ours<'a> {
+fn ours<'a>(copy: &'a FeedBook, trust: &Trust, checks: &Checks) -> Ours<'a> {
     Ours {
         levels: copy.levels(),
         newest: copy.newest(),
         hash: copy.hash(),
+        is_verifiable: checks.hash().is_format_known(),
         is_proven: copy.is_proven(),
         is_kept_whole: trust.is_kept_whole(),
     }

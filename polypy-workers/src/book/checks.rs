@@ -17,6 +17,7 @@ use crate::integrity::{
     AuditCheck, Checker, Expectation, Finding, HashCheck, Ours, Outcome, Stage, Subject, TopCheck,
     Verdict, is_coarser,
 };
+use crate::stats::WorkerStats;
 
 /// One book's standing with every check.
 #[derive(Debug, Default)]
@@ -79,6 +80,11 @@ impl Checks {
     pub(crate) fn forget(&mut self) {
         self.levels_replaced();
         self.audit.forget();
+    }
+
+    /// Its market has ended, or it is forgotten: it is not counted any more.
+    pub(crate) fn release(&mut self, stats: &WorkerStats) {
+        self.hash.release(&stats.integrity);
     }
 
     /// A trade of this market was announced.

@@ -23,6 +23,7 @@ use super::{Context, Origin, order};
 use crate::feeds::Feeds;
 use crate::integrity::{Extent, Mirrored, compare};
 use crate::queue::{ControlMessage, StalenessMark};
+use crate::stats::WorkerStats;
 
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -399,6 +400,11 @@ impl BookSlot {
     pub(crate) fn settle(&mut self, cx: &mut Context) {
         self.book.settle(cx);
         self.standbys.clear();
+    }
+
+    /// It is forgotten.
+    pub(crate) fn release(&mut self, stats: &WorkerStats) {
+        self.book.release(stats);
     }
 
     /// The thread that wrote the book died: what it left may be half a change, and

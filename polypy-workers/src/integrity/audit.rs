@@ -8,7 +8,8 @@
 //! | has an unknown hash and is not older | the feed is behind | leads: suspect until the feed has come as far; after a while, the token is silent |
 //! | has an unknown hash and is older | REST is behind by more than we remember; or, if it stays there, ours is wrong | nothing at first; differs if it keeps that hash |
 //!
-//! Of states that came without a hash the levels are compared instead. The feed
+//! Of states that came without a hash, or with one of an unknown format, the levels
+//! are compared instead. The feed
 //! has come as far once it shows that state, or a later one whose own hash
 //! proves it; a later one that nothing proves has passed it by, and so something
 //! was missing.
@@ -98,7 +99,7 @@ impl AuditCheck {
             self.forget_unknown();
             return Verdict::Passed;
         }
-        if ours.hash.is_none() && whole(event) == *ours.levels {
+        if ours.is_told_by_levels() && whole(event) == *ours.levels {
             return Verdict::Proven;
         }
         if event.timestamp < ours.newest {
@@ -162,7 +163,7 @@ impl AuditCheck {
         let is_later = ours.newest > expected.timestamp;
         let is_reached = ours.hash == Some(expected.hash)
             || (is_later && ours.is_proven)
-            || (!is_later && ours.hash.is_none() && *ours.levels == expected.levels);
+            || (!is_later && ours.is_told_by_levels() && *ours.levels == expected.levels);
         if is_reached {
             Expectation::Reached
         } else if is_later && !awaits_proof && ours.is_kept_whole {
@@ -225,6 +226,7 @@ mod tests {
         };
         let levels = OrderBook::default();
         let ours = Ours {
+            is_verifiable: true,
             levels: &levels,
             newest: Timestamp::from_millis(truth.now + 1),
             hash: Some(BookHash::from_hex(&[b'a'; 40]).unwrap()),

@@ -13,7 +13,8 @@
 //!
 //! A book none of whose hashes was ever reproduced is *unverified*: there the
 //! format is in doubt, not the levels, and nothing follows from it. So is one
-//! sent whole twice that still does not give its own hash.
+//! sent whole twice that still does not give its own hash, and one whose hash fails
+//! while those of all books do ([`FormatDoubt`](super::FormatDoubt)).
 
 use std::time::Instant;
 
@@ -77,6 +78,8 @@ pub(crate) struct HashCheck {
     open: Option<Box<OpenHash>>,
     /// Whether the format ever reproduced a hash.
     format_known: bool,
+    /// Whether it did and does not any more: counted as long as that lasts.
+    format_lost: bool,
     last: Option<bool>,
     /// OpenHashs in a row that failed for good.
     failures: u32,
@@ -145,7 +148,7 @@ impl HashCheck {
     pub(crate) fn replaced_by_proven(&mut self, now: Instant) {
         self.forget_expectation();
         self.checks.made(now);
-        self.prove();
+        self.note_proven();
     }
 
     /// Whether the book has changed since its last check.
@@ -217,7 +220,7 @@ impl HashCheck {
         };
         if self.reproduces(&open, subject) {
             checker.stats().hash.late.increment();
-            return self.prove();
+            return self.prove(checker);
         }
         self.open = Some(open);
         Outcome::Open
@@ -239,7 +242,7 @@ impl HashCheck {
         checker.cpu.charge(started.elapsed());
         if found.is_some() {
             checker.stats().hash.passed.increment();
-            self.prove();
+            self.prove(checker);
         }
         found.is_some()
     }
@@ -257,7 +260,7 @@ impl HashCheck {
                 return Outcome::Open;
             }
             if self.search(&open.fingerprint, subject, open.hash, checker) {
-                return self.prove();
+                return self.prove(checker);
             }
         }
         checker.stats().hash.failed.increment();
@@ -283,12 +286,12 @@ impl HashCheck {
         match self.prices.find(&fingerprint, form, hash, subject.book) {
             Some(PriceSource::Known) => {
                 checker.stats().hash.passed.increment();
-                return self.prove();
+                return self.prove(checker);
             }
             Some(PriceSource::Candidate) => {
                 checker.stats().hash.passed_with_candidate_price.increment();
                 checker.found = self.prices.current();
-                return self.prove();
+                return self.prove(checker);
             }
             None => {}
         }
@@ -296,7 +299,7 @@ impl HashCheck {
         let complete = subject.stage != Stage::Unfinished;
         let searched = complete && !wrong && self.may_search(subject, checker);
         if searched && self.search(&fingerprint, subject, hash, checker) {
-            return self.prove();
+            return self.prove(checker);
         }
         self.open = Some(Box::new(OpenHash {
             timestamp: subject.timestamp,
@@ -305,11 +308,8 @@ impl HashCheck {
             complete,
             searched,
         }));
-        if subject.stage == Stage::Whole && searched && self.format_known {
-            self.whole_failures += 1;
-            if self.whole_failures >= WHOLE_FAILURES {
-                self.lose_format(checker.stats());
-            }
+        if self.format_known && self.is_to_blame(subject.stage, searched, checker) {
+            self.lose_format(checker.stats());
         }
         if !self.format_known {
             return Outcome::NotApplicable;
@@ -322,17 +322,26 @@ impl HashCheck {
         }
     }
 
+    /// Whether a hash that was not reproduced speaks against the format.
+    fn is_to_blame(&mut self, stage: Stage, searched: bool, checker: &mut Checker) -> bool {
+        if stage == Stage::Whole {
+            checker.format_doubt.note_whole_failure();
+            self.whole_failures += u8::from(searched);
+        }
+        self.whole_failures >= WHOLE_FAILURES || checker.format_doubt.holds()
+    }
+
     /// The venue has moved on: the expectation heals now, or has failed.
     fn resolve(&mut self, open: OpenHash, subject: &Subject<'_>, checker: &mut Checker) -> bool {
         if self.reproduces(&open, subject) {
             checker.stats().hash.late.increment();
-            self.prove();
+            self.prove(checker);
             return true;
         }
         let searchable = open.complete && !open.searched;
         let searched = searchable && self.may_search(subject, checker);
         if searched && self.search_all_prices(&open.fingerprint, open.hash, subject.book, checker) {
-            self.prove();
+            self.prove(checker);
             return true;
         }
         if !self.format_known {
@@ -455,21 +464,39 @@ impl HashCheck {
         allowed
     }
 
-    fn prove(&mut self) -> Outcome {
+    fn prove(&mut self, checker: &mut Checker) -> Outcome {
+        checker.format_doubt.note_proven();
+        self.release(checker.stats());
+        self.note_proven();
+        Outcome::Proven
+    }
+
+    fn note_proven(&mut self) {
         self.format_known = true;
         self.failures = 0;
         self.whole_failures = 0;
         self.last = Some(true);
         self.searches = SearchPace::default();
-        Outcome::Proven
     }
 
     fn lose_format(&mut self, stats: &IntegrityStats) {
         stats.formats_lost.increment();
+        if !self.format_lost {
+            self.format_lost = true;
+            stats.formats_unknown.set(stats.formats_unknown.get() + 1);
+        }
         self.format_known = false;
         self.failures = 0;
         self.whole_failures = 0;
         self.last = None;
+    }
+
+    /// Its hashes are reproduced again, or it is of no interest any more.
+    pub(crate) fn release(&mut self, stats: &IntegrityStats) {
+        if std::mem::take(&mut self.format_lost) {
+            let others = stats.formats_unknown.get().saturating_sub(1);
+            stats.formats_unknown.set(others);
+        }
     }
 }
 

@@ -461,6 +461,51 @@ fn a_format_that_changes_overnight_costs_every_book_one_request() {
     assert_eq!(verified(&bench, &truth), Some(true));
 }
 
+/// Whole books are right. When those of many tokens fail and no hash of any is
+/// reproduced, no failure says anything of levels, until one is.
+#[test]
+fn while_no_hash_of_any_book_is_reproduced_the_format_is_to_blame() {
+    let bench = Harness::new(one_worker());
+    // One token of each market: the other would miss the change.
+    let infos = assets(10);
+    let mut truths: Vec<_> = infos.iter().step_by(2).map(Truth::new).collect();
+    bench.open(1);
+    for truth in &truths {
+        bench.send(1, [truth.opening()]);
+        assert_eq!(verified(&bench, truth), Some(true));
+    }
+    for truth in &mut truths {
+        truth.min_order_size = "7777";
+    }
+    for truth in &truths[..7] {
+        bench.send(1, [truth.opening()]);
+        assert_eq!(bench.state(truth), stale(StaleReason::Hash));
+    }
+    bench.send(1, [truths[7].opening()]);
+    assert_eq!(bench.state(&truths[7]), LIVE);
+    assert_eq!(verified(&bench, &truths[7]), None);
+    // So it is with a change, for which nothing is asked, ...
+    let change = truths[8].change(Side::Bid, "0.45", "1");
+    bench.send(1, [change]);
+    assert_eq!(bench.state(&truths[8]), LIVE);
+    assert_eq!(bench.count("formats_lost"), 2);
+    assert_eq!(bench.count("formats_unknown"), 2);
+    assert!(bench.asked.take().is_empty());
+    // ... and no more once the hash of a book is reproduced.
+    truths[8].min_order_size = "5";
+    let change = truths[8].change(Side::Bid, "0.45", "2");
+    bench.send(1, [change]);
+    assert_eq!(verified(&bench, &truths[8]), Some(true));
+    assert_eq!(bench.count("formats_unknown"), 1);
+    let change = truths[9].change(Side::Bid, "0.45", "1");
+    bench.send(1, [change]);
+    assert_eq!(bench.state(&truths[9]), stale(StaleReason::Hash));
+    // Nor is one counted that nobody follows any more.
+    bench.router.forget(&[truths[7].key()]);
+    bench.settle_down();
+    assert_eq!(bench.count("formats_unknown"), 0);
+}
+
 #[test]
 fn beyond_its_share_of_a_core_every_book_is_checked_now_and_then() {
     let bench = Harness::new(configured(|config| config.hash_cpu_percent = 0));

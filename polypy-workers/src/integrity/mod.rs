@@ -2,7 +2,7 @@
 //!
 //! | check | against | module |
 //! |---|---|---|
-//! | hash | the SHA-1 that comes with every book and every change | [`hash`], with [`hash_format`] and [`price`] for what the text contains besides the levels |
+//! | hash | the SHA-1 that comes with every book and every change | [`hash`], with [`hash_format`] and [`price`] for what the text contains besides the levels, and [`format_doubt`] |
 //! | top | the best prices that come with every change | [`top`] |
 //! | mirror | the market's other token at the same exchange time | [`mirror`] |
 //! | audit | a whole book fetched apart from the feed | [`audit`], with [`recent`] for what REST may still show |
@@ -14,6 +14,7 @@
 
 mod audit;
 mod budget;
+mod format_doubt;
 mod hash;
 mod hash_format;
 mod mirror;
@@ -24,6 +25,7 @@ mod top;
 
 pub(crate) use audit::{AuditCheck, Expectation, Verdict};
 pub(crate) use budget::{Budget, CpuBudget};
+pub(crate) use format_doubt::FormatDoubt;
 pub(crate) use hash::{HashCheck, Outcome, Stage, Subject};
 pub(crate) use hash_format::is_coarser;
 pub(crate) use mirror::{Extent, Mirrored, compare};
@@ -47,8 +49,18 @@ pub(crate) struct Ours<'a> {
     pub(crate) levels: &'a OrderBook,
     pub(crate) newest: Timestamp,
     pub(crate) hash: Option<BookHash>,
+    /// Whether its hashes can be reproduced.
+    pub(crate) is_verifiable: bool,
     pub(crate) is_proven: bool,
     pub(crate) is_kept_whole: bool,
+}
+
+impl Ours<'_> {
+    /// Whether states are compared by their levels: a hash that cannot be reproduced
+    /// may be another here than there.
+    fn is_told_by_levels(&self) -> bool {
+        self.hash.is_none() || !self.is_verifiable
+    }
 }
 
 /// What every check of one worker shares.
@@ -57,6 +69,8 @@ pub(crate) struct Checker {
     pub(crate) config: IntegrityConfig,
     pub(crate) searches: Budget,
     pub(crate) cpu: CpuBudget,
+    /// Whether failures are to be blamed on what is hashed.
+    pub(crate) format_doubt: FormatDoubt,
     /// A last trade price that was found by trying: the market's other token
     /// is hashed with it, too.
     pub(crate) found: Option<DecimalText>,
@@ -70,6 +84,7 @@ impl Checker {
             config: config.clone(),
             searches: Budget::new(config.searches_per_second, now),
             cpu: CpuBudget::new(config.hash_cpu_percent, now),
+            format_doubt: FormatDoubt::default(),
             found: None,
             now,
             stats,

@@ -178,7 +178,7 @@ impl Slots {
             }
             Entry::Kept(slot) => {
                 let replaced = slot.key();
-                self.forget(replaced);
+                self.forget(replaced, &cx.stats);
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
@@ -187,14 +187,15 @@ impl Slots {
         self.entries[at] = Entry::Kept(Box::new(slot));
     }
 
-    pub(super) fn forget(&mut self, asset: AssetKey) {
+    pub(super) fn forget(&mut self, asset: AssetKey, stats: &WorkerStats) {
         let at = asset.slot();
         if at >= self.entries.len() {
             self.entries.resize_with(at + 1, Entry::default);
         }
-        match &self.entries[at] {
+        match &mut self.entries[at] {
             Entry::Kept(slot) if slot.key() != asset => return,
             Entry::Kept(slot) => {
+                slot.release(stats);
                 self.books.leave(slot.state());
                 self.levels -= slot.held_levels();
             }
