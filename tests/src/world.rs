@@ -179,6 +179,16 @@ pub async fn exchange(config: SimConfig) -> SimHandle {
         .expect("the exchange starts")
 }
 
+/// A configuration in which no check is left out, and no doubt is given up,
+/// because the machine is busy.
+pub fn unhurried() -> Config {
+    let mut config = Config::default();
+    config.integrity.hash_cpu_percent = 100;
+    config.integrity.hash_searches_per_second = 10_000;
+    config.integrity.doubt_patience = SOON;
+    config
+}
+
 /// A program that follows `sim`.
 pub fn beside(sim: &SimHandle) -> PolyPyBuilder {
     PolyPy::builder()

@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use polypy::config::Config;
 use polypy_core::Price;
 use polypy_sim::SimConfig;
 use polypy_tests::replay::{Decimal, PlainBook, Replay, replay};
-use polypy_tests::world::{SOON, World};
+use polypy_tests::world::{SOON, World, unhurried};
 use polypy_tests::{http, recorded, wait};
 use serde_json::{Value, json};
 
@@ -254,16 +253,6 @@ fn mirrors(book: &PlainBook, other: &PlainBook) -> bool {
 
 /// How long the program may take to apply what it was sent.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A configuration in which no check is left out, and no doubt is given up,
-/// because the machine is busy.
-fn unhurried() -> Config {
-    let mut config = Config::default();
-    config.integrity.hash_cpu_percent = 100;
-    config.integrity.hash_searches_per_second = 10_000;
-    config.integrity.doubt_patience = SOON;
-    config
-}
 
 /// What the program counted.
 #[derive(Debug, Default, PartialEq, Eq)]
