@@ -7,6 +7,7 @@
 //! furthest in exchange time is shown**, and it is live while there is one.
 
 use std::fmt;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -155,7 +156,10 @@ pub trait BookControl: Send + Sync {
 pub trait AuditSink: Send + Sync {
     /// A whole book from REST. It is evidence and never applied: it can prove a
     /// book, or speak against it. One that cannot be queued is dropped and counted.
-    fn audit(&self, book: Box<BookEvent>);
+    ///
+    /// `requested`: when it was asked for. The venue may have made it any time after
+    /// that, so that it settles nothing that has contradicted the book since.
+    fn audit(&self, book: Box<BookEvent>, requested: Instant);
 }
 
 /// Where a request for a fresh snapshot goes. Implemented by the pool's queue;

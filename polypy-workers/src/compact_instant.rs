@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Nanoseconds after [`ORIGIN`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CompactInstant(u64);
 
 impl CompactInstant {

@@ -16,6 +16,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use polypy_core::{
     AuditSink, BookControl, BookState, EventSink, FeedId, MarketEvent, Side, StaleReason,
@@ -180,7 +181,7 @@ impl Model {
                     self.fetched[book] = Some(self.truths[book].now);
                 }
                 if let MarketEvent::Book(fetched) = self.truths[book].snapshot() {
-                    self.bench.router.audit(fetched);
+                    self.bench.router.audit(fetched, Instant::now());
                 }
             }
             Step::Close { socket } => self.close(socket),

@@ -141,8 +141,8 @@ impl Partition {
             rest = ahead;
         }
         batch.events.clear();
-        if let Some(book) = batch.audit.take() {
-            audit(slots, cx, *book);
+        if let Some((book, requested)) = batch.audit.take() {
+            audit(slots, cx, &book, requested);
         }
         if let Some(suspensions) = batch.resumed {
             cx.feeds.resume_applied(batch.feed, suspensions);
@@ -339,8 +339,10 @@ fn apply_event(
 }
 
 /// A book that was fetched apart from the feeds.
-fn audit(slots: &mut Slots, cx: &mut Context, book: BookEvent) {
-    let known = slots.with(book.info.key, cx, |slot, cx| slot.audit(&book, cx));
+fn audit(slots: &mut Slots, cx: &mut Context, book: &BookEvent, requested: Instant) {
+    let known = slots.with(book.info.key, cx, |slot, cx| {
+        slot.audit(book, requested, cx);
+    });
     if known.is_none() {
         cx.stats.integrity.audit.not_applicable.increment();
     }

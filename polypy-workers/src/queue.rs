@@ -17,7 +17,7 @@ mod control;
 mod liveness;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use polypy_core::{AssetKey, BookEvent, FeedId, MarketEvent, Scope, StaleReason};
@@ -106,10 +106,10 @@ impl WorkerQueue {
 
     /// Queues a book to be compared with ours, behind the events that are queued
     /// already; `false` if there is no room for it.
-    pub(crate) fn push_audit(&self, book: Box<BookEvent>) -> bool {
+    pub(crate) fn push_audit(&self, book: Box<BookEvent>, requested: Instant) -> bool {
         self.add(|contents| {
             let number = contents.next_number();
-            contents.batches.push_audit(number, book)
+            contents.batches.push_audit(number, book, requested)
         })
     }
 

@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Kind, Part, Reading, Row, Sheet, Span, count};
@@ -208,9 +209,10 @@ impl BookControl for MessageRouter {
 }
 
 impl AuditSink for MessageRouter {
-    fn audit(&self, book: Box<BookEvent>) {
+    fn audit(&self, book: Box<BookEvent>, requested: Instant) {
         let queue = self.queue_of(book.info.key);
-        let queued = self.shared.is_accepting() && queue.is_running() && queue.push_audit(book);
+        let is_open = self.shared.is_accepting() && queue.is_running();
+        let queued = is_open && queue.push_audit(book, requested);
         let stats = &self.shared.routing;
         let counter = if queued {
             &stats.audits_routed

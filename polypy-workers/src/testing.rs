@@ -15,7 +15,7 @@ use polypy_core::{
     TickSizeChange, Timestamp, Top, Trade,
 };
 
-use crate::config::WorkersConfig;
+use crate::config::{IntegrityConfig, WorkersConfig};
 use crate::manager::WorkerManager;
 use crate::partition::Partition;
 use crate::queue::{Liveness, Transition};
@@ -426,10 +426,15 @@ impl Harness {
 
     /// Hands over a book that was fetched apart from the feeds, and compares it.
     pub(crate) fn audit(&self, event: MarketEvent) {
+        self.audit_requested(event, Instant::now());
+    }
+
+    /// The same for one that was asked for earlier.
+    pub(crate) fn audit_requested(&self, event: MarketEvent, requested: Instant) {
         let MarketEvent::Book(book) = event else {
             panic!("not a book")
         };
-        self.router.audit(book);
+        self.router.audit(book, requested);
         self.settle_down();
     }
 
@@ -452,11 +457,16 @@ impl Harness {
     }
 }
 
-/// One worker that is given everything by its queue, to be turned by hand.
+/// One worker that is given everything by its queue, to be turned by hand. It checks
+/// every hash, however long that takes here: on a busy machine, checks would be left out.
 pub(crate) fn one_worker() -> WorkersConfig {
     WorkersConfig {
         count: std::num::NonZeroUsize::MIN,
         direct_events: 0,
+        integrity: IntegrityConfig {
+            hash_cpu_percent: u32::MAX,
+            ..IntegrityConfig::default()
+        },
         ..WorkersConfig::default()
     }
 }

@@ -223,6 +223,7 @@ impl Work {
     async fn compare(&self, chunk: &[(AssetKey, AssetId)]) -> Compared {
         let ids: Vec<AssetId> = chunk.iter().map(|(_, id)| id.clone()).collect();
         add(&self.counters.requests, 1);
+        let requested = Instant::now().into_std();
         let answer = self.books.books(&ids, self.registry.interner());
         let Fetched {
             books,
@@ -248,7 +249,7 @@ impl Work {
             .collect();
         add(&self.counters.compared, count(books.len()));
         for book in books {
-            self.sink.audit(Box::new(book));
+            self.sink.audit(Box::new(book), requested);
         }
         if !missing.is_empty() {
             add(&self.counters.missing, count(missing.len()));

@@ -74,7 +74,7 @@ struct Notes {
 }
 
 impl AuditSink for Notes {
-    fn audit(&self, book: Box<BookEvent>) {
+    fn audit(&self, book: Box<BookEvent>, _requested: std::time::Instant) {
         self.audited.lock().push(book.info.asset_id.to_string());
     }
 }

@@ -417,10 +417,17 @@ impl CheckedBook {
         }
     }
 
-    /// Compares a fetched book with ours. A stale one only learns how far it has to
-    /// come.
+    /// Compares a book that was fetched, when it was `requested`, with ours. A stale one
+    /// only learns how far it has to come.
     #[must_use]
-    pub(crate) fn audit(&mut self, event: &BookEvent, cx: &mut Context) -> Refuted {
+    pub(crate) fn audit(
+        &mut self,
+        event: &BookEvent,
+        requested: Instant,
+        cx: &mut Context,
+    ) -> Refuted {
+        let is_outdated = self.trust.was_contradicted_after(requested);
+        let awaited_change = self.awaits_change();
         let audit = &cx.stats.integrity.audit;
         let verdict = match self.shown.copy().filter(|_| !self.trust.is_settled()) {
             Some(copy) => {
@@ -433,6 +440,14 @@ impl CheckedBook {
         match verdict {
             Verdict::NotApplicable => audit.not_applicable.increment(),
             Verdict::Passed => audit.passed.increment(),
+            // It may be the book of before that. Of its own state it still says that not
+            // the levels are what is wrong with the hash.
+            Verdict::Proven if is_outdated => {
+                audit.passed.increment();
+                if awaited_change {
+                    self.take_in(Input::Cleared(Cause::Hash), cx);
+                }
+            }
             Verdict::Proven => {
                 audit.passed.increment();
                 return self.conclude(Finding::Unstated, Outcome::Proven, cx);

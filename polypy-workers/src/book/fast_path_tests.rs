@@ -1,5 +1,7 @@
 //! The short way for calm books against the general one.
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -194,7 +196,7 @@ impl Told {
                         let mut ahead = token.clone();
                         ahead.change(Side::Bid, "0.41", "7");
                         if let MarketEvent::Book(book) = ahead.snapshot() {
-                            self.bench.router.audit(book);
+                            self.bench.router.audit(book, Instant::now());
                         }
                         return FAST_PATH_FORBIDDEN.set(false);
                     }

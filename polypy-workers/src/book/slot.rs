@@ -423,9 +423,9 @@ impl BookSlot {
         self.see_to(refuted, cx);
     }
 
-    /// Compares a fetched book with ours.
-    pub(crate) fn audit(&mut self, event: &BookEvent, cx: &mut Context) {
-        let refuted = self.book.audit(event, cx);
+    /// Compares a book that was fetched, when it was `requested`, with ours.
+    pub(crate) fn audit(&mut self, event: &BookEvent, requested: Instant, cx: &mut Context) {
+        let refuted = self.book.audit(event, requested, cx);
         self.see_to(refuted, cx);
     }
 

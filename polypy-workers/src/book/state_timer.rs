@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use polypy_core::BookState;
 
 use super::trust::Trust;
+use crate::compact_instant::CompactInstant;
 use crate::stats::WorkerStats;
 
 /// How long a book has been shown as live, or as not.
 #[derive(Debug)]
 pub(crate) struct StateTimer {
-    since: Instant,
+    since: CompactInstant,
     /// Whether it has been stale, and not only suspect, since it was last shown as live.
     was_stale: bool,
 }
@@ -18,7 +19,7 @@ pub(crate) struct StateTimer {
 impl StateTimer {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            since: now,
+            since: now.into(),
             was_stale: false,
         }
     }
@@ -32,7 +33,7 @@ impl StateTimer {
     /// the worker's.
     pub(crate) fn lasted(&self, state: BookState, known: BookState, now: Instant) -> Duration {
         if state.name() == known.name() {
-            now.saturating_duration_since(self.since)
+            self.since.age(now)
         } else {
             Duration::ZERO
         }
@@ -50,8 +51,8 @@ impl StateTimer {
         if before.name() == after.name() {
             return;
         }
-        let lasted = now.saturating_duration_since(self.since);
-        self.since = now;
+        let lasted = self.since.age(now);
+        self.since = now.into();
         match (before, after) {
             (_, BookState::Stale(_)) if trust.is_kept_whole() => {
                 stats.integrity.suspected.increment();

@@ -31,6 +31,7 @@ use polypy_core::{BookState, StaleReason, Timestamp};
 
 use super::checks::Verification;
 use super::feed_book::is_shortly_before;
+use crate::compact_instant::CompactInstant;
 use crate::config::IntegrityConfig;
 
 /// How long a whole book that is behind what was shown before has to catch up.
@@ -191,6 +192,8 @@ pub(crate) struct Trust {
     behind_since: Option<Instant>,
     /// Since when something has contradicted the levels.
     suspect_since: Option<Instant>,
+    /// When something last did, if it does still.
+    contradicted: CompactInstant,
     crossed_since: Option<Instant>,
     /// Since when it has been detached, and what became of its feed.
     detached: Option<(Instant, StaleReason)>,
@@ -208,6 +211,7 @@ impl Trust {
             goal: Timestamp::default(),
             behind_since: None,
             suspect_since: None,
+            contradicted: CompactInstant::default(),
             crossed_since: None,
             detached: None,
         }
@@ -468,6 +472,11 @@ impl Trust {
         causes.find(|cause| cause.is_about_levels() && self.has(*cause))
     }
 
+    /// Whether something has contradicted the levels after `at`, and does still.
+    pub(crate) fn was_contradicted_after(&self, at: Instant) -> bool {
+        self.suspect_since.is_some() && self.contradicted > at.into()
+    }
+
     /// What has contradicted the levels of a live book for longer than it may, and for
     /// how long something has.
     pub(crate) fn overdue(
@@ -501,6 +510,7 @@ impl Trust {
         self.causes |= cause.bit();
         if cause.is_about_levels() {
             self.suspect_since.get_or_insert(now);
+            self.contradicted = now.into();
         } else if cause == Cause::Crossed {
             self.crossed_since.get_or_insert(now);
         }

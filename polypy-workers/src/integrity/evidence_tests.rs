@@ -1,6 +1,6 @@
 //! What the market's other token and books fetched apart from the feed say.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polypy_core::{AuditSink, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top};
 
@@ -87,6 +87,15 @@ fn tokens_that_mirror_each_other_are_compared_once_an_order() {
     assert_eq!(pair.bench.count("mirror.passed"), 201);
     let others = ["mirror.failed", "mirror.not_applicable", "suspected"];
     assert!(others.into_iter().all(|name| pair.bench.count(name) == 0));
+}
+
+#[test]
+fn a_whole_book_that_says_nothing_new_is_compared_all_the_same() {
+    let pair = Pair::new(one_worker());
+    let passed = pair.bench.count("mirror.passed");
+    pair.bench.send(1, [pair.yes.snapshot()]);
+    assert_eq!(pair.bench.count("mirror.passed"), passed + 1);
+    pair.show(LIVE, LIVE);
 }
 
 #[test]
@@ -368,20 +377,47 @@ fn a_fetched_book_with_our_hash_and_other_levels_proves_us_wrong() {
 }
 
 #[test]
+fn a_book_requested_before_a_change_was_lost_does_not_heal_the_loss() {
+    let mut pair = Pair::new(one_worker());
+    let requested = Instant::now();
+    let before = pair.no.snapshot();
+    let [yes, _lost] = pair.order("0.45", "7");
+    pair.bench.send(1, [yes]);
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    // REST answers only now, with the book of before.
+    pair.bench.audit_requested(before.clone(), requested);
+    assert_eq!(pair.bench.count("audit.passed"), 1);
+    pair.show(LIVE, stale(StaleReason::Mirror));
+    // What is requested after it settles it.
+    pair.bench.audit(before);
+    assert_eq!(pair.bench.count("audit.passed"), 2);
+    pair.show(LIVE, LIVE);
+}
+
+#[test]
 fn a_fetched_book_settles_a_doubt_that_only_the_format_was_to_blame_for() {
-    let (bench, mut truth) = opened();
-    truth.min_order_size = "7777";
-    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
-    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
-    let MarketEvent::Book(mut fetched) = truth.opening() else {
-        unreachable!()
-    };
-    fetched.min_order_size = Some(text("7777"));
-    bench.audit(MarketEvent::Book(fetched));
-    assert_eq!(bench.state(&truth), LIVE);
-    bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
-    assert_eq!(bench.view(&truth).hash_verified, Some(true));
-    assert_eq!(bench.count("formats_lost"), 1);
+    for is_requested_before in [false, true] {
+        let (bench, mut truth) = opened();
+        truth.min_order_size = "7777";
+        let before = Instant::now();
+        bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+        let MarketEvent::Book(mut fetched) = truth.opening() else {
+            unreachable!()
+        };
+        fetched.min_order_size = Some(text("7777"));
+        // It is of the state that is in doubt, whenever it was requested.
+        let requested = if is_requested_before {
+            before
+        } else {
+            Instant::now()
+        };
+        bench.audit_requested(MarketEvent::Book(fetched), requested);
+        assert_eq!(bench.state(&truth), LIVE);
+        bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
+        assert_eq!(bench.view(&truth).hash_verified, Some(true));
+        assert_eq!(bench.count("formats_lost"), 1);
+    }
 }
 
 #[test]
@@ -411,7 +447,7 @@ fn fetched_books_never_crowd_events_out() {
         let MarketEvent::Book(book) = truth.snapshot() else {
             unreachable!()
         };
-        bench.router.audit(book);
+        bench.router.audit(book, Instant::now());
     }
     let stats = bench.router.stats();
     assert_eq!(

@@ -18,7 +18,7 @@ pub(crate) struct Batch {
     pub(crate) queued_at: Instant,
     pub(crate) events: Vec<MarketEvent>,
     /// A book to be compared with ours once the events are applied.
-    pub(crate) audit: Option<Box<BookEvent>>,
+    pub(crate) audit: Option<(Box<BookEvent>, Instant)>,
     /// The suspension after which the feed has answered, behind all it brought before.
     pub(crate) resumed: Option<u64>,
     /// What it took of the bounds when it was queued.
@@ -118,13 +118,18 @@ impl Batches {
     }
 
     /// Queues a book to be compared; `false` if there is no room for it.
-    pub(super) fn push_audit(&mut self, number: u64, book: Box<BookEvent>) -> bool {
+    pub(super) fn push_audit(
+        &mut self,
+        number: u64,
+        book: Box<BookEvent>,
+        requested: Instant,
+    ) -> bool {
         let levels = levels_in(&book);
         let fits =
             self.load.events < self.most.events && self.load.levels + levels <= self.most.levels;
         if fits {
             let mut batch = Batch::new(FeedId::default(), number, Vec::new());
-            batch.audit = Some(book);
+            batch.audit = Some((book, requested));
             self.append(batch, Load { events: 1, levels });
         }
         fits
