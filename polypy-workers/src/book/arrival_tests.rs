@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use polypy_core::{BookState, EventSink, FeedId, MarketEvent, Side, StaleReason, Top};
+use polypy_core::{BookState, EventSink, FeedId, MarketEvent, PriceChange, Side, StaleReason, Top};
 use proptest::prelude::*;
 
 use crate::config::HashChecking;
@@ -343,4 +343,58 @@ proptest! {
         let view = harness.view(&truth);
         prop_assert!(Some(view.state) != LIVE || truth.equals(&view), "{:?}", view.bids);
     }
+}
+
+#[test]
+fn a_first_book_that_is_older_than_what_followed_a_loss_is_asked_for_again() {
+    let bench = Harness::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    let old = truth.clone();
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    bench
+        .router
+        .mark_feed_stale(FeedId(1), &[truth.key()], StaleReason::Dropped);
+    bench.send(1, [truth.change(Side::Bid, "0.44", "1")]);
+    // It lacks what came before the loss, or was lost; nobody can add that.
+    bench.send(1, [old.opening()]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn changes_that_wait_for_a_first_book_count_as_memory() {
+    let bench = Harness::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    let one = bench.memory_bytes();
+    for step in 2..=11 {
+        bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
+    }
+    let each = (bench.memory_bytes() - one) / 10;
+    let size = u64::try_from(size_of::<PriceChange>()).unwrap();
+    let level = u64::try_from(polypy_core::book::LEVEL_BYTES).unwrap();
+    assert!(each <= size && each + level > size, "{each} of {size}");
+    // They take none once they are in it.
+    bench.send(1, [truth.opening()]);
+    assert!(bench.memory_bytes() < one + 10 * each);
+}
+
+#[test]
+fn a_change_that_was_overtaken_counts_once_it_is_found() {
+    let (bench, mut truth) = opened();
+    let first = truth.change(Side::Bid, "0.45", "1");
+    let second = truth.change(Side::Bid, "0.44", "1");
+    let before = bench.view(&truth);
+    bench.send(1, [second]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    bench.send(1, [first]);
+    assert_eq!(bench.state(&truth), LIVE);
+    let after = bench.view(&truth);
+    assert!(truth.equals(&after));
+    assert_eq!(after.epoch, before.epoch);
+    assert_eq!(after.sequence, before.sequence + 2);
 }

@@ -73,7 +73,7 @@ impl Checks {
 
     /// Another feed brings the book: it has all the time to come as far as expected.
     pub(crate) fn feed_replaced(&mut self, now: Instant) {
-        self.audit.expect_anew(now);
+        self.audit.expect_of_another_feed(now);
     }
 
     /// Nothing is expected of the book any more.

@@ -163,6 +163,9 @@ fn go_on(trust: &Trust, record: &Record, inputs: &[Input], left: u32, now: Insta
         let is_live = record.is_kept_whole();
         assert_eq!(trust.state(), record.state(), "{input:?}: {record:?}");
         assert_eq!(trust.is_kept_whole(), is_live);
+        assert_eq!(trust.is_settled(), record.has_ended);
+        let is_stale = record.has_book && !record.has_ended && !is_live;
+        assert_eq!(trust.is_stale(), is_stale);
         let died = input == Input::WorkerDied && had_book && !record.has_ended;
         let new_epoch = died || (is_live && !was_live);
         assert_eq!(effects.new_epoch, new_epoch, "{input:?}: {record:?}");
@@ -344,4 +347,46 @@ fn a_contradiction_is_overdue_once_it_has_lasted_and_a_new_one_has_its_own_time(
     assert!(!trust.is_crossed_for_long(&config, at(52)));
     say(&mut trust, Input::Lost(StaleReason::Silent), at(60));
     assert!(!is_overdue(&trust, at(90)));
+}
+
+#[test]
+fn what_was_contradicted_after_a_moment_is_known_until_it_is_cleared() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut trust = Trust::new();
+    say(&mut trust, Input::Whole, start);
+    say(&mut trust, Input::Contradicted(Cause::Behind), at(9));
+    assert!(!trust.was_contradicted_after(start), "its levels were not");
+    say(&mut trust, Input::Contradicted(Cause::Hash), at(1));
+    say(&mut trust, Input::Contradicted(Cause::Mirror), at(3));
+    // The last one counts, and a moment is not after itself.
+    assert!(trust.was_contradicted_after(at(2)));
+    assert!(!trust.was_contradicted_after(at(3)));
+    say(&mut trust, Input::Cleared(Cause::Mirror), at(4));
+    assert!(trust.was_contradicted_after(at(2)), "the hash does still");
+    say(&mut trust, Input::Proven, at(4));
+    assert!(!trust.was_contradicted_after(start));
+}
+
+#[test]
+fn a_book_that_is_behind_has_its_time_to_come_as_far_as_what_was_shown() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let [older, shown, beyond] = [9, 10, 11].map(Timestamp::from_millis);
+    let mut trust = Trust::new();
+    say(&mut trust, Input::Whole, start);
+    assert_eq!(trust.goal_beyond(older, shown, start), Some(shown));
+    assert_eq!(trust.goal_beyond(shown, shown, start), None);
+    say(&mut trust, Input::WholeBehind { goal: GOAL }, start);
+    assert_eq!(trust.goal(), GOAL);
+    // What it has to come to does not shrink, and its time runs from the first one.
+    assert_eq!(trust.goal_beyond(older, older, at(4)), Some(GOAL));
+    say(&mut trust, Input::WholeBehind { goal: older }, at(4));
+    assert_eq!(trust.goal(), GOAL);
+    assert_eq!(trust.goal_beyond(older, beyond, at(4)), Some(beyond));
+    let almost = at(5) - Duration::from_nanos(1);
+    assert_eq!(trust.goal_beyond(older, older, almost), Some(GOAL));
+    assert_eq!(trust.goal_beyond(older, older, at(5)), None);
+    say(&mut trust, Input::Reached(GOAL), at(6));
+    assert_eq!(trust.goal(), Timestamp::default());
 }

@@ -148,7 +148,7 @@ impl AuditCheck {
     }
 
     /// Another feed brings the book: it has all the time to come as far.
-    pub(crate) fn expect_anew(&mut self, now: Instant) {
+    pub(crate) fn expect_of_another_feed(&mut self, now: Instant) {
         if let Some(expected) = self.expected_mut() {
             expected.since = now;
         }
@@ -246,5 +246,111 @@ mod tests {
         assert_eq!(judge(3, false), Verdict::NotApplicable);
         assert_eq!(judge(4, false), Verdict::NotApplicable);
         assert_eq!(judge(5, false), Verdict::NeverReached);
+    }
+
+    /// A fetched book of this time, and with this digit for its hash.
+    fn fetched(millis: u64, digit: u8) -> BookEvent {
+        let MarketEvent::Book(mut event) = Truth::new(&assets(1)[0]).snapshot() else {
+            panic!("not a book")
+        };
+        event.timestamp = Timestamp::from_millis(millis);
+        event.hash = BookHash::from_hex(&[digit; 40]);
+        *event
+    }
+
+    fn ours(levels: &OrderBook, millis: u64, digit: u8) -> Ours<'_> {
+        Ours {
+            levels,
+            newest: Timestamp::from_millis(millis),
+            hash: BookHash::from_hex(&[digit; 40]),
+            is_proven: true,
+            is_verifiable: true,
+            is_kept_whole: true,
+        }
+    }
+
+    /// A check that expects the state `b` of the time 10, since `now`.
+    fn expecting(now: Instant) -> AuditCheck {
+        let (levels, mut check) = (OrderBook::default(), AuditCheck::default());
+        // Of the same time as ours, and another state: the feed is behind.
+        let ours = ours(&levels, 10, b'a');
+        let verdict = check.judge(&fetched(10, b'b'), &ours, |_| false, now, PATIENCE);
+        assert_eq!(verdict, Verdict::Leads);
+        check
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn a_stale_book_learns_of_a_state_that_is_not_older() {
+        let (now, levels) = (Instant::now(), OrderBook::default());
+        let stale = |digit| Ours {
+            is_kept_whole: false,
+            ..ours(&levels, 10, digit)
+        };
+        for (millis, digit, verdict) in [
+            (9, b'a', Verdict::NotApplicable),
+            (10, b'b', Verdict::NotApplicable),
+            (10, b'a', Verdict::Leads),
+            (11, b'a', Verdict::Leads),
+        ] {
+            let mut check = AuditCheck::default();
+            let found = check.judge(
+                &fetched(millis, b'b'),
+                &stale(digit),
+                |_| false,
+                now,
+                PATIENCE,
+            );
+            assert_eq!(found, verdict, "{millis} {digit}");
+            assert_eq!(check.is_expecting(), verdict == Verdict::Leads);
+        }
+    }
+
+    #[test]
+    fn an_expected_state_is_reached_by_hash_or_by_a_later_one_that_is_proven() {
+        let levels = OrderBook::default();
+        let mut check = expecting(Instant::now());
+        let mut reached = |millis, digit, is_proven| {
+            let ours = Ours {
+                is_proven,
+                ..ours(&levels, millis, digit)
+            };
+            check.reached(&ours, false)
+        };
+        assert_eq!(reached(10, b'a', true), Expectation::Open);
+        assert_eq!(reached(10, b'b', false), Expectation::Reached);
+        assert_eq!(reached(11, b'c', true), Expectation::Reached);
+        assert_eq!(reached(11, b'c', false), Expectation::Missed);
+    }
+
+    #[test]
+    fn what_is_expected_has_its_time_and_another_feed_all_of_it() {
+        let (start, levels) = (Instant::now(), OrderBook::default());
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut check = expecting(start);
+        assert!(!check.is_overdue(at(1_999), PATIENCE));
+        assert!(check.is_overdue(at(2_000), PATIENCE));
+        // A later state is expected instead, and has no more time; another one of that
+        // time is not.
+        let ours = ours(&levels, 10, b'a');
+        for digit in [b'c', b'd'] {
+            let event = fetched(11, digit);
+            let verdict = check.judge(&event, &ours, |_| false, at(1_000), PATIENCE);
+            assert_eq!(verdict, Verdict::Leads);
+        }
+        assert!(check.is_overdue(at(2_000), PATIENCE));
+        check.expect_of_another_feed(at(1_500));
+        assert!(!check.is_overdue(at(3_499), PATIENCE));
+        assert!(check.is_overdue(at(3_500), PATIENCE));
+        let come = Ours {
+            hash: BookHash::from_hex(&[b'c'; 40]),
+            newest: Timestamp::from_millis(11),
+            is_proven: false,
+            ..ours
+        };
+        assert_eq!(check.reached(&come, false), Expectation::Reached);
+        check.forget();
+        assert!(!check.is_expecting() && !check.is_overdue(at(9_000), PATIENCE));
     }
 }
