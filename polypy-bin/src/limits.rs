@@ -63,6 +63,8 @@ pub struct Shares {
     /// Places for probes and refusals beside them.
     pub http_reserved: usize,
     http_wanted: usize,
+    /// Descriptors of this process that a socket to the venue takes.
+    ends: usize,
     /// Bytes that all of it comes to.
     pub memory_needed: u64,
 }
@@ -113,6 +115,7 @@ impl Shares {
             http_connections: connections,
             http_reserved: reserved,
             http_wanted,
+            ends,
             memory_needed: u64::try_from(memory).unwrap_or(u64::MAX),
         }
     }
@@ -123,26 +126,37 @@ impl Shares {
         venue && self.http_connections + self.http_reserved >= self.http_wanted
     }
 
-    /// Says who gets how much, and what to do if it is not enough.
+    /// What is left for everything else.
+    fn reserve(&self) -> usize {
+        let http = self.http_connections + self.http_reserved;
+        let given = self.venue.unwrap_or_default() * self.ends + http;
+        let limit = self.system.descriptors.unwrap_or(given + RESERVE);
+        limit.saturating_sub(given)
+    }
+
+    /// Says who gets how much, in one line, and what to do if it is not enough.
     pub fn log(&self) {
         const MIB: u64 = 1 << 20;
-        tracing::info!(
-            descriptors = self.system.descriptors,
-            venue_sockets = self.venue_needed,
-            http_places = self.http_connections + self.http_reserved,
-            reserve = RESERVE,
-            memory_mib = self.system.memory.map(|bytes| bytes / MIB),
-            memory_needed_mib = self.memory_needed / MIB,
-            "what the system allows, and what it is for"
-        );
-        if !self.fits() {
-            let needed = self.venue_needed + self.http_wanted + RESERVE;
+        let places = self.http_connections + self.http_reserved;
+        if self.fits() {
+            tracing::info!(
+                descriptors = self.system.descriptors,
+                venue_sockets = self.venue_needed,
+                http_places = places,
+                reserve = RESERVE,
+                memory_mib = self.system.memory.map(|bytes| bytes / MIB),
+                memory_needed_mib = self.memory_needed / MIB,
+                "what the system allows, and what it is for"
+            );
+        } else {
             tracing::warn!(
                 descriptors = self.system.descriptors,
-                needed,
+                needed = self.venue_needed * self.ends + self.http_wanted + RESERVE,
                 venue_sockets = self.venue,
                 venue_sockets_needed = self.venue_needed,
-                http_max_connections = self.http_connections,
+                http_places = places,
+                http_places_wanted = self.http_wanted,
+                reserve = self.reserve(),
                 "too few descriptors: raise the limit of open files (ulimit -n, LimitNOFILE=, \
                  --ulimit nofile=), or lower lifecycle.max_markets or http.max_connections"
             );
@@ -275,6 +289,10 @@ mod tests {
             let shares = Shares::of(&config(), system(descriptors), false);
             assert!(shares.http_connections > 0 && shares.http_reserved > 0);
             assert!(!shares.fits());
+            // What is said adds up to what there is.
+            let http = shares.http_connections + shares.http_reserved;
+            let given = shares.venue.unwrap() + http + shares.reserve();
+            assert_eq!(given, descriptors.max(http), "{shares:?}");
         }
     }
 

@@ -43,6 +43,8 @@ use crate::responder::{Admission, Responder, Shared, UpgradeSlot};
 /// How long, and how much, is read from a client after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
+/// What a client says first that will speak HTTP/2 and nothing else.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The same when the server stops.
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
 
@@ -294,7 +296,8 @@ impl Run {
             }
             // A client that left before it was told has no use for the task.
             (Some(_), Err(_)) | (None, _) => {
-                let ending = finish(stream, result, &activity, &shared, told);
+                let speaks_http2 = parts.read_buf.starts_with(HTTP2_PREFACE);
+                let ending = finish(stream, result, speaks_http2, &activity, &shared, told);
                 tokio::select! {
                     () = ending => {}
                     () = evicted => {}
@@ -348,6 +351,7 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 async fn finish(
     mut stream: TcpStream,
     result: hyper::Result<()>,
+    speaks_http2: bool,
     activity: &Activity,
     shared: &Shared,
     stopping: bool,
@@ -390,6 +394,17 @@ async fn finish(
                 error = &error as &(dyn Error + 'static),
                 "client did not speak http"
             );
+            // The one whom hyper leaves without an answer.
+            if speaks_http2 {
+                let text = "this server speaks HTTP/1.1, not HTTP/2";
+                let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+                let refusal = canned(&shared.service, status, text);
+                match timeout(LINGER, stream.write_all(&refusal)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "refusal not sent"),
+                    Err(_elapsed) => tracing::debug!("refusal not read"),
+                }
+            }
             linger(&mut stream, patience).await;
         }
         Err(error) => tracing::debug!(

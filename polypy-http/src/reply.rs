@@ -224,9 +224,14 @@ impl<'a> ErrorBody<'a> {
 /// hyper gave up on. It closes the connection.
 pub(crate) fn canned(service: &Service, status: StatusCode, error: &str) -> Vec<u8> {
     let body = serde_json::json!({ "error": error, "status": status.as_u16() }).to_string() + "\n";
+    // Another try will not make a client of HTTP/2 speak HTTP/1.1.
+    let retry = match status {
+        StatusCode::HTTP_VERSION_NOT_SUPPORTED => "",
+        _ => "retry-after: 1\r\n",
+    };
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
-         server: {product}\r\nretry-after: 1\r\nconnection: close\r\n\
+         server: {product}\r\n{retry}connection: close\r\n\
          content-length: {length}\r\n\r\n{body}",
         product = service.product.to_str().unwrap_or("polypy-http"),
         length = body.len(),

@@ -24,7 +24,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -43,10 +43,33 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(1);
 /// Pause after a failed accept, which is nearly always want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two lines about that: it may last, and fails twenty times a second.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Failed accepts, of which a line now and then gives the number.
+#[derive(Debug, Default)]
+struct FailedAccepts {
+    unsaid: u64,
+    said: Option<Instant>,
+}
+
+impl FailedAccepts {
+    /// Counts one; how many there were since the last line if it is time for another.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        self.unsaid += 1;
+        let is_due = |said| now.saturating_duration_since(said) >= FAILURE_LOG_INTERVAL;
+        if !self.said.is_none_or(is_due) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
 
 /// Accepts until the exchange stops.
 pub(crate) async fn accept(listener: TcpListener, world: Arc<World>) {
     let mut stop = world.stop.clone();
+    let mut failed = FailedAccepts::default();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -54,7 +77,9 @@ pub(crate) async fn accept(listener: TcpListener, world: Arc<World>) {
                     world.tasks.spawn(serve(stream, Arc::clone(&world)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "accept failed");
+                    if let Some(times) = failed.note(Instant::now()) {
+                        tracing::warn!(%error, times, "the exchange cannot accept connections, trying on");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -192,4 +217,19 @@ fn upgrade(mut request: Request<Incoming>, world: Arc<World>) -> Answer {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_accepts_are_said_at_once_and_then_counted() {
+        let (begun, mut failed) = (Instant::now(), FailedAccepts::default());
+        let after = |millis| begun + Duration::from_millis(millis);
+        assert_eq!(failed.note(begun), Some(1));
+        let later = (1..=400).map(|at| after(at * 50));
+        let lines: Vec<_> = later.filter_map(|now| failed.note(now)).collect();
+        assert_eq!(lines, [200, 200]);
+    }
 }

@@ -96,7 +96,7 @@ impl PolyPy {
     ///
     /// # Errors
     /// When a part fails; nothing runs then. The HTTP server's failure is
-    /// logged, and the program runs without it.
+    /// a warning, and the program runs without it.
     pub async fn start(&self) -> Result<(), StartError> {
         let _turn = self.turn.lock().await;
         {
@@ -115,21 +115,27 @@ impl PolyPy {
             return Err(error.into());
         }
         self.refresh_process().await;
-        self.start_http().await;
+        let with_http = self.start_http().await;
         *self.overview.phase.lock() = Phase::Running {
             since: Instant::now(),
         };
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "polypy started");
+        let version = env!("CARGO_PKG_VERSION");
+        if with_http {
+            tracing::info!(version, "polypy started");
+        } else {
+            tracing::info!(version, "polypy started without http");
+        }
         Ok(())
     }
 
-    async fn start_http(&self) {
+    /// Starts the HTTP server if one is wanted; false if it failed.
+    async fn start_http(&self) -> bool {
         if !self.config.http.enabled {
             tracing::info!(
                 enable = "--enable-http, or http.enabled = true",
                 "http server is off"
             );
-            return;
+            return true;
         }
         let server = Arc::new(self.new_http_server());
         let component: Arc<dyn Component> = Arc::clone(&server) as Arc<dyn Component>;
@@ -137,9 +143,15 @@ impl PolyPy {
             Ok(()) => {
                 *self.overview.http.lock() = Arc::downgrade(&server);
                 *self.http_server.lock() = Some(server);
+                true
             }
             Err(error) => {
-                tracing::error!(%error, "http server could not start, running without it");
+                tracing::warn!(
+                    %error,
+                    "no http: the program runs without it; free the port or choose another \
+                     (http.port, --http-port) and start it again"
+                );
+                false
             }
         }
     }

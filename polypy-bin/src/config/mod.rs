@@ -12,6 +12,7 @@
 
 pub(crate) mod conversion;
 mod layer;
+mod log_targets;
 mod mistake;
 mod render;
 mod suggest;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
+use super::log_targets::LOG_TARGETS;
 use super::suggest::nearest;
 
 /// A type that a key can have.
@@ -411,27 +412,37 @@ fn directive(text: &str) -> Result<String, String> {
     Ok(format!("{target}={level}"))
 }
 
-/// The crates of this program that log.
-const TARGETS: [&str; 6] = [
-    "polypy",
-    "polypy_core",
-    "polypy_http",
-    "polypy_net",
-    "polypy_sim",
-    "polypy_workers",
-];
-
 /// Refuses a target that was meant to be one of ours. Those of other crates are
 /// not known here: what is far from every name of ours is let through.
 fn check_target(target: &str) -> Result<(), String> {
     let name = target.split(':').next().unwrap_or(target);
     // A crate's name has underscores where its package has dashes.
     let name = name.replace('-', "_");
-    let is_ours = TARGETS.contains(&name.as_str()) && target.starts_with(&name);
-    match nearest(&name, TARGETS) {
-        Some(meant) if !is_ours => Err(format!("has no module {target:?}, did you mean {meant}?")),
-        Some(_) | None => Ok(()),
+    let crates = LOG_TARGETS.iter().map(|(name, _)| *name);
+    let ours = LOG_TARGETS.iter().find(|(ours, _)| *ours == name);
+    match (ours, nearest(&name, crates)) {
+        (Some((ours, modules)), _) if target.starts_with(ours) => {
+            check_module(target, ours, modules)
+        }
+        (_, Some(meant)) => Err(format!("has no module {target:?}, did you mean {meant}?")),
+        (_, None) => Ok(()),
     }
+}
+
+/// The same of the module named behind one of our crates.
+fn check_module(target: &str, ours: &str, modules: &[&str]) -> Result<(), String> {
+    let module = target.split("::").nth(1);
+    if target == ours || module.is_some_and(|module| modules.contains(&module)) {
+        return Ok(());
+    }
+    let meant = nearest(module.unwrap_or_default(), modules.iter().copied());
+    Err(match meant {
+        Some(meant) => format!("has no module {target:?} that logs, did you mean {ours}::{meant}?"),
+        None => format!(
+            "has no module {target:?} that logs; {ours} has {}",
+            modules.join(", ")
+        ),
+    })
 }
 
 /// An absolute URL without a trailing slash, whose scheme the key demands.

@@ -37,6 +37,11 @@ fn values_read_as_a_person_writes_them() {
             "info, polypy_net=DEBUG",
             "info,polypy_net=debug",
         ),
+        (
+            shown::<LogFilter>,
+            "polypy_net::pool::owner=trace,h2=warn",
+            "polypy_net::pool::owner=trace,h2=warn",
+        ),
         (shown::<HttpUrl>, "https://a.example/", "https://a.example"),
         (shown::<WsUrl>, "ws://[::1]:80/ws", "ws://[::1]:80/ws"),
         (shown::<Option<PathBuf>>, "", ""),
@@ -82,6 +87,21 @@ fn nonsense_is_refused_with_what_was_wanted() {
             shown::<LogFilter>,
             "polypy_nett::pool=debug",
             "did you mean polypy_net?",
+        ),
+        (
+            shown::<LogFilter>,
+            "info,polypy_net::pol=debug",
+            "did you mean polypy_net::pool?",
+        ),
+        (
+            shown::<LogFilter>,
+            "polypy_net:pool=debug",
+            "polypy_net has audit,",
+        ),
+        (
+            shown::<LogFilter>,
+            "polypy_workers::anything=debug",
+            "polypy_workers has manager,",
         ),
         (
             shown::<LogFilter>,

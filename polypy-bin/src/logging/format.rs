@@ -5,6 +5,10 @@
 //! {"timestamp":"2025-12-08T10:30:00.123Z","level":"INFO","target":"polypy_net::pool","message":"subscribed","assets":400,"connections":2}
 //! ```
 //!
+//! In lines for people a value is one word as it is; or stands between double quotes,
+//! where `\"`, `\\`, `\n`, `\t` and `\u{..}` mean what they do in Rust; or, if it has
+//! quotes of its own, between backquotes as it is.
+//!
 //! A field whose name the JSON object already uses is prefixed with `field_`.
 //! Spans are not shown: nothing in the program enters one.
 
@@ -57,9 +61,11 @@ where
             match value {
                 Value::Bare(text) => line.write_str(text)?,
                 Value::Text(text) if is_plain(text) => line.write_str(text)?,
+                Value::Text(text) if is_quotation(text) => write!(line, "`{text}`")?,
                 Value::Text(text) => {
+                    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
                     line.write_char('"')?;
-                    escape(&mut line, &text.replace('"', "\\\""))?;
+                    escape(&mut line, &text)?;
                     line.write_char('"')?;
                 }
             }
@@ -85,7 +91,13 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text
             .chars()
-            .all(|c| c != '"' && c != ' ' && c != '=' && !is_unsafe(c))
+            .all(|c| !matches!(c, '"' | '`' | ' ' | '=') && !is_unsafe(c))
+}
+
+/// Whether a value has quotes of its own, as JSON has, and reads best as it is: between
+/// backquotes, where nothing is escaped.
+fn is_quotation(text: &str) -> bool {
+    text.contains('"') && !text.contains(|c| c == '`' || is_unsafe(c))
 }
 
 /// A JSON object a line.

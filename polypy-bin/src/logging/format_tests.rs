@@ -100,6 +100,29 @@ fn control_characters_never_reach_the_terminal() {
 }
 
 #[test]
+fn a_value_can_be_read_back_whatever_is_in_it() {
+    for (value, shown) in [
+        ("word", "word"),
+        (r"C:\new", r"C:\new"),
+        ("", "\"\""),
+        ("two words", "\"two words\""),
+        (r"two \words", r#""two \\words""#),
+        (r#"{"event_type":"book"}"#, r#"`{"event_type":"book"}`"#),
+        (r#"no "x", is it "y"?"#, r#"`no "x", is it "y"?`"#),
+        ("`", "\"`\""),
+        (r#"a "b" `c` \"#, r#""a \"b\" `c` \\""#),
+        ("a \"b\"\n", r#""a \"b\"\n""#),
+        (r#"a \"b\" \n"#, r#"`a \"b\" \n`"#),
+        ("a=b", "\"a=b\""),
+    ] {
+        let (text, json) = lines(|| tracing::info!(value, "x"));
+        assert_eq!(text, format!("10:30:00.123  INFO x value={shown}\n"));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["value"], value);
+    }
+}
+
+#[test]
 fn a_field_cannot_pass_for_the_frame_of_the_line() {
     let (_, json) = lines(|| tracing::info!(level = "FAKE", timestamp = 1, "real"));
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();

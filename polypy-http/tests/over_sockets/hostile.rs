@@ -70,6 +70,12 @@ async fn a_target_is_a_path_or_a_whole_http_one() {
 }
 
 #[tokio::test]
+async fn http2_without_being_asked_is_505() {
+    let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    refused(settings, 505).await;
+}
+
+#[tokio::test]
 async fn names_that_the_configuration_lists_are_answered() {
     let listed = HttpConfig {
         allowed_hosts: vec!["polypy.example.org".to_owned()],
@@ -205,7 +211,6 @@ async fn ambiguous_framing_is_refused() {
 async fn what_is_no_http_is_closed() {
     for noise in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"hello\r\n\r\n",
         b"GET /health\r\n\r\n",
     ] {
