@@ -38,7 +38,7 @@ pub(crate) fn is_output_closed() -> bool {
 
 /// Writes a line to standard error, where the log is not open yet.
 pub(crate) fn say(line: &dyn Display) {
-    // Whoever closed standard error does not want to know.
+    // Who has closed standard error does not want to know.
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 

@@ -1,7 +1,7 @@
 //! The reserved places: who has none of the ordinary ones is heard here.
 //!
 //! Each is held for a moment: for one request, its answer, and the close. When
-//! all are taken, one gives way to whoever comes: of the peer that holds most of
+//! all are taken, one gives way to the next that comes: of the peer that holds most of
 //! them the one that has waited longest without having asked. A flood so drives
 //! out itself, and a probe, which asks as it connects, is answered between two
 //! of its members.

@@ -13,7 +13,7 @@
 //! | no answer | the same; after a time-out the next sets are half as large |
 //!
 //! What size was refused is remembered, and one twice as large as the present
-//! one is tried every ten minutes. No I/O here: whoever asks says what came.
+//! one is tried every ten minutes. No I/O here: the caller says what came.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -163,7 +163,7 @@ impl<Id: Clone + Eq + Hash + Display> State<Id> {
             self.limit = self.limit.saturating_mul(2).min(most);
             self.grow_at = (self.limit < most).then(|| now + GROWTH);
         }
-        // Long forgotten by whoever asked for it.
+        // Its caller has long forgotten it.
         self.aside
             .retain(|_, aside| now.saturating_duration_since(aside.until) < MAX_PAUSE);
     }

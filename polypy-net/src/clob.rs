@@ -1,6 +1,6 @@
 //! CLOB REST: whole books, and the venue's clock.
 //!
-//! Behind [`BookFetch`], which is what whoever resyncs a book knows of it.
+//! Behind [`BookFetch`], which is all that the resyncing of a book knows of it.
 //! Bodies are decoded by [`crate::wire`], as frames are. Tokens without a book
 //! (settled, or unknown to the venue) are left out of an answer: that is an
 //! answer, not an error. It joins nothing to a feed: which book is newer is for
@@ -59,7 +59,7 @@ pub struct Fetched {
     pub failure: Option<ClobError>,
 }
 
-/// Where whole books can be fetched. Handed to whoever resyncs.
+/// Where whole books can be fetched. Handed to what resyncs books.
 pub trait BookFetch: Send + Sync {
     /// `POST /books`. Assets without a book are left out of the answer. What
     /// the CLOB refuses is divided.

@@ -1,14 +1,14 @@
 //! Requests for fresh snapshots, gathered from everywhere and dispatched within a
 //! budget.
 //!
-//! Whoever finds that a book is not right (a worker, a decoder, a full queue)
+//! What finds that a book is not right (a worker, a decoder, a full queue)
 //! asks here; the pool takes what is due and has the owning connection subscribe
-//! it anew. Asking twice is asking once, an asset that keeps asking waits longer
+//! it again. Asking twice is asking once, an asset that keeps asking waits longer
 //! each time, and all assets together get so many a second: a storm is
 //! impossible, however many books go wrong at once. One that has had nothing to ask
 //! for since its last resync was right for that time, and begins again with no wait.
 //!
-//! The queue marks nothing stale (whoever asks has done that) and does not know
+//! The queue marks nothing stale (who asks has done that) and does not know
 //! connections.
 
 use std::collections::{BTreeSet, HashMap};

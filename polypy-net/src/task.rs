@@ -5,7 +5,7 @@ use polypy_core::ComponentState;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Aborts the task when dropped, so that whoever gives up waiting for a stop
+/// Aborts the task when dropped, so that a caller that gives up waiting for a stop
 /// leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct OwnedTask(JoinHandle<()>);
@@ -96,7 +96,7 @@ impl TaskLife {
     }
 }
 
-/// Ends the stopping, also when whoever stopped gave up waiting.
+/// Ends the stopping, also when the caller of `stop` gave up waiting.
 struct Stopped<'a>(&'a TaskLife);
 
 impl Drop for Stopped<'_> {

@@ -21,7 +21,7 @@ pub struct SimConfig {
     /// Markets that trade at the start; each has two tokens.
     pub markets: usize,
     /// Order events and trades a second over all markets. An order event is one
-    /// frame to whoever subscribed its market; a trade is four.
+    /// frame to each subscriber of its market; a trade is four.
     pub events_per_second: f64,
     /// How long after a subscribe frame its opening books come. The venue takes
     /// 130 to 520 ms. The books are those of the moment they are sent.

@@ -48,7 +48,7 @@ impl Exchange {
         };
         let once = fault.lasting.is_none();
         let named = fault.assets.clone();
-        // Whoever asks over HTTP is refused; a script may run ahead of the venue.
+        // Over HTTP the request is refused; a script may run ahead of the venue.
         if let Some(error) = fault.unknown_assets(&self.venue) {
             tracing::warn!(
                 fault = kind.info().name,

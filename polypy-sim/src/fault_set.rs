@@ -86,7 +86,7 @@ impl Active {
     }
 
     /// Whom it hits, for people: how many, and the first of them. `None` for
-    /// what chooses among nothing, or anew each time.
+    /// what chooses among nothing, or again each time.
     fn targets<'a>(
         &self,
         venue: &Venue,

@@ -1,6 +1,6 @@
 //! What waits to be written to one socket: bounded in bytes, first in first out.
 //!
-//! Whoever publishes pushes and never waits; the socket's own task takes. A
+//! The publisher pushes and never waits; the socket's own task takes. A
 //! frame that does not fit ends the socket, as on the venue, and is counted with
 //! everything that was thrown away by that.
 

@@ -3,7 +3,7 @@
 //! It begins when somebody has subscribed and no further subscription has come
 //! for a moment. Each frame goes, byte for byte, to the sockets that subscribed
 //! one of its assets, or to all when it names none. The books are rebuilt beside
-//! that from the same frames: for whoever subscribes late, and for REST. Their
+//! that from the same frames: for late subscribers, and for REST. Their
 //! hashes are those the recording states.
 
 use std::collections::HashMap;

@@ -167,7 +167,7 @@ where
     Ok(())
 }
 
-/// Resolves when the exchange stops, or whoever could stop it is gone.
+/// Resolves when the exchange stops, or who could stop it is gone.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone: nobody will need an answer.
     if stop.wait_for(|stop| *stop).await.is_err() {

@@ -1,7 +1,7 @@
 //! The venue's share of the descriptors: sockets past it are not opened.
 //!
 //! The share is kept here, where every socket to the venue is dialled, and not in
-//! whoever asks for one. A part of it is for REST alone: crawls and audits go on
+//! each caller that asks for one. A part of it is for REST alone: crawls and audits go on
 //! when the market channel would take all.
 
 use std::io::{self, IoSlice};

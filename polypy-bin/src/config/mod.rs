@@ -139,7 +139,7 @@ fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
     (None, Layer::default())
 }
 
-/// Whether a file may be seen at this place, whoever may read it.
+/// Whether a file may be seen at this place, readable or not.
 fn may_be_there(path: &Path) -> bool {
     std::fs::metadata(path).is_ok()
 }
@@ -154,7 +154,7 @@ fn unreadable(path: &Path, error: &std::io::Error, source: &Source) -> Layer {
 }
 
 /// What `--demo` puts above the defaults: the server that it is there to show,
-/// to whoever sits before this machine.
+/// to the person at this machine.
 pub fn demo_defaults() -> Layer {
     let mut layer = Layer::default();
     for (name, text) in [("http.enabled", "true"), ("http.host", "127.0.0.1")] {

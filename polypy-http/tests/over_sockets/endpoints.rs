@@ -57,7 +57,7 @@ async fn health_endpoint_unhealthy() {
         json!({ "registry": false, "pool": false })
     );
 
-    // The verdict is read anew each time.
+    // The verdict is read again each time.
     *probe.health.lock() = all_healthy();
     assert_eq!(get(address, "/health").await.status, 200);
     server.stop().await;

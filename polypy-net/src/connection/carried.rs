@@ -26,7 +26,7 @@ pub(super) struct Carried {
     lag_reporter: LagReporter,
 }
 
-/// What follows from commands. Whoever has no socket needs only to say what
+/// What follows from commands. A connection without a socket only says what
 /// departed, and whether to go on: its next socket subscribes to everything.
 #[derive(Debug, Default)]
 pub(super) struct Effects {

@@ -8,7 +8,7 @@
 //!
 //! A log covers an asset from the exchange time of its opening book on, or,
 //! on a connection that was open already, from the first change it brought of
-//! anything. Taken off and named anew, the asset is covered from its next opening
+//! anything. Taken off and named again, the asset is covered from its next opening
 //! book; taken off for good, or lost with the socket, it is covered no longer.
 //! A log is bounded: once full, it covers nothing later.
 //!

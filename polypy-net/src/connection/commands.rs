@@ -1,7 +1,7 @@
 //! What the pool has told a connection and the connection has not seen yet.
 //!
 //! Not a queue but a state: per asset the latest command wins, so that it is
-//! bounded by the assets concerned, nothing is ever dropped, and whoever commands
+//! bounded by the assets concerned, nothing is ever dropped, and who commands
 //! never waits. There is one reader: the connection's task.
 
 use std::collections::BTreeMap;

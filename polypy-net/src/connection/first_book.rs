@@ -6,7 +6,7 @@
 //!
 //! | step | why there |
 //! |---|---|
-//! | subscribe it anew | one frame, and its book is the feed's own; skipped by what was resubscribed just now, and by what the feed speaks of |
+//! | subscribe it again | one frame, and its book is the feed's own; skipped by what was resubscribed just now, and by what the feed speaks of |
 //! | ask REST | tells what has no book at all from what the feed withholds |
 //! | give it up here | the feed of another socket may bring it; the pool decides |
 //!
@@ -14,7 +14,7 @@
 //! keeps to the first two steps. No I/O and no clock here: the socket's task
 //! asks what is due and tells what happened.
 //!
-//! While an asset waits, its changes are handed over like any others: whoever keeps
+//! While an asset waits, its changes are handed over like any others: the keeper of
 //! the book has them follow it when it comes. Only an *opening* book ends the wait
 //! after an in-place re-subscription (it carries the tick size, later ones do not): a
 //! later one may have been on its way when the asset was taken off.

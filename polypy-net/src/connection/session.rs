@@ -274,14 +274,14 @@ impl<'a> FeedSession<'a> {
         self.kept.view.count(|counters| counters.pings += 1);
     }
 
-    /// Asks anew for whatever is overdue its first book.
+    /// Asks again for the assets whose first book is overdue.
     fn escalate(&mut self, now: Instant) {
         let config = &self.kept.context.config;
         let limit = config.chunk.min(config.seed_chunk);
         let steps = self.first_books.steps(now, limit, config);
-        let anew = count(steps.resubscribe.len());
+        let again = count(steps.resubscribe.len());
         self.kept.view.count(|counters| {
-            counters.escalation.resubscribed += anew;
+            counters.escalation.resubscribed += again;
             counters.escalation.stranded += steps.exhausted;
         });
         if steps.exhausted > 0 {
@@ -428,7 +428,7 @@ impl<'a> FeedSession<'a> {
         }
     }
 
-    /// Takes one market off and subscribes it anew: its snapshot is the proof
+    /// Takes one market off and subscribes it again: its snapshot is the proof
     /// that data flows.
     fn probe(&mut self, now: Instant) {
         let next = |from: Option<AssetKey>| {
@@ -485,10 +485,10 @@ impl<'a> FeedSession<'a> {
         self.send(Request::Subscribe, assets);
         self.first_books
             .renewed(assets, now, &self.kept.context.config);
-        let anew = count(assets.len());
+        let again = count(assets.len());
         self.kept
             .view
-            .count(|counters| counters.resubscribes += anew);
+            .count(|counters| counters.resubscribes += again);
         self.publish_awaited();
     }
 

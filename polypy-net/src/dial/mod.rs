@@ -2,7 +2,7 @@
 //!
 //! [`Dial`] is handed to everything that talks to the venue, so that tests can
 //! replace the network. [`SystemDialer`] is the real one: it resolves the name
-//! anew at each attempt (the venue's addresses change), tries its addresses one
+//! at each attempt (the venue's addresses change), tries its addresses one
 //! shortly after the other (RFC 8305), takes the first that answers, and has a
 //! deadline for the whole of it. It neither retries nor pools. An error names
 //! the addresses and what became of each.

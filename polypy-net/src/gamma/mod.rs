@@ -114,7 +114,7 @@ impl GammaError {
 pub enum CrawlEnd {
     /// The last page was reached: every open market was listed.
     Complete,
-    /// Whoever took the pages had enough.
+    /// The reader of the pages had enough.
     Stopped,
     /// The listing gave a cursor again that it had given before.
     RepeatedCursor,

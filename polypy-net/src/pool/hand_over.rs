@@ -165,7 +165,7 @@ impl Owner {
     }
 }
 
-/// Reports to whoever asked, if he still waits.
+/// Reports to the caller, if it still waits.
 pub(super) fn answer(
     reply: oneshot::Sender<Result<Migration, RecycleError>>,
     result: Result<Migration, RecycleError>,

@@ -74,8 +74,8 @@ pub enum RecycleError {
         /// How many.
         missing: usize,
     },
-    /// Whoever asked no longer waits for it.
-    #[error("abandoned by whoever asked")]
+    /// The caller no longer waits for it.
+    #[error("abandoned by its caller")]
     Abandoned,
 }
 

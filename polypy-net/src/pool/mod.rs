@@ -246,7 +246,7 @@ impl Component for ConnectionPool {
     }
 }
 
-/// Ends the stopping, also when whoever stopped gave up waiting: the owner's
+/// Ends the stopping, also when the caller of `stop` gave up waiting: the owner's
 /// task was aborted then, and its connections with it.
 struct Stopped<'a>(&'a ConnectionPool);
 

@@ -163,7 +163,7 @@ async fn a_quiet_connection_is_left_alone_and_an_unhealthy_one_is_not() {
     let fixture = Fixture::new(2, of(200), config).await;
     tokio::time::sleep(2 * HOUR).await;
     assert_eq!(fixture.recycler.stats()["recycles_initiated"], 0);
-    // It loses its socket, and whoever opens one gets no answer: replacing is
+    // It loses its socket, and a new one gets no answer: replacing is
     // tried, fails, and is not tried again at each check.
     fixture.behaviour.lock().no_pong = true;
     fixture.world.network.script(&[], Answer::Mute);

@@ -13,7 +13,7 @@ pub(super) struct RestStats {
     pub(super) requests: AtomicU64,
     pub(super) retries: AtomicU64,
     pub(super) connections_opened: AtomicU64,
-    /// Requests sent anew because a kept connection had gone stale.
+    /// Requests sent again because a kept connection had gone stale.
     pub(super) stale_connections: AtomicU64,
     pub(super) bytes_received: AtomicU64,
     connect: AtomicU64,

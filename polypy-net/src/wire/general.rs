@@ -149,7 +149,7 @@ impl<'a> Decoder<'a> {
     fn count_error(&mut self, kind: Option<EventKind>, error: &WireError) {
         self.out.errors += 1;
         let event = kind.map(EventKind::name);
-        // Whoever watches hears of each cause once; the counters say how often.
+        // The log names each cause once; the counters say how often.
         if self.stats.count_error(kind, error) {
             warn!(event, cause = error.name(), error = %error, "the venue sent what cannot be read");
         } else {

@@ -1,7 +1,7 @@
 //! A place in a frame, and the steps from it.
 //!
 //! A step that does not fit says `None`; where the cursor then stands does not
-//! matter, since whoever wants to try something else keeps a copy.
+//! matter, since a caller that wants to try something else keeps a copy.
 
 const LOW_BITS: u64 = spread(0x01);
 const HIGH_BITS: u64 = spread(0x80);

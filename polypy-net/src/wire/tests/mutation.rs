@@ -97,7 +97,7 @@ fn check(frame: &[u8], assets: &Interner, number: usize) {
         "{}",
         context()
     );
-    // Whoever is named and changed by nothing is in doubt, or the event was
+    // What is named and changed by nothing is in doubt, or the event was
     // understood and is none of a book's.
     let understood = snapshot.unknown_events + snapshot.events.values().sum::<u64>();
     if kind == Frame::Garbage && understood == 0 {
