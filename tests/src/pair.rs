@@ -123,6 +123,28 @@ impl Pair {
         Client::connect(self.server).await.expect("a connection")
     }
 
+    /// Where the program answers.
+    pub fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// Switches a fault of the exchange on, as its manual writes it.
+    ///
+    /// # Panics
+    /// When the exchange refuses.
+    pub async fn fault(&self, fault: Value) {
+        self.tell("faults", fault.to_string()).await;
+    }
+
+    /// Switches all faults off.
+    ///
+    /// # Panics
+    /// When the exchange does not answer.
+    pub async fn clear_faults(&self) {
+        let answer = http::ask(self.venue, Method::DELETE, "/sim/faults").await;
+        assert_eq!(answer.expect("an answer").status, 200);
+    }
+
     /// Stops the flow.
     ///
     /// # Panics
