@@ -6,7 +6,7 @@
 //!
 //! | state | the task |
 //! |---|---|
-//! | connecting, reconnecting | waits (backoff, `Retry-After`), takes its turn with the pacer, opens |
+//! | connecting, reconnecting | waits (backoff, `Retry-After`, or until another's socket stays), takes its turn with the pacer, opens |
 //! | connected | `session`: reads, pings, probes, subscribes in place |
 //! | draining | as connected, and ends with its socket |
 //! | idle | carries nothing: waits to be given assets or closed |
@@ -33,6 +33,7 @@ mod lag;
 mod outages;
 mod pacer;
 mod reconnect;
+mod recovery;
 mod request;
 mod seeding;
 mod session;
@@ -70,6 +71,7 @@ use commands::CommandMailbox;
 use outages::Outages;
 use pacer::Pacer;
 use reconnect::Reconnects;
+use recovery::Recovery;
 
 /// A [`Venue`] with what its connections share.
 pub(crate) struct Context {
@@ -81,6 +83,7 @@ pub(crate) struct Context {
     pacer: Pacer,
     seeds: Semaphore,
     reconnects: Reconnects,
+    recovery: Recovery,
     outages: Outages,
     /// Which connections' states the pool's owner has not seen yet.
     changes: Arc<Changes>,
@@ -99,6 +102,7 @@ impl Context {
             pacer: Pacer::new(config.pace),
             seeds: Semaphore::new(config.seeds_in_flight.max(1)),
             reconnects: Reconnects::default(),
+            recovery: Recovery::default(),
             outages: Outages::default(),
             changes: Arc::default(),
             config,

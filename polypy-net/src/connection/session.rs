@@ -20,6 +20,7 @@ use super::event_output::EventOutput;
 use super::first_book::{FirstBooks, Seeds};
 use super::frame_batcher::FrameBatcher;
 use super::reconnect::OutageWatch;
+use super::recovery::PROOF;
 use super::request::{self, Request};
 use super::seeding::{Seeding, answered};
 use super::socket::{End, Socket};
@@ -56,6 +57,8 @@ pub(super) struct FeedSession<'a> {
     opening_sent: bool,
     /// The socket has sent data, and the state says so.
     heard: bool,
+    /// The socket has stayed, and other connections know.
+    stays: bool,
     /// The asset probed last; the next probe takes the one after it.
     probed: Option<AssetKey>,
     seeding: Option<Seeding>,
@@ -102,6 +105,7 @@ impl<'a> FeedSession<'a> {
             opened: now,
             opening_sent: false,
             heard: false,
+            stays: false,
             probed: None,
             seeding: None,
             batcher: FrameBatcher::default(),
@@ -241,6 +245,7 @@ impl<'a> FeedSession<'a> {
         let config = &self.kept.context.config;
         self.kept.context.beat();
         self.watchdog.look(now);
+        self.say_that_it_stays(now);
         let suspensions = self.kept.context.venue.suspension.count();
         match self.resumption.look(suspensions, now) {
             Step::Nothing => {}
@@ -266,6 +271,15 @@ impl<'a> FeedSession<'a> {
             self.escalate(now);
         }
         None
+    }
+
+    /// Lets connections follow that wait since the venue took none.
+    fn say_that_it_stays(&mut self, now: Instant) {
+        let is_old = now.saturating_duration_since(self.opened) >= PROOF;
+        if !self.stays && is_old && self.watchdog.last_data().is_some() {
+            self.stays = true;
+            self.kept.context.recovery.stays(self.opened);
+        }
     }
 
     fn ping(&mut self) {

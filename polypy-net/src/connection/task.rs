@@ -21,6 +21,8 @@ use super::view::ConnectionView;
 use super::watchdog::MeanGap;
 use super::{Context, Role};
 
+/// A socket that has lasted for so long was worth opening ahead of its time.
+const LASTING: Duration = Duration::from_secs(10);
 /// Close code of a venue that could not send fast enough.
 const TRY_AGAIN_LATER: u16 = 1013;
 
@@ -33,6 +35,8 @@ pub(super) struct Task {
     mean_gap: MeanGap,
     outage: OutageWatch,
     backoff: Backoff,
+    /// The wait before the socket was cut short, since another connection's stayed.
+    followed: bool,
     /// Times in a row that the venue called everything resolved.
     resolved_rounds: u32,
 }
@@ -74,6 +78,7 @@ impl Task {
             mean_gap: MeanGap::default(),
             outage: OutageWatch::default(),
             backoff,
+            followed: false,
             resolved_rounds: 0,
         }
     }
@@ -118,7 +123,7 @@ impl Task {
     async fn wait(&mut self, pause: Pause) -> Result<(), Closing> {
         match pause {
             Pause::None => Ok(()),
-            Pause::For(wait) => self.run_while_commanded(sleep(wait)).await,
+            Pause::For(wait) => self.wait_or_follow(wait).await,
             Pause::ForOrNews(wait) => {
                 let until = Instant::now() + wait;
                 let known: Vec<_> = self.carried.keys().collect();
@@ -134,6 +139,22 @@ impl Task {
                 Ok(())
             }
         }
+    }
+
+    /// Waits for so long, or until the venue is seen to be well. One whose socket did
+    /// not last when it followed another's waits its time: it has trouble of its own.
+    async fn wait_or_follow(&mut self, wait: Duration) -> Result<(), Closing> {
+        let (context, failed) = (Arc::clone(&self.context), Instant::now());
+        let may_follow = !self.followed;
+        self.followed = self
+            .run_while_commanded(async {
+                tokio::select! {
+                    () = sleep(wait) => false,
+                    () = context.recovery.since(failed), if may_follow => true,
+                }
+            })
+            .await?;
+        Ok(())
     }
 
     async fn wait_for_assets(&mut self) -> Result<(), Closing> {
@@ -227,6 +248,9 @@ impl Task {
         }
         self.note_loss(reason);
         let config = &self.context.config;
+        if outcome.had_data && *time >= LASTING {
+            self.followed = false;
+        }
         if outcome.had_data && *time >= config.stable_after {
             self.backoff.reset();
             self.resolved_rounds = 0;

@@ -291,6 +291,33 @@ async fn connections_that_are_closed_together_are_not_split() {
     stopped(&world, &pool).await;
 }
 
+/// Each connection has failed so often that it waits for up to half a minute. The first
+/// that is let in shows the others that they need not.
+#[tokio::test(start_paused = true)]
+async fn all_follow_the_first_that_the_venue_takes_again() {
+    let (world, _behaviour) = SimulatedVenue::new(80).serve_all();
+    world.network.script(&[], Answer::Unreachable);
+    let of_four = PoolConfig {
+        target: 4,
+        ..PoolConfig::default()
+    };
+    let pool = pool(&world, of_four);
+    pool.start().await.unwrap();
+    tokio::time::sleep(10 * MINUTE).await;
+    let before = world.network.dial_count();
+    world.network.script(&[], Answer::Accept);
+    let took = until("all books", MINUTE, || world.sink.live().len() == 160).await;
+    // The first of forty comes within seconds and stays for three; four seconds of
+    // paced dials follow.
+    assert!(took < 14 * SECOND, "{took:?}");
+    let dials = world.network.dials.lock()[before..].to_vec();
+    assert_eq!(dials.len(), 40);
+    for pair in dials.windows(2) {
+        assert!(pair[1] - pair[0] >= Duration::from_millis(98));
+    }
+    stopped(&world, &pool).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn replacing_overlaps_and_loses_nothing() {
     let (world, behaviour, pool) = started(20, 40).await;
