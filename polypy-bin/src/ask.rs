@@ -7,11 +7,12 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
-use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use polypy::config::{HttpSection, Layer, Setting, Sources};
 use polypy::exit::Exit;
+use polypy::secrets;
 use polypy_net::dial::{Dial, DialConfig, SystemDialer};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 /// Asks once, says the answer in a line, and ends with it.
 pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
+    let mut token_file = typed.token_file;
     let uri = match &typed.url {
         Some(url) => url.clone(),
         None => {
@@ -33,7 +35,13 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
                 flags: Layer::default(),
             };
             match sources.load() {
-                Ok(loaded) => own_url(&loaded.config.http),
+                Ok(loaded) => {
+                    let http = &loaded.config.http;
+                    // Probes are answered without it, unless they are not.
+                    let own = http.token_file.clone().filter(|_| !http.open_probes);
+                    token_file = token_file.or(own);
+                    own_url(http)
+                }
                 Err(error) => return terminal::refuse(&error),
             }
         }
@@ -45,12 +53,19 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
             return Exit::Usage;
         }
     };
+    let token = match token_file.as_deref().map(secrets::token).transpose() {
+        Ok(token) => token,
+        Err(error) => {
+            terminal::say(&error);
+            return Exit::Config;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let answer = runtime.and_then(|runtime| {
         runtime.block_on(async {
-            let answer = tokio::time::timeout(typed.timeout, get(&uri)).await;
+            let answer = tokio::time::timeout(typed.timeout, get(&uri, token.as_deref())).await;
             answer.unwrap_or_else(|_elapsed| {
                 let text = format!("no answer within {}", typed.timeout.show());
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
@@ -107,7 +122,7 @@ struct Answer {
     body: Value,
 }
 
-async fn get(uri: &Uri) -> io::Result<Answer> {
+async fn get(uri: &Uri, token: Option<&str>) -> io::Result<Answer> {
     let dialer = SystemDialer::new(DialConfig::default()).map_err(io::Error::other)?;
     let stream = dialer.dial(uri).await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream))
@@ -115,10 +130,14 @@ async fn get(uri: &Uri) -> io::Result<Answer> {
         .map_err(io::Error::other)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(path)
+    let mut request = Request::get(path)
         .header(HOST, host)
         .header(ACCEPT, "application/json")
-        .header(USER_AGENT, concat!("polypy/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, concat!("polypy/", env!("CARGO_PKG_VERSION")));
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
     let exchange = async {

@@ -9,10 +9,9 @@ use polypy::exit::Exit;
 use polypy::limits::Shares;
 use polypy_core::{AssetId, BookLookup, BookState};
 use polypy_sim::SimHandle;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 
-use crate::runtime::drive;
+use crate::runtime::{Wishes, drive};
 use crate::sim;
 use crate::terminal;
 
@@ -24,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Starts the exchange, runs the server against it, and stops both.
-pub(crate) async fn serve(config: Config, shares: Shares, drain: oneshot::Receiver<()>) -> Exit {
+pub(crate) async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {
     let sim = match sim::start(&config).await {
         Ok(sim) => sim,
         Err(exit) => return exit,
@@ -36,7 +35,7 @@ pub(crate) async fn serve(config: Config, shares: Shares, drain: oneshot::Receiv
         .build();
     let exit = match app {
         Ok(app) => {
-            let mut driven = std::pin::pin!(drive(&app, drain));
+            let mut driven = std::pin::pin!(drive(&app, wishes));
             tokio::select! {
                 exit = &mut driven => exit,
                 () = welcome(&app, &sim) => driven.await,

@@ -11,6 +11,7 @@ pub mod config;
 pub mod exit;
 pub mod limits;
 pub mod logging;
+pub mod secrets;
 
 pub use app::{BuildError, PolyPy, PolyPyBuilder, Progress, RunError, StartError};
 

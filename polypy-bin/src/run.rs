@@ -4,11 +4,10 @@ use polypy::PolyPy;
 use polypy::config::{self, Config, Loaded, Sources};
 use polypy::exit::Exit;
 use polypy::limits::{Shares, System};
-use tokio::sync::oneshot;
 
 use crate::cli::Run;
 use crate::demo;
-use crate::runtime::{drive, with_runtime};
+use crate::runtime::{Wishes, drive, with_runtime};
 use crate::terminal;
 
 /// Runs the server until it is told to end.
@@ -29,13 +28,13 @@ pub(crate) fn run(typed: Run, variables: Vec<(String, String)>) -> Exit {
         Err(error) => return terminal::refuse(&error),
     };
     let shares = Shares::of(&loaded.config, System::raise(), demo);
-    with_runtime(&loaded.config.clone(), async move |drain| {
+    with_runtime(&loaded.config.clone(), async move |wishes| {
         announce(&loaded);
         shares.log();
         if demo {
-            demo::serve(loaded.config, shares, drain).await
+            demo::serve(loaded.config, shares, wishes).await
         } else {
-            serve(loaded.config, shares, drain).await
+            serve(loaded.config, shares, wishes).await
         }
     })
 }
@@ -47,9 +46,9 @@ fn announce(loaded: &Loaded) {
     }
 }
 
-async fn serve(config: Config, shares: Shares, drain: oneshot::Receiver<()>) -> Exit {
+async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {
     match PolyPy::builder().config(config).shares(shares).build() {
-        Ok(app) => drive(&app, drain).await,
+        Ok(app) => drive(&app, wishes).await,
         Err(error) => {
             tracing::error!(%error, "polypy cannot be built");
             Exit::Config

@@ -13,7 +13,7 @@ use polypy::config::Config;
 use polypy::exit::Exit;
 use polypy::logging;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::signals::Signals;
 use crate::terminal;
@@ -26,14 +26,33 @@ const MOST_RUNTIME_THREADS: usize = 4;
 /// after a clean end.
 const RUNTIME_DEADLINE: Duration = Duration::from_millis(500);
 
-/// Runs `app` until `drain` resolves.
-pub(crate) async fn drive(app: &PolyPy, drain: oneshot::Receiver<()>) -> Exit {
+/// What signals ask for.
+pub(crate) struct Wishes {
+    /// Resolves when the program is to end.
+    pub(crate) drain: oneshot::Receiver<()>,
+    /// Has a word each time that files are to be read again.
+    pub(crate) reload: mpsc::Receiver<()>,
+}
+
+/// Runs `app` until it is to end.
+pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
+    let Wishes { drain, mut reload } = wishes;
     let shutdown = async {
         if drain.await.is_err() {
             tracing::debug!("nobody is left to ask for the end");
         }
     };
-    match app.run(shutdown).await {
+    let reloads = async {
+        while reload.recv().await.is_some() {
+            app.reload().await;
+        }
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        ended = app.run(shutdown) => ended,
+        ended = reloads => ended,
+    };
+    match ended {
         Ok(()) => Exit::Clean,
         Err(error) => {
             tracing::error!(%error, "polypy failed");
@@ -44,10 +63,7 @@ pub(crate) async fn drive(app: &PolyPy, drain: oneshot::Receiver<()>) -> Exit {
 
 /// Opens the log, catches signals, and drives `work` to its end or to the
 /// second signal. `work` is told of the first one.
-pub(crate) fn with_runtime<F>(
-    config: &Config,
-    work: impl FnOnce(oneshot::Receiver<()>) -> F,
-) -> Exit
+pub(crate) fn with_runtime<F>(config: &Config, work: impl FnOnce(Wishes) -> F) -> Exit
 where
     F: Future<Output = Exit>,
 {
@@ -76,15 +92,22 @@ where
             }
         };
         let (drain, drained) = oneshot::channel();
+        let (reload, reloaded) = mpsc::channel(1);
+        // Without anything to read again a hang-up is the terminal's, and ends.
+        let reload = (config.http.enabled && config.http.token_file.is_some()).then_some(reload);
+        let wishes = Wishes {
+            drain: drained,
+            reload: reloaded,
+        };
         let second_signal = async {
-            let exit = signals.watch(drain).await;
+            let exit = signals.watch(drain, reload).await;
             // Before anything is torn down: what tasks and threads say of neighbours
             // that vanish in the middle of their work is no fault of theirs.
             drop(log.take());
             exit
         };
         tokio::select! {
-            exit = work(drained) => exit,
+            exit = work(wishes) => exit,
             exit = second_signal => exit,
         }
     });

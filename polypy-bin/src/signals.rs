@@ -4,7 +4,7 @@ use std::io;
 
 use polypy::exit::Exit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// A request from outside to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(crate) enum Request {
     Interrupt,
     /// SIGTERM, as supervisors send it.
     Terminate,
-    /// SIGHUP, as a terminal that closes sends it.
+    /// SIGHUP, as a terminal that closes sends it, or a person who has changed a file.
     HangUp,
 }
 
@@ -62,9 +62,24 @@ impl Signals {
         }
     }
 
-    /// Passes the first signal on to `drain`, and resolves at the second one.
-    pub(crate) async fn watch(mut self, drain: oneshot::Sender<()>) -> Exit {
-        let first = self.next().await;
+    /// Passes the first signal to end on to `drain`, and resolves at the second one. A
+    /// hang-up before is passed on to `reload`, if there is something to read again.
+    pub(crate) async fn watch(
+        mut self,
+        drain: oneshot::Sender<()>,
+        reload: Option<mpsc::Sender<()>>,
+    ) -> Exit {
+        let first = loop {
+            let request = self.next().await;
+            match &reload {
+                Some(reload) if request == Request::HangUp => {
+                    // One that waits already reads all there is.
+                    let waits = reload.try_send(()).is_err();
+                    tracing::debug!(waits, "reading again");
+                }
+                Some(_) | None => break request,
+            }
+        };
         tracing::info!(
             signal = first.name(),
             "ending, a second signal ends at once"

@@ -24,8 +24,8 @@ pub(crate) fn run(typed: cli::Sim, variables: Vec<(String, String)>) -> Exit {
         Ok(loaded) => loaded,
         Err(error) => return terminal::refuse(&error),
     };
-    with_runtime(&loaded.config.clone(), async move |drain| {
-        serve(&loaded.config, drain).await
+    with_runtime(&loaded.config.clone(), async move |wishes| {
+        serve(&loaded.config, wishes.drain).await
     })
 }
 

@@ -5,11 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 
+use crate::access::Access;
 use crate::body::Body;
 use crate::budget::Memory;
 use crate::config::HttpConfig;
+use crate::cors::Origins;
 use crate::counters::Counters;
 use crate::handler;
 use crate::host::Names;
@@ -17,10 +19,15 @@ use crate::places::Places;
 use crate::queue::Queue;
 use crate::reply::{Reply, Service};
 use crate::request_id::RequestIds;
-use crate::responder::Shared;
+use crate::responder::{Guard, Shared};
 use crate::route::{Handler, Route, RouteError, Routes};
 use crate::server::HttpServer;
 use crate::sources::Sources;
+
+/// A page may load what this server has, and run in no frame.
+const OWN_PARTS: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+);
 
 /// A [`HttpServer`] that is to be built.
 ///
@@ -54,6 +61,8 @@ pub struct HttpServerBuilder {
     config: HttpConfig,
     service: Service,
     memory: Memory,
+    access: Option<Guard>,
+    sources: Sources,
     /// All but the landing page and `/version`.
     routes: Routes,
 }
@@ -72,6 +81,8 @@ impl HttpServerBuilder {
             config,
             service: Service::new("polypy", env!("CARGO_PKG_VERSION")),
             memory,
+            access: None,
+            sources,
             routes,
         }
     }
@@ -86,6 +97,14 @@ impl HttpServerBuilder {
     /// called after [`Self::service`].
     pub fn detail(mut self, name: &'static str, value: &str) -> Self {
         self.service.details.push((name, value.to_owned()));
+        self
+    }
+
+    /// Answers only those who have the token, and adds `/login` and `/logout` for
+    /// browsers. Without this everyone is answered.
+    pub fn access(mut self, access: Arc<Access>) -> Self {
+        let clock = Arc::clone(&self.sources.clock);
+        self.access = Some(Guard { access, clock });
         self
     }
 
@@ -116,7 +135,8 @@ impl HttpServerBuilder {
         let content_type = HeaderValue::from_static(content_type);
         self.route(Route::get(path, "an asset", move |_call| {
             let body = Body::from(bytes.clone());
-            Reply::bytes(StatusCode::OK, content_type.clone(), body)
+            let reply = Reply::bytes(StatusCode::OK, content_type.clone(), body);
+            reply.with_header(CONTENT_SECURITY_POLICY, OWN_PARTS)
         }))
     }
 
@@ -124,7 +144,15 @@ impl HttpServerBuilder {
     pub fn build(self) -> HttpServer {
         let mut routes = Routes::default();
         let version = handler::version(self.service.clone());
-        let others = || std::iter::once(&version).chain(self.routes.iter());
+        let login = self
+            .access
+            .iter()
+            .flat_map(|guard| handler::login(&guard.access, &guard.clock))
+            .collect::<Vec<_>>();
+        let others = || {
+            let own = std::iter::once(&version).chain(self.routes.iter());
+            own.chain(&login)
+        };
         let landing = handler::landing(self.service.clone(), others());
         for route in std::iter::once(&landing).chain(others()) {
             if let Err(error) = routes.add(route.clone()) {
@@ -132,7 +160,7 @@ impl HttpServerBuilder {
             }
         }
         let queue = |route: &Route| match &route.handler {
-            Handler::Inline(_) => None,
+            Handler::Inline(_) | Handler::Absent => None,
             Handler::Computed { threads, .. } => Some(Queue::new(*threads)),
         };
         let shared = Shared {
@@ -146,6 +174,8 @@ impl HttpServerBuilder {
             request_ids: RequestIds::new(),
             answer_timeout: self.config.answer_timeout,
             leaving: AtomicBool::new(false),
+            origins: Origins::new(&self.config.cors_origins),
+            access: self.access,
         };
         HttpServer::of(self.config, shared)
     }

@@ -41,6 +41,9 @@ pub struct HttpConfig {
     /// domains that nobody can own; `*.example.org` stands for all below it, `*`
     /// for any name.
     pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may read the answers in a browser, as `https://example.org`;
+    /// `*` for every one. None by default.
+    pub cors_origins: Vec<String>,
     /// From a request's first byte (or from the connection, for the first
     /// request) to the end of its head. Ten seconds is past any honest network.
     pub header_read_timeout: Duration,
@@ -89,6 +92,7 @@ impl Default for HttpConfig {
             reserved_connections: 64,
             max_streams: 256,
             allowed_hosts: Vec::new(),
+            cors_origins: Vec::new(),
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),

@@ -10,6 +10,8 @@ mod probe;
 
 mod version;
 
+mod login;
+
 mod stats;
 
 mod metrics;
@@ -121,6 +123,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
 }
 
 pub(crate) use index::landing;
+pub(crate) use login::routes as login;
 pub(crate) use probe::OfHealth;
 pub(crate) use version::{PATH as VERSION_PATH, version};
 

@@ -16,7 +16,8 @@
 //! | `GET /markets` | [`MarketSource`] | 200, 503 without a source |
 //! | `GET /orderbook/{asset_id}` | [`BookSource`] | 200, 404, 503 |
 //!
-//! Deliberately absent: authentication, TLS, request bodies, HTTP/2. Everything
+//! With an [`Access`] it answers those who have the token. Deliberately absent: HTTP/2,
+//! and bodies where nothing is to be done. Everything
 //! is bounded: connections in all and of one client, heads, time to send a
 //! request, the rate at which an answer is read, memory for answers and what the
 //! system holds of them, time to stop. Probes are answered even when all of that
@@ -128,6 +129,14 @@ mod encoding;
 
 mod responder;
 
+mod refusal;
+
+mod access;
+
+mod cors;
+
+mod hex;
+
 mod host;
 
 mod request_id;
@@ -156,6 +165,7 @@ mod exposition;
 
 mod negotiate;
 
+pub use access::{Access, TokenError};
 pub use body::Body;
 pub use builder::HttpServerBuilder;
 pub use config::{HttpConfig, MIN_HEADER_BYTES};

@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -17,23 +18,27 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, EXPECT, HOST, HeaderValue, SERVER, TRANSFER_ENCODING, UPGRADE,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, EXPECT, HOST, HeaderName,
+    HeaderValue, SERVER, UPGRADE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::service::Service as HyperService;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
+use polypy_core::Clock;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
+use crate::access::{Access, CHALLENGE, INVALID, Proof};
 use crate::activity::Activity;
 use crate::body::Body;
 use crate::budget::{Memory, counted};
 use crate::catalogue::BY_ENCODING;
+use crate::cors::{Origins, is_foreign};
 use crate::counters::{Counters, count};
 use crate::encoding::{WORTH_COMPRESSING, gzip, wants_gzip};
 use crate::handler;
@@ -42,17 +47,23 @@ use crate::peer::Peer;
 use crate::places::{Place, Places, Refused};
 use crate::query::{Query, shown};
 use crate::queue::Queue;
+use crate::refusal::{bad_framing, busy, method_not_allowed, misdirected};
 use crate::reply::{ErrorBody, Reply, Service, Task, X_REQUEST_ID};
 use crate::request_id::{RequestId, RequestIds};
-use crate::route::{Call, Handler, Matched, NoMatch, READ, Route, Routes};
+use crate::route::{Call, Handler, Matched, NoMatch, Post, READ, Route, Routes};
 
 /// Longest target accepted: what most proxies pass on.
 const MAX_TARGET: usize = 8 * 1024;
-/// Advice when the server is busy: a moment.
-const BUSY_SECONDS: u32 = 1;
 
+/// How a client came to the proxy in front. Who lies here gets a cookie that his own
+/// browser will not send.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// An answer is data: where a browser shows it as a page, nothing of it is carried out.
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// What all connections share.
@@ -70,6 +81,21 @@ pub(crate) struct Shared {
     pub(crate) answer_timeout: Duration,
     /// Answers close their connection: its client should find another server.
     pub(crate) leaving: AtomicBool,
+    pub(crate) origins: Origins,
+    /// Everyone is answered if there is none.
+    pub(crate) access: Option<Guard>,
+}
+
+/// Who may ask, and the clock by which sessions end.
+pub(crate) struct Guard {
+    pub(crate) access: Arc<Access>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.access.fmt(f)
+    }
 }
 
 /// What a connection may ask for.
@@ -145,7 +171,7 @@ impl Responder {
     async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let started = Instant::now();
         let has_body = !request.body().is_end_stream();
-        let (parts, _unread) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let request_id = parts
             .headers
             .get(X_REQUEST_ID)
@@ -156,7 +182,7 @@ impl Responder {
             Err(reply) => (None, *reply),
             Ok(matched) => {
                 let index = matched.index;
-                let reply = self.serve(&parts, matched, has_body, &request_id).await;
+                let reply = self.serve(&parts, matched, body, &request_id).await;
                 (Some(index), self.keep_place(reply, &parts, &request_id))
             }
         };
@@ -177,11 +203,16 @@ impl Responder {
             elapsed_ms = took.as_secs_f64() * 1e3,
             "request answered"
         );
-        self.respond(reply, &request_id)
+        self.respond(reply, &parts, &request_id)
     }
 
     /// The HTTP message.
-    fn respond(&self, mut reply: Reply, request_id: &RequestId) -> Response<Outgoing> {
+    fn respond(
+        &self,
+        mut reply: Reply,
+        parts: &Parts,
+        request_id: &RequestId,
+    ) -> Response<Outgoing> {
         *self.upgrade.lock() = reply.task.take();
         let mut response = Response::new(Outgoing {
             body: reply.body,
@@ -194,6 +225,9 @@ impl Responder {
             .entry(SERVER)
             .or_insert_with(|| self.shared.service.product.clone());
         headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(NO_PAGE);
+        headers.entry(RESOURCE_POLICY).or_insert(SAME_ORIGIN);
+        self.shared.origins.allow(parts, &mut headers);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             headers.insert(X_REQUEST_ID, value);
         }
@@ -260,6 +294,15 @@ impl Responder {
                 return Err(Box::new(busy(request_id, why.text())));
             }
         }
+        let route = found.as_ref().ok();
+        let route = route.and_then(|found| routes.get(found.index));
+        if let Some(refusal) = self.unauthorized(parts, route, request_id) {
+            return Err(Box::new(refusal));
+        }
+        if parts.method == Method::POST && is_foreign(&parts.headers, &host) {
+            let text = "a page of another site may do nothing here";
+            return Err(refuse(StatusCode::FORBIDDEN, text));
+        }
         found.map_err(|reason| {
             Box::new(match reason {
                 NoMatch::Encoding => ErrorBody {
@@ -281,11 +324,37 @@ impl Responder {
         })
     }
 
+    /// 401 for a request that needs a token and has none, whether or not there is such
+    /// a route.
+    fn unauthorized(
+        &self,
+        parts: &Parts,
+        route: Option<&Route>,
+        request_id: &RequestId,
+    ) -> Option<Reply> {
+        let Guard { access, clock } = self.shared.access.as_ref()?;
+        let open = |route: &Route| route.open || (route.probe && access.has_open_probes());
+        // What is asked before a request brings no token.
+        if parts.method == Method::OPTIONS || route.is_some_and(open) {
+            return None;
+        }
+        let (text, challenge) = match access.proof(&parts.headers, clock.now()) {
+            Proof::Valid => return None,
+            Proof::Missing => (
+                "a token is needed: Authorization: Bearer, or in a browser /login",
+                CHALLENGE,
+            ),
+            Proof::Invalid => ("the token or the session is not valid", INVALID),
+        };
+        let reply = Reply::error(StatusCode::UNAUTHORIZED, request_id, text);
+        Some(reply.with_header(WWW_AUTHENTICATE, challenge))
+    }
+
     async fn serve(
         &self,
         parts: &Parts,
         matched: Matched,
-        has_body: bool,
+        body: Incoming,
         request_id: &RequestId,
     ) -> Reply {
         let Some(route) = self.shared.routes.get(matched.index) else {
@@ -294,10 +363,18 @@ impl Responder {
         if parts.method == Method::OPTIONS {
             return Reply::empty(StatusCode::NO_CONTENT).with_allow(route.allow);
         }
-        if !matches!(parts.method, Method::GET | Method::HEAD) {
+        if parts.method == Method::POST
+            && let Some(post) = &route.post
+        {
+            return self
+                .post(route, post, parts, matched, body, request_id)
+                .await;
+        }
+        let reads = !matches!(route.handler, Handler::Absent);
+        if !reads || !matches!(parts.method, Method::GET | Method::HEAD) {
             return method_not_allowed(parts, route.allow, request_id);
         }
-        if has_body {
+        if !body.is_end_stream() {
             return Reply::error(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 request_id,
@@ -310,20 +387,14 @@ impl Responder {
             _ => Ok(Query::default()),
         };
         let call = match query {
-            Ok(query) => Call {
-                request_id: request_id.clone(),
-                segments: matched.segments,
-                query,
-                headers: parts.headers.clone(),
-                peer: self.peer,
-                stopping: self.stopping.clone(),
-            },
+            Ok(query) => self.call(parts, matched.segments, query, request_id),
             Err(error) => return handler::bad_query(&error, request_id),
         };
         match &route.handler {
             Handler::Inline(answer) => self
                 .guarded(route, request_id, || answer(&call))
                 .unwrap_or_else(|panicked| *panicked),
+            Handler::Absent => method_not_allowed(parts, route.allow, request_id),
             Handler::Computed { ready, compute, .. } => {
                 let ready = |call: &Call| {
                     let ready = ready.as_ref()?;
@@ -344,6 +415,60 @@ impl Responder {
                 }
             }
         }
+    }
+
+    fn call(
+        &self,
+        parts: &Parts,
+        segments: Vec<(&'static str, String)>,
+        query: Query,
+        request_id: &RequestId,
+    ) -> Call {
+        let forwarded = parts.headers.get(FORWARDED_PROTO);
+        Call {
+            request_id: request_id.clone(),
+            segments,
+            query,
+            headers: parts.headers.clone(),
+            peer: self.peer,
+            secure: forwarded.is_some_and(|scheme| scheme == "https"),
+            stopping: self.stopping.clone(),
+        }
+    }
+
+    /// Reads the body, and does what it asks for.
+    async fn post(
+        &self,
+        route: &Route,
+        post: &Post,
+        parts: &Parts,
+        matched: Matched,
+        body: Incoming,
+        request_id: &RequestId,
+    ) -> Reply {
+        let refuse = |status, text: &str| Reply::error(status, request_id, text);
+        if parts.headers.contains_key(CONTENT_ENCODING) {
+            let text = "an encoded body is not read here";
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+        }
+        let body = Limited::new(body, post.most_bytes).collect();
+        let body = match timeout(self.shared.answer_timeout, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let text = format!("the body has more than {} bytes", post.most_bytes);
+                return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
+            }
+            Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body cannot be read"),
+            Err(_elapsed) => {
+                return refuse(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body did not arrive in time",
+                );
+            }
+        };
+        let call = self.call(parts, matched.segments, Query::default(), request_id);
+        self.guarded(route, request_id, || (post.answer)(&call, &body))
+            .unwrap_or_else(|panicked| *panicked)
     }
 
     /// Runs a handler on the blocking pool. What takes too long is left to
@@ -461,66 +586,4 @@ fn finished(mut reply: Reply, call: &Call, memory: &Memory) -> Reply {
         }
         None => busy(&call.request_id, "too many large answers are being sent"),
     }
-}
-
-/// 503, and when to come back.
-fn busy(request_id: &RequestId, why: &str) -> Reply {
-    Reply::error(StatusCode::SERVICE_UNAVAILABLE, request_id, why).with_retry_after(BUSY_SECONDS)
-}
-
-/// A request for a name that may be a stranger's.
-fn misdirected(host: &Host, request_id: &RequestId) -> Reply {
-    let text = "this server does not answer to that name; if it is its own, list it in \
-                http.allowed_hosts";
-    ErrorBody {
-        host: Some(shown(host.name())),
-        ..ErrorBody::new(StatusCode::MISDIRECTED_REQUEST, request_id, text)
-    }
-    .reply()
-    .closing()
-}
-
-/// What hyper leaves to its user: RFC 9112 sections 3.2 and 6.1.
-fn bad_framing(parts: &Parts, fragment: bool) -> Option<&'static str> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if parts.version == Version::HTTP_11 => {
-            return Some("an HTTP/1.1 request needs a Host header");
-        }
-        (_, Some(_)) => return Some("more than one Host header"),
-        (Some(host), None) if Host::parse(host.as_bytes()).is_none() => {
-            return Some("the Host header is not a host");
-        }
-        _ => {}
-    }
-    if fragment {
-        return Some("a request target has no fragment");
-    }
-    // CONNECT alone has an authority without a scheme, and is refused later.
-    if parts
-        .uri
-        .scheme_str()
-        .is_some_and(|scheme| scheme != "http")
-    {
-        return Some("a whole target has the scheme http here");
-    }
-    if parts.headers.get_all(TRANSFER_ENCODING).iter().count() > 1 {
-        return Some("more than one Transfer-Encoding header");
-    }
-    None
-}
-
-fn method_not_allowed(parts: &Parts, allow: &'static str, request_id: &RequestId) -> Reply {
-    ErrorBody {
-        method: Some(shown(parts.method.as_str())),
-        path: Some(shown(parts.uri.path())),
-        allow: Some(allow),
-        ..ErrorBody::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            request_id,
-            "method not allowed",
-        )
-    }
-    .reply()
-    .with_allow(allow)
 }

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::header::HeaderMap;
 use tokio::sync::watch;
 
@@ -19,8 +20,11 @@ use crate::request_id::RequestId;
 
 /// What a resource that is only read accepts, as `Allow` lists it.
 pub(crate) const READ: &str = "GET, HEAD, OPTIONS";
+const READ_AND_POST: &str = "GET, HEAD, OPTIONS, POST";
+const POST: &str = "OPTIONS, POST";
 
 type Answer = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
+type Action = Arc<dyn Fn(&Call, &Bytes) -> Reply + Send + Sync>;
 type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
 
 /// Where a handler runs.
@@ -37,6 +41,24 @@ pub(crate) enum Handler {
         /// Answers computed at once. More than the cores of a small machine gain nothing.
         threads: u32,
     },
+    /// Nothing is read here.
+    Absent,
+}
+
+/// What a POST does. It runs on the event loop once the body is here.
+#[derive(Clone)]
+pub(crate) struct Post {
+    pub(crate) answer: Action,
+    /// Longest body.
+    pub(crate) most_bytes: usize,
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post")
+            .field("most_bytes", &self.most_bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Handler {
@@ -44,6 +66,7 @@ impl fmt::Debug for Handler {
         f.write_str(match self {
             Self::Inline(_) => "Inline",
             Self::Computed { .. } => "Computed",
+            Self::Absent => "Absent",
         })
     }
 }
@@ -62,6 +85,9 @@ pub struct Route {
     pub(crate) summary: &'static str,
     /// Whether it is answered in the reserved places, too.
     pub(crate) probe: bool,
+    /// Whether it is answered without a token.
+    pub(crate) open: bool,
+    pub(crate) post: Option<Post>,
 }
 
 impl Route {
@@ -116,7 +142,47 @@ impl Route {
             handler,
             summary,
             probe: false,
+            open: false,
+            post: None,
         }
+    }
+
+    /// Something that is only done, with a body of at most so many bytes. `answer` runs
+    /// on the event loop. A page of another site in a browser is refused.
+    pub fn post(
+        path: &'static str,
+        summary: &'static str,
+        most_bytes: usize,
+        answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let route = Self::new(path, summary, Handler::Absent);
+        Self {
+            allow: POST,
+            ..route.with_post(most_bytes, answer)
+        }
+    }
+
+    /// Does something as well, when it is sent a body of at most so many bytes. `answer`
+    /// runs on the event loop. A page of another site in a browser is refused.
+    #[must_use]
+    pub fn with_post(
+        mut self,
+        most_bytes: usize,
+        answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        self.allow = READ_AND_POST;
+        self.post = Some(Post {
+            answer: Arc::new(answer),
+            most_bytes,
+        });
+        self
+    }
+
+    /// Is answered to everyone, where others need a token.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
     }
 
     /// Takes these query parameters and refuses all others.
@@ -222,6 +288,8 @@ pub struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) peer: Peer,
+    /// Came over TLS, here or to a proxy in front that says so.
+    pub(crate) secure: bool,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -250,6 +318,11 @@ impl Call {
     /// Who asks.
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Whether the client's way here was encrypted, as far as is known.
+    pub fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// Resolves when the server is told to stop. A stream says its last words then.

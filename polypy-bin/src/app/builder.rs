@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use polypy_core::Clock;
+use polypy_http::Access;
 use polypy_net::dial::{Dial, DialConfig, SystemDialer};
 
 use super::PolyPy;
@@ -11,8 +12,9 @@ use super::error::BuildError;
 use super::parts::Parts;
 use super::sockets::SharedDialer;
 use crate::clock::SystemClock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, HttpSection};
 use crate::limits::Shares;
+use crate::secrets;
 
 /// Settings of a [`PolyPy`] that is to be built. Starts from the defaults; what
 /// is called later counts.
@@ -123,7 +125,8 @@ impl PolyPyBuilder {
             None => dialer,
         };
         let parts = Parts::new(&self.config, &self.clock, &dialer)?;
-        Ok(PolyPy::new(self.config, parts, self.clock))
+        let access = access(&self.config.http)?;
+        Ok(PolyPy::new(self.config, parts, self.clock, access))
     }
 
     /// Sets a key as the other layers do, with the same checks.
@@ -134,6 +137,19 @@ impl PolyPyBuilder {
             self.mistakes.push((name, reason));
         }
     }
+}
+
+/// The guard of the HTTP server, if it is to have one. A token that is asked for and
+/// cannot be had must not leave the server open.
+fn access(http: &HttpSection) -> Result<Option<Arc<Access>>, BuildError> {
+    let Some(path) = http.token_file.as_deref().filter(|_| http.enabled) else {
+        return Ok(None);
+    };
+    let access = secrets::access(path, http.open_probes);
+    access.map(Some).map_err(|error| BuildError::Value {
+        key: "http.token_file",
+        reason: error.to_string(),
+    })
 }
 
 /// Makes configuration and dialer follow the shares.

@@ -31,7 +31,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 use polypy_core::probe::ProbeSource;
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
-use polypy_http::{HttpServer, Sources};
+use polypy_http::{Access, HttpServer, Sources};
 use polypy_net::pool::ConnectionPool;
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
@@ -40,6 +40,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::{Config, conversion};
+use crate::secrets;
 pub use builder::PolyPyBuilder;
 pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
@@ -68,6 +69,8 @@ pub struct PolyPy {
     clock: Arc<dyn Clock>,
     /// There from a start with HTTP enabled to the stop; not if it failed.
     http_server: Mutex<Option<Arc<HttpServer>>>,
+    /// Who may ask the HTTP server; everyone if there is none.
+    access: Option<Arc<Access>>,
     /// Held by `start` and `stop`, so that neither overtakes the other.
     turn: tokio::sync::Mutex<()>,
 }
@@ -78,7 +81,12 @@ impl PolyPy {
         PolyPyBuilder::default()
     }
 
-    fn new(config: Config, parts: Parts, clock: Arc<dyn Clock>) -> Self {
+    fn new(
+        config: Config,
+        parts: Parts,
+        clock: Arc<dyn Clock>,
+        access: Option<Arc<Access>>,
+    ) -> Self {
         let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
         let overview = Overview::new(parts, config.http.ready_live_share);
         Self {
@@ -87,6 +95,7 @@ impl PolyPy {
             books: Arc::new(books),
             clock,
             http_server: Mutex::default(),
+            access,
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -167,12 +176,15 @@ impl PolyPy {
         .with_probes(Arc::clone(&self.overview) as Arc<dyn ProbeSource>)
         .with_markets(registry)
         .with_books(Arc::clone(&self.books));
-        HttpServer::builder(conversion::http(&self.config.http), sources)
+        let server = HttpServer::builder(conversion::http(&self.config.http), sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
             .detail("rustc", env!("BUILD_RUSTC"))
-            .detail("target", env!("BUILD_TARGET"))
-            .build()
+            .detail("target", env!("BUILD_TARGET"));
+        match &self.access {
+            Some(access) => server.access(Arc::clone(access)).build(),
+            None => server.build(),
+        }
     }
 
     /// Stops every part in order, all under one deadline. What did not end in
@@ -265,6 +277,22 @@ impl PolyPy {
             self.stop().await;
         }
         result
+    }
+
+    /// Reads again what may change while it runs: the token. What cannot be read is
+    /// logged, and the old one stays.
+    pub async fn reload(&self) {
+        let (Some(access), Some(path)) = (self.access.clone(), &self.config.http.token_file) else {
+            tracing::info!("nothing to read again");
+            return;
+        };
+        let file = path.clone();
+        let read = tokio::task::spawn_blocking(move || secrets::replace(&access, &file)).await;
+        match read {
+            Ok(Ok(())) => tracing::info!(file = %path.display(), "token read again"),
+            Ok(Err(error)) => tracing::error!(%error, "token not read again, the old one stays"),
+            Err(error) => tracing::error!(%error, "token not read again, the old one stays"),
+        }
     }
 
     /// Whether the start is through and no stop has begun.

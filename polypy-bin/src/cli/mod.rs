@@ -72,6 +72,9 @@ pub(crate) struct Health {
     /// Where to ask; without a path, /health [default: the address and port of the configuration]
     #[arg(long)]
     pub(crate) url: Option<String>,
+    /// File with the token to show [default: that of the configuration, without --url]
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
     /// Print the whole answer
     #[arg(long)]
     pub(crate) json: bool,
@@ -121,7 +124,8 @@ Examples:
   polypy run --config polypy.toml --log-format json
 
 Every key can also be set in the file and in the environment; flags outrank both.
-SIGINT (Ctrl-C), SIGTERM or SIGHUP drains and ends; a second one ends at once.";
+SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the token's file
+again if there is one, and ends otherwise.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:

@@ -30,6 +30,7 @@ pub(crate) fn http(section: &HttpSection) -> HttpConfig {
         max_connections_per_peer: section.max_connections_per_peer,
         reserved_connections: section.reserved_connections,
         allowed_hosts: section.allowed_hosts.0.clone(),
+        cors_origins: section.cors_origins.0.clone(),
         header_read_timeout: section.header_read_timeout,
         idle_timeout: section.idle_timeout,
         write_timeout: section.write_timeout,

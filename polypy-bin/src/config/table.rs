@@ -18,6 +18,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::origins::Origins;
 use super::value::{
     ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within,
 };
@@ -221,6 +222,14 @@ table! {
         /// under domains that nobody can own; *.example.org stands for all below it, * for any name.
         /// A page in a browser whose name was pointed at this server is refused so.
         allowed_hosts: HostNames = "";
+        /// File with a token that requests must bring as `Authorization: Bearer`, or a browser by
+        /// /login; everyone is answered when empty. SIGHUP reads it again.
+        token_file: Option<PathBuf> = "";
+        /// Whether /health, /livez, /readyz and /startupz are answered without the token.
+        open_probes: bool = "true";
+        /// Origins whose pages may read the answers in a browser, separated by commas, such as
+        /// https://app.example.org; * for every page.
+        cors_origins: Origins = "";
         /// From a request's first byte to the end of its head.
         header_read_timeout: Duration = "10s", in "100ms" ..= "5m";
         /// How long an answered connection may stay without a new request. Longer than the minute

@@ -18,4 +18,6 @@ mod flood;
 mod own_routes;
 mod probes;
 
+mod access;
+
 mod metrics;

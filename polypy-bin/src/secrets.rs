@@ -1,0 +1,92 @@
+//! Secrets in files: read at the start and again on demand.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polypy_http::{Access, TokenError};
+
+/// Longest file that is read for a token.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// Why a token could not be had. The file is named, what is in it is not.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is in it is no token.
+    #[error("{path}: {source}", path = path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TokenError,
+    },
+}
+
+/// The token in a file: all of it but white space around.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn token(path: &Path) -> Result<String, SecretError> {
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let about = std::fs::metadata(path).map_err(unreadable)?;
+    if about.len() > MOST_BYTES {
+        let text = format!("has more than {MOST_BYTES} bytes");
+        return Err(unreadable(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            text,
+        )));
+    }
+    warn_if_writable(path, &about);
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.trim().to_owned())
+}
+
+/// Who may write the file decides who may ask.
+#[cfg(unix)]
+fn warn_if_writable(path: &Path, about: &std::fs::Metadata) {
+    use std::os::unix::fs::MetadataExt as _;
+    let mode = about.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        tracing::warn!(
+            file = %path.display(),
+            mode = %format_args!("{mode:o}"),
+            "others may change this secret; chmod 600 keeps them out"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_writable(_path: &Path, _about: &std::fs::Metadata) {}
+
+/// A guard with the token of a file.
+pub(crate) fn access(path: &Path, open_probes: bool) -> Result<Arc<Access>, SecretError> {
+    let access = Access::new(&token(path)?).map_err(|source| refused(path, source))?;
+    Ok(Arc::new(access.with_open_probes(open_probes)))
+}
+
+/// Reads the file again for a guard. After a failure it keeps the token that it has.
+pub(crate) fn replace(access: &Access, path: &Path) -> Result<(), SecretError> {
+    let token = token(path)?;
+    access
+        .replace(&token)
+        .map_err(|source| refused(path, source))
+}
+
+fn refused(path: &Path, source: TokenError) -> SecretError {
+    SecretError::Token {
+        path: path.to_owned(),
+        source,
+    }
+}

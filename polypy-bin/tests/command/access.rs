@@ -1,0 +1,106 @@
+//! A token's file, read at the start and again by SIGHUP.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use crate::process::{PATIENCE, Running, output, polypy};
+
+const FIRST: &str = "the-first-token-of-two";
+const SECOND: &str = "the-second-token-of-two";
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The status of a GET with a token.
+fn status(address: &str, path: &str, token: Option<&str>) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let header = token.map_or(String::new(), |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{header}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_token_guards_the_server_and_a_hang_up_reads_it_again() {
+    let path = file("token-of-two", &format!("{FIRST}\n"));
+    let token_file = format!("--http-token-file={}", path.display());
+    let mut demo = Running::spawn(
+        polypy(&[
+            "run",
+            "--demo",
+            "--http-port=0",
+            "--sim-markets=5",
+            &token_file,
+        ])
+        .env("LOG_LEVEL", "trace"),
+    );
+    let health = demo.stdout_line("/health");
+    let address = health.split('/').nth(2).unwrap().to_owned();
+    assert_eq!(status(&address, "/stats", None), 401);
+    assert_eq!(status(&address, "/stats", Some(FIRST)), 200);
+    assert_eq!(status(&address, "/livez", None), 200);
+
+    // What cannot be a token changes nothing.
+    std::fs::write(&path, "short").unwrap();
+    demo.signal("HUP");
+    let line = demo.stderr_line("the old one stays");
+    assert!(line.contains("16 characters"), "{line}");
+    assert_eq!(status(&address, "/stats", Some(FIRST)), 200);
+
+    std::fs::write(&path, SECOND).unwrap();
+    demo.signal("HUP");
+    demo.stderr_line("token read again");
+    assert_eq!(status(&address, "/stats", Some(FIRST)), 401);
+    assert_eq!(status(&address, "/stats", Some(SECOND)), 200);
+
+    let url = format!("http://{address}/stats");
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &url]));
+    assert_eq!(code, 1);
+    assert!(said.contains("a token is needed"), "{said}");
+    let with = format!("--token-file={}", path.display());
+    assert_eq!(output(&mut polypy(&["health", "--url", &url, &with])).0, 0);
+
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+    let told = |line: &&String| line.contains(FIRST) || line.contains(SECOND);
+    assert_eq!(demo.seen.iter().find(told), None, "a token in the log");
+}
+
+#[test]
+fn a_token_that_cannot_be_had_does_not_leave_the_server_open() {
+    let short = file("token-too-short", "short");
+    for (path, reason) in [
+        (short.display().to_string(), "16 characters"),
+        ("/nowhere/token".to_owned(), "No such file"),
+    ] {
+        let token_file = format!("--http-token-file={path}");
+        let (code, _, said) = output(&mut polypy(&[
+            "run",
+            "--demo",
+            "--http-port=0",
+            &token_file,
+        ]));
+        assert_eq!(code, 78, "{said}");
+        for part in ["http.token_file", &path, reason] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+}
+
+#[test]
+fn without_a_file_to_read_again_a_hang_up_ends() {
+    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
+    demo.stderr_line("polypy started");
+    demo.signal("HUP");
+    assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
+}
