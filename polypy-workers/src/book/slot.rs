@@ -281,19 +281,16 @@ impl BookSlot {
         let trust = self.book.trust();
         let was_live = trust.is_kept_whole();
         let was_suspect = trust.suspect_levels().is_some();
-        let was_detached = trust.detached().is_some();
         if let Some(mut old) = self.book.show_copy(copy, cx) {
             self.forget_early(old.feed());
-            if was_detached || cx.feeds.closed(old.feed()).is_some() {
-                // It ends here.
-            } else if was_live {
+            if !was_live {
+                // It was wrong, or has a hole: no other book may be shown from it.
+                self.ask_feed(old.feed(), StaleReason::Hash, cx);
+            } else if cx.feeds.closed(old.feed()).is_none() {
                 if was_suspect && !old.is_proven() {
                     old.note_difference();
                 }
                 self.standbys.keep(old, &cx.feeds);
-            } else {
-                // It was wrong, or has a hole: no other book may be shown from it.
-                self.ask_feed(old.feed(), StaleReason::Hash, cx);
             }
         }
         let refuted = self.book.check_copy(is_proven, cx);
@@ -306,21 +303,20 @@ impl BookSlot {
         let (Some(reason), Some(wrong)) = (refuted, self.book.shown().feed()) else {
             return;
         };
-        let was_detached = self.book.trust().detached().is_some();
         if !self.show_best(|slot, at| slot.book.trust().wants_instead(reason, at), cx) {
             self.book.take_in(Input::Refuted(reason), cx);
             return;
         }
         cx.stats.events.healed_by_other_feed.increment();
         self.standbys.take(wrong);
-        if !was_detached {
-            self.ask_feed(wrong, reason, cx);
-        }
+        self.ask_feed(wrong, reason, cx);
     }
 
-    /// Asks for a whole book on one feed.
+    /// Asks for a whole book on one feed, if that is open.
     fn ask_feed(&self, feed: FeedId, reason: StaleReason, cx: &mut Context) {
-        cx.resyncs.push((Some(feed), self.key(), reason));
+        if cx.feeds.closed(feed).is_none() {
+            cx.resyncs.push((Some(feed), self.key(), reason));
+        }
     }
 
     // ---- losses -------------------------------------------------------------

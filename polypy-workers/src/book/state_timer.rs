@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use polypy_core::BookState;
 
 use super::trust::Trust;
-use crate::compact_instant::CompactInstant;
 use crate::stats::WorkerStats;
 
 /// How long a book has been shown as live, or as not.
 #[derive(Debug)]
 pub(crate) struct StateTimer {
-    since: CompactInstant,
+    since: Instant,
     /// Whether it has been stale, and not only suspect, since it was last shown as live.
     was_stale: bool,
 }
@@ -19,7 +18,7 @@ pub(crate) struct StateTimer {
 impl StateTimer {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            since: now.into(),
+            since: now,
             was_stale: false,
         }
     }
@@ -33,7 +32,7 @@ impl StateTimer {
     /// the worker's.
     pub(crate) fn lasted(&self, state: BookState, known: BookState, now: Instant) -> Duration {
         if state.name() == known.name() {
-            self.since.age(now)
+            now.saturating_duration_since(self.since)
         } else {
             Duration::ZERO
         }
@@ -51,8 +50,8 @@ impl StateTimer {
         if before.name() == after.name() {
             return;
         }
-        let lasted = self.since.age(now);
-        self.since = now.into();
+        let lasted = now.saturating_duration_since(self.since);
+        self.since = now;
         match (before, after) {
             (_, BookState::Stale(_)) if trust.is_kept_whole() => {
                 stats.integrity.suspected.increment();

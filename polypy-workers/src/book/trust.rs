@@ -186,6 +186,8 @@ pub(crate) struct Trust {
     standing: Standing,
     /// A bit for each [`Cause`].
     causes: u8,
+    /// What became of the feed of a detached book.
+    detached_for: StaleReason,
     /// What was shown of a stale book before, and it has to come to again.
     goal: Timestamp,
     /// Since when it has been behind that.
@@ -195,8 +197,7 @@ pub(crate) struct Trust {
     /// When something last did, if it does still.
     contradicted: CompactInstant,
     crossed_since: Option<Instant>,
-    /// Since when it has been detached, and what became of its feed.
-    detached: Option<(Instant, StaleReason)>,
+    detached_since: Option<Instant>,
 }
 
 /// Bytes of a [`Trust`] that a change reads.
@@ -208,12 +209,13 @@ impl Trust {
         Self {
             standing: Standing::Pending,
             causes: 0,
+            detached_for: StaleReason::Disconnected,
             goal: Timestamp::default(),
             behind_since: None,
             suspect_since: None,
             contradicted: CompactInstant::default(),
             crossed_since: None,
-            detached: None,
+            detached_since: None,
         }
     }
 
@@ -253,7 +255,7 @@ impl Trust {
                 self.enter(Stale(reason, Recovery::Nothing))
             }
             (Live, Detached(reason)) => {
-                self.detached = Some((now, reason));
+                (self.detached_since, self.detached_for) = (Some(now), reason);
                 Effects {
                     watch: true,
                     ..Effects::default()
@@ -315,7 +317,7 @@ impl Trust {
     /// The one place where a standing changes.
     fn enter(&mut self, next: Standing) -> Effects {
         let before = std::mem::replace(&mut self.standing, next);
-        self.detached = None;
+        self.detached_since = None;
         // What was shown before stays a stale book's goal, over any number of whole books.
         if matches!(next, Standing::Live | Standing::Settled) {
             (self.goal, self.behind_since) = (Timestamp::default(), None);
@@ -384,7 +386,7 @@ impl Trust {
 
     /// What became of the feed of a detached book.
     pub(crate) fn detached(&self) -> Option<StaleReason> {
-        self.detached.map(|(_, reason)| reason)
+        self.detached_since.map(|_| self.detached_for)
     }
 
     /// What has to be known, at least, of another feed's copy to show it instead;
@@ -397,7 +399,7 @@ impl Trust {
         }
         match self.standing {
             Standing::Pending | Standing::Settled => None,
-            Standing::Live if is_level && self.detached.is_none() => {
+            Standing::Live if is_level && self.detached_since.is_none() => {
                 (is_suspect && !self.lacks_a_change()).then_some(Verification::Proven)
             }
             Standing::Live if is_suspect => Some(Verification::Proven),
@@ -496,13 +498,13 @@ impl Trust {
 
     /// Why a book is lost that has been detached for longer than it may.
     pub(crate) fn detached_for_long(&self, now: Instant) -> Option<StaleReason> {
-        let (since, reason) = self.detached?;
-        (lasted(Some(since), now) >= FAILOVER).then_some(reason)
+        self.detached()
+            .filter(|_| lasted(self.detached_since, now) >= FAILOVER)
     }
 
     /// Whether time alone may change it.
     pub(crate) fn is_watched(&self) -> bool {
-        let is_open = self.causes != 0 || self.detached.is_some();
+        let is_open = self.causes != 0 || self.detached_since.is_some();
         self.has(Cause::Crossed) || (self.is_kept_whole() && is_open)
     }
 
