@@ -73,6 +73,6 @@ pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;
 pub use source::{BookLookup, BookSource, BookState, BookView, LastTrade, MarketSource};
-pub use stats::{StatsSource, object};
+pub use stats::StatsSource;
 pub use suspension::SuspensionWatch;
 pub use time::{Clock, Timestamp};

@@ -30,5 +30,8 @@ pub use manual::{ManualLine, ManualSheet};
 pub use row::{Entry, Kind, List, Number, Part, Row, Unit};
 pub use sheet::Sheet;
 
+/// What is said of `polypy_events_dropped_total`, a family of several parts.
+pub const DROPPED: &str = "Events that reached no book, by the stage that dropped them.";
+
 #[cfg(test)]
 mod sheet_tests;

@@ -1,6 +1,6 @@
 //! What a part has done so far, in numbers.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::metrics::{JsonSheet, Sheet};
 
@@ -54,31 +54,5 @@ pub trait StatsSource: Send + Sync {
         let mut sheet = JsonSheet::with_capacity(self.quick_bytes().unwrap_or(1_024));
         self.show(&mut sheet);
         serde_json::from_slice(&sheet.finish()).unwrap_or_default()
-    }
-}
-
-/// A JSON object of these fields, in this order.
-///
-/// The values are moved, where `json!` would copy them: an object made of
-/// objects made of objects copies the innermost once for each layer.
-pub fn object<const FIELDS: usize>(fields: [(&str, Value); FIELDS]) -> Value {
-    let mut map = Map::with_capacity(FIELDS);
-    for (name, value) in fields {
-        map.insert(name.to_owned(), value);
-    }
-    Value::Object(map)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn fields_keep_their_order_and_values() {
-        let inner = object([("b", json!(1)), ("a", json!([true]))]);
-        let outer = object([("z", inner), ("y", Value::Null)]);
-        assert_eq!(outer.to_string(), r#"{"z":{"b":1,"a":[true]},"y":null}"#);
     }
 }

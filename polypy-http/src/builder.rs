@@ -71,7 +71,7 @@ impl HttpServerBuilder {
     pub(crate) fn new(config: HttpConfig, sources: Sources) -> Self {
         let memory = Memory::new(config.answer_memory);
         let mut routes = Routes::default();
-        for route in handler::routes(&sources, &memory) {
+        for route in handler::routes(&sources, &memory, config.metric_details) {
             // These differ from each other: a test adds them to a server.
             if let Err(error) = routes.add(route) {
                 tracing::error!(%error, "a route of the server itself is not served");

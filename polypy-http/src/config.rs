@@ -73,6 +73,9 @@ pub struct HttpConfig {
     /// Longest request head. Past it hyper answers 431. Values under
     /// [`MIN_HEADER_BYTES`] count as that.
     pub max_header_bytes: usize,
+    /// Whether `/metrics` has series for each member of lists that may be long
+    /// ([`List::detail`](polypy_core::metrics::List::detail)).
+    pub metric_details: bool,
 }
 
 impl HttpConfig {
@@ -102,6 +105,7 @@ impl Default for HttpConfig {
             answer_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(3),
             max_header_bytes: 32 * 1024,
+            metric_details: false,
         }
     }
 }

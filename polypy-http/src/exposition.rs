@@ -37,6 +37,8 @@ pub(crate) struct Exposition {
     marks: Vec<usize>,
     /// The label of each list that is open; empty for one that is not exposed.
     lists: Vec<&'static str>,
+    /// Whether members of lists are exposed of which there may be hundreds.
+    details: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,13 @@ impl Hasher for AddressHasher {
 }
 
 impl Exposition {
+    pub(crate) fn new(details: bool) -> Self {
+        Self {
+            details,
+            ..Self::default()
+        }
+    }
+
     /// What the source shows, as of now.
     pub(crate) fn render(&mut self, format: Format, source: &dyn StatsSource) -> Vec<u8> {
         for family in &mut self.families {
@@ -209,8 +218,14 @@ impl Sheet for Exposition {
 
     fn close(&mut self) {}
 
+    fn wants(&self, list: &'static List) -> bool {
+        !list.label().is_empty() && (self.details || !list.is_detail())
+    }
+
     fn begin(&mut self, list: &'static List) {
-        self.lists.push(list.label());
+        // One that is not wanted may have been begun all the same.
+        let label = if self.wants(list) { list.label() } else { "" };
+        self.lists.push(label);
     }
 
     fn member(&mut self, name: &str) {

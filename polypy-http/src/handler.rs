@@ -55,7 +55,7 @@ const QUICK: usize = 64 * 1024;
 /// | `/metrics` | the same numbers for Prometheus, as text or OpenMetrics |
 /// | `/markets` | the catalogue |
 /// | `/orderbook/{asset_id}` | one book |
-pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
+pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -> Vec<Route> {
     let catalogue = sources
         .markets
         .clone()
@@ -69,7 +69,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory) -> Vec<Route> {
             .with_parameters(probe::PARAMETERS)
             .for_probes()
     };
-    let metrics = Arc::new(metrics::Metrics::new(sources.clone()));
+    let metrics = Arc::new(metrics::Metrics::new(sources.clone(), metric_details));
     let scraped = Arc::clone(&metrics);
     vec![
         Route::get(
@@ -179,7 +179,7 @@ mod tests {
     fn all() -> Vec<Route> {
         let nothing = Arc::new(Nothing);
         let sources = Sources::new(nothing.clone(), nothing.clone(), nothing);
-        routes(&sources, &Memory::new(0))
+        routes(&sources, &Memory::new(0), false)
     }
 
     #[test]

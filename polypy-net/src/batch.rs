@@ -18,11 +18,10 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use polypy_core::metrics::{Counter, Entry, Part, Sheet};
 use tokio::time::Instant;
 
 use crate::rest::chain;
@@ -58,7 +57,7 @@ pub(crate) struct Batches<Id> {
     /// Ids that a set may have at best.
     most: usize,
     state: Mutex<State<Id>>,
-    refused: AtomicU64,
+    refused: Counter,
 }
 
 #[derive(Debug)]
@@ -107,7 +106,7 @@ impl<Id: Clone + Eq + Hash + Display> Batches<Id> {
                 grow_at: None,
                 aside: HashMap::new(),
             }),
-            refused: AtomicU64::new(0),
+            refused: Counter::default(),
         }
     }
 
@@ -145,17 +144,53 @@ impl<Id: Clone + Eq + Hash + Display> Batches<Id> {
         (until > now).then_some(until)
     }
 
-    /// Counters, for `/stats`.
-    pub(crate) fn to_json(&self, now: Instant) -> Value {
+    /// Shows an object of its numbers.
+    pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
+        let figures = self.figures(Instant::now());
+        sheet.part(&BATCHES, |sheet| sheet.table(ROWS, &figures));
+    }
+
+    fn figures(&self, now: Instant) -> Figures {
         let state = self.state.lock();
         let aside = state.aside.values().filter(|aside| aside.until > now);
-        json!({
-            "refused": self.refused.load(Ordering::Relaxed),
-            "set_aside": aside.count(),
-            "limit": state.limit,
-        })
+        Figures {
+            refused: self.refused.get(),
+            set_aside: aside.count(),
+            limit: state.limit,
+        }
     }
 }
+
+#[derive(Debug)]
+struct Figures {
+    refused: u64,
+    set_aside: usize,
+    limit: usize,
+}
+
+type Shown = Entry<Figures>;
+
+static BATCHES: Part = Part::new("batches", "Requests for many ids at once.");
+static ROWS: &[Shown] = &[
+    Shown::counter(
+        "refused",
+        "polypy_rest_batches_refused_total",
+        "Requests for many ids that the service refused.",
+        |figures| figures.refused.into(),
+    ),
+    Shown::gauge(
+        "set_aside",
+        "polypy_rest_ids_set_aside",
+        "Ids left in peace because the service refuses each request with them.",
+        |figures| figures.set_aside.into(),
+    ),
+    Shown::gauge(
+        "limit",
+        "polypy_rest_batch_limit_ids",
+        "Ids that go into one request now.",
+        |figures| figures.limit.into(),
+    ),
+];
 
 impl<Id: Clone + Eq + Hash + Display> State<Id> {
     fn begin(&mut self, most: usize, now: Instant) {
@@ -237,7 +272,7 @@ impl<Id: Clone + Eq + Hash + Display> Division<'_, Id> {
         now: Instant,
     ) -> bool {
         match blame {
-            Blame::Request => self.batches.refused.fetch_add(1, Ordering::Relaxed),
+            Blame::Request => self.batches.refused.add_shared(1),
             Blame::Time | Blame::Service => {
                 if blame == Blame::Time {
                     self.batches.state.lock().lower(set.len() / 2, now);

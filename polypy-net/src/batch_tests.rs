@@ -90,15 +90,15 @@ async fn a_size_that_is_refused_is_halved_and_remembered_and_tried_again_later()
     assert_eq!(outcome.answered.len(), 100);
     let outcome = service.ask(&batches, &ids(), now + SECOND);
     assert_eq!((outcome.answered.len(), outcome.sets), (100, 4));
-    assert_eq!(batches.to_json(now)["limit"], 25);
-    assert_eq!(batches.to_json(now)["set_aside"], 0);
+    assert_eq!(batches.figures(now).limit, 25);
+    assert_eq!(batches.figures(now).set_aside, 0);
     // Twice as many are tried once; the service still does not take them.
     let later = now + GROWTH;
     let refused = service.asked.len();
     service.ask(&batches, &ids(), later);
     let too_long = |set: &&Vec<u32>| set.len() > 40;
     assert_eq!(service.asked[refused..].iter().filter(too_long).count(), 1);
-    assert_eq!(batches.to_json(later)["limit"], 25);
+    assert_eq!(batches.figures(later).limit, 25);
     // And later it does.
     service.takes = None;
     let outcome = service.ask(&batches, &ids(), later + GROWTH);
@@ -116,7 +116,7 @@ async fn a_bad_id_costs_no_other_its_answer_and_is_left_in_peace_for_ever_longer
         assert_eq!(outcome.unanswered, BTreeSet::from([bad]));
         assert!(outcome.sets <= 17, "{}", outcome.sets);
         assert_eq!(batches.aside_until(&bad, now), Some(now + PAUSE));
-        assert_eq!(batches.to_json(now)["limit"], 100);
+        assert_eq!(batches.figures(now).limit, 100);
         // The others go on in one piece.
         let outcome = service.ask(&batches, &ids(), now + SECOND);
         assert_eq!((outcome.answered.len(), outcome.sets), (99, 1));
@@ -145,7 +145,7 @@ async fn several_bad_ids_and_a_limit_are_told_apart() {
     assert_eq!(outcome.unanswered, BTreeSet::from([5, 6, 71]));
     let outcome = service.ask(&batches, &ids(), now + SECOND);
     assert_eq!(outcome.unanswered, BTreeSet::from([5, 6, 71]));
-    assert_eq!(batches.to_json(now + SECOND)["set_aside"], 3);
+    assert_eq!(batches.figures(now + SECOND).set_aside, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +186,7 @@ async fn a_service_that_refuses_everything_is_asked_little_and_blames_no_id() {
         assert_eq!(outcome.sets, 2, "two single ids");
         service.ask(&batches, &[3], now + round * SECOND);
     }
-    assert_eq!(batches.to_json(now)["set_aside"], 0);
+    assert_eq!(batches.figures(now).set_aside, 0);
     // It takes one id and gets all.
     service.is_down = false;
     let outcome = service.ask(&batches, &ids(), now + 20 * SECOND);
@@ -214,8 +214,8 @@ async fn no_answer_blames_nobody_and_a_slow_one_asks_for_less() {
         assert!(division.failed(set, blame, &std::fmt::Error, now));
         assert_eq!(division.next(), None);
         assert_eq!(division.finish(now).len(), 100);
-        assert_eq!(batches.to_json(now)["limit"], limit);
-        assert_eq!(batches.to_json(now)["refused"], 0);
+        assert_eq!(batches.figures(now).limit, limit);
+        assert_eq!(batches.figures(now).refused, 0);
     }
 }
 
@@ -228,7 +228,7 @@ async fn ids_set_aside_are_bounded_and_forgotten() {
     // The first is a good one, so that the service is not to blame.
     service.ask(&batches, &all, now);
     service.ask(&batches, &all, now);
-    assert_eq!(batches.to_json(now)["set_aside"], MOST_ASIDE);
+    assert_eq!(batches.figures(now).set_aside, MOST_ASIDE);
     let much_later = now + 3 * MAX_PAUSE;
     batches.divide(&[], much_later);
     assert!(batches.state.lock().aside.is_empty());

@@ -7,20 +7,22 @@
 //! the caller to say.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use parking_lot::RwLock;
-use polypy_core::metrics::Sheet;
+use polypy_core::metrics::{Counter, Entry, Part, Sheet, count};
 use polypy_core::{AssetId, BookEvent, BoxFuture, Interner, StatsSource, Timestamp};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::batch::{Batches, Blame};
-use crate::counter::{add, count};
 use crate::rest::{RestClient, RestError, chain};
 use crate::wire::{self, WireError};
+
+const BOOK: &str = "/book";
+const MANY: &str = "/books";
+const TIME: &str = "/time";
 
 /// Why a REST answer could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +94,33 @@ pub struct ClobClient {
     counters: Counters,
 }
 
+polypy_core::counters! {
+    /// Books asked for, by what the answer had.
+    Answers is "polypy_clob_books_total" with "" by "outcome" {
+        /// Books that came.
+        received,
+        /// Books that there are not.
+        missing,
+        /// Books that could not be read.
+        refused,
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counters {
-    asked: AtomicU64,
-    received: AtomicU64,
-    missing: AtomicU64,
-    refused: AtomicU64,
+    asked: Counter,
+    answers: Answers,
 }
+
+type Counted = Entry<Counters>;
+
+static ASKED: &[Counted] = &[Counted::counter(
+    "books_asked",
+    "polypy_clob_books_asked_total",
+    "Books asked for.",
+    |counters| counters.asked.get().into(),
+)];
+static BOOKS: Part = Part::new("books", "Books asked for, by what the answer had.");
 
 /// One entry of a `POST /books` body.
 #[derive(Debug, Serialize)]
@@ -110,7 +132,7 @@ impl ClobClient {
     /// A client over `rest`.
     pub fn new(rest: RestClient, config: ClobConfig) -> Self {
         Self {
-            rest,
+            rest: rest.with_endpoints(&[BOOK, MANY, TIME]),
             batches: Batches::new("clob", config.chunk),
             counters: Counters::default(),
         }
@@ -125,21 +147,20 @@ impl ClobClient {
         asset: &AssetId,
         known: &RwLock<Interner>,
     ) -> Result<Option<BookEvent>, ClobError> {
-        add(&self.counters.asked, 1);
-        match self.rest.get(&format!("/book?token_id={asset}")).await {
+        self.counters.asked.add_shared(1);
+        let answers = &self.counters.answers;
+        match self.rest.get(&format!("{BOOK}?token_id={asset}")).await {
             Ok(body) => {
                 let book = wire::decode_book(&body, &known.read());
-                add(
-                    match book {
-                        Ok(_) => &self.counters.received,
-                        Err(_) => &self.counters.refused,
-                    },
-                    1,
-                );
+                let counter = match book {
+                    Ok(_) => &answers.received,
+                    Err(_) => &answers.refused,
+                };
+                counter.add_shared(1);
                 Ok(Some(book?))
             }
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
-                add(&self.counters.missing, 1);
+                answers.missing.add_shared(1);
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -151,7 +172,7 @@ impl ClobClient {
     /// # Errors
     /// [`ClobError`].
     pub async fn time(&self) -> Result<Timestamp, ClobError> {
-        let body = self.rest.get("/time").await?;
+        let body = self.rest.get(TIME).await?;
         let seconds: u64 = serde_json::from_slice(&body).map_err(ClobError::Time)?;
         Ok(Timestamp::from_millis(seconds.saturating_mul(1_000)))
     }
@@ -163,8 +184,8 @@ impl ClobClient {
     ) -> Result<Vec<BookEvent>, ClobError> {
         let wanted: Vec<_> = assets.iter().map(|token_id| Wanted { token_id }).collect();
         let body = serde_json::to_vec(&wanted).map_err(WireError::Json)?;
-        add(&self.counters.asked, count(assets.len()));
-        let answer = self.rest.post("/books", Bytes::from(body)).await?;
+        self.counters.asked.add_shared(count(assets.len()));
+        let answer = self.rest.post(MANY, Bytes::from(body)).await?;
         let decoded = wire::decode_books(&answer, &known.read())?;
         for error in &decoded.refused {
             tracing::debug!(error = chain(error), "book in a rest answer refused");
@@ -173,10 +194,11 @@ impl ClobClient {
         let mut asked: HashSet<&AssetId> = assets.iter().collect();
         let mut books = decoded.books;
         books.retain(|book| asked.remove(&book.info.asset_id));
-        add(&self.counters.received, count(books.len()));
-        add(&self.counters.refused, count(decoded.refused.len()));
+        let answers = &self.counters.answers;
+        answers.received.add_shared(count(books.len()));
+        answers.refused.add_shared(count(decoded.refused.len()));
         let missing = asked.len().saturating_sub(decoded.refused.len());
-        add(&self.counters.missing, count(missing));
+        answers.missing.add_shared(count(missing));
         Ok(books)
     }
 }
@@ -213,21 +235,14 @@ impl BookFetch for ClobClient {
 
 impl StatsSource for ClobClient {
     fn show(&self, sheet: &mut dyn Sheet) {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters {
-            asked,
-            received,
-            missing,
-            refused,
-        } = &self.counters;
-        sheet.value(&serde_json::json!({
-            "books_asked": get(asked),
-            "books_received": get(received),
-            "books_missing": get(missing),
-            "books_refused": get(refused),
-            "batches": self.batches.to_json(Instant::now()),
-            "rest": self.rest.stats(),
-        }));
+        sheet.table(ASKED, &self.counters);
+        sheet.part(&BOOKS, |sheet| {
+            sheet.table(Answers::ROWS, &self.counters.answers)
+        });
+        sheet.with("service=\"clob\"");
+        self.batches.show(sheet);
+        self.rest.show(sheet);
+        sheet.without();
     }
 }
 

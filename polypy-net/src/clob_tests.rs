@@ -74,8 +74,8 @@ async fn asks_in_chunks_and_leaves_out_what_has_no_book() {
         ]
     );
     assert_eq!(clob.stats()["books_asked"], 5);
-    assert_eq!(clob.stats()["books_received"], 4);
-    assert_eq!(clob.stats()["books_missing"], 1);
+    assert_eq!(clob.stats()["books"]["received"], 4);
+    assert_eq!(clob.stats()["books"]["missing"], 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,8 +88,8 @@ async fn a_bad_book_or_one_not_asked_for_costs_no_other() {
     let known = interner(&["1", "2", "3", "4"]);
     let books = clob.books(&ids(&["1", "2", "3"]), &known).await.books;
     assert_eq!(names(&books), ["1", "3"]);
-    assert_eq!(clob.stats()["books_refused"], 1);
-    assert_eq!(clob.stats()["books_missing"], 0);
+    assert_eq!(clob.stats()["books"]["refused"], 1);
+    assert_eq!(clob.stats()["books"]["missing"], 0);
 }
 
 #[tokio::test(start_paused = true)]

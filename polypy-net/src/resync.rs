@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use polypy_core::metrics::{self, Sheet};
 use polypy_core::{AssetKey, ResyncSink, Scope, StaleReason};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -53,7 +54,7 @@ impl Default for ResyncConfig {
 }
 
 /// What the queue has seen so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ResyncStats {
     /// Requests received.
     pub requested: u64,
@@ -123,6 +124,42 @@ pub struct Due {
     pub next: Option<Instant>,
 }
 
+type Counted = metrics::Entry<ResyncStats>;
+
+const STEPS: &str = "Requests for fresh books, by how far they came.";
+static ROWS: &[Counted] = &[
+    Counted::counter(
+        "requested",
+        "polypy_resyncs_total",
+        "Requests received.",
+        |stats| stats.requested.into(),
+    )
+    .label("step=\"requested\"")
+    .family(STEPS),
+    Counted::counter(
+        "merged",
+        "polypy_resyncs_total",
+        "Requests for a token that was waiting already.",
+        |stats| stats.merged.into(),
+    )
+    .label("step=\"merged\"")
+    .family(STEPS),
+    Counted::counter(
+        "granted",
+        "polypy_resyncs_total",
+        "Requests dispatched.",
+        |stats| stats.granted.into(),
+    )
+    .label("step=\"granted\"")
+    .family(STEPS),
+    Counted::gauge(
+        "waiting",
+        "polypy_resyncs_waiting",
+        "Tokens waiting for a fresh book.",
+        |stats| stats.waiting.into(),
+    ),
+];
+
 impl ResyncQueue {
     /// An empty queue.
     pub fn new(config: ResyncConfig) -> Self {
@@ -175,6 +212,10 @@ impl ResyncQueue {
         let dispatched = count(due.assets.len());
         self.dispatched.fetch_add(dispatched, Ordering::Relaxed);
         due
+    }
+
+    pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.table(ROWS, &self.stats());
     }
 
     /// What it has seen so far.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hyper::Uri;
-use polypy_core::{AssetKey, EventSink, LifecycleEvent, SuspensionWatch};
+use polypy_core::{AssetKey, Clock, EventSink, LifecycleEvent, SuspensionWatch};
 
 use crate::clob::BookFetch;
 use crate::dial::Dial;
@@ -45,6 +45,8 @@ pub struct Venue {
     pub suspension: Arc<SuspensionWatch>,
     /// Counts what was decoded.
     pub wire: Arc<WireStats>,
+    /// The wall clock, to say how far behind the exchange a read is.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for Venue {

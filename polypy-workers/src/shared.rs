@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use polypy_core::metrics::{Counter, Entry, Kind};
+use polypy_core::metrics::{Counter, DROPPED, Entry, Kind};
 use polypy_core::{AssetKey, ResyncSink, SuspensionWatch};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
 use crate::feeds::Feeds;
-use crate::stats::DROPPED;
 use crate::worker::Worker;
 
 /// The workers and what they share.

@@ -4,7 +4,7 @@
 //! cost of a read grows with the number of workers, never with that of assets.
 
 use polypy_core::metrics::{
-    Counter, Entry, Gauge, Histogram, Kind, Part, Reading, Row, Sheet, Span,
+    Counter, DROPPED, Entry, Gauge, Histogram, Kind, Part, Reading, Row, Sheet, Span,
 };
 use polypy_core::{BookState, StaleReason, counters};
 
@@ -392,8 +392,6 @@ static LOST: &[Lost] = &[Lost::exported(
 .label("stage=\"worker\"")
 .family(DROPPED)];
 static EVENTS: Part = Part::new("events", "Events that did not simply change a book.");
-/// What is said of the metric that every stage's row belongs to.
-pub(crate) const DROPPED: &str = "Events that reached no book, by the stage that dropped them.";
 
 impl WorkerStats {
     pub(crate) fn books(&self) -> BookCounts {

@@ -169,7 +169,7 @@ async fn a_market_that_is_closed_for_a_moment_comes_back() {
     .await;
     world.sim.remove_fault(id);
     wait::until("it is back", SOON, async || {
-        figure(&world, "/lifecycle/returned").await == 1
+        figure(&world, "/lifecycle/markets_returned").await == 1
     })
     .await;
     world.all_live(SOON).await;

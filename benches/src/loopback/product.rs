@@ -28,7 +28,7 @@ use super::bare::Listening;
 use super::stamps::Ages;
 use super::{Failure, Sent};
 use crate::checksum::Checksum;
-use crate::clock::machine_nanos;
+use crate::clock::{WallClock, machine_nanos};
 
 /// Runtime threads of the program, at most.
 const MOST_RUNTIME_THREADS: usize = 4;
@@ -94,6 +94,7 @@ impl Product {
             early_audits: Arc::default(),
             suspension: Arc::default(),
             wire: Arc::clone(&wire),
+            clock: Arc::new(WallClock),
         };
         let target = books / to.connections.max(1);
         let pool = ConnectionPool::new(

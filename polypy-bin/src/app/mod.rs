@@ -176,7 +176,8 @@ impl PolyPy {
         .with_probes(Arc::clone(&self.overview) as Arc<dyn ProbeSource>)
         .with_markets(registry)
         .with_books(Arc::clone(&self.books));
-        let server = HttpServer::builder(conversion::http(&self.config.http), sources)
+        let config = conversion::http(&self.config.http, &self.config.metrics);
+        let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
             .detail("rustc", env!("BUILD_RUSTC"))

@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Kind, Part, Sheet};
 use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::parts::Parts;
@@ -162,7 +161,7 @@ impl StatsSource for Overview {
                 server.show(sheet);
             }
         });
-        sheet.part(&WIRE, |sheet| sheet.value(&json!(parts.wire.snapshot())));
+        sheet.part(&WIRE, |sheet| parts.wire.show(sheet));
         sheet.part(&CLOB, |sheet| parts.clob.show(sheet));
         self.process.show(sheet);
     }

@@ -105,6 +105,7 @@ impl Parts {
             early_audits: Arc::clone(&early_audits),
             suspension,
             wire: Arc::clone(&wire),
+            clock: Arc::clone(clock),
         };
         let pool = Arc::new(ConnectionPool::new(
             conversion::pool(&config.pool, &config.recycler),

@@ -17,12 +17,12 @@ use polypy_sim::SimConfig;
 use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
 use super::{
-    AuditSection, HttpSection, IntegritySection, LifecycleSection, PoolSection, RecyclerSection,
-    SimSection, VenueSection, WorkersSection,
+    AuditSection, HttpSection, IntegritySection, LifecycleSection, MetricsSection, PoolSection,
+    RecyclerSection, SimSection, VenueSection, WorkersSection,
 };
 
 /// Settings of the HTTP server.
-pub(crate) fn http(section: &HttpSection) -> HttpConfig {
+pub(crate) fn http(section: &HttpSection, metrics: &MetricsSection) -> HttpConfig {
     HttpConfig {
         host: section.host,
         port: section.port,
@@ -40,6 +40,7 @@ pub(crate) fn http(section: &HttpSection) -> HttpConfig {
         answer_timeout: section.answer_timeout,
         drain_deadline: section.drain_deadline,
         max_header_bytes: section.max_header_bytes.0,
+        metric_details: metrics.per_connection,
         ..HttpConfig::default()
     }
 }
@@ -189,7 +190,7 @@ mod tests {
     fn the_defaults_of_keys_are_those_of_the_parts() {
         let config = Config::default();
         let cores = available_parallelism().unwrap();
-        same(&http(&config.http), &HttpConfig::default());
+        same(&http(&config.http, &config.metrics), &HttpConfig::default());
         same(&rest(&config.venue), &RestConfig::default());
         same(&lifecycle(&config.lifecycle), &LifecycleConfig::default());
         same(

@@ -261,6 +261,13 @@ table! {
         max_header_bytes: ByteSize = "32KiB", in "8KiB" ..= "1MiB";
     }
 
+    /// What `/metrics` has beside what it always has.
+    metrics: MetricsSection {
+        /// Whether each connection has series of its own: eight or nine for each of what may be
+        /// hundreds.
+        per_connection: bool = "false";
+    }
+
     /// What the program says of itself, on standard error.
     log: LogSection {
         /// off, error, warn, info, debug or trace; or directives by module, such as

@@ -1,7 +1,5 @@
 //! The sheet that writes JSON.
 
-use serde_json::Value;
-
 use super::histogram::Reading;
 use super::row::{List, Number, Part, Row};
 use super::sheet::Sheet;
@@ -155,15 +153,6 @@ impl Sheet for JsonSheet {
         let is_named = self.named & 1 == 1;
         self.named >>= 1;
         self.end_with(if is_named { b'}' } else { b']' });
-    }
-
-    fn value(&mut self, fields: &Value) {
-        for (key, value) in fields.as_object().into_iter().flatten() {
-            self.next();
-            write_text(&mut self.out, key);
-            self.out.push(b':');
-            self.out.extend_from_slice(value.to_string().as_bytes());
-        }
     }
 }
 

@@ -394,6 +394,7 @@ pub struct List {
     key: &'static str,
     label: &'static str,
     named: bool,
+    detail: bool,
     help: &'static str,
 }
 
@@ -404,6 +405,7 @@ impl List {
             key,
             label: "",
             named: false,
+            detail: false,
             help,
         }
     }
@@ -414,6 +416,7 @@ impl List {
             key,
             label,
             named: true,
+            detail: false,
             help,
         }
     }
@@ -425,9 +428,21 @@ impl List {
         self
     }
 
+    /// Exposes its members only where details are asked for: there may be hundreds.
+    #[must_use]
+    pub const fn detail(mut self) -> Self {
+        self.detail = true;
+        self
+    }
+
     /// Its field in `/stats`.
     pub const fn key(&self) -> &'static str {
         self.key
+    }
+
+    /// Whether it is exposed only where details are asked for.
+    pub const fn is_detail(&self) -> bool {
+        self.detail
     }
 
     /// The label of its members; empty for those that are not in `/metrics`.

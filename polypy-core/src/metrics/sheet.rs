@@ -1,7 +1,5 @@
 //! Where parts show their numbers.
 
-use serde_json::Value;
-
 use super::histogram::Reading;
 use super::row::{Entry, List, Number, Part, Row};
 
@@ -53,8 +51,10 @@ pub trait Sheet {
         false
     }
 
-    /// Fields that have no rows yet.
-    fn value(&mut self, _fields: &Value) {}
+    /// Whether members of a list would be shown. If not, they need not be read.
+    fn wants(&self, _list: &'static List) -> bool {
+        true
+    }
 }
 
 impl dyn Sheet + '_ {
@@ -118,6 +118,9 @@ impl dyn Sheet + '_ {
         members: impl Iterator<Item = (N, T)>,
         mut more: impl FnMut(&mut dyn Sheet, Option<&T>),
     ) {
+        if !self.wants(list) {
+            return;
+        }
         self.begin(list);
         if self.wants_every_row() {
             self.member("");

@@ -36,14 +36,16 @@ const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 #[derive(Debug)]
 pub(super) struct Metrics {
     sources: Sources,
+    details: bool,
     /// Taken while it is used: a request meanwhile makes one of its own.
     kept: Mutex<Option<Box<Exposition>>>,
 }
 
 impl Metrics {
-    pub(super) fn new(sources: Sources) -> Self {
+    pub(super) fn new(sources: Sources, details: bool) -> Self {
         Self {
             sources,
+            details,
             kept: Mutex::default(),
         }
     }
@@ -61,7 +63,7 @@ impl Metrics {
             Some(_) | None => (Format::Text, TEXT),
         };
         let kept = self.kept.lock().take();
-        let mut exposition = kept.unwrap_or_default();
+        let mut exposition = kept.unwrap_or_else(|| Box::new(Exposition::new(self.details)));
         let text = exposition.render(format, &*self.sources.stats);
         *self.kept.lock() = Some(exposition);
         Reply::bytes(StatusCode::OK, content_type, Bytes::from(text)).with_header(VARY, BY_ACCEPT)

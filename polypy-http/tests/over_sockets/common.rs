@@ -6,12 +6,12 @@
     reason = "helpers of tests fail the test"
 )]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
-use polypy_core::metrics::Sheet;
+use polypy_core::metrics::{Number, Part, Row, Sheet};
 use polypy_core::{
     AssetId, BookLookup, BookSource, BookState, BookView, Clock, Component, ConditionId, Health,
     HealthSource, HistoryPoint, Level, Market, MarketSource, OrderBook, Side, StatsSource,
@@ -55,9 +55,37 @@ impl HealthSource for Probe {
     }
 }
 
+/// Shows an object as it is. Rows are there for ever, so each key is made one once.
+fn show(value: &Value, sheet: &mut dyn Sheet) {
+    static ROWS: Mutex<BTreeMap<String, (&'static Row, &'static Part)>> =
+        Mutex::new(BTreeMap::new());
+    for (key, value) in value.as_object().unwrap() {
+        let known = ROWS.lock().get(key).copied();
+        let (row, part) = known.unwrap_or_else(|| {
+            let name: &'static str = Box::leak(key.clone().into_boxed_str());
+            let made: (&Row, &Part) = (
+                Box::leak(Box::new(Row::text(name, "A field."))),
+                Box::leak(Box::new(Part::new(name, "An object."))),
+            );
+            *ROWS.lock().entry(key.clone()).or_insert(made)
+        });
+        match value {
+            Value::Object(_) => {
+                sheet.open(part);
+                show(value, sheet);
+                sheet.close();
+            }
+            Value::Bool(flag) => sheet.number(row, Number::Flag(*flag)),
+            Value::Number(number) => sheet.number(row, number.as_u64().unwrap().into()),
+            Value::String(text) => sheet.number(row, Number::Text(text)),
+            Value::Null | Value::Array(_) => panic!("no field of a test is like that"),
+        }
+    }
+}
+
 impl StatsSource for Probe {
     fn show(&self, sheet: &mut dyn Sheet) {
-        sheet.value(&self.stats.lock());
+        show(&self.stats.lock(), sheet);
     }
 }
 
@@ -111,7 +139,7 @@ impl StatsSource for SlowStats {
         while !*open {
             self.opened.wait(&mut open);
         }
-        sheet.value(&json!({ "slow": true }));
+        show(&json!({ "slow": true }), sheet);
     }
 }
 

@@ -197,7 +197,7 @@ async fn markets_are_listed_whole_or_by_page() {
 #[tokio::test]
 async fn large_answers_are_compressed_for_those_who_ask() {
     let probe = Probe::healthy();
-    *probe.stats.lock() = json!({ "numbers": vec![1; 2_000] });
+    *probe.stats.lock() = json!({ "padding": "1,".repeat(2_000) });
     let sources = sources(&probe).with_markets(markets(200));
     let (server, address) = started(config(), sources).await;
     let ask = async |target: &str, encoding: &str| {

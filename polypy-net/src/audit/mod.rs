@@ -10,13 +10,15 @@
 //! says whether it still has one. Beside its rounds it compares at once what was
 //! asked for before its turn ([`EarlyAudits`]).
 
+mod stats;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::metrics::Sheet;
+use polypy_core::metrics::{Sheet, count, millis};
 use polypy_core::{
     AssetId, AssetKey, AuditSink, BoxFuture, Component, ComponentError, ComponentState,
     HealthSource, ResyncSink, Scope, StaleReason, StatsSource,
@@ -25,12 +27,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clob::{BookFetch, Fetched};
-use crate::counter::{add, count, millis};
 use crate::early_audit::EarlyAudits;
 use crate::registry::{AssetRegistry, AssetStatus};
 use crate::rest::chain;
 use crate::task::TaskLife;
 use crate::venue::LifecycleListener;
+
+use stats::Counters;
 
 /// How thoroughly books are audited, and at what cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,20 +85,9 @@ struct Work {
     early: Arc<EarlyAudits>,
     /// Rounds in a row in which the venue had no book, by asset.
     denials: Mutex<HashMap<AssetKey, u32>>,
-    counters: Counters,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    sweeps: AtomicU64,
-    requests: AtomicU64,
-    failures: AtomicU64,
-    compared: AtomicU64,
-    missing: AtomicU64,
-    resubscribed: AtomicU64,
-    unanswered: AtomicU64,
+    /// No answer came last.
     is_failing: AtomicBool,
-    last_sweep_ms: AtomicU64,
+    counters: Counters,
 }
 
 impl std::fmt::Debug for BookAuditor {
@@ -128,6 +120,7 @@ impl BookAuditor {
                 resync,
                 early,
                 denials: Mutex::default(),
+                is_failing: AtomicBool::new(false),
                 counters: Counters::default(),
             }),
             life: TaskLife::default(),
@@ -191,14 +184,14 @@ impl Work {
             let compared = self.compare(chunk).await;
             let doubted = self.note_denials(&compared);
             if !doubted.is_empty() {
-                add(&self.counters.resubscribed, count(doubted.len()));
+                self.counters.resubscribed.add_shared(count(doubted.len()));
                 self.resync
                     .resync(Scope::AllFeeds, &doubted, StaleReason::Silent);
             }
         }
-        add(&self.counters.sweeps, 1);
+        self.counters.sweeps.add_shared(1);
         let took = millis(began.elapsed());
-        self.counters.last_sweep_ms.store(took, Ordering::Relaxed);
+        self.counters.last_sweep_ms.set(took);
     }
 
     fn subscribed(&self) -> Vec<(AssetKey, AssetId)> {
@@ -222,7 +215,7 @@ impl Work {
 
     async fn compare(&self, chunk: &[(AssetKey, AssetId)]) -> Compared {
         let ids: Vec<AssetId> = chunk.iter().map(|(_, id)| id.clone()).collect();
-        add(&self.counters.requests, 1);
+        self.counters.requests.add_shared(1);
         let requested = Instant::now().into_std();
         let answer = self.books.books(&ids, self.registry.interner());
         let Fetched {
@@ -232,13 +225,13 @@ impl Work {
         } = match timeout(self.config.deadline, answer).await {
             Ok(fetched) => fetched,
             Err(_elapsed) => {
-                add(&self.counters.unanswered, count(chunk.len()));
+                self.counters.unanswered.add_shared(count(chunk.len()));
                 self.note_failure(Some("no answer in time".to_owned()));
                 return Compared::default();
             }
         };
         self.note_failure(failure.map(|error| chain(&error)));
-        add(&self.counters.unanswered, count(unanswered.len()));
+        self.counters.unanswered.add_shared(count(unanswered.len()));
         // No answer is no news of a token.
         let unanswered: HashSet<AssetId> = unanswered.into_iter().collect();
         let there: HashSet<AssetKey> = books.iter().map(|book| book.info.key).collect();
@@ -247,12 +240,12 @@ impl Work {
             .filter(|(key, id)| !there.contains(key) && !unanswered.contains(id))
             .map(|(key, _)| *key)
             .collect();
-        add(&self.counters.compared, count(books.len()));
+        self.counters.compared.add_shared(count(books.len()));
         for book in books {
             self.sink.audit(Box::new(book), requested);
         }
         if !missing.is_empty() {
-            add(&self.counters.missing, count(missing.len()));
+            self.counters.missing.add_shared(count(missing.len()));
             self.lifecycle.confirm_gone(&missing);
         }
         Compared { there, missing }
@@ -286,9 +279,9 @@ impl Work {
     /// Counts a failure; the first of several is told, and their end.
     fn note_failure(&self, error: Option<String>) {
         let is_failing = error.is_some();
-        let was_failing = self.counters.is_failing.swap(is_failing, Ordering::Relaxed);
+        let was_failing = self.is_failing.swap(is_failing, Ordering::Relaxed);
         if let Some(error) = error {
-            add(&self.counters.failures, 1);
+            self.counters.failures.add_shared(1);
             if !was_failing {
                 tracing::warn!(error, "audit cannot fetch books");
             }
@@ -328,19 +321,10 @@ impl HealthSource for BookAuditor {
 
 impl StatsSource for BookAuditor {
     fn show(&self, sheet: &mut dyn Sheet) {
-        let counters = &self.work.counters;
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        sheet.value(&serde_json::json!({
-            "sweeps": get(&counters.sweeps),
-            "requests": get(&counters.requests),
-            "failures": get(&counters.failures),
-            "books_compared": get(&counters.compared),
-            "books_missing": get(&counters.missing),
-            "books_unanswered": get(&counters.unanswered),
-            "resubscribed": get(&counters.resubscribed),
-            "last_sweep_ms": get(&counters.last_sweep_ms),
-            "early_requested": self.work.early.requested(),
-        }));
+        let Work {
+            counters, early, ..
+        } = &*self.work;
+        counters.show(early.requested(), sheet);
     }
 }
 

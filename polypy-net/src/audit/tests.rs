@@ -260,7 +260,7 @@ async fn a_token_that_rest_denies_again_and_again_is_subscribed_anew_ever_more_s
         *setting.clob.lacks.lock() = lacks.into_iter().map(str::to_owned).collect();
     }
     assert_eq!(rounds, [2, 4, 8, 16]);
-    assert_eq!(setting.auditor.stats()["resubscribed"], 4);
+    assert_eq!(setting.auditor.stats()["tokens_resubscribed"], 4);
     setting.auditor.stop().await;
 }
 

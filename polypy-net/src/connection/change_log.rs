@@ -20,7 +20,6 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use polypy_core::{AssetKey, MarketEvent, PriceChange, Timestamp};
-use serde::Serialize;
 
 /// Changes on one log, 24 bytes each: about a minute of a busy connection.
 const MAX_CHANGES: usize = 32_768;
@@ -138,7 +137,7 @@ impl Log {
 }
 
 /// How two connections told the same books.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
     /// Exchange time compared, in milliseconds; zero when nothing could be.
     pub compared_ms: u64,

@@ -7,6 +7,19 @@ use super::socket::End;
 /// Close code of an orderly end.
 const NORMAL: u16 = 1000;
 
+/// All names of [`DisconnectReason::name`].
+pub(super) const CAUSES: [&str; 9] = [
+    "asked",
+    "closed",
+    "dropped",
+    "broken",
+    "no_pong",
+    "mute",
+    "frozen",
+    "never_fed",
+    "overflowed",
+];
+
 /// Why a session ended.
 #[derive(Debug)]
 pub(super) enum DisconnectReason {

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polypy_core::metrics::Histogram;
 use polypy_core::{AssetInfo, AssetKey, BookEvent, MarketEvent};
 use tokio::time::Instant;
 
@@ -208,8 +209,8 @@ impl FirstBooks {
     }
 
     /// Takes out of `events` what must not be handed over, and notes the books
-    /// that arrived. Costs nothing while nobody waits.
-    pub(super) fn sift(&mut self, events: &mut Vec<MarketEvent>, now: Instant) {
+    /// that arrived, and how long they `took`. Costs nothing while nobody waits.
+    pub(super) fn sift(&mut self, events: &mut Vec<MarketEvent>, took: &Histogram, now: Instant) {
         if self.waiting.is_empty() && self.dropped.is_empty() {
             return;
         }
@@ -227,6 +228,7 @@ impl FirstBooks {
             };
             let is_opening = !waiting.renewed || book.tick_size.is_some();
             if is_opening {
+                took.record_shared(now.saturating_duration_since(waiting.named_at));
                 self.waiting.remove(&key);
             } else {
                 waiting.hear(now);

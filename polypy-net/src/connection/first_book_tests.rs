@@ -50,7 +50,7 @@ fn change(info: &Arc<AssetInfo>, at: u64) -> MarketEvent {
 /// What is left of one event.
 fn sifted(books: &mut FirstBooks, event: MarketEvent, now: Instant) -> usize {
     let mut events = vec![event];
-    books.sift(&mut events, now);
+    books.sift(&mut events, &Histogram::default(), now);
     events.len()
 }
 
@@ -264,7 +264,7 @@ proptest! {
                     }
                 }
             }
-            books.sift(&mut out, now);
+            books.sift(&mut out, &Histogram::default(), now);
             for event in out {
                 let asset = &mut model[at(event.asset())];
                 prop_assert!(asset.is_carried || !asset.was_dropped, "of a dropped asset");

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::MarketEvent;
-use serde::Serialize;
+use polypy_core::metrics::{Entry, Part, Sheet, Unit};
 use tokio::time::Instant;
 
 use crate::counter::millis;
@@ -57,7 +57,7 @@ impl Replica {
 }
 
 /// What each replica brought; the first connection's figure, then the second's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct LagScore {
     /// Changes it brought before the other did.
     pub(crate) first: [u64; 2],
@@ -81,7 +81,67 @@ impl LagScore {
         sum(&mut self.late, &other.late);
         sum(&mut self.lead_ms, &other.lead_ms);
     }
+
+    /// Shows an object for each of the two.
+    pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.part(&FIRST, |sheet| sheet.table(FIRST_ROWS, self));
+        sheet.part(&SECOND, |sheet| sheet.table(SECOND_ROWS, self));
+    }
 }
+
+type Score = Entry<LagScore>;
+
+const CHANGES: &str = "Changes that each connection of a pair brought, by how it compares.";
+const LEAD: &str = "By how much each connection of a pair was first, all changes together.";
+static FIRST: Part = Part::new("first_connection", "What the first one brought.");
+static SECOND: Part = Part::new("second_connection", "What the second one brought.");
+
+/// The rows of one of the two.
+macro_rules! score_rows {
+    ($name:ident, $index:literal, $connection:literal) => {
+        static $name: &[Score] = &[
+            Score::counter(
+                "first",
+                "polypy_replica_changes_total",
+                "Changes it brought before the other did.",
+                |score| score.first[$index].into(),
+            )
+            .label(concat!(
+                "connection=\"",
+                $connection,
+                "\",arrival=\"first\""
+            ))
+            .family(CHANGES),
+            Score::counter(
+                "only",
+                "polypy_replica_changes_total",
+                "Changes the other never brought.",
+                |score| score.only[$index].into(),
+            )
+            .label(concat!("connection=\"", $connection, "\",arrival=\"only\""))
+            .family(CHANGES),
+            Score::counter(
+                "late",
+                "polypy_replica_changes_total",
+                "Changes it brought too late, or never.",
+                |score| score.late[$index].into(),
+            )
+            .label(concat!("connection=\"", $connection, "\",arrival=\"late\""))
+            .family(CHANGES),
+            Score::counter(
+                "lead_ms",
+                "polypy_replica_lead_seconds_total",
+                "By how much it was first, all changes together.",
+                |score| score.lead_ms[$index].into(),
+            )
+            .label(concat!("connection=\"", $connection, "\""))
+            .family(LEAD)
+            .unit(Unit::Millis),
+        ];
+    };
+}
+score_rows!(FIRST_ROWS, 0, "first");
+score_rows!(SECOND_ROWS, 1, "second");
 
 /// One pair of connections.
 #[derive(Debug)]

@@ -37,6 +37,7 @@ mod recovery;
 mod request;
 mod seeding;
 mod session;
+mod shown;
 mod socket;
 mod state;
 mod suspended;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
+use polypy_core::metrics::{Histogram, Row, Sheet, Span};
 use polypy_core::{AssetInfo, AssetKey, FeedId, Interner, StaleReason};
 use tokio::sync::Semaphore;
 
@@ -63,8 +65,9 @@ pub use state::{ConnectionState, ConnectionStatus};
 pub use view::ConnectionView;
 
 pub(crate) use change_log::{ChangeLog, Opening};
-pub(crate) use counters::EscalationCounts;
+pub(crate) use counters::ConnectionCounters;
 pub(crate) use lag::{LagComparison, LagScore, Replica};
+pub(crate) use shown::show;
 pub(crate) use view::Changes;
 
 use commands::CommandMailbox;
@@ -85,9 +88,25 @@ pub(crate) struct Context {
     reconnects: Reconnects,
     recovery: Recovery,
     outages: Outages,
+    /// From the frame that names an asset until its first book.
+    first_book: Histogram,
+    /// From the exchange's stamp until the read, once a read.
+    exchange_to_receive: Histogram,
     /// Which connections' states the pool's owner has not seen yet.
     changes: Arc<Changes>,
 }
+
+static FIRST_BOOK: Row = Row::histogram(
+    "polypy_first_book_seconds",
+    "From the frame that subscribes a token until the feed's first book of it.",
+    Span::NETWORK,
+);
+static EXCHANGE_TO_RECEIVE: Row = Row::histogram(
+    "polypy_exchange_to_receive_seconds",
+    "From the exchange's stamp of the newest change of a read until the read, by this \
+     machine's clock.",
+    Span::NETWORK,
+);
 
 impl Context {
     pub(crate) fn new(
@@ -104,6 +123,8 @@ impl Context {
             reconnects: Reconnects::default(),
             recovery: Recovery::default(),
             outages: Outages::default(),
+            first_book: Histogram::default(),
+            exchange_to_receive: Histogram::default(),
             changes: Arc::default(),
             config,
         }
@@ -121,6 +142,12 @@ impl Context {
     /// Which connections are without a socket.
     pub(crate) fn outages(&self) -> &Outages {
         &self.outages
+    }
+
+    /// Shows how long books and frames took.
+    pub(crate) fn show_times(&self, sheet: &mut dyn Sheet) {
+        sheet.histogram(&FIRST_BOOK, &self.first_book.reading());
+        sheet.histogram(&EXCHANGE_TO_RECEIVE, &self.exchange_to_receive.reading());
     }
 
     /// Which connections' states changed.

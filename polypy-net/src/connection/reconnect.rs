@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use polypy_core::metrics::{Entry, List, Sheet, Unit};
 use tokio::time::Instant;
 
 use crate::counter::{count, millis};
@@ -23,8 +23,7 @@ use super::state::AwaitedBook;
 const KEPT: usize = 16;
 
 /// How an outage ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutageOutcome {
     /// Every book that exists was there again.
     Recovered,
@@ -43,7 +42,7 @@ impl OutageOutcome {
 }
 
 /// One outage of one connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconnectReceipt {
     /// The connection.
     pub connection: String,
@@ -215,15 +214,83 @@ impl Reconnects {
         self.0.lock().receipts.iter().cloned().collect()
     }
 
-    /// A JSON object.
-    pub(crate) fn stats(&self) -> serde_json::Value {
+    /// Shows all of them together, and the newest receipts.
+    pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
         let record = self.0.lock();
-        serde_json::json!({
-            "recovered": record.recovered,
-            "closed": record.closed,
-            "downtime_ms": record.downtime_ms,
-            "covered_book_ms": record.covered_book_ms,
-            "receipts": record.receipts,
-        })
+        sheet.table(ROWS, &*record);
+        let receipts = record.receipts.iter().cloned();
+        sheet.each(&RECEIPTS, RECEIPT, receipts.map(|receipt| ("", receipt)));
     }
 }
+
+type Counted = Entry<Record>;
+type Each = Entry<ReconnectReceipt>;
+
+const OUTAGES: &str = "Times a connection was without a socket, by how that ended.";
+static ROWS: &[Counted] = &[
+    Counted::counter(
+        "recovered",
+        "polypy_outages_total",
+        "Times a connection was without a socket and got every book again.",
+        |record| record.recovered.into(),
+    )
+    .label("outcome=\"recovered\"")
+    .family(OUTAGES),
+    Counted::counter(
+        "closed",
+        "polypy_outages_total",
+        "Times that the connection was closed before.",
+        |record| record.closed.into(),
+    )
+    .label("outcome=\"closed\"")
+    .family(OUTAGES),
+    Counted::counter(
+        "downtime_ms",
+        "polypy_outage_seconds_total",
+        "How long connections were without a socket or books, all together.",
+        |record| record.downtime_ms.into(),
+    )
+    .unit(Unit::Millis),
+    Counted::counter(
+        "covered_book_ms",
+        "polypy_outage_covered_book_seconds_total",
+        "Books that another connection brought meanwhile, times how long.",
+        |record| record.covered_book_ms.into(),
+    )
+    .unit(Unit::Millis),
+];
+static RECEIPTS: List = List::array("receipts", "The newest of them.");
+static RECEIPT: &[Each] = &[
+    Each::shown("connection", "Which one.", |receipt| {
+        (*receipt.connection).into()
+    }),
+    Each::shown("cause", "Why its socket ended.", |receipt| {
+        receipt.cause.into()
+    }),
+    Each::shown("books", "Tokens it carried then.", |receipt| {
+        receipt.books.into()
+    }),
+    Each::shown(
+        "covered",
+        "Those of them that another connection brought.",
+        |receipt| receipt.covered.into(),
+    ),
+    Each::shown(
+        "attempts_failed",
+        "Sockets that came to nothing meanwhile.",
+        |receipt| receipt.attempts_failed.into(),
+    ),
+    Each::shown(
+        "first_book_ms",
+        "Until the first book was there again; null if none was.",
+        |receipt| receipt.first_book_ms.into(),
+    )
+    .unit(Unit::Millis),
+    Each::shown("downtime_ms", "Until the last book was.", |receipt| {
+        receipt.downtime_ms.into()
+    })
+    .unit(Unit::Millis),
+    Each::shown("outcome", "How it ended.", |receipt| {
+        receipt.outcome.name().into()
+    }),
+];

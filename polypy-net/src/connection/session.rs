@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetInfo, AssetKey, ResyncSink, Scope, StaleReason};
+use polypy_core::{AssetInfo, AssetKey, MarketEvent, ResyncSink, Scope, StaleReason};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::clob::Fetched;
@@ -360,6 +360,22 @@ impl<'a> FeedSession<'a> {
         self.publish_awaited();
     }
 
+    /// How far behind the exchange a read is: once a read, by its newest change.
+    /// Whole books bear the time of their last change, which may be hours ago.
+    fn note_lag(&self) {
+        let events = self.batcher.decoded.events.iter().rev();
+        let newest = events.filter_map(|event| match event {
+            MarketEvent::PriceChange(change) => Some(change.timestamp),
+            _ => None,
+        });
+        if let Some(stamp) = newest.take(1).next() {
+            let context = &self.kept.context;
+            let lag = context.venue.clock.now().millis_since(stamp);
+            let lag = Duration::from_millis(lag);
+            context.exchange_to_receive.record_shared(lag);
+        }
+    }
+
     fn on_frames(&mut self) {
         let now = Instant::now();
         let stats = &self.kept.context.venue.wire;
@@ -372,7 +388,10 @@ impl<'a> FeedSession<'a> {
             self.watchdog.on_flow(now);
         }
         let waiting = self.first_books.len();
-        self.first_books.sift(&mut self.batcher.decoded.events, now);
+        self.note_lag();
+        let took = &self.kept.context.first_book;
+        self.first_books
+            .sift(&mut self.batcher.decoded.events, took, now);
         self.kept.carried.record(&self.batcher.decoded.events);
         self.kept.carried.report(&self.batcher.decoded.events, now);
         if self.batcher.decoded.undecodable.is_empty() {

@@ -15,12 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::{AssetKey, FeedId};
-use serde::Serialize;
 use tokio::time::Instant;
 
 /// Where a connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionStatus {
     /// Its first socket is being opened.
     Connecting,
@@ -34,6 +32,20 @@ pub enum ConnectionStatus {
     Idle,
     /// It has ended.
     Closed,
+}
+
+impl ConnectionStatus {
+    /// Its name in `/stats`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+            Self::Draining => "draining",
+            Self::Idle => "idle",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// An asset whose first book has not come, and how far the search for it is.

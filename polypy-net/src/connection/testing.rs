@@ -14,8 +14,8 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BoxFuture, Interner, LifecycleEvent, Market, MarketEvent,
-    SuspensionWatch, Token,
+    AssetId, AssetInfo, AssetKey, BoxFuture, Clock, Interner, LifecycleEvent, Market, MarketEvent,
+    SuspensionWatch, Timestamp, Token,
 };
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -363,6 +363,16 @@ fn condition(id: &str) -> String {
     format!("0x{:064x}", id / 2)
 }
 
+/// Two seconds after the stamps of the tests' changes.
+#[derive(Debug)]
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_780_000_002_000)
+    }
+}
+
 /// What a connection needs, and what it leaves behind.
 pub(crate) struct SimulatedVenue {
     pub(crate) registry: Arc<AssetRegistry>,
@@ -443,6 +453,7 @@ impl SimulatedVenue {
             early_audits: self.early_audits.clone(),
             suspension: self.suspension.clone(),
             wire: Arc::default(),
+            clock: Arc::new(Later),
         }
     }
 

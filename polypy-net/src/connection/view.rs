@@ -1,24 +1,24 @@
 //! One connection as everyone but its own task sees it: its state and its counters.
 //!
 //! The task writes, anyone reads at any moment. Each change of *state* is told to
-//! the pool's owner ([`Changes`]); a change of counters is told to nobody. The
-//! field names of the JSON object are those of the original program, which calls
-//! an asset a "market".
+//! the pool's owner ([`Changes`]); a change of counters is told to nobody.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetKey, object};
-use serde_json::{Value, json};
+use polypy_core::AssetKey;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::counter::{millis, ratio};
 use crate::registry::{ConnectionId, ConnectionLoad};
 
-use super::counters::{ConnectionCounters, EscalationCounts};
+use super::counters::ConnectionCounters;
+#[cfg(test)]
+use super::shown;
+use super::shown::Shown;
 use super::state::ConnectionState;
 
 /// One connection's state and counters.
@@ -58,6 +58,12 @@ impl ConnectionView {
         self.state.lock().is_open()
     }
 
+    /// Whether its socket is open, and whether it is well.
+    pub(crate) fn is_open_and_healthy(&self, now: Instant) -> (bool, bool) {
+        let state = self.state.lock();
+        (state.is_open(), state.is_healthy(now))
+    }
+
     /// Changes its state and tells the pool's owner.
     pub(super) fn publish(&self, change: impl FnOnce(&mut ConnectionState)) {
         change(&mut self.state.lock());
@@ -92,54 +98,47 @@ impl ConnectionView {
         partner.map_or(0, |partner| partner.state.lock().books_delivered())
     }
 
-    /// How often each step of the first-book escalation was taken.
-    pub(crate) fn escalation(&self) -> EscalationCounts {
-        self.counters.lock().escalation
+    /// Adds what it counted to a sum.
+    pub(crate) fn add_to(&self, sum: &mut ConnectionCounters) {
+        *sum += &*self.counters.lock();
     }
 
-    /// A JSON object; `load` is the registry's word on its assets.
-    pub(crate) fn json(&self, load: ConnectionLoad) -> Value {
-        let now = Instant::now();
-        let since = |then: Instant| now.saturating_duration_since(then);
-        let state = self.state();
+    /// As of now; `load` is the registry's word on its assets.
+    pub(crate) fn shown(&self, load: ConnectionLoad, now: Instant) -> Shown {
+        let since = |then: Instant| millis(now.saturating_duration_since(then));
         let counters = self.counters.lock().clone();
-        let uptime = state.open_since().map_or(Duration::ZERO, since);
+        let state = self.state.lock();
         let total = state.carried().max(load.total());
-        object([
-            ("connection_id", json!(self.id.to_string())),
-            ("status", json!(state.status())),
-            ("is_draining", json!(state.is_retired())),
-            ("age_seconds", json!(state.age(now).as_secs_f64())),
-            ("uptime", json!(uptime.as_secs_f64())),
-            ("messages_received", json!(counters.messages)),
-            ("bytes_received", json!(counters.bytes)),
-            ("parse_errors", json!(counters.parse_errors)),
-            ("reconnect_count", json!(counters.sockets.saturating_sub(1))),
-            ("is_healthy", json!(state.is_healthy(now))),
-            ("total_markets", json!(total)),
-            ("subscribed_markets", json!(load.subscribed)),
-            ("expired_markets", json!(load.expired)),
-            ("pollution_ratio", json!(ratio(load.expired, total))),
-            ("feed", json!(state.feed().unwrap_or_default())),
-            ("awaiting_books", json!(state.bookless().count())),
-            (
-                "last_data_age_ms",
-                json!(counters.last_data.map(|at| millis(since(at)))),
-            ),
-            ("open_failures", json!(counters.open_failures)),
-            ("refusals", json!(counters.refusals)),
-            ("closes", json!(counters.closes)),
-            ("close_codes", json!(counters.close_codes)),
-            ("refused_frames", json!(counters.refused_frames)),
-            ("pings", json!(counters.pings)),
-            ("pongs", json!(counters.pongs)),
-            ("probes", json!(counters.probes)),
-            ("resubscribes", json!(counters.resubscribes)),
-            ("rest_seeds", json!(counters.escalation.seeded)),
-            ("stranded", json!(state.exhausted().count())),
-            ("ladder", json!(counters.escalation)),
-            ("is_lagging", json!(state.is_lagging())),
-        ])
+        Shown {
+            id: self.id.to_string(),
+            status: state.status(),
+            is_open: state.is_open(),
+            is_retired: state.is_retired(),
+            is_healthy: state.is_healthy(now),
+            is_lagging: state.is_lagging(),
+            age_ms: millis(state.age(now)),
+            uptime_ms: state.open_since().map_or(0, since),
+            total,
+            subscribed: load.subscribed,
+            expired: load.expired,
+            pollution: ratio(load.expired, total),
+            feed: state.feed().map(|feed| feed.0),
+            awaiting_books: state.bookless().count(),
+            stranded: state.exhausted().count(),
+            last_data_age_ms: counters.last_data.map(since),
+            counters,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn json(&self, load: ConnectionLoad) -> serde_json::Value {
+        let mut sheet = polypy_core::metrics::JsonSheet::with_capacity(1_024);
+        shown::show([self.shown(load, Instant::now())].into_iter(), &mut sheet);
+        let mut list: serde_json::Value = serde_json::from_slice(&sheet.finish()).unwrap();
+        let mut one = list["stats"][0].take();
+        // Shown of all connections together.
+        one["pings"] = self.counters.lock().pings.into();
+        one
     }
 }
 

@@ -24,7 +24,8 @@ use std::fmt::{self, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use polypy_core::ConditionId;
+use polypy_core::metrics::Sheet;
+use polypy_core::{ConditionId, StatsSource};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
@@ -33,6 +34,9 @@ use crate::batch::{Batches, Blame};
 use crate::rest::{RestClient, RestError, chain};
 
 pub use row::{Row, SkipReason};
+
+/// What lists markets, whole or by id.
+const LISTING: &str = "/markets/keyset";
 
 /// The cursor after the last page, in the venue's older lists: -1 in base64.
 const LAST_CURSOR: &str = "LTE=";
@@ -207,7 +211,7 @@ impl GammaClient {
     /// A client over `rest`.
     pub fn new(rest: RestClient, config: GammaConfig) -> Self {
         Self {
-            rest,
+            rest: rest.with_endpoints(&[LISTING]),
             config,
             lookups: Batches::new("gamma", MAX_LOOKUP),
         }
@@ -295,23 +299,13 @@ impl GammaClient {
         self.lookups.aside_until(condition, Instant::now())
     }
 
-    /// Counters of the requests made, as a JSON object.
-    pub fn stats(&self) -> serde_json::Value {
-        let mut stats = self.rest.stats();
-        stats["batches"] = self.lookups.to_json(Instant::now());
-        stats
-    }
-
     /// How requests are to be spaced, for callers that make many.
     pub fn page_interval(&self) -> Duration {
         self.config.page_interval
     }
 
     fn path(&self, listing: Listing, cursor: Option<&str>) -> String {
-        let mut path = format!(
-            "/markets/keyset?limit={}&closed=false",
-            self.config.page_size
-        );
+        let mut path = format!("{LISTING}?limit={}&closed=false", self.config.page_size);
         match listing {
             Listing::Steady => {}
             Listing::MostTraded => path.push_str("&order=volume24hr&ascending=false"),
@@ -339,9 +333,18 @@ impl GammaClient {
     }
 }
 
+impl StatsSource for GammaClient {
+    fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.with("service=\"gamma\"");
+        self.lookups.show(sheet);
+        self.rest.show(sheet);
+        sheet.without();
+    }
+}
+
 fn lookup_path(conditions: &[ConditionId], state: MarketState) -> String {
     let closed = state == MarketState::Closed;
-    let mut path = format!("/markets/keyset?limit={MAX_LOOKUP}&closed={closed}");
+    let mut path = format!("{LISTING}?limit={MAX_LOOKUP}&closed={closed}");
     for condition in conditions {
         path.push_str("&condition_ids=");
         path.push_str(condition.as_str());

@@ -64,7 +64,7 @@ async fn what_nobody_knows_is_unknown_after_a_while_and_comes_back_when_listed()
     harness.world.lock().unborn.clear();
     sleep(61 * SECOND).await;
     assert!(harness.lives(2), "listed again");
-    assert_eq!(harness.stat("/returned"), 1);
+    assert_eq!(harness.stat("/markets_returned"), 1);
     assert_eq!(*harness.sink.forgotten.lock(), assets);
     let back = harness.registry.assets_of(&condition(2));
     assert!(back.iter().all(|key| !assets.contains(key)));
@@ -72,8 +72,8 @@ async fn what_nobody_knows_is_unknown_after_a_while_and_comes_back_when_listed()
     sleep(7_200 * SECOND).await;
     assert!(harness.lives(2));
     assert_eq!(harness.registry.assets_of(&condition(2)), back);
-    assert_eq!(harness.stat("/forgotten"), 0);
-    assert_eq!(harness.stat("/awaiting_forget"), 0);
+    assert_eq!(harness.stat("/markets_forgotten"), 0);
+    assert_eq!(harness.stat("/markets_awaiting_forget"), 0);
     harness.stop().await;
 }
 
@@ -115,7 +115,7 @@ async fn one_that_never_comes_back_is_forgotten() {
     harness.world.lock().unborn.clear();
     sleep(61 * SECOND).await;
     assert!(harness.lives(2));
-    assert_eq!(harness.stat("/returned"), 0);
+    assert_eq!(harness.stat("/markets_returned"), 0);
     harness.stop().await;
 }
 

@@ -121,8 +121,8 @@ async fn a_market_closed_for_a_moment_comes_back_with_the_next_listing() {
     let back = harness.registry.assets_of(&condition(7));
     assert!(back.iter().all(|key| !before.contains(key)), "as a new one");
     assert_eq!(*harness.sink.forgotten.lock(), before);
-    assert_eq!(harness.stat("/returned"), 1);
-    assert_eq!(harness.stat("/awaiting_forget"), 0);
+    assert_eq!(harness.stat("/markets_returned"), 1);
+    assert_eq!(harness.stat("/markets_awaiting_forget"), 0);
     // It ends and is forgotten like any other.
     harness.world.lock().markets.insert(7, true);
     harness.controller.hints().confirm_gone(&back);

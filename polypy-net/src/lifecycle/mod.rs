@@ -258,7 +258,7 @@ impl HealthSource for LifecycleController {
 
 impl StatsSource for LifecycleController {
     fn show(&self, sheet: &mut dyn Sheet) {
-        sheet.value(&self.shared.to_json());
+        self.shared.show(sheet);
     }
 }
 

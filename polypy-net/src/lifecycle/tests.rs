@@ -48,7 +48,7 @@ async fn a_resolved_market_ends_at_once_and_is_forgotten_everywhere_later() {
     assert!(!harness.lives(2));
     assert_eq!(harness.sink.settled.lock().len(), 2);
     assert_eq!(harness.registry.counts(), (4, 0, 2));
-    assert_eq!(harness.stat("/awaiting_forget"), 1);
+    assert_eq!(harness.stat("/markets_awaiting_forget"), 1);
 
     harness.world.lock().markets.insert(2, true);
     sleep(3_400 * SECOND).await;
@@ -56,8 +56,8 @@ async fn a_resolved_market_ends_at_once_and_is_forgotten_everywhere_later() {
     assert_eq!(*harness.sink.forgotten.lock(), assets);
     assert!(harness.registry.market(&condition(2)).is_none());
     assert!(harness.registry.interner().read().get("21").is_none());
-    assert_eq!(harness.stat("/forgotten"), 1);
-    assert_eq!(harness.stat("/awaiting_forget"), 0);
+    assert_eq!(harness.stat("/markets_forgotten"), 1);
+    assert_eq!(harness.stat("/markets_awaiting_forget"), 0);
     harness.stop().await;
 }
 

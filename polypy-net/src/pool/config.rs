@@ -25,7 +25,7 @@ pub struct PoolConfig {
     /// been on four connections, and the venue has none for it.
     pub moves: u32,
     /// Least time between a market's first two moves; doubles with each further
-    /// one. By then its ladder has been climbed to the top several times.
+    /// one. By then every step was tried several times.
     pub move_backoff: Duration,
     /// This long after the wait that followed its last move a market's moves
     /// are forgotten.

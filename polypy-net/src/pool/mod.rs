@@ -22,22 +22,17 @@ mod placement;
 mod replicas;
 mod slot;
 mod slow_consumer;
+mod stats;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use polypy_core::metrics::Sheet;
-use polypy_core::{
-    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource, object,
-};
-use serde_json::{Value, json};
+use polypy_core::{BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::connection::{
-    ConnectionConfig, ConnectionView, Context, EscalationCounts, ReconnectReceipt,
-};
+use crate::connection::{ConnectionConfig, ConnectionView, Context, ReconnectReceipt};
 use crate::registry::{AssetRegistry, ConnectionId};
 use crate::task::OwnedTask;
 use crate::venue::Venue;
@@ -47,6 +42,7 @@ pub use migration::{Migration, RecycleError};
 
 use owner::{Owner, Request};
 use replicas::ReplicaStats;
+use stats::Counts;
 
 /// Requests to replace a connection that may wait: more than anyone has at once.
 const REQUESTS: usize = 16;
@@ -69,23 +65,6 @@ struct Shared {
     /// Wakes the recycler: a connection was found to trail the other of its
     /// pair.
     trailing: Notify,
-}
-
-/// What happened to connections since the program began.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    opened: u64,
-    closed: u64,
-    failed: u64,
-    splits: u64,
-    merged: u64,
-    merges_given_up: u64,
-    /// Markets moved because their books stayed away.
-    markets_moved: u64,
-    /// Markets that would have moved once more than they may.
-    moves_exhausted: u64,
-    /// Of connections that have ended.
-    escalation: EscalationCounts,
 }
 
 #[derive(Debug)]
@@ -268,46 +247,6 @@ impl Drop for Stopped<'_> {
 impl HealthSource for ConnectionPool {
     fn health(&self) -> Health {
         Health::of(self.is_healthy())
-    }
-}
-
-impl StatsSource for ConnectionPool {
-    fn show(&self, sheet: &mut dyn Sheet) {
-        let connections = self.connections();
-        let counts = *self.shared.counts.lock();
-        let mut escalation = counts.escalation;
-        for view in &connections {
-            escalation += view.escalation();
-        }
-        let shown: Vec<_> = connections
-            .iter()
-            .map(|view| view.json(self.shared.registry.load(view.id())))
-            .collect();
-        sheet.value(&object([
-            ("connection_count", json!(connections.len())),
-            ("active_connections", json!(self.active_connections())),
-            (
-                "total_capacity",
-                json!(connections.len() * self.shared.config.target),
-            ),
-            ("connections_opened", json!(counts.opened)),
-            ("connections_closed", json!(counts.closed)),
-            ("connections_failed", json!(counts.failed)),
-            ("connections_split", json!(counts.splits)),
-            ("connections_merged", json!(counts.merged)),
-            ("merges_given_up", json!(counts.merges_given_up)),
-            ("markets_moved", json!(counts.markets_moved)),
-            ("moves_exhausted", json!(counts.moves_exhausted)),
-            (
-                "suspensions",
-                json!(self.shared.context.venue().suspension.count()),
-            ),
-            ("ladder", json!(escalation)),
-            ("resync", json!(self.shared.context.venue().resync.stats())),
-            ("reconnects", self.shared.context.reconnects().stats()),
-            ("replicas", self.shared.replicas_json()),
-            ("stats", Value::Array(shown)),
-        ]));
     }
 }
 

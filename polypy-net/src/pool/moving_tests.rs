@@ -132,14 +132,18 @@ async fn a_book_that_stays_away_here_comes_on_another_connection() {
     assert_ne!(fixture.connection_of(0), first);
     let feeds = fixture.world.sink.live();
     assert!(feeds[&fixture.world.asset(0).key] > FeedId(1));
-    for (rung, count) in [
+    for (step, count) in [
         ("resubscribed", 1),
         ("asked_rest", 1),
         ("seeded", 1),
         ("stranded", 1),
         ("moved", 1),
     ] {
-        assert_eq!(fixture.stat(&format!("/ladder/{rung}")), count, "{rung}");
+        assert_eq!(
+            fixture.stat(&format!("/late_books/{step}")),
+            count,
+            "{step}"
+        );
     }
     assert_eq!(fixture.stat("/markets_moved"), 1);
     tokio::time::sleep(10 * MINUTE).await;
@@ -185,7 +189,7 @@ async fn a_book_that_no_connection_brings_does_not_wander_for_ever() {
     let is_marked = |told: &Told| matches!(told, Told::Stale(_, marked, StaleReason::Silent) if *marked == [silent]);
     assert!(fixture.world.sink.all().iter().any(is_marked));
     // Still asked for in place: when the venue speaks of it again it is live, by
-    // the third rung at the latest, each after five minutes and a quarter more.
+    // the third step at the latest, each after five minutes and a quarter more.
     fixture.behaviour.lock().swallow.clear();
     until("book", 20 * MINUTE, || fixture.world.sink.live().len() == 8).await;
     fixture.pool.stop().await;
@@ -204,8 +208,8 @@ async fn what_rest_has_no_book_of_stays_where_it_is() {
     fixture.pool.start().await.unwrap();
     tokio::time::sleep(60 * MINUTE).await;
     assert_eq!(fixture.stat("/markets_moved"), 0);
-    assert_eq!(fixture.stat("/ladder/stranded"), 0);
-    assert!(fixture.stat("/ladder/missing") >= 2);
+    assert_eq!(fixture.stat("/late_books/stranded"), 0);
+    assert!(fixture.stat("/late_books/missing") >= 2);
     assert!(!fixture.world.listener.gone.lock().is_empty());
     fixture.pool.stop().await;
 }
@@ -222,13 +226,13 @@ async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
         .resync
         .resync(Scope::AllFeeds, &[asset], StaleReason::Hash);
     until("mark", SECOND, || fixture.world.sink.live().len() == 7).await;
-    let seeded = until("rest", MINUTE, || fixture.stat("/ladder/seeded") == 1).await;
+    let seeded = until("rest", MINUTE, || fixture.stat("/late_books/seeded") == 1).await;
     let deadline = connection_config().first_book_deadline;
     assert!(
         seeded < 2 * deadline,
-        "the first rung was the resync itself"
+        "the first step was the resync itself"
     );
-    assert_eq!(fixture.stat("/ladder/resubscribed"), 0);
+    assert_eq!(fixture.stat("/late_books/resubscribed"), 0);
     assert_eq!(
         fixture.world.sink.live().len(),
         7,
@@ -236,7 +240,7 @@ async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
     );
     let moved = until("book", MINUTE, || fixture.world.sink.live().len() == 8).await;
     assert!(moved < 2 * deadline, "{moved:?}");
-    assert_eq!(fixture.stat("/ladder/moved"), 1);
+    assert_eq!(fixture.stat("/late_books/moved"), 1);
     fixture.pool.stop().await;
 }
 
@@ -249,7 +253,7 @@ async fn a_socket_that_brings_nothing_is_reopened_and_not_emptied() {
     *fixture.world.rest.fails.lock() = true;
     fixture.pool.start().await.unwrap();
     tokio::time::sleep(10 * MINUTE).await;
-    assert!(fixture.stat("/ladder/stranded") > 0);
+    assert!(fixture.stat("/late_books/stranded") > 0);
     assert_eq!(fixture.stat("/markets_moved"), 0);
     fixture.pool.stop().await;
 }

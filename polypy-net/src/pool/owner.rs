@@ -310,7 +310,7 @@ impl Owner {
         self.shared.count(|counts| {
             counts.closed += 1;
             if let Some(view) = gone {
-                counts.escalation += view.escalation();
+                view.add_to(&mut counts.ended);
             }
         });
         if let Some(slot) = self.slots.remove(&id).filter(|slot| !slot.second) {

@@ -230,14 +230,22 @@ impl Pair {
     }
 }
 
+/// A figure of both connections of all pairs together.
+fn both(stats: &serde_json::Value, name: &str) -> u64 {
+    let total = &stats["replicas"]["total"];
+    ["first_connection", "second_connection"]
+        .iter()
+        .map(|connection| total[connection][name].as_u64().unwrap())
+        .sum()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_goes_silent_while_its_replica_speaks_is_replaced() {
     let mut pair = Pair::new().await;
     pair.flow(30 * SECOND).await;
     let stats = pair.pool.stats();
     assert_eq!(stats["replicas"]["lagging_found"], 0);
-    let first = stats["replicas"]["total"]["first"].as_array().unwrap();
-    let first: u64 = first.iter().map(|count| count.as_u64().unwrap()).sum();
+    let first = both(&stats, "first");
     assert_eq!(first, 300);
     *pair.speaks[0].lock() = false;
     let watcher = watch(&pair.world, 2);
@@ -256,13 +264,7 @@ async fn a_connection_that_goes_silent_while_its_replica_speaks_is_replaced() {
     assert_eq!(stats["recycles_completed"], 1, "{stats}");
     assert_eq!(stats["receipts"][0]["reason"], "lagging");
     assert_eq!(pool.stats()["replicas"]["lagging_found"], 1);
-    let only = pool.stats()["replicas"]["total"]["only"].clone();
-    let only: u64 = only
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|n| n.as_u64())
-        .sum();
+    let only = both(&pool.stats(), "only");
     assert!(only >= 100, "what the silent one did not bring: {only}");
     watcher.abort();
     pair.stop().await;

@@ -12,13 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::{AssetInfo, AssetKey};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::connection::{ConnectionState, LagComparison, LagScore, Replica, Role};
 use crate::registry::ConnectionId;
 
-use super::Shared;
 use super::owner::Owner;
 
 /// The pairs, by their first connection.
@@ -237,36 +235,22 @@ impl ReplicaStats {
         }
     }
 
+    /// How often one was found to trail; all scores together; and each pair's.
+    pub(super) fn read(&self) -> (u64, LagScore, Vec<([String; 2], LagScore)>) {
+        let mut total = self.before;
+        let pairs = self.running.iter().map(|(first, (second, lag))| {
+            let score = lag.score();
+            total.add(&score);
+            ([first, second].map(ToString::to_string), score)
+        });
+        let pairs = pairs.collect();
+        (self.lagging, total, pairs)
+    }
+
     /// Nothing runs any more.
     pub(super) fn part_all(&mut self) {
         for (_, lag) in std::mem::take(&mut self.running).into_values() {
             self.before.add(&lag.score());
         }
-    }
-}
-
-impl Shared {
-    /// How the connections of each pair compare.
-    pub(super) fn replicas_json(&self) -> Value {
-        let replicas = self.replica_stats.lock();
-        let mut total = replicas.before;
-        let pairs: Vec<_> = replicas
-            .running
-            .iter()
-            .map(|(first, (second, lag))| {
-                let score = lag.score();
-                total.add(&score);
-                json!({
-                    "connections": [first.to_string(), second.to_string()],
-                    "score": score,
-                })
-            })
-            .collect();
-        json!({
-            "per_token": self.config.replicas.get().min(2),
-            "lagging_found": replicas.lagging,
-            "total": total,
-            "pairs": pairs,
-        })
     }
 }

@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use polypy_core::{ResyncSink, Scope, StaleReason};
 use tokio::time::Instant;
 
+use polypy_core::StatsSource;
+
 use super::*;
 use crate::connection::testing::{
     Answer, PeerBehaviour, Served, SimulatedVenue, Told, config, opening, until,
@@ -168,7 +170,7 @@ async fn requests_for_snapshots_reach_the_connection_that_carries_the_asset() {
     for connection in pool.connections() {
         assert_eq!(pool.shared.registry.load(connection.id()).total(), 4);
         let json = connection.json(Default::default());
-        assert_eq!(json["resubscribes"], 1);
+        assert_eq!(json["tokens_resubscribed"], 1);
     }
     stopped(&world, &pool).await;
 }

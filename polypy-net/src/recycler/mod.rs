@@ -15,14 +15,14 @@
 //!
 //! The figures mean what they say: `markets_migrated` counts assets that moved,
 //! `avg_downtime_ms` is the mean time per moved asset without a live feed (zero
-//! when old and new overlapped), `success_rate` is of those that ended, and 1
-//! before the first has.
+//! when old and new overlapped), `success_rate` is of those that ended, and
+//! null before the first has.
 
 mod config;
 mod receipt;
+mod stats;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::counter::{count, millis};
+use crate::counter::millis;
 use crate::pool::{ConnectionPool, RecycleError};
 use crate::registry::{AssetRegistry, ConnectionId};
 use crate::task::TaskLife;
@@ -42,7 +42,7 @@ use crate::task::TaskLife;
 pub use config::RecyclerConfig;
 pub use receipt::{Receipt, RecycleReason};
 
-use receipt::Receipts;
+use stats::Record;
 use watch::Watch;
 
 /// The component.
@@ -60,19 +60,6 @@ struct Work {
     registry: Arc<AssetRegistry>,
     places: Semaphore,
     record: Mutex<Record>,
-}
-
-#[derive(Debug, Default)]
-struct Record {
-    initiated: u64,
-    completed: u64,
-    failed: u64,
-    migrated: u64,
-    /// Assets times milliseconds without a feed.
-    downtime_ms: u64,
-    active: BTreeSet<ConnectionId>,
-    by_reason: BTreeMap<RecycleReason, u64>,
-    receipts: Receipts,
 }
 
 impl ConnectionRecycler {
@@ -125,18 +112,7 @@ impl Work {
         let took = Instant::now().saturating_duration_since(started);
         let receipt = Receipt::new(connection, reason, &result, millis(took));
         let mut record = self.record.lock();
-        match &result {
-            Ok(migration) => {
-                let assets = count(migration.assets);
-                record.completed += 1;
-                record.migrated += assets;
-                record.downtime_ms = record
-                    .downtime_ms
-                    .saturating_add(assets.saturating_mul(millis(migration.downtime)));
-            }
-            Err(_) => record.failed += 1,
-        }
-        record.receipts.keep(receipt.clone());
+        record.end(result.as_ref().ok(), receipt.clone());
         result.map(|_| receipt)
     }
 
@@ -189,18 +165,14 @@ struct Active<'a> {
 
 impl<'a> Active<'a> {
     fn begin(work: &'a Work, connection: ConnectionId, reason: RecycleReason) -> Self {
-        let mut record = work.record.lock();
-        record.initiated += 1;
-        *record.by_reason.entry(reason).or_default() += 1;
-        record.active.insert(connection);
-        drop(record);
+        work.record.lock().begin(connection, reason);
         Self { work, connection }
     }
 }
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        self.work.record.lock().active.remove(&self.connection);
+        self.work.record.lock().leave(self.connection);
     }
 }
 
@@ -234,25 +206,7 @@ impl HealthSource for ConnectionRecycler {
 
 impl StatsSource for ConnectionRecycler {
     fn show(&self, sheet: &mut dyn Sheet) {
-        let record = self.work.record.lock();
-        let ended = record.completed + record.failed;
-        let mean = |total: u64, count: u64| {
-            #[expect(clippy::cast_precision_loss, reason = "a mean for display")]
-            let (total, count) = (total as f64, count.max(1) as f64);
-            total / count
-        };
-        let active: Vec<_> = record.active.iter().map(ToString::to_string).collect();
-        sheet.value(&serde_json::json!({
-            "recycles_initiated": record.initiated,
-            "recycles_completed": record.completed,
-            "recycles_failed": record.failed,
-            "success_rate": if ended == 0 { 1.0 } else { mean(record.completed, ended) },
-            "markets_migrated": record.migrated,
-            "avg_downtime_ms": mean(record.downtime_ms, record.migrated),
-            "active_recycles": active,
-            "by_reason": record.by_reason,
-            "receipts": record.receipts.all(),
-        }));
+        self.work.record.lock().show(sheet);
     }
 }
 

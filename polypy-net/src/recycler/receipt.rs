@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use serde::{Serialize, Serializer};
-
 use crate::connection::Comparison;
 use crate::counter::millis;
 use crate::pool::{Migration, RecycleError};
@@ -13,8 +11,7 @@ use crate::registry::ConnectionId;
 const KEPT: usize = 16;
 
 /// Why a connection was to be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RecycleReason {
     /// Too many of its assets belong to ended markets.
@@ -30,6 +27,15 @@ pub enum RecycleReason {
 }
 
 impl RecycleReason {
+    /// Every reason, in the order of their counters.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Pollution,
+        Self::Age,
+        Self::Unhealthy,
+        Self::Lagging,
+        Self::Request,
+    ];
+
     /// The reason's name as JSON and the log show it.
     pub fn name(self) -> &'static str {
         match self {
@@ -43,7 +49,7 @@ impl RecycleReason {
 }
 
 /// One replacement, however it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The connection that was to be replaced.
     pub connection: String,
@@ -58,12 +64,10 @@ pub struct Receipt {
     /// Time in which neither did.
     pub downtime_ms: u64,
     /// How both told the same books while both did.
-    #[serde(flatten)]
     pub comparison: Comparison,
     /// Time from the decision to the end.
     pub took_ms: u64,
     /// Whether it was replaced; why not. Shown as `completed`, or as the error's text.
-    #[serde(serialize_with = "outcome_text")]
     pub outcome: Result<(), RecycleError>,
 }
 
@@ -90,15 +94,13 @@ impl Receipt {
             outcome: result.as_ref().map(|_| ()).map_err(Clone::clone),
         }
     }
-}
 
-fn outcome_text<S: Serializer>(
-    outcome: &Result<(), RecycleError>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match outcome {
-        Ok(()) => serializer.serialize_str("completed"),
-        Err(error) => serializer.collect_str(error),
+    /// How it went, in words.
+    pub(super) fn outcome_text(&self) -> String {
+        match &self.outcome {
+            Ok(()) => "completed".to_owned(),
+            Err(error) => error.to_string(),
+        }
     }
 }
 

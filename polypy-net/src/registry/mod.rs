@@ -12,6 +12,7 @@
 
 mod catalogue;
 mod place;
+mod stats;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use polypy_core::{
 use tokio::sync::Notify;
 
 use catalogue::Catalogue;
+use stats::Known;
 
 /// A connection's number, reused after it closes. Shown as `conn-7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -286,18 +288,19 @@ impl HealthSource for AssetRegistry {
 
 impl StatsSource for AssetRegistry {
     fn show(&self, sheet: &mut dyn Sheet) {
-        let catalogue = self.catalogue.read();
-        let (pending, subscribed, expired) = catalogue.counts();
-        sheet.value(&serde_json::json!({
-            // Tokens, like the three below it that add up to it: these names
-            // are older than markets having a count of their own.
-            "total_markets": pending + subscribed + expired,
-            "conditions": catalogue.market_count(),
-            "pending": pending,
-            "subscribed": subscribed,
-            "expired": expired,
-            "conflicting_tokens": catalogue.conflicts(),
-        }));
+        let known = {
+            let catalogue = self.catalogue.read();
+            let (pending, subscribed, expired) = catalogue.counts();
+            Known {
+                pending,
+                subscribed,
+                expired,
+                markets: catalogue.market_count(),
+                live_markets: catalogue.live_market_count(),
+                conflicts: catalogue.conflicts(),
+            }
+        };
+        known.show(sheet);
     }
 }
 

@@ -26,10 +26,11 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Uri};
 use parking_lot::Mutex;
+use polypy_core::StatsSource;
+use polypy_core::metrics::{self, Sheet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Backoff;
-use crate::counter;
 use crate::dial::Dial;
 
 pub use error::RestError;
@@ -105,12 +106,14 @@ impl RestClient {
         if !is_http || base.host().is_none() || base.query().is_some() {
             return Err(refused());
         }
+        let mut stats = RestStats::default();
+        stats.name(&[]);
         Ok(Self {
             dial,
             base,
             config,
             idle: Mutex::new(Vec::new()),
-            stats: RestStats::default(),
+            stats,
         })
     }
 
@@ -131,17 +134,22 @@ impl RestClient {
         self.request(Method::POST, path_and_query, json).await
     }
 
-    /// Counters, as a JSON object.
-    pub fn stats(&self) -> serde_json::Value {
-        self.stats.to_json()
+    /// Counts these paths apart, each under its own name.
+    #[must_use]
+    pub fn with_endpoints(mut self, paths: &[&'static str]) -> Self {
+        self.stats.name(paths);
+        self
     }
 
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, RestError> {
-        count(&self.stats.requests);
+        self.stats.requested(path);
         let mut backoff = Backoff::new(self.config.backoff_base, self.config.backoff_cap);
         loop {
             let request = self.build(&method, path, &body)?;
-            let error = match self.attempt(request).await {
+            let begun = Instant::now();
+            let outcome = self.attempt(request).await;
+            self.stats.attempted(path, begun.elapsed());
+            let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -236,12 +244,20 @@ impl RestClient {
         outcome: Result<(Parts, Bytes), RestError>,
     ) -> Result<(Parts, Bytes), RestError> {
         let (parts, body) = outcome?;
-        counter::add(&self.stats.bytes_received, counter::count(body.len()));
+        self.stats
+            .bytes_received
+            .add_shared(metrics::count(body.len()));
         let mut idle = self.idle.lock();
         if link.is_reusable() && idle.len() < self.config.max_idle {
             idle.push(link);
         }
         Ok((parts, body))
+    }
+}
+
+impl StatsSource for RestClient {
+    fn show(&self, sheet: &mut dyn Sheet) {
+        self.stats.show(sheet);
     }
 }
 

@@ -12,7 +12,7 @@ fn status(code: u16) -> Reply {
 }
 
 fn failures(client: &RestClient, class: &str) -> u64 {
-    client.stats()["failures"][class].as_u64().unwrap()
+    client.stats()["rest"]["failures"][class].as_u64().unwrap()
 }
 
 #[test]
@@ -64,8 +64,8 @@ async fn a_connection_closed_while_idle_costs_neither_retry_nor_time() {
     assert_eq!(client.get("/").await.unwrap(), "2");
     assert_eq!(begin.elapsed(), Duration::ZERO);
     assert_eq!(service.dials(), 2);
-    assert_eq!(client.stats()["stale_connections"], 1);
-    assert_eq!(client.stats()["retries"], 0);
+    assert_eq!(client.stats()["rest"]["stale_connections"], 1);
+    assert_eq!(client.stats()["rest"]["retries"], 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,8 +75,8 @@ async fn a_connection_closed_under_its_request_costs_no_retry() {
     assert_eq!(client.get("/").await.unwrap(), "1");
     assert_eq!(client.get("/").await.unwrap(), "2");
     assert_eq!(service.dials(), 2);
-    assert_eq!(client.stats()["stale_connections"], 1);
-    assert_eq!(client.stats()["retries"], 0);
+    assert_eq!(client.stats()["rest"]["stale_connections"], 1);
+    assert_eq!(client.stats()["rest"]["retries"], 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,8 +86,8 @@ async fn a_connection_announced_to_close_is_not_kept() {
     assert_eq!(client.get("/").await.unwrap(), "1");
     assert_eq!(client.get("/").await.unwrap(), "2");
     assert_eq!(service.dials(), 2);
-    assert_eq!(client.stats()["stale_connections"], 0);
-    assert_eq!(client.stats()["retries"], 0);
+    assert_eq!(client.stats()["rest"]["stale_connections"], 0);
+    assert_eq!(client.stats()["rest"]["retries"], 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,8 +113,8 @@ async fn what_may_heal_is_tried_again() {
         let client = service.client(RestConfig::default());
         assert_eq!(client.get("/").await.unwrap(), "at last", "{class}");
         assert_eq!(failures(&client, class), 2, "{class}");
-        assert_eq!(client.stats()["retries"], 2);
-        assert_eq!(client.stats()["requests"], 1);
+        assert_eq!(client.stats()["rest"]["retries"], 2);
+        assert_eq!(client.stats()["rest"]["requests"], 1);
     }
 }
 
@@ -146,7 +146,7 @@ async fn attempts_are_counted_out() {
     let error = client.get("/").await.unwrap_err();
     assert!(error.is_retryable());
     assert_eq!(service.seen().len(), 4);
-    assert_eq!(client.stats()["retries"], 3);
+    assert_eq!(client.stats()["rest"]["retries"], 3);
 }
 
 #[tokio::test(start_paused = true)]

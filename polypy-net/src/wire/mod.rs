@@ -35,6 +35,7 @@ mod fast;
 mod general;
 mod kind;
 mod object;
+mod renaming;
 mod salvage;
 mod scalar;
 mod stats;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use polypy_core::StatsSource;
+use polypy_core::metrics::{DROPPED, Entry, Kind, Row, Sheet};
+use tokio::time::Instant;
 
 use crate::counter::add;
 
 use super::error::{CAUSES, WireError};
 use super::kind::{EventKind, PerKind};
+use super::renaming::{Outnumbered, RenamingWatch};
 
 /// What is counted of good frames, which are nearly all: apart from
 /// [`WireStats`] until a read is through, since every decoder writes there.
@@ -60,8 +62,8 @@ pub struct WireStats {
     renaming: Mutex<RenamingWatch>,
 }
 
-/// [`WireStats`] as of one moment, as `/stats` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+/// [`WireStats`] as of one moment, for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WireSnapshot {
     /// Frames, control texts included.
     pub frames: u64,
@@ -188,6 +190,133 @@ impl WireStats {
     }
 }
 
+impl StatsSource for WireStats {
+    fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.table(ROWS, self);
+        let by_event = |counters: &PerKind<AtomicU64>| {
+            let counters = counters.iter();
+            counters
+                .map(|(kind, count)| (kind.name(), load(count)))
+                .collect::<ByKind>()
+        };
+        sheet.members(&EVENTS, &mut by_event(&self.events).into_iter());
+        let by_cause = CAUSES
+            .into_iter()
+            .zip(self.errors_by_cause.iter().map(load));
+        sheet.members(&ERRORS_BY_CAUSE, &mut by_cause.into_iter());
+        let unrecognised = (NO_EVENT, load(&self.errors_of_no_event));
+        let errors = by_event(&self.errors_by_event).into_iter();
+        sheet.members(&ERRORS_BY_EVENT, &mut errors.chain([unrecognised]));
+        self.unknown_events.show(&UNKNOWN_EVENTS, sheet);
+        self.control_texts.show(&CONTROL_TEXTS, sheet);
+    }
+}
+
+type ByKind = Vec<(&'static str, u64)>;
+type Shown = Entry<WireStats>;
+
+const DECODED: &str = "Frames decoded, by the way; the others are control texts.";
+static ROWS: &[Shown] = &[
+    Shown::counter(
+        "frames",
+        "polypy_wire_frames_total",
+        "Frames, control texts included.",
+        |stats| load(&stats.frames).into(),
+    ),
+    Shown::shown("bytes", "Their payload bytes.", |stats| {
+        load(&stats.bytes).into()
+    }),
+    Shown::exported(
+        Kind::Counter,
+        "polypy_wire_received_bytes_total",
+        "Payload bytes of frames.",
+        |stats| load(&stats.bytes).into(),
+    ),
+    Shown::counter(
+        "fast_frames",
+        "polypy_wire_decoded_frames_total",
+        "Frames read the fast way.",
+        |stats| load(&stats.fast_frames).into(),
+    )
+    .label("path=\"fast\"")
+    .family(DECODED),
+    Shown::counter(
+        "general_frames",
+        "polypy_wire_decoded_frames_total",
+        "Frames read the general way: other shapes, unknown assets, errors.",
+        |stats| load(&stats.general_frames).into(),
+    )
+    .label("path=\"general\"")
+    .family(DECODED),
+    Shown::counter(
+        "level_changes",
+        "polypy_wire_level_changes_total",
+        "Level changes decoded: the entries of all `price_change`s.",
+        |stats| load(&stats.level_changes).into(),
+    ),
+    Shown::counter(
+        "parse_errors",
+        "polypy_events_dropped_total",
+        "Frames, events, entries and optional fields that could not be read.",
+        |stats| stats.parse_errors().into(),
+    )
+    .label("stage=\"decoding\"")
+    .family(DROPPED),
+    Shown::counter(
+        "unknown_events",
+        "polypy_wire_unknown_events_total",
+        "Events of types that this program does not know. No errors.",
+        |stats| stats.unknown_events.sum().into(),
+    ),
+    Shown::counter(
+        "unknown_assets",
+        "polypy_events_dropped_total",
+        "Events and entries of assets that are not known. No errors.",
+        |stats| load(&stats.unknown_assets).into(),
+    )
+    .label("stage=\"unknown_asset\"")
+    .family(DROPPED),
+];
+static EVENTS: Row = Row::by(
+    Kind::Counter,
+    "events",
+    "polypy_wire_events_total",
+    "type",
+    "Events by type, whether or not they could be decoded.",
+);
+static ERRORS_BY_CAUSE: Row = Row::by(
+    Kind::Counter,
+    "parse_errors_by_cause",
+    "polypy_wire_parse_errors_total",
+    "cause",
+    "What could not be read, by cause. `/stats` has the causes that occurred.",
+)
+.sparse();
+static ERRORS_BY_EVENT: Row = Row::by(
+    Kind::Counter,
+    "parse_errors_by_event",
+    "polypy_wire_parse_errors_by_event_total",
+    "event",
+    "The same by type of event; `unrecognised` where it could not be told.",
+)
+.sparse();
+// Names that a stranger chooses are no labels.
+static UNKNOWN_EVENTS: Row = Row::by(
+    Kind::Counter,
+    "unknown_events_by_name",
+    "",
+    "",
+    "Events of unknown types, by type; types beyond the first 32 count as `(other)`.",
+)
+.sparse();
+static CONTROL_TEXTS: Row = Row::by(
+    Kind::Counter,
+    "control_texts",
+    "",
+    "",
+    "Plain-text frames by text; texts beyond the first 32 count as `(other)`.",
+);
+
 fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
@@ -197,14 +326,14 @@ const NO_EVENT: &str = "unrecognised";
 
 /// Names kept. The venue has seven event types and about six texts; who sends
 /// more than this sends noise, and noise must not fill the memory.
-const NAMES_KEPT: usize = 32;
+pub(super) const NAMES_KEPT: usize = 32;
 /// Bytes kept of a name.
 const NAME_LENGTH: usize = 64;
 /// Under which all further names are counted.
 const OTHER: &str = "(other)";
 
 /// As much of a name as is kept.
-fn kept_of(name: &str) -> &str {
+pub(super) fn kept_of(name: &str) -> &str {
     &name[..name.floor_char_boundary(NAME_LENGTH)]
 }
 
@@ -233,6 +362,17 @@ impl NameCounts {
         kept
     }
 
+    fn sum(&self) -> u64 {
+        self.by_name.lock().values().sum::<u64>() + load(&self.other)
+    }
+
+    fn show(&self, row: &'static Row, sheet: &mut dyn Sheet) {
+        let by_name = self.by_name.lock();
+        let names = by_name.iter().map(|(name, count)| (&**name, *count));
+        let other = Some(load(&self.other)).filter(|other| *other > 0);
+        sheet.members(row, &mut names.chain(other.map(|other| (OTHER, other))));
+    }
+
     /// The sum, and the counts by name.
     fn snapshot(&self) -> (u64, BTreeMap<String, u64>) {
         let mut counts: BTreeMap<String, u64> = self
@@ -249,89 +389,9 @@ impl NameCounts {
     }
 }
 
-/// Whether events of one unknown type take the place of the changes.
-#[derive(Debug, Default)]
-struct RenamingWatch {
-    window: Option<Window>,
-}
-
-#[derive(Debug)]
-struct Window {
-    since: Instant,
-    /// Changes counted before it.
-    known_before: u64,
-    /// Bounded like all names that a stranger chooses.
-    by_name: BTreeMap<Box<str>, u64>,
-    is_told: bool,
-}
-
-/// How many came within a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outnumbered {
-    pub(super) unknown: u64,
-    pub(super) known: u64,
-}
-
-/// What is compared, and how seldom it is said.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Fewer than this prove nothing: a quiet market has a change an hour.
-const ENOUGH: u64 = 20;
-
-impl RenamingWatch {
-    fn note(&mut self, name: &str, known: u64, now: Instant) -> Option<Outnumbered> {
-        let is_over = |window: &mut Window| now.saturating_duration_since(window.since) >= WINDOW;
-        self.window.take_if(is_over);
-        let window = self.window.get_or_insert_with(|| Window {
-            since: now,
-            known_before: known,
-            by_name: BTreeMap::new(),
-            is_told: false,
-        });
-        let name = kept_of(name);
-        if window.by_name.len() >= NAMES_KEPT && !window.by_name.contains_key(name) {
-            return None;
-        }
-        let unknown = window.by_name.entry(name.into()).or_default();
-        *unknown += 1;
-        let counts = Outnumbered {
-            unknown: *unknown,
-            known: known.saturating_sub(window.known_before),
-        };
-        let is_news = !window.is_told && counts.unknown >= ENOUGH && counts.unknown > counts.known;
-        window.is_told |= is_news;
-        is_news.then_some(counts)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_unknown_type_that_outnumbers_the_changes_is_told_once_a_window() {
-        let (mut watch, start) = (RenamingWatch::default(), Instant::now());
-        let told = |watch: &mut RenamingWatch, known, at| {
-            let notes = (0..50).filter_map(|_| watch.note("delta", known, at));
-            notes.collect::<Vec<_>>()
-        };
-        let found = Outnumbered {
-            unknown: ENOUGH,
-            known: 0,
-        };
-        assert_eq!(told(&mut watch, 7, start), [found]);
-        assert_eq!(told(&mut watch, 7, start + WINDOW / 2), []);
-        assert_eq!(told(&mut watch, 7, start + WINDOW), [found]);
-        // Beside many changes it is a type like any other.
-        assert_eq!(watch.note("delta", 7, start + 2 * WINDOW), None);
-        assert_eq!(told(&mut watch, 500, start + 2 * WINDOW), []);
-        for number in 0..1_000 {
-            assert_eq!(
-                watch.note(&number.to_string(), 500, start + 2 * WINDOW),
-                None
-            );
-        }
-        assert_eq!(watch.window.unwrap().by_name.len(), NAMES_KEPT);
-    }
 
     #[test]
     fn a_stranger_cannot_make_the_names_grow() {
