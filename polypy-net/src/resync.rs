@@ -46,7 +46,9 @@ impl Default for ResyncConfig {
             per_second: 200,
             // A snapshot takes 0.13 to 0.52 s: asking again sooner is asking twice.
             backoff: Duration::from_secs(1),
-            backoff_cap: Duration::from_secs(60),
+            // As many as are wrong share the budget, whatever each may ask for; this is
+            // how long a book stays stale after what made it wrong has ended.
+            backoff_cap: Duration::from_secs(15),
             // The checks that find a wrong book take seconds.
             backoff_reset: Duration::from_secs(30),
         }
@@ -381,7 +383,7 @@ mod tests {
         assert_eq!(waits.len(), 8);
         for (wait, plain) in waits
             .iter()
-            .zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0])
+            .zip([1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0, 15.0])
         {
             assert!((plain..plain * 1.25).contains(wait), "{wait} for {plain}");
         }
@@ -439,7 +441,7 @@ mod tests {
         assert_eq!(times.len(), keys.len(), "some were left out");
         for times in times.values() {
             for (nth, pair) in times.windows(2).enumerate() {
-                let least = Duration::from_secs(1 << nth.min(5)).min(Duration::from_secs(60));
+                let least = Duration::from_secs(1 << nth.min(5)).min(Duration::from_secs(15));
                 assert!(pair[1] - pair[0] >= least, "{times:?}");
             }
         }
@@ -477,10 +479,8 @@ mod tests {
             queue.take(Instant::now());
         }
         tokio::time::advance(Duration::from_secs(29)).await;
-        assert!(
-            ask() > Duration::from_secs(30),
-            "the wait of before goes on"
-        );
+        assert_eq!(ask(), Duration::ZERO, "its wait is over, not forgotten");
+        assert!(ask() > Duration::from_secs(14));
         tokio::time::advance(Duration::from_secs(90)).await;
         assert_eq!(queue.take(Instant::now()).assets.len(), 1);
         tokio::time::advance(Duration::from_secs(30)).await;
