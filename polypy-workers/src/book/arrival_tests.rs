@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::config::HashChecking;
 use crate::testing::{
-    Harness, LIVE, Truth, altered, assets, one_worker, opened, opened_with, stale,
+    Harness, LIVE, Truth, altered, assets, one_worker, opened, opened_with, size, stale,
 };
 
 /// A book told by the feeds 1 to `count`.
@@ -397,4 +397,45 @@ fn a_change_that_was_overtaken_counts_once_it_is_found() {
     assert!(truth.equals(&after));
     assert_eq!(after.epoch, before.epoch);
     assert_eq!(after.sequence, before.sequence + 2);
+}
+
+#[test]
+fn a_copy_that_was_found_wrong_does_not_stand_in() {
+    let (bench, mut truth) = told_by(2);
+    let change = truth.change(Side::Bid, "0.48", "1");
+    bench.send(1, [altered(&change, |change| change.size = size("8"))]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    bench.send(2, [change]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
+}
+
+#[test]
+fn changes_kept_while_a_book_was_stale_take_no_memory_once_it_is_live() {
+    for by_another_feed in [false, true] {
+        let (bench, mut truth) = opened();
+        bench.open(2);
+        let before = bench.memory_bytes();
+        let MarketEvent::Book(mut fetched) = truth.snapshot() else {
+            unreachable!()
+        };
+        fetched.bids.clear();
+        bench.audit(MarketEvent::Book(fetched));
+        assert_eq!(bench.state(&truth), stale(StaleReason::Audit));
+        // A level that there is, so that the book itself takes as much.
+        let change = truth.change(Side::Bid, "0.48", "1");
+        if by_another_feed {
+            bench.send(1, [altered(&change, |change| change.hash = None)]);
+            assert!(bench.memory_bytes() > before);
+            bench.send(2, [truth.opening()]);
+        } else {
+            bench.send(1, [change]);
+        }
+        assert_eq!(bench.state(&truth), LIVE);
+        assert!(truth.equals(&bench.view(&truth)));
+        assert_eq!(bench.memory_bytes(), before, "{by_another_feed}");
+    }
 }
