@@ -15,19 +15,24 @@ use polypy_tests::world::SOON;
 use serde_json::json;
 
 /// What finds no data on a system where nothing is wrong, and why.
-const EMPTY: [(&str, &str); 2] = [
+const EMPTY: [(&str, &str); 3] = [
     ("Alerts", "annotation: nothing fires"),
     (
         "Starts",
         "annotation: the process was started once, before it was scraped",
     ),
+    (
+        "The venue's refusals and close codes",
+        "a code's series begins with the first of it",
+    ),
 ];
 /// Alerts that measure the machine, which tests share with whatever else runs there.
-const OF_THE_MACHINE: [&str; 4] = [
+const OF_THE_MACHINE: [&str; 5] = [
     "PolypyApplySlow",
     "PolypyHttpSlow",
     "PolypyQueueFilling",
     "PolypyChecksSkipped",
+    "PolypySuspended",
 ];
 
 #[tokio::test]
@@ -61,8 +66,9 @@ async fn every_rule_and_panel_finds_data_and_a_fault_reaches_alertmanager() {
     let shown = shows(
         &monitoring,
         &[
-            ("PolypyUnhealthy", "active"),
-            // Held back: it follows from that.
+            ("PolypyNoConnection", "active"),
+            // Held back: they follow from that.
+            ("PolypyUnhealthy", "suppressed"),
             ("PolypyFewBooksLive", "suppressed"),
         ],
     )
@@ -70,8 +76,13 @@ async fn every_rule_and_panel_finds_data_and_a_fault_reaches_alertmanager() {
     pair.clear_faults().await;
     let resolved = wait::until("the alerts are resolved", SOON, async || {
         let alerts = monitoring.alerts().await;
+        let lasts = [
+            "PolypyNoConnection",
+            "PolypyUnhealthy",
+            "PolypyFewBooksLive",
+        ];
         let mut names = alerts.iter().map(|(name, _)| name.as_str());
-        !names.any(|name| matches!(name, "PolypyUnhealthy" | "PolypyFewBooksLive"))
+        !names.any(|name| lasts.contains(&name))
     })
     .await;
     println!("shown after {shown:?}, resolved after {resolved:?}");
