@@ -1,11 +1,15 @@
 //! `/metrics` of the whole program, as Prometheus' own tool sees it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use polypy_sim::SimConfig;
 use polypy_tests::http;
 use polypy_tests::world::{SOON, World};
+use serde_json::Value;
 
 /// What a scrape without wishes returns.
 async fn scrape(world: &World) -> String {
@@ -112,4 +116,180 @@ async fn promtool_finds_nothing() {
     });
     assert!(one + two >= value(&before, "polypy_worker_events_total{worker=\"0\"}"));
     world.stop().await;
+}
+
+/// Where the tables of the manual begin.
+const MANUAL: &str = include_str!("../../docs/metrics.md");
+
+/// Fields of `/stats` and families of `/metrics`, each with its labels, that the
+/// manual has lines for.
+fn documented() -> (BTreeSet<&'static str>, BTreeMap<&'static str, &'static str>) {
+    let rows = MANUAL.lines().filter(|line| line.starts_with("| "));
+    let mut fields = BTreeSet::new();
+    let mut families = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+        let [field, metric, labels] = [0, 1, 2].map(|at| {
+            let cell = cells.get(at).copied().unwrap_or_default();
+            cell.trim().trim_matches('`')
+        });
+        if !field.is_empty() && field != "/stats" {
+            fields.insert(field);
+        }
+        if metric.starts_with("polypy_") || metric.starts_with("process_") {
+            families.insert(metric, labels);
+        }
+    }
+    (fields, families)
+}
+
+/// The path of every leaf; elements of lists as `[]`.
+fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let separator = if path.is_empty() { "" } else { "." };
+                leaves(value, &format!("{path}{separator}{name}"), found);
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                leaves(element, &format!("{path}[]"), found);
+            }
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+/// Whether a path is the one of the manual, where `*` is any name.
+fn is_like(path: &str, pattern: &str) -> bool {
+    // A name may have points in it: a route, a closing code.
+    match pattern.split_once('*') {
+        None => path == pattern,
+        Some((before, after)) => path.strip_prefix(before).is_some_and(|rest| {
+            let ends = rest
+                .char_indices()
+                .map(|(at, letter)| at + letter.len_utf8());
+            ends.into_iter().any(|end| is_like(&rest[end..], after))
+        }),
+    }
+}
+
+/// What the manual has and a program without mishaps does not show.
+fn may_be_absent(field: &str) -> bool {
+    let lists = [
+        "recycler.receipts",
+        "pool.reconnects.receipts",
+        "pool.replicas.pairs",
+    ];
+    let sparse = ["pool.stats[].", "recycler.active_recycles"];
+    field.contains('*')
+        || lists
+            .iter()
+            .chain(&sparse)
+            .any(|one| field.starts_with(one))
+}
+
+#[tokio::test]
+async fn every_number_of_a_running_program_has_its_line_and_every_line_its_number() {
+    let config = SimConfig {
+        markets: 20,
+        ..SimConfig::for_tests()
+    };
+    let mut own = polypy::config::Config::default();
+    own.metrics.per_connection = true;
+    let world = World::configured(config, own).await;
+    world.all_live(SOON).await;
+    let stats = world.stats().await;
+    let text = scrape(&world).await;
+    let (fields, families) = documented();
+    assert!(
+        fields.len() > 150 && families.len() > 100,
+        "the manual was read"
+    );
+
+    let mut shown = BTreeSet::new();
+    leaves(&stats, "", &mut shown);
+    for path in &shown {
+        let has_line = fields.iter().any(|field| is_like(path, field));
+        assert!(has_line, "{path} of /stats is not in docs/metrics.md");
+    }
+    for field in fields.iter().filter(|field| !may_be_absent(field)) {
+        assert!(
+            shown.contains(*field),
+            "{field} of docs/metrics.md is not in /stats"
+        );
+    }
+
+    let helped = text.lines().filter_map(|line| line.strip_prefix("# HELP "));
+    let mut exposed = BTreeSet::new();
+    for line in helped {
+        let (family, help) = line.split_once(' ').expect("a help");
+        assert!(help.ends_with('.'), "{line}");
+        assert!(
+            families.contains_key(family),
+            "{family} of /metrics is not in docs/metrics.md"
+        );
+        exposed.insert(family);
+    }
+    for (family, labels) in &families {
+        // Codes and causes are there once they have occurred.
+        let is_there = exposed.contains(family) || labels.split(',').any(|label| label == "code");
+        assert!(is_there, "{family} of docs/metrics.md is not in /metrics");
+    }
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let base = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end));
+        let is_known = exposed.contains(name) || base.is_some_and(|base| exposed.contains(base));
+        assert!(is_known, "{name} has no help");
+    }
+    // Each connection has its series now, and each histogram that must have something has.
+    assert!(value(&text, "polypy_connection_open{connection=\"conn-0\"}") > 0.0);
+    for histogram in [
+        "polypy_first_book_seconds_count",
+        "polypy_exchange_to_receive_seconds_count",
+        "polypy_receive_to_applied_seconds_count",
+        "polypy_discovery_duration_seconds_count",
+        "polypy_rest_request_duration_seconds_count{service=\"gamma\",endpoint=\"/markets/keyset\"}",
+        "polypy_http_request_duration_seconds_count{route=\"/stats\"}",
+    ] {
+        assert!(value(&text, histogram) > 0.0, "{histogram}");
+    }
+    assert!(value(&text, "polypy_first_book_seconds_count") >= 40.0);
+    world.stop().await;
+}
+
+const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// The numbers of 100,000 tokens on 500 connections take what those of 40 on one do,
+/// but for the digits.
+#[tokio::test]
+async fn the_size_does_not_grow_with_tokens_and_connections() {
+    let mut texts = Vec::new();
+    for (markets, target) in [(2, 200), (60, 2)] {
+        let exchange = SimConfig {
+            markets,
+            ..SimConfig::for_tests()
+        };
+        let mut config = polypy::config::Config::default();
+        config.pool.target = target;
+        config.pool.pace = Duration::from_millis(1);
+        config.workers.count = polypy::config::WorkerCount::Fixed(FOUR);
+        let world = World::configured(exchange, config).await;
+        world.all_live(SOON).await;
+        texts.push(scrape(&world).await);
+        world.stop().await;
+    }
+    let [small, large] = [0, 1].map(|at| &texts[at]);
+    assert!(value(small, "polypy_connections") <= 2.0);
+    assert!(value(large, "polypy_connections") >= 60.0);
+    assert_eq!(series(small), series(large));
+    // Each series may still become longer by digits: twice their room is left.
+    println!("{} and {} bytes", small.len(), large.len());
+    let room = 8 * series(large).len();
+    assert!(large.len() + room < 64 * 1024, "{} bytes", large.len());
 }

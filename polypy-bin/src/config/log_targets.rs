@@ -8,7 +8,7 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
     (
         "polypy",
         &[
-            "app", "demo", "limits", "logging", "run", "runtime", "signals", "sim",
+            "app", "demo", "limits", "logging", "run", "runtime", "secrets", "signals", "sim",
         ],
     ),
     // Logs nothing so far.
