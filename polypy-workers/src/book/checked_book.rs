@@ -167,7 +167,9 @@ impl CheckedBook {
         };
         let old = self.show(copy, input, Some(origin.received), cx);
         if old.as_ref().is_some_and(|old| old.feed() != origin.feed) {
-            self.checks.feed_replaced(cx.checker.now);
+            self.checks
+                .audit_check_mut()
+                .expect_of_another_feed(cx.checker.now);
             cx.stats.events.takeovers.increment();
         }
         if self.trust.is_stale() && origin.closed.is_none() {
@@ -214,7 +216,7 @@ impl CheckedBook {
     pub(crate) fn check_copy(&mut self, is_proven: bool, cx: &mut Context) -> Refuted {
         self.watch_crossing(cx);
         if is_proven {
-            self.checks.replaced_by_proven(cx.checker.now);
+            self.checks.hash_mut().replaced_by_proven(cx.checker.now);
             self.note_state(cx)
         } else {
             self.check_levels(Stage::Frame, cx)
@@ -246,13 +248,13 @@ impl CheckedBook {
     /// Its market has ended.
     pub(crate) fn settle(&mut self, cx: &mut Context) {
         self.take_in(Input::MarketEnded, cx);
-        self.checks.forget_expected();
-        self.checks.release(&cx.stats);
+        self.checks.audit_check_mut().forget();
+        self.checks.hash_mut().release(&cx.stats.integrity);
     }
 
     /// It is forgotten.
     pub(crate) fn release(&mut self, stats: &WorkerStats) {
-        self.checks.release(stats);
+        self.checks.hash_mut().release(&stats.integrity);
     }
 
     // ---- a change -----------------------------------------------------------
@@ -349,7 +351,7 @@ impl CheckedBook {
     /// The book has come to a state: remembered, and perhaps the expected one.
     fn note_state(&mut self, cx: &mut Context) -> Refuted {
         self.shown.note_state();
-        if !self.checks.is_expecting() {
+        if !self.checks.audit_check().is_expecting() {
             return None;
         }
         let copy = self.shown.copy()?;
@@ -372,7 +374,7 @@ impl CheckedBook {
     }
 
     fn forget_expected(&mut self, cx: &mut Context) {
-        self.checks.forget_expected();
+        self.checks.audit_check_mut().forget();
         self.take_in(Input::Cleared(Cause::Behind), cx);
     }
 
@@ -392,12 +394,12 @@ impl CheckedBook {
 
     /// A trade of this market was announced.
     pub(crate) fn trade(&mut self, trade: &Trade) {
-        self.checks.trade(trade);
+        self.checks.hash_mut().trade(trade);
     }
 
     /// The market's other token was hashed with this last trade price.
     pub(crate) fn add_candidate(&mut self, price: DecimalText) {
-        self.checks.add_candidate(price);
+        self.checks.hash_mut().add_candidate(price);
     }
 
     /// The price grid changes. A finer one leaves every level where it is.
@@ -490,7 +492,7 @@ impl CheckedBook {
     /// Makes a check that was left out, whatever it costs: much depends on it.
     #[must_use]
     pub(crate) fn check_now(&mut self, cx: &mut Context) -> Refuted {
-        self.checks.force_next();
+        self.checks.hash_mut().force_next_check();
         self.check_late(cx)
     }
 
@@ -513,7 +515,7 @@ impl CheckedBook {
     /// Whether it is to be looked at again.
     pub(crate) fn watch_on(&mut self) -> bool {
         self.is_watched = self.trust.is_watched()
-            || self.checks.is_expecting()
+            || self.checks.audit_check().is_expecting()
             || (self.trust.is_kept_whole() && self.checks.hash().is_unchecked());
         self.is_watched
     }

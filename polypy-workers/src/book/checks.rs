@@ -6,9 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{
-    AssetInfo, BestBidAsk, BookEvent, BookHash, DecimalText, PriceChange, TickSizeChange, Trade,
-};
+use polypy_core::{AssetInfo, BestBidAsk, BookEvent, BookHash, PriceChange, TickSizeChange};
 
 use super::feed_book::{FeedBook, Tried};
 use super::trust::Cause;
@@ -17,7 +15,6 @@ use crate::integrity::{
     AuditCheck, Checker, Expectation, Finding, HashCheck, Ours, Outcome, Stage, Subject, TopCheck,
     Verdict, is_coarser,
 };
-use crate::stats::WorkerStats;
 
 /// One book's standing with every check.
 #[derive(Debug, Default)]
@@ -55,15 +52,26 @@ impl Checks {
         &self.hash
     }
 
+    /// The same, for what concerns no other check.
+    pub(crate) fn hash_mut(&mut self) -> &mut HashCheck {
+        &mut self.hash
+    }
+
+    /// What fetched books have shown.
+    #[inline]
+    pub(crate) fn audit_check(&self) -> &AuditCheck {
+        &self.audit
+    }
+
+    /// The same, for what concerns no other check.
+    pub(crate) fn audit_check_mut(&mut self) -> &mut AuditCheck {
+        &mut self.audit
+    }
+
     /// The levels are others: what was expected of those before does not matter.
     pub(crate) fn levels_replaced(&mut self) {
         self.hash.forget_expectation();
         self.top.reset();
-    }
-
-    /// Another feed's copy is shown, whose hash was reproduced.
-    pub(crate) fn replaced_by_proven(&mut self, now: Instant) {
-        self.hash.replaced_by_proven(now);
     }
 
     /// The levels are right.
@@ -71,30 +79,10 @@ impl Checks {
         self.top.reset();
     }
 
-    /// Another feed brings the book: it has all the time to come as far as expected.
-    pub(crate) fn feed_replaced(&mut self, now: Instant) {
-        self.audit.expect_of_another_feed(now);
-    }
-
     /// Nothing is expected of the book any more.
     pub(crate) fn forget(&mut self) {
         self.levels_replaced();
         self.audit.forget();
-    }
-
-    /// Its market has ended, or it is forgotten: it is not counted any more.
-    pub(crate) fn release(&mut self, stats: &WorkerStats) {
-        self.hash.release(&stats.integrity);
-    }
-
-    /// A trade of this market was announced.
-    pub(crate) fn trade(&mut self, trade: &Trade) {
-        self.hash.trade(trade);
-    }
-
-    /// The market's other token was hashed with this last trade price.
-    pub(crate) fn add_candidate(&mut self, price: DecimalText) {
-        self.hash.add_candidate(price);
     }
 
     /// The price grid changes. Whether to a coarser one, which moves levels. The hash may
@@ -241,22 +229,6 @@ impl Checks {
     pub(crate) fn is_audit_overdue(&self, checker: &Checker) -> bool {
         let patience = checker.config.audit_patience;
         self.audit.is_overdue(checker.now, patience)
-    }
-
-    /// Whether a fetched book is ahead of the feed.
-    #[inline]
-    pub(crate) fn is_expecting(&self) -> bool {
-        self.audit.is_expecting()
-    }
-
-    /// No fetched book is ahead of the feed any more.
-    pub(crate) fn forget_expected(&mut self) {
-        self.audit.forget();
-    }
-
-    /// The next check is not to be left out.
-    pub(crate) fn force_next(&mut self) {
-        self.hash.force_next_check();
     }
 
     /// Whether the hash of a state says something of its levels.
