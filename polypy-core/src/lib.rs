@@ -1,11 +1,12 @@
 //! Order books, exact prices and the contracts every PolyPy layer speaks.
 //!
 //! This crate does no I/O, spawns nothing and reads no clock: it is the part
-//! others reuse. Two groups of modules:
+//! others reuse. Three groups of modules:
 //!
 //! | group | modules |
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
+//! | below both | [`token_bucket`] |
 //! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
@@ -53,6 +54,7 @@ pub mod price;
 mod render;
 pub mod size;
 pub mod time;
+pub mod token_bucket;
 
 pub use book::OrderBook;
 pub use component::{BoxFuture, Component, ComponentError, ComponentState};
@@ -76,3 +78,4 @@ pub use source::{BookLookup, BookSource, BookState, BookView, LastTrade, MarketS
 pub use stats::StatsSource;
 pub use suspension::SuspensionWatch;
 pub use time::{Clock, Timestamp};
+pub use token_bucket::TokenBucket;

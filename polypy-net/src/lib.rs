@@ -15,7 +15,7 @@
 //! | [`audit`], [`early_audit`] | every book against CLOB's, slowly, for tokens that fell silent; soon, where an event could not be understood |
 //! | [`wire`] | bytes to events |
 //! | [`venue`] | where to connect, and who takes what comes of it |
-//! | [`rest`], [`dial`], [`backoff`], `task`, `token_bucket`, `counter`, `batch` | below all of these: HTTP, streams, waits, owned tasks, sets of ids |
+//! | [`rest`], [`dial`], [`backoff`], `task`, `counter`, `batch` | below all of these: HTTP, streams, waits, owned tasks, sets of ids |
 //!
 //! Network and wall clock are handed in ([`dial::Dial`], `polypy_core::Clock`),
 //! so that every part runs in memory on paused time. Nothing here reads
@@ -37,6 +37,5 @@ pub mod registry;
 pub mod rest;
 pub mod resync;
 mod task;
-mod token_bucket;
 pub mod venue;
 pub mod wire;

@@ -17,13 +17,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::metrics::{self, Sheet};
-use polypy_core::{AssetKey, ResyncSink, Scope, StaleReason};
+use polypy_core::{AssetKey, ResyncSink, Scope, StaleReason, TokenBucket};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::doubled;
 use crate::counter::count;
-use crate::token_bucket::TokenBucket;
 
 /// Limits on resyncs.
 #[derive(Debug, Clone)]
@@ -198,7 +197,7 @@ impl ResyncQueue {
                 due.next = Some(at);
                 break;
             }
-            if !entries.budget.take(now) {
+            if !entries.budget.take(now.into_std()) {
                 due.next = Some(now + REFILL);
                 break;
             }

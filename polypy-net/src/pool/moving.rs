@@ -14,12 +14,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use polypy_core::{AssetKey, ConditionId};
+use polypy_core::{AssetKey, ConditionId, TokenBucket};
 use tokio::time::Instant;
 
 use crate::backoff::doubled;
 use crate::counter::count;
-use crate::token_bucket::TokenBucket;
 
 use super::PoolConfig;
 use super::owner::Owner;
@@ -81,7 +80,7 @@ impl Moves {
                 return MoveVerdict::NotYet;
             }
         }
-        if config.moves == 0 || !self.budget.take(now) {
+        if config.moves == 0 || !self.budget.take(now.into_std()) {
             return MoveVerdict::NotYet;
         }
         let before = history.map_or(0, |history| history.moves);

@@ -454,7 +454,7 @@ impl HashCheck {
 
     /// Whether the worker can afford a search; counts it as made.
     fn can_search(&self, checker: &mut Checker) -> bool {
-        let allowed = checker.searches.spend(checker.now);
+        let allowed = checker.searches.take(checker.now);
         let counter = if allowed {
             &checker.stats().searches
         } else {

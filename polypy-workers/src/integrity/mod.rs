@@ -24,7 +24,7 @@ mod recent;
 mod top;
 
 pub(crate) use audit::{AuditCheck, Expectation, Verdict};
-pub(crate) use budget::{Budget, CpuBudget};
+pub(crate) use budget::CpuBudget;
 pub(crate) use format_doubt::FormatDoubt;
 pub(crate) use hash::{HashCheck, Outcome, Stage, Subject};
 pub(crate) use hash_format::is_coarser;
@@ -36,9 +36,9 @@ pub(crate) use top::{Finding, TopCheck};
 mod evidence_tests;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use polypy_core::{BookHash, DecimalText, OrderBook, Timestamp};
+use polypy_core::{BookHash, DecimalText, OrderBook, Timestamp, TokenBucket};
 
 use crate::config::IntegrityConfig;
 use crate::stats::{IntegrityStats, WorkerStats};
@@ -67,7 +67,7 @@ impl Ours<'_> {
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) config: IntegrityConfig,
-    pub(crate) searches: Budget,
+    pub(crate) searches: TokenBucket,
     pub(crate) cpu: CpuBudget,
     /// Whether failures are to be blamed on what is hashed.
     pub(crate) format_doubt: FormatDoubt,
@@ -82,7 +82,7 @@ impl Checker {
     pub(crate) fn new(config: &IntegrityConfig, stats: Arc<WorkerStats>, now: Instant) -> Self {
         Self {
             config: config.clone(),
-            searches: Budget::new(config.searches_per_second, now),
+            searches: TokenBucket::new(config.searches_per_second, Duration::from_secs(1)),
             cpu: CpuBudget::new(config.hash_cpu_percent, now),
             format_doubt: FormatDoubt::default(),
             found: None,
