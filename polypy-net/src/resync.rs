@@ -62,7 +62,7 @@ pub struct ResyncStats {
     /// Requests for an asset that was waiting already.
     pub merged: u64,
     /// Requests dispatched to the pool.
-    pub granted: u64,
+    pub dispatched: u64,
     /// Assets waiting now.
     pub waiting: usize,
 }
@@ -146,12 +146,12 @@ static ROWS: &[Counted] = &[
     .label("step=\"merged\"")
     .family(STEPS),
     Counted::counter(
-        "granted",
+        "dispatched",
         "polypy_resyncs_total",
         "Requests dispatched.",
-        |stats| stats.granted.into(),
+        |stats| stats.dispatched.into(),
     )
-    .label("step=\"granted\"")
+    .label("step=\"dispatched\"")
     .family(STEPS),
     Counted::gauge(
         "waiting",
@@ -224,7 +224,7 @@ impl ResyncQueue {
         ResyncStats {
             requested: self.requested.load(Ordering::Relaxed),
             merged: self.merged.load(Ordering::Relaxed),
-            granted: self.dispatched.load(Ordering::Relaxed),
+            dispatched: self.dispatched.load(Ordering::Relaxed),
             waiting: self.entries.lock().queue.len(),
         }
     }
@@ -348,7 +348,7 @@ mod tests {
             (Scope::AllFeeds, keys[2], StaleReason::Top),
         ];
         assert_eq!(due.assets, expected);
-        assert_eq!(queue.stats().granted, 3);
+        assert_eq!(queue.stats().dispatched, 3);
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(due.next, None);
         assert!(queue.take(now).assets.is_empty());
         let stats = queue.stats();
-        assert_eq!((stats.requested, stats.merged, stats.granted), (2, 1, 1));
+        assert_eq!((stats.requested, stats.merged, stats.dispatched), (2, 1, 1));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Moment {
             dropped: count(&stats["router"]["messages_dropped"]),
             queue_full: count(&stats["router"]["queue_full_events"]),
             went_stale: count(&stats["workers"]["events"]["went_stale"]),
-            resyncs: count(&stats["pool"]["resync"]["granted"]),
+            resyncs: count(&stats["pool"]["resync"]["dispatched"]),
             live: count(&books["live"]),
             reasons: reasons
                 .into_iter()

@@ -41,11 +41,11 @@ pub(crate) struct EscalationCounts {
     /// Asked of REST.
     pub(crate) asked_rest: u64,
     /// Given a book by REST.
-    pub(crate) seeded: u64,
+    pub(crate) from_rest: u64,
     /// Of which REST has no book.
     pub(crate) missing: u64,
     /// For which nothing was left here but to ask for another connection.
-    pub(crate) stranded: u64,
+    pub(crate) exhausted: u64,
     /// Moved to another connection for it.
     pub(crate) moved: u64,
 }
@@ -142,12 +142,12 @@ static LATE_ROWS: &[Counted] = &[
     .label("step=\"asked_rest\"")
     .family(LATE),
     Counted::counter(
-        "seeded",
+        "from_rest",
         "polypy_late_books_total",
         "Given a book by REST.",
-        |counters| counters.escalation.seeded.into(),
+        |counters| counters.escalation.from_rest.into(),
     )
-    .label("step=\"seeded\"")
+    .label("step=\"from_rest\"")
     .family(LATE),
     Counted::counter(
         "missing",
@@ -158,12 +158,12 @@ static LATE_ROWS: &[Counted] = &[
     .label("step=\"missing\"")
     .family(LATE),
     Counted::counter(
-        "stranded",
+        "exhausted",
         "polypy_late_books_total",
         "Nothing helped on their connection.",
-        |counters| counters.escalation.stranded.into(),
+        |counters| counters.escalation.exhausted.into(),
     )
-    .label("step=\"stranded\"")
+    .label("step=\"exhausted\"")
     .family(LATE),
     Counted::counter(
         "moved",
@@ -240,16 +240,16 @@ impl AddAssign for EscalationCounts {
         let Self {
             resubscribed,
             asked_rest,
-            seeded,
+            from_rest,
             missing,
-            stranded,
+            exhausted,
             moved,
         } = other;
         self.resubscribed += resubscribed;
         self.asked_rest += asked_rest;
-        self.seeded += seeded;
+        self.from_rest += from_rest;
         self.missing += missing;
-        self.stranded += stranded;
+        self.exhausted += exhausted;
         self.moved += moved;
     }
 }

@@ -14,8 +14,8 @@ pub(super) const CAUSES: [&str; 9] = [
     "dropped",
     "broken",
     "no_pong",
-    "mute",
-    "frozen",
+    "unresponsive",
+    "stalled",
     "never_fed",
     "overflowed",
 ];
@@ -48,8 +48,8 @@ impl DisconnectReason {
             Self::End(End::Dropped) => "dropped",
             Self::End(End::Broken(_)) => "broken",
             Self::NoPong => "no_pong",
-            Self::Unresponsive => "mute",
-            Self::Stalled => "frozen",
+            Self::Unresponsive => "unresponsive",
+            Self::Stalled => "stalled",
             Self::NeverFed => "never_fed",
             Self::Overflowed => "overflowed",
         }

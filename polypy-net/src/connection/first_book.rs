@@ -61,7 +61,7 @@ struct Waiting {
     /// The feed spoke of it, later than an echo could.
     heard: bool,
     /// REST gave a book; the feed is still silent.
-    seeded: bool,
+    has_rest_book: bool,
     /// REST has no book for it.
     missing: bool,
     /// All was tried here.
@@ -93,7 +93,7 @@ pub(super) struct Steps {
 #[derive(Debug, Default)]
 pub(super) struct Seeds {
     /// Books handed over.
-    pub(super) seeded: u64,
+    pub(super) given: u64,
     /// Those books.
     pub(super) events: Vec<MarketEvent>,
     /// Those among them of which the feed says nothing.
@@ -122,7 +122,7 @@ impl FirstBooks {
                     attempts: 0,
                     renewed,
                     heard: false,
-                    seeded: false,
+                    has_rest_book: false,
                     missing: false,
                     exhausted: false,
                     is_asked: false,
@@ -181,10 +181,10 @@ impl FirstBooks {
 
     /// Assets whose only book is REST's.
     pub(super) fn silent(&self) -> Vec<AssetKey> {
-        let seeded = |waiting: &&Waiting| waiting.seeded;
+        let has_rest_book = |waiting: &&Waiting| waiting.has_rest_book;
         self.waiting
             .values()
-            .filter(seeded)
+            .filter(has_rest_book)
             .map(|waiting| waiting.info.key)
             .collect()
     }
@@ -201,7 +201,7 @@ impl FirstBooks {
     pub(super) fn awaited(&self, may_exhaust: bool) -> Arc<[AwaitedBook]> {
         let awaited = |waiting: &Waiting| AwaitedBook {
             asset: waiting.info.key,
-            has_snapshot: waiting.seeded,
+            has_snapshot: waiting.has_rest_book,
             is_denied: waiting.missing,
             is_exhausted: may_exhaust && waiting.exhausted,
         };
@@ -308,12 +308,12 @@ impl FirstBooks {
                 continue;
             };
             waiting.missing = false;
-            seeds.seeded += 1;
+            seeds.given += 1;
             seeds.events.push(MarketEvent::Book(Box::new(book)));
             if waiting.heard {
                 self.waiting.remove(&info.key);
             } else {
-                waiting.seeded = true;
+                waiting.has_rest_book = true;
                 seeds.silent.push(info.key);
             }
         }
@@ -324,7 +324,7 @@ impl FirstBooks {
 impl Seeds {
     /// Whether nothing came of it.
     pub(super) fn is_empty(&self) -> bool {
-        self.seeded == 0 && self.missing.is_empty()
+        self.given == 0 && self.missing.is_empty()
     }
 }
 
@@ -335,7 +335,7 @@ impl Waiting {
             return;
         }
         self.heard = true;
-        if self.seeded {
+        if self.has_rest_book {
             // REST's next book can be live.
             self.due = self.due.min(now + ECHO);
         }

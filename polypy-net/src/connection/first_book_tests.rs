@@ -149,7 +149,7 @@ fn rest_is_believed_only_where_the_feed_speaks_or_is_silent_to_no_harm() {
         [spoken.key, silent.key],
         "none for the one that arrived"
     );
-    assert_eq!(seeds.seeded, 2);
+    assert_eq!(seeds.given, 2);
     assert_eq!(seeds.silent, [silent.key]);
     let awaited = books.awaited(true);
     assert!(awaited.iter().all(|book| book.has_snapshot));

@@ -296,7 +296,7 @@ impl<'a> FeedSession<'a> {
         let again = count(steps.resubscribe.len());
         self.kept.view.count(|counters| {
             counters.escalation.resubscribed += again;
-            counters.escalation.stranded += steps.exhausted;
+            counters.escalation.exhausted += steps.exhausted;
         });
         if steps.exhausted > 0 {
             self.publish_awaited();
@@ -339,7 +339,7 @@ impl<'a> FeedSession<'a> {
                 .lifecycle
                 .confirm_gone(&seeds.missing);
         }
-        let never_fed = seeds.seeded > 0 && self.watchdog.last_data().is_none();
+        let never_fed = seeds.given > 0 && self.watchdog.last_data().is_none();
         self.hand_over(seeds);
         never_fed.then_some(DisconnectReason::NeverFed)
     }
@@ -351,7 +351,7 @@ impl<'a> FeedSession<'a> {
         }
         self.kept.view.count(|counters| {
             let counts = &mut counters.escalation;
-            counts.seeded += seeds.seeded;
+            counts.from_rest += seeds.given;
             counts.missing += count(seeds.missing.len());
         });
         self.kept.carried.record(&seeds.events);

@@ -26,7 +26,7 @@ pub(crate) struct Shown {
     pub(super) pollution: f64,
     pub(super) feed: Option<u64>,
     pub(super) awaiting_books: usize,
-    pub(super) stranded: usize,
+    pub(super) exhausted_tokens: usize,
     pub(super) last_data_age_ms: Option<u64>,
     pub(super) counters: ConnectionCounters,
 }
@@ -159,14 +159,16 @@ static ROWS: &[One] = &[
         |shown| shown.counters.resubscribes.into(),
     )
     .sparse(),
-    One::shown("tokens_seeded", "Tokens given a book by REST.", |shown| {
-        shown.counters.escalation.seeded.into()
-    })
+    One::shown(
+        "tokens_from_rest",
+        "Tokens given a book by REST.",
+        |shown| shown.counters.escalation.from_rest.into(),
+    )
     .sparse(),
     One::shown(
-        "tokens_stranded",
+        "tokens_exhausted",
         "Tokens that nothing helps on it now.",
-        |shown| shown.stranded.into(),
+        |shown| shown.exhausted_tokens.into(),
     )
     .sparse(),
     One::shown(

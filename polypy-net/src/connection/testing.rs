@@ -109,8 +109,8 @@ pub(crate) enum Answer {
     Accept,
     /// No byte stream.
     Unreachable,
-    /// The stream opens and stays mute.
-    Mute,
+    /// The stream opens and says nothing.
+    Silence,
     /// HTTP status and `Retry-After`.
     Refuse(u16, Option<u32>),
 }
@@ -121,7 +121,7 @@ pub(crate) struct Network {
     otherwise: Mutex<Answer>,
     pub(crate) dials: Mutex<Vec<Instant>>,
     accepted: mpsc::Sender<Peer>,
-    mute: Mutex<Vec<DuplexStream>>,
+    silent: Mutex<Vec<DuplexStream>>,
 }
 
 impl Network {
@@ -147,7 +147,7 @@ impl Dial for Network {
                 Answer::Unreachable => {
                     return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
                 }
-                Answer::Mute => self.mute.lock().push(far),
+                Answer::Silence => self.silent.lock().push(far),
                 Answer::Accept | Answer::Refuse(..) => {
                     let accepted = self.accepted.clone();
                     drop(tokio::spawn(serve(far, answer, accepted)));
@@ -203,7 +203,7 @@ pub(crate) struct PeerBehaviour {
     /// How many sockets keep quiet about them; all if not given.
     pub(crate) swallowing: Option<usize>,
     /// Answers nothing but `PING`.
-    pub(crate) frozen: bool,
+    pub(crate) stalled: bool,
     /// Does not answer `PING`.
     pub(crate) no_pong: bool,
     /// Changes of the first active asset this far apart.
@@ -272,7 +272,7 @@ impl Peer {
             .into_iter()
             .filter(|id| self.active.insert(id.clone()))
             .collect();
-        if behaviour.frozen {
+        if behaviour.stalled {
             return;
         }
         if fresh.is_empty() {
@@ -311,7 +311,7 @@ impl Peer {
                     }
                     None => return,
                 },
-                () = flow => if !now.frozen && let Some(id) = self.spoken_of(&now) {
+                () = flow => if !now.stalled && let Some(id) = self.spoken_of(&now) {
                     self.say(change(&id)).await;
                 },
             }
@@ -408,7 +408,7 @@ impl SimulatedVenue {
                 otherwise: Mutex::new(Answer::Accept),
                 dials: Mutex::default(),
                 accepted: sender,
-                mute: Mutex::default(),
+                silent: Mutex::default(),
             }),
             resync: Arc::new(ResyncQueue::new(ResyncConfig::default())),
             early_audits: Arc::default(),

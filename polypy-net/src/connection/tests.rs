@@ -265,17 +265,17 @@ async fn data_without_pong_is_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_feed_is_found_out_although_it_pongs() {
+async fn a_stalled_feed_is_found_out_although_it_pongs() {
     let (world, behaviour) = served(2);
     behaviour.lock().flow = Some(Duration::from_millis(100));
     let fixture = Fixture::new(&world, 0..4);
     tokio::time::sleep(MINUTE).await;
     assert_eq!(fixture.count("probes"), 0);
-    behaviour.lock().frozen = true;
-    let found = until("detection", 2 * MINUTE, || fixture.closes("frozen") == 1).await;
+    behaviour.lock().stalled = true;
+    let found = until("detection", 2 * MINUTE, || fixture.closes("stalled") == 1).await;
     assert!(found >= 55 * SECOND && found <= 65 * SECOND, "{found:?}");
     assert!(world.sink.live().is_empty());
-    behaviour.lock().frozen = false;
+    behaviour.lock().stalled = false;
     until("recovery", MINUTE, || world.sink.live().len() == 4).await;
     fixture.stop(&world).await;
 }
@@ -288,11 +288,11 @@ async fn a_busy_connection_that_goes_mute_is_given_up_by_its_own_past() {
     tokio::time::sleep(MINUTE).await;
     let pings = fixture.count("pings");
     *behaviour.lock() = PeerBehaviour {
-        frozen: true,
+        stalled: true,
         no_pong: true,
         ..PeerBehaviour::default()
     };
-    let found = until("detection", MINUTE, || fixture.closes("mute") == 1).await;
+    let found = until("detection", MINUTE, || fixture.closes("unresponsive") == 1).await;
     assert!(found >= 14 * SECOND && found <= 17 * SECOND, "{found:?}");
     assert!(fixture.count("pings") > pings);
     assert!(world.sink.live().is_empty());
@@ -314,7 +314,7 @@ async fn announcements_of_the_platform_prove_nothing_about_data() {
     }
     let announcement = r#"{"event_type":"new_market","id":"9","question":"?","market":"0x99","slug":"s","assets_ids":["991","992"],"outcomes":["Yes","No"],"timestamp":"1780000000000"}"#;
     let start = Instant::now();
-    while fixture.closes("frozen") == 0 {
+    while fixture.closes("stalled") == 0 {
         assert!(start.elapsed() < 2 * MINUTE, "never found out");
         peer.say(announcement).await;
         peer.say("PONG").await;
@@ -527,7 +527,7 @@ async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
         "{resubscribed:?}"
     );
     assert!(world.rest.asked.lock().is_empty());
-    until("rest", MINUTE, || fixture.count("tokens_seeded") == 1).await;
+    until("rest", MINUTE, || fixture.count("tokens_from_rest") == 1).await;
     // The asset REST knows has a readable book, and is not called live, since
     // the feed says nothing of it; the other one is discovery's question.
     let told = world.sink.all();
@@ -566,7 +566,7 @@ async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
         peer.say(state.clone()).await;
         tokio::time::sleep(SECOND).await;
     }
-    assert_eq!(fixture.count("tokens_seeded"), 1);
+    assert_eq!(fixture.count("tokens_from_rest"), 1);
     assert_eq!(fixture.count("awaiting_books"), 0);
     assert!(
         !world
@@ -581,7 +581,7 @@ async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
     let (world, behaviour) = served(1);
-    behaviour.lock().frozen = true;
+    behaviour.lock().stalled = true;
     let fixture = Fixture::new(&world, 0..2);
     assert!(!fixture.is_healthy());
     tokio::time::sleep(5 * SECOND).await;
@@ -589,7 +589,7 @@ async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
     tokio::time::sleep(4 * SECOND).await;
     assert!(!fixture.is_healthy());
     until("end", MINUTE, || fixture.closes("never_fed") == 1).await;
-    behaviour.lock().frozen = false;
+    behaviour.lock().stalled = false;
     until("books", MINUTE, || world.sink.live().len() == 2).await;
     assert!(fixture.is_healthy());
     fixture.stop(&world).await;
@@ -639,12 +639,12 @@ async fn ends_at_once_whatever_it_is_doing() {
     let cases: [(&str, Answer, Duration); 4] = [
         ("backing off", Answer::Unreachable, 20 * SECOND),
         ("told to wait", Answer::Refuse(429, Some(50)), SECOND),
-        ("in the handshake", Answer::Mute, 3 * SECOND),
+        ("in the handshake", Answer::Silence, 3 * SECOND),
         ("waiting for books", Answer::Accept, 3 * SECOND),
     ];
     for (what, answer, after) in cases {
         let (world, behaviour) = served(1);
-        behaviour.lock().frozen = true;
+        behaviour.lock().stalled = true;
         world.network.script(&[], answer);
         let fixture = Fixture::new(&world, 0..2);
         tokio::time::sleep(after).await;
@@ -656,7 +656,7 @@ async fn ends_at_once_whatever_it_is_doing() {
 #[tokio::test(start_paused = true)]
 async fn a_mute_handshake_ends_at_its_deadline() {
     let (world, _behaviour) = served(1);
-    world.network.script(&[Answer::Mute], Answer::Accept);
+    world.network.script(&[Answer::Silence], Answer::Accept);
     let fixture = Fixture::new(&world, 0..2);
     let took = until("books", MINUTE, || world.sink.live().len() == 2).await;
     assert!((15..=17).contains(&took.as_secs()), "{took:?}");

@@ -124,7 +124,7 @@ impl ConnectionView {
             pollution: ratio(load.expired, total),
             feed: state.feed().map(|feed| feed.0),
             awaiting_books: state.bookless().count(),
-            stranded: state.exhausted().count(),
+            exhausted_tokens: state.exhausted().count(),
             last_data_age_ms: counters.last_data.map(since),
             counters,
         }

@@ -135,8 +135,8 @@ async fn a_book_that_stays_away_here_comes_on_another_connection() {
     for (step, count) in [
         ("resubscribed", 1),
         ("asked_rest", 1),
-        ("seeded", 1),
-        ("stranded", 1),
+        ("from_rest", 1),
+        ("exhausted", 1),
         ("moved", 1),
     ] {
         assert_eq!(
@@ -208,7 +208,7 @@ async fn what_rest_has_no_book_of_stays_where_it_is() {
     fixture.pool.start().await.unwrap();
     tokio::time::sleep(60 * MINUTE).await;
     assert_eq!(fixture.stat("/markets_moved"), 0);
-    assert_eq!(fixture.stat("/late_books/stranded"), 0);
+    assert_eq!(fixture.stat("/late_books/exhausted"), 0);
     assert!(fixture.stat("/late_books/missing") >= 2);
     assert!(!fixture.world.listener.gone.lock().is_empty());
     fixture.pool.stop().await;
@@ -226,7 +226,10 @@ async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
         .resync
         .resync(Scope::AllFeeds, &[asset], StaleReason::Hash);
     until("mark", SECOND, || fixture.world.sink.live().len() == 7).await;
-    let seeded = until("rest", MINUTE, || fixture.stat("/late_books/seeded") == 1).await;
+    let seeded = until("rest", MINUTE, || {
+        fixture.stat("/late_books/from_rest") == 1
+    })
+    .await;
     let deadline = connection_config().first_book_deadline;
     assert!(
         seeded < 2 * deadline,
@@ -248,12 +251,12 @@ async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
 async fn a_socket_that_brings_nothing_is_reopened_and_not_emptied() {
     let fixture = Fixture::new(4, 8).await;
     {
-        fixture.behaviour.lock().frozen = true;
+        fixture.behaviour.lock().stalled = true;
     }
     *fixture.world.rest.fails.lock() = true;
     fixture.pool.start().await.unwrap();
     tokio::time::sleep(10 * MINUTE).await;
-    assert!(fixture.stat("/late_books/stranded") > 0);
+    assert!(fixture.stat("/late_books/exhausted") > 0);
     assert_eq!(fixture.stat("/markets_moved"), 0);
     fixture.pool.stop().await;
 }

@@ -124,7 +124,7 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
     watcher.abort();
     until("the new one", 2 * SECOND, || carried_by(&world, 2) == 10).await;
     // One that cannot be replaced leaves the pair as it was.
-    behaviour.lock().frozen = true;
+    behaviour.lock().stalled = true;
     let id = pool.connections()[1].id();
     let abandoned = tokio::time::timeout(5 * SECOND, pool.replace(id)).await;
     assert!(abandoned.is_err());

@@ -367,7 +367,7 @@ async fn an_aborted_replacement_leaves_nothing_behind() {
                 assert_eq!(pool.replace(id).await, Err(missing));
             }
             _ => {
-                behaviour.lock().frozen = true;
+                behaviour.lock().stalled = true;
                 let replacing = tokio::time::timeout(5 * SECOND, pool.replace(id));
                 assert!(replacing.await.is_err());
             }
@@ -455,7 +455,7 @@ async fn what_cannot_be_replaced_is_refused() {
         pool.replace(nobody).await,
         Err(RecycleError::Unknown(nobody))
     );
-    behaviour.lock().frozen = true;
+    behaviour.lock().stalled = true;
     let id = ConnectionId(0);
     let (first, second) = tokio::join!(pool.replace(id), pool.replace(id));
     assert_eq!(second, Err(RecycleError::UnderWay(id)));
@@ -468,7 +468,7 @@ async fn what_cannot_be_replaced_is_refused() {
 async fn stops_at_once_in_the_middle_of_a_replacement() {
     let (world, behaviour, pool) = started(1, 2).await;
     until("books", 2 * SECOND, || world.sink.live().len() == 2).await;
-    behaviour.lock().frozen = true;
+    behaviour.lock().stalled = true;
     let replacing = {
         let pool = Arc::clone(&pool);
         tokio::spawn(async move { pool.replace(ConnectionId(0)).await })

@@ -166,7 +166,7 @@ async fn a_quiet_connection_is_left_alone_and_an_unhealthy_one_is_not() {
     // It loses its socket, and a new one gets no answer: replacing is
     // tried, fails, and is not tried again at each check.
     fixture.behaviour.lock().no_pong = true;
-    fixture.world.network.script(&[], Answer::Mute);
+    fixture.world.network.script(&[], Answer::Silence);
     tokio::time::sleep(12 * MINUTE).await;
     let stats = fixture.recycler.stats();
     let tried = stats["by_reason"]["unhealthy"].as_u64().unwrap();
