@@ -329,8 +329,12 @@ impl Harness {
 
     /// Applies what is queued as if that much time had passed.
     pub(crate) fn apply_after(&self, passed: Duration) {
+        self.apply_at(Instant::now() + passed);
+    }
+
+    /// Applies what is queued at this moment.
+    pub(crate) fn apply_at(&self, now: Instant) {
         let (queue, mut books) = (self.worker().queue(), self.worker().books());
-        let now = Instant::now() + passed;
         if let Some(control) = queue.take_control() {
             books.take(control, now);
         }
@@ -415,9 +419,14 @@ impl Harness {
 
     /// What the worker does when nothing has come for this long.
     pub(crate) fn look_after(&self, passed: Duration) {
+        self.look_at(Instant::now() + passed);
+    }
+
+    /// The same at this moment.
+    pub(crate) fn look_at(&self, now: Instant) {
         for worker in &self.manager.shared().workers {
             let mut partition = worker.books();
-            partition.look(Instant::now() + passed);
+            partition.look(now);
             for ((_, reason), assets) in partition.take_resyncs().into_iter().flatten() {
                 self.asked.resync(Scope::AllFeeds, &assets, reason);
             }
