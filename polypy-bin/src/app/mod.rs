@@ -13,6 +13,7 @@
 mod books;
 mod builder;
 mod error;
+mod legacy;
 mod overview;
 mod parts;
 mod probes;
@@ -88,7 +89,7 @@ impl PolyPy {
         access: Option<Arc<Access>>,
     ) -> Self {
         let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
-        let overview = Overview::new(parts, config.http.ready_live_share);
+        let overview = Overview::new(parts, &config);
         Self {
             config,
             overview,

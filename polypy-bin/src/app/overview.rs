@@ -12,9 +12,11 @@ use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
 use tokio::time::Instant;
 
+use super::legacy;
 use super::parts::Parts;
 use super::process::Process;
 use super::verdict::Facts;
+use crate::config::Config;
 
 /// Where the program stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,17 +38,20 @@ pub(super) struct Overview {
     pub(super) draining: AtomicBool,
     /// The share of books that must be live for requests to come.
     pub(super) ready_live_share: f64,
+    /// Whether the original program's metrics are shown too.
+    legacy: bool,
 }
 
 impl Overview {
-    pub(super) fn new(parts: Parts, ready_live_share: f64) -> Arc<Self> {
+    pub(super) fn new(parts: Parts, config: &Config) -> Arc<Self> {
         Arc::new(Self {
             parts,
             phase: Mutex::new(Phase::Stopped),
             http: Mutex::default(),
             process: Process::default(),
             draining: AtomicBool::new(false),
-            ready_live_share,
+            ready_live_share: config.http.ready_live_share,
+            legacy: config.metrics.legacy,
         })
     }
 
@@ -143,8 +148,12 @@ pub(super) static HTTP: Part = Part::new("http", "This server.");
 static WIRE: Part = Part::new("wire", "What the decoders have read.");
 static CLOB: Part = Part::new("clob", "Requests for books to the CLOB.");
 
-impl StatsSource for Overview {
-    fn show(&self, sheet: &mut dyn Sheet) {
+/// What `/stats` has without connections, and with each of them, when all is well.
+const BASE_BYTES: usize = 10 * 1024;
+const CONNECTION_BYTES: usize = 420;
+
+impl Overview {
+    fn show_parts(&self, sheet: &mut dyn Sheet) {
         let parts = &self.parts;
         sheet.table(RUNNING, self);
         sheet.table(VERDICTS, self);
@@ -164,5 +173,20 @@ impl StatsSource for Overview {
         sheet.part(&WIRE, |sheet| parts.wire.show(sheet));
         sheet.part(&CLOB, |sheet| parts.clob.show(sheet));
         self.process.show(sheet);
+    }
+}
+
+impl StatsSource for Overview {
+    fn show(&self, sheet: &mut dyn Sheet) {
+        self.show_parts(sheet);
+        if self.legacy && legacy::is_wanted(sheet) {
+            legacy::show(&self.stats(), sheet);
+        }
+    }
+
+    /// Reading takes no lock for long, and nothing that grows with the books.
+    fn quick_bytes(&self) -> Option<usize> {
+        let connections = self.parts.pool.connection_count();
+        Some(BASE_BYTES + connections * CONNECTION_BYTES)
     }
 }

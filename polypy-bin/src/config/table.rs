@@ -266,6 +266,8 @@ table! {
         /// Whether each connection has series of its own: eight or nine for each of what may be
         /// hundreds.
         per_connection: bool = "false";
+        /// Whether the metrics of the original program are there too, under its names.
+        legacy: bool = "false";
     }
 
     /// What the program says of itself, on standard error.

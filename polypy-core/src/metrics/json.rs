@@ -60,6 +60,10 @@ impl JsonSheet {
 }
 
 impl Sheet for JsonSheet {
+    fn wants(&self, list: &'static List) -> bool {
+        !list.key().is_empty()
+    }
+
     fn number(&mut self, row: &'static Row, number: Number<'_>) {
         if row.key().is_empty() || (row.is_sparse() && number.says_nothing()) {
             return;

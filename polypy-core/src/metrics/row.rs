@@ -410,7 +410,8 @@ impl List {
         }
     }
 
-    /// An object by name; the name is `label` in `/metrics`.
+    /// An object by name; the name is `label` in `/metrics`. Without a key it is not in
+    /// `/stats`.
     pub const fn by_name(key: &'static str, label: &'static str, help: &'static str) -> Self {
         Self {
             key,

@@ -109,6 +109,11 @@ impl ConnectionPool {
         open.count()
     }
 
+    /// How many connections there are.
+    pub fn connection_count(&self) -> usize {
+        self.shared.connections.read().len()
+    }
+
     /// All connections, by number.
     pub fn connections(&self) -> Vec<Arc<ConnectionView>> {
         self.shared.connections.read().values().cloned().collect()
