@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
@@ -13,8 +14,9 @@ use hyper_util::rt::TokioIo;
 use polypy::config::{HttpSection, Layer, Setting, Sources};
 use polypy::exit::Exit;
 use polypy::secrets;
-use polypy_net::dial::{Dial, DialConfig, SystemDialer};
+use polypy_net::dial::{Dial, DialConfig, Stream, SystemDialer};
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use crate::cli::Health;
 use crate::terminal;
@@ -46,6 +48,10 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
             }
         }
     };
+    let (socket, uri) = match uri.strip_prefix("unix:") {
+        Some(path) => (Some(PathBuf::from(path)), "http://localhost".to_owned()),
+        None => (None, uri),
+    };
     let uri = match with_path(&uri) {
         Ok(uri) => uri,
         Err(reason) => {
@@ -65,7 +71,11 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
         .build();
     let answer = runtime.and_then(|runtime| {
         runtime.block_on(async {
-            let answer = tokio::time::timeout(typed.timeout, get(&uri, token.as_deref())).await;
+            let answer = tokio::time::timeout(
+                typed.timeout,
+                get(&uri, socket.as_deref(), token.as_deref()),
+            )
+            .await;
             answer.unwrap_or_else(|_elapsed| {
                 let text = format!("no answer within {}", typed.timeout.show());
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
@@ -95,6 +105,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Where a server with these settings can be asked from this machine.
 fn own_url(http: &HttpSection) -> String {
+    if let Some(path) = http.unix_socket.as_ref().filter(|_| !http.tcp) {
+        return format!("unix:{}", path.display());
+    }
     let host = match http.host {
         IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
         IpAddr::V4(host) => host.to_string(),
@@ -108,7 +121,10 @@ fn own_url(http: &HttpSection) -> String {
 fn with_path(url: &str) -> Result<Uri, String> {
     let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-        return Err("must be http://HOST:PORT or https://HOST:PORT, a path may follow".to_owned());
+        return Err(
+            "must be http://HOST:PORT or https://HOST:PORT, a path may follow, or unix:FILE"
+                .to_owned(),
+        );
     }
     let mut parts = uri.into_parts();
     if parts.path_and_query.as_ref().is_none_or(|path| path == "/") {
@@ -122,9 +138,14 @@ struct Answer {
     body: Value,
 }
 
-async fn get(uri: &Uri, token: Option<&str>) -> io::Result<Answer> {
-    let dialer = SystemDialer::new(DialConfig::default()).map_err(io::Error::other)?;
-    let stream = dialer.dial(uri).await?;
+async fn get(uri: &Uri, socket: Option<&Path>, token: Option<&str>) -> io::Result<Answer> {
+    let stream: Box<dyn Stream> = match socket {
+        Some(path) => Box::new(UnixStream::connect(path).await?),
+        None => {
+            let dialer = SystemDialer::new(DialConfig::default()).map_err(io::Error::other)?;
+            dialer.dial(uri).await?
+        }
+    };
     let (mut sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval};
 
 use crate::runtime::{Wishes, drive};
 use crate::sim;
+use crate::systemd;
 use crate::terminal;
 
 /// How long a first live book is waited for before the addresses are printed
@@ -31,6 +32,7 @@ pub(crate) async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exi
     let app = PolyPy::builder()
         .config(config)
         .shares(shares)
+        .listeners(systemd::sockets())
         .venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url())
         .build();
     let exit = match app {
@@ -64,6 +66,9 @@ async fn welcome(app: &PolyPy, sim: &SimHandle) {
     let text = match app.http_addr() {
         Some(address) => places(address, sim, asset.as_ref()),
         None if !app.config().http.enabled => "the demo runs without its HTTP server\n".to_owned(),
+        None if app.http_server().is_some() => {
+            "the demo's HTTP server does not listen on TCP; the log says where it does\n".to_owned()
+        }
         None => format!(
             "the demo runs without its HTTP server: port {} could not be used.\n\
              Choose another: polypy run --demo --http-port 8090\n",

@@ -9,6 +9,7 @@ mod run;
 mod runtime;
 mod signals;
 mod sim;
+mod systemd;
 mod terminal;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use polypy::limits::{Shares, System};
 use crate::cli::Run;
 use crate::demo;
 use crate::runtime::{Wishes, drive, with_runtime};
+use crate::systemd;
 use crate::terminal;
 
 /// Runs the server until it is told to end.
@@ -47,7 +48,12 @@ fn announce(loaded: &Loaded) {
 }
 
 async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {
-    match PolyPy::builder().config(config).shares(shares).build() {
+    match PolyPy::builder()
+        .config(config)
+        .shares(shares)
+        .listeners(systemd::sockets())
+        .build()
+    {
         Ok(app) => drive(&app, wishes).await,
         Err(error) => {
             tracing::error!(%error, "polypy cannot be built");

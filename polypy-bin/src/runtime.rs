@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::signals::Signals;
+use crate::systemd::Supervisor;
 use crate::terminal;
 
 /// More threads than this only take cores from the workers: sockets of the
@@ -37,10 +38,12 @@ pub(crate) struct Wishes {
 /// Runs `app` until it is to end.
 pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
     let Wishes { drain, mut reload } = wishes;
+    let supervisor = Supervisor::of_environment();
     let shutdown = async {
         if drain.await.is_err() {
             tracing::debug!("nobody is left to ask for the end");
         }
+        supervisor.ending();
     };
     let reloads = async {
         while reload.recv().await.is_some() {
@@ -51,6 +54,7 @@ pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
     let ended = tokio::select! {
         ended = app.run(shutdown) => ended,
         ended = reloads => ended,
+        never = supervisor.follow(app) => match never {},
     };
     match ended {
         Ok(()) => Exit::Clean,

@@ -10,11 +10,9 @@
 //! [`Places`]: crate::places::Places
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -26,6 +24,7 @@ use crate::peer::Peer;
 use crate::places::Refused;
 use crate::reserve::{Reserve, ReservedId};
 use crate::responder::Shared;
+use crate::socket::{Listening, Socket, accept};
 
 /// Pause after an accept error that is about us and not about one connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,7 +49,9 @@ pub(crate) struct Drain {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    listener: TcpListener,
+    listening: Vec<Listening>,
+    /// Whose turn it is to be asked first.
+    turn: usize,
     shared: Arc<Shared>,
     protocol: Protocol,
     reserve: Reserve,
@@ -63,13 +64,14 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn new(
-        listener: TcpListener,
+        listening: Vec<Listening>,
         config: &HttpConfig,
         shared: Arc<Shared>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            listener,
+            listening,
+            turn: 0,
             protocol: Protocol::new(config),
             shared,
             reserve: Reserve::new(config.reserved_connections),
@@ -85,7 +87,7 @@ impl Acceptor {
         let mut resume: Option<Instant> = None;
         // One that waits for a reserved place. Nobody is accepted meanwhile, for
         // the moment that it takes another to leave.
-        let mut waiting: Option<(TcpStream, Peer, Refused)> = None;
+        let mut waiting: Option<(Socket, Peer, Refused)> = None;
         loop {
             if let Some((stream, peer, why)) = waiting.take() {
                 if self.reserve.has_room() {
@@ -104,11 +106,11 @@ impl Acceptor {
                 }
                 // All were being answered a moment ago; one may give way by now.
                 () = sleep(ROOM_LOOK), if waiting.is_some() => {}
-                accepted = accept_after(&self.listener, resume), if waiting.is_none() => {
+                accepted = accept_after(&self.listening, &mut self.turn, resume), if waiting.is_none() => {
                     match accepted {
-                        Ok((stream, address)) => {
+                        Ok((stream, peer)) => {
                             resume = None;
-                            waiting = self.admit(stream, Peer::new(address));
+                            waiting = self.admit(stream, peer);
                         }
                         Err(error) if is_about_one_connection(&error) => {
                             tracing::debug!(%error, "connection gone before it was accepted");
@@ -129,12 +131,9 @@ impl Acceptor {
     }
 
     /// Gives a connection a place and a task, or gives it back.
-    fn admit(&mut self, stream: TcpStream, peer: Peer) -> Option<(TcpStream, Peer, Refused)> {
+    fn admit(&mut self, stream: Socket, peer: Peer) -> Option<(Socket, Peer, Refused)> {
         let counters = &self.shared.counters;
         count(&counters.accepted);
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "nodelay not set");
-        }
         match self.shared.places.take(peer.group()) {
             Ok(place) => {
                 let shared = Arc::clone(&self.shared);
@@ -154,7 +153,7 @@ impl Acceptor {
     }
 
     /// Gives a connection a reserved place and a task.
-    fn serve_reserved(&mut self, stream: TcpStream, peer: Peer, why: Refused) {
+    fn serve_reserved(&mut self, stream: Socket, peer: Peer, why: Refused) {
         let (id, notice) = self.reserve.enter(peer.group());
         let shared = Arc::clone(&self.shared);
         let protocol = self.protocol.clone();
@@ -199,13 +198,13 @@ impl Acceptor {
     /// Frees the port, then waits for what is in flight.
     async fn drain(self) -> Drain {
         let Self {
-            listener,
+            listening,
             shared,
             mut connections,
             drain_deadline,
             ..
         } = self;
-        drop(listener);
+        drop(listening);
         let deadline = Instant::now() + drain_deadline;
         let mut drain = Drain::default();
         loop {
@@ -245,13 +244,14 @@ fn tally(ended: Result<(Ended, Option<ReservedId>), JoinError>, drain: &mut Drai
 }
 
 async fn accept_after(
-    listener: &TcpListener,
+    listening: &[Listening],
+    turn: &mut usize,
     resume: Option<Instant>,
-) -> io::Result<(TcpStream, SocketAddr)> {
+) -> io::Result<(Socket, Peer)> {
     if let Some(resume) = resume {
         sleep_until(resume).await;
     }
-    listener.accept().await
+    accept(listening, turn).await
 }
 
 /// The client was gone before it was accepted; the next one may be fine.

@@ -22,6 +22,7 @@ use crate::request_id::RequestIds;
 use crate::responder::{Guard, Shared};
 use crate::route::{Handler, Route, RouteError, Routes};
 use crate::server::HttpServer;
+use crate::socket::Listener;
 use crate::sources::Sources;
 
 /// A page may load what this server has, and run in no frame.
@@ -62,6 +63,7 @@ pub struct HttpServerBuilder {
     service: Service,
     memory: Memory,
     access: Option<Guard>,
+    listeners: Vec<Listener>,
     sources: Sources,
     /// All but the landing page and `/version`.
     routes: Routes,
@@ -82,6 +84,7 @@ impl HttpServerBuilder {
             service: Service::new("polypy", env!("CARGO_PKG_VERSION")),
             memory,
             access: None,
+            listeners: Vec::new(),
             sources,
             routes,
         }
@@ -97,6 +100,12 @@ impl HttpServerBuilder {
     /// called after [`Self::service`].
     pub fn detail(mut self, name: &'static str, value: &str) -> Self {
         self.service.details.push((name, value.to_owned()));
+        self
+    }
+
+    /// Serves this socket, too.
+    pub fn listen_on(mut self, listener: impl Into<Listener>) -> Self {
+        self.listeners.push(listener.into());
         self
     }
 
@@ -177,6 +186,6 @@ impl HttpServerBuilder {
             origins: Origins::new(&self.config.cors_origins),
             access: self.access,
         };
-        HttpServer::of(self.config, shared)
+        HttpServer::of(self.config, shared, self.listeners)
     }
 }

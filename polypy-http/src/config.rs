@@ -20,6 +20,9 @@ pub const MIN_HEADER_BYTES: usize = 8 * 1024;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
+    /// Whether it opens a TCP socket of its own, on `host` and `port`. It listens on those
+    /// that the builder was given in any case.
+    pub tcp: bool,
     /// Address to listen on. All interfaces by default: inside a container
     /// nothing else can be reached from outside.
     pub host: IpAddr,
@@ -88,6 +91,7 @@ impl HttpConfig {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
+            tcp: true,
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 8080,
             max_connections: 512,

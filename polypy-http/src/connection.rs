@@ -26,7 +26,6 @@ use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -39,6 +38,7 @@ use crate::places::{Place, Refused};
 use crate::reply::canned;
 use crate::reserve::Notice;
 use crate::responder::{Admission, Responder, Shared, UpgradeSlot};
+use crate::socket::Socket;
 
 /// How long, and how much, is read from a client after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ const IDLE_GRACE: Duration = Duration::from_millis(5);
 /// A socket that has left HTTP behind.
 #[derive(Debug)]
 pub struct Upgraded {
-    stream: TcpStream,
+    stream: Socket,
     /// What arrived with the request, before the change of protocol.
     early: Bytes,
 }
@@ -163,7 +163,7 @@ impl Protocol {
     /// Serves a connection that has a place, until it ends.
     pub(crate) async fn serve(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         peer: Peer,
         place: Place,
         shared: Arc<Shared>,
@@ -186,7 +186,7 @@ impl Protocol {
     /// Answers one request of a connection without one, if it is a probe's.
     pub(crate) async fn serve_reserved(
         &self,
-        stream: TcpStream,
+        stream: Socket,
         peer: Peer,
         why: Refused,
         notice: Notice,
@@ -209,7 +209,7 @@ impl Protocol {
 
 /// One connection being served.
 struct Run {
-    stream: DeadlineStream<TcpStream>,
+    stream: DeadlineStream<Socket>,
     responder: Responder,
     upgrade: UpgradeSlot,
     stopping: watch::Receiver<bool>,
@@ -217,7 +217,7 @@ struct Run {
 
 impl Run {
     fn new(
-        stream: TcpStream,
+        stream: Socket,
         limits: Limits,
         peer: Peer,
         admission: Admission,
@@ -311,7 +311,7 @@ impl Run {
 }
 
 /// Closes at once in favour of another, with an answer if there was none.
-fn give_way(stream: TcpStream, admission: &Admission, activity: &Activity, shared: &Shared) {
+fn give_way(stream: Socket, admission: &Admission, activity: &Activity, shared: &Shared) {
     count(&shared.counters.evicted);
     let Admission::Reserved(why) = admission else {
         return;
@@ -330,7 +330,7 @@ fn give_way(stream: TcpStream, admission: &Admission, activity: &Activity, share
 
 /// Takes what has arrived out of the system's buffer: bytes that nobody has read
 /// would make a reset of the close.
-fn forget_unread(stream: &TcpStream) {
+fn forget_unread(stream: &Socket) {
     let mut scratch = [0; 4096];
     for _ in 0..LINGER_BYTES / scratch.len() {
         match stream.try_read(&mut scratch) {
@@ -349,7 +349,7 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 
 /// Counts how the exchange of requests ended and closes the socket accordingly.
 async fn finish(
-    mut stream: TcpStream,
+    mut stream: Socket,
     result: hyper::Result<()>,
     speaks_http2: bool,
     activity: &Activity,
@@ -361,7 +361,7 @@ async fn finish(
     match activity.expired() {
         Some(Expired::Write) => {
             count(&counters.slow_readers);
-            if let Err(error) = stream.set_zero_linger() {
+            if let Err(error) = stream.forget_unsent() {
                 tracing::debug!(%error, "slow reader not reset");
             }
             return;
@@ -415,7 +415,7 @@ async fn finish(
 }
 
 /// Closes the sending side and reads what still comes, within bounds.
-async fn linger(stream: &mut TcpStream, patience: Duration) {
+async fn linger(stream: &mut Socket, patience: Duration) {
     let drained = timeout(patience, async {
         stream.shutdown().await?;
         let mut scratch = [0; 4096];

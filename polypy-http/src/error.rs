@@ -40,6 +40,18 @@ pub enum HttpError {
         /// What the system said.
         source: io::Error,
     },
+    /// A socket that the program was given cannot be served.
+    #[error("cannot listen on a socket that was handed over: {source}")]
+    Given {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TCP is off and no socket was given.
+    #[error(
+        "there is nowhere to listen: turn TCP on (http.tcp), or name a Unix socket \
+         (http.unix_socket)"
+    )]
+    Nowhere,
     /// Anything else the system refused.
     #[error("cannot listen on {address}: {source}")]
     Bind {

@@ -145,6 +145,8 @@ mod connection;
 
 mod accept;
 
+mod socket;
+
 mod peer;
 
 mod places;
@@ -177,4 +179,5 @@ pub use query::{Query, QueryError};
 pub use reply::Reply;
 pub use route::{Call, Route, RouteError};
 pub use server::HttpServer;
+pub use socket::Listener;
 pub use sources::Sources;

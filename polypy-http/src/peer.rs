@@ -5,38 +5,46 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Peer(SocketAddr);
+pub struct Peer(Option<SocketAddr>);
 
 impl Peer {
+    /// The other end of a Unix socket, on this machine.
+    pub(crate) const LOCAL: Self = Self(None);
+
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        let ip = address.ip().to_canonical();
+        Self(Some(SocketAddr::new(ip, address.port())))
     }
 
-    /// Its address. An IPv4 address on an IPv6 socket is shown as the former.
-    pub fn address(self) -> SocketAddr {
+    /// Its address; none on a Unix socket. An IPv4 address on an IPv6 socket is shown as
+    /// the former.
+    pub fn address(self) -> Option<SocketAddr> {
         self.0
     }
 
     /// What counts as one client: an IPv4 address, or the /64 that an IPv6 host
-    /// is given whole.
+    /// is given whole. All of a Unix socket are one.
     pub(crate) fn group(self) -> PeerGroup {
-        PeerGroup(match self.0.ip() {
+        PeerGroup(self.0.map(|address| match address.ip() {
             IpAddr::V4(address) => IpAddr::V4(address),
             IpAddr::V6(address) => {
                 let network = u128::from(address) >> 64 << 64;
                 IpAddr::V6(Ipv6Addr::from(network))
             }
-        })
+        }))
     }
 }
 
 /// Clients that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct PeerGroup(IpAddr);
+pub(crate) struct PeerGroup(Option<IpAddr>);
 
 impl fmt::Display for PeerGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::builder::HttpServerBuilder;
 use crate::config::HttpConfig;
 use crate::error::HttpError;
 use crate::responder::Shared;
+use crate::socket::{Listener, Listening};
 use crate::sources::Sources;
 
 /// Name of the component.
@@ -32,6 +33,8 @@ const BACKLOG: u32 = 4096;
 #[derive(Debug)]
 pub struct HttpServer {
     config: HttpConfig,
+    /// Given by the program, beside the server's own.
+    listeners: Vec<Listener>,
     shared: Arc<Shared>,
     life: Mutex<Life>,
 }
@@ -45,7 +48,10 @@ enum Life {
 
 #[derive(Debug)]
 struct Running {
-    address: SocketAddr,
+    /// Of the TCP socket, if there is one.
+    address: Option<SocketAddr>,
+    /// All of them, for people.
+    addresses: String,
     /// True stops the accepting task and with it all connections.
     stop: watch::Sender<bool>,
     /// The accepting task, alone in its set. Dropping the set ends it.
@@ -64,9 +70,10 @@ impl HttpServer {
         HttpServerBuilder::new(config, sources)
     }
 
-    pub(crate) fn of(config: HttpConfig, shared: Shared) -> Self {
+    pub(crate) fn of(config: HttpConfig, shared: Shared, listeners: Vec<Listener>) -> Self {
         Self {
             config,
+            listeners,
             shared: Arc::new(shared),
             life: Mutex::new(Life::Stopped),
         }
@@ -77,11 +84,19 @@ impl HttpServer {
         &self.config
     }
 
-    /// Where it listens; `None` unless it is running. With port 0 in the
+    /// Where it listens; `None` unless it is running, and on TCP. With port 0 in the
     /// settings this is how to learn the port.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &*self.life.lock() {
-            Life::Running(running) => Some(running.address),
+            Life::Running(running) => running.address,
+            Life::Stopped | Life::Stopping => None,
+        }
+    }
+
+    /// Where it listens, for people.
+    fn addresses(&self) -> Option<String> {
+        match &*self.life.lock() {
+            Life::Running(running) => Some(running.addresses.clone()),
             Life::Stopped | Life::Stopping => None,
         }
     }
@@ -98,7 +113,7 @@ impl HttpServer {
         let mut life = self.life.lock();
         match &*life {
             Life::Running(running) if !running.handle.is_finished() => {
-                tracing::warn!(address = %running.address, "http server is already running");
+                tracing::warn!(address = %running.addresses, "http server is already running");
                 return Ok(());
             }
             Life::Stopping => {
@@ -107,22 +122,46 @@ impl HttpServer {
             }
             Life::Running(_) | Life::Stopped => {}
         }
-        let address = self.config.address();
         self.shared.leaving.store(false, Ordering::Relaxed);
-        let (listener, address) = bind(address, self.config.send_buffer)
-            .map_err(|source| HttpError::bind(address, source))?;
+        let listening = self.open()?;
+        let addresses: Vec<_> = listening.iter().map(Listening::address).collect();
+        let addresses = addresses.join(", ");
+        let address = listening.iter().find_map(|one| match one {
+            Listening::Tcp(listener) => listener.local_addr().ok(),
+            Listening::Unix(..) => None,
+        });
         let (stop, stopping) = watch::channel(false);
-        let acceptor = Acceptor::new(listener, &self.config, Arc::clone(&self.shared), stopping);
+        let acceptor = Acceptor::new(listening, &self.config, Arc::clone(&self.shared), stopping);
         let mut accepting = JoinSet::new();
         let handle = accepting.spawn(acceptor.run());
         *life = Life::Running(Running {
             address,
+            addresses: addresses.clone(),
             stop,
             accepting,
             handle,
         });
-        tracing::info!(%address, "http server listening");
+        tracing::info!(address = addresses, "http server listening");
         Ok(())
+    }
+
+    /// Every socket to listen on.
+    fn open(&self) -> Result<Vec<Listening>, HttpError> {
+        let mut listening = Vec::new();
+        if self.config.tcp {
+            let address = self.config.address();
+            let listener = bind(address, self.config.send_buffer)
+                .map_err(|source| HttpError::bind(address, source))?;
+            listening.push(Listening::Tcp(listener));
+        }
+        for listener in &self.listeners {
+            let given = listener.listening();
+            listening.push(given.map_err(|source| HttpError::Given { source })?);
+        }
+        if listening.is_empty() {
+            return Err(HttpError::Nowhere);
+        }
+        Ok(listening)
     }
 
     async fn drain(&self) {
@@ -143,14 +182,14 @@ impl HttpServer {
         while let Some(ended) = running.accepting.join_next().await {
             match ended {
                 Ok(drain) if drain.aborted == 0 && drain.unfinished == 0 => tracing::info!(
-                    address = %running.address,
+                    address = %running.addresses,
                     idle = drain.idle,
                     drained = drain.drained,
                     aborted = drain.aborted,
                     "http server stopped"
                 ),
                 Ok(drain) => tracing::warn!(
-                    address = %running.address,
+                    address = %running.addresses,
                     idle = drain.idle,
                     drained = drain.drained,
                     aborted = drain.aborted,
@@ -166,7 +205,7 @@ impl HttpServer {
 }
 
 /// A listening socket that may follow another one on the same port at once.
-fn bind(address: SocketAddr, send_buffer: usize) -> std::io::Result<(TcpListener, SocketAddr)> {
+fn bind(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -180,9 +219,7 @@ fn bind(address: SocketAddr, send_buffer: usize) -> std::io::Result<(TcpListener
     let send_buffer = u32::try_from(send_buffer).unwrap_or(u32::MAX);
     socket.set_send_buffer_size(send_buffer)?;
     socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+    socket.listen(BACKLOG)
 }
 
 /// Runs at the end of a scope, however it is left.
@@ -274,7 +311,7 @@ impl StatsSource for HttpServer {
         let (ordinary, streams) = self.shared.places.taken();
         let now = Now {
             state: self.state(),
-            address: self.local_addr().map(|address| address.to_string()),
+            address: self.addresses(),
             ordinary: count(ordinary),
             streams: count(streams),
             answer_memory_bytes: count(self.shared.memory.taken()),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use polypy_core::Clock;
-use polypy_http::Access;
+use polypy_http::{Access, Listener};
 use polypy_net::dial::{Dial, DialConfig, SystemDialer};
 
 use super::PolyPy;
@@ -27,6 +27,7 @@ pub struct PolyPyBuilder {
     clock: Arc<dyn Clock>,
     dialer: Option<Arc<dyn Dial>>,
     shares: Option<Shares>,
+    listeners: Vec<Listener>,
 }
 
 impl Default for PolyPyBuilder {
@@ -37,6 +38,7 @@ impl Default for PolyPyBuilder {
             clock: Arc::new(SystemClock),
             dialer: None,
             shares: None,
+            listeners: Vec::new(),
         }
     }
 }
@@ -102,6 +104,13 @@ impl PolyPyBuilder {
         self
     }
 
+    /// Sockets for the HTTP server that were opened elsewhere, such as by a supervisor.
+    /// They take the place of its own address and port.
+    pub fn listeners(mut self, listeners: Vec<Listener>) -> Self {
+        self.listeners = listeners;
+        self
+    }
+
     /// Puts the parts together. Nothing runs yet.
     ///
     /// # Errors
@@ -126,7 +135,9 @@ impl PolyPyBuilder {
         };
         let parts = Parts::new(&self.config, &self.clock, &dialer)?;
         let access = access(&self.config.http)?;
-        Ok(PolyPy::new(self.config, parts, self.clock, access))
+        let mut app = PolyPy::new(self.config, parts, self.clock, access);
+        app.listeners = self.listeners;
+        Ok(app)
     }
 
     /// Sets a key as the other layers do, with the same checks.

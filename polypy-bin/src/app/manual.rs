@@ -20,7 +20,7 @@ fn lines() -> Vec<ManualLine> {
     let mut sheet = ManualSheet::default();
     app.overview.show(&mut sheet);
     // Made by the start, and shown from then on.
-    let server = app.new_http_server();
+    let server = app.new_http_server(Vec::new());
     let http: &mut dyn Sheet = &mut sheet;
     http.part(&HTTP, |sheet| server.show(sheet));
     sheet.finish()

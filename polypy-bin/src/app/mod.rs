@@ -20,19 +20,21 @@ mod probes;
 mod process;
 mod progress;
 mod sequence;
+mod socket_file;
 mod sockets;
 mod verdict;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
-use polypy_core::probe::ProbeSource;
+use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
-use polypy_http::{Access, HttpServer, Sources};
+use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Sources};
 use polypy_net::pool::ConnectionPool;
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
@@ -47,6 +49,7 @@ pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
 use parts::Parts;
 pub use progress::Progress;
+use socket_file::SocketFile;
 
 /// The Polymarket market-data server.
 ///
@@ -72,6 +75,10 @@ pub struct PolyPy {
     http_server: Mutex<Option<Arc<HttpServer>>>,
     /// Who may ask the HTTP server; everyone if there is none.
     access: Option<Arc<Access>>,
+    /// Opened elsewhere, for the HTTP server.
+    listeners: Vec<Listener>,
+    /// There while the HTTP server listens at it.
+    socket_file: Mutex<Option<SocketFile>>,
     /// Held by `start` and `stop`, so that neither overtakes the other.
     turn: tokio::sync::Mutex<()>,
 }
@@ -97,6 +104,8 @@ impl PolyPy {
             clock,
             http_server: Mutex::default(),
             access,
+            listeners: Vec::new(),
+            socket_file: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -147,7 +156,9 @@ impl PolyPy {
             );
             return true;
         }
-        let server = Arc::new(self.new_http_server());
+        let mut listeners = self.listeners.clone();
+        listeners.extend(self.listen_at_file().await);
+        let server = Arc::new(self.new_http_server(listeners));
         let component: Arc<dyn Component> = Arc::clone(&server) as Arc<dyn Component>;
         match sequence::start(&component).await {
             Ok(()) => {
@@ -166,8 +177,27 @@ impl PolyPy {
         }
     }
 
+    /// The Unix socket, if there is to be one. Without it the server does with TCP.
+    async fn listen_at_file(&self) -> Option<Listener> {
+        let path = self.config.http.unix_socket.clone()?;
+        let mode = self.config.http.unix_socket_mode.0;
+        let file = path.clone();
+        let opened = tokio::task::spawn_blocking(move || SocketFile::listen(&file, mode)).await;
+        match opened.map_err(io::Error::other).and_then(|opened| opened) {
+            Ok((listener, file)) => {
+                *self.socket_file.lock() = Some(file);
+                Some(listener)
+            }
+            Err(error) => {
+                let file = path.display();
+                tracing::error!(%error, %file, "cannot listen at http.unix_socket, going on without");
+                None
+            }
+        }
+    }
+
     /// A server that serves from here and does not listen yet.
-    fn new_http_server(&self) -> HttpServer {
+    fn new_http_server(&self, listeners: Vec<Listener>) -> HttpServer {
         let registry: Arc<AssetRegistry> = Arc::clone(&self.parts().registry);
         let sources = Sources::new(
             Arc::clone(&self.overview) as Arc<dyn HealthSource>,
@@ -177,12 +207,16 @@ impl PolyPy {
         .with_probes(Arc::clone(&self.overview) as Arc<dyn ProbeSource>)
         .with_markets(registry)
         .with_books(Arc::clone(&self.books));
-        let config = conversion::http(&self.config.http, &self.config.metrics);
+        let mut config = conversion::http(&self.config.http, &self.config.metrics);
+        config.tcp &= self.listeners.is_empty();
         let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
             .detail("rustc", env!("BUILD_RUSTC"))
             .detail("target", env!("BUILD_TARGET"));
+        let server = listeners
+            .into_iter()
+            .fold(server, HttpServerBuilder::listen_on);
         match &self.access {
             Some(access) => server.access(Arc::clone(access)).build(),
             None => server.build(),
@@ -207,6 +241,9 @@ impl PolyPy {
         let http = http.map(|server| server as Arc<dyn Component>);
         let parts = self.parts().in_stop_order(http);
         let report = sequence::stop_all(&parts, self.config.shutdown.deadline).await;
+        if let Some(file) = self.socket_file.lock().take() {
+            file.remove();
+        }
         *self.overview.phase.lock() = Phase::Stopped;
         let took_ms = before.elapsed().as_secs_f64() * 1e3;
         if report.is_clean() {
@@ -305,6 +342,11 @@ impl PolyPy {
     /// The verdict that `/health` gives.
     pub fn is_healthy(&self) -> bool {
         self.overview.health().healthy
+    }
+
+    /// What `/livez`, `/readyz` and `/startupz` look at.
+    pub fn checks(&self, probe: Probe) -> Vec<Check> {
+        ProbeSource::checks(&*self.overview, probe)
     }
 
     /// The verdict with those on the parts.

@@ -69,7 +69,7 @@ pub(crate) struct Sim {
 
 #[derive(Debug, Args)]
 pub(crate) struct Health {
-    /// Where to ask; without a path, /health [default: the address and port of the configuration]
+    /// Where to ask, also unix:FILE; without a path, /health [default: the address and port of the configuration]
     #[arg(long)]
     pub(crate) url: Option<String>,
     /// File with the token to show [default: that of the configuration, without --url]

@@ -24,6 +24,7 @@ use super::{
 /// Settings of the HTTP server.
 pub(crate) fn http(section: &HttpSection, metrics: &MetricsSection) -> HttpConfig {
     HttpConfig {
+        tcp: section.tcp,
         host: section.host,
         port: section.port,
         max_connections: section.max_connections,

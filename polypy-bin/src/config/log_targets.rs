@@ -9,6 +9,7 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
         "polypy",
         &[
             "app", "demo", "limits", "logging", "run", "runtime", "secrets", "signals", "sim",
+            "systemd",
         ],
     ),
     // Logs nothing so far.
@@ -23,6 +24,7 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
             "reply",
             "responder",
             "server",
+            "socket",
         ],
     ),
     (

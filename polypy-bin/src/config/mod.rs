@@ -11,6 +11,7 @@
 //! as a target below its cap, is judged on the result.
 
 pub(crate) mod conversion;
+mod file_mode;
 mod layer;
 mod log_targets;
 mod mistake;
@@ -23,6 +24,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use conversion::exchange as exchange_config;
+pub use file_mode::FileMode;
 pub use layer::Layer;
 pub use mistake::{ConfigError, Mistake, Source};
 pub use origins::Origins;

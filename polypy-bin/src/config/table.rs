@@ -18,6 +18,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::file_mode::FileMode;
 use super::origins::Origins;
 use super::value::{
     ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within,
@@ -209,6 +210,14 @@ table! {
         /// Address to listen on. The default suits containers; 127.0.0.1 keeps it to this machine;
         /// `::` takes IPv6 and, where the system maps it, IPv4 as well. The demo's is 127.0.0.1.
         host: IpAddr = "0.0.0.0";
+        /// Whether it listens on TCP. Sockets that systemd hands over (LISTEN_FDS) take the place of
+        /// that address and port.
+        tcp: bool = "true";
+        /// Path of a Unix socket to listen on as well; none when empty. A file that nobody listens at
+        /// is replaced.
+        unix_socket: Option<PathBuf> = "";
+        /// Who may connect to it, as chmod takes it.
+        unix_socket_mode: FileMode = "600";
         /// Port to listen on; 0 lets the system choose one, which the log then names.
         port: u16 = "8080", env "HTTP_PORT", flag "http-port";
         /// Connections held at once; past it probes alone are answered, and others told 503. Half of

@@ -113,8 +113,8 @@ fn a_taken_port_is_told_with_the_way_out() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("--http-port={}", taken.local_addr().unwrap().port());
     let mut demo = Running::start(&["run", "--demo", "--sim-markets=5", &port]);
-    let line = demo.stderr_line("running without it");
-    assert!(line.contains("\"level\":\"ERROR\""), "{line}");
+    let line = demo.stderr_line("the program runs without it");
+    assert!(line.contains("\"level\":\"WARN\""), "{line}");
     demo.stdout_line("--http-port");
     demo.stderr_line("every book is live");
     demo.signal("INT");
@@ -168,7 +168,7 @@ fn descriptors_and_memory_are_budgeted_at_the_start() {
     let args = ["run", "--demo", "--http-port=0", "--sim-markets=5"];
     let budget = |limit: &str| {
         let mut demo = Running::spawn(&mut limited(limit, &args));
-        let line = demo.stderr_line("what the system allows");
+        let line = demo.stderr_line("\"descriptors\":");
         let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
         (demo, line)
     };
@@ -196,12 +196,10 @@ fn descriptors_and_memory_are_budgeted_at_the_start() {
     let (mut demo, line) = budget("-n 200");
     assert_eq!(line["descriptors"], 200);
     assert_eq!(line["http_places"], 66);
-    let line = demo.stderr_line("too few descriptors");
-    let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
     assert_eq!(line["level"], "WARN");
     assert_eq!(
         (&line["needed"], &line["descriptors"]),
-        (&(35 + 576 + 64).into(), &200.into())
+        (&(2 * 35 + 576 + 64).into(), &200.into())
     );
     let remedy = line["message"].as_str().unwrap();
     for word in [

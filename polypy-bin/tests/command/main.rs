@@ -10,4 +10,5 @@ mod access;
 mod cli;
 mod demo;
 mod process;
+mod supervised;
 mod suspension;

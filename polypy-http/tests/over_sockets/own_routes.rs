@@ -117,7 +117,7 @@ async fn a_program_adds_routes_assets_and_its_name() {
                     "of": call.segment("of"),
                     "detail": call.query().text("detail"),
                     "accept": call.headers().get("accept").and_then(|value| value.to_str().ok()),
-                    "peer": call.peer().address().ip(),
+                    "peer": call.peer().address().unwrap().ip(),
                     "request_id": call.request_id(),
                 });
                 Reply::json(StatusCode::OK, &body)

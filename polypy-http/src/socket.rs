@@ -1,0 +1,224 @@
+//! A client's socket, of whichever kind, and what listens for them.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::peer::Peer;
+
+/// A listening socket that a program opened itself, or was handed by its supervisor.
+/// The server serves it beside its own, through all of its lives.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Listener {
+    /// TCP.
+    Tcp(Arc<std::net::TcpListener>),
+    /// A Unix socket. Who reaches it is for the file's mode to decide.
+    Unix {
+        /// The socket.
+        listener: Arc<std::os::unix::net::UnixListener>,
+        /// Its file, if it is known.
+        path: Option<PathBuf>,
+    },
+}
+
+impl From<std::net::TcpListener> for Listener {
+    fn from(listener: std::net::TcpListener) -> Self {
+        Self::Tcp(Arc::new(listener))
+    }
+}
+
+impl From<std::os::unix::net::UnixListener> for Listener {
+    fn from(listener: std::os::unix::net::UnixListener) -> Self {
+        Self::Unix {
+            listener: Arc::new(listener),
+            path: None,
+        }
+    }
+}
+
+impl Listener {
+    /// A Unix socket whose file is known.
+    pub fn unix(listener: std::os::unix::net::UnixListener, path: &Path) -> Self {
+        Self::Unix {
+            listener: Arc::new(listener),
+            path: Some(path.to_owned()),
+        }
+    }
+
+    /// One for the event loop. The socket itself stays open with the other.
+    pub(crate) fn listening(&self) -> io::Result<Listening> {
+        match self {
+            Self::Tcp(listener) => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                Ok(Listening::Tcp(TcpListener::from_std(listener)?))
+            }
+            Self::Unix { listener, path } => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                Ok(Listening::Unix(
+                    UnixListener::from_std(listener)?,
+                    path.clone(),
+                ))
+            }
+        }
+    }
+}
+
+/// A socket on which clients arrive.
+#[derive(Debug)]
+pub(crate) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener, Option<PathBuf>),
+}
+
+impl Listening {
+    /// Where it listens, for people.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.to_string(),
+                Err(error) => error.to_string(),
+            },
+            Self::Unix(listener, path) => {
+                let address = listener.local_addr();
+                let bound = || address.as_ref().ok().and_then(|it| it.as_pathname());
+                let path = path.as_deref().or_else(bound);
+                path.map_or_else(
+                    || "unix".to_owned(),
+                    |path| format!("unix:{}", path.display()),
+                )
+            }
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, address)| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "nodelay not set");
+                }
+                (Socket::Tcp(stream), Peer::new(address))
+            }),
+            Self::Unix(listener, _) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, _)| (Socket::Unix(stream), Peer::LOCAL)),
+        }
+    }
+}
+
+/// The next client of any of them, each in its turn.
+pub(crate) async fn accept(
+    listening: &[Listening],
+    turn: &mut usize,
+) -> io::Result<(Socket, Peer)> {
+    std::future::poll_fn(|cx| {
+        for offset in 0..listening.len() {
+            let at = (*turn + offset) % listening.len();
+            if let Poll::Ready(accepted) = listening[at].poll_accept(cx) {
+                *turn = at + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Writes what fits at once.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Takes what has arrived, to throw it away.
+    pub(crate) fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(bytes),
+            Self::Unix(stream) => stream.try_read(bytes),
+        }
+    }
+
+    /// Has the system forget at the close what was not sent. A Unix socket does so
+    /// anyway.
+    pub(crate) fn forget_unsent(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_zero_linger(),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
