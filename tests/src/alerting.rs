@@ -28,12 +28,12 @@ pub struct Monitoring {
 }
 
 impl Monitoring {
-    /// Starts both in a folder of their own, to scrape what answers at `target`. `None`
-    /// when one of them is not installed.
+    /// Starts both in a folder of their own, to scrape what answers at `target` and to
+    /// notify `inbox`. `None` when one of them is not installed.
     ///
     /// # Panics
     /// When one of them does not start, or is missing where it is required.
-    pub fn start(folder: &Path, target: SocketAddr) -> Option<Self> {
+    pub fn start(folder: &Path, target: SocketAddr, inbox: SocketAddr) -> Option<Self> {
         // Debian calls it by another name than its makers.
         let names = ["prometheus-alertmanager", "alertmanager"];
         let is_there = |name: &str| Command::new(name).arg("--version").output().is_ok();
@@ -49,7 +49,9 @@ impl Monitoring {
         drop(std::fs::remove_dir_all(folder));
         std::fs::create_dir_all(folder.join("rules")).expect("a folder can be made");
 
-        let file = write(folder, "alertmanager.yml", |text| text);
+        let file = write(folder, "alertmanager.yml", |text| {
+            text.replace("localhost:5001", &inbox.to_string())
+        });
         let mut command = Command::new(alertmanager);
         command
             .arg(format!("--config.file={}", file.display()))

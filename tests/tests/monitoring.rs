@@ -1,6 +1,6 @@
 //! A real Prometheus and a real Alertmanager beside the program and its exchange, each
 //! a process of its own: what is shipped in `monitoring/` finds data, and a fault
-//! reaches those who have to know of it.
+//! reaches those who have to know of it, and so does its end.
 //!
 //! Time runs faster in the copies that are used: minutes become seconds.
 
@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use polypy_tests::alerting::Monitoring;
+use polypy_tests::inbox::Inbox;
 use polypy_tests::monitoring;
 use polypy_tests::pair::Pair;
 use polypy_tests::wait;
@@ -49,7 +50,8 @@ async fn every_rule_and_panel_finds_data_and_a_fault_reaches_alertmanager() {
     )
     .await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("monitoring");
-    let Some(monitoring) = Monitoring::start(&folder, pair.server()) else {
+    let inbox = Inbox::open().await;
+    let Some(monitoring) = Monitoring::start(&folder, pair.server(), inbox.address()) else {
         println!("skipped: Prometheus or Alertmanager cannot be run");
         pair.stop();
         return;
@@ -73,6 +75,12 @@ async fn every_rule_and_panel_finds_data_and_a_fault_reaches_alertmanager() {
         ],
     )
     .await;
+    let told = wait::until("the pager is told", SOON, async || {
+        inbox.has("pager", "PolypyNoConnection", "firing")
+    })
+    .await;
+    let too_much = inbox.has("pager", "PolypyFewBooksLive", "firing");
+    assert!(!too_much, "what follows from it was told, too");
     pair.clear_faults().await;
     let resolved = wait::until("the alerts are resolved", SOON, async || {
         let alerts = monitoring.alerts().await;
@@ -85,7 +93,12 @@ async fn every_rule_and_panel_finds_data_and_a_fault_reaches_alertmanager() {
         !names.any(|name| lasts.contains(&name))
     })
     .await;
-    println!("shown after {shown:?}, resolved after {resolved:?}");
+    let all_clear = wait::until("the pager is told of the end", SOON, async || {
+        inbox.has("pager", "PolypyNoConnection", "resolved")
+    })
+    .await;
+    println!("shown after {shown:?}, told after {told:?} more");
+    println!("resolved after {resolved:?}, told after {all_clear:?} more");
 
     let Pair {
         program, exchange, ..
