@@ -105,7 +105,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Where a server with these settings can be asked from this machine.
 fn own_url(http: &HttpSection) -> String {
-    if let Some(path) = http.unix_socket.as_ref().filter(|_| !http.tcp) {
+    // A certificate is seldom made out to an address, and the socket needs none.
+    let is_tls = http.tls_cert.is_some();
+    if let Some(path) = http.unix_socket.as_ref().filter(|_| is_tls || !http.tcp) {
         return format!("unix:{}", path.display());
     }
     let host = match http.host {
@@ -114,7 +116,8 @@ fn own_url(http: &HttpSection) -> String {
         IpAddr::V6(host) if host.is_unspecified() => format!("[{}]", Ipv6Addr::LOCALHOST),
         IpAddr::V6(host) => format!("[{host}]"),
     };
-    format!("http://{host}:{}", http.port)
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{host}:{}", http.port)
 }
 
 /// The same with `/health` if it has no path.

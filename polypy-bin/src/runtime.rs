@@ -98,7 +98,9 @@ where
         let (drain, drained) = oneshot::channel();
         let (reload, reloaded) = mpsc::channel(1);
         // Without anything to read again a hang-up is the terminal's, and ends.
-        let reload = (config.http.enabled && config.http.token_file.is_some()).then_some(reload);
+        let http = &config.http;
+        let files = http.token_file.is_some() || http.tls_cert.is_some();
+        let reload = (http.enabled && files).then_some(reload);
         let wishes = Wishes {
             drain: drained,
             reload: reloaded,

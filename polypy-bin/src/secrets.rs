@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polypy_http::{Access, TokenError};
+use polypy_http::{Access, Tls, TlsError, TokenError};
+
+use crate::config::HttpSection;
 
 /// Longest file that is read for a token.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -89,4 +91,74 @@ fn refused(path: &Path, source: TokenError) -> SecretError {
         path: path.to_owned(),
         source,
     }
+}
+
+/// Why a certificate could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// One of the two files cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is in them cannot be used.
+    #[error("{certificate} and {key}: {source}", certificate = certificate.display(), key = key.display())]
+    Tls {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong with them.
+        source: TlsError,
+    },
+}
+
+/// Where a certificate and its key are.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl CertificateFiles {
+    /// What the configuration names, if it names both.
+    pub(crate) fn of(http: &HttpSection) -> Option<Self> {
+        Some(Self {
+            certificate: http.tls_cert.clone()?,
+            key: http.tls_key.clone()?,
+        })
+    }
+
+    /// Reads both.
+    pub(crate) fn open(&self) -> Result<Arc<Tls>, CertificateError> {
+        let (certificates, key) = (read(&self.certificate)?, read(&self.key)?);
+        let tls = Tls::new(&certificates, &key).map_err(|source| self.unusable(source))?;
+        Ok(Arc::new(tls))
+    }
+
+    /// Reads both again. After a failure the old ones stay in use.
+    pub(crate) fn replace(&self, tls: &Tls) -> Result<(), CertificateError> {
+        let (certificates, key) = (read(&self.certificate)?, read(&self.key)?);
+        tls.replace(&certificates, &key)
+            .map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: TlsError) -> CertificateError {
+        CertificateError::Tls {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            source,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    std::fs::read(path).map_err(|source| CertificateError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -24,6 +24,7 @@ use crate::route::{Handler, Route, RouteError, Routes};
 use crate::server::HttpServer;
 use crate::socket::Listener;
 use crate::sources::Sources;
+use crate::tls::Tls;
 
 /// A page may load what this server has, and run in no frame.
 const OWN_PARTS: HeaderValue = HeaderValue::from_static(
@@ -64,6 +65,7 @@ pub struct HttpServerBuilder {
     memory: Memory,
     access: Option<Guard>,
     listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
     sources: Sources,
     /// All but the landing page and `/version`.
     routes: Routes,
@@ -85,6 +87,7 @@ impl HttpServerBuilder {
             memory,
             access: None,
             listeners: Vec::new(),
+            tls: None,
             sources,
             routes,
         }
@@ -106,6 +109,12 @@ impl HttpServerBuilder {
     /// Serves this socket, too.
     pub fn listen_on(mut self, listener: impl Into<Listener>) -> Self {
         self.listeners.push(listener.into());
+        self
+    }
+
+    /// Speaks TLS over TCP, and nothing else there. Unix sockets stay plain.
+    pub fn tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -185,6 +194,7 @@ impl HttpServerBuilder {
             leaving: AtomicBool::new(false),
             origins: Origins::new(&self.config.cors_origins),
             access: self.access,
+            tls: self.tls,
         };
         HttpServer::of(self.config, shared, self.listeners)
     }

@@ -171,6 +171,11 @@ impl Protocol {
     ) -> Ended {
         let activity = Arc::new(Activity::default());
         let admission = Admission::Place(Arc::new(place));
+        let never = std::future::pending();
+        let secured = secured(stream, self.limits.head, &shared, stopping.clone(), never);
+        let Ok(stream) = secured.await else {
+            return Ended::Closed;
+        };
         let run = Run::new(
             stream,
             self.limits,
@@ -202,8 +207,48 @@ impl Protocol {
         };
         let activity = notice.activity();
         let admission = Admission::Reserved(why);
+        let mut given = Box::pin(notice.given());
+        let secured = secured(stream, patience, &shared, stopping.clone(), &mut given);
+        let Ok(stream) = secured.await else {
+            return Ended::Closed;
+        };
         let run = Run::new(stream, limits, peer, admission, shared, activity, stopping);
-        run.serve(&self.http, notice.given()).await
+        run.serve(&self.http, given).await
+    }
+}
+
+/// A client's handshake, which is not waited for once another needs its place. An error
+/// is none of ours.
+async fn secured(
+    stream: Socket,
+    patience: Duration,
+    shared: &Shared,
+    mut stopping: watch::Receiver<bool>,
+    evicted: impl Future<Output = ()>,
+) -> Result<Socket, ()> {
+    let Some(tls) = shared.tls.as_deref() else {
+        return Ok(stream);
+    };
+    let counters = &shared.counters;
+    tokio::select! {
+        biased;
+        handshake = timeout(patience, stream.secured(Some(tls))) => match handshake {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => {
+                count(&counters.protocol_errors);
+                tracing::debug!(%error, "client did not speak tls");
+                Err(())
+            }
+            Err(_elapsed) => {
+                count(&counters.head_timeouts);
+                Err(())
+            }
+        },
+        () = stopped(&mut stopping) => Err(()),
+        () = evicted => {
+            count(&counters.evicted);
+            Err(())
+        }
     }
 }
 
@@ -226,12 +271,14 @@ impl Run {
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let upgrade = UpgradeSlot::default();
+        let secure = stream.is_tls();
         Self {
             stream: DeadlineStream::new(stream, limits, Arc::clone(&activity)),
             responder: Responder {
                 shared,
                 activity,
                 peer,
+                secure,
                 admission,
                 upgrade: Arc::clone(&upgrade),
                 stopping: stopping.clone(),

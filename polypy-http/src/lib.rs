@@ -147,6 +147,8 @@ mod accept;
 
 mod socket;
 
+mod tls;
+
 mod peer;
 
 mod places;
@@ -181,3 +183,4 @@ pub use route::{Call, Route, RouteError};
 pub use server::HttpServer;
 pub use socket::Listener;
 pub use sources::Sources;
+pub use tls::{Tls, TlsError};

@@ -31,7 +31,7 @@ pub(crate) fn misdirected(host: &Host, request_id: &RequestId) -> Reply {
 }
 
 /// What hyper leaves to its user: RFC 9112 sections 3.2 and 6.1.
-pub(crate) fn bad_framing(parts: &Parts, fragment: bool) -> Option<&'static str> {
+pub(crate) fn bad_framing(parts: &Parts, fragment: bool, secure: bool) -> Option<&'static str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if parts.version == Version::HTTP_11 => {
@@ -50,7 +50,7 @@ pub(crate) fn bad_framing(parts: &Parts, fragment: bool) -> Option<&'static str>
     if parts
         .uri
         .scheme_str()
-        .is_some_and(|scheme| scheme != "http")
+        .is_some_and(|scheme| scheme != "http" && !(secure && scheme == "https"))
     {
         return Some("a whole target has the scheme http here");
     }

@@ -51,6 +51,7 @@ use crate::refusal::{bad_framing, busy, method_not_allowed, misdirected};
 use crate::reply::{ErrorBody, Reply, Service, Task, X_REQUEST_ID};
 use crate::request_id::{RequestId, RequestIds};
 use crate::route::{Call, Handler, Matched, NoMatch, Post, READ, Route, Routes};
+use crate::tls::Tls;
 
 /// Longest target accepted: what most proxies pass on.
 const MAX_TARGET: usize = 8 * 1024;
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) origins: Origins,
     /// Everyone is answered if there is none.
     pub(crate) access: Option<Guard>,
+    /// TCP is plain if there is none.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Who may ask, and the clock by which sessions end.
@@ -116,6 +119,8 @@ pub(crate) struct Responder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) peer: Peer,
+    /// Came over TLS.
+    pub(crate) secure: bool,
     pub(crate) admission: Admission,
     pub(crate) upgrade: UpgradeSlot,
     /// True once the server is stopping: answers then close their connection.
@@ -239,7 +244,7 @@ impl Responder {
     fn accept(&self, parts: &Parts, request_id: &RequestId) -> Result<Matched, Box<Reply>> {
         let fragment = self.activity.take_fragment();
         let refuse = |status, why: &str| Box::new(Reply::error(status, request_id, why).closing());
-        if let Some(problem) = bad_framing(parts, fragment) {
+        if let Some(problem) = bad_framing(parts, fragment, self.secure) {
             return Err(refuse(StatusCode::BAD_REQUEST, problem));
         }
         let target = &parts.uri;
@@ -431,7 +436,7 @@ impl Responder {
             query,
             headers: parts.headers.clone(),
             peer: self.peer,
-            secure: forwarded.is_some_and(|scheme| scheme == "https"),
+            secure: self.secure || forwarded.is_some_and(|scheme| scheme == "https"),
             stopping: self.stopping.clone(),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use polypy_core::Clock;
-use polypy_http::{Access, Listener};
+use polypy_http::{Access, Listener, Tls};
 use polypy_net::dial::{Dial, DialConfig, SystemDialer};
 
 use super::PolyPy;
@@ -14,7 +14,7 @@ use super::sockets::SharedDialer;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, HttpSection};
 use crate::limits::Shares;
-use crate::secrets;
+use crate::secrets::{self, CertificateFiles};
 
 /// Settings of a [`PolyPy`] that is to be built. Starts from the defaults; what
 /// is called later counts.
@@ -135,8 +135,10 @@ impl PolyPyBuilder {
         };
         let parts = Parts::new(&self.config, &self.clock, &dialer)?;
         let access = access(&self.config.http)?;
+        let tls = tls(&self.config.http)?;
         let mut app = PolyPy::new(self.config, parts, self.clock, access);
         app.listeners = self.listeners;
+        app.tls = tls;
         Ok(app)
     }
 
@@ -159,6 +161,17 @@ fn access(http: &HttpSection) -> Result<Option<Arc<Access>>, BuildError> {
     let access = secrets::access(path, http.open_probes);
     access.map(Some).map_err(|error| BuildError::Value {
         key: "http.token_file",
+        reason: error.to_string(),
+    })
+}
+
+/// The server's certificate, if it is to have one.
+fn tls(http: &HttpSection) -> Result<Option<Arc<Tls>>, BuildError> {
+    let Some(files) = CertificateFiles::of(http).filter(|_| http.enabled) else {
+        return Ok(None);
+    };
+    files.open().map(Some).map_err(|error| BuildError::Value {
+        key: "http.tls_cert",
         reason: error.to_string(),
     })
 }

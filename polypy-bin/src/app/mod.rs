@@ -34,7 +34,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
-use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Sources};
+use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Sources, Tls};
 use polypy_net::pool::ConnectionPool;
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
@@ -43,7 +43,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::{Config, conversion};
-use crate::secrets;
+use crate::secrets::{self, CertificateFiles};
 pub use builder::PolyPyBuilder;
 pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
@@ -75,6 +75,8 @@ pub struct PolyPy {
     http_server: Mutex<Option<Arc<HttpServer>>>,
     /// Who may ask the HTTP server; everyone if there is none.
     access: Option<Arc<Access>>,
+    /// The HTTP server's certificate; TCP is plain if there is none.
+    tls: Option<Arc<Tls>>,
     /// Opened elsewhere, for the HTTP server.
     listeners: Vec<Listener>,
     /// There while the HTTP server listens at it.
@@ -104,6 +106,7 @@ impl PolyPy {
             clock,
             http_server: Mutex::default(),
             access,
+            tls: None,
             listeners: Vec::new(),
             socket_file: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -217,6 +220,10 @@ impl PolyPy {
         let server = listeners
             .into_iter()
             .fold(server, HttpServerBuilder::listen_on);
+        let server = match &self.tls {
+            Some(tls) => server.tls(Arc::clone(tls)),
+            None => server,
+        };
         match &self.access {
             Some(access) => server.access(Arc::clone(access)).build(),
             None => server.build(),
@@ -318,11 +325,24 @@ impl PolyPy {
         result
     }
 
-    /// Reads again what may change while it runs: the token. What cannot be read is
-    /// logged, and the old one stays.
+    /// Reads again what may change while it runs: the token and the certificate. What
+    /// cannot be read is logged, and the old one stays.
     pub async fn reload(&self) {
+        if let (Some(tls), Some(files)) =
+            (self.tls.clone(), CertificateFiles::of(&self.config.http))
+        {
+            let read = tokio::task::spawn_blocking(move || files.replace(&tls)).await;
+            match read {
+                Ok(Ok(())) => tracing::info!("certificate read again"),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "certificate not read again, the old one stays");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "certificate not read again, the old one stays");
+                }
+            }
+        }
         let (Some(access), Some(path)) = (self.access.clone(), &self.config.http.token_file) else {
-            tracing::info!("nothing to read again");
             return;
         };
         let file = path.clone();

@@ -124,8 +124,8 @@ Examples:
   polypy run --config polypy.toml --log-format json
 
 Every key can also be set in the file and in the environment; flags outrank both.
-SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the token's file
-again if there is one, and ends otherwise.";
+SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the files of
+token and certificate again if there are any, and ends otherwise.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:

@@ -253,6 +253,24 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
         pool.backoff.show(),
         pool.backoff_cap >= pool.backoff,
     );
+    let http = &config.http;
+    for (key, other, lacks) in [
+        (
+            "http.tls_key",
+            "http.tls_cert",
+            http.tls_cert.is_some() && http.tls_key.is_none(),
+        ),
+        (
+            "http.tls_cert",
+            "http.tls_key",
+            http.tls_key.is_some() && http.tls_cert.is_none(),
+        ),
+    ] {
+        if lacks {
+            let reason = format!("must be set beside {other}");
+            found.push(Contradiction { key, other, reason });
+        }
+    }
     found
 }
 

@@ -231,6 +231,11 @@ table! {
         /// under domains that nobody can own; *.example.org stands for all below it, * for any name.
         /// A page in a browser whose name was pointed at this server is refused so.
         allowed_hosts: HostNames = "";
+        /// File with the server's certificate in PEM form, those that vouch for it behind it; TCP
+        /// is plain when empty. SIGHUP reads it and the key again.
+        tls_cert: Option<PathBuf> = "";
+        /// File with the certificate's private key, in PEM form and without a password.
+        tls_key: Option<PathBuf> = "";
         /// File with a token that requests must bring as `Authorization: Bearer`, or a browser by
         /// /login; everyone is answered when empty. SIGHUP reads it again.
         token_file: Option<PathBuf> = "";

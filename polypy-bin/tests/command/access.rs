@@ -104,3 +104,72 @@ fn without_a_file_to_read_again_a_hang_up_ends() {
     demo.signal("HUP");
     assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
 }
+
+const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../polypy-http/tests/testdata");
+
+#[test]
+fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
+    let copy = |name: &str, to: &PathBuf| {
+        std::fs::copy(format!("{CERTIFICATES}/{name}.crt.pem"), to.join("crt")).unwrap();
+        std::fs::copy(format!("{CERTIFICATES}/{name}.key.pem"), to.join("key")).unwrap();
+    };
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("certificate");
+    std::fs::create_dir_all(&folder).unwrap();
+    copy("first", &folder);
+    let (cert, key) = (folder.join("crt"), folder.join("key"));
+    let flags = [
+        format!("--http-tls-cert={}", cert.display()),
+        format!("--http-tls-key={}", key.display()),
+    ];
+    let arguments = [
+        "run",
+        "--demo",
+        "--http-port=0",
+        "--sim-markets=5",
+        &flags[0],
+        &flags[1],
+    ];
+    let mut demo = Running::start(&arguments);
+    let line = demo.stderr_line("http server listening");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = line["address"].as_str().unwrap().to_owned();
+    demo.stderr_line("polypy started");
+    // Who speaks plain HTTP gets an alert of TLS for an answer.
+    let mut stream = TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer));
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    // A certificate that nobody vouches for is not believed.
+    let url = format!("https://{address}");
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &url]));
+    assert_eq!(code, 1);
+    assert!(said.contains("certificate"), "{said}");
+
+    std::fs::write(&cert, "nothing").unwrap();
+    demo.signal("HUP");
+    let line = demo.stderr_line("the old one stays");
+    assert!(line.contains("no certificate in PEM form"), "{line}");
+    copy("second", &folder);
+    demo.signal("HUP");
+    demo.stderr_line("certificate read again");
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+
+    let (code, _, said) = output(&mut polypy(&["check-config", &flags[0]]));
+    assert_eq!(code, 78);
+    assert!(
+        said.contains("http.tls_key: must be set beside http.tls_cert"),
+        "{said}"
+    );
+    std::fs::write(&key, "nothing").unwrap();
+    let (code, _, said) = output(&mut polypy(&arguments));
+    assert_eq!(code, 78, "{said}");
+    assert!(
+        said.contains("http.tls_cert") && said.contains("no private key"),
+        "{said}"
+    );
+}

@@ -20,4 +20,6 @@ mod probes;
 
 mod access;
 
+mod tls;
+
 mod metrics;
