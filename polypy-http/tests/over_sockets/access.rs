@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use crate::common::*;
-use polypy_core::Component;
+use polypy_core::{Component, StatsSource};
 use polypy_http::{Access, HttpConfig, HttpServer};
 use serde_json::json;
 use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const TOKEN: &str = "correct-horse-battery";
 
@@ -266,5 +268,60 @@ async fn other_sites_pages_read_only_where_they_are_listed() {
     let other = "Origin: https://app.example.org.evil.example";
     let answer = ask(address, "GET /stats", &[other, &bearer()], "").await;
     assert_eq!(answer.header("access-control-allow-origin"), None);
+    server.stop().await;
+}
+
+/// Requests that were right once, with a few bytes changed. `make attack` does the same
+/// to the whole program, where nobody needs a token.
+#[tokio::test]
+async fn broken_requests_are_answered_or_closed_and_let_nobody_in() {
+    const SEEDS: [&str; 5] = [
+        "POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 20\r\n\r\ntoken=0123456789abcd",
+        "POST /login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"token\":1}\r\n0\r\n\r\n",
+        "POST /logout HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nContent-Length: 0\r\n\r\n",
+        "GET /stats HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer 0123456789abcdef\r\nConnection: close\r\n\r\n",
+        "GET /markets HTTP/1.1\r\nHost: a\r\nCookie: polypy_session=1765189800001.00ff\r\nConnection: close\r\n\r\n",
+    ];
+    let (server, address, _) = guarded(config(), Access::new(TOKEN).unwrap()).await;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 16).unwrap() % bound
+    };
+    for _ in 0..1_000 {
+        let mut request = SEEDS[below(SEEDS.len())].as_bytes().to_vec();
+        for _ in 0..=below(3) {
+            let at = below(request.len());
+            match below(3) {
+                0 => request[at] = u8::try_from(below(256)).unwrap(),
+                1 => drop(request.remove(at)),
+                _ => request.insert(at, b"\r\n \0%:;="[below(8)]),
+            }
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut bytes = Vec::new();
+        drop(stream.read_to_end(&mut bytes).await);
+        let text = String::from_utf8_lossy(&bytes);
+        for answer in Answer::all(&text) {
+            let inside = matches!(answer.status, 200 | 204 | 303);
+            let body = &answer.body;
+            assert!(
+                !body.contains("total"),
+                "{}",
+                String::from_utf8_lossy(&request)
+            );
+            let session = answer
+                .header("set-cookie")
+                .is_some_and(|it| !it.contains("Max-Age=0"));
+            assert!(!session, "{}", String::from_utf8_lossy(&request));
+            assert!(inside || answer.status >= 400, "{text}");
+            assert_ne!(answer.status, 500, "{}", String::from_utf8_lossy(&request));
+        }
+    }
+    assert_eq!(server.stats()["handler_panics"], 0);
     server.stop().await;
 }

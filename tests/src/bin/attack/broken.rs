@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::client::{self, Answer, connect};
 use crate::server::{Server, Setting};
 
-const SEEDS: [&str; 8] = [
+const SEEDS: [&str; 11] = [
     "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     "GET /markets?limit=5&offset=10 HTTP/1.1\r\nHost: localhost:8080\r\nAccept-Encoding: gzip;q=0.5, *;q=0\r\nConnection: close\r\n\r\n",
     "HEAD /stats HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n",
@@ -18,6 +18,9 @@ const SEEDS: [&str; 8] = [
     "POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
     "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nX-Request-Id: a.b-c\r\nConnection: close\r\n\r\n",
+    "GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\nAccept: application/health+json\r\nConnection: close\r\n\r\n",
+    "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; version=1.0.0; q=0.5, */*;q=0.1\r\nAuthorization: Bearer 0123456789abcdef0123\r\nConnection: close\r\n\r\n",
+    "GET /version HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\nCookie: a=b; polypy_session=1.00\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n",
     "GET /orderbook/%31%32 HTTP/1.0\r\nUpgrade: websocket\r\nConnection: close, upgrade\r\n\r\n",
 ];
 /// What grammars trip over.
