@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test rolling check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-end-to-end bench-peers instructions attack mutants deny setup
+.PHONY: help demo sim test soak soak-test rolling check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench: setup ## what frames cost: decoding, decoding with applying, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench decode
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
+
+bench-http: setup ## answers a second beside a bare server of the same bytes, 2 minutes on a quiet machine
+	$(CARGO) build --locked --release -p polypy
+	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench http
 
 bench-end-to-end: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
 	$(CARGO) bench --locked -p polypy-benches --bench end_to_end

@@ -25,7 +25,7 @@ mod sheet;
 
 pub use counter::{Counter, Gauge, count, millis, ratio};
 pub use histogram::{BUCKETS, Histogram, Reading, Span};
-pub use json::JsonSheet;
+pub use json::{JsonSheet, write_count};
 pub use manual::{ManualLine, ManualSheet};
 pub use row::{Entry, Kind, List, Number, Part, Row, Unit};
 pub use sheet::Sheet;

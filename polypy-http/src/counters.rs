@@ -84,7 +84,7 @@ static BY_STATUS: Row = Row::by(
 static DURATION: Row = Row::histogram(
     "polypy_http_request_duration_seconds",
     "From a request's head until its answer's head.",
-    Span::INTERNAL,
+    Span::SERVING,
 );
 const TIMEOUTS: &str = "Connections closed because a client took too long, by what for.";
 const AT_STOP: &str = "Connections that were busy when the server stopped, by how they ended.";

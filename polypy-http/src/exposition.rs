@@ -4,12 +4,14 @@
 //! has a buffer of its own, and they are joined at the end. Samples are the same in
 //! both formats; the lines above them differ.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::io::Write;
 
 use polypy_core::StatsSource;
-use polypy_core::metrics::{Kind, List, Number, Part, Reading, Row, Sheet, Unit, count};
+use polypy_core::metrics::{
+    Kind, List, Number, Part, Reading, Row, Sheet, Unit, count, write_count,
+};
 
 /// What a name of a label is cut to, in bytes.
 const LABEL_LENGTH: usize = 64;
@@ -37,6 +39,8 @@ pub(crate) struct Exposition {
     marks: Vec<usize>,
     /// The label of each list that is open; empty for one that is not exposed.
     lists: Vec<&'static str>,
+    /// Room to put a line's beginning together.
+    line: Vec<u8>,
     /// Whether members of lists are exposed of which there may be hundreds.
     details: bool,
 }
@@ -179,24 +183,38 @@ impl Sheet for Exposition {
         if self.is_hidden(row) {
             return;
         }
-        let mut bound = Vec::new();
+        let at = self.family(row);
+        // What all buckets begin with is put together once.
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        line.extend_from_slice(row.metric().as_bytes());
+        line.extend_from_slice(b"_bucket{");
+        for labels in [self.labels.as_str(), row.labels()] {
+            if !labels.is_empty() {
+                line.extend_from_slice(labels.as_bytes());
+                line.push(b',');
+            }
+        }
+        line.extend_from_slice(b"le=\"");
+        let all = reading.count();
+        let out = &mut self.families[at].samples;
         for (power, below) in reading.cumulative(row.span()) {
-            bound.clear();
-            write_decimal(&mut bound, 1 << power, 6);
-            let bound = std::str::from_utf8(&bound).unwrap_or_default();
-            let out = self.sample(row, "_bucket", row.labels(), Some(("le", bound)));
-            write_decimal(out, below, 0);
+            out.extend_from_slice(&line);
+            write_decimal(out, 1 << power, 6);
+            out.extend_from_slice(b"\"} ");
+            write_count(out, below);
             out.push(b'\n');
         }
-        let all = reading.count();
-        let out = self.sample(row, "_bucket", row.labels(), Some(("le", "+Inf")));
-        write_decimal(out, all, 0);
+        out.extend_from_slice(&line);
+        out.extend_from_slice(b"+Inf\"} ");
+        write_count(out, all);
         out.push(b'\n');
+        self.line = line;
         let out = self.sample(row, "_sum", row.labels(), None);
         write_decimal(out, reading.total_micros(), 6);
         out.push(b'\n');
         let out = self.sample(row, "_count", row.labels(), None);
-        write_decimal(out, all, 0);
+        write_count(out, all);
         out.push(b'\n');
     }
 
@@ -306,8 +324,11 @@ fn family_name(row: &'static Row) -> &'static str {
 }
 
 /// A label's value as it stands between quotes.
-fn escaped(value: &str) -> String {
+fn escaped(value: &str) -> Cow<'_, str> {
     let value = &value[..value.floor_char_boundary(LABEL_LENGTH)];
+    if !value.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(value);
+    }
     let mut out = String::with_capacity(value.len());
     for letter in value.chars() {
         match letter {
@@ -317,7 +338,7 @@ fn escaped(value: &str) -> String {
             other => out.push(other),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// A number in seconds, bytes or things, whatever it is counted in.
@@ -341,17 +362,17 @@ fn write_number(out: &mut Vec<u8>, number: Number<'_>, unit: Unit) {
 fn write_decimal(out: &mut Vec<u8>, number: u64, places: usize) {
     let power = u32::try_from(places).unwrap_or(0);
     let one = 10u64.pow(power);
-    let (whole, fraction) = (number / one, number % one);
-    // Writing to memory does not fail.
-    let written = if fraction == 0 {
-        write!(out, "{whole}")
-    } else {
-        write!(out, "{whole}.{fraction:0places$}")
-    };
-    if written.is_ok() && fraction != 0 {
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
+    write_count(out, number / one);
+    let fraction = number % one;
+    if fraction == 0 {
+        return;
+    }
+    // A one before it keeps the zeros at its beginning.
+    let point = out.len();
+    write_count(out, one + fraction);
+    out[point] = b'.';
+    while out.last() == Some(&b'0') {
+        out.pop();
     }
 }
 

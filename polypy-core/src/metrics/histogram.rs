@@ -116,6 +116,8 @@ pub struct Span {
 impl Span {
     /// What happens inside the program: 1 µs to 16.8 s.
     pub const INTERNAL: Self = Self { first: 0, last: 24 };
+    /// What is answered: 64 µs to 4.2 s. There is one for each route.
+    pub const SERVING: Self = Self { first: 6, last: 22 };
     /// What goes over a network: 1 ms to 67 s.
     pub const NETWORK: Self = Self {
         first: 10,
@@ -164,7 +166,7 @@ mod tests {
                 shared.record_shared(Duration::from_micros(took));
             }
             let reading = histogram.reading();
-            for span in [Span::INTERNAL, Span::NETWORK, Span::LONG] {
+            for span in [Span::INTERNAL, Span::SERVING, Span::NETWORK, Span::LONG] {
                 let naive: Vec<_> = (span.first..=span.last)
                     .step_by(2)
                     .map(|power| {

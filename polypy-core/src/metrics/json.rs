@@ -183,8 +183,14 @@ fn pair(number: u64) -> [u8; 2] {
     [PAIRS[at], PAIRS[at + 1]]
 }
 
-/// Appends a whole number.
-fn write_count(out: &mut Vec<u8>, mut number: u64) {
+/// Appends a whole number in decimal digits.
+///
+/// ```
+/// let mut out = b"le=".to_vec();
+/// polypy_core::metrics::write_count(&mut out, 1_024);
+/// assert_eq!(out, b"le=1024");
+/// ```
+pub fn write_count(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     while number >= 10 {
