@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use polypy_core::Clock;
 use polypy_http::{Access, Listener, Tls};
-use polypy_net::dial::{Dial, DialConfig, SystemDialer};
+use polypy_net::dial::{Dial, DialConfig, Proxy, SystemDialer, certificates};
 
 use super::PolyPy;
 use super::error::BuildError;
 use super::parts::Parts;
 use super::sockets::SharedDialer;
 use crate::clock::SystemClock;
-use crate::config::{self, Config, HttpSection};
+use crate::config::{self, Config, HttpSection, VenueSection};
 use crate::limits::Shares;
 use crate::secrets::{self, CertificateFiles};
 
@@ -124,10 +124,7 @@ impl PolyPyBuilder {
         }
         let dialer = match self.dialer {
             Some(dialer) => dialer,
-            None => {
-                let dialer = SystemDialer::new(DialConfig::default());
-                Arc::new(dialer.map_err(|error| BuildError::Tls(error.into()))?)
-            }
+            None => Arc::new(system_dialer(&self.config.venue)?),
         };
         let dialer = match self.shares {
             Some(shares) => within(shares, dialer, &mut self.config),
@@ -150,6 +147,30 @@ impl PolyPyBuilder {
             self.mistakes.push((name, reason));
         }
     }
+}
+
+/// The way to the venue that the configuration describes.
+fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
+    let value = |key, reason| BuildError::Value { key, reason };
+    let proxy = venue.proxy.0.as_deref();
+    let proxy = proxy.map(|url| Proxy::new(url, &venue.no_proxy.0));
+    let proxy = proxy
+        .transpose()
+        .map_err(|reason| value("venue.proxy", reason))?;
+    let roots = match &venue.ca_file {
+        Some(path) => {
+            let text = std::fs::read(path).map_err(|error| error.to_string());
+            let roots = text.and_then(|text| certificates(&text));
+            roots
+                .map_err(|reason| value("venue.ca_file", format!("{}: {reason}", path.display())))?
+        }
+        None => Vec::new(),
+    };
+    let config = DialConfig {
+        proxy,
+        ..DialConfig::default()
+    };
+    SystemDialer::with_roots(config, &roots).map_err(|error| BuildError::Tls(error.into()))
 }
 
 /// The guard of the HTTP server, if it is to have one. A token that is asked for and

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::file_mode::FileMode;
 use super::origins::Origins;
+use super::proxy::{NoProxy, ProxyUrl};
 use super::value::{
     ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within,
 };
@@ -301,6 +302,15 @@ table! {
         clob_url: HttpUrl = "https://clob.polymarket.com";
         /// The market channel.
         ws_url: WsUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market";
+        /// Proxy to reach it by, http://[USER[:PASSWORD]@]HOST:PORT, with HTTP's CONNECT; straight when
+        /// empty. For https and wss.
+        proxy: ProxyUrl = "", env "HTTPS_PROXY";
+        /// Hosts that are reached without it, separated by commas: a name stands for all below it as
+        /// well.
+        no_proxy: NoProxy = "", env "NO_PROXY";
+        /// File with certificates in PEM form that are trusted beside those in the binary, such as that
+        /// of a proxy that looks into TLS.
+        ca_file: Option<PathBuf> = "";
         /// For one answer of Gamma or the CLOB. They take a second; slow lines exist.
         request_deadline: Duration = "20s", in "100ms" ..= "10m";
     }

@@ -277,3 +277,26 @@ fn output_that_is_closed_is_not_taken_for_written() {
     assert_eq!(run(">&-"), Some(74));
     assert_eq!(run(">/dev/null"), Some(0));
 }
+
+#[test]
+fn a_proxy_of_the_environment_is_taken_and_its_password_not_shown() {
+    let mut command = polypy(&["check-config", "--print"]);
+    command
+        .env("HTTPS_PROXY", "http://user:secret@proxy:3128")
+        .env("NO_PROXY", "localhost,.svc,10.0.0.0/8");
+    let (code, printed, said) = output(&mut command);
+    assert_eq!(code, 0, "{said}");
+    let line = "venue.proxy = \"http://user:***@proxy:3128\"";
+    assert!(printed.contains(line), "{printed}");
+    assert!(!printed.contains("secret") && !said.contains("secret"));
+
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-certificate.pem");
+    std::fs::write(&file, "nothing").unwrap();
+    let flag = format!("--venue-ca-file={}", file.display());
+    let (code, _, said) = output(&mut polypy(&["run", &flag]));
+    assert_eq!(code, 78, "{said}");
+    assert!(
+        said.contains("venue.ca_file") && said.contains("no certificate"),
+        "{said}"
+    );
+}

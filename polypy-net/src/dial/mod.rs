@@ -12,6 +12,8 @@
 //! | `http`, `ws` | 80 | plain |
 //! | `https`, `wss` | 443 | TLS 1.2 or 1.3, certificate checked against the name |
 
+mod proxy;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper::Uri;
 use polypy_core::BoxFuture;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
@@ -34,6 +37,8 @@ use tokio_rustls::TlsConnector;
 /// records of their own that is a tenth of the processor time of their whole way.
 const TLS_READ_BUFFER: usize = 16 << 10;
 
+pub use proxy::Proxy;
+
 /// A connected byte stream.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -43,6 +48,19 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub trait Dial: Send + Sync {
     /// Connects to the authority of `uri`, with TLS when its scheme says so.
     fn dial<'a>(&'a self, uri: &'a Uri) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
+}
+
+/// The certificates in a text in PEM form.
+///
+/// # Errors
+/// The reason, when there is none, or one that cannot be read.
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err("there is no certificate in PEM form".to_owned()),
+        Err(error) => Err(format!("not certificates in PEM form: {error}")),
+    }
 }
 
 /// Deadlines of [`SystemDialer`].
@@ -56,6 +74,8 @@ pub struct DialConfig {
     pub stagger: Duration,
     /// For the TLS handshake.
     pub handshake_deadline: Duration,
+    /// The way to `https` and `wss`; straight if there is none.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for DialConfig {
@@ -68,6 +88,7 @@ impl Default for DialConfig {
             // What RFC 8305 recommends.
             stagger: Duration::from_millis(250),
             handshake_deadline: Duration::from_secs(10),
+            proxy: None,
         }
     }
 }
@@ -125,9 +146,22 @@ impl SystemDialer {
         })
     }
 
+    /// A socket that leads to the target, straight or by the proxy.
+    async fn reach(&self, target: &Target<'_>) -> io::Result<TcpStream> {
+        let proxy = self.config.proxy.as_ref();
+        match proxy.filter(|proxy| target.tls && proxy.leads_to(target.host)) {
+            Some(proxy) => {
+                let (host, port) = proxy.place();
+                let socket = connect(host, port, &self.config).await?;
+                proxy.tunnel(socket, target.host, target.port).await
+            }
+            None => connect(target.host, target.port, &self.config).await,
+        }
+    }
+
     async fn open(&self, uri: &Uri) -> io::Result<Box<dyn Stream>> {
         let target = Target::of(uri)?;
-        let socket = timeout(self.config.connect_deadline, connect(&target, &self.config))
+        let socket = timeout(self.config.connect_deadline, self.reach(&target))
             .await
             .map_err(|_elapsed| timed_out("no address answered in time"))??;
         // Requests and pings are small and wait for their answers.
@@ -180,8 +214,8 @@ impl<'a> Target<'a> {
 }
 
 /// Tries the addresses of the name until one answers.
-async fn connect(target: &Target<'_>, config: &DialConfig) -> io::Result<TcpStream> {
-    let addresses = tokio::net::lookup_host((target.host, target.port)).await?;
+async fn connect(host: &str, port: u16, config: &DialConfig) -> io::Result<TcpStream> {
+    let addresses = tokio::net::lookup_host((host, port)).await?;
     let addresses = alternating(addresses.collect());
     let deadline = config.address_deadline;
     let attempt = |address| async move {

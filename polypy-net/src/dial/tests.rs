@@ -208,3 +208,90 @@ async fn a_stalled_handshake_ends_at_its_deadline() {
     let result = dialer.dial(&uri(&format!("https://{address}"))).await;
     assert_eq!(result.err().unwrap().kind(), io::ErrorKind::TimedOut);
 }
+
+/// A proxy for one client, which answers with `status`, and leads to `server` if that is
+/// 200. The head that it was sent.
+async fn proxy_of(
+    server: SocketAddr,
+    status: &'static str,
+) -> (SocketAddr, tokio::task::JoinHandle<io::Result<String>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await?);
+        }
+        client
+            .write_all(format!("HTTP/1.1 {status}\r\nVia: x\r\n\r\n").as_bytes())
+            .await?;
+        if status.starts_with('2') {
+            let mut server = TcpStream::connect(server).await?;
+            tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+        }
+        Ok(String::from_utf8(head).unwrap())
+    });
+    (address, task)
+}
+
+fn by(proxy: SocketAddr, except: &[&str]) -> SystemDialer {
+    let except: Vec<_> = except.iter().map(|name| (*name).to_owned()).collect();
+    let config = DialConfig {
+        proxy: Some(Proxy::new(&format!("http://user:word@{proxy}"), &except).unwrap()),
+        ..DialConfig::default()
+    };
+    SystemDialer::with_roots(config, &[certificate()]).unwrap()
+}
+
+#[tokio::test]
+async fn tls_goes_through_the_proxy_to_the_name_that_was_asked_for() {
+    let (server, _) = tls_echo().await;
+    let (proxy, sent) = proxy_of(server, "200 Connection established").await;
+    // Nobody looks the name up here: it is the proxy's to know.
+    let target = uri(&format!("wss://localhost:{}/ws", server.port()));
+    let mut stream = by(proxy, &[]).dial(&target).await.unwrap();
+    stream.write_all(b"ping").await.unwrap();
+    let mut bytes = [0; 4];
+    stream.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"ping");
+    drop(stream);
+    let head = sent.await.unwrap().unwrap();
+    let place = format!("localhost:{}", server.port());
+    assert!(
+        head.starts_with(&format!("CONNECT {place} HTTP/1.1\r\n")),
+        "{head}"
+    );
+    assert!(
+        head.contains("Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n"),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_named_with_its_reason() {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
+    let (proxy, _sent) = proxy_of(nowhere, "407 Proxy Authentication Required").await;
+    let result = by(proxy, &[]).dial(&uri("https://localhost:9/")).await;
+    let error = result.err().unwrap().to_string();
+    assert!(error.contains(&proxy.to_string()), "{error}");
+    assert!(
+        error.contains("407 Proxy Authentication Required"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn exceptions_and_plain_streams_go_straight() {
+    let (server, _) = tls_echo().await;
+    // Nobody listens there.
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let proxy = closed.local_addr().unwrap();
+    drop(closed);
+    let target = uri(&format!("https://localhost:{}/", server.port()));
+    assert!(by(proxy, &[]).dial(&target).await.is_err());
+    assert!(by(proxy, &["localhost"]).dial(&target).await.is_ok());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let target = uri(&format!("http://{}", listener.local_addr().unwrap()));
+    assert!(by(proxy, &[]).dial(&target).await.is_ok());
+}
