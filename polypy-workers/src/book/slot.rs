@@ -139,15 +139,26 @@ impl BookSlot {
     /// Shows a whole book from now on.
     fn show_whole(&mut self, copy: FeedBook, replayed: Replayed, origin: Origin, cx: &mut Context) {
         let was_live = self.state() == BookState::Live;
-        let void = self.standbys.void(origin, replayed);
+        let void = self.standbys.void(origin, replayed).or_else(|| {
+            // What its feed sent since is not sent again.
+            let ours = self.book.copy().filter(|ours| ours.feed() == origin.feed)?;
+            let is_behind = copy.newest() < ours.newest();
+            let (at, now) = (ours.newest(), cx.checker.now);
+            let is_awaited = self.book.trust().goal_beyond(copy.newest(), at, now);
+            (is_behind && is_awaited.is_some()).then_some(StaleReason::Dropped)
+        });
+        if void.is_none() {
+            self.standbys.forget_early(origin.feed);
+        }
         // The copy's own standby, if it has one, is older than it.
         self.standbys.take(origin.feed);
         let old = self.book.show_whole(copy, void, origin, cx);
         if let Some(old) = old.filter(|old| old.feed() != origin.feed) {
-            self.forget_early(old.feed());
             // A suspect one could not stand in.
             if was_live && cx.feeds.closed(old.feed()).is_none() {
                 self.standbys.keep(old, &cx.feeds);
+            } else {
+                self.standbys.give_up(old.feed(), &cx.feeds);
             }
         }
         let refuted = self.book.check_whole(cx);
@@ -183,7 +194,9 @@ impl BookSlot {
     pub(crate) fn change(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
         let Some(shown) = self.book.shown().feed() else {
             cx.stats.events.deltas_without_book.increment();
-            self.standbys.change(change, origin.feed, &cx.feeds);
+            let is_first = self.standbys.marked_for().is_none();
+            self.standbys
+                .keep_early(change, origin.feed, is_first, &cx.feeds);
             return;
         };
         if shown != origin.feed {
@@ -192,7 +205,7 @@ impl BookSlot {
         }
         if self.book.trust().is_stale() {
             // It goes on, and a whole book that is to come may be older than this.
-            self.standbys.keep_early(change, shown, &cx.feeds);
+            self.standbys.keep_early(change, shown, false, &cx.feeds);
         }
         let refuted = order::change(&mut self.book, change, origin, cx);
         self.see_to(refuted, cx);
@@ -211,8 +224,12 @@ impl BookSlot {
     /// A change of a feed that the book is not shown from.
     fn change_copy(&mut self, change: &PriceChange, origin: Origin, cx: &mut Context) {
         let is_settled = self.book.trust().is_settled();
-        if is_settled || !self.standbys.change(change, origin.feed, &cx.feeds) {
-            cx.stats.events.late_frames.increment();
+        if is_settled || !self.standbys.change(change, origin.feed) {
+            let is_kept = !is_settled
+                && self
+                    .standbys
+                    .keep_early(change, origin.feed, true, &cx.feeds);
+            cx.stats.events.late_frames.add(u64::from(!is_kept));
             return;
         }
         cx.stats.events.other_feed_changes.increment();
@@ -231,6 +248,7 @@ impl BookSlot {
         }
         if progress == Ordering::Equal && self.standbys.compare(feed, self.book.shown()) {
             cx.stats.events.other_feed_wrong.increment();
+            self.standbys.give_up(feed, &cx.feeds);
             self.ask_feed(feed, StaleReason::Hash, cx);
             self.standby_lost(cx);
         }
@@ -282,9 +300,9 @@ impl BookSlot {
         let was_live = trust.is_kept_whole();
         let was_suspect = trust.suspect_levels().is_some();
         if let Some(mut old) = self.book.show_copy(copy, cx) {
-            self.forget_early(old.feed());
             if !was_live {
                 // It was wrong, or has a hole: no other book may be shown from it.
+                self.standbys.give_up(old.feed(), &cx.feeds);
                 self.ask_feed(old.feed(), StaleReason::Hash, cx);
             } else if cx.feeds.closed(old.feed()).is_none() {
                 if was_suspect && !old.is_proven() {
@@ -308,7 +326,7 @@ impl BookSlot {
             return;
         }
         cx.stats.events.healed_by_other_feed.increment();
-        self.standbys.take(wrong);
+        self.standbys.give_up(wrong, &cx.feeds);
         self.ask_feed(wrong, reason, cx);
     }
 
@@ -406,8 +424,7 @@ impl BookSlot {
     /// The thread that wrote the book died: what it left may be half a change, and
     /// whatever it was to do later is forgotten.
     pub(crate) fn worker_died(&mut self, mark: StalenessMark, cx: &mut Context) {
-        self.standbys.mark(mark, None);
-        self.standbys.clear();
+        self.standbys.mark(mark, self.book.shown().feed());
         self.book.worker_died(cx);
     }
 

@@ -30,6 +30,8 @@ const MOST_GAPS: usize = 4;
 /// forty times in one.
 const MOST_EARLY_FEEDS: usize = 2;
 const MOST_EARLY: usize = 256;
+/// Feeds of which it is known whether what is kept has a hole before it.
+const MOST_RECORDS: usize = 4;
 
 /// Everything about a book that is not shown.
 #[derive(Debug, Default)]
@@ -50,7 +52,8 @@ struct Inner {
 struct Early {
     feed: FeedId,
     changes: VecDeque<PriceChange>,
-    /// Whether there were more than are kept, or some were lost.
+    /// Whether the feed has sent more before the first of them, or some was lost: a
+    /// whole book that is older than the first may lack that.
     has_hole: bool,
 }
 
@@ -70,7 +73,7 @@ pub(crate) enum SnapshotUse {
 /// How a snapshot and the changes before it go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replayed {
-    /// It has all that its feed has sent.
+    /// It has all that is known to be missing in it.
     Whole,
     /// It is older than changes that were not kept.
     Incomplete,
@@ -81,7 +84,7 @@ pub(crate) enum Replayed {
 impl Early {
     /// Something was lost: what is kept later has a hole before it.
     fn lose(&mut self) {
-        self.changes.clear();
+        self.changes = VecDeque::new();
         self.has_hole = true;
     }
 }
@@ -127,9 +130,21 @@ impl Standbys {
         if copies.len() > MOST_COPIES {
             copies.retain(|known| feeds.closed(known.feed()).is_none());
         }
-        while copies.len() > MOST_COPIES {
-            let last = (0..copies.len()).min_by_key(|at| copies[*at].newest());
-            copies.remove(last.unwrap_or(0));
+        while self.copies().len() > MOST_COPIES {
+            let last = self.copies().iter().min_by_key(|copy| copy.newest());
+            let Some(last) = last.map(FeedBook::feed) else {
+                return;
+            };
+            self.give_up(last, feeds);
+        }
+    }
+
+    /// A feed that goes on has no copy any more: what it sends from now on has a hole
+    /// before it.
+    pub(crate) fn give_up(&mut self, feed: FeedId, feeds: &Feeds) {
+        self.take(feed);
+        if feeds.closed(feed).is_none() {
+            self.early_of(feed).lose();
         }
     }
 
@@ -154,37 +169,50 @@ impl Standbys {
         }
     }
 
-    /// Applies a change to its feed's copy; `false` if there is none, and the change
-    /// is kept until there is.
-    pub(crate) fn change(&mut self, change: &PriceChange, feed: FeedId, feeds: &Feeds) -> bool {
-        if let Some(copy) = self.get_mut(feed) {
-            copy.apply_or_leave_out(change);
-            return true;
-        }
-        self.keep_early(change, feed, feeds);
-        false
+    /// Applies a change to its feed's copy; `false` if there is none.
+    pub(crate) fn change(&mut self, change: &PriceChange, feed: FeedId) -> bool {
+        let Some(copy) = self.get_mut(feed) else {
+            return false;
+        };
+        copy.apply_or_leave_out(change);
+        true
     }
 
-    /// Keeps a change for the whole book that its feed is to send.
-    pub(crate) fn keep_early(&mut self, change: &PriceChange, feed: FeedId, feeds: &Feeds) {
+    /// Keeps a change for the whole book that its feed is to send; `false` if the feed
+    /// is closed. `is_first`: whether its first one is the first that the feed has sent.
+    pub(crate) fn keep_early(
+        &mut self,
+        change: &PriceChange,
+        feed: FeedId,
+        is_first: bool,
+        feeds: &Feeds,
+    ) -> bool {
         if feeds.closed(feed).is_some() {
-            return;
+            return false;
         }
+        let early = self.early_of(feed);
+        early.has_hole |= early.changes.is_empty() && !is_first;
         let Early {
             changes, has_hole, ..
-        } = self.early_of(feed);
+        } = early;
         if changes.len() == MOST_EARLY {
             changes.pop_front();
             *has_hole = true;
         }
         changes.push_back(*change);
+        true
     }
 
     fn early_of(&mut self, feed: FeedId) -> &mut Early {
         let early = &mut self.0.get_or_insert_default().early;
         let at = early.iter().position(|known| known.feed == feed);
         let at = at.unwrap_or_else(|| {
-            if early.len() == MOST_EARLY_FEEDS {
+            // Those of the oldest go; that they have gone is remembered.
+            let mut full = early.iter_mut().rev().filter(|one| !one.changes.is_empty());
+            full.nth(MOST_EARLY_FEEDS - 1)
+                .into_iter()
+                .for_each(Early::lose);
+            if early.len() == MOST_RECORDS {
                 early.remove(0);
             }
             early.push(Early {
@@ -205,8 +233,9 @@ impl Standbys {
     }
 
     /// Applies to a snapshot what its feed sent before it and the snapshot lacks: all
-    /// that follows the change with its hash, or else all that is younger.
-    pub(crate) fn replay(&mut self, snapshot: &mut FeedBook) -> Replayed {
+    /// that follows the change with its hash, or else all that is younger. What is kept
+    /// stays kept until the snapshot is trusted.
+    pub(crate) fn replay(&self, snapshot: &mut FeedBook) -> Replayed {
         let feed = snapshot.feed();
         let Some(early) = self
             .0
@@ -222,15 +251,10 @@ impl Standbys {
         let is_missing = |&(at, change): &(usize, &PriceChange)| {
             known.map_or(change.timestamp > began, |known| at > known)
         };
-        let mut missing = early
-            .changes
-            .iter()
-            .enumerate()
-            .filter(is_missing)
-            .peekable();
-        // Of what was not kept, some may be missing, too: until a snapshot that is not
-        // older than anything, what is kept stays kept.
-        if early.has_hole && known.is_none() && missing.peek().is_some() {
+        let missing = early.changes.iter().enumerate().filter(is_missing);
+        // Of what was not kept, some may be missing, too.
+        let first = early.changes.front().map(|first| first.timestamp);
+        if early.has_hole && known.is_none() && first.is_some_and(|first| began < first) {
             return Replayed::Incomplete;
         }
         for (_, change) in missing {
@@ -240,7 +264,6 @@ impl Standbys {
         let last = early.changes.back().filter(|_| known.is_none());
         let is_unclear =
             last.is_some_and(|last| last.timestamp == began && !snapshot.has_level(last));
-        self.forget_early(feed);
         if is_unclear {
             return Replayed::Unclear;
         }
@@ -256,13 +279,20 @@ impl Standbys {
         {
             return false;
         }
-        if let Some(feed) = shown {
+        let lost = self
+            .copies()
+            .iter()
+            .filter(|copy| copy.batch() < mark.number);
+        // A detached book has no feed that could go on.
+        let shown = shown.filter(|feed| *feed != FeedId::default());
+        let lost: Vec<_> = lost.map(FeedBook::feed).chain(shown).collect();
+        for feed in lost {
+            self.take(feed);
             self.early_of(feed);
         }
         let inner = self.0.get_or_insert_default();
         inner.marked = Some(mark);
         inner.early.iter_mut().for_each(Early::lose);
-        inner.copies.retain(|copy| copy.batch() >= mark.number);
         true
     }
 
@@ -362,7 +392,7 @@ impl Standbys {
 
     /// A copy and the shown book are in one state, and the shown one is proven: the
     /// copy has the same levels, or is wrong. A batch may come in several frames, so
-    /// that it is given until the next state. Whether it is wrong, and gone.
+    /// that it is given until the next state. Whether it is wrong.
     pub(crate) fn compare(&mut self, feed: FeedId, shown: &Shown) -> bool {
         let (Some(ours), Some(copy)) = (shown.copy(), self.get_mut(feed)) else {
             return false;
@@ -375,11 +405,7 @@ impl Standbys {
             copy.prove();
             return false;
         }
-        let is_wrong = copy.note_difference() != copy.newest();
-        if is_wrong {
-            self.take(feed);
-        }
-        is_wrong
+        copy.note_difference() != copy.newest()
     }
 
     /// What is to be done with a whole book.
