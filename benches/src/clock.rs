@@ -4,17 +4,11 @@
 //! does not. It is asked of the kernel, at about 200 ns a call: once for hundreds
 //! of frames, never for each.
 
-use polypy_core::{Clock, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The machine's wall clock.
-#[derive(Debug, Clone, Copy)]
-pub struct WallClock;
-
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(nanos(ClockId::Realtime) / 1_000_000)
-    }
+/// Milliseconds since 1970 on the machine's wall clock.
+pub fn wall_millis() -> u64 {
+    nanos(ClockId::Realtime) / 1_000_000
 }
 
 /// Nanoseconds for which this thread has run.

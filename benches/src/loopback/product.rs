@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetKey, BoxFuture, Component, EventSink, FeedId, Interner, LifecycleEvent, Market,
-    MarketEvent, ResyncSink, StaleReason, StatsSource, Token,
+    AssetId, AssetKey, BoxFuture, Clock, Component, EventSink, FeedId, Interner, LifecycleEvent,
+    Market, MarketEvent, ResyncSink, StaleReason, StatsSource, Timestamp, Token,
 };
 use polypy_net::clob::{BookFetch, Fetched};
 use polypy_net::connection::ConnectionConfig;
@@ -28,12 +28,22 @@ use super::bare::Listening;
 use super::stamps::Ages;
 use super::{Failure, Sent};
 use crate::checksum::Checksum;
-use crate::clock::{WallClock, machine_nanos};
+use crate::clock::{machine_nanos, wall_millis};
 
 /// Runtime threads of the program, at most.
 const MOST_RUNTIME_THREADS: usize = 4;
 /// The longest that books take to come, and a queue takes to run dry.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The machine's wall clock.
+#[derive(Debug)]
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(wall_millis())
+    }
+}
 
 /// The program's parts, running.
 #[derive(Debug)]
