@@ -231,7 +231,7 @@ impl Partition {
     }
 
     /// Picks up after a dead thread: no book can be trusted until a snapshot
-    /// of a batch after `number`. The assets to be fetched again are those with a
+    /// of batch `number` or a later one. The assets to be fetched again are those with a
     /// book and those of the batch that was lost.
     pub(crate) fn recover(&mut self, number: u64, now: Instant) -> Vec<AssetKey> {
         let torn = std::mem::take(&mut self.applying);
@@ -243,6 +243,14 @@ impl Partition {
         self.retries.clear();
         self.context.checker.now = now;
         let (slots, cx) = (&mut self.slots, &mut self.context);
+        let kept = self
+            .messages
+            .iter()
+            .filter(|(_, message)| !message.forgotten);
+        for asset in kept.map(|(asset, _)| asset).chain(&assets) {
+            // Without a slot, a snapshot that is still queued could not know of the mark.
+            slots.ensure(*asset, cx);
+        }
         slots.alter_all(cx, |slot, cx| {
             let reason = StaleReason::WorkerDied;
             slot.worker_died(StalenessMark { number, reason }, cx);

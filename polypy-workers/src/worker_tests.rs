@@ -3,6 +3,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use polypy_core::{
     BookControl, BookState, Component, EventSink, FeedId, MarketEvent, Side, StaleReason,
@@ -288,6 +289,61 @@ fn a_panic_between_control_messages_loses_none_that_is_final() {
         assert_eq!(harness.state(truth), expected);
     }
     assert_eq!(harness.feeds_known(), 0);
+}
+
+#[test]
+fn a_panic_loses_no_mark_of_books_that_are_still_to_come() {
+    let harness = Harness::new(one_worker());
+    harness.open(1);
+    let truths: Vec<_> = assets(2).iter().map(Truth::new).collect();
+    let openings: Vec<_> = truths.iter().map(Truth::opening).collect();
+    let keys: Vec<_> = truths.iter().map(Truth::key).collect();
+    let (lost, settled) = keys.split_at(2);
+    harness.queue(1, openings.clone());
+    harness.router.mark_stale(lost, StaleReason::Dropped);
+    harness.router.settle(settled);
+    harness.manager.inject_panic(0);
+    harness.iterate();
+    assert!(!harness.is_running());
+    harness.restart_worker();
+    harness.settle_down();
+    // Whole books of before say nothing of what was lost.
+    for truth in &truths {
+        let state = harness.state(truth);
+        match lost.contains(&truth.key()) {
+            true => assert!(matches!(state, Some(BookState::Stale(_))), "{state:?}"),
+            false => assert_eq!(state, Some(BookState::Settled)),
+        }
+    }
+    harness.asked.take();
+    harness.look_after(Duration::from_secs(6));
+    let asked = harness.asked.take();
+    let is_asked = |key| asked.iter().any(|(asked, _)| asked == key);
+    assert!(lost.iter().all(is_asked));
+    harness.send(1, openings);
+    assert_eq!(harness.state(&truths[0]), LIVE);
+}
+
+#[test]
+fn a_lost_batch_is_missed_by_whole_books_that_were_queued_behind_it() {
+    let harness = Harness::new(one_worker());
+    harness.open(1);
+    let [first, mut second] = [0, 1].map(|at| Truth::new(&assets(1)[at]));
+    let old = second.opening();
+    let change = second.change(Side::Bid, "0.45", "1");
+    harness.queue(1, [first.opening(), change]);
+    harness.queue(1, [old]);
+    harness.manager.inject_panic(0);
+    harness.iterate();
+    harness.restart_worker();
+    harness.settle_down();
+    assert_eq!(harness.state(&second), stale(StaleReason::WorkerDied));
+    assert!(
+        harness
+            .asked
+            .take()
+            .contains(&(second.key(), StaleReason::WorkerDied))
+    );
 }
 
 #[test]

@@ -560,3 +560,26 @@ fn a_feeds_hole_is_remembered_beside_other_feeds_and_whole_books_of_no_use() {
         assert!(!bench.asked.take().is_empty());
     }
 }
+
+#[test]
+fn a_frame_that_comes_again_behind_a_whole_book_of_its_millisecond_is_ambiguous() {
+    for is_stale in [false, true] {
+        let (bench, mut truth) = opened();
+        let first = truth.change(Side::Bid, "0.48", "10");
+        let second = truth.change_within(Side::Bid, "0.48", "20");
+        bench.send(1, [first.clone(), second.clone()]);
+        if is_stale {
+            bench
+                .router
+                .mark_stale(&[truth.key()], StaleReason::Dropped);
+        }
+        bench.send(1, [truth.snapshot()]);
+        assert_eq!(bench.state(&truth), LIVE);
+        bench.send(1, [first]);
+        check_never_wrong(&bench, &truth);
+        assert_eq!(bench.count("ambiguous_copies"), 1);
+        bench.send(1, [second]);
+        assert_eq!(bench.state(&truth), LIVE);
+        assert!(truth.equals(&bench.view(&truth)));
+    }
+}

@@ -198,6 +198,19 @@ impl FeedBook {
         self.cold.known_since = self.cold.known_since.min(older.cold.known_since);
     }
 
+    /// A whole book takes the place of its feed's older copy: what the newest millisecond
+    /// has brought may come again.
+    pub(crate) fn remember_passed(&mut self, older: &Self) {
+        if (older.feed, older.newest) != (self.feed, self.newest) {
+            return;
+        }
+        for passed in older.passed() {
+            if !self.has_passed(passed) {
+                self.note_passed(passed);
+            }
+        }
+    }
+
     /// Whether a change would alter nothing.
     pub(crate) fn has_level(&self, change: &PriceChange) -> bool {
         self.levels.size_at(change.side, change.price) == change.size
@@ -276,14 +289,16 @@ impl FeedBook {
     }
 
     fn has_passed(&self, passed: Passed) -> bool {
+        self.passed().any(|known| known == passed)
+    }
+
+    /// The changes that the newest millisecond has brought.
+    fn passed(&self) -> impl Iterator<Item = Passed> + '_ {
         let count = usize::from(self.passed_count);
-        let few = self.passed.iter().take(count);
-        if few.clone().any(|known| *known == passed) {
-            return true;
-        }
         let more = count.saturating_sub(FEW_PASSED);
         let rare = self.cold.rare.iter().flat_map(|rare| &rare.passed);
-        more > 0 && rare.take(more).any(|known| *known == passed)
+        let few = self.passed.iter().take(count);
+        few.chain(rare.take(more)).copied()
     }
 
     #[inline]

@@ -191,8 +191,11 @@ impl Shown {
     ) -> Option<FeedBook> {
         self.history.record(copy.newest(), copy.levels());
         self.received = received.unwrap_or(self.received);
-        if let (Epoch::Same, Some(old)) = (epoch, &self.copy) {
-            copy.continue_from(old);
+        if let Some(old) = &self.copy {
+            copy.remember_passed(old);
+            if epoch == Epoch::Same {
+                copy.continue_from(old);
+            }
         }
         let old = self.copy.replace(copy);
         match (epoch, &old, &self.copy) {

@@ -121,11 +121,13 @@ impl Standbys {
 
     /// Keeps a copy in place of its feed's last one. With too many, one of a closed
     /// feed goes, or the one that is furthest behind.
-    pub(crate) fn keep(&mut self, copy: FeedBook, feeds: &Feeds) {
+    pub(crate) fn keep(&mut self, mut copy: FeedBook, feeds: &Feeds) {
         // From here on its changes are applied to it, and none is kept.
         self.forget_early(copy.feed());
+        if let Some(older) = self.take(copy.feed()) {
+            copy.remember_passed(&older);
+        }
         let copies = &mut self.0.get_or_insert_default().copies;
-        copies.retain(|known| known.feed() != copy.feed());
         copies.push(copy);
         if copies.len() > MOST_COPIES {
             copies.retain(|known| feeds.closed(known.feed()).is_none());
