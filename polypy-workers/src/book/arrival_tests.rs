@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use polypy_core::{
-    BookControl, BookState, EventSink, FeedId, MarketEvent, PriceChange, Side, StaleReason, Top,
-};
+use polypy_core::{BookState, EventSink, FeedId, MarketEvent, PriceChange, Side, StaleReason, Top};
 use proptest::prelude::*;
 
 use crate::config::HashChecking;
@@ -11,7 +9,7 @@ use crate::testing::{
 };
 
 /// A book told by the feeds 1 to `count`.
-fn told_by(count: u64) -> (Harness, Truth) {
+pub(super) fn told_by(count: u64) -> (Harness, Truth) {
     let (bench, truth) = opened();
     for feed in 2..=count {
         bench.open(feed);
@@ -159,7 +157,7 @@ fn a_lag_of_any_length_moves_no_book_back() {
 
 /// No book is live and wrong.
 #[track_caller]
-fn check_never_wrong(harness: &Harness, truth: &Truth) {
+pub(super) fn check_never_wrong(harness: &Harness, truth: &Truth) {
     let view = harness.view(truth);
     assert!(
         Some(view.state) != LIVE || truth.equals(&view),
@@ -439,147 +437,5 @@ fn changes_kept_while_a_book_was_stale_take_no_memory_once_it_is_live() {
         assert_eq!(bench.state(&truth), LIVE);
         assert!(truth.equals(&bench.view(&truth)));
         assert_eq!(bench.memory_bytes(), before, "{by_another_feed}");
-    }
-}
-
-/// A book without hashes that the feeds 1 to `count` bring, a whole book of before,
-/// and a change that all of them have brought since.
-fn unverified_by(count: u64) -> (Harness, Truth, MarketEvent) {
-    let mut config = one_worker();
-    config.integrity.hash = HashChecking::Off;
-    let (bench, mut truth) = opened_with(config);
-    let old = truth.opening();
-    let change = truth.change(Side::Bid, "0.45", "1");
-    bench.send(1, [change.clone()]);
-    for feed in 2..=count {
-        bench.open(feed);
-        bench.send(feed, [old.clone(), change.clone()]);
-    }
-    assert!(truth.equals(&bench.view(&truth)));
-    (bench, truth, old)
-}
-
-/// Whatever a feed has brought before is not brought again: with a book of before that,
-/// none is live and wrong, and it is asked for.
-#[track_caller]
-fn check_old_book(bench: &Harness, truth: &mut Truth, feed: u64, old: MarketEvent) {
-    bench.asked.take();
-    bench.send(feed, [old]);
-    check_never_wrong(bench, truth);
-    bench.send(feed, [truth.change(Side::Bid, "0.43", "3")]);
-    assert_eq!(bench.state(truth), stale(StaleReason::Dropped));
-    bench.look_after(Duration::from_secs(6));
-    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Dropped)]);
-    bench.send(feed, [truth.snapshot()]);
-    assert_eq!(bench.state(truth), LIVE);
-    assert!(truth.equals(&bench.view(truth)));
-}
-
-#[test]
-fn a_whole_book_older_than_what_its_feed_brought_before_is_asked_for_again() {
-    for brings_more in [false, true] {
-        let (bench, mut truth, old) = unverified_by(1);
-        let MarketEvent::Book(mut fetched) = truth.snapshot() else {
-            unreachable!()
-        };
-        fetched.bids.clear();
-        bench.audit(MarketEvent::Book(fetched));
-        assert_eq!(bench.state(&truth), stale(StaleReason::Audit));
-        if brings_more {
-            bench.send(1, [truth.change(Side::Bid, "0.44", "2")]);
-        }
-        check_old_book(&bench, &mut truth, 1, old);
-    }
-}
-
-#[test]
-fn what_a_stale_book_was_sent_completes_a_whole_book_that_is_older() {
-    let (bench, mut truth, _) = unverified_by(1);
-    bench
-        .router
-        .mark_stale(&[truth.key()], StaleReason::Dropped);
-    bench.send(1, [truth.change(Side::Bid, "0.44", "2")]);
-    let between = truth.snapshot();
-    bench.send(1, [truth.change(Side::Bid, "0.43", "3")]);
-    bench.send(1, [between]);
-    assert_eq!(bench.state(&truth), LIVE);
-    assert!(truth.equals(&bench.view(&truth)));
-}
-
-#[test]
-fn a_loss_before_anything_was_sent_is_missed_by_an_older_first_book() {
-    let bench = Harness::new(one_worker());
-    let mut truth = Truth::new(&assets(1)[0]);
-    bench.open(1);
-    let old = truth.opening();
-    truth.change(Side::Bid, "0.45", "1");
-    bench
-        .router
-        .mark_feed_stale(FeedId(1), &[truth.key()], StaleReason::Dropped);
-    bench.send(1, [truth.change(Side::Bid, "0.44", "2")]);
-    check_old_book(&bench, &mut truth, 1, old);
-}
-
-#[test]
-fn a_dead_worker_forgets_no_hole_of_any_feed() {
-    for feed in [1, 2] {
-        let (bench, mut truth, old) = unverified_by(2);
-        bench.manager.inject_panic(0);
-        bench.queue(1, [truth.change(Side::Bid, "0.44", "2")]);
-        bench.iterate();
-        bench.restart_worker();
-        bench.send(feed, [truth.change(Side::Bid, "0.44", "3")]);
-        check_old_book(&bench, &mut truth, feed, old);
-    }
-}
-
-#[test]
-fn a_feeds_hole_is_remembered_beside_other_feeds_and_whole_books_of_no_use() {
-    for others in [0, 3] {
-        let (bench, mut truth, old) = unverified_by(2);
-        bench.queue(2, [truth.opening()]);
-        bench
-            .router
-            .mark_feed_stale(FeedId(2), &[truth.key()], StaleReason::Dropped);
-        bench.settle_down();
-        let next = truth.change(Side::Bid, "0.44", "2");
-        for feed in 3..3 + others {
-            bench.open(feed);
-            bench.send(feed, [next.clone()]);
-        }
-        bench.send(1, [next.clone()]);
-        bench.send(2, [next]);
-        // The whole book; the changes are kept.
-        assert_eq!(bench.count("late_frames"), 1);
-        bench.send(2, [old]);
-        bench.close(1);
-        bench.settle_down();
-        check_never_wrong(&bench, &truth);
-        bench.send(2, [truth.change(Side::Bid, "0.43", "3")]);
-        check_never_wrong(&bench, &truth);
-        assert!(!bench.asked.take().is_empty());
-    }
-}
-
-#[test]
-fn a_frame_that_comes_again_behind_a_whole_book_of_its_millisecond_is_ambiguous() {
-    for is_stale in [false, true] {
-        let (bench, mut truth) = opened();
-        let first = truth.change(Side::Bid, "0.48", "10");
-        let second = truth.change_within(Side::Bid, "0.48", "20");
-        bench.send(1, [first.clone(), second.clone()]);
-        if is_stale {
-            bench
-                .router
-                .mark_stale(&[truth.key()], StaleReason::Dropped);
-        }
-        bench.send(1, [truth.snapshot()]);
-        assert_eq!(bench.state(&truth), LIVE);
-        bench.send(1, [first]);
-        check_never_wrong(&bench, &truth);
-        assert_eq!(bench.count("ambiguous_copies"), 1);
-        bench.send(1, [second]);
-        assert_eq!(bench.state(&truth), LIVE);
-        assert!(truth.equals(&bench.view(&truth)));
     }
 }

@@ -109,4 +109,6 @@ mod arrival_tests;
 #[cfg(test)]
 mod fast_path_tests;
 #[cfg(test)]
+mod hole_tests;
+#[cfg(test)]
 mod slot_tests;

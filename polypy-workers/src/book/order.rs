@@ -61,7 +61,10 @@ pub(super) fn after_left_out(
         }
         Applied::Duplicate => {
             cx.stats.events.duplicates.increment();
-            if !book.shown().is_proven() && change.last_in_frame {
+            if !change.last_in_frame {
+                return None;
+            }
+            if !book.shown().is_proven() {
                 // The frame that it repeats may have left the check to this one.
                 return book.check_change(change, cx);
             }

@@ -402,8 +402,12 @@ impl BookSlot {
 
     /// A feed closed.
     pub(crate) fn close_feed(&mut self, feed: FeedId, reason: StaleReason, cx: &mut Context) {
-        if self.book.shown().feed() == Some(feed) && self.shown_lost(reason, cx) {
+        let is_shown = self.book.shown().feed() == Some(feed);
+        if is_shown && self.shown_lost(reason, cx) {
             cx.stats.events.closings_covered.increment();
+        } else if is_shown && self.standbys.feeds().any(|other| other != feed) {
+            // Another feed goes on without a copy, and was asked for one once.
+            self.book.retry_later(cx);
         }
         if self.standbys.close(feed) {
             self.standby_lost(cx);

@@ -236,7 +236,7 @@ impl Trust {
             }
             (Live | Stale(..), OtherCopy { is_ahead }) => {
                 // What neither feed was sent is not in a copy that is only as far.
-                let lacks = !is_ahead && self.has(Cause::Mirror);
+                let lacks = !is_ahead && self.is_kept_whole() && self.has(Cause::Mirror);
                 self.levels_are_new();
                 if lacks {
                     self.contradict(Cause::Mirror, now);
@@ -273,12 +273,18 @@ impl Trust {
                     ..self.enter(stale)
                 }
             }
-            (Stale(_, Recovery::CatchUp), Reached(at)) if at >= self.goal => self.enter(Live),
-            (Stale(_, Recovery::Proof), Proven) => self.enter(Live),
+            (Stale(_, Recovery::CatchUp), Reached(at)) if at >= self.goal => Effects {
+                // What contradicts the levels that it has caught up with still does.
+                watch: self.causes != 0,
+                ..self.enter(Live)
+            },
+            (Stale(_, Recovery::Proof), Proven) => {
+                // What spoke against the levels while it was stale is why it was.
+                self.levels_proven(now);
+                self.enter(Live)
+            }
             (Live | Stale(..), Proven) => {
-                self.clear_levels();
-                // A book that is proven crossed has all its time again after that.
-                self.crossed_since = self.crossed_since.map(|_| now);
+                self.levels_proven(now);
                 Effects::default()
             }
             (Live | Stale(..), Contradicted(cause)) => {
@@ -321,10 +327,6 @@ impl Trust {
         // What was shown before stays a stale book's goal, over any number of whole books.
         if matches!(next, Standing::Live | Standing::Settled) {
             (self.goal, self.behind_since) = (Timestamp::default(), None);
-        }
-        if next == Standing::Live && before != Standing::Live {
-            // What spoke against the levels while it was stale is why it was.
-            self.clear_levels();
         }
         Effects {
             // A book that was not live may have missed anything.
@@ -393,18 +395,18 @@ impl Trust {
     /// `None` if it is not wanted. `progress`: how far it has come beside the shown one.
     pub(crate) fn wants(&self, progress: Ordering) -> Option<Verification> {
         let is_suspect = self.suspect_levels().is_some();
-        let is_level = progress == Ordering::Equal;
+        let is_as_far = progress == Ordering::Equal;
         if progress == Ordering::Less {
             return None;
         }
         match self.standing {
             Standing::Pending | Standing::Settled => None,
-            Standing::Live if is_level && self.detached_since.is_none() => {
+            Standing::Live if is_as_far && self.detached_since.is_none() => {
                 (is_suspect && !self.lacks_a_change()).then_some(Verification::Proven)
             }
             Standing::Live if is_suspect => Some(Verification::Proven),
             Standing::Stale(_, Recovery::Proof) => {
-                (!is_level || !self.lacks_a_change()).then_some(Verification::Proven)
+                (!is_as_far || !self.lacks_a_change()).then_some(Verification::Proven)
             }
             Standing::Live | Standing::Stale(..) => Some(Verification::Unknown),
         }
@@ -528,7 +530,14 @@ impl Trust {
         }
     }
 
-    /// The levels are right.
+    /// Its hash says that the levels are right.
+    fn levels_proven(&mut self, now: Instant) {
+        self.clear_levels();
+        // A book that is proven crossed has all its time again after that.
+        self.crossed_since = self.crossed_since.map(|_| now);
+    }
+
+    /// Nothing contradicts the levels any more.
     fn clear_levels(&mut self) {
         let causes = Cause::ALL.into_iter();
         causes

@@ -117,7 +117,10 @@ impl Record {
             Input::Cleared(cause) => _ = self.contradictions.remove(&cause.bit()),
         }
         if self.is_kept_whole() != was_live {
-            self.forget_levels();
+            // Catching up says nothing of what contradicts the levels.
+            if !matches!(input, Input::Reached(_)) {
+                self.forget_levels();
+            }
             self.detached = None;
         }
     }
@@ -389,4 +392,15 @@ fn a_book_that_is_behind_has_its_time_to_come_as_far_as_what_was_shown() {
     assert_eq!(trust.goal_beyond(older, older, at(5)), None);
     say(&mut trust, Input::Reached(GOAL), at(6));
     assert_eq!(trust.goal(), Timestamp::default());
+}
+
+#[test]
+fn a_book_that_is_proven_crossed_has_all_its_time_again() {
+    let (config, began) = (IntegrityConfig::default(), Instant::now());
+    let mut trust = of(&[Input::Whole, Input::Refuted(StaleReason::Hash)]);
+    say(&mut trust, Input::Contradicted(Cause::Crossed), began);
+    let later = began + config.crossed_patience * 2;
+    say(&mut trust, Input::Proven, later);
+    assert_eq!(trust.state(), BookState::Live);
+    assert!(!trust.is_crossed_for_long(&config, later));
 }

@@ -7,7 +7,7 @@
 //! | mirror | the market's other token at the same exchange time | [`mirror`] |
 //! | audit | a whole book fetched apart from the feed | [`audit`], with [`recent`] for what REST may still show |
 //!
-//! A check only finds out; what follows from a finding is decided by the slot.
+//! A check only finds out; what follows from a finding is for the book to decide.
 //! Checks are made when an asset's last change of a frame is applied. Frames
 //! that share timestamp and hash are one state: a failure counts when the venue
 //! has moved on to another state without it having healed.

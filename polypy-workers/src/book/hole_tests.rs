@@ -1,0 +1,206 @@
+//! What a feed sent before is not sent again: whole books that lack it, frames that come
+//! again, and what nobody would ask for.
+
+use std::time::Duration;
+
+use polypy_core::{BookControl, EventSink, FeedId, MarketEvent, Side, StaleReason};
+
+use super::arrival_tests::{check_never_wrong, told_by};
+use crate::config::HashChecking;
+use crate::testing::{
+    Harness, LIVE, Truth, altered, assets, one_worker, opened, opened_with, stale,
+};
+
+/// A book without hashes that the feeds 1 to `count` bring, a whole book of before,
+/// and a change that all of them have brought since.
+fn unverified_by(count: u64) -> (Harness, Truth, MarketEvent) {
+    let mut config = one_worker();
+    config.integrity.hash = HashChecking::Off;
+    let (bench, mut truth) = opened_with(config);
+    let old = truth.opening();
+    let change = truth.change(Side::Bid, "0.45", "1");
+    bench.send(1, [change.clone()]);
+    for feed in 2..=count {
+        bench.open(feed);
+        bench.send(feed, [old.clone(), change.clone()]);
+    }
+    assert!(truth.equals(&bench.view(&truth)));
+    (bench, truth, old)
+}
+
+/// Whatever a feed has brought before is not brought again: with a book of before that,
+/// none is live and wrong, and it is asked for.
+#[track_caller]
+fn check_old_book(bench: &Harness, truth: &mut Truth, feed: u64, old: MarketEvent) {
+    bench.asked.take();
+    bench.send(feed, [old]);
+    check_never_wrong(bench, truth);
+    bench.send(feed, [truth.change(Side::Bid, "0.43", "3")]);
+    assert_eq!(bench.state(truth), stale(StaleReason::Dropped));
+    bench.look_after(Duration::from_secs(6));
+    assert_eq!(bench.asked.take(), [(truth.key(), StaleReason::Dropped)]);
+    bench.send(feed, [truth.snapshot()]);
+    assert_eq!(bench.state(truth), LIVE);
+    assert!(truth.equals(&bench.view(truth)));
+}
+
+#[test]
+fn a_whole_book_older_than_what_its_feed_brought_before_is_asked_for_again() {
+    for brings_more in [false, true] {
+        let (bench, mut truth, old) = unverified_by(1);
+        let MarketEvent::Book(mut fetched) = truth.snapshot() else {
+            unreachable!()
+        };
+        fetched.bids.clear();
+        bench.audit(MarketEvent::Book(fetched));
+        assert_eq!(bench.state(&truth), stale(StaleReason::Audit));
+        if brings_more {
+            bench.send(1, [truth.change(Side::Bid, "0.44", "2")]);
+        }
+        check_old_book(&bench, &mut truth, 1, old);
+    }
+}
+
+#[test]
+fn what_a_stale_book_was_sent_completes_a_whole_book_that_is_older() {
+    let (bench, mut truth, _) = unverified_by(1);
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Dropped);
+    bench.send(1, [truth.change(Side::Bid, "0.44", "2")]);
+    let between = truth.snapshot();
+    bench.send(1, [truth.change(Side::Bid, "0.43", "3")]);
+    bench.send(1, [between]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn a_loss_before_anything_was_sent_is_missed_by_an_older_first_book() {
+    let bench = Harness::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    let old = truth.opening();
+    truth.change(Side::Bid, "0.45", "1");
+    bench
+        .router
+        .mark_feed_stale(FeedId(1), &[truth.key()], StaleReason::Dropped);
+    bench.send(1, [truth.change(Side::Bid, "0.44", "2")]);
+    check_old_book(&bench, &mut truth, 1, old);
+}
+
+#[test]
+fn a_dead_worker_forgets_no_hole_of_any_feed() {
+    for feed in [1, 2] {
+        let (bench, mut truth, old) = unverified_by(2);
+        bench.manager.inject_panic(0);
+        bench.queue(1, [truth.change(Side::Bid, "0.44", "2")]);
+        bench.iterate();
+        bench.restart_worker();
+        bench.send(feed, [truth.change(Side::Bid, "0.44", "3")]);
+        check_old_book(&bench, &mut truth, feed, old);
+    }
+}
+
+#[test]
+fn a_feeds_hole_is_remembered_beside_other_feeds_and_whole_books_of_no_use() {
+    for others in [0, 3] {
+        let (bench, mut truth, old) = unverified_by(2);
+        bench.queue(2, [truth.opening()]);
+        bench
+            .router
+            .mark_feed_stale(FeedId(2), &[truth.key()], StaleReason::Dropped);
+        bench.settle_down();
+        let next = truth.change(Side::Bid, "0.44", "2");
+        for feed in 3..3 + others {
+            bench.open(feed);
+            bench.send(feed, [next.clone()]);
+        }
+        bench.send(1, [next.clone()]);
+        bench.send(2, [next]);
+        // The whole book; the changes are kept.
+        assert_eq!(bench.count("late_frames"), 1);
+        bench.send(2, [old]);
+        bench.close(1);
+        bench.settle_down();
+        check_never_wrong(&bench, &truth);
+        bench.send(2, [truth.change(Side::Bid, "0.43", "3")]);
+        check_never_wrong(&bench, &truth);
+        assert!(!bench.asked.take().is_empty());
+    }
+}
+
+#[test]
+fn a_frame_that_comes_again_behind_a_whole_book_of_its_millisecond_is_ambiguous() {
+    for is_stale in [false, true] {
+        let (bench, mut truth) = opened();
+        let first = truth.change(Side::Bid, "0.48", "10");
+        let second = truth.change_within(Side::Bid, "0.48", "20");
+        bench.send(1, [first.clone(), second.clone()]);
+        if is_stale {
+            bench
+                .router
+                .mark_stale(&[truth.key()], StaleReason::Dropped);
+        }
+        bench.send(1, [truth.snapshot()]);
+        assert_eq!(bench.state(&truth), LIVE);
+        bench.send(1, [first]);
+        check_never_wrong(&bench, &truth);
+        assert_eq!(bench.count("ambiguous_copies"), 1);
+        bench.send(1, [second]);
+        assert_eq!(bench.state(&truth), LIVE);
+        assert!(truth.equals(&bench.view(&truth)));
+    }
+}
+
+#[test]
+fn half_a_frame_that_comes_again_clears_nothing_of_an_unverified_book() {
+    let mut config = one_worker();
+    config.integrity.hash = HashChecking::Off;
+    let bench = Harness::new(config);
+    bench.open(1);
+    let mut truth = Truth::new(&assets(1)[0]);
+    let first = truth.opening();
+    bench.send(1, [truth.change_within(Side::Bid, "0.45", "1")]);
+    bench.send(1, [first]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    let half = truth.change(Side::Bid, "0.46", "2");
+    let half = altered(&half, |change| change.last_in_frame = false);
+    bench.send(1, [half.clone()]);
+    bench.send(1, [half]);
+    check_never_wrong(&bench, &truth);
+}
+
+#[test]
+fn catching_up_says_nothing_of_a_change_that_may_be_missing() {
+    let (bench, mut truth, old) = unverified_by(1);
+    bench.close(1);
+    bench.open(2);
+    let missing = truth.clone();
+    let early = altered(&truth.change(Side::Bid, "0.40", "9"), |change| {
+        change.timestamp = polypy_core::Timestamp::from_millis(missing.now - 1);
+    });
+    bench.send(2, [early, old]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
+    bench.send(2, [truth.change(Side::Bid, "0.44", "2")]);
+    check_never_wrong(&bench, &truth);
+    bench.look_after(Duration::from_secs(2));
+    assert!(!bench.asked.take().is_empty());
+}
+
+#[test]
+fn a_feed_without_a_copy_is_asked_again_once_the_other_has_closed() {
+    let (bench, mut truth) = told_by(2);
+    bench
+        .router
+        .mark_feed_stale(FeedId(2), &[truth.key()], StaleReason::Dropped);
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    bench.close(1);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
+    bench.look_after(Duration::from_secs(6));
+    assert_eq!(
+        bench.asked.take(),
+        [(truth.key(), StaleReason::Disconnected)]
+    );
+}
