@@ -121,8 +121,8 @@ async fn subscribes_and_unsubscribes_in_place() {
     assert_eq!(fixture.count("total_markets"), 3);
     // Frames that were on their way concern nobody here any more.
     peer.say(opening(ids(0..2).iter())).await;
-    until("the other book", SECOND, || world.sink.live().len() == 1).await;
-    assert!(world.sink.live().contains_key(&world.asset(1).key));
+    until("the other book", SECOND, || world.sink.books().len() == 1).await;
+    assert!(world.sink.books().contains(&world.asset(1).key));
     fixture.stop(&world).await;
 }
 
@@ -133,12 +133,12 @@ async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(0..2).iter())).await;
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     let asset = world.asset(0).key;
     fixture.connection.resubscribe(&[(asset, StaleReason::Top)]);
     assert_eq!(peer.request().await.unwrap().0, "unsubscribe");
     assert_eq!(peer.request().await.unwrap().0, "subscribe");
-    assert!(!world.sink.live().contains_key(&asset));
+    assert!(!world.sink.books().contains(&asset));
     // A later book, without a tick size, was on its way: not the snapshot.
     let opening_book = opening(ids(0..1).iter());
     let later = opening_book.replace(r#""tick_size":"0.01","#, "");
@@ -146,9 +146,9 @@ async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_
     peer.say(change("0")).await;
     peer.say(later).await;
     tokio::time::sleep(SECOND).await;
-    assert!(!world.sink.live().contains_key(&asset));
+    assert!(!world.sink.books().contains(&asset));
     peer.say(opening_book).await;
-    until("snapshot", SECOND, || world.sink.live().len() == 2).await;
+    until("snapshot", SECOND, || world.sink.books().len() == 2).await;
     assert!(
         world
             .sink
@@ -185,7 +185,7 @@ async fn after_a_suspension_the_feed_resumes_with_the_answer_to_a_later_ping() {
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(0..2).iter())).await;
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     let resumed = |world: &SimulatedVenue| {
         let told = world.sink.all();
         let is_resumed = |told: &&Told| matches!(told, Told::Resumed(..));
@@ -217,7 +217,7 @@ async fn a_socket_that_does_not_answer_after_a_suspension_is_given_up() {
     let (world, behaviour) = served(1);
     world.suspension.begin();
     let fixture = Fixture::new(&world, 0..2);
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     // Data alone may be what waited in the system's buffers.
     *behaviour.lock() = PeerBehaviour {
         no_pong: true,
@@ -246,7 +246,7 @@ async fn a_replacement_that_a_suspension_met_never_delivers() {
     until("notice", SECOND, || world.suspension.count() == 1).await;
     fixture.connection.take_over();
     until("its end", SECOND, || fixture.closes("overflowed") == 1).await;
-    until("another", MINUTE, || world.sink.live().len() == 2).await;
+    until("another", MINUTE, || world.sink.books().len() == 2).await;
     fixture.stop(&world).await;
 }
 
@@ -274,9 +274,9 @@ async fn a_stalled_feed_is_found_out_although_it_pongs() {
     behaviour.lock().stalled = true;
     let found = until("detection", 2 * MINUTE, || fixture.closes("stalled") == 1).await;
     assert!(found >= 55 * SECOND && found <= 65 * SECOND, "{found:?}");
-    assert!(world.sink.live().is_empty());
+    assert!(world.sink.books().is_empty());
     behaviour.lock().stalled = false;
-    until("recovery", MINUTE, || world.sink.live().len() == 4).await;
+    until("recovery", MINUTE, || world.sink.books().len() == 4).await;
     fixture.stop(&world).await;
 }
 
@@ -295,9 +295,9 @@ async fn a_busy_connection_that_goes_mute_is_given_up_by_its_own_past() {
     let found = until("detection", MINUTE, || fixture.closes("unresponsive") == 1).await;
     assert!(found >= 14 * SECOND && found <= 17 * SECOND, "{found:?}");
     assert!(fixture.count("pings") > pings);
-    assert!(world.sink.live().is_empty());
+    assert!(world.sink.books().is_empty());
     *behaviour.lock() = PeerBehaviour::default();
-    until("recovery", MINUTE, || world.sink.live().len() == 4).await;
+    until("recovery", MINUTE, || world.sink.books().len() == 4).await;
     fixture.stop(&world).await;
 }
 
@@ -351,7 +351,7 @@ async fn a_quiet_market_is_never_reconnected() {
     assert_eq!(fixture.json()["closes"], serde_json::Value::Null);
     let probes = fixture.count("probes");
     assert!((200..300).contains(&probes), "{probes}");
-    assert_eq!(world.sink.live().len(), 4);
+    assert_eq!(world.sink.books().len(), 4);
     fixture.stop(&world).await;
 }
 
@@ -454,7 +454,7 @@ async fn a_refused_upgrade_waits_as_long_as_it_is_told() {
         Answer::Accept,
     );
     let fixture = Fixture::new(&world, 0..2);
-    until("books", 2 * MINUTE, || world.sink.live().len() == 2).await;
+    until("books", 2 * MINUTE, || world.sink.books().len() == 2).await;
     let dials = world.network.dials.lock().clone();
     assert_eq!(dials.len(), 4);
     assert!(dials[1] - dials[0] >= 7 * SECOND);
@@ -535,7 +535,7 @@ async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
     assert!(told.contains(&silent));
     assert_eq!(*world.listener.gone.lock(), [world.asset(1).key]);
     assert_eq!(fixture.count("awaiting_books"), 1);
-    assert_eq!(world.sink.live().len(), 2);
+    assert_eq!(world.sink.books().len(), 2);
     // Never a storm: ever fewer attempts for the two of them.
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     assert!(fixture.count("tokens_resubscribed") - 2 * fixture.count("probes") <= 20);
@@ -543,7 +543,7 @@ async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
     assert_eq!(world.sink.feeds(), 1);
     // The venue comes to its senses.
     behaviour.lock().swallow.clear();
-    until("books", 30 * MINUTE, || world.sink.live().len() == 4).await;
+    until("books", 30 * MINUTE, || world.sink.books().len() == 4).await;
     assert_eq!(fixture.count("awaiting_books"), 0);
     fixture.stop(&world).await;
 }
@@ -561,8 +561,8 @@ async fn a_book_of_rest_is_live_where_the_feed_speaks_of_it() {
         .replace("1780000000001", "1780000000000")
         .replace("0000000000002", "0000000000001");
     let start = Instant::now();
-    while world.sink.live().len() < 2 {
-        assert!(start.elapsed() < MINUTE, "never live");
+    while world.sink.books().len() < 2 {
+        assert!(start.elapsed() < MINUTE, "never kept");
         peer.say(state.clone()).await;
         tokio::time::sleep(SECOND).await;
     }
@@ -590,7 +590,7 @@ async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
     assert!(!fixture.is_healthy());
     until("end", MINUTE, || fixture.closes("never_fed") == 1).await;
     behaviour.lock().stalled = false;
-    until("books", MINUTE, || world.sink.live().len() == 2).await;
+    until("books", MINUTE, || world.sink.books().len() == 2).await;
     assert!(fixture.is_healthy());
     fixture.stop(&world).await;
 }
@@ -602,9 +602,9 @@ async fn what_cannot_be_decoded_is_stale_and_asked_for_anew() {
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids(0..2).iter())).await;
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     peer.say(change("0").replace("0.41", "four")).await;
-    until("mark", SECOND, || world.sink.live().len() == 1).await;
+    until("mark", SECOND, || world.sink.books().len() == 1).await;
     assert_eq!(world.resync.stats().waiting, 1);
     assert!(fixture.count("parse_errors") >= 1);
     peer.say("PONG").await;
@@ -658,7 +658,7 @@ async fn a_mute_handshake_ends_at_its_deadline() {
     let (world, _behaviour) = served(1);
     world.network.script(&[Answer::Silence], Answer::Accept);
     let fixture = Fixture::new(&world, 0..2);
-    let took = until("books", MINUTE, || world.sink.live().len() == 2).await;
+    let took = until("books", MINUTE, || world.sink.books().len() == 2).await;
     assert!((15..=17).contains(&took.as_secs()), "{took:?}");
     assert_eq!(fixture.count("open_failures"), 1);
     fixture.stop(&world).await;

@@ -1,12 +1,11 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetKey, Component, FeedId, StatsSource};
+use polypy_core::{Component, StatsSource};
 use tokio::time::Instant;
 
 use super::*;
-use crate::connection::testing::{Served, SimulatedVenue, Told, opening, until};
+use crate::connection::testing::{Served, SimulatedVenue, opening, until};
 use crate::pool::ConnectionPool;
 use crate::pool::tests::pool;
 
@@ -21,35 +20,13 @@ fn config() -> PoolConfig {
     }
 }
 
-/// From what the sink was told `from` on: no book of these markets was ever without a
-/// feed that keeps it whole, not even for a moment that no reader would meet.
+/// No token of these markets was without a feed that keeps its book, see the sink.
 fn assert_kept(world: &SimulatedVenue, markets: &[u64], from: usize) {
     let tokens = markets
         .iter()
         .flat_map(|market| [market * 2, market * 2 + 1]);
     let assets: Vec<_> = world.assets(tokens).iter().map(|info| info.key).collect();
-    let mut copies: BTreeMap<AssetKey, BTreeSet<FeedId>> = BTreeMap::new();
-    for (at, told) in world.sink.all().into_iter().enumerate() {
-        match &told {
-            Told::Delivered(feed, whole, _) => {
-                for asset in whole {
-                    copies.entry(*asset).or_default().insert(*feed);
-                }
-            }
-            Told::Closed(feed) => copies.values_mut().for_each(|feeds| {
-                feeds.remove(feed);
-            }),
-            Told::Stale(feed, marked, _) => {
-                for asset in marked {
-                    copies.entry(*asset).or_default().remove(feed);
-                }
-            }
-            Told::Opened(_) | Told::Resumed(..) => continue,
-        }
-        let has_none = |asset: &&AssetKey| copies.get(asset).is_none_or(BTreeSet::is_empty);
-        let lost = assets.iter().find(has_none);
-        assert!(at < from || lost.is_none(), "{lost:?} at {at}: {told:?}");
-    }
+    world.sink.assert_kept(&assets, from);
 }
 
 fn figure(pool: &ConnectionPool, name: &str) -> u64 {
@@ -63,7 +40,7 @@ async fn left_small(markets: u64, kept: &[u64]) -> (Served, Arc<ConnectionPool>)
     let pool = pool(&world, config());
     pool.start().await.unwrap();
     let books = usize::try_from(markets * 2).unwrap();
-    until("books", 5 * SECOND, || world.sink.live().len() == books).await;
+    until("books", 5 * SECOND, || world.sink.books().len() == books).await;
     for market in (0..markets).filter(|market| !kept.contains(market)) {
         world.expire(market);
     }
@@ -96,7 +73,7 @@ async fn a_merge_that_lacks_a_book_leaves_everything_as_it_was_and_is_tried_ever
     behaviour.lock().flow = Some(SECOND);
     let pool = pool(&world, config());
     pool.start().await.unwrap();
-    until("books", 5 * SECOND, || world.sink.live().len() == 16).await;
+    until("books", 5 * SECOND, || world.sink.books().len() == 16).await;
     for market in (0..8).filter(|market| !kept.contains(market)) {
         world.expire(market);
     }
@@ -110,7 +87,7 @@ async fn a_merge_that_lacks_a_book_leaves_everything_as_it_was_and_is_tried_ever
     assert_eq!(world.registry.connection_of(world.asset(0).key), before);
     // Its copies on the other one are gone with it.
     tokio::time::sleep(SECOND).await;
-    assert_eq!(world.sink.copies()[&world.asset(1).key].len(), 1);
+    assert_eq!(world.sink.keepers()[&world.asset(1).key].len(), 1);
     tokio::time::sleep(30 * MINUTE).await;
     assert!(
         (4..=6).contains(&given_up()),
@@ -146,7 +123,7 @@ async fn what_was_split_is_made_one_again_once_it_was_calm() {
     // A silent connection would resubscribe one market now and then.
     behaviour.lock().flow = Some(SECOND);
     tokio::time::sleep(5 * SECOND).await;
-    until("books", MINUTE, || world.sink.live().len() == 16).await;
+    until("books", MINUTE, || world.sink.books().len() == 16).await;
     assert_eq!(pool.connections().len(), 2);
     let from = world.sink.all().len();
     tokio::time::sleep(config().slow_consumer_window - MINUTE).await;

@@ -117,21 +117,25 @@ async fn a_book_that_stays_away_here_comes_on_another_connection() {
     fixture.withhold(&[0], 2);
     fixture.pool.start().await.unwrap();
     until("other books", 5 * SECOND, || {
-        fixture.world.sink.live().len() == 11
+        fixture.world.sink.books().len() == 11
     })
     .await;
     let (first, second) = (fixture.connection_of(0), fixture.connection_of(6));
     assert_ne!(first, second);
     let took = until("all books", MINUTE, || {
-        fixture.world.sink.live().len() == 12
+        fixture.world.sink.books().len() == 12
     })
     .await;
     assert!((22..=36).contains(&took.as_secs()), "{took:?}");
     // Both tokens, and to a socket newer than the one that they left.
     assert_eq!(fixture.connection_of(0), fixture.connection_of(1));
     assert_ne!(fixture.connection_of(0), first);
-    let feeds = fixture.world.sink.live();
-    assert!(feeds[&fixture.world.asset(0).key] > FeedId(1));
+    let keepers = fixture.world.sink.keepers();
+    let keepers = &keepers[&fixture.world.asset(0).key];
+    assert!(
+        !keepers.is_empty() && !keepers.contains(&FeedId(1)),
+        "{keepers:?}"
+    );
     for (step, count) in [
         ("resubscribed", 1),
         ("asked_rest", 1),
@@ -158,7 +162,7 @@ async fn those_that_leave_together_share_a_connection() {
     fixture.withhold(&withheld, 1);
     fixture.pool.start().await.unwrap();
     until("all books", 2 * MINUTE, || {
-        fixture.world.sink.live().len() == 16
+        fixture.world.sink.books().len() == 16
     })
     .await;
     assert_eq!(fixture.stat("/markets_moved"), 6);
@@ -183,7 +187,7 @@ async fn a_book_that_no_connection_brings_does_not_wander_for_ever() {
     assert_eq!(fixture.stat("/moves_exhausted"), 1);
     assert!(fixture.world.network.dial_count() <= 4);
     assert!(fixture.pool.connections().len() <= 2);
-    assert_eq!(fixture.world.sink.live().len(), 7);
+    assert_eq!(fixture.world.sink.books().len(), 7);
     // REST's book is there to be read, and is not called live.
     let silent = fixture.world.asset(0).key;
     let is_marked = |told: &Told| matches!(told, Told::Stale(_, marked, StaleReason::Silent) if *marked == [silent]);
@@ -191,7 +195,10 @@ async fn a_book_that_no_connection_brings_does_not_wander_for_ever() {
     // Still asked for in place: when the venue speaks of it again it is live, by
     // the third step at the latest, each after five minutes and a quarter more.
     fixture.behaviour.lock().swallow.clear();
-    until("book", 20 * MINUTE, || fixture.world.sink.live().len() == 8).await;
+    until("book", 20 * MINUTE, || {
+        fixture.world.sink.books().len() == 8
+    })
+    .await;
     fixture.pool.stop().await;
 }
 
@@ -218,14 +225,17 @@ async fn what_rest_has_no_book_of_stays_where_it_is() {
 async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
     let fixture = Fixture::new(4, 8).await;
     fixture.pool.start().await.unwrap();
-    until("books", 5 * SECOND, || fixture.world.sink.live().len() == 8).await;
+    until("books", 5 * SECOND, || {
+        fixture.world.sink.books().len() == 8
+    })
+    .await;
     fixture.withhold(&[2], 1);
     let asset = fixture.world.asset(2).key;
     fixture
         .world
         .resync
         .resync(Scope::AllFeeds, &[asset], StaleReason::Hash);
-    until("mark", SECOND, || fixture.world.sink.live().len() == 7).await;
+    until("mark", SECOND, || fixture.world.sink.books().len() == 7).await;
     let seeded = until("rest", MINUTE, || {
         fixture.stat("/late_books/from_rest") == 1
     })
@@ -237,11 +247,11 @@ async fn a_resync_that_is_never_answered_climbs_to_rest_and_moves() {
     );
     assert_eq!(fixture.stat("/late_books/resubscribed"), 0);
     assert_eq!(
-        fixture.world.sink.live().len(),
+        fixture.world.sink.books().len(),
         7,
         "the feed is still silent"
     );
-    let moved = until("book", MINUTE, || fixture.world.sink.live().len() == 8).await;
+    let moved = until("book", MINUTE, || fixture.world.sink.books().len() == 8).await;
     assert!(moved < 2 * deadline, "{moved:?}");
     assert_eq!(fixture.stat("/late_books/moved"), 1);
     fixture.pool.stop().await;

@@ -20,7 +20,7 @@ async fn a_lost_socket_leaves_a_receipt_once_its_books_are_back() {
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids.iter())).await;
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     assert!(pool.reconnects().is_empty());
     // The next socket fails, the one after it is lost before its books are there.
     world.network.script(&[Answer::Unreachable], Answer::Accept);
@@ -33,7 +33,7 @@ async fn a_lost_socket_leaves_a_receipt_once_its_books_are_back() {
     let mut peer = world.accept().await;
     peer.request().await.unwrap();
     peer.say(opening(ids[..1].iter())).await;
-    until("one book", SECOND, || world.sink.live().len() == 1).await;
+    until("one book", SECOND, || world.sink.books().len() == 1).await;
     tokio::time::sleep(SECOND).await;
     assert!(pool.reconnects().is_empty());
     peer.say(opening(ids[1..].iter())).await;
@@ -61,10 +61,10 @@ async fn an_outage_that_is_ended_by_closing_says_so() {
     let (world, behaviour) = SimulatedVenue::new(1).serve_all();
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     world.network.script(&[], Answer::Unreachable);
     behaviour.lock().no_pong = true;
-    until("loss", 600 * SECOND, || world.sink.live().is_empty()).await;
+    until("loss", 600 * SECOND, || world.sink.books().is_empty()).await;
     tokio::time::sleep(30 * SECOND).await;
     assert!(pool.reconnects().is_empty());
     pool.stop().await;
@@ -82,7 +82,7 @@ async fn the_newest_receipts_are_kept() {
     let (world, behaviour) = SimulatedVenue::new(1).serve_all();
     let pool = pool(&world, PoolConfig::default());
     pool.start().await.unwrap();
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     behaviour.lock().no_pong = true;
     until("losses", 7_200 * SECOND, || {
         pool.stats()["reconnects"]["recovered"].as_u64() > Some(20)

@@ -26,17 +26,17 @@ fn twofold(target: usize) -> PoolConfig {
 
 /// Books of which so many open feeds have a whole copy.
 fn carried_by(world: &SimulatedVenue, count: usize) -> usize {
-    let copies = world.sink.copies();
+    let copies = world.sink.keepers();
     copies.values().filter(|feeds| feeds.len() == count).count()
 }
 
-/// Sees at every moment that each of so many books is live, and counted once.
+/// Sees at every moment that each of so many books is kept by a feed, and counted once.
 fn watch(world: &SimulatedVenue, assets: usize) -> tokio::task::JoinHandle<()> {
     let sink = Arc::clone(&world.sink);
     let registry = Arc::clone(&world.registry);
     tokio::spawn(async move {
         loop {
-            assert_eq!(sink.live().len(), assets, "a book was not live");
+            assert_eq!(sink.books().len(), assets, "no feed kept a book");
             let (_, subscribed, _) = registry.counts();
             assert_eq!(subscribed, assets);
             tokio::time::sleep(Duration::from_millis(7)).await;
@@ -121,6 +121,7 @@ async fn a_pair_is_replaced_one_connection_at_a_time_and_stays_a_pair() {
     }
     // And what comes later goes to both.
     world.add_market(9);
+    assert!(!watcher.is_finished(), "the watcher failed");
     watcher.abort();
     until("the new one", 2 * SECOND, || carried_by(&world, 2) == 10).await;
     // One that cannot be replaced leaves the pair as it was.
@@ -266,6 +267,7 @@ async fn a_connection_that_goes_silent_while_its_replica_speaks_is_replaced() {
     assert_eq!(pool.stats()["replicas"]["lagging_found"], 1);
     let only = both(&pool.stats(), "only");
     assert!(only >= 100, "what the silent one did not bring: {only}");
+    assert!(!watcher.is_finished(), "the watcher failed");
     watcher.abort();
     pair.stop().await;
 }
@@ -285,6 +287,7 @@ async fn a_lost_socket_is_covered_by_its_replica() {
     assert_eq!((receipts[0].books, receipts[0].covered), (2, 2));
     let saved = pair.pool.stats()["reconnects"]["covered_book_ms"].as_u64();
     assert_eq!(saved, Some(2 * receipts[0].downtime_ms));
+    assert!(!watcher.is_finished(), "the watcher failed");
     watcher.abort();
     pair.stop().await;
 }

@@ -64,7 +64,7 @@ fn loads(world: &SimulatedVenue, pool: &ConnectionPool) -> BTreeMap<u32, usize> 
 async fn four_thousand_tokens_are_live_in_seconds_and_upgrades_are_paced() {
     let (world, _behaviour, pool) = started(2_000, 200).await;
     assert!(!pool.is_healthy());
-    let took = until("all books", MINUTE, || world.sink.live().len() == 4_000).await;
+    let took = until("all books", MINUTE, || world.sink.books().len() == 4_000).await;
     assert!(took < 4 * SECOND, "{took:?}");
     assert_eq!(pool.active_connections(), 20);
     assert!(pool.is_healthy());
@@ -91,12 +91,12 @@ async fn four_thousand_tokens_are_live_in_seconds_and_upgrades_are_paced() {
 #[tokio::test(start_paused = true)]
 async fn a_single_market_is_subscribed_as_promptly_as_many() {
     let (world, _behaviour, pool) = started(1, 200).await;
-    until("first", SECOND, || world.sink.live().len() == 2).await;
+    until("first", SECOND, || world.sink.books().len() == 2).await;
     // Later ones go in place on what has room, at once.
     for market in 1..10 {
         world.add_market(market);
         let wanted = usize::try_from(market + 1).unwrap() * 2;
-        let took = until("next", SECOND, || world.sink.live().len() == wanted).await;
+        let took = until("next", SECOND, || world.sink.books().len() == wanted).await;
         assert!(took < Duration::from_millis(300), "{took:?}");
     }
     assert_eq!(world.network.dial_count(), 1);
@@ -106,7 +106,7 @@ async fn a_single_market_is_subscribed_as_promptly_as_many() {
 #[tokio::test(start_paused = true)]
 async fn ended_markets_are_taken_off_in_place_and_their_places_filled() {
     let (world, _behaviour, pool) = started(4, 4).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 8).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 8).await;
     assert_eq!(pool.connections().len(), 2);
     world.expire(0);
     until("release", SECOND, || {
@@ -137,7 +137,7 @@ async fn ended_markets_are_taken_off_in_place_and_their_places_filled() {
 #[tokio::test(start_paused = true)]
 async fn a_market_stays_together_even_past_the_target() {
     let (world, _behaviour, pool) = started(3, 3).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 6).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 6).await;
     // Three tokens wanted, a market has two: one market each.
     assert_eq!(
         loads(&world, &pool).into_values().collect::<Vec<_>>(),
@@ -149,7 +149,7 @@ async fn a_market_stays_together_even_past_the_target() {
 #[tokio::test(start_paused = true)]
 async fn requests_for_snapshots_reach_the_connection_that_carries_the_asset() {
     let (world, _behaviour, pool) = started(4, 4).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 8).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 8).await;
     let keys = [world.asset(0).key, world.asset(7).key];
     let before = world.sink.all().len();
     world
@@ -197,7 +197,7 @@ async fn health_is_about_open_connections() {
 async fn starts_again_after_a_stop_and_refuses_to_start_or_stop_twice() {
     let (world, _behaviour, pool) = started(2, 2).await;
     pool.start().await.unwrap();
-    until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 4).await;
     assert_eq!(pool.connections().len(), 2);
     stopped(&world, &pool).await;
     pool.stop().await;
@@ -206,14 +206,14 @@ async fn starts_again_after_a_stop_and_refuses_to_start_or_stop_twice() {
         Err(RecycleError::NotRunning)
     );
     pool.start().await.unwrap();
-    until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 4).await;
     stopped(&world, &pool).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn giving_up_on_a_stop_leaves_no_task_behind() {
     let (world, _behaviour, pool) = started(2, 2).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 4).await;
     // Polled once, then dropped: as by a deadline that has passed already.
     let gave_up = tokio::time::timeout(Duration::ZERO, pool.stop()).await;
     assert!(gave_up.is_err() || pool.state() == ComponentState::Stopped);
@@ -242,7 +242,7 @@ async fn a_connection_that_is_too_much_for_one_socket_is_split() {
     let (world, _manners) = world.serve_all();
     // A close waits for those of others first.
     tokio::time::sleep(5 * SECOND).await;
-    until("books", MINUTE, || world.sink.live().len() == 16).await;
+    until("books", MINUTE, || world.sink.books().len() == 16).await;
     assert_eq!(
         loads(&world, &pool).into_values().collect::<Vec<_>>(),
         [8, 8]
@@ -250,7 +250,7 @@ async fn a_connection_that_is_too_much_for_one_socket_is_split() {
     assert_eq!(pool.stats()["connections_split"], 1);
     // The two halves cannot touch each other's books: no asset on two feeds.
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(world.sink.live().len(), 16);
+    assert_eq!(world.sink.books().len(), 16);
     for market in 0..8 {
         let of = |asset| world.registry.connection_of(world.asset(asset).key);
         assert_eq!(of(market * 2), of(market * 2 + 1));
@@ -284,7 +284,7 @@ async fn connections_that_are_closed_together_are_not_split() {
     }
     let (world, _manners) = world.serve_all();
     tokio::time::sleep(5 * SECOND).await;
-    until("books", MINUTE, || world.sink.live().len() == 48).await;
+    until("books", MINUTE, || world.sink.books().len() == 48).await;
     assert_eq!(
         loads(&world, &pool).into_values().collect::<Vec<_>>(),
         [16, 16, 16]
@@ -308,7 +308,7 @@ async fn all_follow_the_first_that_the_venue_takes_again() {
     tokio::time::sleep(10 * MINUTE).await;
     let before = world.network.dial_count();
     world.network.script(&[], Answer::Accept);
-    let took = until("all books", MINUTE, || world.sink.live().len() == 160).await;
+    let took = until("all books", MINUTE, || world.sink.books().len() == 160).await;
     // The first of forty comes within seconds and stays for three; four seconds of
     // paced dials follow.
     assert!(took < 14 * SECOND, "{took:?}");
@@ -324,14 +324,8 @@ async fn all_follow_the_first_that_the_venue_takes_again() {
 async fn replacing_overlaps_and_loses_nothing() {
     let (world, behaviour, pool) = started(20, 40).await;
     behaviour.lock().flow = Some(Duration::from_millis(20));
-    until("books", 2 * SECOND, || world.sink.live().len() == 40).await;
-    let watch = Arc::clone(&world.sink);
-    let watcher = tokio::spawn(async move {
-        loop {
-            assert_eq!(watch.live().len(), 40, "a book was not live");
-            tokio::time::sleep(Duration::from_millis(7)).await;
-        }
-    });
+    until("books", 2 * SECOND, || world.sink.books().len() == 40).await;
+    let told = world.sink.all().len();
     for round in 0..5 {
         let from = pool.connections()[0].id();
         let migration = pool.replace(from).await.unwrap();
@@ -344,7 +338,9 @@ async fn replacing_overlaps_and_loses_nothing() {
         assert_eq!(world.registry.load(from).total(), 0);
         assert_eq!(world.sink.open_feeds().len(), 1);
     }
-    watcher.abort();
+    let assets: Vec<_> = world.sink.books().into_iter().collect();
+    assert_eq!(assets.len(), 40);
+    world.sink.assert_kept(&assets, told);
     stopped(&world, &pool).await;
 }
 
@@ -352,7 +348,7 @@ async fn replacing_overlaps_and_loses_nothing() {
 async fn an_aborted_replacement_leaves_nothing_behind() {
     for case in ["unreachable", "a missing book", "abandoned"] {
         let (world, behaviour, pool) = started(2, 4).await;
-        until("books", 2 * SECOND, || world.sink.live().len() == 4).await;
+        until("books", 2 * SECOND, || world.sink.books().len() == 4).await;
         let told = world.sink.all();
         let id = ConnectionId(0);
         match case {
@@ -377,7 +373,7 @@ async fn an_aborted_replacement_leaves_nothing_behind() {
         assert_eq!(pool.connections()[0].id(), id);
         assert!(pool.connections()[0].is_open());
         assert_eq!(world.registry.load(id).subscribed, 4);
-        assert_eq!(world.sink.live().len(), 4);
+        assert_eq!(world.sink.books().len(), 4);
         // And it can be done again.
         world.network.script(&[], Answer::Accept);
         *behaviour.lock() = PeerBehaviour::default();
@@ -389,7 +385,7 @@ async fn an_aborted_replacement_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_settled_asset_does_not_hold_a_replacement_up() {
     let (world, behaviour, pool) = started(3, 6).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 6).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 6).await;
     for id in ["0", "1"] {
         behaviour.lock().swallow.insert(id.to_owned());
         world.rest.unknown.lock().insert(id.to_owned());
@@ -425,7 +421,7 @@ async fn downtime_is_time_without_any_feed() {
     old.request().await.unwrap();
     let books = opening(["0".to_owned(), "1".to_owned()].iter());
     old.say(books.clone()).await;
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     let replacing = {
         let pool = Arc::clone(&pool);
         tokio::spawn(async move { pool.replace(ConnectionId(0)).await })
@@ -437,19 +433,19 @@ async fn downtime_is_time_without_any_feed() {
     world.network.script(&[], Answer::Unreachable);
     drop(old);
     tokio::time::sleep(3 * SECOND).await;
-    assert!(world.sink.live().is_empty());
+    assert!(world.sink.books().is_empty());
     new.say(books).await;
     let migration = replacing.await.unwrap().unwrap();
     let down = migration.downtime.as_millis();
     assert!((3_000..3_200).contains(&down), "{down}");
-    assert_eq!(world.sink.live().len(), 2);
+    assert_eq!(world.sink.books().len(), 2);
     stopped(&world, &pool).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_replaced_is_refused() {
     let (world, behaviour, pool) = started(1, 2).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 2).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 2).await;
     let nobody = ConnectionId(9);
     assert_eq!(
         pool.replace(nobody).await,
@@ -467,7 +463,7 @@ async fn what_cannot_be_replaced_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn stops_at_once_in_the_middle_of_a_replacement() {
     let (world, behaviour, pool) = started(1, 2).await;
-    until("books", 2 * SECOND, || world.sink.live().len() == 2).await;
+    until("books", 2 * SECOND, || world.sink.books().len() == 2).await;
     behaviour.lock().stalled = true;
     let replacing = {
         let pool = Arc::clone(&pool);
@@ -504,7 +500,7 @@ async fn assets_that_left_a_socket_go_to_a_newer_one() {
     let (world, _manners) = world.serve_all();
     tokio::time::sleep(5 * SECOND).await;
     // The calm connection has room, and is older than the one that they left.
-    until("books", MINUTE, || world.sink.live().len() == 20).await;
+    until("books", MINUTE, || world.sink.books().len() == 20).await;
     assert_eq!(
         loads(&world, &pool).into_values().collect::<Vec<_>>(),
         [8, 4, 8]
@@ -523,7 +519,7 @@ async fn a_replaced_connection_does_not_come_back() {
     let mut old = world.accept().await;
     old.request().await.unwrap();
     old.say(books.clone()).await;
-    until("books", SECOND, || world.sink.live().len() == 2).await;
+    until("books", SECOND, || world.sink.books().len() == 2).await;
     let replacing = {
         let pool = Arc::clone(&pool);
         tokio::spawn(async move { pool.replace(ConnectionId(0)).await })
@@ -538,7 +534,7 @@ async fn a_replaced_connection_does_not_come_back() {
     assert_eq!(migration.downtime, Duration::ZERO);
     tokio::time::sleep(5 * SECOND).await;
     assert_eq!(world.network.dial_count(), 2);
-    assert_eq!(world.sink.live().len(), 2);
+    assert_eq!(world.sink.books().len(), 2);
     stopped(&world, &pool).await;
     drop(new);
 }

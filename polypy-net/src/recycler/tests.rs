@@ -27,7 +27,7 @@ impl Fixture {
         let recycler = ConnectionRecycler::new(config, Arc::clone(&pool), registry);
         recycler.start().await.unwrap();
         let tokens = usize::try_from(markets).unwrap() * 2;
-        until("books", MINUTE, || world.sink.live().len() == tokens).await;
+        until("books", MINUTE, || world.sink.books().len() == tokens).await;
         Self {
             world,
             behaviour,
@@ -149,7 +149,7 @@ async fn old_connections_are_replaced_two_at_a_time_and_spread_out() {
     assert_eq!(stats["recycles_completed"], 5);
     assert_eq!(stats["by_reason"]["age"], 5);
     assert_eq!(stats["avg_downtime_ms"], 0.0);
-    assert_eq!(fixture.world.sink.live().len(), 20);
+    assert_eq!(fixture.world.sink.books().len(), 20);
     assert_eq!(fixture.pool.connections().len(), 5);
     fixture.stop().await;
 }
@@ -175,7 +175,7 @@ async fn a_quiet_connection_is_left_alone_and_an_unhealthy_one_is_not() {
     assert_eq!(fixture.pool.connections().len(), 1);
     *fixture.behaviour.lock() = PeerBehaviour::default();
     fixture.world.network.script(&[], Answer::Accept);
-    until("books", MINUTE, || fixture.world.sink.live().len() == 4).await;
+    until("books", MINUTE, || fixture.world.sink.books().len() == 4).await;
     fixture.stop().await;
 }
 

@@ -15,7 +15,7 @@ async fn a_replacement_stays_unheard_until_it_takes_over() {
     tokio::time::sleep(SECOND).await;
     assert_eq!(world.sink.all(), []);
     fixture.connection.take_over();
-    until("take-over", SECOND, || world.sink.live().len() == 2).await;
+    until("take-over", SECOND, || world.sink.books().len() == 2).await;
     let told = world.sink.all();
     assert_eq!(told[0], Told::Opened(FeedId(1)));
     assert!(
