@@ -270,3 +270,86 @@ async fn a_manager_that_is_dropped_ends_its_threads() {
     let dead = |truth| store.state(Truth::key(truth)) == stale(StaleReason::WorkerDied);
     eventually("ended", || truths.iter().all(dead)).await;
 }
+
+/// The level of each line of the log, and its text with its fields.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<(tracing::Level, String)>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Vec::new();
+        event.record(
+            &mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                line.push(format!("{field}={value:?}"));
+            },
+        );
+        self.0
+            .lock()
+            .push((*event.metadata().level(), line.join(" ")));
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn hashes_that_many_books_lose_are_one_warning_until_they_are_back() {
+    let bench = Harness::new(crate::testing::one_worker());
+    let mut truths = truths(8);
+    let open = |truths: &[Truth]| {
+        for truth in truths {
+            bench.send(1, [truth.opening()]);
+        }
+    };
+    let set = |truths: &mut [Truth], size| {
+        for truth in truths {
+            truth.min_order_size = size;
+        }
+    };
+    let log = Log::default();
+    let mut supervisor = Supervisor {
+        shared: Arc::clone(bench.manager.shared()),
+        stop: Arc::default(),
+        failures: Vec::new(),
+        formats_reported: false,
+    };
+    let mut look = || {
+        tracing::subscriber::with_default(log.clone(), || supervisor.report_formats());
+        std::mem::take(&mut *log.0.lock())
+    };
+    bench.open(1);
+    open(&truths);
+    // A format that nobody knows. Of the first seven it is the books that are in doubt.
+    set(&mut truths, "7777");
+    open(&truths[..14]);
+    assert_eq!(bench.count("formats_unknown"), 7);
+    assert_eq!(look(), [], "too few for a line");
+    open(&truths[14..]);
+    assert_eq!(bench.count("formats_unknown"), 9);
+    let lines = look();
+    let [(tracing::Level::WARN, line)] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    for part in ["books=9", "no longer reproduced", "unverified"] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert_eq!(look(), [], "it is said already");
+    set(&mut truths, "5");
+    for truth in &mut truths {
+        bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    }
+    assert_eq!(bench.count("formats_unknown"), 0);
+    let lines = look();
+    let [(tracing::Level::INFO, line)] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(line.contains("reproduced again"), "{line}");
+    assert_eq!(look(), []);
+}

@@ -115,10 +115,14 @@ fn a_taken_port_is_told_with_the_way_out() {
     let mut demo = Running::start(&["run", "--demo", "--sim-markets=5", &port]);
     let line = demo.stderr_line("the program runs without it");
     assert!(line.contains("\"level\":\"WARN\""), "{line}");
+    demo.stderr_line("polypy started without http");
     demo.stdout_line("--http-port");
     demo.stderr_line("every book is live");
     demo.signal("INT");
     assert_eq!(demo.end().code(), Some(0));
+    let is_about_it = |line: &&String| line.contains("\"level\":\"WARN\"") && line.contains("http");
+    let warnings: Vec<_> = demo.seen.iter().filter(is_about_it).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
 
 #[test]

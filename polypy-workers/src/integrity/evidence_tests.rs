@@ -343,6 +343,40 @@ fn without_hashes_a_fetched_book_is_met_by_its_levels_or_something_is_missing() 
     }
 }
 
+/// One whose hash nobody can reproduce may be hashed otherwise where it is fetched.
+#[test]
+fn a_book_with_an_unknown_hash_is_met_by_its_levels_or_something_is_missing() {
+    for lost in [false, true] {
+        let bench = Harness::new(one_worker());
+        let mut truth = Truth::new(&assets(1)[0]);
+        bench.open(1);
+        let (told, fetched) = ("7777", "8888");
+        truth.min_order_size = told;
+        bench.send(1, [truth.opening()]);
+        bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+        assert_eq!(bench.state(&truth), LIVE);
+        assert_eq!(bench.view(&truth).hash_verified, None);
+        truth.min_order_size = fetched;
+        bench.audit(truth.snapshot());
+        assert_eq!(bench.count("audit.passed"), 1, "the levels are the same");
+        truth.min_order_size = told;
+        let change = truth.change(Side::Bid, "0.45", "2");
+        truth.min_order_size = fetched;
+        bench.audit(truth.snapshot());
+        assert_eq!(bench.state(&truth), stale(StaleReason::Silent));
+        truth.min_order_size = told;
+        if !lost {
+            bench.send(1, [change]);
+            assert_eq!(bench.state(&truth), LIVE);
+        }
+        bench.send(1, [truth.change(Side::Bid, "0.46", "3")]);
+        assert_eq!(bench.state(&truth) == LIVE, !lost);
+        let asked = bench.asked.take();
+        assert_eq!(asked.len(), usize::from(lost), "{asked:?}");
+        assert_eq!(bench.count("audit.failed"), u64::from(lost));
+    }
+}
+
 #[test]
 fn what_was_fetched_is_expected_of_every_feed_that_follows() {
     let (bench, mut truth) = opened();
