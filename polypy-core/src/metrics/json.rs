@@ -90,27 +90,20 @@ impl Sheet for JsonSheet {
             return;
         }
         let is_beside = row.key() == "*";
-        let mut is_open = is_beside;
-        if !is_beside && !row.is_sparse() {
+        if !is_beside {
             self.key(row.key());
             self.begin_with(b'{');
-            is_open = true;
         }
         for (name, number) in members {
             if row.is_sparse() && number == 0 {
                 continue;
-            }
-            if !is_open {
-                self.key(row.key());
-                self.begin_with(b'{');
-                is_open = true;
             }
             self.next();
             write_text(&mut self.out, name);
             self.out.push(b':');
             write_count(&mut self.out, number);
         }
-        if is_open && !is_beside {
+        if !is_beside {
             self.end_with(b'}');
         }
     }

@@ -117,7 +117,8 @@ impl Row {
         self
     }
 
-    /// Leaves it out of `/stats` while it says nothing: zero, false or null.
+    /// Leaves it out of `/stats` while it says nothing: zero, false or null. Of a row
+    /// that counts by name the object stays, without the names that say nothing.
     #[must_use]
     pub const fn sparse(mut self) -> Self {
         self.sparse = true;

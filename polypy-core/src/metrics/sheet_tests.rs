@@ -80,7 +80,7 @@ fn json_nests_objects_and_lists() {
     let mut source = Source::default();
     source.checks[0].passed.add(2);
     source.checks[1].passed.add(3);
-    let empty = r#"{"outer":{"passed":5,"failed":0},"array":[],"named":{},"causes":{"side":0,"\"price\"":3},"names":["a","b"]}"#;
+    let empty = r#"{"outer":{"passed":5,"failed":0},"array":[],"named":{},"causes":{"side":0,"\"price\"":3},"kinds":{},"names":["a","b"]}"#;
     let shown = |source: &Source| {
         let mut sheet = JsonSheet::with_capacity(0);
         source.show(&mut sheet);

@@ -273,6 +273,10 @@ impl Codes {
         *self.0.entry(key).or_default() += amount;
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn show(&self, row: &'static Row, sheet: &mut dyn Sheet) {
         let named = self
             .0

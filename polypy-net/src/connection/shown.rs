@@ -209,8 +209,16 @@ pub(crate) fn show(connections: impl Iterator<Item = Shown>, sheet: &mut dyn She
     sheet.each_with(&STATS, ROWS, named, |sheet, one| {
         let none = ConnectionCounters::default();
         let counters = one.map_or(&none, |one| &one.counters);
-        counters.refusals.show(&REFUSALS, sheet);
-        counters.show_closes(&CLOSES, sheet);
-        counters.close_codes.show(&CLOSE_CODES, sheet);
+        // Most connections have none of them: nothing is said of each.
+        let is_shown = |is_empty: bool| one.is_none() || !is_empty;
+        if is_shown(counters.refusals.is_empty()) {
+            counters.refusals.show(&REFUSALS, sheet);
+        }
+        if is_shown(counters.closes.is_empty()) {
+            counters.show_closes(&CLOSES, sheet);
+        }
+        if is_shown(counters.close_codes.is_empty()) {
+            counters.close_codes.show(&CLOSE_CODES, sheet);
+        }
     });
 }
