@@ -33,6 +33,7 @@ pub(crate) async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exi
         .config(config)
         .shares(shares)
         .listeners(systemd::sockets())
+        .log_level(wishes.log_level.clone())
         .venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url())
         .build();
     let exit = match app {

@@ -52,6 +52,7 @@ async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {
         .config(config)
         .shares(shares)
         .listeners(systemd::sockets())
+        .log_level(wishes.log_level.clone())
         .build()
     {
         Ok(app) => drive(&app, wishes).await,

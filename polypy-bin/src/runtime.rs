@@ -11,7 +11,7 @@ use polypy::PolyPy;
 use polypy::clock::SystemClock;
 use polypy::config::Config;
 use polypy::exit::Exit;
-use polypy::logging;
+use polypy::logging::{self, LogLevel};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,17 +27,21 @@ const MOST_RUNTIME_THREADS: usize = 4;
 /// after a clean end.
 const RUNTIME_DEADLINE: Duration = Duration::from_millis(500);
 
-/// What signals ask for.
+/// What is asked from outside: by signals, and of the log.
 pub(crate) struct Wishes {
     /// Resolves when the program is to end.
     pub(crate) drain: oneshot::Receiver<()>,
     /// Has a word each time that files are to be read again.
     pub(crate) reload: mpsc::Receiver<()>,
+    /// For those who may change it.
+    pub(crate) log_level: LogLevel,
 }
 
 /// Runs `app` until it is to end.
 pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
-    let Wishes { drain, mut reload } = wishes;
+    let Wishes {
+        drain, mut reload, ..
+    } = wishes;
     let supervisor = Supervisor::of_environment();
     let shutdown = async {
         if drain.await.is_err() {
@@ -72,8 +76,8 @@ where
     F: Future<Output = Exit>,
 {
     let clock = Arc::new(SystemClock);
-    let log = match logging::init(&config.log, clock) {
-        Ok(guard) => guard,
+    let (log, log_level) = match logging::init(&config.log, clock) {
+        Ok(opened) => opened,
         Err(error) => {
             terminal::say(&error);
             return Exit::Failure;
@@ -98,12 +102,14 @@ where
         let (drain, drained) = oneshot::channel();
         let (reload, reloaded) = mpsc::channel(1);
         // Without anything to read again a hang-up is the terminal's, and ends.
-        let http = &config.http;
+        let (http, admin) = (&config.http, &config.admin);
         let files = http.token_file.is_some() || http.tls_cert.is_some();
-        let reload = (http.enabled && files).then_some(reload);
+        let files = (http.enabled && files) || admin.token_file.is_some();
+        let reload = files.then_some(reload);
         let wishes = Wishes {
             drain: drained,
             reload: reloaded,
+            log_level,
         };
         let second_signal = async {
             let exit = signals.watch(drain, reload).await;

@@ -73,9 +73,8 @@ fn warn_if_writable(path: &Path, about: &std::fs::Metadata) {
 fn warn_if_writable(_path: &Path, _about: &std::fs::Metadata) {}
 
 /// A guard with the token of a file.
-pub(crate) fn access(path: &Path, open_probes: bool) -> Result<Arc<Access>, SecretError> {
-    let access = Access::new(&token(path)?).map_err(|source| refused(path, source))?;
-    Ok(Arc::new(access.with_open_probes(open_probes)))
+pub(crate) fn access(path: &Path) -> Result<Access, SecretError> {
+    Access::new(&token(path)?).map_err(|source| refused(path, source))
 }
 
 /// Reads the file again for a guard. After a failure it keeps the token that it has.

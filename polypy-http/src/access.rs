@@ -50,6 +50,8 @@ pub struct Access {
     keys: RwLock<Keys>,
     /// Whether probes are answered to everyone.
     open_probes: bool,
+    /// Whether a cookie may stand for the token.
+    sessions: bool,
 }
 
 struct Keys {
@@ -93,6 +95,7 @@ impl Access {
         Ok(Self {
             keys: RwLock::new(Keys::new(token)?),
             open_probes: true,
+            sessions: true,
         })
     }
 
@@ -101,6 +104,14 @@ impl Access {
     #[must_use]
     pub fn with_open_probes(mut self, open: bool) -> Self {
         self.open_probes = open;
+        self
+    }
+
+    /// Takes the token alone: there is no `/login`, and a cookie, which browsers send
+    /// whichever page asks, proves nothing.
+    #[must_use]
+    pub fn without_sessions(mut self) -> Self {
+        self.sessions = false;
         self
     }
 
@@ -116,6 +127,10 @@ impl Access {
 
     pub(crate) fn has_open_probes(&self) -> bool {
         self.open_probes
+    }
+
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.sessions
     }
 
     /// Whether this is the token.
@@ -139,7 +154,7 @@ impl Access {
             (None, _) => {}
         }
         let mut proof = Proof::Missing;
-        for session in sessions(headers) {
+        for session in sessions(headers).filter(|_| self.sessions) {
             if self.is_session(session, now) {
                 return Proof::Valid;
             }
@@ -267,6 +282,9 @@ mod tests {
         // A bad token is not made good by a session.
         let both = [(AUTHORIZATION, "Bearer no"), (COOKIE, pair.as_str())];
         assert_eq!(proof(&access, &both), Proof::Invalid);
+
+        let token_alone = Access::new(TOKEN).unwrap().without_sessions();
+        assert_eq!(given(&token_alone, &pair), Proof::Missing);
 
         let (name, value) = pair.split_once('=').unwrap();
         let (ends, code) = value.split_once('.').unwrap();

@@ -1,11 +1,13 @@
 //! Puts a server together: its sources, and what a program adds to them.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use polypy_core::Clock;
 
 use crate::access::Access;
 use crate::body::Body;
@@ -21,7 +23,7 @@ use crate::reply::{Reply, Service};
 use crate::request_id::RequestIds;
 use crate::responder::{Guard, Shared};
 use crate::route::{Handler, Route, RouteError, Routes};
-use crate::server::HttpServer;
+use crate::server::{HttpServer, NAME};
 use crate::socket::Listener;
 use crate::sources::Sources;
 use crate::tls::Tls;
@@ -58,7 +60,6 @@ const OWN_PARTS: HeaderValue = HeaderValue::from_static(
 /// # }
 /// ```
 #[must_use]
-#[derive(Debug)]
 pub struct HttpServerBuilder {
     config: HttpConfig,
     service: Service,
@@ -66,21 +67,30 @@ pub struct HttpServerBuilder {
     access: Option<Guard>,
     listeners: Vec<Listener>,
     tls: Option<Arc<Tls>>,
-    sources: Sources,
+    clock: Arc<dyn Clock>,
+    /// The component.
+    name: &'static str,
+    own_pages_only: bool,
     /// All but the landing page and `/version`.
     routes: Routes,
 }
 
 impl HttpServerBuilder {
     pub(crate) fn new(config: HttpConfig, sources: Sources) -> Self {
-        let memory = Memory::new(config.answer_memory);
-        let mut routes = Routes::default();
-        for route in handler::routes(&sources, &memory, config.metric_details) {
+        let clock = Arc::clone(&sources.clock);
+        let mut builder = Self::bare(NAME, config, clock);
+        let details = builder.config.metric_details;
+        for route in handler::routes(&sources, &builder.memory, details) {
             // These differ from each other: a test adds them to a server.
-            if let Err(error) = routes.add(route) {
+            if let Err(error) = builder.routes.add(route) {
                 tracing::error!(%error, "a route of the server itself is not served");
             }
         }
+        builder
+    }
+
+    pub(crate) fn bare(name: &'static str, config: HttpConfig, clock: Arc<dyn Clock>) -> Self {
+        let memory = Memory::new(config.answer_memory);
         Self {
             config,
             service: Service::new("polypy", env!("CARGO_PKG_VERSION")),
@@ -88,8 +98,10 @@ impl HttpServerBuilder {
             access: None,
             listeners: Vec::new(),
             tls: None,
-            sources,
-            routes,
+            clock,
+            name,
+            own_pages_only: false,
+            routes: Routes::default(),
         }
     }
 
@@ -118,10 +130,17 @@ impl HttpServerBuilder {
         self
     }
 
+    /// Answers no page of another origin, whatever it asks, nor one of this host from
+    /// another port. For servers at which things are changed.
+    pub fn own_pages_only(mut self) -> Self {
+        self.own_pages_only = true;
+        self
+    }
+
     /// Answers only those who have the token, and adds `/login` and `/logout` for
-    /// browsers. Without this everyone is answered.
+    /// browsers if it has sessions. Without this everyone is answered.
     pub fn access(mut self, access: Arc<Access>) -> Self {
-        let clock = Arc::clone(&self.sources.clock);
+        let clock = Arc::clone(&self.clock);
         self.access = Some(Guard { access, clock });
         self
     }
@@ -165,6 +184,7 @@ impl HttpServerBuilder {
         let login = self
             .access
             .iter()
+            .filter(|guard| guard.access.has_sessions())
             .flat_map(|guard| handler::login(&guard.access, &guard.clock))
             .collect::<Vec<_>>();
         let others = || {
@@ -192,10 +212,24 @@ impl HttpServerBuilder {
             request_ids: RequestIds::new(),
             answer_timeout: self.config.answer_timeout,
             leaving: AtomicBool::new(false),
-            origins: Origins::new(&self.config.cors_origins),
+            origins: if self.own_pages_only {
+                Origins::own_only()
+            } else {
+                Origins::new(&self.config.cors_origins)
+            },
             access: self.access,
             tls: self.tls,
         };
-        HttpServer::of(self.config, shared, self.listeners)
+        HttpServer::of(self.name, self.config, shared, self.listeners)
+    }
+}
+
+impl fmt::Debug for HttpServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServerBuilder")
+            .field("name", &self.name)
+            .field("config", &self.config)
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@
 use hyper::Method;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST,
     HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
@@ -27,6 +27,8 @@ const BY_ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 pub(crate) struct Origins {
     any: bool,
     exact: Vec<String>,
+    /// Nothing is answered to pages of other origins, whatever they ask.
+    own_only: bool,
 }
 
 impl Origins {
@@ -34,7 +36,27 @@ impl Origins {
         Self {
             any: listed.iter().any(|origin| origin == "*"),
             exact: listed.to_vec(),
+            own_only: false,
         }
+    }
+
+    /// Answers this server's own pages alone.
+    pub(crate) fn own_only() -> Self {
+        Self {
+            own_only: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a page of another site, or of another origin where that counts, sent this
+    /// request. `authority` is that of the target, if it has one.
+    pub(crate) fn is_refused(&self, parts: &Parts, host: &Host, authority: Option<&[u8]>) -> bool {
+        if self.own_only {
+            let own = authority.or_else(|| parts.headers.get(HOST).map(HeaderValue::as_bytes));
+            return is_elsewhere(&parts.headers, own.unwrap_or_default());
+        }
+        let changes = matches!(parts.method, Method::POST | Method::PUT);
+        changes && is_foreign(&parts.headers, host)
     }
 
     /// Adds what a browser wants to see, to the answer of any request.
@@ -73,8 +95,17 @@ fn is_preflight(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// Whether a page of any other origin sent this request, be it from this host's next port.
+/// `own` is the host and port that the request names.
+fn is_elsewhere(headers: &HeaderMap, own: &[u8]) -> bool {
+    headers.get_all(ORIGIN).iter().any(|origin| {
+        let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
+        !origin.is_some_and(|(_scheme, origin)| origin.as_bytes().eq_ignore_ascii_case(own))
+    })
+}
+
 /// Whether a page of another site sent this request. What is not a browser says nothing.
-pub(crate) fn is_foreign(headers: &HeaderMap, host: &Host) -> bool {
+fn is_foreign(headers: &HeaderMap, host: &Host) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return false;
     };

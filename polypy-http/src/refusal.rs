@@ -1,10 +1,11 @@
 //! Refusals that have more to say than a status, and the rules for requests that hyper
 //! leaves to its user.
 
-use hyper::header::{HOST, TRANSFER_ENCODING};
+use hyper::header::{HOST, TRANSFER_ENCODING, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{StatusCode, Version};
 
+use crate::access::{Access, CHALLENGE, INVALID, Proof};
 use crate::host::Host;
 use crate::query::shown;
 use crate::reply::{ErrorBody, Reply};
@@ -16,6 +17,21 @@ const BUSY_SECONDS: u32 = 1;
 /// 503, and when to come back.
 pub(crate) fn busy(request_id: &RequestId, why: &str) -> Reply {
     Reply::error(StatusCode::SERVICE_UNAVAILABLE, request_id, why).with_retry_after(BUSY_SECONDS)
+}
+
+/// 401, unless the request proved that it may ask.
+pub(crate) fn unauthorized(proof: Proof, access: &Access, request_id: &RequestId) -> Option<Reply> {
+    let (text, challenge) = match proof {
+        Proof::Valid => return None,
+        Proof::Missing if access.has_sessions() => (
+            "a token is needed: Authorization: Bearer, or in a browser /login",
+            CHALLENGE,
+        ),
+        Proof::Missing => ("a token is needed: Authorization: Bearer", CHALLENGE),
+        Proof::Invalid => ("the token or the session is not valid", INVALID),
+    };
+    let reply = Reply::error(StatusCode::UNAUTHORIZED, request_id, text);
+    Some(reply.with_header(WWW_AUTHENTICATE, challenge))
 }
 
 /// A request for a name that may be a stranger's.

@@ -9,7 +9,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, EXPECT, HOST, HeaderName,
-    HeaderValue, SERVER, UPGRADE, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, SERVER, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::service::Service as HyperService;
@@ -33,12 +33,12 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use crate::access::{Access, CHALLENGE, INVALID, Proof};
+use crate::access::Access;
 use crate::activity::Activity;
 use crate::body::Body;
 use crate::budget::{Memory, counted};
 use crate::catalogue::BY_ENCODING;
-use crate::cors::{Origins, is_foreign};
+use crate::cors::Origins;
 use crate::counters::{Counters, count};
 use crate::encoding::{WORTH_COMPRESSING, gzip, wants_gzip};
 use crate::handler;
@@ -47,10 +47,10 @@ use crate::peer::Peer;
 use crate::places::{Place, Places, Refused};
 use crate::query::{Query, shown};
 use crate::queue::Queue;
-use crate::refusal::{bad_framing, busy, method_not_allowed, misdirected};
+use crate::refusal::{bad_framing, busy, method_not_allowed, misdirected, unauthorized};
 use crate::reply::{ErrorBody, Reply, Service, Task, X_REQUEST_ID};
 use crate::request_id::{RequestId, RequestIds};
-use crate::route::{Call, Handler, Matched, NoMatch, Post, READ, Route, Routes};
+use crate::route::{Call, Change, Handler, Matched, NoMatch, READ, Route, Routes};
 use crate::tls::Tls;
 
 /// Longest target accepted: what most proxies pass on.
@@ -304,7 +304,7 @@ impl Responder {
         if let Some(refusal) = self.unauthorized(parts, route, request_id) {
             return Err(Box::new(refusal));
         }
-        if parts.method == Method::POST && is_foreign(&parts.headers, &host) {
+        if self.shared.origins.is_refused(parts, &host, authority) {
             let text = "a page of another site may do nothing here";
             return Err(refuse(StatusCode::FORBIDDEN, text));
         }
@@ -343,16 +343,11 @@ impl Responder {
         if parts.method == Method::OPTIONS || route.is_some_and(open) {
             return None;
         }
-        let (text, challenge) = match access.proof(&parts.headers, clock.now()) {
-            Proof::Valid => return None,
-            Proof::Missing => (
-                "a token is needed: Authorization: Bearer, or in a browser /login",
-                CHALLENGE,
-            ),
-            Proof::Invalid => ("the token or the session is not valid", INVALID),
-        };
-        let reply = Reply::error(StatusCode::UNAUTHORIZED, request_id, text);
-        Some(reply.with_header(WWW_AUTHENTICATE, challenge))
+        unauthorized(
+            access.proof(&parts.headers, clock.now()),
+            access,
+            request_id,
+        )
     }
 
     async fn serve(
@@ -368,11 +363,11 @@ impl Responder {
         if parts.method == Method::OPTIONS {
             return Reply::empty(StatusCode::NO_CONTENT).with_allow(route.allow);
         }
-        if parts.method == Method::POST
-            && let Some(post) = &route.post
+        if let Some(change) = &route.change
+            && parts.method == change.method
         {
             return self
-                .post(route, post, parts, matched, body, request_id)
+                .change(route, change, parts, matched, body, request_id)
                 .await;
         }
         let reads = !matches!(route.handler, Handler::Absent);
@@ -442,10 +437,10 @@ impl Responder {
     }
 
     /// Reads the body, and does what it asks for.
-    async fn post(
+    async fn change(
         &self,
         route: &Route,
-        post: &Post,
+        change: &Change,
         parts: &Parts,
         matched: Matched,
         body: Incoming,
@@ -456,11 +451,11 @@ impl Responder {
             let text = "an encoded body is not read here";
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
         }
-        let body = Limited::new(body, post.most_bytes).collect();
+        let body = Limited::new(body, change.most_bytes).collect();
         let body = match timeout(self.shared.answer_timeout, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let text = format!("the body has more than {} bytes", post.most_bytes);
+                let text = format!("the body has more than {} bytes", change.most_bytes);
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
             }
             Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body cannot be read"),
@@ -472,8 +467,17 @@ impl Responder {
             }
         };
         let call = self.call(parts, matched.segments, Query::default(), request_id);
-        self.guarded(route, request_id, || (post.answer)(&call, &body))
-            .unwrap_or_else(|panicked| *panicked)
+        let answer = self.guarded(route, request_id, || (change.answer)(call, body));
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(panicked) => return *panicked,
+        };
+        let answer = poll_fn(|cx| {
+            self.guarded(route, request_id, || answer.as_mut().poll(cx))
+                .unwrap_or_else(|panicked| Poll::Ready(*panicked))
+        });
+        let answer = timeout(self.shared.answer_timeout, answer).await;
+        answer.unwrap_or_else(|_elapsed| busy(request_id, "it took too long and was given up"))
     }
 
     /// Runs a handler on the blocking pool. What takes too long is left to

@@ -6,10 +6,13 @@
 //! routes that match, the first in the table answers.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::HeaderMap;
+use hyper::{Method, StatusCode};
+use polypy_core::BoxFuture;
 use tokio::sync::watch;
 
 use crate::connection::stopped;
@@ -21,10 +24,11 @@ use crate::request_id::RequestId;
 /// What a resource that is only read accepts, as `Allow` lists it.
 pub(crate) const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_POST: &str = "GET, HEAD, OPTIONS, POST";
+const READ_AND_PUT: &str = "GET, HEAD, OPTIONS, PUT";
 const POST: &str = "OPTIONS, POST";
 
 type Answer = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
-type Action = Arc<dyn Fn(&Call, &Bytes) -> Reply + Send + Sync>;
+type Action = Arc<dyn Fn(Call, Bytes) -> BoxFuture<'static, Reply> + Send + Sync>;
 type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
 
 /// Where a handler runs.
@@ -45,17 +49,38 @@ pub(crate) enum Handler {
     Absent,
 }
 
-/// What a POST does. It runs on the event loop once the body is here.
+/// What a POST or a PUT does. It runs on the event loop once the body is here.
 #[derive(Clone)]
-pub(crate) struct Post {
+pub(crate) struct Change {
+    pub(crate) method: Method,
     pub(crate) answer: Action,
     /// Longest body.
     pub(crate) most_bytes: usize,
 }
 
-impl fmt::Debug for Post {
+impl Change {
+    /// One whose answer does not wait.
+    fn at_once(
+        method: Method,
+        most_bytes: usize,
+        answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(answer);
+        Self {
+            method,
+            answer: Arc::new(move |call, body| {
+                let answer = Arc::clone(&answer);
+                Box::pin(async move { answer(&call, &body) })
+            }),
+            most_bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Post")
+        f.debug_struct("Change")
+            .field("method", &self.method)
             .field("most_bytes", &self.most_bytes)
             .finish_non_exhaustive()
     }
@@ -87,7 +112,7 @@ pub struct Route {
     pub(crate) probe: bool,
     /// Whether it is answered without a token.
     pub(crate) open: bool,
-    pub(crate) post: Option<Post>,
+    pub(crate) change: Option<Change>,
 }
 
 impl Route {
@@ -143,7 +168,7 @@ impl Route {
             summary,
             probe: false,
             open: false,
-            post: None,
+            change: None,
         }
     }
 
@@ -171,11 +196,46 @@ impl Route {
         answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
     ) -> Self {
         self.allow = READ_AND_POST;
-        self.post = Some(Post {
-            answer: Arc::new(answer),
-            most_bytes,
-        });
+        self.change = Some(Change::at_once(Method::POST, most_bytes, answer));
         self
+    }
+
+    /// Is set as well, by a PUT with a body of at most so many bytes. `answer` runs on the
+    /// event loop. A page of another site in a browser is refused.
+    #[must_use]
+    pub fn with_put(
+        mut self,
+        most_bytes: usize,
+        answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        self.allow = READ_AND_PUT;
+        self.change = Some(Change::at_once(Method::PUT, most_bytes, answer));
+        self
+    }
+
+    /// Something that is only done, by a POST, and takes a while: its client waits, for the
+    /// server's answer timeout at most. The future is dropped then, and when its client is
+    /// gone. A page of another site in a browser is refused.
+    pub fn action<F>(
+        path: &'static str,
+        summary: &'static str,
+        most_bytes: usize,
+        answer: impl Fn(Call, Bytes) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let route = Self::new(path, summary, Handler::Absent);
+        let change = Change {
+            method: Method::POST,
+            answer: Arc::new(move |call, body| Box::pin(answer(call, body))),
+            most_bytes,
+        };
+        Self {
+            allow: POST,
+            change: Some(change),
+            ..route
+        }
     }
 
     /// Is answered to everyone, where others need a token.
@@ -303,6 +363,11 @@ impl Call {
     pub fn segment(&self, name: &str) -> &str {
         let found = self.segments.iter().find(|(known, _)| *known == name);
         found.map_or("", |(_, segment)| segment.as_str())
+    }
+
+    /// An error as this server writes them all: JSON, with the request's name.
+    pub fn error(&self, status: StatusCode, error: &str) -> Reply {
+        Reply::error(status, &self.request_id, error)
     }
 
     /// The query parameters that the route takes.

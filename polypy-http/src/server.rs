@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Sheet, Unit, count};
-use polypy_core::{BoxFuture, Component, ComponentError, ComponentState, StatsSource};
+use polypy_core::{BoxFuture, Clock, Component, ComponentError, ComponentState, StatsSource};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -24,14 +24,15 @@ use crate::responder::Shared;
 use crate::socket::{Listener, Listening};
 use crate::sources::Sources;
 
-/// Name of the component.
-const NAME: &str = "http";
+/// Name of the component, unless it is a bare one.
+pub(crate) const NAME: &str = "http";
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
 /// Serves [`Sources`] over HTTP/1. See the crate for what it answers.
 #[derive(Debug)]
 pub struct HttpServer {
+    name: &'static str,
     config: HttpConfig,
     /// Given by the program, beside the server's own.
     listeners: Vec<Listener>,
@@ -70,8 +71,24 @@ impl HttpServer {
         HttpServerBuilder::new(config, sources)
     }
 
-    pub(crate) fn of(config: HttpConfig, shared: Shared, listeners: Vec<Listener>) -> Self {
+    /// A server of the program's own routes alone, beside `/` and `/version`; `name` is the
+    /// component's.
+    pub fn bare(
+        name: &'static str,
+        config: HttpConfig,
+        clock: Arc<dyn Clock>,
+    ) -> HttpServerBuilder {
+        HttpServerBuilder::bare(name, config, clock)
+    }
+
+    pub(crate) fn of(
+        name: &'static str,
+        config: HttpConfig,
+        shared: Shared,
+        listeners: Vec<Listener>,
+    ) -> Self {
         Self {
+            name,
             config,
             listeners,
             shared: Arc::new(shared),
@@ -141,7 +158,11 @@ impl HttpServer {
             accepting,
             handle,
         });
-        tracing::info!(address = addresses, "http server listening");
+        tracing::info!(
+            server = self.name,
+            address = addresses,
+            "http server listening"
+        );
         Ok(())
     }
 
@@ -182,6 +203,7 @@ impl HttpServer {
         while let Some(ended) = running.accepting.join_next().await {
             match ended {
                 Ok(drain) if drain.aborted == 0 && drain.unfinished == 0 => tracing::info!(
+                    server = self.name,
                     address = %running.addresses,
                     idle = drain.idle,
                     drained = drain.drained,
@@ -233,13 +255,13 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 
 impl Component for HttpServer {
     fn name(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
             self.listen()
-                .map_err(|error| ComponentError::new(NAME, error))
+                .map_err(|error| ComponentError::new(self.name, error))
         })
     }
 

@@ -8,12 +8,14 @@ use polypy_http::{Access, Listener, Tls};
 use polypy_net::dial::{Dial, DialConfig, Proxy, SystemDialer, certificates};
 
 use super::PolyPy;
+use super::admin::Administration;
 use super::error::BuildError;
 use super::parts::Parts;
 use super::sockets::SharedDialer;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, HttpSection, VenueSection};
 use crate::limits::Shares;
+use crate::logging::LogLevel;
 use crate::secrets::{self, CertificateFiles};
 
 /// Settings of a [`PolyPy`] that is to be built. Starts from the defaults; what
@@ -28,6 +30,7 @@ pub struct PolyPyBuilder {
     dialer: Option<Arc<dyn Dial>>,
     shares: Option<Shares>,
     listeners: Vec<Listener>,
+    log_level: Option<LogLevel>,
 }
 
 impl Default for PolyPyBuilder {
@@ -39,6 +42,7 @@ impl Default for PolyPyBuilder {
             dialer: None,
             shares: None,
             listeners: Vec::new(),
+            log_level: None,
         }
     }
 }
@@ -111,6 +115,13 @@ impl PolyPyBuilder {
         self
     }
 
+    /// The log, for the administration listener to change. Without it the log's level is
+    /// not served there.
+    pub fn log_level(mut self, log_level: LogLevel) -> Self {
+        self.log_level = Some(log_level);
+        self
+    }
+
     /// Puts the parts together. Nothing runs yet.
     ///
     /// # Errors
@@ -132,9 +143,11 @@ impl PolyPyBuilder {
         };
         let parts = Parts::new(&self.config, &self.clock, &dialer)?;
         let access = access(&self.config.http)?;
-        let tls = tls(&self.config.http)?;
-        let mut app = PolyPy::new(self.config, parts, self.clock, access);
+        let tls = tls(&self.config)?;
+        let admin = Administration::new(&self.config.admin, self.log_level)?;
+        let mut app = PolyPy::new(self.config, parts, self.clock, admin);
         app.listeners = self.listeners;
+        app.access = access;
         app.tls = tls;
         Ok(app)
     }
@@ -179,16 +192,18 @@ fn access(http: &HttpSection) -> Result<Option<Arc<Access>>, BuildError> {
     let Some(path) = http.token_file.as_deref().filter(|_| http.enabled) else {
         return Ok(None);
     };
-    let access = secrets::access(path, http.open_probes);
+    let access = secrets::access(path);
+    let access = access.map(|access| Arc::new(access.with_open_probes(http.open_probes)));
     access.map(Some).map_err(|error| BuildError::Value {
         key: "http.token_file",
         reason: error.to_string(),
     })
 }
 
-/// The server's certificate, if it is to have one.
-fn tls(http: &HttpSection) -> Result<Option<Arc<Tls>>, BuildError> {
-    let Some(files) = CertificateFiles::of(http).filter(|_| http.enabled) else {
+/// The servers' certificate, if they are to have one.
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>, BuildError> {
+    let wanted = config.http.enabled || config.admin.listen.is_some();
+    let Some(files) = CertificateFiles::of(&config.http).filter(|_| wanted) else {
         return Ok(None);
     };
     files.open().map(Some).map_err(|error| BuildError::Value {

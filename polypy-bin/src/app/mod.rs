@@ -1,8 +1,8 @@
 //! The whole program as one value.
 //!
 //! ```text
-//! start: registry, workers, router, pool, lifecycle, recycler, audit, http
-//! stop:  audit, recycler, http, lifecycle, pool, router, workers, registry
+//! start: registry, workers, router, pool, lifecycle, recycler, audit, http, admin
+//! stop:  admin, audit, recycler, http, lifecycle, pool, router, workers, registry
 //! ```
 //!
 //! A failed start stops what had started and is an error; the HTTP server alone
@@ -10,6 +10,7 @@
 //! What the parts do is theirs: here is only their order, their common health
 //! and statistics, and the way to their books.
 
+mod admin;
 mod books;
 mod builder;
 mod error;
@@ -26,8 +27,8 @@ mod verdict;
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -44,6 +45,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, conversion};
 use crate::secrets::{self, CertificateFiles};
+use admin::Administration;
 pub use builder::PolyPyBuilder;
 pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
@@ -81,6 +83,7 @@ pub struct PolyPy {
     listeners: Vec<Listener>,
     /// There while the HTTP server listens at it.
     socket_file: Mutex<Option<SocketFile>>,
+    admin: Administration,
     /// Held by `start` and `stop`, so that neither overtakes the other.
     turn: tokio::sync::Mutex<()>,
 }
@@ -91,12 +94,7 @@ impl PolyPy {
         PolyPyBuilder::default()
     }
 
-    fn new(
-        config: Config,
-        parts: Parts,
-        clock: Arc<dyn Clock>,
-        access: Option<Arc<Access>>,
-    ) -> Self {
+    fn new(config: Config, parts: Parts, clock: Arc<dyn Clock>, admin: Administration) -> Self {
         let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
         let overview = Overview::new(parts, &config);
         Self {
@@ -105,10 +103,11 @@ impl PolyPy {
             books: Arc::new(books),
             clock,
             http_server: Mutex::default(),
-            access,
+            access: None,
             tls: None,
             listeners: Vec::new(),
             socket_file: Mutex::default(),
+            admin,
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -138,6 +137,9 @@ impl PolyPy {
         }
         self.refresh_process().await;
         let with_http = self.start_http().await;
+        let (parts, tls) = (self.parts(), self.tls.as_ref());
+        let admin = self.admin.start(&self.config, parts, &self.clock, tls);
+        admin.await;
         *self.overview.phase.lock() = Phase::Running {
             since: Instant::now(),
         };
@@ -182,11 +184,9 @@ impl PolyPy {
 
     /// The Unix socket, if there is to be one. Without it the server does with TCP.
     async fn listen_at_file(&self) -> Option<Listener> {
-        let path = self.config.http.unix_socket.clone()?;
+        let path = self.config.http.unix_socket.as_ref()?;
         let mode = self.config.http.unix_socket_mode.0;
-        let file = path.clone();
-        let opened = tokio::task::spawn_blocking(move || SocketFile::listen(&file, mode)).await;
-        match opened.map_err(io::Error::other).and_then(|opened| opened) {
+        match SocketFile::open(path, mode).await {
             Ok((listener, file)) => {
                 *self.socket_file.lock() = Some(file);
                 Some(listener)
@@ -246,11 +246,12 @@ impl PolyPy {
         let before = Instant::now();
         let http = self.http_server.lock().take();
         let http = http.map(|server| server as Arc<dyn Component>);
-        let parts = self.parts().in_stop_order(http);
+        let parts = self.parts().in_stop_order(self.admin.take(), http);
         let report = sequence::stop_all(&parts, self.config.shutdown.deadline).await;
         if let Some(file) = self.socket_file.lock().take() {
             file.remove();
         }
+        self.admin.remove_file();
         *self.overview.phase.lock() = Phase::Stopped;
         let took_ms = before.elapsed().as_secs_f64() * 1e3;
         if report.is_clean() {
@@ -325,7 +326,7 @@ impl PolyPy {
         result
     }
 
-    /// Reads again what may change while it runs: the token and the certificate. What
+    /// Reads again what may change while it runs: tokens and the certificate. What
     /// cannot be read is logged, and the old one stays.
     pub async fn reload(&self) {
         if let (Some(tls), Some(files)) =
@@ -342,16 +343,10 @@ impl PolyPy {
                 }
             }
         }
-        let (Some(access), Some(path)) = (self.access.clone(), &self.config.http.token_file) else {
-            return;
-        };
-        let file = path.clone();
-        let read = tokio::task::spawn_blocking(move || secrets::replace(&access, &file)).await;
-        match read {
-            Ok(Ok(())) => tracing::info!(file = %path.display(), "token read again"),
-            Ok(Err(error)) => tracing::error!(%error, "token not read again, the old one stays"),
-            Err(error) => tracing::error!(%error, "token not read again, the old one stays"),
-        }
+        let path = self.config.http.token_file.as_deref();
+        read_token_again(self.access.as_ref(), path).await;
+        let (access, path) = self.admin.token();
+        read_token_again(access, path).await;
     }
 
     /// Whether the start is through and no stop has begun.
@@ -396,6 +391,11 @@ impl PolyPy {
     /// Where the HTTP server listens; `None` while it does not.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.http_server.lock().as_ref()?.local_addr()
+    }
+
+    /// Where the administration listens on TCP; `None` while it does not.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.address()
     }
 
     /// The HTTP server; `None` when it is disabled, not started, or failed to start.
@@ -449,6 +449,20 @@ impl PolyPy {
 
     fn parts(&self) -> &Parts {
         &self.overview.parts
+    }
+}
+
+/// After a failure the guard keeps the token that it has.
+async fn read_token_again(access: Option<&Arc<Access>>, path: Option<&Path>) {
+    let (Some(access), Some(path)) = (access.cloned(), path) else {
+        return;
+    };
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || secrets::replace(&access, &file)).await;
+    match read {
+        Ok(Ok(())) => tracing::info!(file = %path.display(), "token read again"),
+        Ok(Err(error)) => tracing::error!(%error, "token not read again, the old one stays"),
+        Err(error) => tracing::error!(%error, "token not read again, the old one stays"),
     }
 }
 

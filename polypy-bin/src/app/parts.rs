@@ -47,6 +47,8 @@ pub(super) struct Parts {
     /// Whether it is started is for the configuration to say.
     pub(super) audit: Arc<BookAuditor>,
     audited: bool,
+    /// Filled by those who find a book wrong, emptied by the pool.
+    pub(super) resync: Arc<ResyncQueue>,
     /// Asked by connections and by the resync of books; here for its numbers.
     pub(super) clob: Arc<ClobClient>,
     /// Written by every connection's decoder.
@@ -124,7 +126,7 @@ impl Parts {
             Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&router) as Arc<dyn AuditSink>,
             Arc::new(lifecycle.hints()),
-            resync,
+            Arc::clone(&resync) as Arc<dyn ResyncSink>,
             early_audits,
         ));
         Ok(Self {
@@ -136,6 +138,7 @@ impl Parts {
             recycler,
             audit,
             audited: config.audit.enabled,
+            resync,
             clob,
             wire,
         })
@@ -159,12 +162,14 @@ impl Parts {
     /// What stops first is what would still ask something of the others.
     pub(super) fn in_stop_order(
         &self,
+        admin: Option<Arc<dyn Component>>,
         http: Option<Arc<dyn Component>>,
     ) -> Vec<Arc<dyn Component>> {
-        let mut parts = vec![
+        let mut parts: Vec<_> = admin.into_iter().collect();
+        parts.extend([
             Arc::clone(&self.audit) as Arc<dyn Component>,
             Arc::clone(&self.recycler) as Arc<dyn Component>,
-        ];
+        ]);
         parts.extend(http);
         parts.extend([
             Arc::clone(&self.lifecycle) as Arc<dyn Component>,

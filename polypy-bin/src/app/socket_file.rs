@@ -48,6 +48,13 @@ impl SocketFile {
         Ok((Listener::unix(listener, path), file))
     }
 
+    /// The same from the event loop.
+    pub(super) async fn open(path: &Path, mode: u32) -> io::Result<(Listener, Self)> {
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Self::listen(&path, mode)).await;
+        opened.map_err(io::Error::other).and_then(|opened| opened)
+    }
+
     /// Removes the file, unless it is another process's by now.
     pub(super) fn remove(&self) {
         let is_ours = fs::symlink_metadata(&self.path)

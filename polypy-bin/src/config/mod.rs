@@ -255,7 +255,7 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
         pool.backoff.show(),
         pool.backoff_cap >= pool.backoff,
     );
-    let http = &config.http;
+    let (http, admin) = (&config.http, &config.admin);
     for (key, other, lacks) in [
         (
             "http.tls_key",
@@ -266,6 +266,12 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
             "http.tls_cert",
             "http.tls_key",
             http.tls_key.is_some() && http.tls_cert.is_none(),
+        ),
+        // Without it everyone who reaches the port could change things.
+        (
+            "admin.token_file",
+            "admin.listen",
+            admin.listen.is_some() && admin.token_file.is_none(),
         ),
     ] {
         if lacks {

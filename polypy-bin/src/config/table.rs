@@ -276,6 +276,19 @@ table! {
         max_header_bytes: ByteSize = "32KiB", in "8KiB" ..= "1MiB";
     }
 
+    /// The administration listener, at which a few things are changed while the program runs: the
+    /// log's level, a connection, a book. It is off while both of its places are empty.
+    admin: AdminSection {
+        /// Path of a Unix socket to listen on, for the program's own user alone (600); none when empty.
+        unix_socket: Option<PathBuf> = "";
+        /// Address and port to listen on, such as 127.0.0.1:9001; none when empty. It needs
+        /// admin.token_file, and speaks TLS where http.tls_cert is set.
+        listen: Option<SocketAddr> = "";
+        /// File with a token that every request must bring as `Authorization: Bearer`; another one than
+        /// that of http.token_file. SIGHUP reads it again.
+        token_file: Option<PathBuf> = "";
+    }
+
     /// What `/metrics` has beside what it always has.
     metrics: MetricsSection {
         /// Whether each connection has series of its own: eight or nine for each of what may be

@@ -132,6 +132,21 @@ impl Setting for SocketAddr {
     }
 }
 
+/// An address, or nothing when empty.
+impl Setting for Option<SocketAddr> {
+    const SHAPE: &'static str = SocketAddr::SHAPE;
+    const BARE: bool = false;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = Some(text).filter(|text| !text.is_empty());
+        text.map(SocketAddr::parse).transpose()
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map(Setting::show).unwrap_or_default()
+    }
+}
+
 fn from_str<T: FromStr>(text: &str, wanted: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_error| format!("must be {wanted}, not {text:?}"))

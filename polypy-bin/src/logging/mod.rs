@@ -9,6 +9,7 @@
 //! full loses the log alone.
 
 mod format;
+mod level;
 mod writer;
 
 use std::ffi::OsString;
@@ -18,21 +19,24 @@ use std::sync::Arc;
 use polypy_core::Clock;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{LogFormat, LogSection};
 
 use format::{Json, Text};
+pub use level::LogLevel;
 pub use writer::LogGuard;
 
 /// Sends the program's events and panics to standard error from here on.
 ///
-/// The guard owns the writing thread: dropping it writes what is queued.
+/// Which lines the log has can be changed later by the [`LogLevel`]. The guard owns the writing thread: dropping it writes what is queued.
 ///
 /// # Errors
 /// When the process has a subscriber already, or no thread can be had.
-pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<LogGuard, LogError> {
+pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<(LogGuard, LogLevel), LogError> {
     let filter: Targets = config.level.as_str().parse()?;
+    let (filter, handle) = reload::Layer::new(filter);
     let terminal = io::stderr().is_terminal();
     let (guard, lines) = writer::spawn(io::stderr(), |lost_lines| {
         tracing::warn!(lost_lines, "log lines were lost");
@@ -58,7 +62,7 @@ pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<LogGuard, LogE
         let message = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(panic = message, place, "a thread panicked");
     }));
-    Ok(guard)
+    Ok((guard, LogLevel::new(handle, config.level.clone())))
 }
 
 fn wants_text(format: LogFormat, terminal: bool) -> bool {
@@ -83,6 +87,9 @@ pub enum LogError {
     /// The directives do not read.
     #[error("log.level cannot be used: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The directives cannot be changed.
+    #[error("the log's level cannot be changed: {0}")]
+    Level(#[source] reload::Error),
     /// Another subscriber was there first.
     #[error("the log is open already: {0}")]
     Open(#[from] TryInitError),

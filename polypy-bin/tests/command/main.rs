@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod admin;
 mod cli;
 mod demo;
 mod process;

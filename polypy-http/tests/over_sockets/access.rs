@@ -30,7 +30,7 @@ async fn guarded(config: HttpConfig, access: Access) -> (HttpServer, SocketAddr,
 }
 
 /// One request with these headers, and a body if it is not empty.
-async fn ask(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> Answer {
+pub(crate) async fn ask(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> Answer {
     let mut request = format!("{line} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n");
     for header in headers {
         request.push_str(&format!("{header}\r\n"));

@@ -20,6 +20,8 @@ mod probes;
 
 mod access;
 
+mod changes;
+
 mod tls;
 
 mod metrics;

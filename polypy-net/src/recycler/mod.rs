@@ -89,6 +89,11 @@ impl ConnectionRecycler {
         self.work.recycle(connection, RecycleReason::Request).await
     }
 
+    /// Whether a request would be begun at once, rather than wait for a free place.
+    pub fn has_room(&self) -> bool {
+        self.work.places.available_permits() > 0
+    }
+
     /// The newest replacements, oldest first.
     pub fn receipts(&self) -> Vec<Receipt> {
         self.work.record.lock().receipts.all()
