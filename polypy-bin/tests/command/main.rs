@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod cli;
 mod demo;
+mod health;
 mod process;
 mod supervised;
 mod suspension;
