@@ -49,11 +49,18 @@ fn a_book_of_before_a_suspension_is_not_shown_as_live_after_it() {
 
     server.signal("STOP");
     std::thread::sleep(STOPPED);
+    // A request that waits as the program wakes is answered before anything else is,
+    // unless the machine leaves the client no time.
+    let asked = {
+        let book = book.clone();
+        std::thread::spawn(move || get(&book).1)
+    };
     server.signal("CONT");
     let woken = Instant::now();
     let mut reasons = Vec::new();
+    let mut first = Some(asked.join().unwrap());
     loop {
-        let (_, now) = get(&book);
+        let now = first.take().unwrap_or_else(|| get(&book).1);
         if now["state"] == "live" {
             // A hundred events a second have changed it meanwhile.
             let sequence = |book: &Value| book["sequence"].as_u64().unwrap();
@@ -63,8 +70,11 @@ fn a_book_of_before_a_suspension_is_not_shown_as_live_after_it() {
         reasons.push(now["reason"].clone());
         assert!(woken.elapsed() < PATIENCE, "{now}");
     }
-    // Until its connection has answered; a slow answer costs the connection.
-    assert_eq!(reasons.first(), Some(&Value::from("suspended")));
+    // Until its connection has answered; a slow answer costs the connection. On a busy
+    // machine it may have answered before the first look: then the book is new.
+    if let Some(first) = reasons.first() {
+        assert_eq!(*first, "suspended");
+    }
     let line = server.stderr_line("the process stood still");
     assert!(line.contains("\"level\":\"WARN\""), "{line}");
     let (_, stats) = get(&format!("{base}/stats"));
