@@ -239,8 +239,16 @@ fn a_script_runs_from_the_start() {
 #[test]
 fn an_outage_is_told_in_few_lines_that_a_person_can_read() {
     let script = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("outage.toml");
-    let step = |fault: &str| format!("[[step]]\nat = \"8s\"\nfault = \"{fault}\"\nfor = \"6s\"\n");
-    let text = [step("drop_connection"), step("gamma_5xx"), step("clob_5xx")].concat();
+    let step = |fault: &str, seconds: u32| {
+        format!("[[step]]\nat = \"8s\"\nfault = \"{fault}\"\nfor = \"{seconds}s\"\n")
+    };
+    let text = [
+        step("drop_connection", 6),
+        // Two rounds with all their retries fail within it.
+        step("gamma_5xx", 14),
+        step("clob_5xx", 6),
+    ]
+    .concat();
     std::fs::write(&script, text).unwrap();
     let mut demo = Running::start(&[
         "run",
@@ -260,8 +268,16 @@ fn an_outage_is_told_in_few_lines_that_a_person_can_read() {
     assert!(causes.iter().any(|cause| lost.contains(cause)), "{lost}");
     demo.stderr_line("fault off");
     demo.stderr_line("every connection has its books again");
+    let found = demo.stderr_line("discovery works again");
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["level"], "INFO");
+    assert!(found["attempts_failed"].as_u64() > Some(1), "{found}");
     demo.signal("INT");
     assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
+    let failed = demo.seen.iter().filter(|l| l.contains("discovery failed"));
+    let failed: Vec<_> = failed.collect();
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert!(failed[0].contains("\"level\":\"WARN\"") && failed[0].contains("\"failure\":\""));
     let lines: Vec<_> = demo
         .seen
         .iter()

@@ -70,23 +70,66 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let interval = shared.config.discovery_interval;
     let mut backoff = Backoff::new(FIRST_PAUSE, interval.max(FIRST_PAUSE));
     let mut memory = Memory::default();
+    let mut failing: Option<Failing> = None;
     loop {
         match shared.discover(&mut memory).await {
             Ok(()) => {
+                if let Some(failing) = failing.take() {
+                    failing.log_end();
+                }
                 backoff.reset();
                 sleep(interval).await;
             }
             Err(failure) => {
                 shared.stats.round_failed();
                 let pause = FIRST_PAUSE + backoff.next_delay();
-                tracing::warn!(
-                    %failure,
-                    pause_ms = millis(pause),
-                    "discovery failed, nothing is dropped for it"
-                );
+                failing
+                    .get_or_insert_with(Failing::begin)
+                    .log(&failure, pause);
                 sleep(pause).await;
             }
         }
+    }
+}
+
+/// Rounds that failed in a row. One warning for all of them: each further attempt
+/// says the same, and would bury what else an outage has to tell.
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    attempts: u64,
+}
+
+impl Failing {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            attempts: 0,
+        }
+    }
+
+    /// Logs a further failure.
+    fn log(&mut self, failure: &Failure, pause: Duration) {
+        self.attempts += 1;
+        let pause_ms = millis(pause);
+        if self.attempts == 1 {
+            tracing::warn!(
+                %failure,
+                pause_ms,
+                "discovery failed, nothing is dropped for it"
+            );
+        } else {
+            tracing::debug!(%failure, pause_ms, attempts = self.attempts, "discovery failed again");
+        }
+    }
+
+    /// Logs that a round has succeeded.
+    fn log_end(self) {
+        tracing::info!(
+            attempts_failed = self.attempts,
+            lasted_ms = millis(self.since.elapsed()),
+            "discovery works again"
+        );
     }
 }
 
