@@ -101,7 +101,6 @@ where
         };
         let (drain, drained) = oneshot::channel();
         let (reload, reloaded) = mpsc::channel(1);
-        // Without anything to read again a hang-up is the terminal's, and ends.
         let (http, admin) = (&config.http, &config.admin);
         let files = http.token_file.is_some() || http.tls_cert.is_some();
         let files = (http.enabled && files) || admin.token_file.is_some();

@@ -25,6 +25,8 @@ pub(crate) fn run(typed: cli::Sim, variables: Vec<(String, String)>) -> Exit {
         Err(error) => return terminal::refuse(&error),
     };
     with_runtime(&loaded.config.clone(), async move |wishes| {
+        // It has no files to read again.
+        drop(wishes.reload);
         serve(&loaded.config, wishes.drain).await
     })
 }

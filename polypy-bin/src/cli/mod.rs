@@ -125,7 +125,8 @@ Examples:
 
 Every key can also be set in the file and in the environment; flags outrank both.
 SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the files of
-token and certificate again if there are any, and ends otherwise.";
+token and certificate again, if there are any; with a terminal it ends like SIGTERM, and under
+nohup it does nothing.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:

@@ -97,14 +97,6 @@ fn a_token_that_cannot_be_had_does_not_leave_the_server_open() {
     }
 }
 
-#[test]
-fn without_a_file_to_read_again_a_hang_up_ends() {
-    let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
-    demo.stderr_line("polypy started");
-    demo.signal("HUP");
-    assert_eq!(demo.end().code(), Some(0), "{:#?}", demo.seen);
-}
-
 const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../polypy-http/tests/testdata");
 
 #[test]

@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod cli;
 mod demo;
+mod hang_up;
 mod health;
 mod process;
 mod supervised;
