@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use polypy_core::metrics::{Counter, Entry, Part, Sheet};
 use tokio::time::Instant;
 
-use crate::rest::chain;
+use crate::reason::chain;
 
 /// How long an id that was refused alone is left in peace at first. Gamma fails
 /// on a market for seconds while it is being listed.
@@ -268,7 +268,7 @@ impl<Id: Clone + Eq + Hash + Display> Division<'_, Id> {
         &mut self,
         mut set: Vec<Id>,
         blame: Blame,
-        error: &dyn std::error::Error,
+        error: &(dyn std::error::Error + 'static),
         now: Instant,
     ) -> bool {
         match blame {
@@ -352,7 +352,7 @@ impl<Id: Clone + Eq + Hash + Display> Division<'_, Id> {
     }
 
     /// One line for a question, however often it is divided.
-    fn tell_refusal(&mut self, ids: usize, error: &dyn std::error::Error) {
+    fn tell_refusal(&mut self, ids: usize, error: &(dyn std::error::Error + 'static)) {
         if !std::mem::replace(&mut self.is_told, true) {
             tracing::warn!(
                 service = self.batches.service,

@@ -17,7 +17,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::batch::{Batches, Blame};
-use crate::rest::{RestClient, RestError, chain};
+use crate::reason::chain;
+use crate::rest::{RestClient, RestError};
 use crate::wire::{self, WireError};
 
 const BOOK: &str = "/book";

@@ -15,7 +15,7 @@
 //! | [`audit`], [`early_audit`] | every book against CLOB's, slowly, for tokens that fell silent; soon, where an event could not be understood |
 //! | [`wire`] | bytes to events |
 //! | [`venue`] | where to connect, and who takes what comes of it |
-//! | [`rest`], [`dial`], [`backoff`], `task`, `counter`, `batch` | below all of these: HTTP, streams, waits, owned tasks, sets of ids |
+//! | [`rest`], [`dial`], [`backoff`], `task`, `counter`, `batch`, `reason` | below all of these: HTTP, streams, waits, owned tasks, sets of ids, errors in words |
 //!
 //! Network and wall clock are handed in ([`dial::Dial`], `polypy_core::Clock`),
 //! so that every part runs in memory on paused time. Nothing here reads
@@ -32,6 +32,7 @@ pub mod early_audit;
 pub mod gamma;
 pub mod lifecycle;
 pub mod pool;
+mod reason;
 pub mod recycler;
 pub mod registry;
 pub mod rest;

@@ -28,8 +28,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clob::{BookFetch, Fetched};
 use crate::early_audit::EarlyAudits;
+use crate::reason::chain;
 use crate::registry::{AssetRegistry, AssetStatus};
-use crate::rest::chain;
 use crate::task::TaskLife;
 use crate::venue::LifecycleListener;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::socket::End;
+use crate::reason::{chain, printable};
 
 /// Close code of an orderly end.
 const NORMAL: u16 = 1000;
@@ -61,9 +62,9 @@ impl DisconnectReason {
             Some(End::Closed {
                 code: Some(code),
                 reason,
-            }) => format!("{code} {reason}"),
-            Some(End::Closed { code: None, reason }) => reason.clone(),
-            Some(End::Broken(error)) => error.to_string(),
+            }) => format!("{code} {}", printable(reason)),
+            Some(End::Closed { code: None, reason }) => printable(reason),
+            Some(End::Broken(error)) => chain(error.as_ref()),
             Some(End::Dropped) | None => String::new(),
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Context;
 use crate::clob::Fetched;
-use crate::rest::chain;
+use crate::reason::chain;
 
 /// Longest wait for a REST answer, its turn included; the request has a
 /// deadline of its own.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::backoff::{Backoff, doubled};
 use crate::counter::millis;
-use crate::rest::chain;
+use crate::reason::chain;
 
 use super::carried::Carried;
 use super::commands::CommandMailbox;
@@ -268,10 +268,11 @@ impl Task {
             Pause::For(self.backoff.next_delay())
         };
         let (id, detail) = (self.view.id(), reason.detail());
-        let cause = format!("{} {detail}", reason.name());
-        self.context
-            .outages
-            .lost(id, cause.trim_end().to_owned(), Instant::now());
+        let cause = match detail.as_str() {
+            "" => reason.name().to_owned(),
+            detail => format!("{}: {}", reason.name(), detail.trim_end()),
+        };
+        self.context.outages.lost(id, cause, Instant::now());
         tracing::debug!(
             connection = %id,
             cause = reason.name(),

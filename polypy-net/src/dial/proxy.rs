@@ -7,6 +7,8 @@ use hyper::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::reason::printable;
+
 /// Longest answer of a proxy before the tunnel is open.
 const MOST_BYTES: usize = 8 * 1024;
 
@@ -112,11 +114,14 @@ impl Proxy {
         }
         let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
+        if !line.starts_with("HTTP/") {
+            return Err(self.refused("it does not speak HTTP"));
+        }
         let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
         if status.is_some_and(|status| status.starts_with('2')) {
             return Ok(socket);
         }
-        Err(self.refused(&line.escape_debug().to_string()))
+        Err(self.refused(&printable(&line)))
     }
 
     fn refused(&self, why: &str) -> io::Error {

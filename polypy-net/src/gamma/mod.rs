@@ -31,7 +31,8 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use crate::batch::{Batches, Blame};
-use crate::rest::{RestClient, RestError, chain};
+use crate::reason::chain;
+use crate::rest::{RestClient, RestError};
 
 pub use row::{Row, SkipReason};
 

@@ -22,7 +22,7 @@ use super::stats::CrawlOutcome;
 use crate::backoff::Backoff;
 use crate::counter::millis;
 use crate::gamma::{Crawl, CrawlEnd, GammaError, Listing, MAX_LOOKUP, MarketState, SkipReason};
-use crate::rest::chain;
+use crate::reason::chain;
 
 /// Complete listings in a row that must lack a market before it is asked for:
 /// rows shift between pages while a listing is walked.

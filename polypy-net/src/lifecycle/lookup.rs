@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Shared, stats};
 use crate::backoff::Backoff;
 use crate::gamma::{GammaError, MAX_LOOKUP, MarketState, Row, SkipReason};
-use crate::rest::chain;
+use crate::reason::chain;
 
 /// Pending questions of one kind at most: an hour of announcements.
 const MAX_PENDING: usize = 4_096;

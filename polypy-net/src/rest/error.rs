@@ -47,12 +47,6 @@ pub enum RestError {
     },
 }
 
-/// An error with all its causes, for a line of the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 impl RestError {
     /// Whether the same request may succeed a little later: 429, 5xx,
     /// time-outs and connections that failed.

@@ -34,7 +34,6 @@ use crate::backoff::Backoff;
 use crate::dial::Dial;
 
 pub use error::RestError;
-pub(crate) use error::chain;
 use link::Link;
 use stats::{RestStats, count};
 
