@@ -1,5 +1,6 @@
 //! `polypy check-config`.
 
+use polypy::PolyPy;
 use polypy::config::{self, Sources};
 use polypy::exit::Exit;
 
@@ -18,13 +19,22 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
         },
         flags: typed.keys.0,
     };
-    match sources.load() {
-        Ok(_) if typed.print && terminal::is_output_closed() => {
+    let loaded = match sources.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return terminal::refuse(&error),
+    };
+    // The files it names are read as `run` reads them.
+    if let Err(error) = PolyPy::builder().config(loaded.config.clone()).build() {
+        terminal::say(&error);
+        return Exit::Config;
+    }
+    match loaded {
+        _ if typed.print && terminal::is_output_closed() => {
             terminal::say(&"standard output is closed");
             Exit::Io
         }
-        Ok(loaded) if typed.print => terminal::print(&config::effective(&loaded)),
-        Ok(loaded) => {
+        loaded if typed.print => terminal::print(&config::effective(&loaded)),
+        loaded => {
             let read = loaded
                 .file
                 .as_ref()
@@ -34,6 +44,5 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
             terminal::say(&format_args!("the configuration is valid; {read}"));
             Exit::Clean
         }
-        Err(error) => terminal::refuse(&error),
     }
 }

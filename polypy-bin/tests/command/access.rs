@@ -84,15 +84,17 @@ fn a_token_that_cannot_be_had_does_not_leave_the_server_open() {
         ("/nowhere/token".to_owned(), "No such file"),
     ] {
         let token_file = format!("--http-token-file={path}");
-        let (code, _, said) = output(&mut polypy(&[
-            "run",
-            "--demo",
-            "--http-port=0",
-            &token_file,
-        ]));
-        assert_eq!(code, 78, "{said}");
-        for part in ["http.token_file", &path, reason] {
-            assert!(said.contains(part), "{part} in {said}");
+        for command in ["run", "check-config"] {
+            let (code, _, said) = output(&mut polypy(&[
+                command,
+                "--demo",
+                "--http-port=0",
+                &token_file,
+            ]));
+            assert_eq!(code, 78, "{command}: {said}");
+            for part in ["http.token_file", &path, reason] {
+                assert!(said.contains(part), "{command}: {part} in {said}");
+            }
         }
     }
 }
@@ -158,10 +160,14 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
         "{said}"
     );
     std::fs::write(&key, "nothing").unwrap();
-    let (code, _, said) = output(&mut polypy(&arguments));
-    assert_eq!(code, 78, "{said}");
-    assert!(
-        said.contains("http.tls_cert") && said.contains("no private key"),
-        "{said}"
-    );
+    for command in ["run", "check-config"] {
+        let mut arguments = arguments;
+        arguments[0] = command;
+        let (code, _, said) = output(&mut polypy(&arguments));
+        assert_eq!(code, 78, "{command}: {said}");
+        assert!(
+            said.contains("http.tls_cert") && said.contains("no private key"),
+            "{said}"
+        );
+    }
 }
