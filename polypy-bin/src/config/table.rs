@@ -243,7 +243,7 @@ table! {
         /// Whether /health, /livez, /readyz and /startupz are answered without the token.
         open_probes: bool = "true";
         /// Origins whose pages may read the answers in a browser, separated by commas, such as
-        /// https://app.example.org; * for every page.
+        /// `https://app.example.org`; * for every page.
         cors_origins: Origins = "";
         /// From a request's first byte to the end of its head.
         header_read_timeout: Duration = "10s", in "100ms" ..= "5m";
@@ -315,8 +315,8 @@ table! {
         clob_url: HttpUrl = "https://clob.polymarket.com";
         /// The market channel.
         ws_url: WsUrl = "wss://ws-subscriptions-clob.polymarket.com/ws/market";
-        /// Proxy to reach it by, http://[USER[:PASSWORD]@]HOST:PORT, with HTTP's CONNECT; straight when
-        /// empty. For https and wss.
+        /// Proxy to reach it by, with HTTP's CONNECT: `http://HOST:PORT`, and `USER:PASSWORD@` before
+        /// the host if it asks for them; straight when empty. For https and wss.
         proxy: ProxyUrl = "", env "HTTPS_PROXY";
         /// Hosts that are reached without it, separated by commas: a name stands for all below it as
         /// well.
