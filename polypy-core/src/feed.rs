@@ -94,6 +94,37 @@ impl StaleReason {
             Self::Suspended => "suspended",
         }
     }
+
+    /// Whose doing it is, as far as that can be told from the reason. A failed check
+    /// is the venue's until something else is known: what it sent does not agree.
+    pub fn owner(self) -> Owner {
+        match self {
+            Self::Disconnected => Owner::Network,
+            Self::Dropped | Self::WorkerDied | Self::Resubscribing | Self::Suspended => Owner::Us,
+            Self::Undecodable
+            | Self::Hash
+            | Self::Top
+            | Self::Mirror
+            | Self::Audit
+            | Self::Crossed
+            | Self::Tick
+            | Self::Silent => Owner::Venue,
+        }
+    }
+}
+
+/// Whose doing a loss is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// What the venue said was wrong, or it did not say what it should have.
+    Venue,
+    /// A connection failed.
+    Network,
+    /// This process: a full queue, a panic, a suspension, a decision of its own.
+    Us,
+    /// A client that reads too slowly.
+    Client,
 }
 
 /// Which copies of a book a request concerns.
@@ -178,6 +209,14 @@ mod tests {
     #[test]
     fn a_feed_is_shown_as_its_number() {
         assert_eq!(FeedId(17).to_string(), "17");
+    }
+
+    #[test]
+    fn a_reason_says_whose_doing_it_is() {
+        assert_eq!(StaleReason::Disconnected.owner(), Owner::Network);
+        assert_eq!(StaleReason::Dropped.owner(), Owner::Us);
+        assert_eq!(StaleReason::Hash.owner(), Owner::Venue);
+        assert_eq!(serde_json::to_value(Owner::Us).unwrap(), "us");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | below both | [`token_bucket`] |
-//! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`suspension`] |
+//! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`change`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
 //!
@@ -26,6 +26,7 @@
 //! # Ok::<(), polypy_core::DecimalError>(())
 //! ```
 
+pub mod change;
 pub mod component;
 pub mod health;
 pub mod metrics;
@@ -57,13 +58,17 @@ pub mod time;
 pub mod token_bucket;
 
 pub use book::OrderBook;
+pub use change::{
+    BookChange, BookPosition, BookStatus, ChangeSink, ChangeSource, Lane, LevelSet, StatusChange,
+    TradeKept, WholeBook,
+};
 pub use component::{BoxFuture, Component, ComponentError, ComponentState};
 pub use decimal::{DecimalError, DecimalText, SignedDecimal};
 pub use event::{
     BestBidAsk, BookEvent, LifecycleEvent, MarketEvent, MarketResolved, NewMarket, PriceChange,
     TickSizeChange, Top, Trade,
 };
-pub use feed::{AuditSink, BookControl, EventSink, FeedId, ResyncSink, Scope, StaleReason};
+pub use feed::{AuditSink, BookControl, EventSink, FeedId, Owner, ResyncSink, Scope, StaleReason};
 pub use fingerprint::BookHash;
 pub use health::{Health, HealthSource, Reason};
 pub use history::{HistoryPoint, TopHistory};

@@ -1,0 +1,2 @@
+//! What PolyPy serves beyond books at a moment: streams of every change, and the reads
+//! that go with them.
