@@ -7,7 +7,7 @@
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | below both | [`token_bucket`] |
-//! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`change`], [`suspension`] |
+//! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`change`], [`catalogue`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
 //!
@@ -38,6 +38,7 @@ pub mod source;
 pub mod suspension;
 
 pub mod book;
+pub mod catalogue;
 mod cell;
 pub mod decimal;
 pub mod event;
@@ -58,6 +59,7 @@ pub mod time;
 pub mod token_bucket;
 
 pub use book::OrderBook;
+pub use catalogue::{CatalogueSink, CatalogueSource, MarketChange, Selector, TokenInfo};
 pub use change::{
     BookChange, BookPosition, BookStatus, ChangeSink, ChangeSource, Lane, LevelSet, StatusChange,
     TradeKept, WholeBook,

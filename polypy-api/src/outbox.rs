@@ -1,0 +1,277 @@
+//! What waits for one client.
+//!
+//! The hub puts messages in, a door takes them out at the pace of its socket. Bounded
+//! in bytes: shared messages by one bound, the client's own by another. The hub never
+//! waits; what does not fit is for the hub to deal with.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::cursor::Cursor;
+use crate::message::{Closing, Event, Published};
+use crate::waker::Waker;
+
+/// A message on its way to a client.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The message.
+    pub message: Arc<Published>,
+    /// The client's place with it; `None` while it is owed something.
+    pub cursor: Option<Cursor>,
+}
+
+/// What a door has to send next.
+#[derive(Debug)]
+pub enum Batch {
+    /// These messages, in order. Never empty.
+    Messages(Vec<Item>),
+    /// A message `closing`, and then the end. Given as often as it is asked for.
+    End(Closing),
+}
+
+/// What waits for one client.
+pub struct Outbox {
+    inner: Mutex<Inner>,
+    arrived: Notify,
+    /// Place of the oldest shared message that waits; [`NOTHING`] if none does.
+    oldest: AtomicU64,
+    bounds: Bounds,
+    hub: Arc<Waker>,
+}
+
+/// Bytes that may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) shared: usize,
+    pub(crate) own: usize,
+}
+
+const NOTHING: u64 = u64::MAX;
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<Item>,
+    shared_bytes: usize,
+    own_bytes: usize,
+    /// The client was told that it is slow, since the queue was last short.
+    is_warned: bool,
+    /// The hub has more for the client, once the queue is short.
+    is_awaited: bool,
+    end: Option<Closing>,
+}
+
+impl Inner {
+    fn bytes(&self) -> usize {
+        self.shared_bytes + self.own_bytes
+    }
+
+    /// Adds to what is counted, or takes off.
+    fn counted(&mut self, message: &Published) -> &mut usize {
+        match message.position() {
+            Some(_) => &mut self.shared_bytes,
+            None => &mut self.own_bytes,
+        }
+    }
+
+    fn put(&mut self, item: Item) {
+        let bytes = item.message.bytes();
+        *self.counted(&item.message) += bytes;
+        self.queue.push_back(item);
+    }
+
+    fn take(&mut self) -> Option<Item> {
+        let item = self.queue.pop_front()?;
+        let bytes = item.message.bytes();
+        let counted = self.counted(&item.message);
+        *counted = counted.saturating_sub(bytes);
+        Some(item)
+    }
+
+    fn oldest(&self) -> u64 {
+        let mut places = self.queue.iter().filter_map(|item| item.message.position());
+        places.next().unwrap_or(NOTHING)
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Fine,
+    /// Half of the bytes are used, for the first time since the queue was short.
+    Half,
+    /// There is no room: it was not taken.
+    Full,
+}
+
+impl Outbox {
+    pub(crate) fn new(bounds: Bounds, hub: Arc<Waker>) -> Self {
+        Self {
+            inner: Mutex::default(),
+            arrived: Notify::new(),
+            oldest: AtomicU64::new(NOTHING),
+            bounds,
+            hub,
+        }
+    }
+
+    /// Waits for something to send, and takes messages of about `most` bytes. Dropping
+    /// the future loses nothing. For one reader.
+    pub async fn next(&self, most: usize) -> Batch {
+        loop {
+            if let Some(batch) = self.try_next(most) {
+                return batch;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// The same without waiting.
+    pub fn try_next(&self, most: usize) -> Option<Batch> {
+        let mut inner = self.inner.lock();
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        while bytes < most {
+            let Some(item) = inner.take() else { break };
+            bytes += item.message.text().as_str().len();
+            items.push(item);
+        }
+        if items.is_empty() {
+            return inner.end.clone().map(Batch::End);
+        }
+        self.oldest.store(inner.oldest(), Ordering::Release);
+        let is_short = self.is_short(&inner);
+        if is_short {
+            inner.is_warned = false;
+        }
+        let wakes = is_short && std::mem::take(&mut inner.is_awaited);
+        drop(inner);
+        if wakes {
+            self.hub.wake();
+        }
+        Some(Batch::Messages(items))
+    }
+
+    /// Bytes that wait.
+    pub fn queued_bytes(&self) -> usize {
+        self.inner.lock().bytes()
+    }
+
+    /// Adds a message for this client alone; `false`: there is no room.
+    #[must_use]
+    pub fn push_own(&self, event: Event) -> bool {
+        let pushed = self.push_for_itself(Arc::new(Published::own(event)), None);
+        self.arrived.notify_one();
+        pushed
+    }
+
+    /// Ends the client, once it has taken what waits. The first end counts.
+    pub fn close(&self, closing: Closing) {
+        self.inner.lock().end.get_or_insert(closing);
+        self.arrived.notify_one();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.inner.lock().end.is_some()
+    }
+
+    /// Adds a message that others get, too. Wakes nobody: [`flush`](Self::flush) does.
+    pub(crate) fn push(&self, message: &Arc<Published>, cursor: Option<Cursor>) -> Pushed {
+        let mut inner = self.inner.lock();
+        if inner.end.is_some() {
+            return Pushed::Fine;
+        }
+        if inner.shared_bytes + message.bytes() > self.bounds.shared {
+            return Pushed::Full;
+        }
+        if self.oldest.load(Ordering::Relaxed) == NOTHING {
+            let place = message.position().unwrap_or(NOTHING);
+            self.oldest.store(place, Ordering::Release);
+        }
+        inner.put(Item {
+            message: Arc::clone(message),
+            cursor,
+        });
+        let is_half = inner.shared_bytes > self.bounds.shared / 2;
+        if is_half && !std::mem::replace(&mut inner.is_warned, true) {
+            return Pushed::Half;
+        }
+        Pushed::Fine
+    }
+
+    /// Adds a message of this client's own, a snapshot or an answer. One always fits
+    /// where none waits.
+    pub(crate) fn push_for_itself(&self, message: Arc<Published>, cursor: Option<Cursor>) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.end.is_some() {
+            return true;
+        }
+        if inner.own_bytes > 0 && inner.own_bytes + message.bytes() > self.bounds.own {
+            return false;
+        }
+        inner.put(Item { message, cursor });
+        true
+    }
+
+    /// Whether so much was read that the hub may add snapshots: less than a quarter of
+    /// either bound waits. If not, the hub is woken once it is so.
+    pub(crate) fn asks_for_more(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let is_short = self.is_short(&inner);
+        inner.is_awaited = !is_short;
+        is_short
+    }
+
+    fn is_short(&self, inner: &Inner) -> bool {
+        inner.shared_bytes <= self.bounds.shared / 4 && inner.own_bytes <= self.bounds.own / 4
+    }
+
+    /// Throws away what waits, but for answers, whose places are taken away: they
+    /// would vouch for what is lost. Returns how many messages it were.
+    pub(crate) fn empty(&self) -> u64 {
+        let mut inner = self.inner.lock();
+        let mut messages = 0;
+        let mut kept = Vec::new();
+        while let Some(item) = inner.take() {
+            match item.message.event().answer_without_place() {
+                Some(answer) => kept.push(answer),
+                None => messages += 1,
+            }
+        }
+        for answer in kept {
+            inner.put(Item {
+                message: Arc::new(Published::own(answer)),
+                cursor: None,
+            });
+        }
+        self.oldest.store(NOTHING, Ordering::Release);
+        messages
+    }
+
+    /// Whether a shared message waits that was published before this place.
+    pub(crate) fn waits_before(&self, position: u64) -> bool {
+        self.oldest.load(Ordering::Acquire) < position
+    }
+
+    /// Wakes the door, if something waits.
+    pub(crate) fn flush(&self) {
+        self.arrived.notify_one();
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("queued_bytes", &self.queued_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -1,0 +1,173 @@
+use super::*;
+use crate::cursor::Instance;
+use crate::message::{ErrorMessage, Heartbeat, Place};
+
+const BIG: usize = 1 << 20;
+
+fn outbox(shared: usize, own: usize) -> Outbox {
+    Outbox::new(Bounds { shared, own }, Arc::default())
+}
+
+/// A message of a known size.
+fn message(position: Option<u64>) -> Arc<Published> {
+    let heartbeat = Heartbeat {
+        cursor: None,
+        now_us: 1_000_000,
+        queued_bytes: 0,
+    };
+    Arc::new(Published::new(position, Event::Heartbeat(heartbeat)))
+}
+
+fn cursor(position: u64) -> Option<Cursor> {
+    let instance = Instance(7);
+    Some(Cursor { instance, position })
+}
+
+fn taken(outbox: &Outbox, most: usize) -> Vec<Item> {
+    match outbox.try_next(most) {
+        Some(Batch::Messages(items)) => items,
+        Some(Batch::End(_)) | None => Vec::new(),
+    }
+}
+
+#[test]
+fn what_is_taken_gives_its_room_back_every_time() {
+    let one = message(Some(1)).bytes();
+    let outbox = outbox(4 * one, BIG);
+    for fill in 0..3 {
+        let pushed: Vec<_> = (0..5)
+            .map(|place| outbox.push(&message(Some(place)), cursor(place)))
+            .collect();
+        let expected = [
+            Pushed::Fine,
+            Pushed::Fine,
+            Pushed::Half,
+            Pushed::Fine,
+            Pushed::Full,
+        ];
+        assert_eq!(pushed, expected, "fill {fill}: warned once, then refused");
+        assert_eq!(outbox.queued_bytes(), 4 * one);
+        let items = taken(&outbox, BIG);
+        let places: Vec<_> = items
+            .iter()
+            .map(|item| item.message.position().unwrap())
+            .collect();
+        assert_eq!(places, [0, 1, 2, 3]);
+        assert_eq!(items[3].cursor, cursor(3));
+        assert_eq!(outbox.queued_bytes(), 0);
+    }
+}
+
+#[test]
+fn a_message_of_its_own_fits_where_none_waits_and_is_counted_apart() {
+    let one = message(None).bytes();
+    let outbox = outbox(one, one / 2);
+    assert!(outbox.push_for_itself(message(None), None), "larger than the bound");
+    assert!(!outbox.push_for_itself(message(None), None));
+    assert_eq!(outbox.push(&message(Some(1)), None), Pushed::Half);
+    assert_eq!(taken(&outbox, BIG).len(), 2);
+    assert!(outbox.push_for_itself(message(None), None));
+}
+
+#[test]
+fn it_asks_for_more_below_a_quarter_of_both_bounds() {
+    let one = message(Some(1)).bytes();
+    let outbox = outbox(8 * one, BIG);
+    for place in 0..3 {
+        assert_eq!(outbox.push(&message(Some(place)), None), Pushed::Fine);
+    }
+    assert!(!outbox.asks_for_more());
+    assert_eq!(taken(&outbox, 1).len(), 1);
+    assert!(outbox.asks_for_more());
+}
+
+#[test]
+fn the_hub_is_woken_once_there_is_room_for_what_it_owes() {
+    let one = message(Some(1)).bytes();
+    let waker = Arc::new(Waker::default());
+    let bounds = Bounds {
+        shared: 4 * one,
+        own: BIG,
+    };
+    let outbox = Outbox::new(bounds, Arc::clone(&waker));
+    waker.adopt();
+    for place in 0..3 {
+        outbox.push(&message(Some(place)), None);
+    }
+    let take = |most| {
+        waker.park(std::time::Duration::ZERO, || {
+            assert!(!taken(&outbox, most).is_empty());
+            true
+        })
+    };
+    assert!(!outbox.asks_for_more());
+    assert!(!take(1), "two wait, one is a quarter");
+    assert!(take(1));
+    outbox.push(&message(Some(4)), None);
+    assert!(!take(1), "nobody asked again");
+}
+
+#[test]
+fn emptied_it_keeps_answers_and_takes_their_places_away() {
+    let outbox = outbox(BIG, BIG);
+    outbox.push(&message(Some(9)), cursor(9));
+    let ready = Event::Ready(Place {
+        id: 3,
+        cursor: cursor(9),
+    });
+    assert!(outbox.push_for_itself(Arc::new(Published::own(ready)), cursor(9)));
+    let error = ErrorMessage {
+        id: None,
+        code: "slow",
+        is_temporary: true,
+        message: String::new(),
+    };
+    assert!(outbox.push_own(Event::Error(Box::new(error))));
+    assert!(outbox.waits_before(10));
+    assert!(!outbox.waits_before(9));
+
+    assert_eq!(outbox.empty(), 1);
+    assert!(!outbox.waits_before(10));
+    let kept = taken(&outbox, BIG);
+    let texts: Vec<_> = kept
+        .iter()
+        .map(|item| item.message.text().as_str())
+        .collect();
+    assert_eq!(texts[0], r#"{"type":"ready","id":3,"cursor":null}"#);
+    assert!(texts[1].contains("slow"));
+    assert!(kept.iter().all(|item| item.cursor.is_none()));
+    assert_eq!(outbox.queued_bytes(), 0);
+}
+
+#[test]
+fn the_end_comes_after_what_waits_and_the_first_one_counts() {
+    let outbox = outbox(BIG, BIG);
+    outbox.push(&message(Some(1)), None);
+    outbox.close(Closing::refused("first"));
+    outbox.close(Closing::refused("second"));
+    assert!(outbox.is_closed());
+    assert_eq!(outbox.push(&message(Some(2)), None), Pushed::Fine);
+    assert_eq!(taken(&outbox, BIG).len(), 1, "nothing is taken after the end");
+    for _ in 0..2 {
+        let Some(Batch::End(closing)) = outbox.try_next(BIG) else {
+            panic!("no end");
+        };
+        assert_eq!(closing.reason, "first");
+    }
+}
+
+#[tokio::test]
+async fn a_door_waits_until_the_round_is_through() {
+    let outbox = Arc::new(outbox(BIG, BIG));
+    let theirs = Arc::clone(&outbox);
+    let door = tokio::spawn(async move { theirs.next(BIG).await });
+    tokio::task::yield_now().await;
+    for place in 0..3 {
+        outbox.push(&message(Some(place)), None);
+    }
+    outbox.flush();
+    let Batch::Messages(items) = door.await.unwrap() else {
+        panic!("no end was said");
+    };
+    assert_eq!(items.len(), 3);
+}
