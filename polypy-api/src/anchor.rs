@@ -33,9 +33,8 @@ impl Anchor {
 
     /// Microseconds since 1970.
     pub(crate) fn micros(&self, moment: Instant) -> u64 {
-        let micros = |duration: std::time::Duration| {
-            u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-        };
+        let micros =
+            |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         match moment.checked_duration_since(self.at) {
             Some(after) => self.wall_us.saturating_add(micros(after)),
             None => self.wall_us.saturating_sub(micros(self.at - moment)),

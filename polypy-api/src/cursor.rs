@@ -70,7 +70,10 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_as_it_was_written_and_nothing_else_does() {
-        for text in ["0000000000000000-0", "ffffffffffffffff-18446744073709551615"] {
+        for text in [
+            "0000000000000000-0",
+            "ffffffffffffffff-18446744073709551615",
+        ] {
             let cursor: Cursor = text.parse().unwrap();
             assert_eq!(cursor.to_string(), text);
         }

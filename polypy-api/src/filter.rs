@@ -86,9 +86,14 @@ impl Channels {
 /// What is asked for by who names no channels.
 impl Default for Channels {
     fn default() -> Self {
-        [Channel::Book, Channel::Trade, Channel::State, Channel::Market]
-            .into_iter()
-            .collect()
+        [
+            Channel::Book,
+            Channel::Trade,
+            Channel::State,
+            Channel::Market,
+        ]
+        .into_iter()
+        .collect()
     }
 }
 
@@ -297,7 +302,9 @@ impl FilterBuilder {
     ) -> Result<(), BadParameter> {
         let mut channels = self.channels.unwrap_or(Channels::NONE);
         for name in names {
-            let channel = Channel::ALL.into_iter().find(|channel| channel.name() == name);
+            let channel = Channel::ALL
+                .into_iter()
+                .find(|channel| channel.name() == name);
             let channel = channel.ok_or_else(|| {
                 let known = Channel::ALL.map(Channel::name).join(", ");
                 let reason = format!("no channel {}: there are {known}", quoted(name));
@@ -400,7 +407,8 @@ impl FilterBuilder {
             Some(depth) => Ok(Some(depth)),
             None => {
                 let known = Mode::DEPTHS.map(|depth| depth.to_string()).join(", ");
-                let reason = format!("must be one of {known}, not {wanted}; without it all levels come");
+                let reason =
+                    format!("must be one of {known}, not {wanted}; without it all levels come");
                 Err(BadParameter::new("depth", reason))
             }
         }
@@ -474,7 +482,10 @@ mod tests {
                 &[("depth", "7")][..],
                 "depth: must be one of 1, 5, 10, 20, 50, 100, not 7; without it all levels come",
             ),
-            (&[("depth", "+5")], "depth: must be a whole number, not \"+5\""),
+            (
+                &[("depth", "+5")],
+                "depth: must be a whole number, not \"+5\"",
+            ),
             (
                 &[("mode", "fast")],
                 "mode: must be every or conflated, not \"fast\"",

@@ -62,7 +62,10 @@ fn what_is_taken_gives_its_room_back_every_time() {
 fn a_message_of_its_own_fits_where_none_waits_and_is_counted_apart() {
     let one = message(None).bytes();
     let outbox = outbox(one, one / 2);
-    assert!(outbox.push_for_itself(message(None), None), "larger than the bound");
+    assert!(
+        outbox.push_for_itself(message(None), None),
+        "larger than the bound"
+    );
     assert!(!outbox.push_for_itself(message(None), None));
     assert_eq!(outbox.push(&message(Some(1)), None), Pushed::Half);
     assert_eq!(taken(&outbox, BIG).len(), 2);
@@ -147,7 +150,11 @@ fn the_end_comes_after_what_waits_and_the_first_one_counts() {
     outbox.close(Closing::refused("second"));
     assert!(outbox.is_closed());
     assert_eq!(outbox.push(&message(Some(2)), None), Pushed::Fine);
-    assert_eq!(taken(&outbox, BIG).len(), 1, "nothing is taken after the end");
+    assert_eq!(
+        taken(&outbox, BIG).len(),
+        1,
+        "nothing is taken after the end"
+    );
     for _ in 0..2 {
         let Some(Batch::End(closing)) = outbox.try_next(BIG) else {
             panic!("no end");

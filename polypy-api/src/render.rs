@@ -131,7 +131,9 @@ fn snapshot_fields(object: &mut Object<'_>, book: &Snapshot) {
             object.out.push('"');
             for byte in hash.as_bytes() {
                 for digit in [byte >> 4, byte & 15] {
-                    object.out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+                    object
+                        .out
+                        .push(char::from(b"0123456789abcdef"[usize::from(digit)]));
                 }
             }
             object.out.push('"');
@@ -429,10 +431,7 @@ fn push_price(out: &mut String, price: Price) {
 }
 
 fn push_size(out: &mut String, size: Size) {
-    push_plain(
-        out,
-        write_millionths(size.millionths(), &mut [0; MAX_TEXT]),
-    );
+    push_plain(out, write_millionths(size.millionths(), &mut [0; MAX_TEXT]));
 }
 
 fn push_number(out: &mut String, mut number: u64) {

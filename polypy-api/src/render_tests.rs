@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
+use polypy_core::AssetInfo;
 use polypy_core::{
     AssetId, BookHash, ConditionId, DecimalText, Interner, LevelChange, StaleReason, Timestamp,
 };
-use polypy_core::AssetInfo;
 use serde_json::Value;
 
 use super::*;
@@ -108,7 +108,10 @@ fn subscribed(id: u64) -> Subscribed {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "a list: each message of the golden file")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list: each message of the golden file"
+)]
 fn messages() -> Vec<Event> {
     let [yes, no] = tokens();
     let tick = |text| Some(DecimalText::new(text).unwrap());

@@ -20,10 +20,10 @@ impl Waker {
     pub(crate) fn wake(&self) {
         // A load first: while the hub is awake, sockets share the line and do not
         // write to it.
-        if self.is_parked.load(Ordering::SeqCst) && self.is_parked.swap(false, Ordering::SeqCst) {
-            if let Some(thread) = &*self.thread.lock() {
-                thread.unpark();
-            }
+        let is_mine =
+            self.is_parked.load(Ordering::SeqCst) && self.is_parked.swap(false, Ordering::SeqCst);
+        if is_mine && let Some(thread) = &*self.thread.lock() {
+            thread.unpark();
         }
     }
 
