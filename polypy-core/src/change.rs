@@ -73,7 +73,8 @@ pub enum BookChange {
     Trade(Box<TradeKept>),
     /// The book is forgotten, and its key with it.
     Gone(AssetKey),
-    /// The worker died and is back: what it had not written is lost.
+    /// The worker began, or died and is back: what it had not written is lost, and none
+    /// of its books is followed any more.
     Reset,
 }
 
@@ -172,8 +173,9 @@ pub trait ChangeSource: Send + Sync {
 
     /// Writes the status of each followed book as readers see it now, where it is
     /// another one than the last that was written. Asked for after a suspension of the
-    /// process, of which the worker does not know yet. `Some(true)`: there are books
-    /// whose feed has not answered since; `None`: the books are held, ask again.
+    /// process, of which the worker does not know yet. `Some(true)`: there are feeds that
+    /// have not answered since, so that more is to be said once they have; `None`: the
+    /// books are held, ask again. Looks at every followed book of the lane.
     fn review(&self, lane: Lane) -> Option<bool>;
 }
 

@@ -18,6 +18,14 @@ impl CompactInstant {
     }
 }
 
+impl From<CompactInstant> for Instant {
+    /// One that is too late for the system's clock is its origin.
+    fn from(compact: CompactInstant) -> Self {
+        let since = Duration::from_nanos(compact.0);
+        ORIGIN.checked_add(since).unwrap_or(*ORIGIN)
+    }
+}
+
 impl From<Instant> for CompactInstant {
     /// An instant before [`ORIGIN`] counts as that.
     fn from(instant: Instant) -> Self {
@@ -41,5 +49,6 @@ mod tests {
         );
         assert_eq!(CompactInstant::from(later).age(now), Duration::ZERO);
         assert!(first.age(now) < Duration::from_secs(60));
+        assert_eq!(Instant::from(CompactInstant::from(later)), later);
     }
 }

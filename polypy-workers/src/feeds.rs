@@ -90,6 +90,20 @@ impl Feeds {
             }
     }
 
+    /// Whether there is an open feed that has not answered since the last suspension.
+    pub(crate) fn is_any_suspended(&self) -> bool {
+        // The lateness first, as above.
+        if self.suspension.is_late() {
+            return true;
+        }
+        let count = self.suspension.count();
+        let table = self.table.read();
+        table.values().any(|state| match state {
+            FeedState::Open { confirmed, .. } => *confirmed != count,
+            FeedState::Closed { .. } => false,
+        })
+    }
+
     /// Whether no open feed has answered since the last suspension.
     pub(crate) fn are_all_suspended(&self) -> bool {
         if self.suspension.is_late() {
@@ -198,7 +212,7 @@ mod tests {
             assert!(feeds.are_all_suspended());
             watch.beat();
             assert!(feeds.is_suspended(old) && feeds.is_suspended(other));
-            assert!(feeds.are_all_suspended());
+            assert!(feeds.are_all_suspended() && feeds.is_any_suspended());
             feeds.resume(old, suspensions - 1);
             (0..2).for_each(|_| feeds.resume_applied(old, suspensions - 1));
             assert!(feeds.is_suspended(old), "an earlier answer says nothing");
@@ -207,12 +221,12 @@ mod tests {
             assert!(feeds.is_suspended(old), "a worker is behind");
             feeds.resume_applied(old, suspensions);
             assert!(!feeds.is_suspended(old) && feeds.is_suspended(other));
-            assert!(!feeds.are_all_suspended());
+            assert!(!feeds.are_all_suspended() && feeds.is_any_suspended());
         }
         feeds.open(young);
         assert!(!feeds.is_suspended(young));
         feeds.close(other, StaleReason::Disconnected);
         feeds.resume(other, 2);
-        assert!(!feeds.is_suspended(other));
+        assert!(!feeds.is_suspended(other) && !feeds.is_any_suspended());
     }
 }

@@ -1,10 +1,10 @@
 //! A follower that applies what the books emit has the books.
 //!
-//! A plain model takes in every entry of the change log, and is compared with what
-//! readers see after each step of a random history: changes within a millisecond that
-//! come and go, frames that come twice or overtake each other, feeds that open, close,
-//! lose something and bring the same book in turns, whole books, a worker that panics
-//! in the middle of a batch.
+//! A plain model takes in everything that is written of the books it follows, and is
+//! compared with what readers see after each step of a random history: changes within a
+//! millisecond that come and go, frames that come twice or overtake each other, feeds
+//! that open, close, lose something and bring the same book in turns, whole books, a
+//! worker that panics in the middle of a batch. It follows and unfollows meanwhile.
 //!
 //! `POLYPY_HISTORIES` is their number (10,000 unless said).
 
@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    BookControl, EventSink, FeedId, Level, MarketEvent, OrderBook, Price, Side, Size, StaleReason,
+    BookChange, BookControl, BookState, BookStatus, EventSink, FeedId, Level, LevelChange,
+    MarketEvent, Price, Side, Size, StaleReason,
 };
 use proptest::prelude::*;
 
-use crate::book::Update;
 use crate::config::HashChecking;
 use crate::testing::{Harness, Truth, assets, one_worker, price};
 
@@ -53,6 +53,8 @@ enum Step {
     /// The worker dies after the first event of what it applies.
     Panic(usize),
     Settle(usize),
+    Follow(usize),
+    Unfollow(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -75,45 +77,77 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..99u8).prop_map(Trade),
         2 => prop::sample::select(vec![300, 1_500, 2_500, 6_000]).prop_map(Look),
         1 => socket.prop_map(Panic),
+        2 => token.clone().prop_map(Follow),
+        1 => token.clone().prop_map(Unfollow),
         1 => token.prop_map(|token| if token == 0 { Settle(0) } else { Look(300) }),
     ]
 }
 
-/// What a consumer makes of the emitted changes.
+/// What a consumer makes of what is written.
 #[derive(Default)]
 struct Follower {
+    is_following: bool,
+    /// Whether it has what it is to begin with.
+    has_begun: bool,
     bids: BTreeMap<Price, Size>,
     asks: BTreeMap<Price, Size>,
     epoch: u64,
     sequence: u64,
+    status: Option<BookStatus>,
 }
 
 impl Follower {
-    fn take(&mut self, update: Update, books: &mut impl Iterator<Item = OrderBook>) {
-        match update {
-            Update::Level(level) => {
-                let side = match level.side {
+    fn take(&mut self, change: &BookChange) {
+        assert!(self.is_following, "nobody follows it: {change:?}");
+        match change {
+            BookChange::Level(set) => {
+                assert!(self.has_begun, "a level of nothing");
+                let LevelChange { side, price, size } = set.level;
+                let levels = match side {
                     Side::Bid => &mut self.bids,
                     Side::Ask => &mut self.asks,
                 };
-                let before = if level.size == Size::ZERO {
-                    side.remove(&level.price)
+                let before = if size == Size::ZERO {
+                    levels.remove(&price)
                 } else {
-                    side.insert(level.price, level.size)
+                    levels.insert(price, size)
                 };
-                assert_ne!(before.unwrap_or_default(), level.size, "emitted in vain");
+                assert_ne!(before.unwrap_or_default(), size, "written in vain");
                 self.sequence += 1;
+                assert_eq!(self.sequence, set.sequence);
             }
-            Update::NewEpoch => {
-                let book = books.next().unwrap();
-                let side = |side| book.levels(side).map(|level| (level.price, level.size));
+            BookChange::Whole(whole) => {
+                let side = |side| {
+                    whole
+                        .book
+                        .levels(side)
+                        .map(|level| (level.price, level.size))
+                };
                 self.bids = side(Side::Bid).collect();
                 self.asks = side(Side::Ask).collect();
-                self.epoch += 1;
-                self.sequence += 1;
+                let position = whole.position;
+                assert!(position.sequence >= self.sequence, "it never goes back");
+                (self.epoch, self.sequence) = (position.epoch, position.sequence);
+                self.status = Some(whole.status);
+                self.has_begun = true;
             }
-            Update::Whole => {}
+            BookChange::Status(change) => {
+                assert_ne!(self.status, Some(change.status), "written in vain");
+                let position = change.position;
+                assert_eq!(self.epoch, position.epoch);
+                assert_eq!(self.sequence, position.sequence);
+                self.status = Some(change.status);
+            }
+            BookChange::StateEnd(_) | BookChange::Trade(_) => {}
+            BookChange::Gone(_) | BookChange::Reset => unreachable!(),
         }
+    }
+
+    fn begin(&mut self) {
+        *self = Self {
+            is_following: true,
+            ..Self::default()
+        };
     }
 
     fn levels(&self) -> (Vec<Level>, Vec<Level>) {
@@ -157,13 +191,16 @@ impl History {
             followers: Default::default(),
             now: Instant::now(),
         };
-        history.worker(|partition| partition.changes().listen());
+        history.bench.written.take();
+        (0..2).for_each(|token| history.follow(token));
+        history.read();
         (0..SOCKETS).for_each(|socket| history.open(socket));
         history
     }
 
-    fn worker<T>(&self, act: impl FnOnce(&mut crate::partition::Partition) -> T) -> T {
-        act(&mut self.bench.books())
+    fn follow(&mut self, token: usize) {
+        assert!(self.bench.follow(&self.tokens[token]));
+        self.followers[token].begin();
     }
 
     fn open(&mut self, socket: usize) {
@@ -272,13 +309,17 @@ impl History {
             }
             Step::Look(millis) => {
                 self.now += Duration::from_millis(millis);
-                let now = self.now;
-                self.worker(|partition| partition.look(now));
+                self.bench.look_at(self.now);
             }
             Step::Panic(socket) => self.panic(socket),
             Step::Settle(token) => {
                 self.bench.router.settle(&[self.tokens[token].key()]);
                 self.bench.settle_down();
+            }
+            Step::Follow(token) => self.follow(token),
+            Step::Unfollow(token) => {
+                assert!(self.bench.unfollow(&self.tokens[token]));
+                self.followers[token] = Follower::default();
             }
         }
     }
@@ -294,27 +335,64 @@ impl History {
         self.bench.queue(socket.feed, events);
         self.bench.iterate();
         assert!(!self.bench.is_running());
+        let written = self.bench.written.take();
+        assert!(written.is_empty(), "half of a change: {written:?}");
         self.bench.restart_worker();
         self.bench.settle_down();
     }
 
+    /// Takes in what was written, and follows again what is not followed any more.
+    fn read(&mut self) {
+        let mut is_reset = false;
+        for change in self.bench.written.take() {
+            assert!(!is_reset, "nobody follows anything: {change:?}");
+            let asset = match &change {
+                BookChange::Level(set) => set.asset,
+                BookChange::StateEnd(asset) | BookChange::Gone(asset) => *asset,
+                BookChange::Whole(whole) => whole.info.key,
+                BookChange::Status(change) => change.asset,
+                BookChange::Trade(trade) => trade.asset,
+                BookChange::Reset => {
+                    is_reset = true;
+                    continue;
+                }
+            };
+            let of = |token: &Truth| token.key() == asset;
+            let token = self.tokens.iter().position(of).unwrap();
+            self.followers[token].take(&change);
+        }
+        if is_reset {
+            for token in 0..self.tokens.len() {
+                if self.followers[token].is_following {
+                    self.follow(token);
+                }
+            }
+            self.read();
+        }
+    }
+
     /// The followers have what readers see.
     fn check(&mut self) -> Result<(), TestCaseError> {
-        let (entries, books) = self.worker(|partition| partition.changes().drain());
-        let mut books = books.into_iter();
-        for entry in entries {
-            let of = |token: &Truth| token.key() == entry.asset;
-            let token = self.tokens.iter().position(of).unwrap();
-            self.followers[token].take(entry.update, &mut books);
-        }
+        self.read();
         for (token, follower) in self.tokens.iter().zip(&self.followers) {
+            if !follower.is_following {
+                continue;
+            }
+            let status = follower.status.unwrap();
             let Some(view) = self.bench.store.book(token.key(), usize::MAX) else {
                 prop_assert_eq!(follower.sequence, 0);
+                prop_assert!(matches!(
+                    status.state,
+                    BookState::Pending | BookState::Settled
+                ));
                 continue;
             };
             prop_assert_eq!(follower.levels(), (view.bids, view.asks));
             prop_assert_eq!(follower.epoch, view.epoch);
             prop_assert_eq!(follower.sequence, view.sequence);
+            prop_assert_eq!(status.state, view.state);
+            prop_assert_eq!(status.verified, view.hash_verified);
+            prop_assert_eq!(status.tick_size, view.tick_size);
         }
         Ok(())
     }

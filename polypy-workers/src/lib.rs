@@ -23,6 +23,7 @@
 mod compact_instant;
 mod config;
 mod feeds;
+mod following;
 mod queue;
 
 mod book;

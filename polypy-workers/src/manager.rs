@@ -13,13 +13,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Sheet, count};
 use polypy_core::{
-    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, ResyncSink, Scope,
-    StaleReason, StatsSource, SuspensionWatch,
+    BoxFuture, ChangeSink, ChangeSource, Component, ComponentError, ComponentState, Health,
+    HealthSource, ResyncSink, Scope, StaleReason, StatsSource, SuspensionWatch,
 };
 use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::config::WorkersConfig;
+use crate::following::Following;
 use crate::queue::{Liveness, Transition};
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
@@ -54,18 +55,21 @@ impl WorkerManager {
     /// Workers that ask `resync` for what they find missing. They run once
     /// started; readers may ask before.
     pub fn new(config: WorkersConfig, resync: Arc<dyn ResyncSink>) -> Self {
-        Self::watched(config, resync, Arc::default())
+        Self::watched(config, resync, Arc::default(), None)
     }
 
     /// The same, whose readers see no book as live that a suspension of the process
-    /// may have made old.
+    /// may have made old, and whose changes go to `changes`, of the books that are
+    /// followed ([`Self::changes`]).
     pub fn watched(
         config: WorkersConfig,
         resync: Arc<dyn ResyncSink>,
         suspension: Arc<SuspensionWatch>,
+        changes: Option<Arc<dyn ChangeSink>>,
     ) -> Self {
+        let shared = Shared::new(config, resync, suspension, changes.as_ref());
         Self {
-            shared: Arc::new(Shared::new(config, resync, suspension)),
+            shared: Arc::new(shared),
             state: Mutex::new(ComponentState::Stopped),
             threads: Mutex::default(),
             supervision: Mutex::default(),
@@ -75,6 +79,12 @@ impl WorkerManager {
     /// The readers' side of the books.
     pub fn store(&self) -> BookStore {
         BookStore::new(Arc::clone(&self.shared))
+    }
+
+    /// Which books are followed, and how they are shown. Without a sink that was handed
+    /// in none ever is, and nothing is written.
+    pub fn changes(&self) -> Arc<dyn ChangeSource> {
+        Arc::new(Following::new(Arc::clone(&self.shared)))
     }
 
     /// Workers that run.

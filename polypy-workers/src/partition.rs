@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BookEvent, BookState, FeedId, LastTrade, MarketEvent, PriceChange, StaleReason,
+    AssetKey, BookChange, BookEvent, BookState, FeedId, LastTrade, MarketEvent, PriceChange,
+    StaleReason,
 };
 
 use self::mirror::MirrorCheck;
@@ -94,12 +95,6 @@ impl Partition {
     /// The token's own last trade.
     pub(crate) fn last_trade(&self, asset: AssetKey) -> Option<LastTrade> {
         self.trades.of(asset)
-    }
-
-    /// What has changed of the shown books.
-    #[cfg(test)]
-    pub(crate) fn changes(&mut self) -> &mut crate::book::ChangeLog {
-        &mut self.context.log
     }
 
     /// Applies a batch.
@@ -215,11 +210,49 @@ impl Partition {
             self.retries.pop();
             slots.with(key, cx, BookSlot::retry);
         }
-        self.mirror
-            .compare_tokens(&mut self.slots, &mut self.context);
-        self.context.log.end_batch();
+        self.end_batch();
         self.publish();
     }
+
+    // ---- who follows the books ----------------------------------------------
+
+    /// From now on somebody follows these books. Each is written as it is, as a whole
+    /// where there is one.
+    pub(crate) fn follow(&mut self, assets: impl Iterator<Item = AssetKey>, now: Instant) {
+        self.context.checker.now = now;
+        for asset in assets {
+            self.slots.follow(asset, &mut self.context);
+        }
+        self.slots.write(&mut self.context);
+        self.publish();
+    }
+
+    /// Nobody does any more.
+    pub(crate) fn unfollow(&mut self, assets: impl Iterator<Item = AssetKey>) {
+        for asset in assets {
+            self.slots.unfollow(asset, &mut self.context);
+        }
+    }
+
+    /// Writes how each followed book is shown now, where that has changed. Whether there
+    /// may be a book whose feed has not answered since the process last stood still.
+    pub(crate) fn review(&mut self, now: Instant) -> bool {
+        self.context.checker.now = now;
+        // First: what answers meanwhile is reviewed once too often.
+        let is_any_suspended = self.context.feeds.is_any_suspended();
+        self.context.log.published_mut().touch_all();
+        self.slots.write(&mut self.context);
+        is_any_suspended
+    }
+
+    /// What was written for those who follow books and has yet to be handed over; `None`
+    /// if that is nothing.
+    #[inline]
+    pub(crate) fn written(&mut self) -> Option<&mut Vec<BookChange>> {
+        self.context.log.published_mut().written()
+    }
+
+    // ---- ends ---------------------------------------------------------------
 
     /// The requests that came up, by reason. To be made without the lock.
     pub(crate) fn take_resyncs(&mut self) -> Option<Resyncs> {
@@ -252,6 +285,8 @@ impl Partition {
             slots.ensure(*asset, cx);
         }
         slots.alter_all(cx, |slot, cx| {
+            // Of whoever follows it something is lost: they have to begin again.
+            slot.book_mut().unfollow(cx);
             let reason = StaleReason::WorkerDied;
             slot.worker_died(StalenessMark { number, reason }, cx);
             if matches!(slot.state(), BookState::Stale(_)) {
@@ -261,7 +296,7 @@ impl Partition {
         // Of what the panic kept from being applied, what is not said again.
         for (asset, message) in self.messages.drain(..) {
             if message.forgotten {
-                slots.forget(asset, &cx.stats);
+                slots.forget(asset, cx);
             } else if message.settled {
                 slots.with(asset, cx, BookSlot::settle);
             }
@@ -278,11 +313,18 @@ impl Partition {
 
     /// The end of whatever was being applied.
     fn conclude(&mut self) {
-        self.mirror
-            .compare_tokens(&mut self.slots, &mut self.context);
-        self.context.log.end_batch();
+        self.end_batch();
         self.applying = false;
         self.publish();
+    }
+
+    /// Compares what has changed. What is due to those who follow books is written last
+    /// of all, for the comparison still decides how far they are to be trusted.
+    fn end_batch(&mut self) {
+        let (slots, cx) = (&mut self.slots, &mut self.context);
+        self.mirror.compare_tokens(slots, cx);
+        cx.log.end_batch();
+        slots.write(cx);
     }
 
     fn publish(&mut self) {
@@ -358,7 +400,7 @@ fn audit(slots: &mut Slots, cx: &mut Context, book: &BookEvent, requested: Insta
 
 fn take_message(slots: &mut Slots, cx: &mut Context, asset: AssetKey, message: ControlMessage) {
     if message.forgotten {
-        slots.forget(asset, &cx.stats);
+        slots.forget(asset, cx);
         return;
     }
     // Without a slot, a snapshot that is still queued could not know of it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use polypy_core::metrics::{Counter, DROPPED, Entry, Kind};
-use polypy_core::{AssetKey, ResyncSink, SuspensionWatch};
+use polypy_core::{AssetKey, ChangeSink, ResyncSink, SuspensionWatch};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
@@ -111,12 +111,14 @@ impl Shared {
         config: WorkersConfig,
         resync: Arc<dyn ResyncSink>,
         suspension: Arc<SuspensionWatch>,
+        changes: Option<&Arc<dyn ChangeSink>>,
     ) -> Self {
         let count = config.count.get();
         let feeds = Arc::new(Feeds::new(count, suspension));
         let failed = Arc::new(Notify::new());
         let workers = (0..count)
-            .map(|number| Arc::new(Worker::new(number, &config, &feeds, &resync, &failed)))
+            .map(|number| Worker::new(number, &config, &feeds, &resync, changes, &failed))
+            .map(Arc::new)
             .collect();
         Self {
             config,

@@ -79,8 +79,7 @@ impl BookStore {
         }
         let feeds = &self.shared.feeds;
         let state = slot.state_with(&message, feeds, !queue.is_running());
-        // Any of its feeds may be the one that is to bring what was missed.
-        if state == BookState::Live && slot.feeds().any(|feed| feeds.is_suspended(feed)) {
+        if state == BookState::Live && slot.is_suspended(feeds) {
             return Some(BookState::Stale(StaleReason::Suspended));
         }
         Some(state)

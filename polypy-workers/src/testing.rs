@@ -1,7 +1,6 @@
 //! What the tests share: a small venue with true books, and a router whose
 //! workers are turned by hand, so that every interleaving can be written down.
 
-use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,15 +8,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, AuditSink, BookEvent, BookHash, BookState, BookView, Component,
-    ConditionId, DecimalText, EventSink, FeedId, Interner, Level, MarketEvent, OrderBook, Price,
-    PriceChange, ResyncSink, Scope, Side, Size, StaleReason, StatsSource, SuspensionWatch,
-    TickSizeChange, Timestamp, Top, Trade,
+    AssetId, AssetInfo, AssetKey, AuditSink, BookChange, BookEvent, BookHash, BookState, BookView,
+    ChangeSink, ChangeSource, Component, ConditionId, DecimalText, EventSink, FeedId, Interner,
+    Lane, Level, MarketEvent, OrderBook, Price, PriceChange, ResyncSink, Scope, Side, Size,
+    StaleReason, StatsSource, SuspensionWatch, TickSizeChange, Timestamp, Top, Trade,
 };
 
 use crate::config::{IntegrityConfig, WorkersConfig};
 use crate::manager::WorkerManager;
-use crate::partition::Partition;
 use crate::queue::{Liveness, Transition};
 use crate::router::MessageRouter;
 use crate::store::BookStore;
@@ -236,12 +234,37 @@ impl Asked {
     }
 }
 
+/// Remembers what is written of followed books, over all lanes.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    changes: Mutex<Vec<BookChange>>,
+    /// Panics instead.
+    pub(crate) is_broken: AtomicBool,
+}
+
+impl ChangeSink for Written {
+    fn append(&self, _lane: Lane, changes: &mut Vec<BookChange>) {
+        assert!(!self.is_broken.load(Ordering::SeqCst), "broken");
+        self.changes.lock().append(changes);
+    }
+
+    fn wake(&self) {}
+}
+
+impl Written {
+    pub(crate) fn take(&self) -> Vec<BookChange> {
+        std::mem::take(&mut *self.changes.lock())
+    }
+}
+
 /// A router and workers, without threads usually.
 pub(crate) struct Harness {
     pub(crate) manager: WorkerManager,
     pub(crate) router: MessageRouter,
     pub(crate) store: BookStore,
     pub(crate) asked: Arc<Asked>,
+    pub(crate) written: Arc<Written>,
+    pub(crate) source: Arc<dyn ChangeSource>,
 }
 
 impl Harness {
@@ -271,13 +294,30 @@ impl Harness {
 
     fn stopped(config: WorkersConfig, suspension: Arc<SuspensionWatch>) -> Self {
         let asked = Arc::new(Asked::default());
-        let manager = WorkerManager::watched(config, Arc::clone(&asked) as _, suspension);
+        let written = Arc::new(Written::default());
+        let sink = Arc::clone(&written) as _;
+        let manager =
+            WorkerManager::watched(config, Arc::clone(&asked) as _, suspension, Some(sink));
         Self {
             store: manager.store(),
             router: MessageRouter::new(&manager),
+            source: manager.changes(),
             manager,
             asked,
+            written,
         }
+    }
+
+    /// Has a book followed; whether that was done.
+    pub(crate) fn follow(&self, truth: &Truth) -> bool {
+        let lane = self.source.lane_of(truth.key());
+        self.source.follow(lane, &[truth.key()])
+    }
+
+    /// Has it followed no longer.
+    pub(crate) fn unfollow(&self, truth: &Truth) -> bool {
+        let lane = self.source.lane_of(truth.key());
+        self.source.unfollow(lane, &[truth.key()])
     }
 
     pub(crate) fn open(&self, feed: u64) {
@@ -334,19 +374,16 @@ impl Harness {
 
     /// Applies what is queued at this moment.
     pub(crate) fn apply_at(&self, now: Instant) {
-        let (queue, mut books) = (self.worker().queue(), self.worker().books());
-        if let Some(control) = queue.take_control() {
-            books.take(control, now);
-        }
-        while let Some(mut batch) = queue.take() {
-            books.apply(&mut batch, now);
-            queue.finish(batch);
-        }
-    }
-
-    /// The worker's books.
-    pub(crate) fn books(&self) -> impl DerefMut<Target = Partition> {
-        self.worker().books()
+        let queue = self.worker().queue();
+        self.worker().execute(|books| {
+            if let Some(control) = queue.take_control() {
+                books.take(control, now);
+            }
+            while let Some(mut batch) = queue.take() {
+                books.apply(&mut batch, now);
+                queue.finish(batch);
+            }
+        });
     }
 
     /// Keeps everybody from the books, as a reader does, until it is dropped.
@@ -425,11 +462,7 @@ impl Harness {
     /// The same at this moment.
     pub(crate) fn look_at(&self, now: Instant) {
         for worker in &self.manager.shared().workers {
-            let mut partition = worker.books();
-            partition.look(now);
-            for ((_, reason), assets) in partition.take_resyncs().into_iter().flatten() {
-                self.asked.resync(Scope::AllFeeds, &assets, reason);
-            }
+            worker.execute(|books| books.look(now));
         }
     }
 

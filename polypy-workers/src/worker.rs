@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use polypy_core::metrics::{Entry, Kind, List, Unit, count, millis, ratio};
-use polypy_core::{AssetKey, FeedId, MarketEvent, ResyncSink, Scope};
+use polypy_core::{AssetKey, ChangeSink, FeedId, Lane, MarketEvent, ResyncSink, Scope};
 use tokio::sync::Notify;
 
 use crate::config::WorkersConfig;
@@ -44,6 +44,9 @@ const HELPER_WAITS: Duration = Duration::from_millis(5);
 /// costs some 40 µs, and readers wait for the end of it.
 const HELP_LASTS: Duration = Duration::from_millis(1);
 
+/// How long whoever wants to follow books waits for them.
+const FOLLOWER_WAITS: Duration = Duration::from_millis(1);
+
 /// Eighths of a queue's bounds beyond which there is help, and at which it ends.
 const HELPED: usize = 4;
 const ENOUGH: usize = 3;
@@ -58,6 +61,9 @@ pub(crate) struct Worker {
     /// When it was made: its heartbeat counts from then.
     made: Instant,
     resync: Arc<dyn ResyncSink>,
+    /// Where the changes of followed books go, and in which lane.
+    changes: Option<Arc<dyn ChangeSink>>,
+    lane: Lane,
     /// Events up to which a delivery is applied inline; zero: sockets apply nothing.
     inline_events: usize,
     /// Wakes the supervisor.
@@ -70,6 +76,7 @@ impl Worker {
         config: &WorkersConfig,
         feeds: &Arc<Feeds>,
         resync: &Arc<dyn ResyncSink>,
+        changes: Option<&Arc<dyn ChangeSink>>,
         failed: &Arc<Notify>,
     ) -> Self {
         let stats = Arc::new(WorkerStats::default());
@@ -82,6 +89,9 @@ impl Worker {
             stats,
             made: Instant::now(),
             resync: Arc::clone(resync),
+            changes: changes.map(Arc::clone),
+            // There are far fewer workers than that.
+            lane: Lane(u16::try_from(number).unwrap_or(u16::MAX)),
             inline_events: config.direct_events,
             failed: Arc::clone(failed),
         }
@@ -217,16 +227,72 @@ impl Worker {
         stats.applied_after.record(waited + busy, events);
     }
 
-    /// Lets go of the books, then sends what came up: nobody else is called while
-    /// they are held.
+    /// Hands over what was written for those who follow books, lets go of the books, then
+    /// sends what came up: apart from that list's taker nobody else is called while they
+    /// are held.
     fn release(&self, mut partition: MutexGuard<'_, Partition>) {
+        let is_appended = self.append(&mut partition);
         // Those of a worker that failed are asked for as a whole, once it is restarted.
         let resyncs = self.queue.is_running().then(|| partition.take_resyncs());
         // Readers wait for this lock: the next executor is not to overtake them.
         MutexGuard::unlock_fair(partition);
+        if is_appended {
+            self.wake_followers();
+        }
         if let Some(resyncs) = resyncs.flatten() {
             self.contain(0, || self.ask(resyncs));
         }
+    }
+
+    /// Hands over what was written for those who follow books, with the books held: the
+    /// order in the lane is that in which they were. Whether there was something.
+    fn append(&self, partition: &mut Partition) -> bool {
+        let Some(changes) = partition.written() else {
+            return false;
+        };
+        let Some(sink) = &self.changes else {
+            changes.clear();
+            return false;
+        };
+        // It may end with half a change. Its restart has every book followed again.
+        if self.queue.liveness() == Liveness::Failed {
+            changes.clear();
+            return false;
+        }
+        self.contain(0, || sink.append(self.lane, changes))
+    }
+
+    /// With no books held.
+    fn wake_followers(&self) {
+        if let Some(sink) = &self.changes {
+            self.contain(0, || sink.wake());
+        }
+    }
+
+    /// Does something with the books for those who follow them; `None` if others hold
+    /// them, or they are half done.
+    pub(crate) fn attend<T>(&self, act: impl FnOnce(&mut Partition, Instant) -> T) -> Option<T> {
+        let mut partition = self.partition.try_lock_for(FOLLOWER_WAITS)?;
+        if self.queue.liveness() == Liveness::Failed {
+            return None;
+        }
+        let mut answer = None;
+        self.contain(0, || answer = Some(act(&mut partition, Instant::now())));
+        self.release(partition);
+        answer
+    }
+
+    /// Does something with the books as an executor does.
+    #[cfg(test)]
+    pub(crate) fn execute(&self, act: impl FnOnce(&mut Partition)) {
+        let mut partition = self.partition.lock();
+        act(&mut partition);
+        self.release(partition);
+    }
+
+    /// Whether there is somebody who might follow books.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.changes.is_some()
     }
 
     fn ask(&self, resyncs: Resyncs) {
@@ -262,7 +328,8 @@ impl Worker {
     }
 
     /// Has the worker run, again usually, or stay down. No book that it has is trusted
-    /// until a snapshot that is still to come; the assets to be fetched again.
+    /// until a snapshot that is still to come, and none is followed; the assets to be
+    /// fetched again.
     pub(crate) fn begin(&self, transition: Transition) -> Vec<AssetKey> {
         let mut partition = self.partition.lock();
         let (number, mut assets) = (self.queue.number(), Vec::new());
@@ -271,6 +338,7 @@ impl Worker {
         if is_whole || !matches!(transition, Transition::Restart) {
             self.queue.transit(transition);
         }
+        self.release(partition);
         assets
     }
 

@@ -84,6 +84,7 @@ impl Parts {
             conversion::workers(&config.workers, &config.integrity, cores),
             Arc::clone(&resync) as Arc<dyn ResyncSink>,
             Arc::clone(&suspension),
+            None,
         ));
         let router = Arc::new(MessageRouter::new(&workers));
         let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));

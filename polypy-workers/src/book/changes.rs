@@ -10,9 +10,12 @@
 //! | a whole book | – | nothing |
 //!
 //! The partition compares what stands here with the market's other token at the end
-//! of each batch, and forgets it.
+//! of each batch, and forgets it. What is [`Published`] to followers of single books is
+//! a list of its own: it lives until it is handed over.
 
-use polypy_core::{AssetKey, LevelChange, OrderBook};
+use polypy_core::{AssetKey, LevelChange};
+
+use super::published::Published;
 
 /// One entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +39,7 @@ pub(crate) struct ChangeLog {
     entries: Vec<Emitted>,
     /// Entries that were compared with the market's other token.
     compared: usize,
-    /// The books that the new epochs begin with, if anybody listens.
-    books: Option<Vec<OrderBook>>,
+    written: Published,
 }
 
 impl ChangeLog {
@@ -48,13 +50,10 @@ impl ChangeLog {
         self.entries.push(Emitted { asset, update });
     }
 
-    /// An epoch of `asset` begins with this book.
-    pub(crate) fn new_epoch(&mut self, asset: AssetKey, levels: &OrderBook) {
+    /// An epoch of `asset` begins.
+    pub(crate) fn new_epoch(&mut self, asset: AssetKey) {
         let update = Update::NewEpoch;
         self.entries.push(Emitted { asset, update });
-        if let Some(books) = &mut self.books {
-            books.push(levels.clone());
-        }
     }
 
     /// A whole book of `asset` was adopted.
@@ -84,33 +83,20 @@ impl ChangeLog {
         is_other.then_some(*other)
     }
 
-    /// The end of a batch: nobody has to know any more.
+    /// The end of a batch: nothing is compared any more.
     pub(crate) fn end_batch(&mut self) {
-        if self.books.is_none() {
-            self.entries.clear();
-            self.compared = 0;
-        }
-    }
-
-    /// The end of a batch in which the thread died: what has changed has, and is not
-    /// compared any more.
-    pub(crate) fn abandon_batch(&mut self) {
-        self.compared = self.entries.len();
-        self.end_batch();
-    }
-
-    /// Keeps everything from now on until it is drained.
-    #[cfg(test)]
-    pub(crate) fn listen(&mut self) {
-        self.books.get_or_insert_default();
-    }
-
-    /// What has changed since the last time, with the books of new epochs in order.
-    #[cfg(test)]
-    pub(crate) fn drain(&mut self) -> (Vec<Emitted>, Vec<OrderBook>) {
-        let entries = self.entries.drain(..).collect();
+        self.entries.clear();
         self.compared = 0;
-        (entries, std::mem::take(self.books.get_or_insert_default()))
+    }
+
+    /// What those are told who follow books.
+    pub(crate) fn published(&self) -> &Published {
+        &self.written
+    }
+
+    #[inline]
+    pub(crate) fn published_mut(&mut self) -> &mut Published {
+        &mut self.written
     }
 }
 

@@ -5,11 +5,12 @@
 //! a check leaves no way out, the methods return why the book is [`Refuted`], and
 //! the slot, which knows the other copies, sees to that.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BestBidAsk, BookEvent, BookState, BookView, DecimalText, PriceChange, Side,
-    StaleReason, TickSizeChange, Trade,
+    AssetKey, BestBidAsk, BookEvent, BookPosition, BookState, BookStatus, BookView, DecimalText,
+    PriceChange, Side, StaleReason, StatusChange, TickSizeChange, Trade, WholeBook,
 };
 
 use super::checks::{Checks, Verification};
@@ -31,6 +32,17 @@ const SEARCH_PATIENCE: u32 = 5;
 /// Why the book is wrong, as far as its own checks can say; the slot sees to that.
 pub(crate) type Refuted = Option<StaleReason>;
 
+/// What readers see of a book, as far as the worker knows, apart from its levels and
+/// what came with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) state: BookState,
+    pub(crate) verified: Option<bool>,
+    pub(crate) tick_size: Option<DecimalText>,
+    /// Then the state depends on the copies of other feeds, too.
+    pub(crate) is_detached: bool,
+}
+
 /// Down to the head of `trust` stands what nearly every change reads, in three cache
 /// lines; a test holds that. A hash that is checked reads `checks` besides, and costs
 /// a hundred times as much.
@@ -48,6 +60,8 @@ pub(crate) struct CheckedBook {
     is_watched: bool,
     /// Whether the partition will see whether it is still stale.
     is_retry_planned: bool,
+    /// Grows with what readers see that sets no level. Wraps around.
+    revision: u32,
 }
 
 impl CheckedBook {
@@ -61,6 +75,7 @@ impl CheckedBook {
             timer: StateTimer::new(now),
             is_watched: false,
             is_retry_planned: false,
+            revision: 0,
         }
     }
 
@@ -130,9 +145,102 @@ impl CheckedBook {
         })
     }
 
+    /// What readers see apart from the levels.
+    #[inline]
+    pub(crate) fn seen(&self) -> Seen {
+        let hash = self.checks.hash();
+        Seen {
+            state: self.state(),
+            verified: hash.last(),
+            tick_size: hash.tick_size(),
+            is_detached: self.trust.detached().is_some(),
+        }
+    }
+
     /// What readers see may have changed since it was `before`.
-    pub(crate) fn note_shown(&mut self, before: BookState, stats: &WorkerStats, now: Instant) {
-        self.timer.note(before, &self.trust, stats, now);
+    pub(crate) fn note_seen(&mut self, before: Seen, cx: &mut Context) {
+        let after = self.seen();
+        let is_other = after != before;
+        if self.shown.is_followed() && (is_other || after.is_detached) {
+            cx.log.published_mut().touch(self.key);
+        }
+        if is_other {
+            self.timer
+                .note(before.state, &self.trust, &cx.stats, cx.checker.now);
+            self.revise();
+        }
+    }
+
+    /// Something has changed that readers see and that set no level.
+    #[inline]
+    pub(super) fn revise(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
+    }
+
+    // ---- who follows it -----------------------------------------------------
+
+    /// From now on somebody follows the book. The whole of it is written at the end of
+    /// what is being done, also if somebody did already.
+    pub(crate) fn follow(&mut self, cx: &mut Context) {
+        self.shown.follow(self.key, &mut cx.log);
+    }
+
+    /// Nobody does any more.
+    pub(crate) fn unfollow(&mut self, cx: &mut Context) {
+        self.shown.unfollow(self.key, &mut cx.log);
+    }
+
+    /// Where it stands.
+    pub(crate) fn position(&self) -> BookPosition {
+        BookPosition {
+            epoch: self.shown.epoch(),
+            sequence: self.shown.sequence(),
+            revision: self.revision,
+        }
+    }
+
+    /// What readers see of it as far as the worker knows.
+    pub(crate) fn status(&self) -> BookStatus {
+        let seen = self.seen();
+        BookStatus {
+            state: seen.state,
+            verified: seen.verified,
+            tick_size: seen.tick_size,
+            since: self.timer.since(),
+        }
+    }
+
+    /// Writes what is due to those who follow it, who see it with this status: the whole
+    /// book, or the status if that is another one.
+    pub(crate) fn write(&mut self, status: BookStatus, cx: &mut Context) {
+        if !self.shown.is_followed() {
+            return;
+        }
+        let is_whole_due = self.shown.take_whole_due();
+        let published = cx.log.published_mut();
+        let whole = is_whole_due.then(|| self.whole(status)).flatten();
+        match whole {
+            Some(whole) => published.whole(whole),
+            None => published.status(StatusChange {
+                asset: self.key,
+                position: self.position(),
+                status,
+            }),
+        }
+    }
+
+    /// All of it; `None` before any whole book.
+    fn whole(&self, status: BookStatus) -> Option<WholeBook> {
+        let (copy, info) = (self.copy()?, self.checks.info()?);
+        Some(WholeBook {
+            info: Arc::clone(info),
+            book: copy.levels().clone(),
+            position: self.position(),
+            status,
+            hash: copy.hash(),
+            at: copy.newest(),
+            received: self.shown.received(),
+        })
     }
 
     /// What the checks of other sources compare with.
@@ -198,6 +306,8 @@ impl CheckedBook {
         received: Option<CompactInstant>,
         cx: &mut Context,
     ) -> Option<FeedBook> {
+        // Its time and its hash are others, whatever its levels.
+        self.revise();
         // First what follows, then the levels: a new epoch is told as one change.
         let epoch = self.take_in_quietly(input, cx);
         self.shown
@@ -273,9 +383,13 @@ impl CheckedBook {
     /// Tries changes that were left out; whether the book is right with them.
     pub(super) fn try_left_out(&mut self, tried: Tried, cx: &mut Context) -> bool {
         let (checks, checker) = (&mut self.checks, &mut cx.checker);
-        self.shown.attempt(self.key, tried, &mut cx.log, |copy| {
+        let is_right = self.shown.attempt(self.key, tried, &mut cx.log, |copy| {
             checks.proves_left_out(copy, tried, checker)
-        })
+        });
+        if is_right {
+            self.revise();
+        }
+        is_right
     }
 
     // ---- checks -------------------------------------------------------------

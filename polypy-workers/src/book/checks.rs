@@ -43,8 +43,8 @@ impl Checks {
         self.info = Some(Arc::clone(&event.info));
     }
 
-    pub(crate) fn info(&self) -> Option<&AssetInfo> {
-        self.info.as_deref()
+    pub(crate) fn info(&self) -> Option<&Arc<AssetInfo>> {
+        self.info.as_ref()
     }
 
     /// What the hashes have shown.

@@ -45,6 +45,9 @@ pub(crate) fn change(
         Applied::InOrder(done) => done,
         applied => return (Change::Unchanged, Rest::LeftOut(applied)),
     };
+    if done == Change::Unchanged {
+        book.revise();
+    }
     cx.stats.updates_applied.increment();
     let Some(copy) = book.copy() else {
         return (done, Rest::Nothing);
@@ -73,7 +76,10 @@ pub(crate) fn change(
 /// Checks the hash; what it found, if something follows from that.
 #[inline(never)]
 fn prove_fast(book: &mut CheckedBook, cx: &mut Context) -> Option<Outcome> {
-    match book.check_hash(Stage::Frame, cx) {
+    let before = book.seen();
+    let outcome = book.check_hash(Stage::Frame, cx);
+    book.note_seen(before, cx);
+    match outcome {
         Outcome::NotApplicable => {}
         Outcome::Proven => book.shown_mut().prove(),
         Outcome::Skipped => book.watch(cx),

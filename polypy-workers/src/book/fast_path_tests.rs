@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use polypy_core::{
-    AuditSink, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top,
+    AuditSink, BookChange, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource,
+    Timestamp, Top,
 };
 
 use super::fast_path::FAST_PATH_FORBIDDEN;
@@ -105,6 +106,9 @@ impl Told {
             now: Instant::now(),
         };
         told.send(1, [0, 1].map(|token| told.tokens[token].opening()));
+        for token in &told.tokens {
+            assert!(told.bench.follow(token));
+        }
         told
     }
 
@@ -220,6 +224,33 @@ impl Told {
         FAST_PATH_FORBIDDEN.set(false);
     }
 
+    /// What was written for those who follow the books, but for what the clock says, and
+    /// in how many steps a revision was reached.
+    fn written(&self) -> Vec<String> {
+        let now = Instant::now();
+        let mut written = self.bench.written.take();
+        for change in &mut written {
+            match change {
+                BookChange::Level(set) => set.received = now,
+                BookChange::Whole(whole) => {
+                    (whole.received, whole.status.since) = (now, now);
+                    whole.position.revision = 0;
+                }
+                BookChange::Status(change) => {
+                    change.status.since = now;
+                    change.position.revision = 0;
+                }
+                BookChange::StateEnd(_)
+                | BookChange::Trade(_)
+                | BookChange::Gone(_)
+                | BookChange::Reset => {}
+            }
+        }
+        let now = format!("{now:?}");
+        let shown = |change: &BookChange| format!("{change:?}").replace(&now, "");
+        written.iter().map(shown).collect()
+    }
+
     /// Everything that can be seen of it, but for what the clock says.
     fn seen(&self) -> (Vec<String>, [Value; 3], usize) {
         let books = self.tokens.iter().map(|token| {
@@ -264,6 +295,7 @@ proptest! {
             general.take(step);
             if matches!(step, Step::Settle | Step::Look) {
                 prop_assert_eq!(short.seen(), general.seen());
+                prop_assert_eq!(short.written(), general.written());
             }
         }
     }

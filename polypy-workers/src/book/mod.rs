@@ -11,7 +11,8 @@
 //! | `trust` | [`Trust`] | whether it is live: one table of states and inputs |
 //! | `checks` | [`Checks`] | what the checks know of it, and find |
 //! | `shown` | [`Shown`] | its levels, epoch, sequence, history: what readers see |
-//! | `changes` | [`ChangeLog`] | what of that has changed, for a follower |
+//! | `changes` | [`ChangeLog`] | what of that has changed in a batch |
+//! | `published` | [`Published`] | what those are told who follow books |
 //! | `state_timer` | [`StateTimer`] | since when it has been shown as live, or as not |
 //! | `feed_book` | [`FeedBook`] | one feed's copy: what is in order, a duplicate, left out |
 //!
@@ -28,6 +29,7 @@ mod checks;
 pub(crate) mod fast_path;
 mod feed_book;
 mod order;
+mod published;
 mod shown;
 mod slot;
 mod standby;
@@ -40,6 +42,7 @@ use std::time::Instant;
 use polypy_core::{AssetKey, FeedId, StaleReason};
 
 pub(crate) use self::changes::{ChangeLog, Update};
+pub(crate) use self::checked_book::Seen;
 pub(crate) use self::feed_book::FeedBook;
 pub(crate) use self::slot::BookSlot;
 pub(crate) use self::trust::Cause;
@@ -94,12 +97,14 @@ impl Context {
         }
     }
 
-    /// Nothing of what was asked for matters any more.
+    /// Nothing of what was asked for or written matters any more, and nobody follows
+    /// a book.
     pub(crate) fn clear(&mut self) {
         self.resyncs.clear();
         self.retries.clear();
         self.watched.clear();
-        self.log.abandon_batch();
+        self.log.end_batch();
+        self.log.published_mut().reset();
         self.checker.found = None;
     }
 }

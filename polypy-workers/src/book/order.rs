@@ -1,7 +1,7 @@
 //! What follows from a change, by its place in the order of changes: in order, a
 //! duplicate, or late.
 
-use polypy_core::PriceChange;
+use polypy_core::{Change, PriceChange};
 
 use super::checked_book::{CheckedBook, Refuted};
 use super::feed_book::{Applied, FeedBook, Tried};
@@ -18,8 +18,11 @@ pub(crate) fn change(
     cx: &mut Context,
 ) -> Refuted {
     match book.shown_mut().apply(change, origin.received, &mut cx.log) {
-        Applied::InOrder(_) => {
+        Applied::InOrder(done) => {
             cx.stats.updates_applied.increment();
+            if done == Change::Unchanged {
+                book.revise();
+            }
             after_change(book, change, cx)
         }
         applied => after_left_out(book, applied, change, cx),

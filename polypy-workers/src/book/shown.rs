@@ -6,16 +6,22 @@
 //! that: a level that is set to the size it has counts nothing. [`Shown::attempt`]
 //! applies what was left out before, and writes it only once it is kept.
 //!
+//! The same is written for those who follow the book, if somebody does ([`Published`]).
+//! Of a new epoch they are given the whole book at the end of the batch, and the levels
+//! until then are in it.
+//!
 //! An *epoch* is history without a known hole.
 
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BookHash, Change, FeedId, HistoryPoint, LevelChange, PriceChange, Side, TopHistory,
+    AssetKey, BookChange, BookHash, Change, FeedId, HistoryPoint, LevelChange, LevelSet,
+    PriceChange, Side, TopHistory,
 };
 
 use super::changes::ChangeLog;
 use super::feed_book::{Applied, FeedBook, Tried};
+use super::published::Published;
 use crate::compact_instant::CompactInstant;
 use crate::integrity::{Past, Recent};
 
@@ -24,6 +30,16 @@ use crate::integrity::{Past, Recent};
 pub(crate) enum Epoch {
     Same,
     New,
+}
+
+/// Whether somebody follows the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Follow {
+    #[default]
+    No,
+    Yes,
+    /// The same, and the whole book is written at the end of the batch.
+    WholeDue,
 }
 
 /// Nearly all of it is read by nearly every change.
@@ -35,6 +51,7 @@ pub(crate) struct Shown {
     sequence: u64,
     received: CompactInstant,
     recent: Recent,
+    follow: Follow,
     /// Thirty-two bits: a book that begins one a second does so for 136 years.
     epoch: u32,
     past: Past,
@@ -48,6 +65,7 @@ impl Shown {
             sequence: 0,
             received: now.into(),
             recent: Recent::default(),
+            follow: Follow::No,
             epoch: 0,
             past: Past::default(),
             history: TopHistory::default(),
@@ -132,8 +150,50 @@ impl Shown {
                 self.sequence += 1;
                 log.level(change.asset, change.level());
             }
+            if self.follow != Follow::No {
+                self.write_change(change, done, log.published_mut());
+            }
         }
         applied
+    }
+
+    /// Writes a change for those who follow the book.
+    #[cold]
+    fn write_change(&self, change: &PriceChange, done: Change, published: &mut Published) {
+        let ends_state = change.last_in_frame;
+        if done != Change::Unchanged {
+            self.write_level(change.asset, change.level(), ends_state, published);
+        } else if ends_state {
+            self.write_end(change.asset, published);
+        }
+    }
+
+    /// Writes a level that has got its place in the sequence.
+    fn write_level(
+        &self,
+        asset: AssetKey,
+        level: LevelChange,
+        ends_state: bool,
+        published: &mut Published,
+    ) {
+        let (Follow::Yes, Some(copy)) = (self.follow, &self.copy) else {
+            return;
+        };
+        published.write(BookChange::Level(LevelSet {
+            asset,
+            level,
+            sequence: self.sequence,
+            at: copy.newest(),
+            received: self.received.into(),
+            ends_state,
+        }));
+    }
+
+    /// Writes that a state is complete.
+    fn write_end(&self, asset: AssetKey, published: &mut Published) {
+        if self.follow == Follow::Yes {
+            published.write(BookChange::StateEnd(asset));
+        }
     }
 
     /// Leaves a change out that may be no duplicate.
@@ -168,15 +228,25 @@ impl Shown {
         }
         copy.prove();
         self.history.record(copy.newest(), copy.levels());
-        for LevelChange { side, price, size } in before {
-            let now = copy.levels().size_at(side, price);
-            if now != size {
-                self.sequence += 1;
-                let size = now;
-                log.level(asset, LevelChange { side, price, size });
-            }
+        let set: Vec<_> = before
+            .into_iter()
+            .filter_map(|before| {
+                let size = copy.levels().size_at(before.side, before.price);
+                (size != before.size).then_some(LevelChange { size, ..before })
+            })
+            .collect();
+        for level in set {
+            self.set_level(asset, level, log);
         }
+        self.write_end(asset, log.published_mut());
         true
+    }
+
+    /// A level is set that belongs to no single change.
+    fn set_level(&mut self, asset: AssetKey, level: LevelChange, log: &mut ChangeLog) {
+        self.sequence += 1;
+        log.level(asset, level);
+        self.write_level(asset, level, false, log.published_mut());
     }
 
     /// Shows another copy from now on, and returns the one before. `received`: when its
@@ -204,10 +274,13 @@ impl Shown {
                 log.whole(asset);
             }
             (Epoch::Same, Some(old), Some(copy)) => {
-                old.levels().for_each_difference(copy.levels(), |level| {
-                    self.sequence += 1;
-                    log.level(asset, level);
-                });
+                let mut differences = Vec::new();
+                old.levels()
+                    .for_each_difference(copy.levels(), |level| differences.push(level));
+                for level in differences {
+                    self.set_level(asset, level, log);
+                }
+                self.write_end(asset, log.published_mut());
                 log.whole(asset);
             }
             (Epoch::New, ..) | (_, None, _) | (.., None) => self.begin_epoch(asset, log),
@@ -217,11 +290,48 @@ impl Shown {
 
     /// The book goes on from here, and what came before may be incomplete.
     pub(crate) fn begin_epoch(&mut self, asset: AssetKey, log: &mut ChangeLog) {
-        if let Some(copy) = &self.copy {
+        if self.copy.is_some() {
             self.epoch = self.epoch.saturating_add(1);
             self.sequence += 1;
-            log.new_epoch(asset, copy.levels());
+            log.new_epoch(asset);
+            if self.follow != Follow::No {
+                self.whole_is_due(asset, log);
+            }
         }
+    }
+
+    // ---- who follows it -----------------------------------------------------
+
+    /// From now on somebody follows the book. The whole of it is written at the end of
+    /// what is being done, also if somebody did already.
+    pub(crate) fn follow(&mut self, asset: AssetKey, log: &mut ChangeLog) {
+        log.published_mut().forget(asset);
+        self.whole_is_due(asset, log);
+    }
+
+    /// Nobody does any more.
+    pub(crate) fn unfollow(&mut self, asset: AssetKey, log: &mut ChangeLog) {
+        self.follow = Follow::No;
+        log.published_mut().forget(asset);
+    }
+
+    #[inline]
+    pub(crate) fn is_followed(&self) -> bool {
+        self.follow != Follow::No
+    }
+
+    fn whole_is_due(&mut self, asset: AssetKey, log: &mut ChangeLog) {
+        self.follow = Follow::WholeDue;
+        log.published_mut().touch(asset);
+    }
+
+    /// Whether the whole book is to be written; its changes are, from now on.
+    pub(crate) fn take_whole_due(&mut self) -> bool {
+        let is_due = self.follow == Follow::WholeDue;
+        if is_due {
+            self.follow = Follow::Yes;
+        }
+        is_due
     }
 
     /// Reads what a change will read, so that it is in the cache by then.
@@ -252,6 +362,11 @@ impl Shown {
     /// Grows with every change that a consumer has to apply, across epochs.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// When the newest change reached us.
+    pub(crate) fn received(&self) -> Instant {
+        self.received.into()
     }
 
     /// How long ago the newest change reached us.

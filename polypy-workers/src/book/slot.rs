@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use polypy_core::metrics::count;
 use polypy_core::{
-    AssetKey, BookEvent, BookState, FeedId, OrderBook, PriceChange, StaleReason, TickSizeChange,
+    AssetKey, BookEvent, BookState, BookStatus, FeedId, OrderBook, PriceChange, StaleReason,
+    TickSizeChange,
 };
 
 use super::checked_book::{CheckedBook, Refuted};
@@ -99,6 +100,40 @@ impl BookSlot {
         let dead = is_dead.then_some(StaleReason::WorkerDied);
         let against = unseen(message.mark).or(lost).or(dead);
         as_read(self.state(), message.settled, against)
+    }
+
+    /// Whether a feed that has sent something of the book has not answered since the
+    /// process last stood still: it may be the one that is to bring what was missed.
+    pub(crate) fn is_suspended(&self, feeds: &Feeds) -> bool {
+        self.feeds().any(|feed| feeds.is_suspended(feed))
+    }
+
+    /// Writes what is due to those who follow the book.
+    pub(crate) fn write(&mut self, cx: &mut Context) {
+        let status = self.status(cx);
+        self.book.write(status, cx);
+    }
+
+    /// What readers see of the book now, apart from its levels, as they see it once all
+    /// is applied that has reached the process.
+    fn status(&self, cx: &Context) -> BookStatus {
+        let known = self.book.status();
+        let mut state = known.state;
+        if self.book.trust().detached().is_some() {
+            state = self.state_with(&ControlMessage::default(), &cx.feeds, false);
+        }
+        if state == BookState::Live && self.is_suspended(&cx.feeds) {
+            state = BookState::Stale(StaleReason::Suspended);
+        }
+        if state == known.state {
+            return known;
+        }
+        let since = cx.log.published().since(self.key(), state);
+        BookStatus {
+            state,
+            since: since.unwrap_or(cx.checker.now),
+            ..known
+        }
     }
 
     // ---- a whole book -------------------------------------------------------

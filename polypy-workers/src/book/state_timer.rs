@@ -28,6 +28,11 @@ impl StateTimer {
         self.was_stale = true;
     }
 
+    /// Since when it has been shown as what the worker knows.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
     /// For how long it has been shown so; of `state`, which may be newer than `known`,
     /// the worker's.
     pub(crate) fn lasted(&self, state: BookState, known: BookState, now: Instant) -> Duration {

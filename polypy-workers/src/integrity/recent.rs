@@ -17,8 +17,9 @@ const FULL: u8 = 4;
 const _: () = assert!(FULL as usize == NEWEST, "one number in two types");
 
 /// Four bytes of a hash. That a state which the book never was in shares them
-/// with a remembered one is one chance in a hundred million.
-type State = u32;
+/// with a remembered one is one chance in a hundred million. As bytes, so that what
+/// stands behind them in the slot leaves no gap.
+type State = [u8; 4];
 
 /// The newest states of one book.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Past {
     fn take(&mut self, newest: [State; NEWEST], group: u8) {
         let groups = self
             .0
-            .get_or_insert_with(|| Box::new([[0; NEWEST]; GROUPS]));
+            .get_or_insert_with(|| Box::new([[State::default(); NEWEST]; GROUPS]));
         if let Some(place) = groups.get_mut(usize::from(group) % GROUPS) {
             *place = newest;
         }
@@ -76,7 +77,7 @@ impl Recent {
         match &past.0 {
             Some(groups) if self.next == FULL => groups
                 .get(usize::from(self.group) % GROUPS)
-                .map_or(0, |group| u64::from(group[0])),
+                .map_or(0, |[[byte, ..], ..]| u64::from(*byte)),
             Some(_) | None => 0,
         }
     }
@@ -92,7 +93,7 @@ impl Recent {
 /// Zero is nobody's: it stands for a state that never was.
 fn state(hash: BookHash) -> State {
     let [.., a, b, c, d] = hash.prefix().to_le_bytes();
-    u32::from_le_bytes([a, b, c, d]).max(1)
+    u32::from_le_bytes([a, b, c, d]).max(1).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::mem::size_of;
 
 use polypy_core::book::LEVEL_BYTES;
 use polypy_core::metrics::count;
-use polypy_core::{AssetKey, BookState, Change, MarketEvent, PriceChange};
+use polypy_core::{AssetKey, Change, MarketEvent, PriceChange};
 
 use crate::book::fast_path::{self, Rest};
-use crate::book::{BookSlot, Context, FeedBook, Origin};
+use crate::book::{BookSlot, Context, FeedBook, Origin, Seen};
 use crate::integrity::Past;
 use crate::stats::{BookCounts, WorkerStats};
 
@@ -131,24 +131,23 @@ impl Slots {
         change: impl FnOnce(&mut BookSlot, &mut Context) -> T,
     ) -> Option<T> {
         let slot = self.get_mut(asset)?;
-        let (state, levels) = (slot.state(), slot.held_levels());
+        let (seen, levels) = (slot.book().seen(), slot.held_levels());
         let answer = change(slot, cx);
         let grown = slot.held_levels().wrapping_sub(levels);
         self.levels = self.levels.wrapping_add(grown);
-        self.close(asset, state, cx);
+        self.close(asset, seen, cx);
         Some(answer)
     }
 
-    /// Sees to what follows from work on a slot, which was in the state `before`.
-    fn close(&mut self, asset: AssetKey, before: BookState, cx: &mut Context) {
+    /// Sees to what follows from work on a slot, of which readers saw `before`.
+    fn close(&mut self, asset: AssetKey, before: Seen, cx: &mut Context) {
         let Some(Entry::Kept(slot)) = self.entries.get_mut(asset.slot()) else {
             return;
         };
+        slot.book_mut().note_seen(before, cx);
         let after = slot.state();
-        if after != before {
-            slot.book_mut()
-                .note_shown(before, &cx.stats, cx.checker.now);
-            self.books.leave(before);
+        if after != before.state {
+            self.books.leave(before.state);
             self.books.enter(after);
         }
         if let Some(price) = cx.checker.found.take()
@@ -160,25 +159,20 @@ impl Slots {
     }
 
     /// Makes a slot unless the asset has one, or is forgotten.
-    pub(super) fn ensure(&mut self, asset: AssetKey, cx: &Context) {
+    pub(super) fn ensure(&mut self, asset: AssetKey, cx: &mut Context) {
         let at = asset.slot();
         if at >= self.entries.len() {
             self.entries.resize_with(at + 1, Entry::default);
         }
+        if self.is_forgotten(asset) {
+            cx.stats.events.events_for_forgotten.increment();
+            return;
+        }
         match &self.entries[at] {
-            Entry::Forgotten(key) if *key == asset => {
-                cx.stats.events.events_for_forgotten.increment();
-                return;
-            }
-            // Of two assets with one number the greater key is the newer.
             Entry::Kept(slot) if slot.key() == asset => return,
-            Entry::Kept(slot) if slot.key() > asset => {
-                cx.stats.events.events_for_forgotten.increment();
-                return;
-            }
             Entry::Kept(slot) => {
                 let replaced = slot.key();
-                self.forget(replaced, &cx.stats);
+                self.forget(replaced, cx);
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
@@ -187,7 +181,17 @@ impl Slots {
         self.entries[at] = Entry::Kept(Box::new(slot));
     }
 
-    pub(super) fn forget(&mut self, asset: AssetKey, stats: &WorkerStats) {
+    /// Whether the asset is forgotten. Of two with one number the greater key is the
+    /// newer.
+    fn is_forgotten(&self, asset: AssetKey) -> bool {
+        match self.entries.get(asset.slot()) {
+            Some(Entry::Forgotten(key)) => *key == asset,
+            Some(Entry::Kept(slot)) => slot.key() > asset,
+            Some(Entry::Vacant) | None => false,
+        }
+    }
+
+    pub(super) fn forget(&mut self, asset: AssetKey, cx: &mut Context) {
         let at = asset.slot();
         if at >= self.entries.len() {
             self.entries.resize_with(at + 1, Entry::default);
@@ -195,13 +199,44 @@ impl Slots {
         match &mut self.entries[at] {
             Entry::Kept(slot) if slot.key() != asset => return,
             Entry::Kept(slot) => {
-                slot.release(stats);
+                if slot.book().shown().is_followed() {
+                    cx.log.published_mut().gone(asset);
+                }
+                slot.release(&cx.stats);
                 self.books.leave(slot.state());
                 self.levels -= slot.held_levels();
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
         self.entries[at] = Entry::Forgotten(asset);
+    }
+
+    /// From now on somebody follows this book, which may have yet to come.
+    pub(super) fn follow(&mut self, asset: AssetKey, cx: &mut Context) {
+        if self.is_forgotten(asset) {
+            cx.log.published_mut().gone(asset);
+            return;
+        }
+        self.ensure(asset, cx);
+        if let Some(slot) = self.get_mut(asset) {
+            slot.book_mut().follow(cx);
+        }
+    }
+
+    /// Nobody does any more.
+    pub(super) fn unfollow(&mut self, asset: AssetKey, cx: &mut Context) {
+        if let Some(slot) = self.get_mut(asset) {
+            slot.book_mut().unfollow(cx);
+        }
+    }
+
+    /// Writes what is due to those who follow books.
+    pub(super) fn write(&mut self, cx: &mut Context) {
+        for asset in cx.log.published_mut().take_touched() {
+            if let Some(slot) = self.get_mut(asset) {
+                slot.write(cx);
+            }
+        }
     }
 
     /// Calls `alter` on every slot and counts them all again.
@@ -213,10 +248,9 @@ impl Slots {
         (self.books, self.levels) = (BookCounts::default(), 0);
         for entry in &mut self.entries {
             if let Entry::Kept(slot) = entry {
-                let before = slot.state();
+                let before = slot.book().seen();
                 alter(slot, cx);
-                slot.book_mut()
-                    .note_shown(before, &cx.stats, cx.checker.now);
+                slot.book_mut().note_seen(before, cx);
                 self.books.enter(slot.state());
                 self.levels += slot.held_levels();
             }
