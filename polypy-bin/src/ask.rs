@@ -74,7 +74,7 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
         runtime.block_on(async {
             let answer = tokio::time::timeout(
                 typed.timeout,
-                get(&uri, socket.as_deref(), token.as_deref()),
+                get(&uri, socket.as_deref(), token.as_deref(), MOST_BYTES),
             )
             .await;
             answer.unwrap_or_else(|_elapsed| {
@@ -105,7 +105,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Where a server with these settings can be asked from this machine.
-fn own_url(http: &HttpSection) -> String {
+pub(crate) fn own_url(http: &HttpSection) -> String {
     // A certificate is seldom made out to an address, and the socket needs none.
     let is_tls = http.tls_cert.is_some();
     if let Some(path) = http.unix_socket.as_ref().filter(|_| is_tls || !http.tcp) {
@@ -137,12 +137,19 @@ fn with_path(url: &str) -> Result<Uri, String> {
     Uri::from_parts(parts).map_err(|error| error.to_string())
 }
 
-struct Answer {
-    healthy: bool,
-    body: Value,
+/// What a server answered.
+pub(crate) struct Answer {
+    pub(crate) healthy: bool,
+    pub(crate) body: Value,
 }
 
-async fn get(uri: &Uri, socket: Option<&Path>, token: Option<&str>) -> io::Result<Answer> {
+/// Asks once, and reads at most so many bytes of the answer.
+pub(crate) async fn get(
+    uri: &Uri,
+    socket: Option<&Path>,
+    token: Option<&str>,
+    most_bytes: usize,
+) -> io::Result<Answer> {
     let stream: Box<dyn Stream> = match socket {
         Some(path) => Box::new(UnixStream::connect(path).await?),
         None => {
@@ -169,7 +176,7 @@ async fn get(uri: &Uri, socket: Option<&Path>, token: Option<&str>) -> io::Resul
         let answer = sender.send_request(request).await?;
         let healthy = answer.status().is_success();
         let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await;
+        let body = Limited::new(answer.into_body(), most_bytes).collect().await;
         Ok::<_, hyper::Error>((healthy, status, body))
     };
     // The connection is driven beside its only exchange. A server that closes ends it

@@ -5,6 +5,7 @@ mod ask;
 mod check;
 mod cli;
 mod demo;
+mod follow;
 mod run;
 mod runtime;
 mod signals;
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
     let exit = match typed.command {
         Command::CheckConfig(typed) => check::check(typed, variables),
         Command::Health(typed) => ask::ask(typed, variables),
+        Command::Tail(typed) => follow::tail(typed, variables),
+        Command::Book(typed) => follow::book(typed, variables),
         Command::Run(typed) => run::run(typed, variables),
         Command::Sim(typed) => sim::run(typed, variables),
     };

@@ -7,19 +7,27 @@ use std::io::{self, Write};
 use polypy::config::ConfigError;
 use polypy::exit::Exit;
 
+/// Writes data to standard output, by those who have more to write.
+///
+/// # Errors
+/// With what the program is to end: cleanly if the reader has seen enough.
+pub(crate) fn print_more(text: &str) -> Result<(), Exit> {
+    let mut output = io::stdout().lock();
+    let written = output.write_all(text.as_bytes());
+    written.and_then(|()| output.flush()).map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Exit::Clean;
+        }
+        say(&format_args!("standard output cannot be written: {error}"));
+        Exit::Io
+    })
+}
+
 /// Writes data to standard output. A reader that has seen enough is no error.
 pub(crate) fn print(text: &str) -> Exit {
-    let mut output = io::stdout().lock();
-    match output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-    {
+    match print_more(text) {
         Ok(()) => Exit::Clean,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
-        Err(error) => {
-            say(&format_args!("standard output cannot be written: {error}"));
-            Exit::Io
-        }
+        Err(exit) => exit,
     }
 }
 

@@ -43,6 +43,12 @@ pub(crate) enum Command {
     /// Ask a running server how it is, and end with 0 if it is well, with 1 if not
     #[command(after_help = HEALTH_EXAMPLES)]
     Health(Health),
+    /// Follow a running server's stream: every change of books, trades, states and markets
+    #[command(after_help = TAIL_EXAMPLES)]
+    Tail(Tail),
+    /// Show the book of a token of a running server, and keep it up to date with --watch
+    #[command(after_help = BOOK_EXAMPLES)]
+    Book(Book),
     /// Check the configuration and name every mistake
     #[command(after_help = CHECK_EXAMPLES)]
     CheckConfig(CheckConfig),
@@ -86,6 +92,61 @@ pub(crate) struct Health {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// Token ids, markets by condition id or slug, events as event:SLUG [default: everything]
+    #[arg(value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+    /// What to follow: book, top, trade, state, market, stats [default: book,trade,state,market]
+    #[arg(long, value_name = "CHANNEL", value_delimiter = ',')]
+    pub(crate) channels: Vec<String>,
+    /// Only the latest state of each token, at most this often
+    #[arg(long, value_name = "DURATION", value_parser = ask::duration)]
+    pub(crate) interval: Option<Duration>,
+    /// Levels a side: 1, 5, 10, 20, 50 or 100 [default: all]
+    #[arg(long, value_name = "LEVELS")]
+    pub(crate) depth: Option<u32>,
+    /// Print the messages as they come, one JSON object a line: docs/stream.md
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after so many messages
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Book {
+    /// The token's id, as /markets lists it
+    #[arg(value_name = "TOKEN")]
+    pub(crate) token: String,
+    /// Show it again whenever it changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Levels a side at most
+    #[arg(long, value_name = "LEVELS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) depth: u16,
+    /// Print the answer of /orderbook; with --watch the stream's messages: docs/stream.md
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// Which server is asked.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where to ask: http://HOST:PORT, ws://HOST:PORT or unix:FILE [default: the address and port of the configuration]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// File with the token to show [default: that of the configuration, without --url]
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) file: File,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CheckConfig {
     /// Print every value in force with its origin, as TOML
     #[arg(long)]
@@ -111,6 +172,7 @@ const AFTER_HELP: &str = "\
 Examples:
   polypy run --demo                    books of an embedded exchange, served on port 8080
   polypy run --enable-http             the real venue
+  polypy tail --channels trade         every trade that a running server sees
   polypy check-config --print          every value in force, and where it was written
 
 `polypy run --help` lists every key. Documentation: docs/configuration.md, docs/http-api.md";
@@ -144,6 +206,25 @@ Examples:
   polypy health --json
 
 One line on standard output, for the health check of a container whose image has no curl.";
+
+const TAIL_EXAMPLES: &str = "\
+Examples:
+  polypy tail will-it-rain-in-lisbon-on-friday
+  polypy tail --channels trade
+  polypy tail --channels top --interval 1s event:weather-in-lisbon
+  polypy tail --json --count 1000 > messages.ndjson
+  polypy tail --url ws://localhost:8080
+
+It comes back by itself when the connection is lost, and says what is missing then. Ends with
+Ctrl-C, or when its reader has seen enough.";
+
+const BOOK_EXAMPLES: &str = "\
+Examples:
+  polypy book 7132104567925221259462638553270691275033272857194253228963137931245558399256
+  polypy book --watch --depth 5 7132104567925221259462638553270691275033272857194253228963137931245558399256
+  polypy book --json TOKEN | jq .state
+
+Ends with 0 if there is a book, be it one that is not to be trusted: the first line says.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

@@ -13,5 +13,6 @@ mod demo;
 mod hang_up;
 mod health;
 mod process;
+mod streams;
 mod supervised;
 mod suspension;

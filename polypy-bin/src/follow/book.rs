@@ -1,0 +1,279 @@
+//! `polypy book`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use polypy::exit::Exit;
+use polypy_client::{Book, Event, Filter, Message, Step};
+use polypy_core::{AssetId, Level, Side};
+
+use super::ladder::{Head, ladder};
+use super::line::plain;
+use super::{Target, run};
+use crate::ask::{self, Answer};
+use crate::cli;
+use crate::terminal;
+
+/// How often a watched book is shown at most.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest answer that is read: the list of 100,000 markets has less.
+const MOST_BYTES: usize = 128 << 20;
+/// Ids that are proposed for one that is unknown.
+const PROPOSED: usize = 3;
+
+/// Shows a book, once or for as long as it changes.
+pub(crate) fn book(typed: cli::Book, variables: Vec<(String, String)>) -> Exit {
+    let token = match typed.token.parse::<AssetId>() {
+        Ok(token) => token,
+        Err(error) => {
+            let typed = typed.token.escape_debug();
+            terminal::say(&format_args!(
+                "{typed}: {error}: /markets lists the token ids"
+            ));
+            return Exit::Usage;
+        }
+    };
+    let (is_watched, json, depth) = (typed.watch, typed.json, usize::from(typed.depth));
+    let target = match Target::find(typed.server, variables) {
+        Ok(target) => target,
+        Err(exit) => return exit,
+    };
+    run(async {
+        let shown = if is_watched {
+            watch(&target, &token, depth, json).await
+        } else {
+            show(&target, &token, depth, json).await
+        };
+        match shown {
+            Ok(()) => Exit::Clean,
+            Err(exit) => exit,
+        }
+    })
+}
+
+async fn show(target: &Target, token: &AssetId, depth: usize, json: bool) -> Result<(), Exit> {
+    let answer = ask(target, &format!("/orderbook/{token}?depth={depth}")).await?;
+    let body = &answer.body;
+    let is_found = body["found"] == true;
+    if !is_found && body["found"] != false {
+        // Not an answer about a book: a refusal, or another program.
+        let error = body["error"]
+            .as_str()
+            .unwrap_or("an answer that is no book");
+        let remedy = match body["status"].as_u64() {
+            Some(401) => ": --token-file names the file with the token",
+            _ => "",
+        };
+        target.say(&format!("{error}{remedy}"));
+        return Err(Exit::Failure);
+    }
+    if json {
+        terminal::print_more(&format!("{body}\n"))?;
+        return if is_found { Ok(()) } else { Err(Exit::Failure) };
+    }
+    if !is_found {
+        return Err(absent(target, token, body["state"].as_str()).await);
+    }
+    let levels = |side: &str| -> Vec<Level> {
+        let rows = body[side].as_array().into_iter().flatten();
+        let rows = rows.filter_map(|row| {
+            let (price, size) = (row[0].as_str()?, row[1].as_str()?);
+            Some(Level::new(price.parse().ok()?, size.parse().ok()?))
+        });
+        rows.collect()
+    };
+    let head = Head {
+        trust: trust(
+            body["state"].as_str().unwrap_or("unknown"),
+            body["reason"].as_str(),
+            body["hash_verified"].as_bool(),
+        ),
+        detail: format!(
+            "epoch {}, sequence {}, {} bids and {} asks, changed {} ms ago",
+            body["epoch"], body["sequence"], body["bid_levels"], body["ask_levels"], body["age_ms"]
+        ),
+    };
+    terminal::print_more(&ladder(&head, &levels("bids"), &levels("asks")))
+}
+
+async fn watch(target: &Target, token: &AssetId, depth: usize, json: bool) -> Result<(), Exit> {
+    let mut filter = Filter::everything()
+        .tokens([token.as_str()])
+        .channels(["book", "state"])
+        .conflated(INTERVAL);
+    // The least of the depths that streams have and that is enough; all levels otherwise.
+    let depths = [1_u16, 5, 10, 20, 50, 100];
+    if let Some(enough) = depths.into_iter().find(|most| usize::from(*most) >= depth) {
+        filter = filter.depth(u32::from(enough));
+    }
+    let mut stream = target.client()?.subscribe(filter);
+    let is_terminal = std::io::stdout().is_terminal();
+    let mut was_connected = false;
+    loop {
+        let event = match stream.next().await {
+            Ok(event) => event,
+            Err(error) => {
+                let text = error.to_string();
+                if text.contains(token.as_str()) {
+                    return Err(absent(target, token, None).await);
+                }
+                return Err(target.refused(&error));
+            }
+        };
+        let is_new = match event {
+            Event::Message(received) => {
+                was_connected = true;
+                if json {
+                    terminal::print_more(&format!("{}\n", received.text))?;
+                    continue;
+                }
+                match received.step {
+                    Step::Replaced | Step::Changed | Step::Trusted => true,
+                    _ => matches!(received.message, Message::Ready(_) | Message::Gap(_)),
+                }
+            }
+            Event::Lost { cause, .. } if !was_connected => return Err(target.lost(&cause)),
+            Event::Lost { cause, retry } => {
+                if !is_terminal {
+                    let wait = retry.as_secs_f64();
+                    target.say(&format!("{cause}; asking again in {wait:.1} s"));
+                }
+                true
+            }
+            _ => true,
+        };
+        if !is_new || json {
+            continue;
+        }
+        let Some(book) = stream.books().get(token.as_str()) else {
+            continue;
+        };
+        let text = watched(book, depth);
+        // From the upper left corner, and nothing of before below it.
+        let (before, after) = if is_terminal {
+            ("\x1b[H\x1b[J", "")
+        } else {
+            ("", "\n")
+        };
+        terminal::print_more(&format!("{before}{text}{after}"))?;
+    }
+}
+
+fn watched(book: &Book, depth: usize) -> String {
+    let levels = |side| book.levels().levels(side).take(depth).collect::<Vec<_>>();
+    let mut trust = trust(book.state().name(), book.reason(), book.verified());
+    if !book.is_followed() {
+        trust.push_str("; not followed now: something is missing, or there is no connection");
+    }
+    let head = Head {
+        trust,
+        detail: format!("epoch {}, sequence {}", book.epoch(), book.sequence()),
+    };
+    ladder(&head, &levels(Side::Bid), &levels(Side::Ask))
+}
+
+fn trust(state: &str, reason: Option<&str>, verified: Option<bool>) -> String {
+    let mut text = plain(state);
+    if let Some(reason) = reason {
+        text.push_str(&format!(" ({})", plain(reason)));
+    }
+    text.push_str(match verified {
+        Some(true) => ", verified by the venue's hash",
+        Some(false) => ", and the venue's hash does not come out",
+        None => ", no hash says anything",
+    });
+    text
+}
+
+/// Says why there is no book, and which ids are like the one that was typed.
+async fn absent(target: &Target, token: &AssetId, state: Option<&str>) -> Exit {
+    match state {
+        Some("pending" | "requested") => {
+            target.say(&format!(
+                "{token}: no snapshot of this token has come yet: ask again"
+            ));
+        }
+        Some("settled") => {
+            target.say(&format!(
+                "{token}: its market is over, and no book of it ever came"
+            ));
+        }
+        _ => {
+            let near = nearest(target, token).await;
+            let near: String = near
+                .iter()
+                .map(|line| format!("\n  {}", plain(line)))
+                .collect();
+            let like = if near.is_empty() {
+                ""
+            } else {
+                "; most like it:"
+            };
+            terminal::say(&format_args!(
+                "{}: {token}: no such token here{like}{near}",
+                target.url
+            ));
+        }
+    }
+    Exit::Failure
+}
+
+/// The tokens whose ids begin most like this one, each with its market.
+async fn nearest(target: &Target, token: &AssetId) -> Vec<String> {
+    let Ok(answer) = ask(target, "/markets").await else {
+        return Vec::new();
+    };
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for market in answer.body["markets"].as_array().into_iter().flatten() {
+        for other in market["tokens"].as_array().into_iter().flatten() {
+            let id = other["token_id"].as_str().unwrap_or_default();
+            let same = id.bytes().zip(token.as_str().bytes());
+            let same = same.take_while(|(a, b)| a == b).count();
+            // Fewer are the same by chance.
+            if same >= 3 {
+                let question = market["question"].as_str().unwrap_or_default();
+                let outcome = other["outcome"].as_str().unwrap_or_default();
+                found.push((same, format!("{id}  {outcome}: {question}")));
+            }
+        }
+    }
+    found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    found.truncate(PROPOSED);
+    found.into_iter().map(|(_, line)| line).collect()
+}
+
+/// Asks one of the server's other routes.
+async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
+    let (socket, base) = match target.url.strip_prefix("unix:") {
+        Some(path) => (Some(PathBuf::from(path)), "http://localhost".to_owned()),
+        None => (None, target.url.clone()),
+    };
+    let base = base
+        .strip_prefix("ws")
+        .map(|rest| format!("http{rest}"))
+        .unwrap_or(base);
+    let uri = format!("{}{path}", base.trim_end_matches('/')).parse();
+    let uri = uri.map_err(|error| {
+        terminal::say(&format_args!("--url {}: {error}", target.url));
+        Exit::Usage
+    })?;
+    let socket: Option<&Path> = socket.as_deref();
+    let answer = ask::get(&uri, socket, target.token.as_deref(), MOST_BYTES);
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            target.say(&format!(
+                "{error}: is a server running there, with its HTTP server on (--enable-http)? \
+                 --url asks elsewhere"
+            ));
+            Err(Exit::Failure)
+        }
+        Err(_elapsed) => {
+            target.say(&format!("no answer within {} s", PATIENCE.as_secs()));
+            Err(Exit::Failure)
+        }
+    }
+}

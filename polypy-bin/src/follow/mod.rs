@@ -1,0 +1,121 @@
+//! `polypy tail` and `polypy book`: a running server's streams at a terminal.
+
+mod book;
+mod ladder;
+mod line;
+mod tail;
+
+use std::future::Future;
+
+use polypy::config::{Layer, Sources};
+use polypy::exit::Exit;
+use polypy::secrets;
+use polypy_client::{Client, Error, Lost};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::ask;
+use crate::cli;
+use crate::terminal;
+
+pub(crate) use book::book;
+pub(crate) use tail::tail;
+
+/// A server that is to be asked.
+struct Target {
+    /// As people know it.
+    url: String,
+    token: Option<String>,
+}
+
+impl Target {
+    /// The server that was named, or the one of the configuration.
+    fn find(typed: cli::Server, variables: Vec<(String, String)>) -> Result<Self, Exit> {
+        let mut token_file = typed.token_file;
+        let url = match typed.url {
+            Some(url) => url,
+            None => {
+                let sources = Sources {
+                    named_file: typed.file.config,
+                    variables,
+                    demo: Layer::default(),
+                    flags: Layer::default(),
+                };
+                let loaded = sources.load().map_err(|error| terminal::refuse(&error))?;
+                let http = loaded.config.http;
+                let url = ask::own_url(&http);
+                token_file = token_file.or(http.token_file);
+                url
+            }
+        };
+        let token = token_file.as_deref().map(secrets::token).transpose();
+        let token = token.map_err(|error| {
+            terminal::say(&error);
+            Exit::Config
+        })?;
+        Ok(Self { url, token })
+    }
+
+    fn client(&self) -> Result<Client, Exit> {
+        let client = Client::new(&self.url).map_err(|error| {
+            terminal::say(&format_args!("--url {error}"));
+            Exit::Usage
+        })?;
+        Ok(match &self.token {
+            Some(token) => client.with_token(token),
+            None => client,
+        })
+    }
+
+    /// Says why there is no subscription, and what to do.
+    fn refused(&self, error: &Error) -> Exit {
+        let remedy = match error {
+            Error::Status { status, .. } if status.as_u16() == 401 => {
+                ": --token-file names the file with the token"
+            }
+            _ => "",
+        };
+        self.say(&format!("{error}{remedy}"));
+        Exit::Failure
+    }
+
+    /// Says why there is no connection.
+    fn lost(&self, cause: &Lost) -> Exit {
+        let remedy = match cause {
+            Lost::Dial(_) | Lost::DialTimeout(_) => {
+                ": is a server running there, with its HTTP server on (--enable-http)? --url asks \
+                 elsewhere"
+            }
+            _ => "",
+        };
+        self.say(&format!("{cause}{remedy}"));
+        Exit::Failure
+    }
+
+    /// What another program sent must not steer the terminal.
+    fn say(&self, text: &str) {
+        let text = text.escape_debug().to_string().replace("\\\"", "\"");
+        terminal::say(&format_args!("{}: {text}", self.url));
+    }
+}
+
+/// Runs until it is done, or until it is told to end.
+fn run(work: impl Future<Output = Exit>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let ended = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            Ok(tokio::select! {
+                exit = work => exit,
+                _ = interrupt.recv() => Exit::Clean,
+                _ = terminate.recv() => Exit::Clean,
+            })
+        })
+    });
+    ended.unwrap_or_else(|error| {
+        terminal::say(&format_args!("the system gives no runtime: {error}"));
+        Exit::Failure
+    })
+}
