@@ -35,12 +35,14 @@ pub struct Lane(pub u16);
 /// but for its age and for what is read ahead of the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct BookPosition {
-    /// History without a known hole.
+    /// History without a known hole: grows when a stale book is live again, and when
+    /// the thread that kept it died.
     pub epoch: u64,
-    /// Levels to set to follow the book, and new epochs, since it was first seen.
+    /// Grows by one for every level that has to be set to follow the book, and for every
+    /// new epoch, across epochs.
     pub sequence: u64,
-    /// Changes that readers see and that set no level: of state, verification, trade,
-    /// tick size, time or hash. Wraps around.
+    /// Grows with what readers see and that sets no level: state, verification, trade,
+    /// tick size, time, hash. Wraps around, and may skip numbers.
     pub revision: u32,
 }
 

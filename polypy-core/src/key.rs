@@ -67,6 +67,26 @@ impl AssetKey {
         self.generation
     }
 
+    /// Tells this asset's time from that of any other that has had the slot, until the
+    /// generations are used up.
+    ///
+    /// ```
+    /// use polypy_core::{AssetId, AssetInfo, AssetKey, ConditionId, Interner};
+    ///
+    /// let (asset, market) = (AssetId::new("7")?, ConditionId::new("0xa1")?);
+    /// let mut names = Interner::default();
+    /// let mut key = || {
+    ///     let (id, of) = (asset.clone(), market.clone());
+    ///     names.insert(&asset, &market, |key| AssetInfo::new(key, id, of)).key
+    /// };
+    /// let life = AssetKey::life(key());
+    /// assert_eq!(life, key().life());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn life(self) -> u64 {
+        u64::from(self.slot) << 16 | u64::from(self.generation.get())
+    }
+
     /// The market's shard.
     pub fn shard(self) -> Shard {
         self.shard

@@ -1,9 +1,11 @@
 //! What readers may ask: books and markets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::change::BookPosition;
 use crate::decimal::{DecimalText, SignedDecimal};
 use crate::feed::StaleReason;
 use crate::fingerprint::BookHash;
@@ -48,12 +50,12 @@ pub struct BookView {
     pub asset_id: AssetId,
     /// How far to trust it.
     pub state: BookState,
-    /// History without a known hole: grows when a stale book is live again, and when
-    /// the thread that kept it died.
-    pub epoch: u64,
-    /// Grows by one for every level that has to be set to follow the book, and for every
-    /// new epoch, across epochs.
-    pub sequence: u64,
+    /// Where it stands. Two views of one `key_life` with equal positions and states are
+    /// equal, but for how long ago everything was.
+    pub position: BookPosition,
+    /// Which of the books it is that its id had, one after the other, in this process:
+    /// one that was forgotten and found again begins with epoch and sequence anew.
+    pub key_life: u64,
     /// Best first.
     pub bids: Vec<Level>,
     /// Best first.
@@ -70,8 +72,8 @@ pub struct BookView {
     pub imbalance: Option<f64>,
     /// Exchange time of the last change.
     pub last_update: Timestamp,
-    /// Milliseconds since the last change reached us.
-    pub age_ms: u64,
+    /// How long ago the last change reached us.
+    pub received: Duration,
     /// Milliseconds for which it has been live, or not, without a break. A new
     /// reason for being stale does not start again.
     pub since_ms: u64,

@@ -8,12 +8,12 @@
 //!
 //! `POLYPY_HISTORIES` is their number (10,000 unless said).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    BookChange, BookControl, BookState, BookStatus, EventSink, FeedId, Level, LevelChange,
-    MarketEvent, Price, Side, Size, StaleReason,
+    BookChange, BookControl, BookPosition, BookState, BookStatus, EventSink, FeedId, Level,
+    LevelChange, MarketEvent, Price, Side, Size, StaleReason,
 };
 use proptest::prelude::*;
 
@@ -170,6 +170,8 @@ struct History {
     sockets: [Socket; SOCKETS],
     feeds: u64,
     followers: [Follower; 2],
+    /// What readers saw, by what is said to tell it from everything else.
+    views: HashMap<(u64, BookPosition, BookState), String>,
     /// Time that has passed.
     now: Instant,
 }
@@ -189,6 +191,7 @@ impl History {
             sockets: Default::default(),
             feeds: 0,
             followers: Default::default(),
+            views: HashMap::new(),
             now: Instant::now(),
         };
         history.bench.written.take();
@@ -371,6 +374,21 @@ impl History {
         }
     }
 
+    /// Of what has one position and state readers see one thing, but for its age.
+    fn check_positions(&mut self) -> Result<(), TestCaseError> {
+        for token in &self.tokens {
+            let Some(mut view) = self.bench.store.book(token.key(), usize::MAX) else {
+                continue;
+            };
+            (view.received, view.since_ms) = (Duration::ZERO, 0);
+            let named = (view.key_life, view.position, view.state);
+            let view = format!("{view:?}");
+            let before = self.views.entry(named).or_insert_with(|| view.clone());
+            prop_assert_eq!(&*before, &view);
+        }
+        Ok(())
+    }
+
     /// The followers have what readers see.
     fn check(&mut self) -> Result<(), TestCaseError> {
         self.read();
@@ -388,8 +406,8 @@ impl History {
                 continue;
             };
             prop_assert_eq!(follower.levels(), (view.bids, view.asks));
-            prop_assert_eq!(follower.epoch, view.epoch);
-            prop_assert_eq!(follower.sequence, view.sequence);
+            prop_assert_eq!(follower.epoch, view.position.epoch);
+            prop_assert_eq!(follower.sequence, view.position.sequence);
             prop_assert_eq!(status.state, view.state);
             prop_assert_eq!(status.verified, view.hash_verified);
             prop_assert_eq!(status.tick_size, view.tick_size);
@@ -415,6 +433,7 @@ proptest! {
         for step in &steps {
             history.take(step);
             history.check()?;
+            history.check_positions()?;
         }
     }
 }

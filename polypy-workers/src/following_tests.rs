@@ -8,15 +8,14 @@ use std::thread;
 
 use parking_lot::Mutex;
 use polypy_core::{
-    AssetKey, BookChange, BookControl, BookState, ChangeSink, EventSink, FeedId, Lane, LevelSet,
-    Side, StaleReason, Timestamp, WholeBook,
+    AssetKey, BookChange, BookControl, BookState, ChangeSink, ChangeSource, EventSink, FeedId,
+    Lane, LevelSet, Side, StaleReason, Timestamp, WholeBook,
 };
 
 use crate::config::{HashChecking, WorkersConfig};
 use crate::manager::WorkerManager;
 use crate::queue::Transition;
 use crate::router::MessageRouter;
-use crate::store::BookStore;
 use crate::testing::{Asked, Harness, Truth, altered, assets, one_worker, opened, opened_with};
 
 /// The only entry, a whole book.
@@ -70,15 +69,15 @@ fn a_book_is_written_whole_once_it_is_followed_and_then_level_by_level() {
         let (whole, view) = (whole(bench.written.take()), bench.view(&truth));
         assert_eq!(whole.info.key, truth.key());
         assert_eq!(whole.book, truth.book);
-        assert_eq!(whole.position.epoch, view.epoch);
-        assert_eq!(whole.position.sequence, view.sequence);
+        assert_eq!(whole.position.epoch, view.position.epoch);
+        assert_eq!(whole.position.sequence, view.position.sequence);
         assert_eq!(whole.status.state, BookState::Live);
         assert_eq!(whole.status.verified, Some(true));
         assert_eq!(whole.status.tick_size, view.tick_size);
         assert_eq!((whole.hash, whole.at), (view.hash, view.last_update));
     }
 
-    let sequence = bench.view(&truth).sequence;
+    let sequence = bench.view(&truth).position.sequence;
     let first = truth.change(Side::Bid, "0.30", "9");
     let second = truth.change_within(Side::Ask, "0.70", "8");
     let first = altered(&first, |change| change.last_in_frame = false);
@@ -158,8 +157,8 @@ fn a_status_is_written_where_it_changes_with_the_sequence_it_holds_at() {
     };
     let view = bench.view(&truth);
     assert_eq!((change.asset, change.status.state), (key, stale));
-    assert_eq!(change.position.sequence, view.sequence);
-    assert_eq!(change.position.epoch, view.epoch);
+    assert_eq!(change.position.sequence, view.position.sequence);
+    assert_eq!(change.position.epoch, view.position.epoch);
     // It goes on, and nothing else is said of it.
     bench.send(1, [truth.change(Side::Bid, "0.49", "4")]);
     assert_eq!(levels(bench.written.take()).len(), 1);
@@ -299,52 +298,60 @@ fn a_frame_that_a_full_queue_cuts_is_of_a_book_that_is_stale_by_then() {
     assert_eq!(cut.level.price.to_string(), "0.3");
 }
 
-/// Wakes readers, who need the books.
+/// Notes whether the books were free when it was called.
 #[derive(Default)]
-struct Reader {
-    store: OnceLock<BookStore>,
-    key: OnceLock<AssetKey>,
-    seen: Mutex<Vec<BookState>>,
+struct Free {
+    source: OnceLock<Arc<dyn ChangeSource>>,
+    seen: Mutex<Vec<(&'static str, bool)>>,
 }
 
-impl ChangeSink for Reader {
+impl Free {
+    fn note(&self, call: &'static str) {
+        let source = self.source.get();
+        let is_free = source.is_none_or(|source| source.unfollow(Lane(0), &[]));
+        self.seen.lock().push((call, is_free));
+    }
+
+    fn take(&self) -> Vec<(&'static str, bool)> {
+        std::mem::take(&mut *self.seen.lock())
+    }
+}
+
+impl ChangeSink for Free {
     fn append(&self, _lane: Lane, changes: &mut Vec<BookChange>) {
         changes.clear();
+        self.note("append");
     }
 
     fn wake(&self) {
-        if let (Some(store), Some(key)) = (self.store.get(), self.key.get()) {
-            self.seen.lock().extend(store.state(*key));
-        }
+        self.note("wake");
     }
 }
 
 #[test]
-fn followers_are_woken_when_the_books_are_free_and_only_if_something_was_written() {
-    let reader = Arc::new(Reader::default());
-    let sink = Arc::clone(&reader) as Arc<dyn ChangeSink>;
+fn the_books_are_held_while_changes_are_appended_and_free_when_followers_are_woken() {
+    let free = Arc::new(Free::default());
+    let sink = Arc::clone(&free) as Arc<dyn ChangeSink>;
     let asked = Arc::new(Asked::default());
     let manager = WorkerManager::watched(one_worker(), asked, Arc::default(), Some(sink));
+    assert!(free.source.set(manager.changes()).is_ok());
     let router = MessageRouter::new(&manager);
     let worker = &manager.shared().workers[0];
     worker.begin(Transition::Start);
     manager.shared().accepting.store(true, Ordering::SeqCst);
+    let expected = [("append", false), ("wake", true)];
+    assert_eq!(free.take(), expected, "the worker has begun");
     let mut truth = Truth::new(&assets(1)[0]);
-    reader.store.set(manager.store()).unwrap();
-    reader.key.set(truth.key()).unwrap();
     router.feed_opened(FeedId(1));
     let send = |event| {
         router.deliver(FeedId(1), &mut vec![event]);
         worker.iterate(std::time::Duration::ZERO);
-        std::mem::take(&mut *reader.seen.lock())
+        free.take()
     };
     assert_eq!(send(truth.opening()), [], "nobody follows it");
     assert!(manager.changes().follow(Lane(0), &[truth.key()]));
-    assert_eq!(std::mem::take(&mut *reader.seen.lock()), [BookState::Live]);
-    assert_eq!(
-        send(truth.change(Side::Bid, "0.49", "3")),
-        [BookState::Live]
-    );
+    assert_eq!(free.take(), expected);
+    assert_eq!(send(truth.change(Side::Bid, "0.49", "3")), expected);
 }
 
 #[test]
@@ -414,7 +421,7 @@ async fn what_several_threads_apply_stands_in_the_lane_in_its_order() {
             BookChange::Trade(_) | BookChange::Gone(_) => unreachable!(),
         }
     }
-    assert_eq!(sequence, Some(bench.view(&truth).sequence));
+    assert_eq!(sequence, Some(bench.view(&truth).position.sequence));
     assert!(wholes > 1, "it was followed meanwhile");
     assert!(truth.equals(&bench.view(&truth)));
 }

@@ -366,11 +366,11 @@ fn apply_event(
         }
         MarketEvent::Trade(trade) => {
             cx.stats.events.trades.increment();
-            if slots.get(asset).is_some() {
-                trades.note(trade);
-            }
             // For the hashes one announcement stands for both tokens of the market.
             let complement = slots.with(asset, cx, |slot, _| {
+                if trades.note(trade) {
+                    slot.book_mut().revise();
+                }
                 slot.book_mut().trade(trade);
                 slot.book().complement()
             });

@@ -14,6 +14,7 @@
 //! `null` means that there is none.
 
 use hyper::StatusCode;
+use polypy_core::metrics::millis;
 use polypy_core::{
     AssetId, BookLookup, BookState, BookView, DecimalText, HistoryPoint, LastTrade, Level, Price,
     Side, SignedDecimal, Size, StaleReason, Timestamp,
@@ -142,9 +143,9 @@ impl<'a> Body<'a> {
             found: true,
             state: Some(view.state.name()),
             reason,
-            epoch: Some(view.epoch),
-            sequence: Some(view.sequence),
-            age_ms: Some(view.age_ms),
+            epoch: Some(view.position.epoch),
+            sequence: Some(view.position.sequence),
+            age_ms: Some(millis(view.received)),
             since_ms: Some(view.since_ms),
             bids: pairs(&view.bids),
             asks: pairs(&view.asks),

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use polypy_core::metrics::{Number, Part, Row, Sheet};
 use polypy_core::{
-    AssetId, BookLookup, BookSource, BookState, BookView, Clock, Component, ConditionId, Health,
-    HealthSource, HistoryPoint, Level, Market, MarketSource, OrderBook, Side, StatsSource,
-    Timestamp, Token,
+    AssetId, BookLookup, BookPosition, BookSource, BookState, BookView, Clock, Component,
+    ConditionId, Health, HealthSource, HistoryPoint, Level, Market, MarketSource, OrderBook, Side,
+    StatsSource, Timestamp, Token,
 };
 use polypy_http::{HttpConfig, HttpServer, Sources};
 use serde_json::{Value, json};
@@ -188,8 +189,12 @@ pub(crate) fn view(asset_id: &str, state: BookState) -> BookView {
     BookView {
         asset_id: AssetId::new(asset_id).unwrap(),
         state,
-        epoch: 3,
-        sequence: 4_711,
+        position: BookPosition {
+            epoch: 3,
+            sequence: 4_711,
+            revision: 12,
+        },
+        key_life: 7 << 16 | 1,
         bids: book.levels(Side::Bid).collect(),
         asks: book.levels(Side::Ask).collect(),
         bid_levels: 60,
@@ -198,7 +203,7 @@ pub(crate) fn view(asset_id: &str, state: BookState) -> BookView {
         mid_price: book.mid(),
         imbalance: book.imbalance(10),
         last_update: Timestamp::from_millis(NOW - 250),
-        age_ms: 250,
+        received: Duration::from_millis(250),
         since_ms: 1_250,
         tick_size: Some(polypy_core::DecimalText::new("0.001").unwrap()),
         last_trade: Some(polypy_core::LastTrade {
@@ -423,10 +428,10 @@ pub(crate) async fn until(server: &HttpServer, holds: impl Fn(&Value) -> bool) -
             if holds(&stats) {
                 return stats;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(200), wait)
+    tokio::time::timeout(Duration::from_secs(200), wait)
         .await
         .unwrap_or_else(|_| panic!("never held: {}", server.stats()))
 }

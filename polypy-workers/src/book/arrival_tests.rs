@@ -30,7 +30,10 @@ fn the_first_feed_is_shown_in_the_same_epoch() {
         assert_eq!(seen.hash_verified, Some(true));
         bench.send(3 - first, [change]);
         let after = bench.view(&truth);
-        assert_eq!((after.epoch, after.sequence), (1, seen.sequence));
+        assert_eq!(
+            (after.position.epoch, after.position.sequence),
+            (1, seen.position.sequence)
+        );
     }
     assert_eq!(bench.count("first_arrivals"), 9);
     assert_eq!(bench.count("hash.failed"), 0);
@@ -395,8 +398,8 @@ fn a_change_that_was_overtaken_counts_once_it_is_found() {
     assert_eq!(bench.state(&truth), LIVE);
     let after = bench.view(&truth);
     assert!(truth.equals(&after));
-    assert_eq!(after.epoch, before.epoch);
-    assert_eq!(after.sequence, before.sequence + 2);
+    assert_eq!(after.position.epoch, before.position.epoch);
+    assert_eq!(after.position.sequence, before.position.sequence + 2);
 }
 
 #[test]

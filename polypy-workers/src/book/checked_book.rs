@@ -125,8 +125,8 @@ impl CheckedBook {
         Some(BookView {
             asset_id: info.asset_id.clone(),
             state,
-            epoch: self.shown.epoch(),
-            sequence: self.shown.sequence(),
+            position: self.position(),
+            key_life: self.key.life(),
             bids: levels.levels(Side::Bid).take(depth).collect(),
             asks: levels.levels(Side::Ask).take(depth).collect(),
             bid_levels: levels.depth(Side::Bid),
@@ -135,7 +135,7 @@ impl CheckedBook {
             mid_price: levels.mid(),
             imbalance: levels.imbalance(depth),
             last_update: copy.newest(),
-            age_ms: millis(self.shown.age(now)),
+            received: self.shown.age(now),
             since_ms: millis(self.timer.lasted(state, self.state(), now)),
             tick_size: hash.tick_size(),
             last_trade: None,
@@ -173,7 +173,7 @@ impl CheckedBook {
 
     /// Something has changed that readers see and that set no level.
     #[inline]
-    pub(super) fn revise(&mut self) {
+    pub(crate) fn revise(&mut self) {
         self.revision = self.revision.wrapping_add(1);
     }
 

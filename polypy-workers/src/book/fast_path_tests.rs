@@ -255,7 +255,8 @@ impl Told {
     fn seen(&self) -> (Vec<String>, [Value; 3], usize) {
         let books = self.tokens.iter().map(|token| {
             let mut view = self.bench.view(token);
-            (view.age_ms, view.since_ms) = (0, 0);
+            (view.received, view.since_ms) = (Duration::ZERO, 0);
+            view.position.revision = 0;
             format!("{view:?}")
         });
         let mut stats = self.bench.manager.stats();

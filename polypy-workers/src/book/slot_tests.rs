@@ -59,7 +59,7 @@ fn epochs_count_recoveries_and_sequences_count_changes_to_apply() {
     let (bench, mut truth) = opened();
     let numbers = |bench: &Harness| {
         let view = bench.view(&truth);
-        (view.epoch, view.sequence)
+        (view.position.epoch, view.position.sequence)
     };
     assert_eq!(numbers(&bench), (1, 1));
     let mut next = truth.clone();
@@ -104,7 +104,7 @@ fn changes_older_than_the_snapshot_are_skipped_and_those_of_its_time_are_not() {
     });
     bench.send(1, [older]);
     assert_eq!(bench.count("stale_deltas_skipped"), 1);
-    assert_eq!(bench.view(&truth).sequence, 1);
+    assert_eq!(bench.view(&truth).position.sequence, 1);
     let same_time = truth.change_within(Side::Bid, "0.48", "3");
     bench.send(1, [same_time]);
     assert!(truth.equals(&bench.view(&truth)));
@@ -148,7 +148,7 @@ fn a_copy_and_a_return_within_a_millisecond_are_told_apart_by_the_next_change() 
         bench.send(1, [truth.change(Side::Bid, "0.47", "5")]);
         assert_eq!(bench.state(&truth), LIVE);
         assert!(truth.equals(&bench.view(&truth)));
-        assert_eq!(bench.view(&truth).epoch, 1);
+        assert_eq!(bench.view(&truth).position.epoch, 1);
         assert!(bench.asked.take().is_empty());
     }
 }
@@ -212,7 +212,10 @@ fn a_clock_set_back_by_a_second_is_followed_where_the_hash_says_so() {
     let before = bench.view(&truth);
     bench.send(1, [unknown]);
     assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
-    assert_eq!(bench.view(&truth).sequence, before.sequence);
+    assert_eq!(
+        bench.view(&truth).position.sequence,
+        before.position.sequence
+    );
 }
 
 #[test]
@@ -245,10 +248,10 @@ fn each_feed_tells_a_book_of_its_own_and_the_one_that_is_further_is_shown() {
     let after = bench.view(&truth);
     // What the older one says of that millisecond changes its own book only.
     assert_eq!(
-        (after.epoch, after.sequence),
-        (before.epoch, before.sequence)
+        (after.position.epoch, after.position.sequence),
+        (before.position.epoch, before.position.sequence)
     );
-    assert_eq!((before.epoch, before.sequence), (1, 2));
+    assert_eq!((before.position.epoch, before.position.sequence), (1, 2));
     assert!(truth.equals(&after));
     assert_eq!(bench.count("other_feed_changes"), 2);
     assert_eq!(bench.count("first_arrivals"), 1);
@@ -276,7 +279,10 @@ fn a_younger_feed_that_lags_waits_until_it_has_caught_up() {
     bench.close(1);
     bench.settle_down();
     assert_eq!(bench.count("first_arrivals"), 1);
-    assert_eq!((bench.state(&truth), bench.view(&truth).epoch), (LIVE, 1));
+    assert_eq!(
+        (bench.state(&truth), bench.view(&truth).position.epoch),
+        (LIVE, 1)
+    );
     bench.send(2, [truth.change(Side::Bid, "0.49", "3")]);
     assert!(truth.equals(&bench.view(&truth)));
 }
@@ -335,7 +341,7 @@ fn what_a_closed_feed_left_in_the_queue_takes_nothing_over() {
     bench.close(2);
     bench.settle_down();
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!(bench.view(&truth).epoch, 1);
+    assert_eq!(bench.view(&truth).position.epoch, 1);
     assert_eq!(bench.count("late_frames"), 1);
 }
 

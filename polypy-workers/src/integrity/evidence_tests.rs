@@ -133,7 +133,7 @@ fn a_token_that_was_not_told_what_the_other_was_is_in_doubt_at_once() {
     pair.show(LIVE, LIVE);
     let books = &pair.bench.manager.stats()["books"];
     assert_eq!(books["stale_by_reason"], serde_json::json!({}));
-    assert_eq!(pair.bench.view(&pair.no).epoch, 1);
+    assert_eq!(pair.bench.view(&pair.no).position.epoch, 1);
     assert!(pair.bench.asked.take().is_empty());
     // It never comes.
     let [yes, _lost] = pair.order("0.43", "9");
@@ -264,7 +264,7 @@ fn a_fetched_book_that_is_the_same_passes() {
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
     bench.audit(truth.snapshot());
     assert_eq!(bench.count("audit.passed"), 1);
-    assert_eq!(bench.view(&truth).epoch, 1, "nothing is applied");
+    assert_eq!(bench.view(&truth).position.epoch, 1, "nothing is applied");
 }
 
 #[test]

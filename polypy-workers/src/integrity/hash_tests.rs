@@ -173,7 +173,7 @@ fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_anew_by_the_one_a
     let (bench, mut truth) = opened();
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
     drop(truth.change(Side::Bid, "0.40", "99"));
-    let epoch = bench.view(&truth).epoch;
+    let epoch = bench.view(&truth).position.epoch;
     // The next change contradicts the book: it is not shown as live any more.
     bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
     assert_eq!(verified(&bench, &truth), Some(false));
@@ -185,7 +185,7 @@ fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_anew_by_the_one_a
     assert_eq!(bench.count("hash.failed"), 1);
     bench.send(1, [truth.snapshot()]);
     assert_eq!(bench.state(&truth), LIVE);
-    assert_eq!(bench.view(&truth).epoch, epoch + 1);
+    assert_eq!(bench.view(&truth).position.epoch, epoch + 1);
     assert!(truth.equals(&bench.view(&truth)));
     assert_eq!((bench.count("suspected"), bench.count("healed")), (1, 0));
 }
@@ -210,11 +210,15 @@ fn what_was_lost_and_is_overwritten_is_live_again_without_a_snapshot() {
         bench.send(1, [truth.change(Side::Bid, "0.45", &step.to_string())]);
         assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
     }
-    let epoch = bench.view(&truth).epoch;
+    let epoch = bench.view(&truth).position.epoch;
     bench.send(1, [truth.change(Side::Bid, "0.40", "0")]);
     assert_eq!(bench.state(&truth), LIVE);
     assert!(truth.equals(&bench.view(&truth)));
-    assert_eq!(bench.view(&truth).epoch, epoch + 1, "something was missing");
+    assert_eq!(
+        bench.view(&truth).position.epoch,
+        epoch + 1,
+        "something was missing"
+    );
     // Not so when something was dropped: there a snapshot was promised.
     bench
         .router

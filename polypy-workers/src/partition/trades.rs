@@ -14,18 +14,21 @@ pub(super) struct LastTrades(HashMap<AssetKey, LastTrade>);
 
 impl LastTrades {
     /// A trade was announced. Of two the later one counts, in whatever order they
-    /// come: two feeds may announce the same.
-    pub(super) fn note(&mut self, trade: &Trade) {
-        let known = self.0.get(&trade.asset);
-        if known.is_none_or(|known| known.timestamp <= trade.timestamp) {
-            let last = LastTrade {
-                timestamp: trade.timestamp,
-                price: trade.price,
-                size: trade.size,
-                side: trade.side,
-            };
+    /// come: two feeds may announce the same. Whether it is another one than before.
+    pub(super) fn note(&mut self, trade: &Trade) -> bool {
+        let last = LastTrade {
+            timestamp: trade.timestamp,
+            price: trade.price,
+            size: trade.size,
+            side: trade.side,
+        };
+        let known = self.0.get(&trade.asset).copied();
+        let is_other = known != Some(last);
+        if known.is_none_or(|known| known.timestamp <= last.timestamp) {
             self.0.insert(trade.asset, last);
+            return is_other;
         }
+        false
     }
 
     pub(super) fn of(&self, asset: AssetKey) -> Option<LastTrade> {

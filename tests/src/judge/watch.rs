@@ -149,8 +149,8 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
         at,
         state: view.state,
         digest: digest(view.bids.iter().copied(), view.asks.iter().copied()),
-        epoch: view.epoch,
-        sequence: view.sequence,
+        epoch: view.position.epoch,
+        sequence: view.position.sequence,
         refuted: view.hash_verified == Some(false),
     };
     let same = seen.last().is_some_and(|last| Seen { at, ..*last } == now);
