@@ -28,6 +28,7 @@ rules: setup ## architecture and document rules alone
 	$(CARGO) test --locked -p polypy-tests --test architecture --test documents --test monitoring_files
 
 unit: setup ## tests of every crate, with its documentation's examples
+	@.ci/autobahn
 	$(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection
 
 e2e: setup ## architecture, document and end-to-end tests

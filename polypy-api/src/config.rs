@@ -51,7 +51,7 @@ impl Default for StreamConfig {
             max_tokens: 5_000,
             operations_per_second: 10,
             operations_burst: 50,
-            max_message: 64 << 10,
+            max_message: 512 << 10,
         }
     }
 }

@@ -17,6 +17,7 @@ mod anchor;
 pub mod client;
 pub mod config;
 pub mod cursor;
+pub mod door;
 pub mod filter;
 pub mod message;
 pub mod outbox;

@@ -60,7 +60,9 @@ pub struct Shares {
     pub venue: Option<usize>,
     /// Places for HTTP connections.
     pub http_connections: usize,
-    /// Places for probes and refusals beside them.
+    /// Places for streams beside them.
+    pub http_streams: usize,
+    /// Places for probes and refusals beside both.
     pub http_reserved: usize,
     http_wanted: usize,
     /// Descriptors of this process that a socket to the venue takes.
@@ -84,12 +86,16 @@ impl Shares {
         let ends = if demo { 2 } else { 1 };
         let venue_needed = sockets + config.recycler.concurrency + REST_SOCKETS;
         let http = &config.http;
-        let (mut connections, mut reserved) = if http.enabled {
-            (http.max_connections, http.reserved_connections)
+        let (mut connections, mut streams, mut reserved) = if http.enabled {
+            (
+                http.max_connections,
+                http.max_streams,
+                http.reserved_connections,
+            )
         } else {
-            (0, 0)
+            (0, 0, 0)
         };
-        let http_wanted = connections + reserved;
+        let http_wanted = connections + streams + reserved;
         let mut venue = None;
         if let Some(limit) = system.descriptors {
             let shared = limit.saturating_sub(RESERVE);
@@ -97,11 +103,15 @@ impl Shares {
             let http = http_wanted.min(left.max(shared / LEAST_HTTP));
             if http < http_wanted {
                 reserved = reserved.min((http / LEAST_HTTP).max(1));
-                connections = http.saturating_sub(reserved).max(1);
+                // The rest in proportion to what was asked for.
+                let rest = http.saturating_sub(reserved);
+                let wanted = (connections + streams).max(1);
+                connections = (rest * connections / wanted).max(1);
+                streams = rest.saturating_sub(connections).max(1);
             }
-            venue = Some(shared.saturating_sub(connections + reserved) / ends);
+            venue = Some(shared.saturating_sub(connections + streams + reserved) / ends);
         }
-        let clients = connections * (2 * http.send_buffer.0 + CLIENT_MEMORY);
+        let clients = (connections + streams) * (2 * http.send_buffer.0 + CLIENT_MEMORY);
         let answers = if http.enabled {
             http.answer_memory.0
         } else {
@@ -113,6 +123,7 @@ impl Shares {
             venue_needed,
             venue,
             http_connections: connections,
+            http_streams: streams,
             http_reserved: reserved,
             http_wanted,
             ends,
@@ -123,13 +134,16 @@ impl Shares {
     /// Whether the venue's sockets and the places that were asked for all fit.
     pub fn fits(&self) -> bool {
         let venue = self.venue.is_none_or(|venue| venue >= self.venue_needed);
-        venue && self.http_connections + self.http_reserved >= self.http_wanted
+        venue && self.http_places() >= self.http_wanted
+    }
+
+    fn http_places(&self) -> usize {
+        self.http_connections + self.http_streams + self.http_reserved
     }
 
     /// What is left for everything else.
     fn reserve(&self) -> usize {
-        let http = self.http_connections + self.http_reserved;
-        let given = self.venue.unwrap_or_default() * self.ends + http;
+        let given = self.venue.unwrap_or_default() * self.ends + self.http_places();
         let limit = self.system.descriptors.unwrap_or(given + RESERVE);
         limit.saturating_sub(given)
     }
@@ -137,7 +151,7 @@ impl Shares {
     /// Says who gets how much, in one line, and what to do if it is not enough.
     pub fn log(&self) {
         const MIB: u64 = 1 << 20;
-        let places = self.http_connections + self.http_reserved;
+        let places = self.http_places();
         if self.fits() {
             tracing::info!(
                 descriptors = self.system.descriptors,
@@ -158,7 +172,8 @@ impl Shares {
                 http_places_wanted = self.http_wanted,
                 reserve = self.reserve(),
                 "too few descriptors: raise the limit of open files (ulimit -n, LimitNOFILE=, \
-                 --ulimit nofile=), or lower lifecycle.max_markets or http.max_connections"
+                 --ulimit nofile=), or lower lifecycle.max_markets, http.max_connections or \
+                 http.max_streams"
             );
         }
         if let Some(memory) = self.system.memory
@@ -168,7 +183,8 @@ impl Shares {
                 memory_mib = memory / MIB,
                 needed_mib = self.memory_needed / MIB,
                 "memory may run out when every client reads slowly: give the process more, or \
-                 lower lifecycle.max_markets, http.answer_memory or http.max_connections"
+                 lower lifecycle.max_markets, http.answer_memory, http.max_connections or \
+                 http.max_streams"
             );
         }
     }
@@ -263,8 +279,8 @@ mod tests {
         let shares = Shares::of(&config(), system(20_000), false);
         assert!(shares.fits());
         assert_eq!(shares.venue_needed, 500 + 2 + 32);
-        assert_eq!(shares.http_connections, 512);
-        assert_eq!(shares.venue, Some(20_000 - 64 - 512 - 64));
+        assert_eq!((shares.http_connections, shares.http_streams), (512, 1_024));
+        assert_eq!(shares.venue, Some(20_000 - 64 - 512 - 1_024 - 64));
         let without = Shares::of(&config(), System::default(), false);
         assert_eq!((without.venue, without.fits()), (None, true));
         let off = Shares::of(&Config::default(), system(1_024), false);
@@ -273,24 +289,27 @@ mod tests {
 
     #[test]
     fn http_follows_and_keeps_a_quarter() {
-        // The venue's 534 and the reserve leave room for some of HTTP's 576.
+        // The venue's 534 and the reserve leave room for some of HTTP's 1,600.
         let some = Shares::of(&config(), system(1_024), false);
         assert!(!some.fits());
-        assert_eq!(some.http_connections + some.http_reserved, 426);
+        assert_eq!(some.http_places(), 426);
+        assert_eq!((some.http_connections, some.http_streams), (120, 242));
         assert_eq!(some.venue, Some(534));
 
         let few = Shares::of(&config(), system(256), false);
         assert!(!few.fits());
-        assert_eq!((few.http_connections, few.http_reserved), (36, 12));
+        assert_eq!((few.http_connections, few.http_streams), (12, 24));
+        assert_eq!(few.http_reserved, 12);
         assert_eq!(few.venue, Some(144));
 
         // Never more than there is, and never nothing.
         for descriptors in [0, 1, 64, 70, 100] {
             let shares = Shares::of(&config(), system(descriptors), false);
-            assert!(shares.http_connections > 0 && shares.http_reserved > 0);
+            let places = [shares.http_connections, shares.http_streams];
+            assert!(!places.contains(&0) && shares.http_reserved > 0);
             assert!(!shares.fits());
             // What is said adds up to what there is.
-            let http = shares.http_connections + shares.http_reserved;
+            let http = shares.http_places();
             let given = shares.venue.unwrap() + http + shares.reserve();
             assert_eq!(given, descriptors.max(http), "{shares:?}");
         }
@@ -302,7 +321,7 @@ mod tests {
         config.sim.markets = 30_000;
         let shares = Shares::of(&config, system(1_300), true);
         assert_eq!(shares.venue_needed, 300 + 34);
-        assert_eq!(shares.http_connections + shares.http_reserved, 568);
+        assert_eq!(shares.http_places(), 568);
         assert_eq!(shares.venue, Some(334));
     }
 

@@ -78,15 +78,10 @@ pub struct HttpServerBuilder {
 impl HttpServerBuilder {
     pub(crate) fn new(config: HttpConfig, sources: Sources) -> Self {
         let clock = Arc::clone(&sources.clock);
-        let mut builder = Self::bare(NAME, config, clock);
+        let builder = Self::bare(NAME, config, clock);
         let details = builder.config.metric_details;
-        for route in handler::routes(&sources, &builder.memory, details) {
-            // These differ from each other: a test adds them to a server.
-            if let Err(error) = builder.routes.add(route) {
-                tracing::error!(%error, "a route of the server itself is not served");
-            }
-        }
-        builder
+        let routes = handler::routes(&sources, &builder.memory, details);
+        builder.routes(routes)
     }
 
     pub(crate) fn bare(name: &'static str, config: HttpConfig, clock: Arc<dyn Clock>) -> Self {
@@ -158,6 +153,17 @@ impl HttpServerBuilder {
         Ok(self)
     }
 
+    /// Adds routes that are known to differ from each other and from those that are there,
+    /// such as those of a crate. One that does not is left out, which is logged as an error.
+    pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
+        for route in routes {
+            if let Err(error) = self.routes.add(route) {
+                tracing::error!(%error, "a route is not served");
+            }
+        }
+        self
+    }
+
     /// Adds something that never changes: a page, a script, a picture.
     ///
     /// # Errors
@@ -198,7 +204,7 @@ impl HttpServerBuilder {
             }
         }
         let queue = |route: &Route| match &route.handler {
-            Handler::Inline(_) | Handler::Absent => None,
+            Handler::Inline(_) | Handler::Awaited(_) | Handler::Absent => None,
             Handler::Computed { threads, .. } => Some(Queue::new(*threads)),
         };
         let shared = Shared {

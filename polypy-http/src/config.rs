@@ -38,7 +38,8 @@ pub struct HttpConfig {
     /// Places beyond those, for probes and for refusals; each is held for a moment.
     /// Under a flood the oldest that has not asked yet gives way.
     pub reserved_connections: usize,
-    /// Streams held at once, beside `max_connections`.
+    /// Streams held at once, beside `max_connections`. As many as one thread that makes
+    /// what they are sent keeps up with.
     pub max_streams: usize,
     /// Names answered to beside addresses, names without a dot, and names under
     /// domains that nobody can own; `*.example.org` stands for all below it, `*`
@@ -97,7 +98,7 @@ impl Default for HttpConfig {
             max_connections: 512,
             max_connections_per_peer: 128,
             reserved_connections: 64,
-            max_streams: 256,
+            max_streams: 1_024,
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
             header_read_timeout: Duration::from_secs(10),

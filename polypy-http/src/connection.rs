@@ -64,6 +64,16 @@ pub struct Upgraded {
     early: Bytes,
 }
 
+impl Upgraded {
+    /// Closes it at once, and has the system forget what was not sent yet: for a client
+    /// that does not read.
+    pub fn reset(self) {
+        if let Err(error) = self.stream.forget_unsent() {
+            tracing::debug!(%error, "slow reader not reset");
+        }
+    }
+}
+
 impl AsyncRead for Upgraded {
     fn poll_read(
         mut self: Pin<&mut Self>,

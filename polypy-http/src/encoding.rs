@@ -1,20 +1,58 @@
 //! gzip, for clients that ask for it: `Accept-Encoding` by its weights (RFC 9110
-//! section 12.5.3), and the compression itself.
+//! section 12.5.3), the compression itself, and what is done so with an answer.
 
 use std::io::Write;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::header::{ACCEPT_ENCODING, HeaderMap};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 
+use crate::budget::{Memory, counted};
+use crate::catalogue::BY_ENCODING;
 use crate::negotiate::weight;
+use crate::refusal::busy;
+use crate::reply::Reply;
+use crate::route::Call;
+
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// Below this the head of an answer outweighs what compression saves.
 pub(crate) const WORTH_COMPRESSING: usize = 1024;
 /// A list of markets shrinks to a tenth at this level and, at the highest, in
 /// four times the time, to little less.
 const LEVEL: Compression = Compression::new(4);
+
+/// Compresses a computed answer for a client that prefers it so, and counts its
+/// memory; an answer that is kept has done both, and one that was ready on the event
+/// loop is for a client that does not.
+pub(crate) fn finished(mut reply: Reply, call: &Call, memory: &Memory) -> Reply {
+    if reply.headers.get(VARY) == Some(&BY_ENCODING) {
+        return reply;
+    }
+    let Some(bytes) = reply.body.as_bytes() else {
+        return reply;
+    };
+    let mut bytes = bytes.clone();
+    let packed = if bytes.len() >= WORTH_COMPRESSING && wants_gzip(&call.headers) {
+        gzip(&bytes)
+    } else {
+        None
+    };
+    // Beside what else it varies by.
+    reply.headers.append(VARY, BY_ENCODING);
+    if let Some(packed) = packed {
+        reply = reply.with_header(CONTENT_ENCODING, GZIP);
+        bytes = packed;
+    }
+    match memory.take(bytes.len()) {
+        Some(share) => {
+            reply.body = counted(bytes, share).into();
+            reply
+        }
+        None => busy(&call.request_id, "too many large answers are being sent"),
+    }
+}
 
 /// Whether a client prefers gzip to the plain bytes. An encoding that it gives
 /// the weight 0 is not sent; without a word about encodings it gets plain bytes.

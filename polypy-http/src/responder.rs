@@ -22,13 +22,13 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, EXPECT, HOST, HeaderName,
-    HeaderValue, SERVER, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, SERVER, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::service::Service as HyperService;
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use polypy_core::Clock;
+use polypy_core::{BoxFuture, Clock};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
@@ -36,11 +36,10 @@ use tokio::time::{Instant, timeout};
 use crate::access::Access;
 use crate::activity::Activity;
 use crate::body::Body;
-use crate::budget::{Memory, counted};
-use crate::catalogue::BY_ENCODING;
+use crate::budget::Memory;
 use crate::cors::Origins;
 use crate::counters::{Counters, count};
-use crate::encoding::{WORTH_COMPRESSING, gzip, wants_gzip};
+use crate::encoding::finished;
 use crate::handler;
 use crate::host::{Host, Names};
 use crate::peer::Peer;
@@ -65,7 +64,6 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// What all connections share.
 #[derive(Debug)]
@@ -264,7 +262,14 @@ impl Responder {
                 .path_and_query()
                 .map_or(0, |path| path.as_str().len());
         if length > MAX_TARGET {
-            let text = format!("the request target is longer than {MAX_TARGET} bytes");
+            let route = self.shared.routes.find(target.path()).ok();
+            let route = route.and_then(|found| self.shared.routes.get(found.index));
+            let remedy = route.and_then(|route| route.shorter);
+            let text = format!(
+                "the request target is longer than {MAX_TARGET} bytes{}{}",
+                if remedy.is_some() { ": " } else { "" },
+                remedy.unwrap_or_default()
+            );
             return Err(refuse(StatusCode::URI_TOO_LONG, &text));
         }
         if parts.method == Method::CONNECT {
@@ -394,6 +399,10 @@ impl Responder {
             Handler::Inline(answer) => self
                 .guarded(route, request_id, || answer(&call))
                 .unwrap_or_else(|panicked| *panicked),
+            Handler::Awaited(answer) => {
+                let answer = self.guarded(route, request_id, || answer(call));
+                self.wait_for(answer, route, request_id).await
+            }
             Handler::Absent => method_not_allowed(parts, route.allow, request_id),
             Handler::Computed { ready, compute, .. } => {
                 let ready = |call: &Call| {
@@ -468,6 +477,16 @@ impl Responder {
         };
         let call = self.call(parts, matched.segments, Query::default(), request_id);
         let answer = self.guarded(route, request_id, || (change.answer)(call, body));
+        self.wait_for(answer, route, request_id).await
+    }
+
+    /// Waits for an answer, unless it could not even be begun.
+    async fn wait_for(
+        &self,
+        answer: Result<BoxFuture<'static, Reply>, Box<Reply>>,
+        route: &Route,
+        request_id: &RequestId,
+    ) -> Reply {
         let mut answer = match answer {
             Ok(answer) => answer,
             Err(panicked) => return *panicked,
@@ -563,36 +582,5 @@ impl Responder {
             request_id,
             "the server failed to answer; its log has the reason under this request id",
         )
-    }
-}
-
-/// Compresses a computed answer for a client that prefers it so, and counts its
-/// memory; an answer that is kept has done both, and one that was ready on the event
-/// loop is for a client that does not.
-fn finished(mut reply: Reply, call: &Call, memory: &Memory) -> Reply {
-    if reply.headers.get(VARY) == Some(&BY_ENCODING) {
-        return reply;
-    }
-    let Some(bytes) = reply.body.as_bytes() else {
-        return reply;
-    };
-    let mut bytes = bytes.clone();
-    let packed = if bytes.len() >= WORTH_COMPRESSING && wants_gzip(&call.headers) {
-        gzip(&bytes)
-    } else {
-        None
-    };
-    // Beside what else it varies by.
-    reply.headers.append(VARY, BY_ENCODING);
-    if let Some(packed) = packed {
-        reply = reply.with_header(CONTENT_ENCODING, GZIP);
-        bytes = packed;
-    }
-    match memory.take(bytes.len()) {
-        Some(share) => {
-            reply.body = counted(bytes, share).into();
-            reply
-        }
-        None => busy(&call.request_id, "too many large answers are being sent"),
     }
 }

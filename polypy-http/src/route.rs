@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::connection::stopped;
 use crate::peer::Peer;
 use crate::query::{Query, percent_decode};
-use crate::reply::Reply;
+use crate::reply::{ErrorBody, Reply};
 use crate::request_id::RequestId;
 
 /// What a resource that is only read accepts, as `Allow` lists it.
@@ -30,6 +30,7 @@ const POST: &str = "OPTIONS, POST";
 type Answer = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
 type Action = Arc<dyn Fn(Call, Bytes) -> BoxFuture<'static, Reply> + Send + Sync>;
 type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
+type Waiting = Arc<dyn Fn(Call) -> BoxFuture<'static, Reply> + Send + Sync>;
 
 /// Where a handler runs.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub(crate) enum Handler {
         /// Answers computed at once. More than the cores of a small machine gain nothing.
         threads: u32,
     },
+    /// On the event loop, once something else has answered.
+    Awaited(Waiting),
     /// Nothing is read here.
     Absent,
 }
@@ -91,6 +94,7 @@ impl fmt::Debug for Handler {
         f.write_str(match self {
             Self::Inline(_) => "Inline",
             Self::Computed { .. } => "Computed",
+            Self::Awaited(_) => "Awaited",
             Self::Absent => "Absent",
         })
     }
@@ -113,6 +117,8 @@ pub struct Route {
     /// Whether it is answered without a token.
     pub(crate) open: bool,
     pub(crate) change: Option<Change>,
+    /// What to do where a target that is too long comes from.
+    pub(crate) shorter: Option<&'static str>,
 }
 
 impl Route {
@@ -143,6 +149,21 @@ impl Route {
         Self::new(path, summary, handler)
     }
 
+    /// The same for answers that wait for another part of the program: on the event loop,
+    /// for the server's answer timeout at most. The future is dropped then, and when its
+    /// client is gone.
+    pub fn awaited<F>(
+        path: &'static str,
+        summary: &'static str,
+        answer: impl Fn(Call) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let waiting: Waiting = Arc::new(move |call| Box::pin(answer(call)));
+        Self::new(path, summary, Handler::Awaited(waiting))
+    }
+
     /// The same for answers that may be had without waiting: `ready` returns one then.
     pub(crate) fn kept(
         path: &'static str,
@@ -169,6 +190,7 @@ impl Route {
             probe: false,
             open: false,
             change: None,
+            shorter: None,
         }
     }
 
@@ -249,6 +271,13 @@ impl Route {
     #[must_use]
     pub fn with_parameters(mut self, parameters: &'static [&'static str]) -> Self {
         self.parameters = parameters;
+        self
+    }
+
+    /// What a client whose target is too long is told beside that.
+    #[must_use]
+    pub fn with_shorter(mut self, remedy: &'static str) -> Self {
+        self.shorter = Some(remedy);
         self
     }
 
@@ -368,6 +397,15 @@ impl Call {
     /// An error as this server writes them all: JSON, with the request's name.
     pub fn error(&self, status: StatusCode, error: &str) -> Reply {
         Reply::error(status, &self.request_id, error)
+    }
+
+    /// 400 for a query parameter or a part of the path, which the object names.
+    pub fn bad_parameter(&self, parameter: &str, error: &str) -> Reply {
+        ErrorBody {
+            parameter: Some(parameter),
+            ..ErrorBody::new(StatusCode::BAD_REQUEST, &self.request_id, error)
+        }
+        .reply()
     }
 
     /// The query parameters that the route takes.

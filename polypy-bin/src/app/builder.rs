@@ -217,6 +217,7 @@ fn within(shares: Shares, dialer: Arc<dyn Dial>, config: &mut Config) -> Arc<dyn
     let http = &mut config.http;
     if http.enabled {
         http.max_connections = http.max_connections.min(shares.http_connections);
+        http.max_streams = http.max_streams.min(shares.http_streams);
         http.reserved_connections = http.reserved_connections.min(shares.http_reserved);
     }
     match shares.venue {

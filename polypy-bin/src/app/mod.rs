@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
+use polypy_api::door::Doors;
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
 use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Sources, Tls};
@@ -212,11 +213,13 @@ impl PolyPy {
         .with_books(Arc::clone(&self.books));
         let mut config = conversion::http(&self.config.http, &self.config.metrics);
         config.tcp &= self.listeners.is_empty();
+        let doors = Doors::new(&config, Arc::clone(&self.books));
         let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
             .detail("rustc", env!("BUILD_RUSTC"))
-            .detail("target", env!("BUILD_TARGET"));
+            .detail("target", env!("BUILD_TARGET"))
+            .routes(doors.routes());
         let server = listeners
             .into_iter()
             .fold(server, HttpServerBuilder::listen_on);

@@ -29,6 +29,7 @@ pub(crate) fn http(section: &HttpSection, metrics: &MetricsSection) -> HttpConfi
         port: section.port,
         max_connections: section.max_connections,
         max_connections_per_peer: section.max_connections_per_peer,
+        max_streams: section.max_streams,
         reserved_connections: section.reserved_connections,
         allowed_hosts: section.allowed_hosts.0.clone(),
         cors_origins: section.cors_origins.0.clone(),
@@ -42,7 +43,6 @@ pub(crate) fn http(section: &HttpSection, metrics: &MetricsSection) -> HttpConfi
         drain_deadline: section.drain_deadline,
         max_header_bytes: section.max_header_bytes.0,
         metric_details: metrics.per_connection,
-        ..HttpConfig::default()
     }
 }
 

@@ -226,6 +226,8 @@ table! {
         max_connections: usize = "512", in "1" ..= "100000";
         /// The same for one client: an IPv4 address, or an IPv6 /64. A proxy in front counts as one.
         max_connections_per_peer: usize = "128", in "1" ..= "100000";
+        /// Streams and WebSockets held at once, beside those; further ones are told 503.
+        max_streams: usize = "1024", in "1" ..= "100000";
         /// Places beyond those, for probes and for refusals, each held for a moment.
         reserved_connections: usize = "64", in "1" ..= "10000";
         /// Names to answer to, separated by commas, beside addresses, names without a dot and names

@@ -301,3 +301,47 @@ async fn a_ready_made_stream_body_fits() {
     assert!(text.ends_with("1\r\na\r\n1\r\nb\r\n0\r\n\r\n"), "{text}");
     server.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_wait_for_another_part_and_is_given_up_in_time() {
+    let word = |text: &'static str| {
+        let body = Bytes::from_static(text.as_bytes());
+        Reply::bytes(StatusCode::OK, HeaderValue::from_static("text/plain"), body)
+    };
+    let server = HttpServer::builder(config(), sources(&Probe::healthy()))
+        .routes([
+            Route::awaited("/soon", "waits", move |call| async move {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                match call.query().text("depth") {
+                    Some("0") => call.bad_parameter("depth", "depth: more than none"),
+                    _ => word("soon"),
+                }
+            })
+            .with_parameters(&["depth"])
+            .with_shorter("ask for less"),
+            Route::awaited("/never", "waits", |_call| std::future::pending()),
+            Route::awaited("/panics", "waits", |_call| async { panic!("at last") }),
+            Route::get("/soon", "is there already", |_call| {
+                Reply::empty(StatusCode::OK)
+            }),
+        ])
+        .build();
+    server.start().await.unwrap();
+    let address = server.local_addr().unwrap();
+    assert_eq!(get(address, "/soon").await.body, "soon");
+    let refused = get(address, "/soon?depth=0").await;
+    assert_eq!(
+        (refused.status, &refused.json()["parameter"]),
+        (400, &json!("depth"))
+    );
+    let long = get(address, &format!("/soon?depth={}", "9".repeat(9_000))).await;
+    assert_eq!(long.status, 414);
+    let text = long.json()["error"].as_str().unwrap().to_owned();
+    assert!(text.ends_with("8192 bytes: ask for less"), "{text}");
+
+    let before = Instant::now();
+    assert_eq!(get(address, "/never").await.status, 503);
+    assert_eq!(before.elapsed(), server.config().answer_timeout);
+    assert_eq!(get(address, "/panics").await.status, 500);
+    server.stop().await;
+}

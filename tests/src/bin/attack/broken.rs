@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::client::{self, Answer, connect};
 use crate::server::{Server, Setting};
 
-const SEEDS: [&str; 11] = [
+const SEEDS: [&str; 14] = [
     "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     "GET /markets?limit=5&offset=10 HTTP/1.1\r\nHost: localhost:8080\r\nAccept-Encoding: gzip;q=0.5, *;q=0\r\nConnection: close\r\n\r\n",
     "HEAD /stats HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n",
@@ -21,6 +21,9 @@ const SEEDS: [&str; 11] = [
     "GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\nAccept: application/health+json\r\nConnection: close\r\n\r\n",
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; version=1.0.0; q=0.5, */*;q=0.1\r\nAuthorization: Bearer 0123456789abcdef0123\r\nConnection: close\r\n\r\n",
     "GET /version HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\nCookie: a=b; polypy_session=1.00\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n",
+    "GET /v1/stream?tokens=1,2&channels=top,book&mode=conflated&interval_ms=500&depth=5&cursor=0000000000000001-1 HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 0000000000000001-2\r\nConnection: close\r\n\r\n",
+    "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://localhost\r\n\r\n",
+    "GET /ws/orderbook HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     "GET /orderbook/%31%32 HTTP/1.0\r\nUpgrade: websocket\r\nConnection: close, upgrade\r\n\r\n",
 ];
 /// What grammars trip over.
@@ -91,6 +94,12 @@ impl Random {
     }
 }
 
+/// Whether the head of an answer says that it never ends.
+fn is_stream(answer: &[u8]) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    answer.windows(KIND.len()).any(|window| window == KIND)
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     answered: usize,
@@ -120,7 +129,10 @@ pub(crate) async fn requests(number: usize) -> Outcome {
                     // Half a request is answered when it can no longer become a whole one.
                     stream.shutdown().await?;
                     let mut bytes = Vec::new();
-                    drop(stream.read_to_end(&mut bytes).await);
+                    // A stream has no end.
+                    while !is_stream(&bytes) && matches!(stream.read_buf(&mut bytes).await, Ok(1..))
+                    {
+                    }
                     std::io::Result::Ok(bytes)
                 };
                 match timeout(PATIENCE, exchange).await {

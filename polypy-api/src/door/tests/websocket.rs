@@ -1,0 +1,216 @@
+//! `/v1/ws`.
+
+use std::time::Duration;
+
+use futures_util::SinkExt as _;
+use polypy_core::{Component as _, Selector, StatsSource as _};
+use polypy_http::HttpConfig;
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::common::*;
+use super::hub::{NOBODY, SILENCE, beat, long};
+
+const PATH: &str = "/v1/ws";
+
+async fn named(client: &mut Client, name: &str) -> Value {
+    loop {
+        let heard = client.hear().await;
+        if heard["type"] == name {
+            return heard;
+        }
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_come_and_go_and_messages_are_the_hubs_own_text() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    assert_eq!(client.hear().await["type"], "hello");
+    client
+        .say(r#"{"op":"subscribe","id":4,"tokens":["11"]}"#)
+        .await;
+    let ready = json!({"type": "ready", "id": 4, "cursor": null});
+    assert_eq!(client.hear().await, ready);
+    let (id, filter, _) = server.hub.asked.lock().subscribed[0].clone();
+    assert_eq!(
+        (id, filter.selectors),
+        (4, vec![Selector::Token("11".into())])
+    );
+    for time in 1..=100 {
+        server.hub.publish(time, beat(time));
+    }
+    for time in 1..=100 {
+        assert_eq!(client.hear().await["ts_us"], time);
+    }
+    client.say(r#"{"op":"ping"}"#).await;
+    assert_eq!(client.hear().await["ts_us"], 0);
+    client.say(r#"{"op":"unsubscribe","id":4}"#).await;
+    assert_eq!(client.hear().await["type"], "unsubscribed");
+    assert_eq!(server.hub.asked.lock().unsubscribed, [4]);
+    client.0.close(None).await.unwrap();
+    server.until(|stats| stats["active_streams"] == 0).await;
+    while server.hub.asked.lock().closed == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.http.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_an_error_and_the_connection_stays() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    client.hear().await;
+    let unknown = format!(r#"{{"op":"subscribe","id":5,"tokens":["{NOBODY}"]}}"#);
+    for (said, id, code) in [
+        (Message::text("{"), json!(null), "bad_message"),
+        (Message::binary(vec![1]), json!(null), "bad_message"),
+        (
+            Message::text(r#"{"op":"subscribe","id":5,"depth":3}"#),
+            json!(5),
+            "bad_parameter",
+        ),
+        (Message::text(unknown), json!(5), "unknown_token"),
+    ] {
+        client.0.send(said).await.unwrap();
+        let error = client.hear().await;
+        assert_eq!([&error["type"], &error["code"]], ["error", code], "{error}");
+        assert_eq!(error["id"], id, "{error}");
+    }
+    client.say(r#"{"op":"ping"}"#).await;
+    assert_eq!(client.hear().await["type"], "heartbeat");
+
+    // A message of 512 KiB is the longest.
+    client.say(&" ".repeat(512 * 1024)).await;
+    assert_eq!(client.hear().await["code"], "bad_message");
+    client.say(&" ".repeat(512 * 1024 + 1)).await;
+    assert_eq!(u16::from(client.closed().await.code), 1009);
+    server.http.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_too_fast_is_told_and_then_sent_away() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    for _ in 0..90 {
+        client.0.feed(Message::text("{}")).await.unwrap();
+    }
+    client.0.flush().await.unwrap();
+    let (mut answers, mut warnings) = (0, 0);
+    let last = loop {
+        let heard = client.hear().await;
+        match (heard["type"].as_str().unwrap(), heard["code"].as_str()) {
+            ("hello", _) => {}
+            ("error", Some("bad_message")) => answers += 1,
+            ("error", Some("too_fast")) => {
+                assert_eq!(heard["temporary"], true);
+                warnings += 1;
+            }
+            ("closing", _) => break heard,
+            _ => panic!("{heard}"),
+        }
+    };
+    assert!((50..70).contains(&answers), "{answers}");
+    assert_eq!(warnings % 10, 0, "as many in a row as there are");
+    assert_eq!(
+        [&last["code"], &last["retry_ms"]],
+        [&json!(1008), &json!(null)]
+    );
+    assert_eq!(u16::from(client.closed().await.code), 1008);
+    server.http.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_sends_what_waits_then_the_last_word_then_closes() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    for place in 1..=20 {
+        server.hub.publish(place, long(20_000));
+    }
+    let reading = async {
+        let mut long = 0;
+        let last = loop {
+            let heard = client.hear().await;
+            match heard["type"].as_str().unwrap() {
+                "error" => long += 1,
+                _ => break heard,
+            }
+        };
+        (long, last, client.closed().await)
+    };
+    let ((long, last, frame), ()) = tokio::join!(reading, server.http.stop());
+    assert_eq!((long, &last["type"]), (20, &json!("closing")));
+    assert_eq!(last["code"], 1001);
+    assert!(last["retry_ms"].is_u64());
+    assert_eq!(
+        (u16::from(frame.code), &*frame.reason),
+        (1001, "the server is stopping")
+    );
+    assert_eq!(server.http.stats()["aborted_connections"], 0);
+}
+
+#[tokio::test]
+async fn a_hub_that_does_not_answer_holds_up_no_stop() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    client.hear().await;
+    let text = format!(r#"{{"op":"subscribe","id":1,"tokens":["{SILENCE}"]}}"#);
+    client.say(&text).await;
+    let (last, ended) = tokio::join!(
+        named(&mut client, "closing"),
+        timeout(Duration::from_secs(30), server.http.stop())
+    );
+    assert_eq!(last["code"], 1001);
+    assert!(ended.is_ok());
+}
+
+#[tokio::test]
+async fn a_hub_that_ends_ends_its_clients_and_takes_no_new_ones() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    client.hear().await;
+    server.hub.end();
+    let last = named(&mut client, "closing").await;
+    assert_eq!(last["code"], 1013);
+    assert_eq!(u16::from(client.closed().await.code), 1013);
+    let refused = Client::with_origin(server.address, PATH, None).await;
+    let Err(Error::Http(answer)) = refused.map(|_| ()) else {
+        panic!("let in without a hub");
+    };
+    assert_eq!(answer.status(), 503);
+    server.http.stop().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_end_the_client() {
+    let server = Server::start(HttpConfig {
+        send_buffer: 4 * 1024,
+        ..config()
+    })
+    .await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut client = Client::over(stream, server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    let outbox = server.hub.outboxes().remove(0);
+    // The socket has enough to do for the rest of the test.
+    server.hub.publish(1, long(1_000_000));
+    while outbox.queued_bytes() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while outbox.push_own(long(4_000)) {}
+    while outbox.push_own(long(1)) {}
+    assert!(!outbox.is_closed());
+    client.say("{}").await;
+    while !outbox.is_closed() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(named(&mut client, "closing").await["code"], 1013);
+    server.http.stop().await;
+}
