@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test rolling check rules fmt lint doc unit e2e latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers instructions attack mutants deny setup
+.PHONY: help demo sim test soak soak-test rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ demo: setup ## run the server against the embedded exchange, on port 8080
 sim: setup ## run the embedded exchange alone
 	$(CARGO) run --locked -p polypy --features tokio/test-util,fault-injection -- sim
 
-test: check unit e2e instructions deny ## run every check and test, fast ones first
+test: check unit e2e clients instructions deny ## run every check and test, fast ones first
 
 check: setup ## formatting, lints, documentation (no tests)
 	$(CARGO) fmt --all -- --check
@@ -34,6 +34,11 @@ unit: setup ## tests of every crate, with its documentation's examples
 e2e: setup ## architecture, document and end-to-end tests
 	@.ci/monitoring
 	$(CARGO) test --locked -p polypy-tests
+
+# In the demo's profile and with its features, so that all share one build.
+clients: setup ## tests of the clients in other languages, with the demo
+	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
+	@POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/clients
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture

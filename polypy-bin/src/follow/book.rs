@@ -7,6 +7,7 @@ use std::time::Duration;
 use polypy::exit::Exit;
 use polypy_client::{Book, Event, Filter, Message, Step};
 use polypy_core::{AssetId, Level, Side};
+use serde_json::Value;
 
 use super::ladder::{Head, ladder};
 use super::line::plain;
@@ -226,8 +227,13 @@ async fn nearest(target: &Target, token: &AssetId) -> Vec<String> {
     let Ok(answer) = ask(target, "/markets").await else {
         return Vec::new();
     };
+    most_like(token, &answer.body)
+}
+
+/// The same in a list of markets.
+fn most_like(token: &AssetId, markets: &Value) -> Vec<String> {
     let mut found: Vec<(usize, String)> = Vec::new();
-    for market in answer.body["markets"].as_array().into_iter().flatten() {
+    for market in markets["markets"].as_array().into_iter().flatten() {
         for other in market["tokens"].as_array().into_iter().flatten() {
             let id = other["token_id"].as_str().unwrap_or_default();
             let same = id.bytes().zip(token.as_str().bytes());
@@ -275,5 +281,25 @@ async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
             target.say(&format!("no answer within {} s", PATIENCE.as_secs()));
             Err(Exit::Failure)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_ids_that_begin_most_alike_come_first() {
+        let token = |id: &str| json!({ "token_id": id, "outcome": "Yes" });
+        let ids = ["1299", "123499", "1234567", "12345", "9", "123"];
+        let tokens: Vec<_> = ids.into_iter().map(token).collect();
+        let markets = json!({ "markets": [{ "question": "Rain?", "tokens": tokens }] });
+        let found = most_like(&"1234568".parse().unwrap(), &markets);
+        let line = |id: &str| format!("{id}  Yes: Rain?");
+        assert_eq!(found, [line("1234567"), line("12345"), line("123499")]);
+        let none = most_like(&"7777777".parse().unwrap(), &markets);
+        assert_eq!(none, Vec::<String>::new());
     }
 }
