@@ -71,7 +71,7 @@ impl Watch {
     /// # Panics
     /// When the thread or the task did.
     pub async fn end(self) -> Record {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Release);
         let pauses = self.heart.await.expect("beating does not panic");
         let mut record = self.thread.join().expect("looking does not panic");
         record.pauses = union(record.pauses.into_iter().chain(pauses).collect());
@@ -123,7 +123,9 @@ fn watch(
         pauses: Vec::new(),
     };
     let mut before = began.elapsed();
-    while !stop.load(Ordering::Relaxed) {
+    loop {
+        // What the trial waited for before it stopped this is seen, too.
+        let is_last = stop.load(Ordering::Acquire);
         let now = began.elapsed();
         if now - before > PAUSE {
             record.pauses.push((before, now));
@@ -132,6 +134,9 @@ fn watch(
         for (asset, seen) in &mut record.assets {
             look(books, asset, seen, began);
             record.looks += 1;
+        }
+        if is_last {
+            break;
         }
         thread::sleep(LOOK);
     }
@@ -161,7 +166,60 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use polypy_core::{BookPosition, BookState, BookView, Timestamp};
+
     use super::*;
+
+    /// One book, with this sequence.
+    struct Shown(AtomicU64);
+
+    impl BookSource for Shown {
+        fn book(&self, asset_id: &str, _: usize) -> BookLookup {
+            BookLookup::Found(Box::new(BookView {
+                asset_id: AssetId::new(asset_id).expect("an id"),
+                state: BookState::Live,
+                position: BookPosition {
+                    epoch: 1,
+                    sequence: self.0.load(Ordering::SeqCst),
+                    revision: 0,
+                },
+                key_life: 1,
+                bids: Vec::new(),
+                asks: Vec::new(),
+                bid_levels: 0,
+                ask_levels: 0,
+                spread: None,
+                mid_price: None,
+                imbalance: None,
+                last_update: Timestamp::from_millis(0),
+                received: Duration::ZERO,
+                since_ms: 0,
+                tick_size: None,
+                last_trade: None,
+                hash: None,
+                hash_verified: None,
+                history: Vec::new(),
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_the_end_is_seen() {
+        let shown = Arc::new(Shown(AtomicU64::new(1)));
+        let asset = AssetId::new("17").expect("an id");
+        let watch = Watch::begin(Arc::clone(&shown) as Arc<dyn BookSource>, vec![asset]);
+        tokio::time::sleep(5 * LOOK).await;
+        shown.0.store(2, Ordering::SeqCst);
+        let record = watch.end().await;
+        let sequences: Vec<_> = record.assets[0]
+            .1
+            .iter()
+            .map(|seen| seen.sequence)
+            .collect();
+        assert_eq!(sequences, [1, 2]);
+    }
 
     #[test]
     fn pauses_that_overlap_are_one() {
