@@ -101,6 +101,7 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
     let mut outage: Option<(Duration, BookState, bool)> = None;
     let mut was_live = false;
     let mut wrong_since: Option<Duration> = None;
+    let mut reached = 0;
     for (index, now) in seen.iter().enumerate() {
         let until = seen.get(index + 1).map_or(end, |next| next.at);
         if let Some(before) = index.checked_sub(1).map(|index| seen[index])
@@ -122,7 +123,10 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
             was_live = true;
             verdict.live_refuted += usize::from(now.refuted);
             verdict.live += until.saturating_sub(now.at);
-            let wrong = judge_live(now, until, truth, rules, &mut verdict);
+            if let Some(state) = truth.shown(now.digest, now.at) {
+                reached = reached.max(state.sequence);
+            }
+            let wrong = judge_live(now, until, truth, rules, reached, &mut verdict);
             // A wrong that goes on from look to look is one.
             wrong_since = match (wrong, wrong_since) {
                 (Some((from, to)), Some(since)) if from == now.at && to == until => Some(since),
@@ -151,18 +155,22 @@ pub fn judge(seen: &[Seen], end: Duration, truth: &Truth, rules: &Rules) -> Verd
 }
 
 /// Judges a span in which the book was live; the last of what was wrong in it
-/// and could not be known.
+/// and could not be known. `reached`: the newest state that the book has shown so far.
 fn judge_live(
     seen: &Seen,
     until: Duration,
     truth: &Truth,
     rules: &Rules,
+    reached: u64,
     verdict: &mut Verdict,
 ) -> Option<(Duration, Duration)> {
     let mut last = None;
     for (from, to) in truth.wrong(seen.digest, seen.at, until) {
         let evidence = match truth.shown(seen.digest, from) {
             shown if !rules.provable => {
+                // A book that took a change back looks as it did before that, and is not
+                // where it was: what it was told since then it has.
+                let shown = shown.filter(|state| state.sequence >= reached);
                 truth.evidence_without_proof(shown, from, to, rules.delivery)
             }
             Some(state) => truth.evidence(state.sequence, to),
@@ -286,6 +294,21 @@ mod tests {
         let verdict = judge(&all, ms(100), &truth(1, &[]), &silent);
         assert_eq!(verdict.after_evidence, Duration::ZERO);
         assert_eq!(verdict.before_evidence, [ms(7)]);
+    }
+
+    #[test]
+    fn without_proof_a_book_that_looks_as_it_did_long_before_is_not_where_it_was() {
+        let silent = Rules {
+            provable: false,
+            ..rules()
+        };
+        // 2 follows 1, 3 is withheld, and 4 takes back what 2 did.
+        let all = [seen(0, true, 1), seen(105, true, 2), seen(305, true, 1)];
+        let verdict = judge(&all, ms(400), &truth(4, &[3]), &silent);
+        assert_eq!(verdict.after_evidence, Duration::ZERO);
+        // One that was never told of 2 is where it was.
+        let verdict = judge(&all[..1], ms(400), &truth(4, &[3]), &silent);
+        assert_eq!(verdict.after_evidence, ms(280));
     }
 
     #[test]
