@@ -97,6 +97,12 @@ impl Partition {
         self.trades.of(asset)
     }
 
+    /// How many books are to be looked at from time to time.
+    #[cfg(test)]
+    pub(crate) fn watched(&self) -> usize {
+        self.context.watched.len()
+    }
+
     /// Applies a batch.
     pub(crate) fn apply(&mut self, batch: &mut Batch, now: Instant) {
         self.applying = true;

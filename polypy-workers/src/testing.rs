@@ -425,6 +425,11 @@ impl Harness {
         count.and_then(serde_json::Value::as_u64).unwrap()
     }
 
+    /// How many books the worker looks at from time to time.
+    pub(crate) fn watched_books(&self) -> usize {
+        self.worker().books().watched()
+    }
+
     /// What the worker's books take.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.worker().stats().memory_bytes.get()

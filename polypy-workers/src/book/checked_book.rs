@@ -584,15 +584,6 @@ impl CheckedBook {
         None
     }
 
-    /// Whether nothing has to be considered of either of a market's tokens and both
-    /// are at one time.
-    #[inline]
-    pub(crate) fn is_undisturbed_beside(&self, other: &Self) -> bool {
-        self.trust.is_undisturbed()
-            && other.trust.is_undisturbed()
-            && self.is_at_one_time_with(other)
-    }
-
     /// Whether this one and `other` are live and at the same exchange time.
     #[inline]
     pub(crate) fn is_at_one_time_with(&self, other: &Self) -> bool {
@@ -629,7 +620,6 @@ impl CheckedBook {
     /// Whether it is to be looked at again.
     pub(crate) fn watch_on(&mut self) -> bool {
         self.is_watched = self.trust.is_watched()
-            || self.checks.audit_check().is_expecting()
             || (self.trust.is_kept_whole() && self.checks.hash().is_unchecked());
         self.is_watched
     }

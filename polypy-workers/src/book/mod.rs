@@ -112,6 +112,8 @@ impl Context {
 #[cfg(test)]
 mod arrival_tests;
 #[cfg(test)]
+mod checked_book_tests;
+#[cfg(test)]
 mod fast_path_tests;
 #[cfg(test)]
 mod hole_tests;

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use polypy_core::{AuditSink, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top};
+use polypy_core::{
+    AuditSink, EventSink, FeedId, MarketEvent, Side, StaleReason, StatsSource, Timestamp, Top,
+};
 
 use crate::config::{HashChecking, WorkersConfig};
 use crate::testing::{
@@ -96,6 +98,38 @@ fn a_whole_book_that_says_nothing_new_is_compared_all_the_same() {
     pair.bench.send(1, [pair.yes.snapshot()]);
     assert_eq!(pair.bench.count("mirror.passed"), passed + 1);
     pair.show(LIVE, LIVE);
+}
+
+#[test]
+fn tokens_that_are_at_different_times_are_not_compared() {
+    let mut pair = Pair::without_hashes();
+    let [yes, _] = pair.order("0.45", "7");
+    pair.no.now += 1;
+    let no = pair.no.say(Side::Ask, "0.55", "7");
+    let counts = |pair: &Pair| {
+        (
+            pair.bench.count("mirror.passed"),
+            pair.bench.count("mirror.not_applicable"),
+        )
+    };
+    let (passed, not_applicable) = counts(&pair);
+    pair.bench.send(1, [yes, no]);
+    assert_eq!(counts(&pair), (passed, not_applicable + 1));
+}
+
+#[test]
+fn tokens_of_which_one_is_stale_are_not_compared() {
+    for stale_one in 0..2 {
+        let mut pair = Pair::without_hashes();
+        let key = [pair.yes.key(), pair.no.key()][stale_one];
+        pair.bench
+            .router
+            .mark_feed_stale(FeedId(1), &[key], StaleReason::Dropped);
+        let passed = pair.bench.count("mirror.passed");
+        let events = pair.order("0.45", "7");
+        pair.bench.send(1, events);
+        assert_eq!(pair.bench.count("mirror.passed"), passed, "{stale_one}");
+    }
 }
 
 #[test]

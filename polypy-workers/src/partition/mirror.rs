@@ -83,10 +83,6 @@ impl MirrorCheck {
             return false;
         };
         let whole_is_due = self.until_whole == 0;
-        if is_alike && !whole_is_due && slot.book().is_undisturbed_beside(other.book()) {
-            stats.mirror.passed.increment();
-            return true;
-        }
         let both_trusts = [slot.book().trust(), other.book().trust()];
         let is_suspect = both_trusts.iter().any(|trust| trust.has(Cause::Mirror));
         // One level that agrees does not settle what another has raised.
