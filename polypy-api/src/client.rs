@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -120,6 +121,9 @@ pub(crate) enum Command {
     Heartbeat {
         client: ClientId,
     },
+    Stats {
+        stats: Arc<str>,
+    },
     Close {
         client: ClientId,
     },
@@ -137,6 +141,8 @@ pub(crate) struct Shared {
     pub(crate) config: StreamConfig,
     pub(crate) waker: Arc<Waker>,
     server: Arc<str>,
+    /// Somebody wants the server's counters.
+    wants_stats: AtomicBool,
     inbox: Mutex<Inbox>,
 }
 
@@ -155,6 +161,7 @@ impl Shared {
             config,
             waker: Arc::default(),
             server: server.into(),
+            wants_stats: AtomicBool::new(false),
             inbox: Mutex::default(),
         }
     }
@@ -192,7 +199,15 @@ impl Shared {
         came.count()
     }
 
-    fn ask(&self, command: Command) {
+    pub(crate) fn want_stats(&self, wanted: bool) {
+        self.wants_stats.store(wanted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wants_stats(&self) -> bool {
+        self.wants_stats.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ask(&self, command: Command) {
         {
             let mut inbox = self.inbox.lock();
             // Nobody would answer; what the command holds says so when it is dropped.
@@ -318,6 +333,11 @@ impl Client {
     /// What to send next: see [`Outbox::next`].
     pub async fn next(&self, most: usize) -> Batch {
         self.outbox.next(most).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> ClientId {
+        self.id
     }
 
     /// What waits for the client.

@@ -60,6 +60,12 @@ impl Channels {
         Self(self.0 | 1 << channel as u8)
     }
 
+    /// The set without this one.
+    #[must_use]
+    pub const fn without(self, channel: Channel) -> Self {
+        Self(self.0 & !(1 << channel as u8))
+    }
+
     /// The channels of either.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {

@@ -19,6 +19,7 @@ pub mod config;
 pub mod cursor;
 pub mod door;
 pub mod filter;
+mod hub;
 pub mod message;
 pub mod outbox;
 mod render;

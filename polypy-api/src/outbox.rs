@@ -164,7 +164,7 @@ impl Outbox {
     /// Adds a message for this client alone; `false`: there is no room.
     #[must_use]
     pub fn push_own(&self, event: Event) -> bool {
-        let pushed = self.push_for_itself(Arc::new(Published::own(event)), None);
+        let pushed = self.offer(Arc::new(Published::own(event)), None);
         self.arrived.notify_one();
         pushed
     }
@@ -204,9 +204,9 @@ impl Outbox {
         Pushed::Fine
     }
 
-    /// Adds a message of this client's own, a snapshot or an answer. One always fits
-    /// where none waits.
-    pub(crate) fn push_for_itself(&self, message: Arc<Published>, cursor: Option<Cursor>) -> bool {
+    /// Adds a message of this client's own, if there is room. One always fits where none
+    /// waits.
+    pub(crate) fn offer(&self, message: Arc<Published>, cursor: Option<Cursor>) -> bool {
         let mut inner = self.inner.lock();
         if inner.end.is_some() {
             return true;
@@ -216,6 +216,21 @@ impl Outbox {
         }
         inner.put(Item { message, cursor });
         true
+    }
+
+    /// Adds a message that the client has to get: an answer, or what it is owed once it
+    /// [asks for more](Self::asks_for_more). A client that keeps asking and does not
+    /// read the answers ends.
+    pub(crate) fn put_own(&self, message: Arc<Published>, cursor: Option<Cursor>) {
+        let mut inner = self.inner.lock();
+        if inner.end.is_some() {
+            return;
+        }
+        inner.put(Item { message, cursor });
+        if inner.own_bytes > 4 * self.bounds.own && inner.queue.len() > 1_000 {
+            let reason = "answers are not read";
+            inner.end = Some(Closing::with_retry(Closing::LATER, reason));
+        }
     }
 
     /// Whether so much was read that the hub may add snapshots: less than a quarter of

@@ -63,13 +63,13 @@ fn a_message_of_its_own_fits_where_none_waits_and_is_counted_apart() {
     let one = message(None).bytes();
     let outbox = outbox(one, one / 2);
     assert!(
-        outbox.push_for_itself(message(None), None),
+        outbox.offer(message(None), None),
         "larger than the bound"
     );
-    assert!(!outbox.push_for_itself(message(None), None));
+    assert!(!outbox.offer(message(None), None));
     assert_eq!(outbox.push(&message(Some(1)), None), Pushed::Half);
     assert_eq!(taken(&outbox, BIG).len(), 2);
-    assert!(outbox.push_for_itself(message(None), None));
+    assert!(outbox.offer(message(None), None));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn emptied_it_keeps_answers_and_takes_their_places_away() {
         id: 3,
         cursor: cursor(9),
     });
-    assert!(outbox.push_for_itself(Arc::new(Published::own(ready)), cursor(9)));
+    assert!(outbox.offer(Arc::new(Published::own(ready)), cursor(9)));
     let error = ErrorMessage {
         id: None,
         code: "slow",

@@ -1,0 +1,961 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use parking_lot::Mutex;
+use polypy_core::{
+    AssetId, AssetInfo, BookChange, BookPosition, BookState, BookStatus, ChangeSink, ConditionId,
+    Interner, LastTrade, LevelChange, LevelSet, Market, MarketChange, OrderBook, Price,
+    Selector, Side, Size, StaleReason, StatusChange, Timestamp, Token, TokenInfo, TradeKept,
+    WholeBook, CatalogueSink,
+};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::client::{Client, Door, Streams, SubscribeError};
+use crate::config::StreamConfig;
+use crate::cursor::Cursor;
+use crate::filter::{Channel, Channels, Filter, Mode};
+use crate::message::{Event, GapReason, GapScope, Published};
+use crate::outbox::Batch;
+
+const LANES: u16 = 2;
+
+/// The workers and the catalogue, in small: what is true, and what is written of it.
+struct Model {
+    lanes: Arc<Lanes>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    interner: Interner,
+    tokens: Vec<Truth>,
+    /// Every book that there was, by token, epoch and sequence.
+    history: HashMap<(String, u64, u64), OrderBook>,
+    followed: HashSet<AssetKey>,
+    is_busy: bool,
+    is_down: [bool; LANES as usize],
+    suspended: bool,
+    trades: HashMap<AssetKey, u64>,
+}
+
+struct Truth {
+    info: Arc<AssetInfo>,
+    book: OrderBook,
+    position: BookPosition,
+    status: BookStatus,
+    at: Timestamp,
+    is_gone: bool,
+}
+
+impl Truth {
+    fn id(&self) -> String {
+        self.info.asset_id.to_string()
+    }
+}
+
+impl Inner {
+    fn find(&self, key: AssetKey) -> Option<usize> {
+        let is_it = |truth: &Truth| truth.info.key == key && !truth.is_gone;
+        self.tokens.iter().position(is_it)
+    }
+
+    fn note(&mut self, at: usize) {
+        let truth = &self.tokens[at];
+        let place = (truth.id(), truth.position.epoch, truth.position.sequence);
+        self.history.insert(place, truth.book.clone());
+    }
+
+    fn whole(&self, at: usize) -> BookChange {
+        let truth = &self.tokens[at];
+        if truth.position.epoch == 0 {
+            return BookChange::Status(Box::new(StatusChange {
+                asset: truth.info.key,
+                position: truth.position,
+                status: truth.status,
+            }));
+        }
+        BookChange::Whole(Box::new(WholeBook {
+            info: Arc::clone(&truth.info),
+            book: truth.book.clone(),
+            position: truth.position,
+            status: truth.status,
+            hash: None,
+            at: truth.at,
+            received: truth.status.since,
+        }))
+    }
+}
+
+fn lane_of(key: AssetKey) -> Lane {
+    Lane(key.shard().index() % LANES)
+}
+
+impl ChangeSource for Model {
+    fn lanes(&self) -> u16 {
+        LANES
+    }
+
+    fn lane_of(&self, asset: AssetKey) -> Lane {
+        lane_of(asset)
+    }
+
+    fn is_running(&self, lane: Lane) -> bool {
+        !self.inner.lock().is_down[usize::from(lane.0)]
+    }
+
+    fn follow(&self, lane: Lane, assets: &[AssetKey]) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.is_busy || inner.is_down[usize::from(lane.0)] {
+            return false;
+        }
+        let mut changes = Vec::new();
+        for asset in assets {
+            assert_eq!(lane_of(*asset), lane);
+            changes.push(match inner.find(*asset) {
+                Some(at) => {
+                    inner.followed.insert(*asset);
+                    inner.whole(at)
+                }
+                None => BookChange::Gone(*asset),
+            });
+        }
+        self.lanes.append(lane, &mut changes);
+        true
+    }
+
+    fn unfollow(&self, _lane: Lane, assets: &[AssetKey]) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.is_busy {
+            return false;
+        }
+        for asset in assets {
+            inner.followed.remove(asset);
+        }
+        true
+    }
+
+    fn review(&self, lane: Lane) -> Option<bool> {
+        let mut inner = self.inner.lock();
+        if inner.is_busy {
+            return None;
+        }
+        let is_suspended = inner.suspended;
+        let mut changes = Vec::new();
+        if is_suspended {
+            for truth in &mut inner.tokens {
+                if lane_of(truth.info.key) == lane && truth.status.state == BookState::Live {
+                    truth.status.state = BookState::Stale(StaleReason::Suspended);
+                    changes.push(BookChange::Status(Box::new(StatusChange {
+                        asset: truth.info.key,
+                        position: truth.position,
+                        status: truth.status,
+                    })));
+                }
+            }
+            changes.retain(|change| match change {
+                BookChange::Status(status) => inner.followed.contains(&status.asset),
+                _ => true,
+            });
+        }
+        self.lanes.append(lane, &mut changes);
+        Some(is_suspended)
+    }
+}
+
+impl CatalogueSource for Model {
+    fn resolve(&self, selector: &Selector) -> Vec<AssetKey> {
+        let inner = self.inner.lock();
+        let known = inner.tokens.iter().filter(|truth| !truth.is_gone);
+        known
+            .filter(|truth| match selector {
+                Selector::Everything => true,
+                Selector::Token(id) => truth.info.asset_id.as_str() == &**id,
+                Selector::Market(id) => truth.info.condition_id.as_str() == &**id,
+                _ => false,
+            })
+            .map(|truth| truth.info.key)
+            .collect()
+    }
+
+    fn token(&self, asset: AssetKey) -> Option<TokenInfo> {
+        let inner = self.inner.lock();
+        let truth = &inner.tokens[inner.find(asset)?];
+        Some(TokenInfo {
+            info: Arc::clone(&truth.info),
+            outcome: Some("Yes".into()),
+            winner: None,
+        })
+    }
+
+    fn market(&self, asset: AssetKey) -> Option<Arc<Market>> {
+        let inner = self.inner.lock();
+        let truth = &inner.tokens[inner.find(asset)?];
+        Some(market(&truth.info))
+    }
+}
+
+fn market(info: &AssetInfo) -> Arc<Market> {
+    Arc::new(Market {
+        condition_id: info.condition_id.clone(),
+        question: "?".to_owned(),
+        tokens: vec![Token {
+            token_id: info.asset_id.clone(),
+            outcome: "Yes".to_owned(),
+        }],
+        end_date_iso: None,
+        end_timestamp: None,
+        tick_size: None,
+        min_order_size: None,
+        neg_risk: false,
+    })
+}
+
+#[derive(Debug, Default)]
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_795_429_800_000)
+    }
+}
+
+fn price(tick: u8) -> Price {
+    Price::from_millionths(u32::from(tick) * 10_000).unwrap()
+}
+
+/// A hub over a model, on a clock of its own.
+struct World {
+    model: Arc<Model>,
+    hub: Hub,
+    markets: Arc<Markets>,
+    shared: Arc<Shared>,
+    streams: Streams,
+    numbers: Arc<Numbers>,
+    now: Instant,
+    clock_ms: u64,
+}
+
+impl World {
+    fn new(config: StreamConfig) -> Self {
+        let shared = Arc::new(Shared::new(config.clone(), "test"));
+        let lanes = Arc::new(Lanes::new(
+            LANES,
+            config.lane_entries,
+            config.lane_book_bytes,
+            Arc::clone(&shared.waker),
+        ));
+        let model = Arc::new(Model {
+            lanes: Arc::clone(&lanes),
+            inner: Mutex::default(),
+        });
+        let markets = Arc::new(Markets::new(Arc::clone(&shared.waker)));
+        let asked = Asked {
+            changes: Arc::clone(&model) as Arc<dyn ChangeSource>,
+            catalogue: Arc::clone(&model) as Arc<dyn CatalogueSource>,
+            clock: Arc::new(Wall),
+            suspension: Arc::default(),
+        };
+        let brought = Brought {
+            lanes,
+            markets: Arc::clone(&markets),
+            shared: Arc::clone(&shared),
+        };
+        let now = Instant::now();
+        let instance = Instance(7);
+        let numbers = Arc::new(Numbers::default());
+        let hub = Hub::new(instance, asked, brought, Arc::clone(&numbers), now);
+        shared.begin(instance);
+        Self {
+            model,
+            hub,
+            markets,
+            streams: Streams::new(Arc::clone(&shared)),
+            shared,
+            numbers,
+            now,
+            clock_ms: 1_795_429_800_000,
+        }
+    }
+
+    /// A token with a book of two levels, in a market of its own.
+    fn add_token(&mut self, has_book: bool) -> AssetKey {
+        let mut inner = self.model.inner.lock();
+        let number = inner.tokens.len() + 1;
+        let (id, condition) = (
+            AssetId::new(&format!("{number}")).unwrap(),
+            ConditionId::new(&format!("0x{number:x}")).unwrap(),
+        );
+        let info = inner.interner.insert(&id, &condition, |key| {
+            AssetInfo::new(key, id.clone(), condition.clone())
+        });
+        let mut book = OrderBook::default();
+        let state = if has_book {
+            book.apply_change(Side::Bid, price(40), "10".parse().unwrap());
+            book.apply_change(Side::Ask, price(60), "10".parse().unwrap());
+            BookState::Live
+        } else {
+            BookState::Pending
+        };
+        let begun = u64::from(has_book);
+        inner.tokens.push(Truth {
+            info: Arc::clone(&info),
+            book,
+            position: BookPosition {
+                epoch: begun,
+                sequence: begun,
+                revision: 0,
+            },
+            status: BookStatus {
+                state,
+                verified: None,
+                tick_size: None,
+                since: self.now,
+            },
+            at: Timestamp::from_millis(self.clock_ms),
+            is_gone: false,
+        });
+        let at = inner.tokens.len() - 1;
+        inner.note(at);
+        drop(inner);
+        self.markets
+            .changed(MarketChange::New(market(&info)));
+        info.key
+    }
+
+    /// Writes into a token's lane what follows from changing the truth.
+    fn write(
+        &mut self,
+        at: usize,
+        change: impl FnOnce(&mut Inner, usize) -> Vec<BookChange>,
+    ) {
+        let mut inner = self.model.inner.lock();
+        let key = inner.tokens[at].info.key;
+        let mut changes = change(&mut inner, at);
+        if inner.followed.contains(&key) {
+            self.model.lanes.append(lane_of(key), &mut changes);
+        }
+    }
+
+    /// The venue sets levels in one state; `ends` if the worker knows that it is whole.
+    fn set(&mut self, at: usize, levels: &[(Side, u8, u32)], ends: bool) {
+        self.clock_ms += 1;
+        let (clock, now) = (self.clock_ms, self.now);
+        self.write(at, |inner, at| {
+            let mut changes = Vec::new();
+            for (side, tick, size) in levels {
+                let truth = &mut inner.tokens[at];
+                if truth.position.epoch == 0 {
+                    continue;
+                }
+                let size = Size::from_millionths(u64::from(*size) * 1_000_000);
+                let level = LevelChange {
+                    side: *side,
+                    price: price(*tick),
+                    size,
+                };
+                if truth.book.size_at(*side, level.price) == size {
+                    continue;
+                }
+                truth.book.apply_change(*side, level.price, size);
+                truth.position.sequence += 1;
+                truth.at = Timestamp::from_millis(clock);
+                changes.push(BookChange::Level(LevelSet {
+                    asset: truth.info.key,
+                    level,
+                    sequence: truth.position.sequence,
+                    at: truth.at,
+                    received: now,
+                    ends_state: false,
+                }));
+                inner.note(at);
+            }
+            if ends && let Some(BookChange::Level(last)) = changes.last_mut() {
+                last.ends_state = true;
+            }
+            changes
+        });
+    }
+
+    fn begin_epoch(&mut self, at: usize, reason: StaleReason) {
+        let key = self.model.inner.lock().tokens[at].info.key;
+        self.set_state(at, BookState::Stale(reason), None);
+        self.write(at, |inner, at| {
+            let truth = &mut inner.tokens[at];
+            truth.position.epoch += 1;
+            truth.position.sequence += 1;
+            truth.status.state = BookState::Live;
+            truth.book.apply_change(Side::Bid, price(45), "7".parse().unwrap());
+            truth.book.apply_change(Side::Ask, price(58), Size::ZERO);
+            inner.note(at);
+            vec![inner.whole(at)]
+        });
+        assert!(self.model.inner.lock().find(key).is_some());
+    }
+
+    fn set_state(&mut self, at: usize, state: BookState, verified: Option<bool>) {
+        self.write(at, |inner, at| {
+            let truth = &mut inner.tokens[at];
+            if truth.position.epoch == 0 {
+                return Vec::new();
+            }
+            truth.status.state = state;
+            truth.status.verified = verified;
+            vec![BookChange::Status(Box::new(StatusChange {
+                asset: truth.info.key,
+                position: truth.position,
+                status: truth.status,
+            }))]
+        });
+    }
+
+    fn trade(&mut self, at: usize) {
+        let (clock, now) = (self.clock_ms, self.now);
+        self.write(at, |inner, at| {
+            let asset = inner.tokens[at].info.key;
+            let sequence = inner.trades.entry(asset).or_default();
+            *sequence += 1;
+            vec![BookChange::Trade(Box::new(TradeKept {
+                asset,
+                sequence: *sequence,
+                trade: LastTrade {
+                    timestamp: Timestamp::from_millis(clock),
+                    price: price(50),
+                    size: "1".parse().unwrap(),
+                    side: None,
+                },
+                received: now,
+            }))]
+        });
+    }
+
+    /// The worker of a lane dies with what it had not written.
+    fn kill(&mut self, lane: Lane) {
+        self.model.inner.lock().is_down[usize::from(lane.0)] = true;
+    }
+
+    /// And is back: every book has a new epoch.
+    fn revive(&mut self, lane: Lane) {
+        let mut inner = self.model.inner.lock();
+        inner.is_down[usize::from(lane.0)] = false;
+        for at in 0..inner.tokens.len() {
+            let truth = &inner.tokens[at];
+            let key = truth.info.key;
+            if lane_of(key) != lane || truth.is_gone {
+                continue;
+            }
+            inner.followed.remove(&key);
+            let truth = &mut inner.tokens[at];
+            if truth.position.epoch > 0 {
+                truth.book.apply_change(Side::Bid, price(41), "3".parse().unwrap());
+                truth.position.epoch += 1;
+                truth.position.sequence += 1;
+                inner.note(at);
+            }
+        }
+        self.model.lanes.append(lane, &mut vec![BookChange::Reset]);
+    }
+
+    fn forget(&mut self, at: usize) {
+        let info = Arc::clone(&self.model.inner.lock().tokens[at].info);
+        self.write(at, |inner, at| {
+            inner.tokens[at].is_gone = true;
+            vec![BookChange::Gone(inner.tokens[at].info.key)]
+        });
+        self.model.inner.lock().interner.remove(info.key);
+        self.markets.changed(MarketChange::Forgotten {
+            market: market(&info),
+            keys: vec![info.key],
+        });
+    }
+
+    fn step(&mut self) -> bool {
+        self.now += Duration::from_micros(500);
+        self.hub.step(self.now)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.hub.step(self.now);
+    }
+
+    fn open(&mut self) -> Client {
+        self.streams.open(Door::Library).unwrap()
+    }
+
+    fn subscribe(
+        &mut self,
+        client: &Client,
+        id: u64,
+        filter: &Filter,
+        cursor: Option<Cursor>,
+    ) -> Result<(), SubscribeError> {
+        let (answer, mut answered) = oneshot::channel();
+        self.shared.ask(Command::Subscribe {
+            client: client.id(),
+            id,
+            filter: filter.clone(),
+            cursor,
+            answer,
+        });
+        self.step();
+        answered.try_recv().unwrap()
+    }
+
+    fn unsubscribe(&mut self, client: &Client, id: u64) -> Result<(), SubscribeError> {
+        let (answer, mut answered) = oneshot::channel();
+        let client = client.id();
+        self.shared.ask(Command::Unsubscribe { client, id, answer });
+        self.step();
+        answered.try_recv().unwrap()
+    }
+
+    /// Rounds until nothing is left to do, and every follower has read everything.
+    fn settle(&mut self, followers: &mut [Follower]) {
+        {
+            let mut inner = self.model.inner.lock();
+            inner.is_busy = false;
+            inner.suspended = false;
+        }
+        for _ in 0..10_000 {
+            let mut did = self.step();
+            for follower in followers.iter_mut() {
+                did |= follower.read(usize::MAX, &self.model);
+            }
+            if !did {
+                return;
+            }
+        }
+        panic!("it does not come to rest");
+    }
+}
+
+/// The texts' types of what waits for a client.
+fn read(client: &Client) -> Vec<Arc<Published>> {
+    let mut all = Vec::new();
+    while let Some(Batch::Messages(items)) = client.outbox().try_next(usize::MAX) {
+        all.extend(items.into_iter().map(|item| item.message));
+    }
+    all
+}
+
+fn names(messages: &[Arc<Published>]) -> Vec<&'static str> {
+    let events = messages.iter().map(|message| message.event());
+    events.map(Event::name).collect()
+}
+
+fn book_of(ids: &[&str]) -> Filter {
+    Filter::tokens(ids.iter().copied(), Channels::NONE.with(Channel::Book))
+}
+
+/// What a client makes of its messages. It knows nothing but them.
+struct Follower {
+    client: Option<Client>,
+    filter: Filter,
+    books: BTreeMap<String, Followed>,
+    cursor: Option<Cursor>,
+    is_ready: bool,
+    recovered: bool,
+    gaps: Vec<GapReason>,
+    deltas: u64,
+}
+
+#[derive(Default, Clone)]
+struct Followed {
+    book: OrderBook,
+    epoch: u64,
+    sequence: u64,
+    state: Option<BookState>,
+    trades: Option<u64>,
+    /// A gap was told: nothing counts before the snapshot.
+    has_gap: bool,
+    /// Trades may be missing.
+    has_trade_gap: bool,
+    has_book: bool,
+    is_forgotten: bool,
+}
+
+impl Follower {
+    fn new(client: Client, filter: Filter) -> Self {
+        Self {
+            client: Some(client),
+            filter,
+            books: BTreeMap::new(),
+            cursor: None,
+            is_ready: false,
+            recovered: false,
+            gaps: Vec::new(),
+            deltas: 0,
+        }
+    }
+
+    /// Reads about so many bytes; whether there were any.
+    fn read(&mut self, most: usize, model: &Model) -> bool {
+        let Some(client) = &self.client else {
+            return false;
+        };
+        match client.outbox().try_next(most) {
+            Some(Batch::Messages(items)) => {
+                for item in items {
+                    self.take(item.message.event(), model);
+                    if item.cursor.is_some() {
+                        self.cursor = item.cursor;
+                    }
+                }
+                true
+            }
+            Some(Batch::End(_)) => {
+                self.client = None;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn gap_everywhere(&mut self) {
+        for followed in self.books.values_mut() {
+            followed.has_gap = true;
+            followed.has_trade_gap = true;
+        }
+    }
+
+    fn take(&mut self, event: &Event, model: &Model) {
+        match event {
+            Event::Subscribed(subscribed) => {
+                self.is_ready = false;
+                self.recovered = subscribed.recovered;
+                if !subscribed.recovered {
+                    self.gap_everywhere();
+                }
+                for unknown in &subscribed.unknown {
+                    self.books.remove(&**unknown);
+                }
+            }
+            Event::Ready(_) => self.is_ready = true,
+            Event::Snapshot(snapshot) => {
+                let id = snapshot.token.info.asset_id.to_string();
+                let followed = self.books.entry(id.clone()).or_default();
+                let mut book = OrderBook::default();
+                book.apply_snapshot(snapshot.bids.clone(), snapshot.asks.clone());
+                followed.book = book;
+                followed.epoch = snapshot.epoch;
+                followed.sequence = snapshot.sequence;
+                followed.state = Some(snapshot.state);
+                followed.has_gap = false;
+                followed.has_book = true;
+                self.check(&id, model);
+            }
+            Event::Delta(delta) => {
+                self.deltas += 1;
+                let id = delta.token.info.asset_id.to_string();
+                let followed = self.books.get_mut(&id).expect("a snapshot comes first");
+                assert!(followed.has_book, "{id}: no book yet");
+                if delta.sequence <= followed.sequence {
+                    // Replayed: of this epoch, or of one before it.
+                    return;
+                }
+                assert!(!followed.has_gap, "{id}: a snapshot follows a gap");
+                assert_eq!(delta.epoch, followed.epoch, "{id}");
+                if delta.conflated.is_some() {
+                    assert!(delta.previous <= followed.sequence, "{id}: {delta:?}");
+                } else {
+                    assert_eq!(delta.previous, followed.sequence, "{id}");
+                }
+                if delta.conflated.is_none() && delta.depth.is_none() {
+                    let levels = u64::try_from(delta.changes.len()).unwrap();
+                    assert_eq!(delta.sequence - delta.previous, levels, "{id}");
+                }
+                for change in &delta.changes {
+                    followed
+                        .book
+                        .apply_change(change.side, change.price, change.size);
+                }
+                followed.sequence = delta.sequence;
+                let best = |side| followed.book.best_price(side);
+                assert_eq!(best(Side::Bid), delta.best_bid, "{id}");
+                assert_eq!(best(Side::Ask), delta.best_ask, "{id}");
+                self.check(&id, model);
+            }
+            Event::State(state) => {
+                let id = state.token.info.asset_id.to_string();
+                let followed = self.books.entry(id).or_default();
+                followed.state = state.state;
+                followed.is_forgotten = state.state.is_none();
+            }
+            Event::Trade(trade) => {
+                let id = trade.token.info.asset_id.to_string();
+                let followed = self.books.entry(id.clone()).or_default();
+                if let Some(last) = followed.trades
+                    && !followed.has_trade_gap
+                {
+                    if trade.sequence <= last {
+                        return;
+                    }
+                    assert_eq!(trade.sequence, last + 1, "{id}: lost in silence");
+                }
+                followed.has_trade_gap = false;
+                followed.trades = Some(trade.sequence);
+            }
+            Event::Gap(gap) => {
+                self.gaps.push(gap.reason);
+                match &gap.scope {
+                    GapScope::Token(token) => {
+                        let id = token.info.asset_id.to_string();
+                        let followed = self.books.entry(id).or_default();
+                        followed.has_gap = true;
+                        followed.has_trade_gap = true;
+                    }
+                    GapScope::Subscription(_) | GapScope::Connection => {
+                        self.gap_everywhere();
+                        // What it has from now on is not what it had at that place.
+                        self.cursor = None;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The book is the true one of its epoch and sequence.
+    fn check(&self, id: &str, model: &Model) {
+        let followed = &self.books[id];
+        let place = (id.to_owned(), followed.epoch, followed.sequence);
+        let inner = model.inner.lock();
+        let Some(truth) = inner.history.get(&place) else {
+            panic!("there was no book {place:?}: {:?}", self.filter);
+        };
+        let depth = self.filter.mode.depth.map_or(usize::MAX, usize::from);
+        for side in [Side::Bid, Side::Ask] {
+            let levels: Vec<_> = truth.levels(side).take(depth).collect();
+            let ours: Vec<_> = followed.book.levels(side).collect();
+            assert_eq!(ours, levels, "{id} at {place:?}");
+        }
+    }
+
+    /// Everything that it follows is as it is in truth.
+    fn check_all(&self, model: &Model) {
+        if self.client.is_none() {
+            return;
+        }
+        assert!(self.is_ready, "every subscription gets ready");
+        let has = |channel| self.filter.channels.has(channel);
+        let inner = model.inner.lock();
+        for truth in &inner.tokens {
+            let id = truth.id();
+            let is_named = self.filter.selectors.iter().any(|selector| match selector {
+                Selector::Everything => true,
+                Selector::Token(named) => **named == *id,
+                _ => false,
+            });
+            if !is_named {
+                continue;
+            }
+            if truth.is_gone {
+                if let Some(followed) = self.books.get(&id) {
+                    let is_known = followed.is_forgotten || followed.has_gap;
+                    assert!(!has(Channel::Book) || is_known, "{id} is forgotten");
+                }
+                continue;
+            }
+            if has(Channel::Book) {
+                let followed = self.books.get(&id).unwrap_or_else(|| panic!("{id} is missing"));
+                assert_eq!(followed.state, Some(truth.status.state), "{id}");
+                if truth.position.epoch == 0 {
+                    continue;
+                }
+                assert!(!followed.has_gap, "{id}: a snapshot follows");
+                assert_eq!(followed.epoch, truth.position.epoch, "{id}");
+                let is_whole = self.filter.mode == Mode::default();
+                if is_whole {
+                    assert_eq!(followed.sequence, truth.position.sequence, "{id}");
+                }
+                let depth = self.filter.mode.depth.map_or(usize::MAX, usize::from);
+                for side in [Side::Bid, Side::Ask] {
+                    let levels: Vec<_> = truth.book.levels(side).take(depth).collect();
+                    let ours: Vec<_> = followed.book.levels(side).collect();
+                    assert_eq!(ours, levels, "{id}");
+                }
+            }
+        }
+    }
+}
+
+fn random_filter(random: &mut fastrand::Rng, tokens: usize) -> Filter {
+    let mut channels = Channels::NONE;
+    for channel in [Channel::Book, Channel::Trade, Channel::State, Channel::Top] {
+        if random.u8(..4) > 0 {
+            channels = channels.with(channel);
+        }
+    }
+    if channels.is_empty() {
+        channels = channels.with(Channel::Book);
+    }
+    let mut filter = if random.bool() {
+        Filter::everything(channels)
+    } else {
+        let ids: Vec<_> = (1..=tokens).filter(|_| random.bool()).collect();
+        let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+        if ids.is_empty() {
+            Filter::everything(channels)
+        } else {
+            Filter::tokens(ids.iter().map(String::as_str), channels)
+        }
+    };
+    filter.mode = match random.u8(..5) {
+        0 => Mode {
+            interval: Some(Duration::from_millis(100)),
+            depth: None,
+        },
+        1 => Mode {
+            interval: Some(Duration::from_millis(50)),
+            depth: Some(1),
+        },
+        2 => Mode {
+            interval: None,
+            depth: Some(1),
+        },
+        _ => Mode::default(),
+    };
+    filter
+}
+
+/// Whatever happens to books, workers, lanes and clients: each client that applies what
+/// it is given has the true book, at every sequence; and each loss is said.
+#[test]
+fn whoever_applies_what_it_is_given_has_the_true_books() {
+    let histories: u64 = 400;
+    let (mut deltas, mut slow, mut lost, mut resumed, mut merged) = (0, 0, 0, 0, 0);
+    for seed in 0..histories {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let is_tight = random.bool();
+        let mut config = StreamConfig {
+            lane_entries: if is_tight { 40 } else { 65_536 },
+            ..StreamConfig::default()
+        };
+        if random.bool() {
+            config.buffer = 16 << 10;
+            config.own_buffer = 4 << 10;
+        }
+        if random.u8(..3) == 0 {
+            config.ring = 20 << 10;
+        }
+        println!("seed {seed}: {config:?}");
+        let mut world = World::new(config);
+        for _ in 0..4 {
+            let has_book = random.u8(..4) > 0;
+            world.add_token(has_book);
+        }
+        let mut followers: Vec<Follower> = Vec::new();
+        for _ in 0..150 {
+            let tokens = world.model.inner.lock().tokens.len();
+            let at = random.usize(..tokens);
+            let is_gone = world.model.inner.lock().tokens[at].is_gone;
+            let is_down = {
+                let inner = world.model.inner.lock();
+                inner.is_down[usize::from(lane_of(inner.tokens[at].info.key).0)]
+            };
+            match random.u8(..60) {
+                _ if is_gone => {}
+                0..=24 if !is_down => {
+                    let levels: Vec<_> = (0..random.u8(1..4))
+                        .map(|_| {
+                            let side = if random.bool() { Side::Bid } else { Side::Ask };
+                            let tick = match side {
+                                Side::Bid => random.u8(36..46),
+                                Side::Ask => random.u8(55..65),
+                            };
+                            (side, tick, random.u32(..3))
+                        })
+                        .collect();
+                    let ends = random.u8(..4) > 0;
+                    world.set(at, &levels, ends);
+                }
+                25 if !is_down => {
+                    // A burst that a tight lane does not hold.
+                    for round in 0..60u8 {
+                        world.set(at, &[(Side::Bid, 36 + round % 9, u32::from(round))], true);
+                    }
+                }
+                26..=28 if !is_down => world.trade(at),
+                29..=30 if !is_down => world.begin_epoch(at, StaleReason::Disconnected),
+                31..=32 if !is_down => {
+                    let state = if random.bool() {
+                        BookState::Live
+                    } else {
+                        BookState::Stale(StaleReason::Hash)
+                    };
+                    world.set_state(at, state, Some(random.bool()));
+                }
+                33 if !is_down => {
+                    let lane = lane_of(world.model.inner.lock().tokens[at].info.key);
+                    world.kill(lane);
+                    world.step();
+                    world.revive(lane);
+                }
+                34 if !is_down && tokens < 8 => {
+                    let has_book = random.bool();
+                    world.add_token(has_book);
+                }
+                35 if !is_down && tokens > 3 => world.forget(at),
+                36 => {
+                    let busy = random.bool();
+                    world.model.inner.lock().is_busy = busy;
+                }
+                37 => world.pass(Duration::from_secs(random.u64(1..90))),
+                38..=40 => world.pass(Duration::from_millis(60)),
+                41..=43 if followers.len() < 5 => {
+                    let filter = random_filter(&mut random, 3);
+                    let client = world.open();
+                    if world.subscribe(&client, 0, &filter, None).is_ok() {
+                        followers.push(Follower::new(client, filter));
+                    }
+                }
+                44..=46 if !followers.is_empty() => {
+                    // Goes away, and comes back with its cursor.
+                    let number = random.usize(..followers.len());
+                    let follower = &mut followers[number];
+                    follower.client = None;
+                    for _ in 0..random.u8(..4) {
+                        world.set(at, &[(Side::Bid, 40, random.u32(1..100))], true);
+                        world.trade(at);
+                        world.step();
+                    }
+                    let client = world.open();
+                    let cursor = follower.cursor;
+                    if cursor.is_none() {
+                        // Nothing vouches for what it had.
+                        follower.books.clear();
+                    }
+                    let filter = follower.filter.clone();
+                    if world.subscribe(&client, 0, &filter, cursor).is_ok() {
+                        follower.client = Some(client);
+                        follower.is_ready = false;
+                    }
+                }
+                _ => {
+                    world.step();
+                    for follower in &mut followers {
+                        if random.u8(..3) > 0 {
+                            let most = random.usize(1..4_000);
+                            follower.read(most, &world.model);
+                            resumed += u32::from(std::mem::take(&mut follower.recovered));
+                        }
+                    }
+                }
+            }
+        }
+        world.settle(&mut followers);
+        world.pass(Duration::from_millis(200));
+        world.settle(&mut followers);
+        for follower in &followers {
+            follower.check_all(&world.model);
+            deltas += follower.deltas;
+            slow += u32::from(follower.gaps.contains(&GapReason::Slow));
+            lost += u32::from(follower.gaps.contains(&GapReason::Internal));
+        }
+        assert_eq!(world.numbers.mismatches.get(), 0, "seed {seed}");
+        merged += world.hub.out.modes.len();
+    }
+    // The histories hold what they are there for.
+    assert!(deltas > 5_000 && slow > 100 && lost > 100, "{deltas} {slow} {lost}");
+    assert!(resumed > 50 && merged > 100, "{resumed} {merged}");
+}

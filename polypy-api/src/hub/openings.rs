@@ -1,0 +1,274 @@
+//! What clients are owed: how their tokens begin, what they missed, what was merged.
+//!
+//! Given at the pace at which each of them reads, a piece in each round.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Hub;
+use super::clients::Behind;
+use super::compose;
+use super::ring::About;
+use super::token::{Stage, Token, Watcher};
+use super::view::TopOfBook;
+use crate::anchor::Anchor;
+use crate::cursor::Cursor;
+use crate::filter::Channel;
+use crate::message::{Cause, Conflated, Event, Place, Published};
+
+/// Bytes of openings in a round, over all clients: changes wait so long.
+const ROUND: usize = 4 << 20;
+/// Tokens without a book that are passed over in a round, for one client.
+const PASSED_OVER: usize = 256;
+/// Messages looked through in a round for one client that comes back, and bytes given.
+const LOOKED_AT: usize = 20_000;
+const REPLAYED: usize = 256 << 10;
+
+impl Hub {
+    /// Gives what can be given; whether something was.
+    pub(super) fn give_what_is_owed(&mut self, now: Instant) -> bool {
+        let clients = self.out.clients.iter();
+        let owed = clients.filter(|(_, client)| {
+            !client.due.is_empty() || client.replay.is_some() || !client.behind.is_empty()
+        });
+        let owed: Vec<_> = owed.map(|(at, _)| at).collect();
+        let mut room = ROUND;
+        let mut did = false;
+        for at in owed {
+            did |= self.replay(at, now);
+            did |= self.give_openings(at, &mut room, now);
+            did |= self.catch_up(at);
+        }
+        did
+    }
+
+    /// Gives a client the openings of its tokens, as far as it reads.
+    fn give_openings(&mut self, client: u32, room: &mut usize, now: Instant) -> bool {
+        let mut did = false;
+        let mut passed_over = 0;
+        while *room > 0 && passed_over < PASSED_OVER {
+            let Some(state) = self.out.clients.get_mut(client) else {
+                break;
+            };
+            if !state.outbox.asks_for_more() {
+                break;
+            }
+            let Some((at, cause)) = state.due.pop_front() else {
+                break;
+            };
+            if !state.held.contains(&at) {
+                continue;
+            }
+            let token = self.tokens.get(at);
+            let watched = token.and_then(|token| Some((token, *token.watcher(client)?)));
+            let Some((token, watcher)) = watched else {
+                state.forget(at);
+                continue;
+            };
+            if !token.is_known() {
+                state.due.push_back((at, cause));
+                passed_over += 1;
+                if passed_over >= state.due.len() {
+                    break;
+                }
+                continue;
+            }
+            for event in opening(token, watcher, cause, now, &self.anchor) {
+                let message = Arc::new(Published::own(event));
+                *room = room.saturating_sub(message.bytes());
+                self.out.numbers.openings.increment();
+                state.outbox.put_own(message, None);
+            }
+            did = true;
+            self.out.touch(client);
+            self.opened(client, at);
+        }
+        did
+    }
+
+    /// A client has had a token's opening.
+    pub(super) fn opened(&mut self, client: u32, token: u32) {
+        if let Some(state) = self.out.clients.get_mut(client) {
+            state.opened(token);
+        }
+        self.say_who_is_ready(client);
+    }
+
+    fn say_who_is_ready(&mut self, client: u32) {
+        let ready = self.out.clients.get_mut(client);
+        for id in ready.map_or_else(Vec::new, |client| client.take_ready()) {
+            self.say_ready(client, id);
+        }
+    }
+
+    /// Says that a subscription's openings are through.
+    pub(super) fn say_ready(&mut self, client: u32, id: u64) {
+        let cursor = self.out.place(client);
+        self.out.answer(client, Event::Ready(Place { id, cursor }));
+    }
+
+    /// Gives a client that came back some of what it missed.
+    fn replay(&mut self, client: u32, now: Instant) -> bool {
+        let Some(state) = self.out.clients.get_mut(client) else {
+            return false;
+        };
+        let Some(replay) = &state.replay else {
+            return false;
+        };
+        if !state.outbox.asks_for_more() {
+            return false;
+        }
+        let from = replay.position;
+        if from < self.out.ring.evicted() {
+            // It was too slow even for this.
+            self.out.overflow(client, now);
+            return true;
+        }
+        // Only a place within what this client gets in order vouches for what is before.
+        let is_alone = state.subscriptions.len() == 1 && state.due.is_empty();
+        let most = REPLAYED.min(self.out.config.buffer / 4);
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        let mut position = from;
+        let mut is_through = true;
+        for (looked_at, entry) in self.out.ring.after(from).enumerate() {
+            if looked_at >= LOOKED_AT || bytes >= most {
+                is_through = false;
+                break;
+            }
+            position = entry.message.position().unwrap_or(position);
+            let is_its = |key| {
+                let at = self.tokens.find(key);
+                at.is_some_and(|at| replay.tokens.contains(&at))
+            };
+            let concerns = match &entry.about {
+                About::Token(key) => is_its(*key),
+                About::Market(keys) => replay.is_of_everything || keys.iter().copied().any(is_its),
+            };
+            if concerns && replay.watcher.wants(entry.kind) {
+                bytes += entry.message.bytes();
+                messages.push(Arc::clone(&entry.message));
+            }
+        }
+        let instance = self.out.instance;
+        for message in messages {
+            let position = message.position().unwrap_or(position);
+            let place = is_alone.then_some(Cursor { instance, position });
+            self.out.give_with(client, &message, place, now);
+            let state = self.out.clients.get(client);
+            if state.is_none_or(|state| state.replay.is_none()) {
+                // The queue was full, and everything begins again.
+                return true;
+            }
+        }
+        let Some(state) = self.out.clients.get_mut(client) else {
+            return true;
+        };
+        let Some(replay) = &mut state.replay else {
+            return true;
+        };
+        replay.position = position;
+        if is_through {
+            let tokens = std::mem::take(&mut replay.tokens);
+            state.replay = None;
+            for token in tokens {
+                state.opened(token);
+            }
+            self.say_who_is_ready(client);
+        }
+        true
+    }
+
+    /// Gives a client of conflated streams what was merged while it was behind.
+    fn catch_up(&mut self, client: u32) -> bool {
+        let mut did = false;
+        loop {
+            let Some(state) = self.out.clients.get_mut(client) else {
+                break;
+            };
+            if state.behind.is_empty() || !state.outbox.asks_for_more() {
+                break;
+            }
+            let ready = state.behind.keys().copied().find(|at| {
+                let token = self.tokens.get(*at);
+                token.is_none_or(|token| token.kept().is_some())
+            });
+            let Some(at) = ready else { break };
+            let Some(behind) = state.behind.remove(&at) else {
+                break;
+            };
+            let events = self.merged(client, at, behind);
+            for event in events {
+                self.out.answer(client, event);
+            }
+            did = true;
+        }
+        did
+    }
+
+    /// What a client that was behind has to be told of a token.
+    fn merged(&self, client: u32, at: u32, behind: Behind) -> Vec<Event> {
+        let mut events = Vec::new();
+        let Some(token) = self.tokens.get(at) else {
+            return events;
+        };
+        let (Some(kept), Some(watcher)) = (token.kept(), token.watcher(client)) else {
+            return events;
+        };
+        let Some(view) = token.views.iter().find(|view| view.id == watcher.mode) else {
+            return events;
+        };
+        let conflated = Some(Conflated::Backlog);
+        if let Some(previous) = behind.previous {
+            let step = view.merged(kept, previous, behind.levels);
+            let depth = view.mode.depth;
+            events.push(compose::delta(
+                &token.info,
+                kept,
+                step,
+                depth,
+                conflated,
+                &self.anchor,
+            ));
+        }
+        if behind.top {
+            let top = TopOfBook::of(kept);
+            events.push(compose::top(&token.info, kept, top, conflated, &self.anchor));
+        }
+        events
+    }
+}
+
+/// The messages with which a token begins for a client.
+fn opening(
+    token: &Token,
+    watcher: Watcher,
+    cause: Cause,
+    now: Instant,
+    anchor: &Anchor,
+) -> Vec<Event> {
+    let info = &token.info;
+    let has = |channel| watcher.channels.has(channel);
+    let mut events = Vec::new();
+    match &token.stage {
+        Stage::Kept(kept) => {
+            let view = token.views.iter().find(|view| view.id == watcher.mode);
+            if let Some(view) = view {
+                if has(Channel::Book) {
+                    events.push(compose::snapshot(info, kept, view, cause, anchor));
+                }
+                if has(Channel::Top) {
+                    let top = TopOfBook::of(kept);
+                    events.push(compose::top(info, kept, top, view.conflated(), anchor));
+                }
+            }
+            if has(Channel::State) {
+                let place = (kept.epoch, kept.sequence);
+                events.push(compose::state(info, &kept.status, place, anchor));
+            }
+        }
+        Stage::Pending(status) => events.push(compose::state(info, status, (0, 0), anchor)),
+        Stage::Gone => events.push(compose::forgotten(info, None, now, anchor)),
+        Stage::Awaited { .. } => {}
+    }
+    events
+}

@@ -1,0 +1,220 @@
+//! Gives messages their place, keeps them, and hands them to whom they are for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use polypy_core::AssetKey;
+
+use super::clients::ClientState;
+use super::numbers::Numbers;
+use super::ring::{About, Ring};
+use super::slab::Slab;
+use super::token::{Kind, ModeId, Watcher};
+use super::compose;
+use crate::client::ClientId;
+use crate::config::StreamConfig;
+use crate::cursor::{Cursor, Instance};
+use crate::filter::Mode;
+use crate::message::{Closing, ErrorMessage, Event, GapReason, GapScope, Published};
+use crate::outbox::Pushed;
+
+/// The stream's numbers, its ring, and its clients.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) instance: Instance,
+    /// Messages published.
+    pub(super) position: u64,
+    pub(super) ring: Ring,
+    pub(super) clients: Slab<ClientState>,
+    pub(super) by_id: HashMap<ClientId, u32>,
+    pub(super) modes: Vec<Mode>,
+    pub(super) numbers: Arc<Numbers>,
+    pub(super) config: StreamConfig,
+    touched: Vec<u32>,
+}
+
+impl Publisher {
+    pub(super) fn new(instance: Instance, config: StreamConfig, numbers: Arc<Numbers>) -> Self {
+        Self {
+            instance,
+            position: 0,
+            ring: Ring::new(config.ring, config.ring_age),
+            clients: Slab::default(),
+            by_id: HashMap::new(),
+            modes: Vec::new(),
+            numbers,
+            config,
+            touched: Vec::new(),
+        }
+    }
+
+    pub(super) fn mode(&self, id: ModeId) -> Mode {
+        self.modes.get(usize::from(id.0)).copied().unwrap_or_default()
+    }
+
+    fn is_conflated(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Book(id) | Kind::Top(id) => self.mode(id).interval.is_some(),
+            Kind::Trade | Kind::State | Kind::Gap | Kind::Market => false,
+        }
+    }
+
+    /// Gives a message its place.
+    fn next(&mut self, event: Event) -> Arc<Published> {
+        self.position += 1;
+        self.numbers.published.increment();
+        Arc::new(Published::new(Some(self.position), event))
+    }
+
+    /// Publishes a message of a token to those of its watchers that want it.
+    pub(super) fn publish(
+        &mut self,
+        (at, key): (u32, AssetKey),
+        watchers: &[Watcher],
+        kind: Kind,
+        event: Event,
+        now: Instant,
+    ) {
+        let message = self.next(event);
+        let conflated = self.is_conflated(kind);
+        if !conflated {
+            self.ring.push(&message, About::Token(key), kind, now);
+        }
+        for watcher in watchers.iter().filter(|watcher| watcher.wants(kind)) {
+            let Some(client) = self.clients.get_mut(watcher.client) else {
+                continue;
+            };
+            let is_held = client.holds(at, kind);
+            if !is_held && !(conflated && client.merges(at, message.event())) {
+                self.give(watcher.client, &message, now);
+            }
+        }
+    }
+
+    /// Publishes a message about a market. It has no place among the changes of its
+    /// tokens' books, and waits for no opening.
+    pub(super) fn publish_market(
+        &mut self,
+        clients: &[u32],
+        keys: &[AssetKey],
+        event: Event,
+        now: Instant,
+    ) {
+        let message = self.next(event);
+        let about = About::Market(keys.into());
+        self.ring.push(&message, about, Kind::Market, now);
+        for client in clients {
+            self.give(*client, &message, now);
+        }
+    }
+
+    /// Puts a published message into a client's queue.
+    fn give(&mut self, at: u32, message: &Arc<Published>, now: Instant) {
+        let place = self.place(at);
+        self.give_with(at, message, place, now);
+    }
+
+    /// The same; the client is at this place with it.
+    pub(super) fn give_with(
+        &mut self,
+        at: u32,
+        message: &Arc<Published>,
+        place: Option<Cursor>,
+        now: Instant,
+    ) {
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        let pushed = client.outbox.push(message, place);
+        self.touch(at);
+        match pushed {
+            Pushed::Fine => self.numbers.delivered.increment(),
+            Pushed::Half => {
+                self.numbers.delivered.increment();
+                self.numbers.warned.increment();
+                let buffer = self.config.buffer;
+                let warning = ErrorMessage {
+                    id: None,
+                    code: "slow",
+                    is_temporary: true,
+                    message: format!(
+                        "half of the {buffer} bytes that may wait for this client are full: read \
+                         faster, ask for fewer tokens, or for mode=conflated"
+                    ),
+                };
+                self.answer(at, Event::Error(Box::new(warning)));
+            }
+            Pushed::Full => self.overflow(at, now),
+        }
+    }
+
+    /// Puts a message of its own into a client's queue.
+    pub(super) fn answer(&mut self, at: u32, event: Event) {
+        let place = self.place(at);
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        client
+            .outbox
+            .put_own(Arc::new(Published::own(event)), place);
+        self.touch(at);
+    }
+
+    /// The client's place, if it is owed nothing.
+    pub(super) fn place(&self, at: u32) -> Option<Cursor> {
+        let client = self.clients.get(at)?;
+        client.is_owed_nothing().then_some(Cursor {
+            instance: self.instance,
+            position: self.position,
+        })
+    }
+
+    /// The client's queue is full, or holds on to what nobody else has any more: it is
+    /// emptied, and everything begins again.
+    pub(super) fn overflow(&mut self, at: u32, now: Instant) {
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        let missing = client.outbox.empty();
+        self.numbers.overflows.increment();
+        self.numbers.count_gap(GapReason::Slow);
+        if client.begin_again(now) {
+            let reason = GapReason::Slow;
+            let gap = compose::wide_gap(GapScope::Connection, reason, Some(missing), None);
+            self.answer(at, gap);
+            return;
+        }
+        self.numbers.closed_slow.increment();
+        let reason = "too slow: the queue was full three times within a minute; read faster, ask \
+                      for fewer tokens, or for mode=conflated";
+        let closing = Closing::with_retry(Closing::LATER, reason);
+        client.outbox.close(closing);
+    }
+
+    pub(super) fn touch(&mut self, at: u32) {
+        if let Some(client) = self.clients.get_mut(at)
+            && !std::mem::replace(&mut client.is_touched, true)
+        {
+            self.touched.push(at);
+        }
+    }
+
+    /// Wakes the doors of those who got something in this round.
+    pub(super) fn flush(&mut self) {
+        for at in self.touched.drain(..) {
+            if let Some(client) = self.clients.get_mut(at) {
+                client.is_touched = false;
+                client.outbox.flush();
+            }
+        }
+    }
+
+    /// The clients that hold on to messages which the ring has let go of.
+    pub(super) fn holding_on(&self) -> Vec<u32> {
+        let first = self.ring.evicted() + 1;
+        let clients = self.clients.iter();
+        let behind = clients.filter(|(_, client)| client.outbox.waits_before(first));
+        behind.map(|(at, _)| at).collect()
+    }
+}

@@ -1,0 +1,182 @@
+//! What happens once a second, and what happens to markets.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use polypy_core::metrics::count;
+use polypy_core::{AssetKey, Lane, MarketChange, Selector};
+
+use super::Hub;
+use super::compose;
+use super::token::{Follow, Kind, Stage, Token};
+use crate::filter::Channel;
+use crate::message::{Event, Published, Stats};
+
+impl Hub {
+    /// Lets go of what is old, says that connections live, and shows numbers.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.anchor.renew(&*self.asked.clock, now);
+        self.out.ring.age(now);
+        let evicted = self.out.ring.evicted();
+        self.born.retain(|_, born| *born > evicted);
+        self.let_go(now);
+        let clients = self.out.clients.iter();
+        let beating = clients.filter(|(_, client)| client.next_heartbeat <= now);
+        for at in beating.map(|(at, _)| at).collect::<Vec<_>>() {
+            self.beat(at, now);
+            if let Some(client) = self.out.clients.get_mut(at) {
+                client.next_heartbeat = now + self.out.config.heartbeat;
+            }
+        }
+        let mut wants_stats = false;
+        let mut subscriptions = 0;
+        for (_, client) in self.out.clients.iter() {
+            subscriptions += client.subscriptions.len();
+            let its = client.subscriptions.iter();
+            wants_stats |= its
+                .map(|one| one.filter.channels)
+                .any(|channels| channels.has(Channel::Stats));
+        }
+        self.brought.shared.want_stats(wants_stats);
+        let numbers = &self.out.numbers;
+        numbers.subscriptions.set(count(subscriptions));
+        numbers.followed.set(count(self.tokens.len()));
+        numbers.ring_bytes.set(count(self.out.ring.bytes()));
+        numbers.position.set(self.out.position);
+    }
+
+    /// Lets go of tokens and of ways to show them that nobody has wanted for as long as
+    /// clients may come back.
+    fn let_go(&mut self, now: Instant) {
+        let linger = self.out.config.ring_age;
+        let is_over = |since: Option<Instant>| {
+            since.is_some_and(|since| now.saturating_duration_since(since) > linger)
+        };
+        let mut over: Vec<Vec<u32>> = vec![Vec::new(); self.down.len()];
+        let mut has_hole = false;
+        for (at, token) in self.tokens.iter_mut() {
+            let views = token.views.len();
+            token.views.retain(|view| !is_over(view.idle_since));
+            has_hole |= token.views.len() < views;
+            let is_gone = matches!(token.stage, Stage::Gone);
+            if is_over(token.idle_since) && (is_gone || token.watchers.is_empty()) {
+                over[usize::from(token.lane.0)].push(at);
+            }
+        }
+        if has_hole || over.iter().any(|over| !over.is_empty()) {
+            // What is taken up again later begins behind every cursor of before.
+            self.out.position += 1;
+        }
+        for (lane, over) in (0..).map(Lane).zip(over) {
+            if over.is_empty() {
+                continue;
+            }
+            let tokens = over.iter().filter_map(|at| self.tokens.get(*at));
+            let followed = tokens.filter(|token| {
+                token.follow == Follow::Yes && !matches!(token.stage, Stage::Gone)
+            });
+            let keys: Vec<_> = followed.map(|token| token.key).collect();
+            if keys.is_empty() || self.asked.changes.unfollow(lane, &keys) {
+                for at in over {
+                    self.remove(at);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, at: u32) {
+        let Some(token) = self.tokens.remove(at) else {
+            return;
+        };
+        for watcher in &token.watchers {
+            if let Some(client) = self.out.clients.get_mut(watcher.client) {
+                for one in &mut client.subscriptions {
+                    one.tokens.remove(&at);
+                }
+            }
+            self.opened(watcher.client, at);
+            if let Some(client) = self.out.clients.get_mut(watcher.client) {
+                client.forget(at);
+            }
+        }
+    }
+
+    /// Takes in what happened to markets; whether something did.
+    pub(super) fn read_markets(&mut self, now: Instant) -> bool {
+        let (changes, lost) = self.brought.markets.take();
+        self.out.numbers.lost_markets.add(lost);
+        let did = !changes.is_empty();
+        for change in changes {
+            self.take_market(&change, now);
+        }
+        did
+    }
+
+    fn take_market(&mut self, change: &MarketChange, now: Instant) {
+        let (market, keys) = match change {
+            MarketChange::Forgotten { market, keys } => (market, keys.clone()),
+            MarketChange::New(market)
+            | MarketChange::Resolved { market, .. }
+            | MarketChange::Ended { market, .. } => {
+                let condition = market.condition_id.as_str();
+                let selector = Selector::Market(condition.into());
+                (market, self.asked.catalogue.resolve(&selector))
+            }
+        };
+        if matches!(change, MarketChange::New(_)) {
+            for key in &keys {
+                self.born.insert(*key, self.out.position + 1);
+            }
+            self.cover(market, &keys, now);
+        }
+        if matches!(change, MarketChange::Resolved { .. }) {
+            self.learn_winner(&keys, change);
+        }
+        let mut clients: Vec<_> = keys
+            .iter()
+            .filter_map(|key| self.tokens.get(self.tokens.find(*key)?))
+            .flat_map(|token| &token.watchers)
+            .filter(|watcher| watcher.wants(Kind::Market))
+            .map(|watcher| watcher.client)
+            .collect();
+        clients.sort_unstable();
+        clients.dedup();
+        let event = compose::market(change, self.anchor.micros(now));
+        self.out.publish_market(&clients, &keys, event, now);
+    }
+
+    fn learn_winner(&mut self, keys: &[AssetKey], change: &MarketChange) {
+        let MarketChange::Resolved { winner, .. } = change else {
+            return;
+        };
+        for key in keys {
+            let token = self.tokens.find(*key).and_then(|at| self.tokens.get_mut(at));
+            if let Some(Token { info, .. }) = token {
+                Arc::make_mut(info).winner.clone_from(winner);
+            }
+        }
+    }
+
+    /// Tells the server's counters to those who want them.
+    pub(super) fn tell_stats(&mut self, stats: &Arc<str>, now: Instant) {
+        let message = Arc::new(Published::own(Event::Stats(Box::new(Stats {
+            now_us: self.anchor.micros(now),
+            stats: Arc::clone(stats),
+        }))));
+        let clients = self.out.clients.iter();
+        let wanting = clients.filter(|(_, client)| {
+            let its = client.subscriptions.iter();
+            its.map(|one| one.filter.channels)
+                .any(|channels| channels.has(Channel::Stats))
+        });
+        for at in wanting.map(|(at, _)| at).collect::<Vec<_>>() {
+            let place = self.out.place(at);
+            let offered = |client: &super::clients::ClientState| {
+                client.outbox.offer(Arc::clone(&message), place)
+            };
+            if self.out.clients.get(at).is_some_and(offered) {
+                self.out.touch(at);
+            }
+        }
+    }
+}

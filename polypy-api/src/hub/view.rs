@@ -1,0 +1,226 @@
+//! A book as one mode shows it: each change or the latest state, all levels or the best
+//! ones.
+//!
+//! Where that is not the copy itself, what was told last is kept from the first change
+//! on, and compared with the copy when it is time to tell. Whoever joins is given what
+//! was told last, so that everybody's next delta is the same.
+
+use std::time::Instant;
+
+use polypy_core::{BookState, Level, LevelChange, OrderBook, Price, Side, Timestamp};
+
+use super::token::{Kept, ModeId};
+use crate::filter::Mode;
+use crate::message::Conflated;
+
+/// A book as one mode shows it.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) id: ModeId,
+    pub(super) mode: Mode,
+    /// From which place on its deltas were published.
+    pub(super) book_since: Option<u64>,
+    /// From which place on its tops were.
+    pub(super) top_since: Option<u64>,
+    /// The sequence that its followers have.
+    pub(super) sequence: u64,
+    /// What they have, where that is not the copy.
+    told: Option<Told>,
+    told_top: Option<TopOfBook>,
+    /// It is in the list of those that are due at the mode's next tick.
+    pub(super) is_due: bool,
+    /// Since when nobody needs it. Those of each change stay while clients may come
+    /// back for them.
+    pub(super) idle_since: Option<Instant>,
+}
+
+/// What was told.
+#[derive(Debug)]
+struct Told {
+    book: OrderBook,
+    at: Timestamp,
+    received: Instant,
+}
+
+/// Best levels and state.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct TopOfBook {
+    pub(super) bid: Option<Level>,
+    pub(super) ask: Option<Level>,
+    pub(super) state: BookState,
+}
+
+impl TopOfBook {
+    pub(super) fn of(kept: &Kept) -> Self {
+        Self {
+            bid: kept.book.best_bid(),
+            ask: kept.book.best_ask(),
+            state: kept.status.state,
+        }
+    }
+}
+
+/// A book as a view shows it.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) sequence: u64,
+    pub(super) at: Timestamp,
+    pub(super) received: Instant,
+    pub(super) bids: Vec<Level>,
+    pub(super) asks: Vec<Level>,
+}
+
+/// Levels to set for the followers of a view.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) previous: u64,
+    pub(super) sequence: u64,
+    pub(super) changes: Vec<LevelChange>,
+    pub(super) at: Timestamp,
+    pub(super) received: Instant,
+    pub(super) best_bid: Option<Price>,
+    pub(super) best_ask: Option<Price>,
+}
+
+impl View {
+    pub(super) fn new(id: ModeId, mode: Mode) -> Self {
+        Self {
+            id,
+            mode,
+            book_since: None,
+            top_since: None,
+            sequence: 0,
+            told: None,
+            told_top: None,
+            is_due: false,
+            idle_since: None,
+        }
+    }
+
+    /// Somebody wants its deltas or its tops, of a book that is there in this sequence.
+    pub(super) fn begin(&mut self, book: bool, top: bool, sequence: u64, position: u64) {
+        if book && self.book_since.is_none() {
+            self.book_since = Some(position);
+            self.sequence = sequence;
+        }
+        if top {
+            self.top_since.get_or_insert(position);
+        }
+    }
+
+    pub(super) fn conflated(&self) -> Option<Conflated> {
+        self.mode.interval.map(|_| Conflated::Interval)
+    }
+
+    /// Whether the copy's changes are its own.
+    fn is_copy(&self) -> bool {
+        self.mode == Mode::default()
+    }
+
+    /// A level of the copy is about to change.
+    pub(super) fn before_change(&mut self, kept: &Kept) {
+        if self.is_copy() || self.told.is_some() || self.book_since.is_none() {
+            return;
+        }
+        self.told = Some(Told {
+            book: self.limited(&kept.book),
+            at: kept.at,
+            received: kept.received,
+        });
+    }
+
+    /// The book, down to the view's depth.
+    fn limited(&self, book: &OrderBook) -> OrderBook {
+        let Some(depth) = self.mode.depth.map(usize::from) else {
+            return book.clone();
+        };
+        let best = |side| book.levels(side).take(depth).collect();
+        let mut limited = OrderBook::default();
+        limited.apply_snapshot(best(Side::Bid), best(Side::Ask));
+        limited
+    }
+
+    /// What its followers have to set now; `None` if that is nothing. `own` are the
+    /// copy's levels of the state that ends.
+    pub(super) fn step(&mut self, kept: &Kept, own: Option<&[LevelChange]>) -> Option<Step> {
+        self.book_since?;
+        let changes = if self.is_copy() {
+            own?.to_vec()
+        } else {
+            let told = self.told.take()?;
+            let mut changes = Vec::new();
+            let new = self.limited(&kept.book);
+            told.book
+                .for_each_difference(&new, |change| changes.push(change));
+            changes
+        };
+        if changes.is_empty() {
+            return None;
+        }
+        let previous = std::mem::replace(&mut self.sequence, kept.sequence);
+        Some(Step {
+            previous,
+            sequence: kept.sequence,
+            changes,
+            at: kept.at,
+            received: kept.received,
+            best_bid: kept.book.best_price(Side::Bid),
+            best_ask: kept.book.best_price(Side::Ask),
+        })
+    }
+
+    /// The top, if its followers have another one.
+    pub(super) fn new_top(&mut self, kept: &Kept) -> Option<TopOfBook> {
+        self.top_since?;
+        let top = TopOfBook::of(kept);
+        let old = self.told_top.replace(top);
+        (old != Some(top)).then_some(top)
+    }
+
+    /// Everything is told anew.
+    pub(super) fn restart(&mut self, kept: &Kept) {
+        self.sequence = kept.sequence;
+        self.told = None;
+        self.told_top = Some(TopOfBook::of(kept));
+    }
+
+    /// What its followers have.
+    pub(super) fn shown(&self, kept: &Kept) -> Shown {
+        let (book, at, received) = match &self.told {
+            Some(told) => (&told.book, told.at, told.received),
+            None => (&kept.book, kept.at, kept.received),
+        };
+        let depth = self.mode.depth.map_or(usize::MAX, usize::from);
+        let best = |side| book.levels(side).take(depth).collect();
+        Shown {
+            sequence: self.sequence,
+            at,
+            received,
+            bids: best(Side::Bid),
+            asks: best(Side::Ask),
+        }
+    }
+
+    /// What a client has to set that lacks changes at these levels, to have what the
+    /// others have.
+    pub(super) fn merged(&self, kept: &Kept, previous: u64, levels: Vec<(Side, Price)>) -> Step {
+        let (book, at, received) = match &self.told {
+            Some(told) => (told.book.clone(), told.at, told.received),
+            None => (self.limited(&kept.book), kept.at, kept.received),
+        };
+        let changes = levels.into_iter().map(|(side, price)| LevelChange {
+            side,
+            price,
+            size: book.size_at(side, price),
+        });
+        Step {
+            previous,
+            sequence: self.sequence,
+            changes: changes.collect(),
+            at,
+            received,
+            best_bid: book.best_price(Side::Bid),
+            best_ask: book.best_price(Side::Ask),
+        }
+    }
+}
