@@ -39,7 +39,7 @@ pub struct StreamConfig {
 impl Default for StreamConfig {
     fn default() -> Self {
         Self {
-            max_clients: 1_024,
+            max_clients: 1_024 + Self::LIBRARY_CLIENTS,
             buffer: 4 << 20,
             own_buffer: 256 << 10,
             ring: 64 << 20,
@@ -57,6 +57,9 @@ impl Default for StreamConfig {
 }
 
 impl StreamConfig {
+    /// Places for clients inside the process, beside those that come over HTTP.
+    pub const LIBRARY_CLIENTS: usize = 64;
+
     /// What clients are told of it.
     pub fn hello_limits(&self) -> HelloLimits {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

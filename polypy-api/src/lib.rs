@@ -11,10 +11,9 @@
 //! place, renders it once, and puts the same bytes into the [`Outbox`] of each client
 //! that asked for it. Doors take from there at the pace of their socket.
 
-#![expect(dead_code, reason = "the hub that uses it is being built")]
-
 mod anchor;
 pub mod client;
+mod component;
 pub mod config;
 pub mod cursor;
 pub mod door;
@@ -23,11 +22,15 @@ mod hub;
 pub mod message;
 pub mod outbox;
 mod render;
+mod stats;
+pub mod subscription;
 mod waker;
 
 pub use client::{Client, Door, OpenError, Streams, SubscribeError};
+pub use component::StreamHub;
 pub use config::StreamConfig;
 pub use cursor::Cursor;
 pub use filter::{BadParameter, Channel, Channels, Filter, FilterBuilder, Mode};
 pub use message::{Closing, Event, Published};
 pub use outbox::{Batch, Item, Outbox};
+pub use subscription::{FollowError, NotLive, Subscription};

@@ -62,6 +62,8 @@ struct Inner {
     is_warned: bool,
     /// The hub has more for the client, once the queue is short.
     is_awaited: bool,
+    /// The queue was emptied, and nothing was read since: the client may be stuck.
+    is_unread: bool,
     end: Option<Closing>,
 }
 
@@ -144,6 +146,7 @@ impl Outbox {
             return inner.end.clone().map(Batch::End);
         }
         self.oldest.store(inner.oldest(), Ordering::Release);
+        inner.is_unread = false;
         let is_short = self.is_short(&inner);
         if is_short {
             inner.is_warned = false;
@@ -234,7 +237,7 @@ impl Outbox {
     }
 
     /// Whether so much was read that the hub may add snapshots: less than a quarter of
-    /// either bound waits. If not, the hub is woken once it is so.
+    /// either bound waits, and after it was emptied something was read. If not, the hub is woken once it is so.
     pub(crate) fn asks_for_more(&self) -> bool {
         let mut inner = self.inner.lock();
         let is_short = self.is_short(&inner);
@@ -243,7 +246,9 @@ impl Outbox {
     }
 
     fn is_short(&self, inner: &Inner) -> bool {
-        inner.shared_bytes <= self.bounds.shared / 4 && inner.own_bytes <= self.bounds.own / 4
+        !inner.is_unread
+            && inner.shared_bytes <= self.bounds.shared / 4
+            && inner.own_bytes <= self.bounds.own / 4
     }
 
     /// Throws away what waits, but for answers, whose places are taken away: they
@@ -265,6 +270,7 @@ impl Outbox {
             });
         }
         self.oldest.store(NOTHING, Ordering::Release);
+        inner.is_unread = true;
         messages
     }
 

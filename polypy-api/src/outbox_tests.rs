@@ -62,10 +62,7 @@ fn what_is_taken_gives_its_room_back_every_time() {
 fn a_message_of_its_own_fits_where_none_waits_and_is_counted_apart() {
     let one = message(None).bytes();
     let outbox = outbox(one, one / 2);
-    assert!(
-        outbox.offer(message(None), None),
-        "larger than the bound"
-    );
+    assert!(outbox.offer(message(None), None), "larger than the bound");
     assert!(!outbox.offer(message(None), None));
     assert_eq!(outbox.push(&message(Some(1)), None), Pushed::Half);
     assert_eq!(taken(&outbox, BIG).len(), 2);
@@ -129,8 +126,10 @@ fn emptied_it_keeps_answers_and_takes_their_places_away() {
     assert!(outbox.waits_before(10));
     assert!(!outbox.waits_before(9));
 
+    assert!(outbox.asks_for_more());
     assert_eq!(outbox.empty(), 1);
     assert!(!outbox.waits_before(10));
+    assert!(!outbox.asks_for_more(), "it may be stuck");
     let kept = taken(&outbox, BIG);
     let texts: Vec<_> = kept
         .iter()

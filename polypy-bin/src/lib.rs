@@ -15,6 +15,9 @@ pub mod secrets;
 
 pub use app::{BuildError, PolyPy, PolyPyBuilder, Progress, RunError, StartError};
 
+/// Streams of changes: filters, messages, subscriptions.
+pub use polypy_api as stream;
+
 /// The Rust examples of README.md, compiled with the documentation's tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

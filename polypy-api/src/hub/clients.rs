@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use polypy_core::{Price, Side};
 
 use super::token::{Kind, Watcher};
-use crate::client::ClientId;
 use crate::filter::{Channel, Filter};
 use crate::message::{Cause, Event};
 use crate::outbox::Outbox;
@@ -15,7 +14,6 @@ use crate::outbox::Outbox;
 /// A client.
 #[derive(Debug)]
 pub(super) struct ClientState {
-    pub(super) id: ClientId,
     pub(super) outbox: Arc<Outbox>,
     pub(super) subscriptions: Vec<Subscription>,
     /// Tokens of which nothing that happens is given: their opening, or what happened
@@ -103,9 +101,8 @@ impl Behind {
 }
 
 impl ClientState {
-    pub(super) fn new(id: ClientId, outbox: Arc<Outbox>, next_heartbeat: Instant) -> Self {
+    pub(super) fn new(outbox: Arc<Outbox>, next_heartbeat: Instant) -> Self {
         Self {
-            id,
             outbox,
             subscriptions: Vec::new(),
             held: HashSet::new(),
@@ -196,7 +193,11 @@ impl ClientState {
         let is_through = |opening: &HashSet<u32>| opening.is_empty();
         let through = self.subscriptions.iter_mut();
         through
-            .filter_map(|one| one.opening.take_if(|opening| is_through(opening)).map(|_| one.id))
+            .filter_map(|one| {
+                one.opening
+                    .take_if(|opening| is_through(opening))
+                    .map(|_| one.id)
+            })
             .collect()
     }
 

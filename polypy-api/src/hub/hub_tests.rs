@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use parking_lot::Mutex;
 use polypy_core::{
-    AssetId, AssetInfo, BookChange, BookPosition, BookState, BookStatus, ChangeSink, ConditionId,
-    Interner, LastTrade, LevelChange, LevelSet, Market, MarketChange, OrderBook, Price,
-    Selector, Side, Size, StaleReason, StatusChange, Timestamp, Token, TokenInfo, TradeKept,
-    WholeBook, CatalogueSink,
+    AssetId, AssetInfo, BookChange, BookPosition, BookState, BookStatus, CatalogueSink, ChangeSink,
+    ConditionId, Interner, LastTrade, LevelChange, LevelSet, Market, MarketChange, OrderBook,
+    Price, Selector, Side, Size, StaleReason, StatusChange, Timestamp, Token, TokenInfo, TradeKept,
+    WholeBook,
 };
 use tokio::sync::oneshot;
 
@@ -317,17 +317,12 @@ impl World {
         let at = inner.tokens.len() - 1;
         inner.note(at);
         drop(inner);
-        self.markets
-            .changed(MarketChange::New(market(&info)));
+        self.markets.changed(MarketChange::New(market(&info)));
         info.key
     }
 
     /// Writes into a token's lane what follows from changing the truth.
-    fn write(
-        &mut self,
-        at: usize,
-        change: impl FnOnce(&mut Inner, usize) -> Vec<BookChange>,
-    ) {
+    fn write(&mut self, at: usize, change: impl FnOnce(&mut Inner, usize) -> Vec<BookChange>) {
         let mut inner = self.model.inner.lock();
         let key = inner.tokens[at].info.key;
         let mut changes = change(&mut inner, at);
@@ -384,7 +379,9 @@ impl World {
             truth.position.epoch += 1;
             truth.position.sequence += 1;
             truth.status.state = BookState::Live;
-            truth.book.apply_change(Side::Bid, price(45), "7".parse().unwrap());
+            truth
+                .book
+                .apply_change(Side::Bid, price(45), "7".parse().unwrap());
             truth.book.apply_change(Side::Ask, price(58), Size::ZERO);
             inner.note(at);
             vec![inner.whole(at)]
@@ -446,7 +443,9 @@ impl World {
             inner.followed.remove(&key);
             let truth = &mut inner.tokens[at];
             if truth.position.epoch > 0 {
-                truth.book.apply_change(Side::Bid, price(41), "3".parse().unwrap());
+                truth
+                    .book
+                    .apply_change(Side::Bid, price(41), "3".parse().unwrap());
                 truth.position.epoch += 1;
                 truth.position.sequence += 1;
                 inner.note(at);
@@ -757,7 +756,10 @@ impl Follower {
                 continue;
             }
             if has(Channel::Book) {
-                let followed = self.books.get(&id).unwrap_or_else(|| panic!("{id} is missing"));
+                let followed = self
+                    .books
+                    .get(&id)
+                    .unwrap_or_else(|| panic!("{id} is missing"));
                 assert_eq!(followed.state, Some(truth.status.state), "{id}");
                 if truth.position.epoch == 0 {
                     continue;
@@ -956,6 +958,603 @@ fn whoever_applies_what_it_is_given_has_the_true_books() {
         merged += world.hub.out.modes.len();
     }
     // The histories hold what they are there for.
-    assert!(deltas > 5_000 && slow > 100 && lost > 100, "{deltas} {slow} {lost}");
+    assert!(
+        deltas > 5_000 && slow > 100 && lost > 100,
+        "{deltas} {slow} {lost}"
+    );
     assert!(resumed > 50 && merged > 100, "{resumed} {merged}");
+}
+
+fn world() -> World {
+    World::new(StreamConfig::default())
+}
+
+fn with_mode(mut filter: Filter, interval: Option<u64>, depth: Option<u16>) -> Filter {
+    filter.mode = Mode {
+        interval: interval.map(Duration::from_millis),
+        depth,
+    };
+    filter
+}
+
+/// The texts of deltas, as `previous>sequence changes`.
+fn deltas(messages: &[Arc<Published>]) -> Vec<String> {
+    let deltas = messages.iter().filter_map(|message| match message.event() {
+        Event::Delta(delta) => Some(delta),
+        _ => None,
+    });
+    deltas
+        .map(|delta| {
+            let changes = delta.changes.iter().map(|change| {
+                let side = if change.side == Side::Bid { 'b' } else { 'a' };
+                format!(" {side}{}={}", change.price, change.size)
+            });
+            let changes: String = changes.collect();
+            format!("{}>{}{changes}", delta.previous, delta.sequence)
+        })
+        .collect()
+}
+
+#[test]
+fn a_subscription_opens_with_each_book_and_goes_on_with_whole_states() {
+    let mut world = world();
+    world.add_token(true);
+    world.add_token(false);
+    let client = world.open();
+    let mut filter = book_of(&["1", "2", "3"]);
+    filter.channels = filter.channels.with(Channel::Top).with(Channel::State);
+    world.subscribe(&client, 5, &filter, None).unwrap();
+    world.step();
+    let opening = read(&client);
+    assert_eq!(
+        names(&opening),
+        [
+            "hello",
+            "subscribed",
+            "snapshot",
+            "top",
+            "state",
+            "state",
+            "ready"
+        ]
+    );
+    let subscribed = opening[1].text().as_str();
+    assert!(
+        subscribed.contains(r#""tokens":2,"unknown":["3"]"#),
+        "{subscribed}"
+    );
+
+    // Two levels of one state, of which the second ends it.
+    world.set(0, &[(Side::Bid, 42, 5), (Side::Ask, 60, 0)], true);
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["delta", "top"]);
+    assert_eq!(deltas(&told), ["1>3 b0.42=5 a0.6=0"]);
+
+    // The worker does not know whether more of the state comes: it does not wait.
+    world.set(0, &[(Side::Bid, 42, 6)], false);
+    world.step();
+    assert_eq!(deltas(&read(&client)), ["3>4 b0.42=6"]);
+    // The state before was not ended, and the next one is of another time.
+    world.write(0, |_, _| Vec::new());
+    world.set(0, &[(Side::Bid, 42, 7)], false);
+    world.set(0, &[(Side::Bid, 42, 8)], true);
+    world.step();
+    assert_eq!(deltas(&read(&client)), ["4>5 b0.42=7", "5>6 b0.42=8"]);
+}
+
+#[test]
+fn what_one_append_brings_of_two_times_is_two_states() {
+    let mut world = world();
+    let key = world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.step();
+    read(&client);
+    let level = |sequence, at, size: &str| {
+        BookChange::Level(LevelSet {
+            asset: key,
+            level: LevelChange {
+                side: Side::Bid,
+                price: price(40),
+                size: size.parse().unwrap(),
+            },
+            sequence,
+            at: Timestamp::from_millis(at),
+            received: world.now,
+            ends_state: false,
+        })
+    };
+    let mut changes = vec![level(2, 10, "1"), level(3, 10, "2"), level(4, 11, "3")];
+    world.model.lanes.append(lane_of(key), &mut changes);
+    world.step();
+    assert_eq!(deltas(&read(&client)), ["1>3 b0.4=1 b0.4=2", "3>4 b0.4=3"]);
+}
+
+#[test]
+fn a_change_that_does_not_follow_is_a_gap_and_the_book_is_read_again() {
+    let mut world = world();
+    let key = world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.step();
+    read(&client);
+    let mut unwritten = Vec::new();
+    {
+        let mut inner = world.model.inner.lock();
+        inner.followed.remove(&key);
+    }
+    world.set(0, &[(Side::Bid, 43, 1)], true);
+    world.model.inner.lock().followed.insert(key);
+    world.set(0, &[(Side::Bid, 44, 1)], true);
+    world.model.lanes.append(lane_of(key), &mut unwritten);
+    world.step();
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["gap", "snapshot", "state"]);
+    assert!(
+        told[0]
+            .text()
+            .as_str()
+            .contains(r#""reason":"internal","owner":"us""#)
+    );
+    assert!(
+        told[1]
+            .text()
+            .as_str()
+            .contains(r#""sequence":3,"cause":"gap""#)
+    );
+    assert_eq!(world.numbers.mismatches.get(), 1);
+}
+
+#[test]
+fn a_new_epoch_is_a_gap_with_its_reason_before_the_snapshot() {
+    let mut world = world();
+    world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.step();
+    read(&client);
+    world.begin_epoch(0, StaleReason::Disconnected);
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["state", "gap", "snapshot", "state"]);
+    let gap = told[1].text().as_str();
+    assert!(gap.contains(r#""reason":"disconnected","owner":"network","epoch":1,"after_sequence":1,"before_sequence":2"#), "{gap}");
+    assert!(
+        told[2]
+            .text()
+            .as_str()
+            .contains(r#""epoch":2,"sequence":2,"cause":"epoch""#)
+    );
+}
+
+#[test]
+fn books_of_a_dead_worker_are_stale_at_once_and_come_back_by_a_gap() {
+    let mut world = world();
+    let key = world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.step();
+    read(&client);
+    world.kill(lane_of(key));
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["state"]);
+    assert!(
+        told[0]
+            .text()
+            .as_str()
+            .contains(r#""state":"stale","reason":"worker_died""#)
+    );
+    world.step();
+    assert_eq!(names(&read(&client)), [""; 0], "said once");
+    world.revive(lane_of(key));
+    world.step();
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["gap", "snapshot", "state"]);
+    assert!(
+        told[0]
+            .text()
+            .as_str()
+            .contains(r#""reason":"worker_died","owner":"us""#)
+    );
+}
+
+#[test]
+fn after_a_suspension_states_are_read_before_what_lay_in_the_lanes() {
+    let mut world = world();
+    world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.step();
+    read(&client);
+    world.hub.is_suspended = true;
+    {
+        let mut inner = world.model.inner.lock();
+        inner.suspended = true;
+        inner.is_busy = true;
+    }
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.step();
+    assert_eq!(
+        names(&read(&client)),
+        [""; 0],
+        "the states are not known yet"
+    );
+    world.model.inner.lock().is_busy = false;
+    world.step();
+    let told = read(&client);
+    // The lane is in its own order; nobody was told a live book without the word.
+    assert_eq!(names(&told), ["delta", "state"]);
+    assert!(told[1].text().as_str().contains("suspended"));
+    assert!(world.hub.is_suspended, "until every feed has answered");
+    world.model.inner.lock().suspended = false;
+    world.step();
+    assert!(!world.hub.is_suspended);
+}
+
+#[test]
+fn depth_sends_what_falls_out_and_nothing_of_what_is_below() {
+    let mut world = world();
+    world.add_token(true);
+    let client = world.open();
+    let filter = with_mode(book_of(&["1"]), None, Some(1));
+    world.subscribe(&client, 0, &filter, None).unwrap();
+    world.step();
+    read(&client);
+    world.set(0, &[(Side::Bid, 39, 1)], true);
+    world.step();
+    assert_eq!(deltas(&read(&client)), [""; 0], "below the depth");
+    world.set(0, &[(Side::Bid, 41, 2)], true);
+    world.step();
+    let told = read(&client);
+    assert_eq!(
+        deltas(&told),
+        ["1>3 b0.4=0 b0.41=2"],
+        "the old best falls out"
+    );
+    world.set(0, &[(Side::Bid, 41, 0)], true);
+    world.step();
+    assert_eq!(
+        deltas(&read(&client)),
+        ["3>4 b0.4=10 b0.41=0"],
+        "and comes back"
+    );
+}
+
+#[test]
+fn conflated_tells_the_latest_state_once_an_interval_to_those_who_joined_since_too() {
+    let mut world = world();
+    world.add_token(true);
+    let first = world.open();
+    let filter = with_mode(book_of(&["1"]), Some(100), None);
+    world.subscribe(&first, 0, &filter, None).unwrap();
+    world.step();
+    read(&first);
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.step();
+    assert_eq!(
+        deltas(&read(&first)).len(),
+        1,
+        "the first change waits for nothing"
+    );
+    world.set(0, &[(Side::Bid, 41, 2)], true);
+    world.set(0, &[(Side::Bid, 42, 1)], true);
+    world.set(0, &[(Side::Bid, 42, 0)], true);
+    world.step();
+    let second = world.open();
+    world.subscribe(&second, 0, &filter, None).unwrap();
+    world.step();
+    let joined = read(&second);
+    assert!(
+        joined[2].text().as_str().contains(r#""sequence":2,"#),
+        "what the others have"
+    );
+    assert_eq!(names(&read(&first)), [""; 0]);
+    world.pass(Duration::from_millis(100));
+    for client in [&first, &second] {
+        let told = read(client);
+        assert_eq!(deltas(&told), ["2>5 b0.41=2"]);
+        assert!(
+            told[0]
+                .text()
+                .as_str()
+                .contains(r#""conflated":"interval""#)
+        );
+    }
+}
+
+#[test]
+fn a_conflated_client_that_is_behind_gets_the_states_merged_and_no_gap() {
+    let mut world = World::new(StreamConfig {
+        buffer: 8 << 10,
+        ..StreamConfig::default()
+    });
+    world.add_token(true);
+    let client = world.open();
+    let filter = with_mode(book_of(&["1"]), Some(50), None);
+    world.subscribe(&client, 0, &filter, None).unwrap();
+    world.step();
+    read(&client);
+    for round in 1..30 {
+        world.set(
+            0,
+            &[(Side::Bid, 30 + round % 4, 10 + u32::from(round))],
+            true,
+        );
+        world.pass(Duration::from_millis(60));
+    }
+    let waiting = read(&client);
+    assert!(names(&waiting).iter().all(|name| *name == "delta"));
+    assert!(waiting.len() < 10, "{}", waiting.len());
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["delta"]);
+    assert!(told[0].text().as_str().contains(r#""conflated":"backlog""#));
+    let told = deltas(&told);
+    assert!(
+        told[0].contains("b0.31=39") && told[0].contains(">30 "),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_slow_client_is_warned_then_begins_again_and_is_closed_the_third_time() {
+    let mut world = World::new(StreamConfig {
+        buffer: 8 << 10,
+        ..StreamConfig::default()
+    });
+    world.add_token(true);
+    let (slow, healthy) = (world.open(), world.open());
+    world.subscribe(&slow, 0, &book_of(&["1"]), None).unwrap();
+    world
+        .subscribe(&healthy, 0, &book_of(&["1"]), None)
+        .unwrap();
+    world.step();
+    read(&slow);
+    read(&healthy);
+    let mut healthy_deltas = 0;
+    for overflow in 1..=3 {
+        for _ in 0..40 {
+            let size = 11 + world.clock_ms % 1_000;
+            world.set(0, &[(Side::Bid, 41, u32::try_from(size).unwrap())], true);
+            world.step();
+            let told = read(&healthy);
+            assert_eq!(names(&told), ["delta"]);
+            healthy_deltas += 1;
+        }
+        assert_eq!(world.numbers.overflows.get(), overflow);
+        if overflow < 3 {
+            let told = read(&slow);
+            assert_eq!(
+                names(&told),
+                ["error", "gap"],
+                "nothing before the snapshot"
+            );
+            assert!(
+                told[1]
+                    .text()
+                    .as_str()
+                    .contains(r#""reason":"slow","owner":"client""#)
+            );
+            assert!(told[1].text().as_str().contains(r#""next":"snapshot""#));
+            world.step();
+            let told = read(&slow);
+            assert_eq!(names(&told), ["snapshot"]);
+        }
+    }
+    while let Some(Batch::Messages(_)) = slow.outbox().try_next(usize::MAX) {}
+    let Some(Batch::End(closing)) = slow.outbox().try_next(usize::MAX) else {
+        panic!("it goes on");
+    };
+    assert_eq!(closing.code, 1_013);
+    assert!(closing.retry_ms.is_some());
+    assert_eq!(healthy_deltas, 120);
+}
+
+/// The ends of the ring: a place is good as long as nothing after it is gone.
+#[test]
+fn a_client_comes_back_to_what_is_kept_and_to_nothing_else() {
+    let mut world = world();
+    world.add_token(true);
+    let first = world.open();
+    let filter = book_of(&["1"]);
+    world.subscribe(&first, 0, &filter, None).unwrap();
+    world.step();
+    let place = |position| {
+        let instance = Instance(7);
+        Some(Cursor { instance, position })
+    };
+    let begun = world.hub.out.position;
+    for size in 1..=3 {
+        world.pass(Duration::from_secs(20));
+        world.set(0, &[(Side::Bid, 41, size)], true);
+        world.step();
+    }
+    let back = |world: &mut World, position| {
+        let client = world.open();
+        world
+            .subscribe(&client, 0, &filter, place(position))
+            .unwrap();
+        world.step();
+        let told = read(&client);
+        let recovered = told[1].text().as_str().contains(r#""recovered":true"#);
+        let names = names(&told[2..]).join(" ");
+        let last = told.last().unwrap().text().as_str().to_owned();
+        drop(client);
+        world.step();
+        (recovered, names, last)
+    };
+    let (recovered, names, last) = back(&mut world, begun);
+    assert!(recovered);
+    assert_eq!(names, "delta delta delta ready");
+    let now = world.hub.out.position;
+    assert!(last.contains(&format!("-{now}\"")), "{last}");
+    assert_eq!(back(&mut world, begun + 1).1, "delta delta ready");
+    assert_eq!(back(&mut world, now).1, "ready", "it had everything");
+    let (recovered, names, _) = back(&mut world, now + 1);
+    assert!(!recovered, "a place that there was not");
+    assert_eq!(names, "gap snapshot ready");
+    assert!(
+        !back(&mut world, begun.saturating_sub(1)).0,
+        "before it was followed"
+    );
+
+    // The oldest of the three is gone.
+    world.pass(Duration::from_secs(21));
+    assert_eq!(world.hub.out.ring.evicted(), begun + 1);
+    let (recovered, names, _) = back(&mut world, begun);
+    assert!(!recovered);
+    assert_eq!(names, "gap snapshot ready");
+    assert_eq!(back(&mut world, begun + 1).1, "delta delta ready");
+    let other = Cursor {
+        instance: Instance(8),
+        position: now,
+    };
+    let client = world.open();
+    world.subscribe(&client, 0, &filter, Some(other)).unwrap();
+    assert!(read(&client)[2].text().as_str().contains("restarted"));
+}
+
+#[test]
+fn a_book_that_was_not_followed_all_the_time_cannot_be_resumed() {
+    let mut world = world();
+    world.add_token(true);
+    let filter = book_of(&["1"]);
+    let first = world.open();
+    world.subscribe(&first, 0, &filter, None).unwrap();
+    world.step();
+    let position = world.hub.out.position;
+    drop(first);
+    world.step();
+    world.pass(Duration::from_secs(30));
+    assert_eq!(world.model.inner.lock().followed.len(), 1, "it lingers");
+    world.pass(Duration::from_secs(40));
+    world.pass(Duration::from_secs(2));
+    assert!(world.model.inner.lock().followed.is_empty());
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    let second = world.open();
+    world.subscribe(&second, 0, &filter, None).unwrap();
+    world.step();
+    let third = world.open();
+    let instance = Instance(7);
+    let cursor = Some(Cursor { instance, position });
+    world.subscribe(&third, 0, &filter, cursor).unwrap();
+    world.step();
+    let told = read(&third);
+    assert!(
+        told[2].text().as_str().contains("not_followed"),
+        "{}",
+        told[2].text()
+    );
+}
+
+#[test]
+fn subscriptions_come_and_go_and_agree() {
+    let mut world = world();
+    world.add_token(true);
+    world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 1, &book_of(&["1"]), None).unwrap();
+    let code = |result: Result<(), SubscribeError>| result.unwrap_err().code;
+    assert_eq!(
+        code(world.subscribe(&client, 1, &book_of(&["2"]), None)),
+        "id_in_use"
+    );
+    assert_eq!(
+        code(world.subscribe(&client, 2, &book_of(&["9"]), None)),
+        "unknown_token"
+    );
+    assert_eq!(code(world.unsubscribe(&client, 9)), "unknown_id");
+    let deep = with_mode(book_of(&["1", "2"]), None, Some(5));
+    let refused = world.subscribe(&client, 2, &deep, None).unwrap_err();
+    assert_eq!(refused.code, "conflict");
+    assert!(
+        refused.message.starts_with("token 1 is covered"),
+        "{refused}"
+    );
+    // What was refused has left nothing.
+    world
+        .subscribe(&client, 2, &book_of(&["1", "2"]), None)
+        .unwrap();
+    world.step();
+    read(&client);
+    world.unsubscribe(&client, 1).unwrap();
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.step();
+    assert_eq!(
+        names(&read(&client)),
+        ["unsubscribed", "delta"],
+        "once, and still covered"
+    );
+    world.unsubscribe(&client, 2).unwrap();
+    world.set(0, &[(Side::Bid, 41, 2)], true);
+    world.step();
+    assert_eq!(names(&read(&client)), ["unsubscribed"]);
+    let most = world.hub.out.config.max_subscriptions;
+    for id in 0..most {
+        let id = u64::try_from(id).unwrap();
+        world
+            .subscribe(&client, id, &book_of(&["1"]), None)
+            .unwrap();
+    }
+    let one_more = world.subscribe(&client, 99, &book_of(&["1"]), None);
+    assert_eq!(code(one_more), "too_many_subscriptions");
+}
+
+#[test]
+fn a_subscription_to_everything_takes_in_new_markets_and_hears_of_forgotten_ones() {
+    let mut world = world();
+    world.add_token(true);
+    let client = world.open();
+    let channels = Channels::default();
+    world
+        .subscribe(&client, 0, &Filter::everything(channels), None)
+        .unwrap();
+    world.step();
+    read(&client);
+    world.add_token(true);
+    world.step();
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["market", "snapshot", "state"]);
+    assert!(told[0].text().as_str().contains(r#""change":"new""#));
+    world.forget(1);
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["state", "market"]);
+    assert!(told[0].text().as_str().contains(r#""state":"forgotten""#));
+    assert!(told[1].text().as_str().contains(r#""change":"forgotten""#));
+    world.pass(Duration::from_secs(70));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.hub.tokens.len(), 1, "nothing of it is left");
+}
+
+#[test]
+fn heartbeats_come_and_a_place_only_while_nothing_is_owed() {
+    let mut world = world();
+    world.add_token(true);
+    let client = world.open();
+    world.model.inner.lock().is_busy = true;
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.pass(Duration::from_secs(6));
+    let told = read(&client);
+    assert_eq!(names(&told).last(), Some(&"heartbeat"));
+    let last = told.last().unwrap().text().as_str();
+    assert!(
+        last.contains(r#""cursor":null"#),
+        "the snapshot is owed: {last}"
+    );
+    world.model.inner.lock().is_busy = false;
+    world.step();
+    world.step();
+    assert_eq!(names(&read(&client)), ["snapshot", "ready"]);
+    client.ask_heartbeat();
+    world.step();
+    let told = read(&client);
+    let position = world.hub.out.position;
+    let expected = format!(r#""cursor":"0000000000000007-{position}""#);
+    assert!(told[0].text().as_str().contains(&expected));
 }

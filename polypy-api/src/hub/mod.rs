@@ -25,7 +25,7 @@ mod token;
 mod tokens;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,6 +84,8 @@ pub(crate) struct Hub {
     /// Places at which markets were announced, by token, as long as clients may come
     /// back from before.
     born: HashMap<AssetKey, u64>,
+    /// Keys that are written and that nobody wants: left over from a hub before.
+    strays: HashSet<AssetKey>,
     /// Lanes whose worker does not run, and whose books were said to be stale.
     down: Vec<bool>,
     suspensions: u64,
@@ -122,6 +124,7 @@ impl Hub {
             commands: Vec::new(),
             open: Vec::new(),
             born: HashMap::new(),
+            strays: HashSet::new(),
             down: vec![false; usize::from(lanes)],
             suspensions: asked.suspension.count(),
             is_suspended: false,

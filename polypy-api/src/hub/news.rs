@@ -36,6 +36,7 @@ impl Hub {
 
     fn take_level(&mut self, set: &LevelSet, now: Instant) {
         let Some(at) = self.tokens.find(set.asset) else {
+            self.strays.insert(set.asset);
             return;
         };
         let Some(kept) = self.tokens.get(at).and_then(Token::kept) else {
@@ -177,8 +178,13 @@ impl Hub {
             return;
         };
         match token.take_whole(whole, position) {
-            Replaced::Nothing | Replaced::Continued { has_new_status: false } => {}
-            Replaced::Continued { has_new_status: true } => self.tell_status(at, now),
+            Replaced::Nothing
+            | Replaced::Continued {
+                has_new_status: false,
+            } => {}
+            Replaced::Continued {
+                has_new_status: true,
+            } => self.tell_status(at, now),
             Replaced::First { was_told: false } => {
                 // Everybody's opening is owed yet.
                 if let Stage::Kept(kept) = &token.stage {
@@ -193,7 +199,9 @@ impl Hub {
                 is_same_epoch: false,
             } => self.tell_whole(at, Cause::Epoch, now),
             Replaced::Gap { had, reason } => {
-                let Stage::Kept(kept) = &token.stage else { return };
+                let Stage::Kept(kept) = &token.stage else {
+                    return;
+                };
                 let cause = if had.epoch == kept.epoch {
                     Cause::Gap
                 } else {

@@ -181,10 +181,7 @@ impl Hub {
     /// Gives a client of conflated streams what was merged while it was behind.
     fn catch_up(&mut self, client: u32) -> bool {
         let mut did = false;
-        loop {
-            let Some(state) = self.out.clients.get_mut(client) else {
-                break;
-            };
+        while let Some(state) = self.out.clients.get_mut(client) {
             if state.behind.is_empty() || !state.outbox.asks_for_more() {
                 break;
             }
@@ -232,7 +229,13 @@ impl Hub {
         }
         if behind.top {
             let top = TopOfBook::of(kept);
-            events.push(compose::top(&token.info, kept, top, conflated, &self.anchor));
+            events.push(compose::top(
+                &token.info,
+                kept,
+                top,
+                conflated,
+                &self.anchor,
+            ));
         }
         events
     }

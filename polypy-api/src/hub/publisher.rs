@@ -7,11 +7,11 @@ use std::time::Instant;
 use polypy_core::AssetKey;
 
 use super::clients::ClientState;
+use super::compose;
 use super::numbers::Numbers;
 use super::ring::{About, Ring};
 use super::slab::Slab;
 use super::token::{Kind, ModeId, Watcher};
-use super::compose;
 use crate::client::ClientId;
 use crate::config::StreamConfig;
 use crate::cursor::{Cursor, Instance};
@@ -50,7 +50,10 @@ impl Publisher {
     }
 
     pub(super) fn mode(&self, id: ModeId) -> Mode {
-        self.modes.get(usize::from(id.0)).copied().unwrap_or_default()
+        self.modes
+            .get(usize::from(id.0))
+            .copied()
+            .unwrap_or_default()
     }
 
     fn is_conflated(&self, kind: Kind) -> bool {
@@ -85,10 +88,11 @@ impl Publisher {
             let Some(client) = self.clients.get_mut(watcher.client) else {
                 continue;
             };
-            let is_held = client.holds(at, kind);
-            if !is_held && !(conflated && client.merges(at, message.event())) {
-                self.give(watcher.client, &message, now);
+            let waits = client.holds(at, kind);
+            if waits || conflated && client.merges(at, message.event()) {
+                continue;
             }
+            self.give(watcher.client, &message, now);
         }
     }
 

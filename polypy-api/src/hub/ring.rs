@@ -111,7 +111,9 @@ mod tests {
 
     fn places(ring: &Ring, after: u64) -> Vec<u64> {
         let entries = ring.after(after);
-        entries.filter_map(|entry| entry.message.position()).collect()
+        entries
+            .filter_map(|entry| entry.message.position())
+            .collect()
     }
 
     #[test]
@@ -120,7 +122,12 @@ mod tests {
         let mut ring = Ring::new(3 * one, Duration::from_secs(60));
         for (position, second) in [(1, 0), (3, 10), (4, 20)] {
             let at = start + Duration::from_secs(second);
-            ring.push(&message(position), About::Market([].into()), Kind::State, at);
+            ring.push(
+                &message(position),
+                About::Market([].into()),
+                Kind::State,
+                at,
+            );
         }
         assert_eq!((ring.evicted(), ring.bytes()), (0, 3 * one));
         assert_eq!(places(&ring, 0), [1, 3, 4]);

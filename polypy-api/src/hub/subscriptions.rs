@@ -44,7 +44,7 @@ impl Hub {
                     // Spread over the time between two.
                     let period = self.out.config.heartbeat;
                     let first = now + period.mul_f64(fastrand::f64());
-                    let state = ClientState::new(client, outbox, first);
+                    let state = ClientState::new(outbox, first);
                     let at = self.out.clients.insert(state);
                     self.out.by_id.insert(client, at);
                 }
@@ -130,13 +130,14 @@ impl Hub {
             let leaving = leaving.map(|(_, token)| token.key);
             keys.extend(leaving.filter(|key| !known.contains(key)));
         }
-        let mut tokens = HashSet::new();
+        // In the order in which they were named.
+        let mut tokens = Vec::new();
         for key in &keys {
             tokens.extend(self.watch(at, *key, filter.channels, mode, now));
         }
         let subscription = Subscription {
             id,
-            tokens: tokens.clone(),
+            tokens: tokens.iter().copied().collect(),
             opening: None,
             filter,
         };
@@ -149,7 +150,8 @@ impl Hub {
             return Ok(());
         };
         if client.subscription(id).is_some() {
-            let message = format!("subscription {id} is there already: unsubscribe it, or choose another id");
+            let message =
+                format!("subscription {id} is there already: unsubscribe it, or choose another id");
             return Err(SubscribeError::new("id_in_use", message));
         }
         let most = self.out.config.max_subscriptions;
@@ -177,7 +179,9 @@ impl Hub {
                 continue;
             }
             is_known = true;
-            resolved.keys.extend(keys.into_iter().filter(|key| seen.insert(*key)));
+            resolved
+                .keys
+                .extend(keys.into_iter().filter(|key| seen.insert(*key)));
         }
         if is_known {
             return Ok(resolved);
@@ -317,7 +321,7 @@ impl Hub {
         at: u32,
         mut subscription: Subscription,
         unknown: Vec<Box<str>>,
-        tokens: HashSet<u32>,
+        tokens: Vec<u32>,
         beginning: Beginning,
         mode: ModeId,
     ) {
@@ -343,10 +347,11 @@ impl Hub {
                 accepted.recovered = true;
                 self.out.numbers.resumed.increment();
                 let is_of_everything = filter.selectors.contains(&Selector::Everything);
-                let (mut missed, born): (HashSet<u32>, HashSet<u32>) = tokens
+                let (missed, born): (Vec<u32>, Vec<u32>) = tokens
                     .iter()
                     .copied()
                     .partition(|token| self.tokens.is_since(*token, position));
+                let mut missed: HashSet<u32> = missed.into_iter().collect();
                 if is_of_everything {
                     // What was forgotten since is not in the catalogue any more.
                     let all = self.tokens.iter();
@@ -359,13 +364,14 @@ impl Hub {
                     if let Some(token) = token.filter(|token| token.since.is_some()) {
                         // Its trades since then are not given again.
                         let reason = GapReason::NotFollowed;
-                        let gap = compose::gap(&token.info, None, token.kept(), reason, &self.anchor);
+                        let gap =
+                            compose::gap(&token.info, None, token.kept(), reason, &self.anchor);
                         gaps.push((reason, gap));
                     }
                 }
                 client.held.extend(missed.iter().copied());
                 let channels = filter.channels;
-                subscription.opening = Some(missed.union(&born).copied().collect());
+                subscription.opening = Some(missed.iter().chain(&born).copied().collect());
                 client.replay = Some(Replay {
                     subscription: id,
                     tokens: missed,
@@ -390,7 +396,8 @@ impl Hub {
                     for token in &tokens {
                         client.owe(*token, cause);
                     }
-                    subscription.opening = Some(tokens).filter(|tokens| !tokens.is_empty());
+                    let opening: HashSet<_> = tokens.into_iter().collect();
+                    subscription.opening = Some(opening).filter(|tokens| !tokens.is_empty());
                 }
             }
         }

@@ -20,6 +20,7 @@ impl Hub {
         let evicted = self.out.ring.evicted();
         self.born.retain(|_, born| *born > evicted);
         self.let_go(now);
+        self.unfollow_strays();
         let clients = self.out.clients.iter();
         let beating = clients.filter(|(_, client)| client.next_heartbeat <= now);
         for at in beating.map(|(at, _)| at).collect::<Vec<_>>() {
@@ -72,14 +73,23 @@ impl Hub {
                 continue;
             }
             let tokens = over.iter().filter_map(|at| self.tokens.get(*at));
-            let followed = tokens.filter(|token| {
-                token.follow == Follow::Yes && !matches!(token.stage, Stage::Gone)
-            });
+            let followed = tokens
+                .filter(|token| token.follow == Follow::Yes && !matches!(token.stage, Stage::Gone));
             let keys: Vec<_> = followed.map(|token| token.key).collect();
             if keys.is_empty() || self.asked.changes.unfollow(lane, &keys) {
                 for at in over {
                     self.remove(at);
                 }
+            }
+        }
+    }
+
+    /// Has nothing written that nobody wants.
+    fn unfollow_strays(&mut self) {
+        for key in std::mem::take(&mut self.strays) {
+            let changes = &self.asked.changes;
+            if self.tokens.find(key).is_none() && !changes.unfollow(changes.lane_of(key), &[key]) {
+                self.strays.insert(key);
             }
         }
     }
@@ -150,7 +160,10 @@ impl Hub {
             return;
         };
         for key in keys {
-            let token = self.tokens.find(*key).and_then(|at| self.tokens.get_mut(at));
+            let token = self
+                .tokens
+                .find(*key)
+                .and_then(|at| self.tokens.get_mut(at));
             if let Some(Token { info, .. }) = token {
                 Arc::make_mut(info).winner.clone_from(winner);
             }

@@ -199,13 +199,6 @@ impl Token {
         }
     }
 
-    pub(super) fn kept_mut(&mut self) -> Option<&mut Kept> {
-        match &mut self.stage {
-            Stage::Kept(kept) => Some(kept),
-            _ => None,
-        }
-    }
-
     /// Whether there is something to open with.
     pub(super) fn is_known(&self) -> bool {
         !matches!(self.stage, Stage::Awaited { .. })
@@ -298,7 +291,9 @@ impl Token {
     }
 
     pub(super) fn watcher(&self, client: u32) -> Option<&Watcher> {
-        self.watchers.iter().find(|watcher| watcher.client == client)
+        self.watchers
+            .iter()
+            .find(|watcher| watcher.client == client)
     }
 
     /// From now on the client wants these channels of it, and no others; none at all

@@ -20,10 +20,10 @@ fn app(sim: &SimHandle) -> PolyPyBuilder {
 async fn until(what: &str, ready: impl Fn() -> bool) {
     let wait = async {
         while !ready() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(60), wait).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
     assert!(waited.is_ok(), "not within a minute: {what}");
 }
 

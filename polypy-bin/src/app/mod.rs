@@ -1,8 +1,8 @@
 //! The whole program as one value.
 //!
 //! ```text
-//! start: registry, workers, router, pool, lifecycle, recycler, audit, http, admin
-//! stop:  admin, audit, recycler, http, lifecycle, pool, router, workers, registry
+//! start: registry, stream, workers, router, pool, lifecycle, recycler, audit, http, admin
+//! stop:  admin, audit, recycler, http, lifecycle, pool, router, workers, stream, registry
 //! ```
 //!
 //! A failed start stops what had started and is an error; the HTTP server alone
@@ -13,6 +13,7 @@
 mod admin;
 mod books;
 mod builder;
+mod catalogue;
 mod error;
 mod legacy;
 mod overview;
@@ -31,9 +32,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_api::door::Doors;
+use polypy_api::{Filter, FollowError, NotLive, Streams, Subscription};
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
 use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Sources, Tls};
@@ -213,7 +216,7 @@ impl PolyPy {
         .with_books(Arc::clone(&self.books));
         let mut config = conversion::http(&self.config.http, &self.config.metrics);
         config.tcp &= self.listeners.is_empty();
-        let doors = Doors::new(&config, Arc::clone(&self.books));
+        let doors = Doors::new(&config, Arc::clone(&self.books)).with_streams(self.streams());
         let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
@@ -414,6 +417,44 @@ impl PolyPy {
     /// The books, by asset id.
     pub fn books(&self) -> Arc<dyn BookSource> {
         Arc::clone(&self.books)
+    }
+
+    /// Follows books, tops, trades, states or markets in this process: first what is there,
+    /// then every change. Works from the start on, with or without HTTP.
+    ///
+    /// ```no_run
+    /// # async fn example(app: &polypy::PolyPy) -> Result<(), Box<dyn std::error::Error>> {
+    /// use polypy::stream::{Channel, Channels, Event, Filter};
+    ///
+    /// let channels = Channels::NONE.with(Channel::Book);
+    /// let mut stream = app.subscribe(Filter::everything(channels)).await?;
+    /// while let Some(message) = stream.next().await {
+    ///     if let Event::Delta(delta) = message.event() {
+    ///         println!("{} {}", delta.token.info.asset_id, delta.sequence);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Before the start and after the stop, with too many clients, and for a filter that
+    /// names nothing known.
+    pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, FollowError> {
+        self.streams().subscribe(filter).await
+    }
+
+    /// Waits until every book that the filter names is live, and there is one.
+    ///
+    /// # Errors
+    /// When that is not so in time, or they cannot be followed.
+    pub async fn wait_until_live(&self, filter: &Filter, most: Duration) -> Result<(), NotLive> {
+        self.streams().wait_until_live(filter, most).await
+    }
+
+    /// Where clients of the streams are opened.
+    pub fn streams(&self) -> Streams {
+        self.parts().stream.streams()
     }
 
     /// The markets with a subscribed token.

@@ -44,7 +44,7 @@ pub(super) struct Overview {
 
 impl Overview {
     pub(super) fn new(parts: Parts, config: &Config) -> Arc<Self> {
-        Arc::new(Self {
+        let overview = Arc::new(Self {
             parts,
             phase: Mutex::new(Phase::Stopped),
             http: Mutex::default(),
@@ -52,7 +52,15 @@ impl Overview {
             draining: AtomicBool::new(false),
             ready_live_share: config.http.ready_live_share,
             legacy: config.metrics.legacy,
-        })
+        });
+        // The hub is a part of what it shows.
+        let shown = Arc::downgrade(&overview);
+        overview.parts.stream.show_stats(move || {
+            let shown = shown.upgrade();
+            let stats = shown.map(|overview| overview.stats());
+            stats.map_or_else(|| "{}".to_owned(), |stats| stats.to_string())
+        });
+        overview
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -141,6 +149,7 @@ static WORKERS: Part = Part::new(
     "workers",
     "The workers, their books and the checks of them.",
 );
+static STREAM: Part = Part::new("stream", "Streams of changes and their clients.");
 static LIFECYCLE: Part = Part::new("lifecycle", "Discovery and expiry of markets.");
 static RECYCLER: Part = Part::new("recycler", "Replacements of connections.");
 static AUDIT: Part = Part::new("audit", "Books compared with those of the REST interface.");
@@ -161,6 +170,7 @@ impl Overview {
         sheet.part(&POOL, |sheet| parts.pool.show(sheet));
         sheet.part(&ROUTER, |sheet| parts.router.show(sheet));
         sheet.part(&WORKERS, |sheet| parts.workers.show(sheet));
+        sheet.part(&STREAM, |sheet| parts.stream.show(sheet));
         sheet.part(&LIFECYCLE, |sheet| parts.lifecycle.show(sheet));
         sheet.part(&RECYCLER, |sheet| parts.recycler.show(sheet));
         sheet.part(&AUDIT, |sheet| parts.audit.show(sheet));

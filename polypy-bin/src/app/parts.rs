@@ -1,6 +1,8 @@
 //! The parts, and who is told of whom.
 //!
 //! ```text
+//!             stream
+//!                ▲
 //! resync queue ◄── workers ◄── router ◄── lifecycle ──► registry
 //!       ▲                        ▲            ▲            ▲
 //!       └──────────── pool ──────┴────────────┴────────────┘
@@ -14,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use polypy_api::StreamHub;
 use polypy_core::{
     AuditSink, BookControl, Clock, Component, EventSink, ResyncSink, SuspensionWatch,
 };
@@ -32,6 +35,7 @@ use polypy_net::venue::Venue;
 use polypy_net::wire::WireStats;
 use polypy_workers::{MessageRouter, WorkerManager};
 
+use super::catalogue::Names;
 use super::error::BuildError;
 use crate::clock::since_start;
 use crate::config::{Config, conversion};
@@ -39,6 +43,8 @@ use crate::config::{Config, conversion};
 /// Every part of the program but the HTTP server.
 pub(super) struct Parts {
     pub(super) registry: Arc<AssetRegistry>,
+    /// Follows what the workers write.
+    pub(super) stream: Arc<StreamHub>,
     pub(super) workers: Arc<WorkerManager>,
     pub(super) router: Arc<MessageRouter>,
     pub(super) pool: Arc<ConnectionPool>,
@@ -80,12 +86,24 @@ impl Parts {
         let resync = Arc::new(ResyncQueue::new(conversion::resync(&config.pool)));
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let suspension = Arc::new(SuspensionWatch::new(since_start));
+        let settings = conversion::workers(&config.workers, &config.integrity, cores);
+        let stream = Arc::new(StreamHub::new(
+            conversion::stream(&config.stream, &config.http),
+            u16::try_from(settings.count.get()).unwrap_or(u16::MAX),
+            concat!("polypy/", env!("CARGO_PKG_VERSION")),
+        ));
         let workers = Arc::new(WorkerManager::watched(
-            conversion::workers(&config.workers, &config.integrity, cores),
+            settings,
             Arc::clone(&resync) as Arc<dyn ResyncSink>,
             Arc::clone(&suspension),
-            None,
+            Some(stream.sink()),
         ));
+        stream.connect(
+            workers.changes(),
+            Arc::new(Names::new(Arc::clone(&registry))),
+            Arc::clone(clock),
+            Arc::clone(&suspension),
+        );
         let router = Arc::new(MessageRouter::new(&workers));
         let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
         let lifecycle = Arc::new(LifecycleController::new(
@@ -132,6 +150,7 @@ impl Parts {
         ));
         Ok(Self {
             registry,
+            stream,
             workers,
             router,
             pool,
@@ -148,6 +167,7 @@ impl Parts {
     pub(super) fn in_start_order(&self) -> Vec<Arc<dyn Component>> {
         let mut parts = vec![
             Arc::clone(&self.registry) as Arc<dyn Component>,
+            Arc::clone(&self.stream) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.pool) as Arc<dyn Component>,
@@ -177,6 +197,7 @@ impl Parts {
             Arc::clone(&self.pool) as Arc<dyn Component>,
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
+            Arc::clone(&self.stream) as Arc<dyn Component>,
             Arc::clone(&self.registry) as Arc<dyn Component>,
         ]);
         parts

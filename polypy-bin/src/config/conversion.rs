@@ -5,6 +5,7 @@
 
 use std::num::NonZeroUsize;
 
+use polypy_api::StreamConfig;
 use polypy_http::HttpConfig;
 use polypy_net::audit::AuditConfig;
 use polypy_net::connection::ConnectionConfig;
@@ -18,7 +19,7 @@ use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
 use super::{
     AuditSection, HttpSection, IntegritySection, LifecycleSection, MetricsSection, PoolSection,
-    RecyclerSection, SimSection, VenueSection, WorkersSection,
+    RecyclerSection, SimSection, StreamSection, VenueSection, WorkersSection,
 };
 
 /// Settings of the HTTP server.
@@ -138,6 +139,18 @@ fn integrity(section: &IntegritySection) -> IntegrityConfig {
     }
 }
 
+/// Settings of the streams.
+pub(crate) fn stream(section: &StreamSection, http: &HttpSection) -> StreamConfig {
+    StreamConfig {
+        max_clients: http.max_streams + StreamConfig::LIBRARY_CLIENTS,
+        buffer: section.buffer.0,
+        ring: section.ring.0,
+        ring_age: section.ring_age,
+        heartbeat: section.heartbeat,
+        ..StreamConfig::default()
+    }
+}
+
 /// Settings of the recycler.
 pub(crate) fn recycler(section: &RecyclerSection) -> RecyclerConfig {
     RecyclerConfig {
@@ -193,6 +206,10 @@ mod tests {
         let cores = available_parallelism().unwrap();
         same(&http(&config.http, &config.metrics), &HttpConfig::default());
         same(&rest(&config.venue), &RestConfig::default());
+        same(
+            &stream(&config.stream, &config.http),
+            &StreamConfig::default(),
+        );
         same(&lifecycle(&config.lifecycle), &LifecycleConfig::default());
         same(
             &pool(&config.pool, &config.recycler),

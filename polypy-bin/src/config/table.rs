@@ -453,6 +453,20 @@ table! {
         chunk: usize = "100", in "1" ..= "500";
     }
 
+    /// Streams of changes.
+    stream: StreamSection {
+        /// What may wait for one client. A client that lets more wait finds a gap, and then
+        /// snapshots.
+        buffer: ByteSize = "4MiB", in "64KiB" ..= "1GiB";
+        /// What is kept of the latest messages, all clients together, for those that come back.
+        ring: ByteSize = "64MiB", in "1MiB" ..= "16GiB";
+        /// For how long they are kept. A book that nobody wants any more stays followed for so
+        /// long.
+        ring_age: Duration = "60s", in "1s" ..= "1h";
+        /// Between two heartbeats of a client's stream.
+        heartbeat: Duration = "5s", in "1s" ..= "1m";
+    }
+
     /// How the program ends.
     shutdown: ShutdownSection {
         /// For everything together; what has not ended then is aborted and named. Set it below the
