@@ -23,6 +23,7 @@ pub struct Body(Kind);
 enum Kind {
     #[default]
     Empty,
+    Whole(Bytes),
     Pieces(VecDeque<Bytes>),
     Stream(Source),
 }
@@ -47,6 +48,7 @@ impl Body {
     pub fn len(&self) -> Option<usize> {
         match &self.0 {
             Kind::Empty => Some(0),
+            Kind::Whole(bytes) => Some(bytes.len()),
             Kind::Pieces(pieces) => Some(pieces.iter().map(Bytes::len).sum()),
             Kind::Stream(_) => None,
         }
@@ -65,6 +67,7 @@ impl Body {
     /// The bytes, if they are one piece and all there.
     pub(crate) fn as_bytes(&self) -> Option<&Bytes> {
         match &self.0 {
+            Kind::Whole(bytes) => Some(bytes),
             Kind::Pieces(pieces) if pieces.len() == 1 => pieces.front(),
             Kind::Empty | Kind::Pieces(_) | Kind::Stream(_) => None,
         }
@@ -73,7 +76,11 @@ impl Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self::pieces([bytes])
+        Self(if bytes.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Whole(bytes)
+        })
     }
 }
 
@@ -99,6 +106,11 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(Frame::data).map(Ok)),
             Kind::Stream(source) => source.as_mut().poll_frame(cx),
         }
@@ -107,6 +119,7 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Empty => true,
+            Kind::Whole(_) => false,
             Kind::Pieces(pieces) => pieces.is_empty(),
             Kind::Stream(source) => source.is_end_stream(),
         }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use hyper::StatusCode;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -37,7 +37,9 @@ use crate::peer::Peer;
 use crate::places::{Place, Refused};
 use crate::reply::canned;
 use crate::reserve::Notice;
-use crate::responder::{Admission, Responder, Shared, UpgradeSlot};
+use crate::responder::{Admission, Connected, Shared, UpgradeSlot};
+use crate::route::Client;
+use crate::service::Responder;
 use crate::socket::Socket;
 
 /// How long, and how much, is read from a client after its last answer.
@@ -142,10 +144,9 @@ impl Protocol {
     pub(crate) fn new(config: &HttpConfig) -> Self {
         let head = config.max_header_bytes.max(MIN_HEADER_BYTES);
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            // The stream's own deadlines come first; this one is hyper's
-            // safety net, which runs over idle time and head together.
-            .header_read_timeout(config.idle_timeout + config.header_read_timeout * 2)
+        // The stream has a deadline for each state; hyper's own would take a new timer
+        // for each request.
+        http.header_read_timeout(None)
             // A client that closes its sending side still gets its answer.
             .half_close(true)
             .keep_alive(true)
@@ -284,15 +285,17 @@ impl Run {
         let secure = stream.is_tls();
         Self {
             stream: DeadlineStream::new(stream, limits, Arc::clone(&activity)),
-            responder: Responder {
+            responder: Responder(Arc::new(Connected {
                 shared,
                 activity,
-                peer,
-                secure,
+                client: Arc::new(Client {
+                    peer,
+                    secure,
+                    stopping: stopping.clone(),
+                }),
                 admission,
                 upgrade: Arc::clone(&upgrade),
-                stopping: stopping.clone(),
-            },
+            })),
             upgrade,
             stopping,
         }
@@ -306,9 +309,9 @@ impl Run {
             upgrade,
             mut stopping,
         } = self;
-        let shared = Arc::clone(&responder.shared);
-        let activity = Arc::clone(&responder.activity);
-        let admission = responder.admission.clone();
+        let shared = Arc::clone(&responder.0.shared);
+        let activity = Arc::clone(&responder.0.activity);
+        let admission = responder.0.admission.clone();
         let mut connection = http.serve_connection(TokioIo::new(stream), responder);
         let mut evicted = std::pin::pin!(evicted);
 

@@ -50,7 +50,12 @@ impl Origins {
 
     /// Whether a page of another site, or of another origin where that counts, sent this
     /// request. `authority` is that of the target, if it has one.
-    pub(crate) fn is_refused(&self, parts: &Parts, host: &Host, authority: Option<&[u8]>) -> bool {
+    pub(crate) fn is_refused(
+        &self,
+        parts: &Parts,
+        host: &Host<'_>,
+        authority: Option<&[u8]>,
+    ) -> bool {
         if self.own_only {
             let own = authority.or_else(|| parts.headers.get(HOST).map(HeaderValue::as_bytes));
             return is_elsewhere(&parts.headers, own.unwrap_or_default());
@@ -105,7 +110,7 @@ fn is_elsewhere(headers: &HeaderMap, own: &[u8]) -> bool {
 }
 
 /// Whether a page of another site sent this request. What is not a browser says nothing.
-fn is_foreign(headers: &HeaderMap, host: &Host) -> bool {
+fn is_foreign(headers: &HeaderMap, host: &Host<'_>) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return false;
     };

@@ -13,6 +13,8 @@ use polypy_core::metrics::{
     Kind, List, Number, Part, Reading, Row, Sheet, Unit, count, write_count,
 };
 
+/// The last line of OpenMetrics.
+const END: &[u8] = b"# EOF\n";
 /// What a name of a label is cut to, in bytes.
 const LABEL_LENGTH: usize = 64;
 
@@ -47,8 +49,9 @@ pub(crate) struct Exposition {
 
 #[derive(Debug)]
 struct Family {
-    name: &'static str,
-    row: &'static Row,
+    /// The lines above the samples in each format, which never change.
+    text_head: Vec<u8>,
+    open_metrics_head: Vec<u8>,
     samples: Vec<u8>,
 }
 
@@ -80,21 +83,25 @@ impl Exposition {
         }
     }
 
-    /// What the source shows, as of now.
-    pub(crate) fn render(&mut self, format: Format, source: &dyn StatsSource) -> Vec<u8> {
+    /// Writes what the source shows, as of now.
+    pub(crate) fn render(&mut self, format: Format, source: &dyn StatsSource, out: &mut Vec<u8>) {
         for family in &mut self.families {
             family.samples.clear();
         }
         source.show(self);
-        let samples: usize = self.families.iter().map(|one| one.samples.len()).sum();
-        let mut out = Vec::with_capacity(samples + self.families.len() * 192 + 8);
+        let lengths = self.families.iter().map(|one| one.lines(format));
+        let length: usize = lengths
+            .map(|[head, samples]| head.len() + samples.len())
+            .sum();
+        out.reserve(length + END.len());
         for family in &self.families {
-            family.write(&mut out, format);
+            for part in family.lines(format) {
+                out.extend_from_slice(part);
+            }
         }
         if format == Format::OpenMetrics {
-            out.extend_from_slice(b"# EOF\n");
+            out.extend_from_slice(END);
         }
-        out
     }
 
     fn is_hidden(&self, row: &Row) -> bool {
@@ -110,8 +117,8 @@ impl Exposition {
         let at = *self.by_name.entry(name).or_insert(self.families.len());
         if at == self.families.len() {
             self.families.push(Family {
-                name,
-                row,
+                text_head: head(row, name, Format::Text),
+                open_metrics_head: head(row, name, Format::OpenMetrics),
                 samples: Vec::new(),
             });
         }
@@ -271,44 +278,53 @@ impl Sheet for Exposition {
 
 impl Family {
     /// The family's lines; none if nobody has shown it.
-    fn write(&self, out: &mut Vec<u8>, format: Format) {
+    fn lines(&self, format: Format) -> [&[u8]; 2] {
+        let head = match format {
+            Format::Text => &self.text_head,
+            Format::OpenMetrics => &self.open_metrics_head,
+        };
         if self.samples.is_empty() {
-            return;
+            return [&[], &[]];
         }
-        let kind = self.row.kind();
-        let (name, type_name) = match (format, kind) {
-            (Format::Text, Kind::Info) => (self.name, "gauge"),
-            (Format::OpenMetrics, Kind::Info) => (without(self.name, "_info"), "info"),
-            (Format::Text, Kind::Counter) => (self.name, "counter"),
-            (Format::OpenMetrics, Kind::Counter) => (without(self.name, "_total"), "counter"),
-            (_, Kind::Gauge) => (self.name, "gauge"),
-            (_, Kind::Histogram) => (self.name, "histogram"),
-            (_, Kind::Summary) => (self.name, "summary"),
-        };
-        let mut comment = |keyword: &str, text: &str| {
-            for part in ["# ", keyword, " ", name, " ", text, "\n"] {
-                out.extend_from_slice(part.as_bytes());
-            }
-        };
-        let mut help = self.row.family_help().trim().replace('\\', "\\\\");
-        if format == Format::OpenMetrics {
-            help = help.replace('"', "\\\"");
-            let unit = ["seconds", "bytes"];
-            let unit = unit.into_iter().find(|unit| {
-                let rest = name.strip_suffix(unit);
-                rest.is_some_and(|rest| rest.ends_with('_'))
-            });
-            comment("TYPE", type_name);
-            if let Some(unit) = unit {
-                comment("UNIT", unit);
-            }
-            comment("HELP", &help);
-        } else {
-            comment("HELP", &help);
-            comment("TYPE", type_name);
-        }
-        out.extend_from_slice(&self.samples);
+        [head, &self.samples]
     }
+}
+
+/// The lines above a family's samples.
+fn head(row: &'static Row, name: &'static str, format: Format) -> Vec<u8> {
+    let (name, type_name) = match (format, row.kind()) {
+        (Format::Text, Kind::Info) => (name, "gauge"),
+        (Format::OpenMetrics, Kind::Info) => (without(name, "_info"), "info"),
+        (Format::Text, Kind::Counter) => (name, "counter"),
+        (Format::OpenMetrics, Kind::Counter) => (without(name, "_total"), "counter"),
+        (_, Kind::Gauge) => (name, "gauge"),
+        (_, Kind::Histogram) => (name, "histogram"),
+        (_, Kind::Summary) => (name, "summary"),
+    };
+    let mut out = Vec::new();
+    let mut comment = |keyword: &str, text: &str| {
+        for part in ["# ", keyword, " ", name, " ", text, "\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    };
+    let mut help = row.family_help().trim().replace('\\', "\\\\");
+    if format == Format::OpenMetrics {
+        help = help.replace('"', "\\\"");
+        let unit = ["seconds", "bytes"];
+        let unit = unit.into_iter().find(|unit| {
+            let rest = name.strip_suffix(unit);
+            rest.is_some_and(|rest| rest.ends_with('_'))
+        });
+        comment("TYPE", type_name);
+        if let Some(unit) = unit {
+            comment("UNIT", unit);
+        }
+        comment("HELP", &help);
+    } else {
+        comment("HELP", &help);
+        comment("TYPE", type_name);
+    }
+    out
 }
 
 fn without(name: &'static str, suffix: &str) -> &'static str {

@@ -13,6 +13,7 @@
 //! | a name that the configuration lists, or any below one that it lists as `*.example.org` | yes |
 //! | anything else | 421 |
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Top-level domains set aside for private use, by standard or by custom that
@@ -30,26 +31,26 @@ const PRIVATE: [&str; 9] = [
 ];
 
 /// A `Host` that is one: its name, lower case, without port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Host {
-    name: String,
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Host<'a> {
+    name: Cow<'a, str>,
     is_address: bool,
 }
 
-impl Host {
+impl<'a> Host<'a> {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Reads `name`, `name:port`, `1.2.3.4:port` or `[::1]:port`; empty text too.
-    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(value: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
         if let Some(rest) = text.strip_prefix('[') {
             let (address, port) = rest.split_once(']')?;
             address.parse::<Ipv6Addr>().ok()?;
             is_port(port).then_some(())?;
             return Some(Self {
-                name: address.to_ascii_lowercase(),
+                name: lower_case(address),
                 is_address: true,
             });
         }
@@ -62,9 +63,17 @@ impl Host {
             return None;
         }
         Some(Self {
-            name: name.trim_end_matches('.').to_ascii_lowercase(),
+            name: lower_case(name.trim_end_matches('.')),
             is_address: name.parse::<Ipv4Addr>().is_ok(),
         })
+    }
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 
@@ -101,8 +110,8 @@ impl Names {
     }
 
     /// Whether this server answers to `host`.
-    pub(crate) fn includes(&self, host: &Host) -> bool {
-        let name = host.name.as_str();
+    pub(crate) fn includes(&self, host: &Host<'_>) -> bool {
+        let name = host.name();
         let private = || {
             PRIVATE.iter().any(|domain| {
                 name.strip_suffix(domain)

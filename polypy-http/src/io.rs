@@ -35,6 +35,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::activity::{Activity, Expired};
 
+/// A head and a body that are shorter cost less put together than handed over apart.
+const SMALL: usize = 2 * 1024;
+
 /// The limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -52,9 +55,15 @@ pub(crate) struct DeadlineStream<S> {
     activity: Arc<Activity>,
     limits: Limits,
     /// One timer serves all states: reads are not timed while a write is held up.
+    /// It may stand for an earlier moment than the limit that runs, and is set anew when
+    /// it fires then: setting it takes a lock, and most limits are over long before.
     timer: Pin<Box<Sleep>>,
-    /// What the timer stands for; `None` while it is not to be heeded.
-    armed: Option<Expired>,
+    /// The limit that runs.
+    armed: Expired,
+    /// When it passes; `None` until something waits for it, which is at once or never.
+    deadline: Option<Instant>,
+    /// Room to put small pieces together.
+    whole: Vec<u8>,
     /// Bytes that the client has taken since the write limit was armed.
     taken: usize,
     /// Whether what arrives belongs to the first line of a request.
@@ -64,12 +73,15 @@ pub(crate) struct DeadlineStream<S> {
 impl<S> DeadlineStream<S> {
     /// Takes a socket on which a first request is awaited.
     pub(crate) fn new(stream: S, limits: Limits, activity: Arc<Activity>) -> Self {
+        let timer = Box::pin(sleep(limits.head));
         Self {
             stream,
             activity,
             limits,
-            timer: Box::pin(sleep(limits.head)),
-            armed: Some(Expired::Head),
+            armed: Expired::Head,
+            deadline: Some(timer.deadline()),
+            timer,
+            whole: Vec::new(),
             taken: 0,
             in_request_line: false,
         }
@@ -81,33 +93,44 @@ impl<S> DeadlineStream<S> {
     }
 
     fn arm(&mut self, state: Expired) {
-        let limit = match state {
+        self.armed = state;
+        self.deadline = None;
+        self.taken = 0;
+    }
+
+    /// Ready once the armed limit has passed; otherwise wakes the task then.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = match self.armed {
             Expired::Head => self.limits.head,
             Expired::Idle => self.limits.idle,
             Expired::Write => self.limits.write,
         };
-        self.timer.as_mut().reset(Instant::now() + limit);
-        self.armed = Some(state);
-        self.taken = 0;
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        if self.timer.deadline() < deadline {
+            self.timer.as_mut().reset(deadline);
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(())
     }
 
-    /// Ready once the armed deadline has passed; otherwise wakes the task then.
+    /// The error of the limit that has passed.
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(state) = self.armed else {
-            return Poll::Pending;
-        };
-        ready!(self.timer.as_mut().poll(cx));
-        self.activity.expire(state);
+        ready!(self.poll_deadline(cx));
+        self.activity.expire(self.armed);
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// A write that could not go on waits for the client, but not for ever.
     fn held_up<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if self.armed != Some(Expired::Write) {
+        if self.armed != Expired::Write {
             self.arm(Expired::Write);
         }
         while self.taken >= self.limits.rate {
-            ready!(self.timer.as_mut().poll(cx));
+            ready!(self.poll_deadline(cx));
             self.arm(Expired::Write);
         }
         self.poll_expired(cx).map(Err)
@@ -148,7 +171,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
                 this.activity.begin_receiving();
                 this.in_request_line = true;
                 // The first head is timed from the connection on: its deadline runs.
-                if this.armed == Some(Expired::Idle) {
+                if this.armed == Expired::Idle {
                     this.arm(Expired::Head);
                 }
             }
@@ -183,7 +206,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.activity.begin_writing();
-        match Pin::new(&mut this.stream).poll_write_vectored(cx, slices) {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = if length <= SMALL {
+            this.whole.clear();
+            for slice in slices {
+                this.whole.extend_from_slice(slice);
+            }
+            Pin::new(&mut this.stream).poll_write(cx, &this.whole)
+        } else {
+            Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
+        };
+        match written {
             Poll::Ready(result) => this.wrote(result),
             Poll::Pending => this.held_up(cx),
         }

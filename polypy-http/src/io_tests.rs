@@ -184,6 +184,30 @@ async fn a_client_that_stops_reading_is_given_up_however_well_it_began() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pieces_arrive_in_order_whether_small_or_large() {
+    for (first, second) in [(3, 5), (2_000, 48), (2_000, 49), (9_000, 1), (0, 7)] {
+        let (mut stream, mut far, _) = pair(4_096);
+        let pieces = [vec![1; first], vec![2; second]];
+        let whole = pieces.concat();
+        let reader = tokio::spawn(async move {
+            let mut arrived = vec![0; first + second];
+            far.read_exact(&mut arrived).await.map(|_| arrived)
+        });
+        let mut sent = 0;
+        while sent < whole.len() {
+            let rest = sent.min(first);
+            let slices = [
+                IoSlice::new(&pieces[0][rest..]),
+                IoSlice::new(&pieces[1][sent - rest..]),
+            ];
+            sent += stream.write_vectored(&slices).await.unwrap();
+        }
+        stream.flush().await.unwrap();
+        assert_eq!(reader.await.unwrap().unwrap(), whole);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fragment_is_seen_in_the_request_line_alone() {
     for (parts, expected) in [
         (&["GET /a#b HTTP/1.1\r\nHost: x\r\n"][..], true),

@@ -129,6 +129,8 @@ mod encoding;
 
 mod responder;
 
+mod service;
+
 mod refusal;
 
 mod access;

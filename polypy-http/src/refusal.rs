@@ -35,7 +35,7 @@ pub(crate) fn unauthorized(proof: Proof, access: &Access, request_id: &RequestId
 }
 
 /// A request for a name that may be a stranger's.
-pub(crate) fn misdirected(host: &Host, request_id: &RequestId) -> Reply {
+pub(crate) fn misdirected(host: &Host<'_>, request_id: &RequestId) -> Reply {
     let text = "this server does not answer to that name; if it is its own, list it in \
                 http.allowed_hosts";
     ErrorBody {
@@ -46,21 +46,27 @@ pub(crate) fn misdirected(host: &Host, request_id: &RequestId) -> Reply {
     .closing()
 }
 
-/// What hyper leaves to its user: RFC 9112 sections 3.2 and 6.1.
-pub(crate) fn bad_framing(parts: &Parts, fragment: bool, secure: bool) -> Option<&'static str> {
+/// The `Host` header, once it is sure that all is well with what hyper leaves to its
+/// user: RFC 9112 sections 3.2 and 6.1. The error says what is wrong.
+pub(crate) fn framed(
+    parts: &Parts,
+    fragment: bool,
+    secure: bool,
+) -> Result<Option<Host<'_>>, &'static str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
+    let host = match (hosts.next(), hosts.next()) {
         (None, _) if parts.version == Version::HTTP_11 => {
-            return Some("an HTTP/1.1 request needs a Host header");
+            return Err("an HTTP/1.1 request needs a Host header");
         }
-        (_, Some(_)) => return Some("more than one Host header"),
-        (Some(host), None) if Host::parse(host.as_bytes()).is_none() => {
-            return Some("the Host header is not a host");
+        (None, _) => None,
+        (_, Some(_)) => return Err("more than one Host header"),
+        (Some(host), None) => {
+            let host = Host::parse(host.as_bytes()).ok_or("the Host header is not a host")?;
+            Some(host)
         }
-        _ => {}
-    }
+    };
     if fragment {
-        return Some("a request target has no fragment");
+        return Err("a request target has no fragment");
     }
     // CONNECT alone has an authority without a scheme, and is refused later.
     if parts
@@ -68,12 +74,12 @@ pub(crate) fn bad_framing(parts: &Parts, fragment: bool, secure: bool) -> Option
         .scheme_str()
         .is_some_and(|scheme| scheme != "http" && !(secure && scheme == "https"))
     {
-        return Some("a whole target has the scheme http here");
+        return Err("a whole target has the scheme http here");
     }
     if parts.headers.get_all(TRANSFER_ENCODING).iter().count() > 1 {
-        return Some("more than one Transfer-Encoding header");
+        return Err("more than one Transfer-Encoding header");
     }
-    None
+    Ok(host)
 }
 
 /// 405, with what would have been accepted.

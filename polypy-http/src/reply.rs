@@ -20,6 +20,9 @@ use crate::connection::Upgraded;
 use crate::request_id::RequestId;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// As much as most answers have, so that their memory is asked for once.
+const JSON_ROOM: usize = 512;
+const HEADERS: usize = 12;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const SWITCH: HeaderValue = HeaderValue::from_static("upgrade");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,8 +41,9 @@ pub struct Reply {
 impl Reply {
     /// A JSON answer.
     pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(mut body) => {
+        let mut body = Vec::with_capacity(JSON_ROOM);
+        match serde_json::to_writer(&mut body, value) {
+            Ok(()) => {
                 // A terminal shows the prompt on a line of its own.
                 body.push(b'\n');
                 Self::bytes(status, JSON, body)
@@ -88,7 +92,7 @@ impl Reply {
     pub fn empty(status: StatusCode) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: HeaderMap::with_capacity(HEADERS),
             body: Body::default(),
             task: None,
         }

@@ -7,49 +7,45 @@
 //! here: it is refused unread and the connection closed), the handler.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, EXPECT, HOST, HeaderName,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, EXPECT, HeaderMap, HeaderName,
     HeaderValue, SERVER, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
-use hyper::service::Service as HyperService;
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use polypy_core::{BoxFuture, Clock};
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::access::Access;
 use crate::activity::Activity;
-use crate::body::Body;
 use crate::budget::Memory;
 use crate::cors::Origins;
 use crate::counters::{Counters, count};
 use crate::encoding::finished;
 use crate::handler;
 use crate::host::{Host, Names};
-use crate::peer::Peer;
 use crate::places::{Place, Places, Refused};
 use crate::query::{Query, shown};
 use crate::queue::Queue;
-use crate::refusal::{bad_framing, busy, method_not_allowed, misdirected, unauthorized};
+use crate::refusal::{busy, framed, method_not_allowed, misdirected, unauthorized};
 use crate::reply::{ErrorBody, Reply, Service, Task, X_REQUEST_ID};
 use crate::request_id::{RequestId, RequestIds};
-use crate::route::{Call, Change, Handler, Matched, NoMatch, READ, Route, Routes};
+use crate::route::{
+    Call, Change, Client, Handler, Matched, NoMatch, READ, Ready, Route, RouteIndex, Routes,
+};
+use crate::service::Outgoing;
 use crate::tls::Tls;
 
 /// Longest target accepted: what most proxies pass on.
@@ -111,68 +107,40 @@ pub(crate) enum Admission {
 /// The task that an upgrade leaves for its connection.
 pub(crate) type UpgradeSlot = Arc<Mutex<Option<Task>>>;
 
-/// The service of one connection.
-#[derive(Clone)]
-pub(crate) struct Responder {
+/// What one connection answers with.
+pub(crate) struct Connected {
     pub(crate) shared: Arc<Shared>,
     pub(crate) activity: Arc<Activity>,
-    pub(crate) peer: Peer,
-    /// Came over TLS.
-    pub(crate) secure: bool,
+    pub(crate) client: Arc<Client>,
     pub(crate) admission: Admission,
     pub(crate) upgrade: UpgradeSlot,
-    /// True once the server is stopping: answers then close their connection.
-    pub(crate) stopping: watch::Receiver<bool>,
 }
 
-impl HyperService<Request<Incoming>> for Responder {
-    type Response = Response<Outgoing>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.activity.begin_answering();
-        let responder = self.clone();
-        Box::pin(async move { Ok(responder.answer(request).await) })
-    }
+/// A request, and when it came.
+pub(crate) struct Asked {
+    parts: Parts,
+    request_id: RequestId,
+    has_body: bool,
+    since: Instant,
 }
 
-/// The body of an answer, which is being given until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    body: Body,
-    activity: Arc<Activity>,
+/// What became of a request without waiting.
+pub(crate) enum Served {
+    Reply(Reply),
+    Later(Rest),
 }
 
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        self.activity.answered();
-    }
+/// What is left to do for a request that waits.
+pub(crate) enum Rest {
+    /// Reading its body, and doing what it asks for.
+    Change(Matched),
+    /// Computing its answer, or waiting for the part of the program that has it.
+    Answer(RouteIndex, Box<Call>),
 }
 
-impl hyper::body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Responder {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
-        let started = Instant::now();
+impl Connected {
+    pub(crate) fn asked(&self, request: Request<Incoming>) -> (Asked, Incoming) {
+        let since = Instant::now();
         let has_body = !request.body().is_end_stream();
         let (parts, body) = request.into_parts();
         let request_id = parts
@@ -180,24 +148,37 @@ impl Responder {
             .get(X_REQUEST_ID)
             .and_then(|value| RequestId::from_client(value.as_bytes()))
             .unwrap_or_else(|| self.shared.request_ids.next());
-
-        let (index, mut reply) = match self.accept(&parts, &request_id) {
-            Err(reply) => (None, *reply),
-            Ok(matched) => {
-                let index = matched.index;
-                let reply = self.serve(&parts, matched, body, &request_id).await;
-                (Some(index), self.keep_place(reply, &parts, &request_id))
-            }
+        let asked = Asked {
+            parts,
+            request_id,
+            has_body,
+            since,
         };
+        (asked, body)
+    }
+
+    /// Counts the answer, and makes the HTTP message of it. `index` is the route's.
+    pub(crate) fn respond(
+        &self,
+        asked: Asked,
+        index: Option<RouteIndex>,
+        mut reply: Reply,
+    ) -> Response<Outgoing> {
+        let Asked {
+            parts,
+            request_id,
+            has_body,
+            since,
+        } = asked;
+        let shared = &*self.shared;
         let once = matches!(self.admission, Admission::Reserved(_));
-        let leaving = self.shared.leaving.load(Ordering::Relaxed);
-        if has_body || once || leaving || reply.is_lasting() || *self.stopping.borrow() {
+        let leaving = shared.leaving.load(Ordering::Relaxed);
+        let stopping = || *self.client.stopping.borrow();
+        if has_body || once || leaving || reply.is_lasting() || stopping() {
             reply = reply.closing();
         }
-        let took = started.elapsed();
-        self.shared
-            .counters
-            .answered(index, reply.status.as_u16(), took);
+        let took = since.elapsed();
+        shared.counters.answered(index, reply.status.as_u16(), took);
         tracing::debug!(
             %request_id,
             method = %parts.method,
@@ -206,31 +187,21 @@ impl Responder {
             elapsed_ms = took.as_secs_f64() * 1e3,
             "request answered"
         );
-        self.respond(reply, &parts, &request_id)
-    }
-
-    /// The HTTP message.
-    fn respond(
-        &self,
-        mut reply: Reply,
-        parts: &Parts,
-        request_id: &RequestId,
-    ) -> Response<Outgoing> {
-        *self.upgrade.lock() = reply.task.take();
-        let mut response = Response::new(Outgoing {
-            body: reply.body,
-            activity: Arc::clone(&self.activity),
-        });
+        if let Some(task) = reply.task.take() {
+            *self.upgrade.lock() = Some(task);
+        }
+        let body = Outgoing::new(reply.body, &self.activity);
+        let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         let mut headers = reply.headers;
         headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
         headers
             .entry(SERVER)
-            .or_insert_with(|| self.shared.service.product.clone());
+            .or_insert_with(|| shared.service.product.clone());
         headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
         headers.entry(CONTENT_SECURITY_POLICY).or_insert(NO_PAGE);
         headers.entry(RESOURCE_POLICY).or_insert(SAME_ORIGIN);
-        self.shared.origins.allow(parts, &mut headers);
+        shared.origins.allow(&parts, &mut headers);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             headers.insert(X_REQUEST_ID, value);
         }
@@ -239,19 +210,22 @@ impl Responder {
     }
 
     /// Everything that is checked before the method: an error, `OPTIONS *`, or the route.
-    fn accept(&self, parts: &Parts, request_id: &RequestId) -> Result<Matched, Box<Reply>> {
+    pub(crate) fn accept(&self, asked: &Asked) -> Result<Matched, Box<Reply>> {
+        let Asked {
+            parts, request_id, ..
+        } = asked;
         let fragment = self.activity.take_fragment();
         let refuse = |status, why: &str| Box::new(Reply::error(status, request_id, why).closing());
-        if let Some(problem) = bad_framing(parts, fragment, self.secure) {
-            return Err(refuse(StatusCode::BAD_REQUEST, problem));
-        }
+        let host = match framed(parts, fragment, self.client.secure) {
+            Ok(host) => host.unwrap_or_default(),
+            Err(problem) => return Err(refuse(StatusCode::BAD_REQUEST, problem)),
+        };
         let target = &parts.uri;
         let authority = target
             .authority()
             .map(|authority| authority.as_str().as_bytes());
         // An authority in the target counts instead of the header (section 3.2.2).
-        let host = authority.or_else(|| parts.headers.get(HOST).map(HeaderValue::as_bytes));
-        let Some(host) = Host::parse(host.unwrap_or_default()) else {
+        let Some(host) = authority.map_or(Some(host), Host::parse) else {
             return Err(refuse(
                 StatusCode::BAD_REQUEST,
                 "the host of the request is not a host",
@@ -355,93 +329,124 @@ impl Responder {
         )
     }
 
-    async fn serve(
-        &self,
-        parts: &Parts,
-        matched: Matched,
-        body: Incoming,
-        request_id: &RequestId,
-    ) -> Reply {
+    /// Everything that needs no waiting; more is left of a change, and of an answer
+    /// that is computed.
+    pub(crate) fn at_once(&self, asked: &mut Asked, matched: Matched) -> Served {
         let Some(route) = self.shared.routes.get(matched.index) else {
-            return Reply::error(StatusCode::NOT_FOUND, request_id, "no such route");
+            let text = "no such route";
+            let reply = Reply::error(StatusCode::NOT_FOUND, &asked.request_id, text);
+            return Served::Reply(reply);
         };
-        if parts.method == Method::OPTIONS {
-            return Reply::empty(StatusCode::NO_CONTENT).with_allow(route.allow);
+        let (method, request_id) = (&asked.parts.method, &asked.request_id);
+        if *method == Method::OPTIONS {
+            let reply = Reply::empty(StatusCode::NO_CONTENT).with_allow(route.allow);
+            return Served::Reply(reply);
         }
-        if let Some(change) = &route.change
-            && parts.method == change.method
-        {
-            return self
-                .change(route, change, parts, matched, body, request_id)
-                .await;
+        let change = route.change.as_ref();
+        if change.is_some_and(|change| *method == change.method) {
+            return Served::Later(Rest::Change(matched));
         }
-        let reads = !matches!(route.handler, Handler::Absent);
-        if !reads || !matches!(parts.method, Method::GET | Method::HEAD) {
-            return method_not_allowed(parts, route.allow, request_id);
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        if !reads || matches!(route.handler, Handler::Absent) {
+            let reply = method_not_allowed(&asked.parts, route.allow, request_id);
+            return Served::Reply(reply);
         }
-        if !body.is_end_stream() {
-            return Reply::error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                request_id,
-                "requests carry no body here",
-            );
+        if asked.has_body {
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            let text = "requests carry no body here";
+            return Served::Reply(Reply::error(status, request_id, text));
         }
-        let query = match parts.uri.query() {
+        let query = match asked.parts.uri.query() {
             Some(raw) if route.probe => Ok(Query::parse_known(raw, route.parameters)),
             Some(raw) if !route.parameters.is_empty() => Query::parse(raw, route.parameters),
             _ => Ok(Query::default()),
         };
-        let call = match query {
-            Ok(query) => self.call(parts, matched.segments, query, request_id),
-            Err(error) => return handler::bad_query(&error, request_id),
+        let query = match query {
+            Ok(query) => query,
+            Err(error) => return Served::Reply(handler::bad_query(&error, request_id)),
         };
-        match &route.handler {
-            Handler::Inline(answer) => self
-                .guarded(route, request_id, || answer(&call))
-                .unwrap_or_else(|panicked| *panicked),
-            Handler::Awaited(answer) => {
-                let answer = self.guarded(route, request_id, || answer(call));
-                self.wait_for(answer, route, request_id).await
+        // Lent to the handler, and wanted again for the answer.
+        let headers = std::mem::take(&mut asked.parts.headers);
+        let call = self.call(headers, matched.segments, query, request_id);
+        let served = match &route.handler {
+            Handler::Inline(answer) => {
+                let reply = self.guarded(route, request_id, || answer(&call));
+                Some(reply.unwrap_or_else(|panicked| *panicked))
             }
-            Handler::Absent => method_not_allowed(parts, route.allow, request_id),
-            Handler::Computed { ready, compute, .. } => {
-                let ready = |call: &Call| {
-                    let ready = ready.as_ref()?;
-                    self.guarded(route, request_id, || ready(call))
-                        .unwrap_or_else(|panicked| Some(*panicked))
-                };
-                let queue = self.shared.queues.get(matched.index.get());
-                match (ready(&call), queue.and_then(Option::as_ref)) {
-                    (Some(reply), _) => finished(reply, &call, &self.shared.memory),
-                    (None, Some(queue)) => {
-                        let compute = self.compute(route, queue, ready, Arc::clone(compute), call);
-                        let limit = self.shared.answer_timeout;
-                        timeout(limit, compute).await.unwrap_or_else(|_elapsed| {
-                            busy(request_id, "the answer took too long to compute")
-                        })
-                    }
-                    (None, None) => busy(request_id, "the answer cannot be computed"),
-                }
+            Handler::Computed { ready, .. } => self
+                .ready(route, ready.as_ref(), &call)
+                .map(|reply| finished(reply, &call, &self.shared.memory)),
+            Handler::Awaited(_) | Handler::Absent => None,
+        };
+        match served {
+            Some(reply) => {
+                asked.parts.headers = call.headers;
+                Served::Reply(reply)
+            }
+            None => {
+                asked.parts.headers = call.headers.clone();
+                Served::Later(Rest::Answer(matched.index, Box::new(call)))
             }
         }
     }
 
+    /// The rest of an answer.
+    pub(crate) async fn later(&self, asked: &Asked, rest: Rest, body: Incoming) -> Reply {
+        let request_id = &asked.request_id;
+        let gone = || Reply::error(StatusCode::NOT_FOUND, request_id, "no such route");
+        match rest {
+            Rest::Change(matched) => {
+                let Some(route) = self.shared.routes.get(matched.index) else {
+                    return gone();
+                };
+                match &route.change {
+                    Some(change) => self.change(route, change, asked, matched, body).await,
+                    None => method_not_allowed(&asked.parts, route.allow, request_id),
+                }
+            }
+            Rest::Answer(index, call) => {
+                let Some(route) = self.shared.routes.get(index) else {
+                    return gone();
+                };
+                if let Handler::Awaited(answer) = &route.handler {
+                    let answer = self.guarded(route, request_id, || answer(*call));
+                    return self.wait_for(answer, route, request_id).await;
+                }
+                let queue = self.shared.queues.get(index.get());
+                let Some(queue) = queue.and_then(Option::as_ref) else {
+                    return busy(request_id, "the answer cannot be computed");
+                };
+                let compute = self.compute(route, queue, *call);
+                let limit = self.shared.answer_timeout;
+                timeout(limit, compute).await.unwrap_or_else(|_elapsed| {
+                    busy(request_id, "the answer took too long to compute")
+                })
+            }
+        }
+    }
+
+    /// What can be answered without computing anything, if there is such a thing.
+    fn ready(&self, route: &Route, ready: Option<&Ready>, call: &Call) -> Option<Reply> {
+        let ready = ready?;
+        self.guarded(route, &call.request_id, || ready(call))
+            .unwrap_or_else(|panicked| Some(*panicked))
+    }
+
     fn call(
         &self,
-        parts: &Parts,
+        headers: HeaderMap,
         segments: Vec<(&'static str, String)>,
         query: Query,
         request_id: &RequestId,
     ) -> Call {
-        let forwarded = parts.headers.get(FORWARDED_PROTO);
+        let forwarded = headers.get(FORWARDED_PROTO);
         Call {
             request_id: request_id.clone(),
             segments,
             query,
-            headers: parts.headers.clone(),
-            peer: self.peer,
-            secure: self.secure || forwarded.is_some_and(|scheme| scheme == "https"),
-            stopping: self.stopping.clone(),
+            secure: self.client.secure || forwarded.is_some_and(|scheme| scheme == "https"),
+            headers,
+            client: Arc::clone(&self.client),
         }
     }
 
@@ -450,11 +455,13 @@ impl Responder {
         &self,
         route: &Route,
         change: &Change,
-        parts: &Parts,
+        asked: &Asked,
         matched: Matched,
         body: Incoming,
-        request_id: &RequestId,
     ) -> Reply {
+        let Asked {
+            parts, request_id, ..
+        } = asked;
         let refuse = |status, text: &str| Reply::error(status, request_id, text);
         if parts.headers.contains_key(CONTENT_ENCODING) {
             let text = "an encoded body is not read here";
@@ -475,7 +482,8 @@ impl Responder {
                 );
             }
         };
-        let call = self.call(parts, matched.segments, Query::default(), request_id);
+        let headers = parts.headers.clone();
+        let call = self.call(headers, matched.segments, Query::default(), request_id);
         let answer = self.guarded(route, request_id, || (change.answer)(call, body));
         self.wait_for(answer, route, request_id).await
     }
@@ -501,22 +509,19 @@ impl Responder {
 
     /// Runs a handler on the blocking pool. What takes too long is left to
     /// finish there, counted by its permit, and its client told 503.
-    async fn compute(
-        &self,
-        route: &Route,
-        queue: &Queue,
-        ready: impl Fn(&Call) -> Option<Reply>,
-        compute: Arc<dyn Fn(&Call) -> Reply + Send + Sync>,
-        call: Call,
-    ) -> Reply {
+    async fn compute(&self, route: &Route, queue: &Queue, call: Call) -> Reply {
         let request_id = call.request_id.clone();
+        let Handler::Computed { ready, compute, .. } = &route.handler else {
+            return busy(&request_id, "the answer cannot be computed");
+        };
         let Some(thread) = queue.thread().await else {
             return busy(&request_id, "too many wait for this answer already");
         };
         // The one before may have left what this one came for.
-        if let Some(reply) = ready(&call) {
+        if let Some(reply) = self.ready(route, ready.as_ref(), &call) {
             return reply;
         }
+        let compute = Arc::clone(compute);
         let memory = self.shared.memory.clone();
         let job = spawn_blocking(move || {
             let reply = finished(compute(&call), &call, &memory);
@@ -534,10 +539,13 @@ impl Responder {
     }
 
     /// What stays takes a place among the streams, and is an answer to GET alone.
-    fn keep_place(&self, reply: Reply, parts: &Parts, request_id: &RequestId) -> Reply {
+    pub(crate) fn keep_place(&self, reply: Reply, asked: &Asked) -> Reply {
         if !reply.is_lasting() {
             return reply;
         }
+        let Asked {
+            parts, request_id, ..
+        } = asked;
         let head = parts.method == Method::HEAD;
         if reply.task.is_some() && (head || !parts.headers.contains_key(UPGRADE)) {
             let text = "this route speaks another protocol: the request needs an Upgrade header";

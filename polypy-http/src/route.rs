@@ -29,7 +29,7 @@ const POST: &str = "OPTIONS, POST";
 
 type Answer = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
 type Action = Arc<dyn Fn(Call, Bytes) -> BoxFuture<'static, Reply> + Send + Sync>;
-type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
+pub(crate) type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
 type Waiting = Arc<dyn Fn(Call) -> BoxFuture<'static, Reply> + Send + Sync>;
 
 /// Where a handler runs.
@@ -104,6 +104,8 @@ impl fmt::Debug for Handler {
 #[derive(Debug, Clone)]
 pub struct Route {
     pub(crate) path: &'static str,
+    /// Whether a part of the path stands in braces.
+    has_names: bool,
     /// `Allow`.
     pub(crate) allow: &'static str,
     /// Query parameters. A route that has none ignores the query: a health
@@ -183,6 +185,7 @@ impl Route {
     fn new(path: &'static str, summary: &'static str, handler: Handler) -> Self {
         Self {
             path,
+            has_names: path.contains('{'),
             allow: READ,
             parameters: &[],
             handler,
@@ -341,21 +344,34 @@ impl Routes {
 
     /// Finds the route of a raw path.
     pub(crate) fn find(&self, path: &str) -> Result<Matched, NoMatch> {
+        if !path.contains('%') {
+            return self.first(|route| {
+                if route.has_names {
+                    matches(route.path, path.split('/'))
+                } else {
+                    (route.path == path).then(Vec::new)
+                }
+            });
+        }
         let given: Vec<String> = path
             .split('/')
             .map(percent_decode)
             .collect::<Option<_>>()
             .ok_or(NoMatch::Encoding)?;
-        self.0
-            .iter()
-            .enumerate()
-            .find_map(|(at, route)| {
-                Some(Matched {
-                    index: RouteIndex(at),
-                    segments: matches(route.path, &given)?,
-                })
+        self.first(|route| matches(route.path, given.iter().map(String::as_str)))
+    }
+
+    fn first(
+        &self,
+        matches: impl Fn(&Route) -> Option<Vec<(&'static str, String)>>,
+    ) -> Result<Matched, NoMatch> {
+        let found = self.0.iter().enumerate().find_map(|(at, route)| {
+            Some(Matched {
+                index: RouteIndex(at),
+                segments: matches(route)?,
             })
-            .ok_or(NoMatch::Unknown)
+        });
+        found.ok_or(NoMatch::Unknown)
     }
 }
 
@@ -369,6 +385,16 @@ impl RouteIndex {
     }
 }
 
+/// Who asks, the same for all requests of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
+    /// Came over TLS.
+    pub(crate) secure: bool,
+    /// True once the server is stopping.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
 /// A request as handlers see it.
 #[derive(Debug)]
 pub struct Call {
@@ -376,10 +402,9 @@ pub struct Call {
     pub(crate) segments: Vec<(&'static str, String)>,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
-    pub(crate) peer: Peer,
     /// Came over TLS, here or to a proxy in front that says so.
     pub(crate) secure: bool,
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) client: Arc<Client>,
 }
 
 impl Call {
@@ -420,7 +445,7 @@ impl Call {
 
     /// Who asks.
     pub fn peer(&self) -> Peer {
-        self.peer
+        self.client.peer
     }
 
     /// Whether the client's way here was encrypted, as far as is known.
@@ -430,7 +455,7 @@ impl Call {
 
     /// Resolves when the server is told to stop. A stream says its last words then.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut stopping = self.stopping.clone();
+        let mut stopping = self.client.stopping.clone();
         async move { stopped(&mut stopping).await }
     }
 }
@@ -452,16 +477,18 @@ pub(crate) enum NoMatch {
 }
 
 /// The segments in braces by name, or `None`.
-fn matches(pattern: &'static str, given: &[String]) -> Option<Vec<(&'static str, String)>> {
+fn matches<'a>(
+    pattern: &'static str,
+    mut given: impl Iterator<Item = &'a str>,
+) -> Option<Vec<(&'static str, String)>> {
     let mut captured = Vec::new();
-    let mut given = given.iter();
     for expected in pattern.split('/') {
         let segment = given.next()?;
         let name = expected
             .strip_prefix('{')
             .and_then(|name| name.strip_suffix('}'));
         match name {
-            Some(name) => captured.push((name, segment.clone())),
+            Some(name) => captured.push((name, segment.to_owned())),
             None if expected == segment => {}
             None => return None,
         }

@@ -21,6 +21,9 @@ const OPENING: Duration = Duration::from_millis(500);
 /// What 100,000 tokens may take.
 const MOST_MEMORY: u64 = 1 << 30;
 
+/// What a scrape may bring, however much there is: no series for a token or a connection.
+const MOST_METRICS: usize = 64 * 1024;
+
 /// So many tokens.
 struct Crowd {
     tokens: u64,
@@ -130,6 +133,7 @@ struct Run {
     seconds: f64,
     checks: u64,
     compared: Duration,
+    metrics: Route,
 }
 
 /// The least time in which so many connections can be opened and their books
@@ -191,6 +195,10 @@ async fn run(size: &Size, crowd: &'static Crowd) -> Run {
         "{updates} changes, {checks} checks"
     );
     assert!(after.peak < MOST_MEMORY, "{} MiB", mib(after.peak));
+    // The first one brings memory that the others use again.
+    ask(&pair, "/metrics", 1).await;
+    let metrics = ask(&pair, "/metrics", size.requests).await;
+    assert!(metrics.bytes < MOST_METRICS, "{} bytes", metrics.bytes);
     pair.stop();
     Run {
         crowd,
@@ -205,6 +213,7 @@ async fn run(size: &Size, crowd: &'static Crowd) -> Run {
         seconds,
         checks,
         compared,
+        metrics,
     }
 }
 
@@ -237,6 +246,17 @@ async fn every_book_of_every_size_is_live_and_true_with_every_hash_checked() {
             "core % at rest",
         ],
     );
+    let mut scrapes = Table::new(
+        "/metrics, one request after the other, the flow at rest",
+        &[
+            "tokens",
+            "connections",
+            "p50 us",
+            "p99 us",
+            "CPU us",
+            "bytes",
+        ],
+    );
     let mut runs = Vec::new();
     for crowd in size.crowds {
         let tokens = crowd.tokens;
@@ -261,11 +281,20 @@ async fn every_book_of_every_size_is_live_and_true_with_every_hash_checked() {
             run.net,
             run.rest,
         ]);
+        scrapes.row(&[
+            figure(tokens),
+            figure(run.connections),
+            micros(run.metrics.p50),
+            micros(run.metrics.p99),
+            run.metrics.cpu,
+            figure(u64::try_from(run.metrics.bytes).expect("few")),
+        ]);
         println!("{tokens} books compared in {:?}", run.compared);
         runs.push(run);
     }
     start.print();
     cost.print();
+    scrapes.print();
     for (small, large) in pairs(&runs, |one, other| one.target == other.target) {
         let bytes = large.after.now.saturating_sub(small.after.now);
         println!(

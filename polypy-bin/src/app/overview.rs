@@ -88,7 +88,7 @@ impl HealthSource for Overview {
             workers: parts.workers.health().healthy,
             lifecycle: parts.lifecycle.health().healthy,
             recycler: runs(&*parts.recycler),
-            open_connections: parts.pool.active_connections(),
+            connected: parts.pool.is_connected(),
             wanted_assets: pending + subscribed,
             live_books: books.live,
             stale_books: books.stale,

@@ -35,7 +35,7 @@ pub(super) struct Facts {
     pub(super) workers: bool,
     pub(super) lifecycle: bool,
     pub(super) recycler: bool,
-    pub(super) open_connections: usize,
+    pub(super) connected: bool,
     pub(super) wanted_assets: usize,
     pub(super) live_books: u64,
     pub(super) stale_books: u64,
@@ -45,21 +45,25 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn judge(&self) -> Health {
-        let connected = self.open_connections > 0;
         let healthy = self.running
             && self.registry
             && self.router
             && self.workers
             && self.lifecycle
             && self.recycler
-            && (self.wanted_assets == 0 || (connected && self.live_books > 0));
-        let health = Health::of(healthy)
-            .with("registry", self.registry)
-            .with("pool", connected)
-            .with("router", self.router)
-            .with("workers", self.workers)
-            .with("lifecycle", self.lifecycle)
-            .with("recycler", self.recycler);
+            && (self.wanted_assets == 0 || (self.connected && self.live_books > 0));
+        let components = vec![
+            ("registry", self.registry),
+            ("pool", self.connected),
+            ("router", self.router),
+            ("workers", self.workers),
+            ("lifecycle", self.lifecycle),
+            ("recycler", self.recycler),
+        ];
+        let health = Health {
+            components,
+            ..Health::of(healthy)
+        };
         self.with_books(self.with_reasons(health))
     }
 
@@ -95,7 +99,7 @@ impl Facts {
                 "the recycler is not running",
             ),
             (
-                wanted == 0 || self.open_connections > 0,
+                wanted == 0 || self.connected,
                 "no_connection",
                 "no connection to the venue is open",
             ),
@@ -152,7 +156,7 @@ mod tests {
         workers: true,
         lifecycle: true,
         recycler: true,
-        open_connections: 2,
+        connected: true,
         wanted_assets: 400,
         live_books: 1,
         stale_books: 0,
@@ -215,7 +219,7 @@ mod tests {
             (
                 "no connection",
                 Facts {
-                    open_connections: 0,
+                    connected: false,
                     ..GOOD
                 },
                 false,
@@ -231,7 +235,7 @@ mod tests {
             (
                 "nothing wanted yet",
                 Facts {
-                    open_connections: 0,
+                    connected: false,
                     wanted_assets: 0,
                     live_books: 0,
                     ..GOOD
@@ -251,9 +255,9 @@ mod tests {
     fn all() -> impl Iterator<Item = Facts> {
         (0..1_u32 << 6).flat_map(|bits| {
             let bit = move |at: u32| bits >> at & 1 == 1;
-            [(0, 0), (0, 4), (2, 4)]
+            [(false, 0), (false, 4), (true, 4)]
                 .into_iter()
-                .flat_map(move |(open, wanted)| {
+                .flat_map(move |(connected, wanted)| {
                     [(0, 0, 0), (0, 3, 0), (1, 3, 0), (4, 0, 0), (4, 0, 4)].map(
                         move |(live, stale, unknown)| Facts {
                             running: bit(0),
@@ -262,7 +266,7 @@ mod tests {
                             workers: bit(3),
                             lifecycle: bit(4),
                             recycler: bit(5),
-                            open_connections: open,
+                            connected,
                             wanted_assets: wanted,
                             live_books: live,
                             stale_books: stale,
@@ -339,7 +343,7 @@ mod tests {
             ]
         );
         let pool = Facts {
-            open_connections: 0,
+            connected: false,
             wanted_assets: 0,
             ..GOOD
         }

@@ -1,6 +1,9 @@
 //! `GET /metrics`: the numbers of `/stats` for Prometheus, in the format that the
 //! client likes best.
 
+use std::mem;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, VARY};
@@ -39,6 +42,35 @@ pub(super) struct Metrics {
     details: bool,
     /// Taken while it is used: a request meanwhile makes one of its own.
     kept: Mutex<Option<Box<Exposition>>>,
+    spare: Arc<Spare>,
+}
+
+/// The memory of an answer that was sent, for the next one.
+type Spare = Mutex<Vec<u8>>;
+
+/// Memory past this is not kept. Without a series for each connection an answer has a
+/// quarter of it.
+const MOST_SPARE: usize = 256 * 1024;
+
+/// An answer that leaves its memory to the next one.
+struct Text {
+    bytes: Vec<u8>,
+    spare: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        if self.bytes.capacity() <= MOST_SPARE {
+            self.bytes.clear();
+            *self.spare.lock() = mem::take(&mut self.bytes);
+        }
+    }
 }
 
 impl Metrics {
@@ -47,6 +79,7 @@ impl Metrics {
             sources,
             details,
             kept: Mutex::default(),
+            spare: Arc::default(),
         }
     }
 
@@ -64,8 +97,11 @@ impl Metrics {
         };
         let kept = self.kept.lock().take();
         let mut exposition = kept.unwrap_or_else(|| Box::new(Exposition::new(self.details)));
-        let text = exposition.render(format, &*self.sources.stats);
+        let mut bytes = mem::take(&mut *self.spare.lock());
+        exposition.render(format, &*self.sources.stats, &mut bytes);
         *self.kept.lock() = Some(exposition);
-        Reply::bytes(StatusCode::OK, content_type, Bytes::from(text)).with_header(VARY, BY_ACCEPT)
+        let spare = Arc::clone(&self.spare);
+        let text = Bytes::from_owner(Text { bytes, spare });
+        Reply::bytes(StatusCode::OK, content_type, text).with_header(VARY, BY_ACCEPT)
     }
 }

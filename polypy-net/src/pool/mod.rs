@@ -109,6 +109,12 @@ impl ConnectionPool {
         open.count()
     }
 
+    /// Whether any connection is open.
+    pub fn is_connected(&self) -> bool {
+        let connections = self.shared.connections.read();
+        connections.values().any(|view| view.is_open())
+    }
+
     /// How many connections there are.
     pub fn connection_count(&self) -> usize {
         self.shared.connections.read().len()
