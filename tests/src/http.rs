@@ -65,7 +65,7 @@ impl Client {
     /// # Errors
     /// When the connection ends first.
     pub async fn ask(&mut self, method: Method, path: &str) -> std::io::Result<Answer> {
-        self.send(method, path, Bytes::new()).await
+        self.request(method, path, &[], Bytes::new()).await
     }
 
     /// The same with a body.
@@ -78,11 +78,26 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
     ) -> std::io::Result<Answer> {
+        self.request(method, path, &[], body.into()).await
+    }
+
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> std::io::Result<Answer> {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, self.address.to_string())
-            .body(Full::new(body.into()))
+            .header(HOST, self.address.to_string());
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| {
+                request.header(*name, *value)
+            })
+            .body(Full::new(body))
             .map_err(std::io::Error::other)?;
         self.sender.ready().await.map_err(std::io::Error::other)?;
         let answer = self
@@ -132,4 +147,18 @@ pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
 /// When nobody listens, or the connection ends first.
 pub async fn ask(address: SocketAddr, method: Method, path: &str) -> std::io::Result<Answer> {
     Client::connect(address).await?.ask(method, path).await
+}
+
+/// The same with headers.
+///
+/// # Errors
+/// When nobody listens, or the connection ends first.
+pub async fn ask_with(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Answer> {
+    let mut client = Client::connect(address).await?;
+    client.request(method, path, headers, Bytes::new()).await
 }

@@ -110,7 +110,9 @@ impl Work {
             return Err(RecycleError::NotRunning);
         };
         let started = Instant::now();
-        let active = Active::begin(self, connection, reason);
+        let Some(active) = Active::begin(self, connection, reason) else {
+            return Err(RecycleError::UnderWay(connection));
+        };
         tracing::info!(connection = %connection, reason = reason.name(), "replacing connection");
         let result = self.pool.replace(connection).await;
         drop(active);
@@ -169,9 +171,10 @@ struct Active<'a> {
 }
 
 impl<'a> Active<'a> {
-    fn begin(work: &'a Work, connection: ConnectionId, reason: RecycleReason) -> Self {
-        work.record.lock().begin(connection, reason);
-        Self { work, connection }
+    /// `None` if it is being replaced already: whose replacement that is shows it.
+    fn begin(work: &'a Work, connection: ConnectionId, reason: RecycleReason) -> Option<Self> {
+        let begun = work.record.lock().begin(connection, reason);
+        begun.then(|| Self { work, connection })
     }
 }
 

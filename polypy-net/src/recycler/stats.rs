@@ -169,10 +169,14 @@ static OUTCOME: &[Entry<String>] = &[Entry::<String>::shown(
 )];
 
 impl Record {
-    pub(super) fn begin(&mut self, connection: ConnectionId, reason: RecycleReason) {
+    /// False, and nothing is counted, if it is under way already.
+    pub(super) fn begin(&mut self, connection: ConnectionId, reason: RecycleReason) -> bool {
+        if !self.active.insert(connection) {
+            return false;
+        }
         self.initiated += 1;
         self.by_reason[reason as usize] += 1;
-        self.active.insert(connection);
+        true
     }
 
     /// It is no longer under way.
