@@ -101,7 +101,11 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
 
 /// A duration as `--timeout` takes it.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    Duration::parse(text)
+    let duration = Duration::parse(text)?;
+    if duration.is_zero() {
+        return Err("no answer comes in no time: give it a second or two".to_owned());
+    }
+    Ok(duration)
 }
 
 /// Where a server with these settings can be asked from this machine.

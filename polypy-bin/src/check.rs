@@ -1,8 +1,9 @@
 //! `polypy check-config`.
 
 use polypy::PolyPy;
-use polypy::config::{self, Sources};
+use polypy::config::{self, Config, Sources, exchange_config};
 use polypy::exit::Exit;
+use polypy_sim::Sim;
 
 use crate::cli::CheckConfig;
 use crate::terminal;
@@ -28,6 +29,9 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
         terminal::say(&error);
         return Exit::Config;
     }
+    if let Err(exit) = check_exchange(&loaded.config) {
+        return exit;
+    }
     match loaded {
         _ if typed.print && terminal::is_output_closed() => {
             terminal::say(&"standard output is closed");
@@ -43,6 +47,26 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
                 });
             terminal::say(&format_args!("the configuration is valid; {read}"));
             Exit::Clean
+        }
+    }
+}
+
+/// What `sim` and `run --demo` would refuse, with the files of faults and frames.
+fn check_exchange(config: &Config) -> Result<(), Exit> {
+    let settings = exchange_config(&config.sim);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let checked = runtime.map(|runtime| runtime.block_on(Sim::check(&settings)));
+    match checked {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            terminal::say(&terminal::chain(&error));
+            Err(Exit::Config)
+        }
+        Err(error) => {
+            terminal::say(&format_args!(
+                "the exchange's files were not checked: {error}"
+            ));
+            Err(Exit::Failure)
         }
     }
 }

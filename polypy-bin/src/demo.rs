@@ -65,16 +65,17 @@ async fn welcome(app: &PolyPy, sim: &SimHandle) {
         }
     };
     let text = match app.http_addr() {
-        Some(address) => places(address, sim, asset.as_ref()),
+        Some(address) => places(&Server::of(address, app.config()), sim, asset.as_ref()),
         None if !app.config().http.enabled => "the demo runs without its HTTP server\n".to_owned(),
         None if app.http_server().is_some() => {
             "the demo's HTTP server does not listen on TCP; the log says where it does\n".to_owned()
         }
-        None => format!(
+        None if app.config().http.tcp => format!(
             "the demo runs without its HTTP server: port {} could not be used.\n\
              Choose another: polypy run --demo --http-port 8090\n",
             app.config().http.port
         ),
+        None => "the demo runs without its HTTP server; the log says why\n".to_owned(),
     };
     if terminal::print(&text) != Exit::Clean {
         tracing::debug!("nobody reads standard output");
@@ -99,23 +100,53 @@ fn live_asset(app: &PolyPy) -> Option<AssetId> {
         .cloned()
 }
 
-fn places(address: SocketAddr, sim: &SimHandle, asset: Option<&AssetId>) -> String {
-    let server = format!("http://{}", reachable(address));
+/// What it takes to ask the server.
+struct Server {
+    url: String,
+    /// What curl needs behind the address.
+    options: String,
+    /// What it needs beyond that, for people.
+    hint: &'static str,
+}
+
+impl Server {
+    fn of(address: SocketAddr, config: &Config) -> Self {
+        let address = reachable(address);
+        let (mut scheme, mut hint) = ("http", "");
+        if config.http.tls_cert.is_some() {
+            scheme = "https";
+            hint = "Where curl does not trust the certificate, name who issued it: \
+                    --cacert FILE.\n";
+        }
+        let token_file = config.http.token_file.as_ref();
+        let options = token_file.map_or_else(String::new, |file| {
+            format!(" -H \"Authorization: Bearer $(cat '{}')\"", file.display())
+        });
+        Self {
+            url: format!("{scheme}://{address}"),
+            options,
+            hint,
+        }
+    }
+}
+
+fn places(server: &Server, sim: &SimHandle, asset: Option<&AssetId>) -> String {
+    let Server { url, options, hint } = server;
     let exchange = sim.gamma_url();
     let mut text = format!(
         "\nPolyPy keeps the books of an embedded exchange. Look at it:\n\n  \
-         curl {server}/health\n  \
-         curl {server}/stats\n  \
-         curl '{server}/markets?limit=3'\n"
+         curl {url}/health{options}\n  \
+         curl {url}/stats{options}\n  \
+         curl '{url}/markets?limit=3'{options}\n"
     );
     if let Some(asset) = asset {
         text.push_str(&format!(
-            "  curl '{server}/orderbook/{asset}?depth=5'\n\n\
+            "  curl '{url}/orderbook/{asset}?depth=5'{options}\n\n\
              The exchange knows the truth:\n\n  \
              curl {exchange}/sim/book/{asset}\n"
         ));
     }
-    text.push_str("\nCtrl-C ends it.\n\n");
+    text.push_str(&format!("\n{hint}Ctrl-C ends it.\n\n"));
     text
 }
 
@@ -142,5 +173,21 @@ mod tests {
         ] {
             assert_eq!(reachable(listening.parse().unwrap()).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn the_server_is_shown_as_it_has_to_be_asked() {
+        let address: SocketAddr = "0.0.0.0:8080".parse().unwrap();
+        let mut config = Config::default();
+        let plain = Server::of(address, &config);
+        assert_eq!((plain.options.as_str(), plain.hint), ("", ""));
+        assert_eq!(plain.url, "http://127.0.0.1:8080");
+        config.http.tls_cert = Some("cert.pem".into());
+        config.http.token_file = Some("my token".into());
+        let guarded = Server::of(address, &config);
+        assert_eq!(guarded.url, "https://127.0.0.1:8080");
+        let header = " -H \"Authorization: Bearer $(cat 'my token')\"";
+        assert_eq!(guarded.options, header);
+        assert!(guarded.hint.contains("--cacert"));
     }
 }

@@ -96,9 +96,17 @@ fn refused(path: &Path, source: TokenError) -> SecretError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// One of the two files cannot be read.
+    /// The certificate's file cannot be read.
     #[error("{path}: {source}", path = path.display())]
-    Unreadable {
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The key's file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Key {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -114,6 +122,17 @@ pub enum CertificateError {
         /// What is wrong with them.
         source: TlsError,
     },
+}
+
+impl CertificateError {
+    /// Whether the key is at fault, and not the certificate.
+    pub(crate) fn is_about_the_key(&self) -> bool {
+        match self {
+            Self::Key { .. } => true,
+            Self::Certificate { .. } => false,
+            Self::Tls { source, .. } => matches!(source, TlsError::NoKey),
+        }
+    }
 }
 
 /// Where a certificate and its key are.
@@ -134,16 +153,25 @@ impl CertificateFiles {
 
     /// Reads both.
     pub(crate) fn open(&self) -> Result<Arc<Tls>, CertificateError> {
-        let (certificates, key) = (read(&self.certificate)?, read(&self.key)?);
+        let (certificates, key) = self.read()?;
         let tls = Tls::new(&certificates, &key).map_err(|source| self.unusable(source))?;
         Ok(Arc::new(tls))
     }
 
     /// Reads both again. After a failure the old ones stay in use.
     pub(crate) fn replace(&self, tls: &Tls) -> Result<(), CertificateError> {
-        let (certificates, key) = (read(&self.certificate)?, read(&self.key)?);
+        let (certificates, key) = self.read()?;
         tls.replace(&certificates, &key)
             .map_err(|source| self.unusable(source))
+    }
+
+    fn read(&self) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
+        let path = self.certificate.clone();
+        let certificates = std::fs::read(&path)
+            .map_err(|source| CertificateError::Certificate { path, source })?;
+        let path = self.key.clone();
+        let key = std::fs::read(&path).map_err(|source| CertificateError::Key { path, source })?;
+        Ok((certificates, key))
     }
 
     fn unusable(&self, source: TlsError) -> CertificateError {
@@ -153,11 +181,4 @@ impl CertificateFiles {
             source,
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(path).map_err(|source| CertificateError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })
 }

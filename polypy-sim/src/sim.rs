@@ -31,6 +31,16 @@ const BACKLOG: u32 = 1_024;
 pub struct Sim;
 
 impl Sim {
+    /// Whether an exchange could start with these settings: reads the files that they
+    /// name, and opens nothing.
+    ///
+    /// # Errors
+    /// The first value that cannot work, or the file that cannot be used.
+    pub async fn check(config: &SimConfig) -> Result<(), SimError> {
+        read_files(config).await?;
+        Ok(())
+    }
+
     /// Starts an exchange within the current Tokio runtime. Time stamps in its
     /// frames are read from `clock`.
     ///
@@ -38,15 +48,7 @@ impl Sim {
     /// [`SimError`] when a setting is unusable, the address is taken or the
     /// recording cannot be read; nothing is left running then.
     pub async fn start(config: SimConfig, clock: Arc<dyn Clock>) -> Result<SimHandle, SimError> {
-        config.validate()?;
-        let recording = match config.playback.clone() {
-            Some(path) => Some(read_recording(path).await?),
-            None => None,
-        };
-        let script = match config.script.clone() {
-            Some(path) => Some(read_script(path).await?),
-            None => None,
-        };
+        let (recording, script) = read_files(&config).await?;
         let address = config.listen;
         let listen = |source| SimError::Listen { address, source };
         let socket = if address.is_ipv4() {
@@ -91,6 +93,20 @@ impl Sim {
             driver,
         })
     }
+}
+
+/// What the files hold that the settings name, once these are known to make sense.
+async fn read_files(config: &SimConfig) -> Result<(Option<Recording>, Option<Script>), SimError> {
+    config.validate()?;
+    let recording = match config.playback.clone() {
+        Some(path) => Some(read_recording(path).await?),
+        None => None,
+    };
+    let script = match config.script.clone() {
+        Some(path) => Some(read_script(path).await?),
+        None => None,
+    };
+    Ok((recording, script))
 }
 
 /// Reads a recording on a thread that may block: it can be large.

@@ -133,6 +133,10 @@ impl PolyPyBuilder {
         if let Some((key, reason)) = mistakes.next() {
             return Err(BuildError::Value { key, reason });
         }
+        let http = &self.config.http;
+        if http.enabled && !http.tcp && http.unix_socket.is_none() && self.listeners.is_empty() {
+            return Err(nowhere_to_listen());
+        }
         let dialer = match self.dialer {
             Some(dialer) => dialer,
             None => Arc::new(system_dialer(&self.config.venue)?),
@@ -159,6 +163,16 @@ impl PolyPyBuilder {
         if let Some(Err(reason)) = result {
             self.mistakes.push((name, reason));
         }
+    }
+}
+
+/// A server that is wanted and could be reached by nobody.
+fn nowhere_to_listen() -> BuildError {
+    BuildError::Value {
+        key: "http.tcp",
+        reason: "leaves the HTTP server nowhere to listen: name a file in http.unix_socket, or \
+                 leave it true (sockets that systemd hands over take its place anyway)"
+            .to_owned(),
     }
 }
 
@@ -207,7 +221,11 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, BuildError> {
         return Ok(None);
     };
     files.open().map(Some).map_err(|error| BuildError::Value {
-        key: "http.tls_cert",
+        key: if error.is_about_the_key() {
+            "http.tls_key"
+        } else {
+            "http.tls_cert"
+        },
         reason: error.to_string(),
     })
 }

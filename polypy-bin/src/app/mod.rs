@@ -176,11 +176,8 @@ impl PolyPy {
                 true
             }
             Err(error) => {
-                tracing::warn!(
-                    %error,
-                    "no http: the program runs without it; free the port or choose another \
-                     (http.port, --http-port) and start it again"
-                );
+                // The error has the remedy, which depends on what is wrong.
+                tracing::warn!(%error, "no http: the program runs without it");
                 false
             }
         }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | live | `parts` | no part has ended without being asked to |
 //! | live | `workers_restart` | no worker has failed so often that it stays down |
-//! | live | `workers_turn` | every worker's thread has looked for work within half a minute |
+//! | live | `workers_responsive` | every worker's thread has looked for work within half a minute |
 //! | ready, started | `started` | the start is through |
 //! | ready, started | `first_crawl` | a crawl of the catalogue has succeeded |
 //! | ready | `not_draining` | no end has been asked for |
@@ -44,7 +44,11 @@ struct Facts {
 impl Facts {
     fn checks(&self, probe: Probe) -> Vec<Check> {
         match probe {
-            Probe::Live => vec![self.parts(), self.workers_restart(), self.workers_turn()],
+            Probe::Live => vec![
+                self.parts(),
+                self.workers_restart(),
+                self.workers_responsive(),
+            ],
             Probe::Started => vec![self.started(), self.first_crawl()],
             Probe::Ready => vec![
                 self.started(),
@@ -72,10 +76,10 @@ impl Facts {
         Check::new("workers_restart", self.given_up_workers == 0, text)
     }
 
-    fn workers_turn(&self) -> Check {
+    fn workers_responsive(&self) -> Check {
         let age = self.oldest_heartbeat.as_secs();
         let text = format!("every worker has looked for work within {age} s, of {STUCK:?}");
-        Check::new("workers_turn", self.oldest_heartbeat < STUCK, text)
+        Check::new("workers_responsive", self.oldest_heartbeat < STUCK, text)
     }
 
     fn started(&self) -> Check {
@@ -182,7 +186,7 @@ mod tests {
             ),
             (
                 |facts| facts.oldest_heartbeat = STUCK,
-                [&["workers_turn"], &[], &[]],
+                [&["workers_responsive"], &[], &[]],
             ),
             (
                 |facts| facts.started = false,

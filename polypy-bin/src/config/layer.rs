@@ -208,18 +208,21 @@ fn nearest_name(wrong: &str) -> Option<String> {
 const RESERVED: [&str; 2] = ["POLYPY_CONFIG", "POLYPY_CAPTURES"];
 
 /// Reads the environment. An empty variable counts as absent, as Compose files
-/// produce them. Where a key has a name of its own and both are set, that counts.
+/// produce them. Where a key has a name of its own and both are set, that counts; in
+/// lower case it counts less.
 pub(super) fn from_environment<'a>(
     variables: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Layer {
     let mut layer = Layer::default();
-    let mut own = Vec::new();
+    let (mut own, mut lower_case) = (Vec::new(), Vec::new());
     for (variable, text) in variables {
         let source = Source::Environment {
             variable: variable.to_owned(),
         };
         if let Some(key) = KEYS.iter().find(|key| key.env() == variable) {
             own.push((key, text, source));
+        } else if let Some(key) = KEYS.iter().find(|key| key.has_env(variable)) {
+            lower_case.push((key, text, source));
         } else if let Some(key) = KEYS.iter().find(|key| key.long_env() == variable) {
             if !text.is_empty() {
                 layer.set(key, text, source);
@@ -231,7 +234,9 @@ pub(super) fn from_environment<'a>(
             layer.refuse(variable, nearest_variable(variable), &source);
         }
     }
-    for (key, text, source) in own.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+    // The last of them counts.
+    let named = lower_case.into_iter().chain(own);
+    for (key, text, source) in named.filter(|(_, text, _)| !text.is_empty()) {
         layer.set(key, text, source);
     }
     layer

@@ -60,6 +60,17 @@ impl Key {
         format!("POLYPY_{}__{}", self.section, self.field).to_ascii_uppercase()
     }
 
+    /// Whether `variable` is another name of its variable. Those of proxies are written
+    /// in lower case, too, by custom.
+    pub(super) fn has_env(&self, variable: &str) -> bool {
+        let is_proxy = |name: &str| name.ends_with("_PROXY");
+        let lower_case = self.env.filter(|name| is_proxy(name));
+        lower_case.is_some_and(|name| {
+            variable.bytes().all(|byte| !byte.is_ascii_uppercase())
+                && name.eq_ignore_ascii_case(variable)
+        })
+    }
+
     /// The flag, without its dashes.
     pub fn flag(&self) -> String {
         self.flag.map_or_else(

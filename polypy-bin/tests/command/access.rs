@@ -166,8 +166,22 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
         let (code, _, said) = output(&mut polypy(&arguments));
         assert_eq!(code, 78, "{command}: {said}");
         assert!(
-            said.contains("http.tls_cert") && said.contains("no private key"),
+            said.contains("http.tls_key") && said.contains("no private key"),
             "{said}"
         );
+    }
+    // The key of the file that is at fault is named.
+    copy("first", &folder);
+    for (missing, named) in [(&key, "http.tls_key: "), (&cert, "http.tls_cert: ")] {
+        std::fs::remove_file(missing).unwrap();
+        let (code, _, said) = output(&mut polypy(&[
+            "check-config",
+            "--enable-http",
+            &flags[0],
+            &flags[1],
+        ]));
+        assert_eq!(code, 78, "{said}");
+        assert!(said.contains(named), "{said}");
+        copy("first", &folder);
     }
 }

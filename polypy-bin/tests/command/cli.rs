@@ -290,6 +290,21 @@ fn a_proxy_of_the_environment_is_taken_and_its_password_not_shown() {
     assert!(printed.contains(line), "{printed}");
     assert!(!printed.contains("secret") && !said.contains("secret"));
 
+    // curl and Go read the lower-case names, too; what is written in full counts more.
+    let printed_with = |variables: &[(&str, &str)]| {
+        let mut command = polypy(&["check-config", "--print"]);
+        let (code, printed, said) = output(command.envs(variables.iter().copied()));
+        assert_eq!(code, 0, "{said}");
+        printed
+    };
+    let lower = printed_with(&[("https_proxy", "low:1"), ("no_proxy", "a.example")]);
+    assert!(lower.contains("venue.proxy = \"http://low:1\""), "{lower}");
+    assert!(lower.contains("venue.no_proxy = \"a.example\""), "{lower}");
+    let both = printed_with(&[("https_proxy", "low:1"), ("HTTPS_PROXY", "high:1")]);
+    assert!(both.contains("venue.proxy = \"http://high:1\""), "{both}");
+    let other = printed_with(&[("http_port", "1"), ("log_level", "x")]);
+    assert!(other.contains("http.port = 8080"), "{other}");
+
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-certificate.pem");
     std::fs::write(&file, "nothing").unwrap();
     let flag = format!("--venue-ca-file={}", file.display());
@@ -299,4 +314,37 @@ fn a_proxy_of_the_environment_is_taken_and_its_password_not_shown() {
         said.contains("venue.ca_file") && said.contains("no certificate"),
         "{said}"
     );
+}
+
+#[test]
+fn what_run_would_refuse_is_refused_by_the_check() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let script = folder.join("no-faults.toml");
+    std::fs::write(&script, "[[fault]]\nkind = \"no_such_fault\"\n").unwrap();
+    let script = format!("--script={}", script.display());
+    for (flags, named) in [
+        (&["--script=no/such.toml"][..], "no/such.toml"),
+        (&[&script], "no-faults.toml"),
+        (&["--sim-playback=no/such.jsonl"], "no/such.jsonl"),
+        (&["--enable-http", "--http-tcp=false"], "http.unix_socket"),
+    ] {
+        for command in ["check-config", "run"] {
+            let mut arguments = vec![command];
+            if command == "run" && !flags[0].contains("http") {
+                arguments.push("--demo");
+            }
+            arguments.extend(flags);
+            let (code, _, said) = output(&mut polypy(&arguments));
+            assert_eq!(code, 78, "{arguments:?}: {said}");
+            assert!(said.contains(named), "{arguments:?}: {said}");
+        }
+    }
+    // With a file to listen at there is no need of TCP, nor without a server.
+    let socket = ["--enable-http", "--http-tcp=false", "--http-unix-socket=a"];
+    for flags in [&socket[..], &["--http-tcp=false"]] {
+        let arguments: Vec<_> = std::iter::once(&"check-config").chain(flags).collect();
+        let arguments: Vec<_> = arguments.into_iter().copied().collect();
+        let (code, _, said) = output(&mut polypy(&arguments));
+        assert_eq!(code, 0, "{arguments:?}: {said}");
+    }
 }

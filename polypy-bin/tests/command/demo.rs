@@ -181,11 +181,11 @@ fn descriptors_and_memory_are_budgeted_at_the_start() {
     assert!(line["descriptors"].as_u64() > Some(200), "{line}");
     // One connection for ten tokens, two replacements and 32 requests over REST.
     assert_eq!(line["venue_sockets"], 1 + 2 + 32);
-    assert_eq!(line["http_places"], 512 + 64);
+    assert_eq!(line["http_places"], 512 + 1_024 + 64);
     assert_eq!(line["reserve"], 64);
-    // In the demo both ends are here: 10 tokens of 5 KiB twice, 512 clients of 144 KiB,
-    // 96 MiB of answers, and 40 MiB before all that.
-    assert_eq!(line["memory_needed_mib"], 208);
+    // In the demo both ends are here: 10 tokens of 5 KiB twice, 512 clients and 1,024 of
+    // streams, 144 KiB each, 96 MiB of answers, and 40 MiB before all that.
+    assert_eq!(line["memory_needed_mib"], 352);
     assert!(line["memory_mib"].as_u64() > Some(0), "{line}");
     demo.stderr_line("every book is live");
     demo.signal("TERM");
@@ -203,7 +203,7 @@ fn descriptors_and_memory_are_budgeted_at_the_start() {
     assert_eq!(line["level"], "WARN");
     assert_eq!(
         (&line["needed"], &line["descriptors"]),
-        (&(2 * 35 + 576 + 64).into(), &200.into())
+        (&(2 * 35 + 1_600 + 64).into(), &200.into())
     );
     let remedy = line["message"].as_str().unwrap();
     for word in [

@@ -85,3 +85,10 @@ fn a_server_that_drains_is_still_asked() {
     demo.signal("TERM");
     demo.end();
 }
+
+#[test]
+fn no_time_at_all_is_refused() {
+    let (code, _, said) = output(&mut polypy(&["health", "--timeout", "0s"]));
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("--timeout"), "{said}");
+}

@@ -52,7 +52,8 @@ pub(crate) fn routes(access: &Arc<Access>, clock: &Arc<dyn Clock>) -> [Route; 2]
             let text = "the body is a form with the field token, or JSON: {\"token\": \"...\"}";
             return Reply::error(StatusCode::BAD_REQUEST, &call.request_id, text);
         };
-        if !access.is_token(&token) {
+        // As it comes from a clipboard, and as the token of a file is taken.
+        if !access.is_token(token.trim()) {
             let text = "that is not the token";
             let reply = Reply::error(StatusCode::UNAUTHORIZED, &call.request_id, text);
             return reply.with_header(WWW_AUTHENTICATE, INVALID);

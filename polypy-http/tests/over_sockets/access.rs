@@ -141,6 +141,11 @@ async fn a_browser_logs_in_and_out() {
         200
     );
 
+    // As it was copied, with what stood around it.
+    let body = format!("token=%20{TOKEN}%0A");
+    let answer = ask(address, "POST /login", &[form], &body).await;
+    assert_eq!(answer.status, 303);
+
     // A program's way, behind a proxy that has spoken TLS.
     let body = json!({ "token": TOKEN }).to_string();
     let answer = ask(address, "POST /login", &["X-Forwarded-Proto: https"], &body).await;
