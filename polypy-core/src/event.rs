@@ -130,6 +130,9 @@ pub struct Trade {
     pub size: Size,
     /// The taker's side, when stated.
     pub side: Option<Side>,
+    /// Made of the transaction that the venue names, to tell prints of one moment apart:
+    /// one transaction may have several. Zero where none is named.
+    pub print: u64,
 }
 
 /// A new price grid for one token. Often delivered twice.
@@ -238,6 +241,7 @@ mod tests {
                 price_text: text,
                 size: Size::ZERO,
                 side: None,
+                print: 0,
             }),
             MarketEvent::TickSizeChange(TickSizeChange {
                 asset,

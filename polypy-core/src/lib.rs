@@ -81,7 +81,9 @@ pub use level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
 pub use market::{AssetInfo, Market, Token};
 pub use price::Price;
 pub use size::Size;
-pub use source::{BookLookup, BookSource, BookState, BookView, LastTrade, MarketSource};
+pub use source::{
+    BookLookup, BookSource, BookState, BookView, LastTrade, MarketSource, TradesLookup, TradesView,
+};
 pub use stats::StatsSource;
 pub use suspension::SuspensionWatch;
 pub use time::{Clock, Timestamp};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::change::BookPosition;
+use crate::change::{BookPosition, TradeKept};
 use crate::decimal::{DecimalText, SignedDecimal};
 use crate::feed::StaleReason;
 use crate::fingerprint::BookHash;
@@ -119,11 +119,36 @@ pub enum BookLookup {
     Found(Box<BookView>),
 }
 
+/// The newest trades of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TradesView {
+    /// Which of the books it is that its id had: as in [`BookView`].
+    pub key_life: u64,
+    /// How many trades of it were kept so far: the number of the newest. Two views of one
+    /// `key_life` with the same are equal, as far as both go back.
+    pub sequence: u64,
+    /// The newest first, each with its number. Older ones may be forgotten.
+    pub trades: Vec<TradeKept>,
+}
+
+/// The answer to a question for the trades of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TradesLookup {
+    /// No such asset.
+    Unknown,
+    /// Its trades; none before its first book has come.
+    Found(TradesView),
+}
+
 /// Where books can be read.
 pub trait BookSource: Send + Sync {
     /// Copies one book with at most `depth` levels a side. Holds a writer up
     /// for no longer than that copy.
     fn book(&self, asset_id: &str, depth: usize) -> BookLookup;
+
+    /// Copies the newest `limit` trades of one token, as far as they are kept. Holds a
+    /// writer up for no longer than that copy.
+    fn trades(&self, asset_id: &str, limit: usize) -> TradesLookup;
 }
 
 /// Where the catalogue can be read.

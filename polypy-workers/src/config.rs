@@ -23,6 +23,10 @@ pub struct WorkersConfig {
     /// meanwhile makes use of two cores. Zero leaves everything to the worker, a queue that
     /// is half full, too.
     pub direct_events: usize,
+    /// Trades kept of each token, the newest. They tell a trade that a second feed brings
+    /// again from a new one, too: none kept, and none is written for those who follow
+    /// the token. The default, 50, reaches back a minute on the busiest markets.
+    pub trades_kept: usize,
     /// How long a stopping router waits until the queues are drained.
     pub drain_deadline: Duration,
     /// Between a worker's failure and its restart. Long enough for a probe to see
@@ -45,6 +49,7 @@ impl Default for WorkersConfig {
             count: NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN),
             queue_events: const { NonZeroUsize::new(65_536).expect("is not zero") },
             direct_events: 256,
+            trades_kept: 50,
             drain_deadline: Duration::from_secs(2),
             restart_delay: Duration::from_millis(250),
             restart_limit: const { NonZeroU32::new(5).expect("is not zero") },

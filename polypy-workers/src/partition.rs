@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `slots` | where the slots stand, and how many are in which state |
 //! | `mirror` | comparing the two tokens of a market |
-//! | `trades` | each token's last trade |
+//! | `trades` | each token's newest trades |
 
 mod mirror;
 mod slots;
@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{
     AssetKey, BookChange, BookEvent, BookState, FeedId, LastTrade, MarketEvent, PriceChange,
-    StaleReason,
+    StaleReason, TradeKept,
 };
 
 use self::mirror::MirrorCheck;
 use self::slots::{EVENTS_AHEAD, Slots};
-use self::trades::LastTrades;
+use self::trades::{Announced, Noted, Trades};
 use crate::book::{BookSlot, Context, Origin};
-use crate::config::IntegrityConfig;
+use crate::config::WorkersConfig;
 use crate::feeds::Feeds;
 use crate::queue::{Batch, ControlMessage, ControlMessages, StalenessMark};
 use crate::stats::WorkerStats;
@@ -45,7 +45,7 @@ pub(crate) type Resyncs = HashMap<(Option<FeedId>, StaleReason), Vec<AssetKey>>;
 #[derive(Debug)]
 pub(crate) struct Partition {
     slots: Slots,
-    trades: LastTrades,
+    trades: Trades,
     context: Context,
     /// Set while something is being applied: recovery finds it set after a
     /// panic.
@@ -65,16 +65,12 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(
-        config: &IntegrityConfig,
-        feeds: Arc<Feeds>,
-        stats: Arc<WorkerStats>,
-    ) -> Self {
+    pub(crate) fn new(config: &WorkersConfig, feeds: Arc<Feeds>, stats: Arc<WorkerStats>) -> Self {
         let now = Instant::now();
         Self {
             slots: Slots::default(),
-            trades: LastTrades::default(),
-            context: Context::new(config, feeds, stats, now),
+            trades: Trades::new(config.trades_kept),
+            context: Context::new(&config.integrity, feeds, stats, now),
             applying: false,
             touched: Vec::new(),
             messages: VecDeque::new(),
@@ -94,7 +90,12 @@ impl Partition {
 
     /// The token's own last trade.
     pub(crate) fn last_trade(&self, asset: AssetKey) -> Option<LastTrade> {
-        self.trades.of(asset)
+        self.trades.last(asset)
+    }
+
+    /// The newest trades of an asset, the newest first, and how many were kept so far.
+    pub(crate) fn newest_trades(&self, asset: AssetKey, limit: usize) -> (u64, Vec<TradeKept>) {
+        self.trades.newest(asset, limit)
     }
 
     /// How many books are to be looked at from time to time.
@@ -336,7 +337,7 @@ impl Partition {
     fn publish(&mut self) {
         let planned = self.context.retries.drain(..);
         self.retries.extend(planned.map(Reverse));
-        self.slots.publish(&self.context.stats);
+        self.slots.publish(&self.context.stats, self.trades.bytes());
     }
 }
 
@@ -356,7 +357,7 @@ fn one_round(events: usize) -> usize {
 #[inline]
 fn apply_event(
     slots: &mut Slots,
-    trades: &mut LastTrades,
+    trades: &mut Trades,
     cx: &mut Context,
     event: &mut MarketEvent,
     origin: Origin,
@@ -373,9 +374,15 @@ fn apply_event(
         MarketEvent::Trade(trade) => {
             cx.stats.events.trades.increment();
             // For the hashes one announcement stands for both tokens of the market.
-            let complement = slots.with(asset, cx, |slot, _| {
-                if trades.note(trade) {
+            let complement = slots.with(asset, cx, |slot, cx| {
+                let Noted { is_last, what } = trades.note(trade, origin);
+                if is_last {
                     slot.book_mut().revise();
+                }
+                match what {
+                    Announced::New(kept) => slot.book().write_trade(kept, cx),
+                    Announced::Repeated => cx.stats.events.trades_repeated.increment(),
+                    Announced::NotKept => {}
                 }
                 slot.book_mut().trade(trade);
                 slot.book().complement()

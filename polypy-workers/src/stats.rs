@@ -342,6 +342,9 @@ counters! {
         events_for_forgotten,
         /// Trades.
         trades,
+        /// Trades that were kept already, as another feed had brought them, or that are
+        /// older than all that is kept.
+        trades_repeated,
         /// Changes of the price grid.
         tick_size_changes,
         /// Times a book became stale.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{AssetKey, BookState, BookView, StaleReason};
+use polypy_core::{AssetKey, BookState, BookView, StaleReason, TradesView};
 
 use crate::book::BookSlot;
 use crate::shared::Shared;
@@ -40,6 +40,20 @@ impl BookStore {
         Some(BookView {
             last_trade: partition.last_trade(asset),
             ..view
+        })
+    }
+
+    /// The newest `limit` trades of a token, as far as they are kept. `None` if nothing is
+    /// known of it, and after it was forgotten.
+    pub fn trades(&self, asset: AssetKey, limit: usize) -> Option<TradesView> {
+        let worker = self.worker(asset);
+        let partition = worker.books();
+        self.state_of(partition.slot(asset)?, worker)?;
+        let (sequence, trades) = partition.newest_trades(asset, limit);
+        Some(TradesView {
+            key_life: asset.life(),
+            sequence,
+            trades,
         })
     }
 

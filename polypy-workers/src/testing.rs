@@ -181,6 +181,7 @@ impl Truth {
             price_text: text(at),
             size: size("12.345678"),
             side: Some(Side::Bid),
+            print: 0,
         })
     }
 

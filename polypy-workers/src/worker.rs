@@ -80,7 +80,7 @@ impl Worker {
         failed: &Arc<Notify>,
     ) -> Self {
         let stats = Arc::new(WorkerStats::default());
-        let partition = Partition::new(&config.integrity, Arc::clone(feeds), Arc::clone(&stats));
+        let partition = Partition::new(config, Arc::clone(feeds), Arc::clone(&stats));
         Self {
             number,
             queue: WorkerQueue::new(config.queue_events.get()),

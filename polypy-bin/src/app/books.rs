@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polypy_core::{AssetKey, BookLookup, BookSource};
+use polypy_core::{AssetKey, BookLookup, BookSource, TradesLookup, TradesView};
 use polypy_net::registry::{AssetRegistry, AssetStatus};
 use polypy_workers::BookStore;
 
@@ -41,6 +41,24 @@ impl BookSource for Books {
         match self.store.book(key, depth) {
             Some(view) => BookLookup::Found(Box::new(view)),
             None => self.without_book(key),
+        }
+    }
+
+    fn trades(&self, asset_id: &str, limit: usize) -> TradesLookup {
+        let names = self.registry.interner();
+        let key = names.read().get(asset_id).map(|info| info.key);
+        let Some(key) = key else {
+            return TradesLookup::Unknown;
+        };
+        match (self.store.trades(key, limit), self.registry.status(key)) {
+            (Some(view), _) => TradesLookup::Found(view),
+            (None, Some(_)) => TradesLookup::Found(TradesView {
+                key_life: key.life(),
+                sequence: 0,
+                trades: Vec::new(),
+            }),
+            // Forgotten a moment ago.
+            (None, None) => TradesLookup::Unknown,
         }
     }
 }

@@ -117,6 +117,7 @@ pub(crate) fn workers(
         count: section.count.resolve(cores),
         queue_events: NonZeroUsize::new(section.queue_events).unwrap_or(defaults.queue_events),
         direct_events: section.direct_events,
+        trades_kept: section.trades_kept,
         integrity: integrity(checks),
         ..defaults
     }

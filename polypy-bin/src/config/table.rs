@@ -410,6 +410,10 @@ table! {
         /// own thread, if the worker has nothing to do; more is queued, and from half a queue on
         /// the socket's thread helps the worker. 0 leaves everything to the worker.
         direct_events: usize = "256", in "0" ..= "65536";
+        /// Trades kept of each token, the newest, some 70 bytes each. By them a trade that a
+        /// second connection brings again is told from a new one: with 0 none is kept, and
+        /// none is streamed.
+        trades_kept: usize = "50", in "0" ..= "1000";
     }
 
     /// How books are checked, and when one is no longer shown as live.

@@ -16,7 +16,7 @@ use polypy_core::metrics::{Number, Part, Row, Sheet};
 use polypy_core::{
     AssetId, BookLookup, BookPosition, BookSource, BookState, BookView, Clock, Component,
     ConditionId, Health, HealthSource, HistoryPoint, Level, Market, MarketSource, OrderBook, Side,
-    StatsSource, Timestamp, Token,
+    StatsSource, Timestamp, Token, TradesLookup,
 };
 use polypy_http::{HttpConfig, HttpServer, Sources};
 use serde_json::{Value, json};
@@ -171,6 +171,10 @@ impl BookSource for FakeBooks {
             }
             Some(other) => other.clone(),
         }
+    }
+
+    fn trades(&self, _: &str, _: usize) -> TradesLookup {
+        TradesLookup::Unknown
     }
 }
 

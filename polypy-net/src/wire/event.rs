@@ -171,6 +171,9 @@ impl Decoder<'_> {
             return Ok(());
         };
         let price_text = scalar::decimal_text(event.price, "price")?;
+        // Whatever else it is, it tells nothing apart.
+        let transaction = scalar::text(event.transaction_hash, "transaction_hash");
+        let transaction = transaction.ok().flatten();
         let trade = Trade {
             asset: info.key,
             timestamp: scalar::timestamp(event.timestamp)?,
@@ -180,6 +183,7 @@ impl Decoder<'_> {
             side: lenient(scalar::side(event.side), &mut |error| {
                 self.error(EventKind::LastTradePrice, &error);
             }),
+            print: transaction.map_or(0, |text| scalar::print(text.as_bytes())),
         };
         self.out.events.push(MarketEvent::Trade(trade));
         Ok(())

@@ -72,7 +72,7 @@ wire_object! {
         event_type, market, asset_id, timestamp, hash,
         bids, asks, tick_size, last_trade_price, min_order_size, neg_risk, version,
         price_changes,
-        price, size, side,
+        price, size, side, transaction_hash,
         best_bid, best_ask,
         old_tick_size, new_tick_size,
         condition_id, assets_ids, clob_token_ids, winning_asset_id,

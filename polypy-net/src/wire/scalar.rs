@@ -37,6 +37,15 @@ pub(super) fn text<'a>(
     }
 }
 
+/// What tells the trades of one transaction from those of another: FNV-1a of its text.
+pub(super) fn print(transaction: &[u8]) -> u64 {
+    if transaction.is_empty() {
+        return 0;
+    }
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    transaction.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
 /// The text of a string or number that has to be there.
 pub(super) fn required<'a>(
     value: Value<'a>,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BestBidAsk, BookEvent, BookPosition, BookState, BookStatus, BookView, DecimalText,
-    PriceChange, Side, StaleReason, StatusChange, TickSizeChange, Trade, WholeBook,
+    AssetKey, BestBidAsk, BookChange, BookEvent, BookPosition, BookState, BookStatus, BookView,
+    DecimalText, PriceChange, Side, StaleReason, StatusChange, TickSizeChange, Trade, TradeKept,
+    WholeBook,
 };
 
 use super::checks::{Checks, Verification};
@@ -226,6 +227,14 @@ impl CheckedBook {
                 position: self.position(),
                 status,
             }),
+        }
+    }
+
+    /// Writes a trade of it to those who follow it.
+    pub(crate) fn write_trade(&self, trade: TradeKept, cx: &mut Context) {
+        if self.shown.is_followed() {
+            let published = cx.log.published_mut();
+            published.write(BookChange::Trade(Box::new(trade)));
         }
     }
 

@@ -240,10 +240,8 @@ impl Told {
                     change.status.since = now;
                     change.position.revision = 0;
                 }
-                BookChange::StateEnd(_)
-                | BookChange::Trade(_)
-                | BookChange::Gone(_)
-                | BookChange::Reset => {}
+                BookChange::Trade(trade) => trade.received = now,
+                BookChange::StateEnd(_) | BookChange::Gone(_) | BookChange::Reset => {}
             }
         }
         let now = format!("{now:?}");

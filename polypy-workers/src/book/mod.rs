@@ -43,7 +43,7 @@ use polypy_core::{AssetKey, FeedId, StaleReason};
 
 pub(crate) use self::changes::{ChangeLog, Update};
 pub(crate) use self::checked_book::Seen;
-pub(crate) use self::feed_book::FeedBook;
+pub(crate) use self::feed_book::{FeedBook, is_shortly_before};
 pub(crate) use self::slot::BookSlot;
 pub(crate) use self::trust::Cause;
 use crate::compact_instant::CompactInstant;

@@ -257,7 +257,8 @@ impl Slots {
         }
     }
 
-    pub(super) fn publish(&self, stats: &WorkerStats) {
+    /// Publishes how many books there are, and what they take with `more` beside them.
+    pub(super) fn publish(&self, stats: &WorkerStats, more: u64) {
         stats.set_books(self.books);
         let slots = self.books.pending + self.books.readable();
         let slot_bytes = count(size_of::<BookSlot>() + FeedBook::COLD_BYTES + Past::BYTES);
@@ -265,6 +266,6 @@ impl Slots {
         let level_bytes = self.levels * count(LEVEL_BYTES);
         stats
             .memory_bytes
-            .set(slots * slot_bytes + entry_bytes + level_bytes);
+            .set(slots * slot_bytes + entry_bytes + level_bytes + more);
     }
 }

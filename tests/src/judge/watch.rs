@@ -168,7 +168,7 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
 mod tests {
     use std::sync::atomic::AtomicU64;
 
-    use polypy_core::{BookPosition, BookState, BookView, Timestamp};
+    use polypy_core::{BookPosition, BookState, BookView, Timestamp, TradesLookup};
 
     use super::*;
 
@@ -202,6 +202,10 @@ mod tests {
                 hash_verified: None,
                 history: Vec::new(),
             }))
+        }
+
+        fn trades(&self, _: &str, _: usize) -> TradesLookup {
+            TradesLookup::Unknown
         }
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
     AssetId, BookLookup, BookPosition, BookSource, BookState, BookView, Clock, Component as _,
-    Health, HealthSource, Level, OrderBook, Side, StatsSource, Timestamp,
+    Health, HealthSource, Level, OrderBook, Side, StatsSource, Timestamp, TradesLookup,
 };
 use polypy_http::{HttpConfig, HttpServer, Sources};
 use serde_json::Value;
@@ -70,6 +70,10 @@ impl BookSource for Books {
             }
             Some(other) => other.clone(),
         }
+    }
+
+    fn trades(&self, _: &str, _: usize) -> TradesLookup {
+        TradesLookup::Unknown
     }
 }
 

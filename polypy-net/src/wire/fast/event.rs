@@ -29,6 +29,7 @@ struct Fields<'a> {
     price: Text<'a>,
     size: Text<'a>,
     side: Text<'a>,
+    transaction_hash: Text<'a>,
     best_bid: Text<'a>,
     best_ask: Text<'a>,
     old_tick_size: Text<'a>,
@@ -50,6 +51,7 @@ impl<'a> Fields<'a> {
             b"price" => &mut self.price,
             b"size" => &mut self.size,
             b"side" => &mut self.side,
+            b"transaction_hash" => &mut self.transaction_hash,
             b"best_bid" => &mut self.best_bid,
             b"best_ask" => &mut self.best_ask,
             b"old_tick_size" => &mut self.old_tick_size,
@@ -114,6 +116,7 @@ impl Reader<'_> {
                     None | Some(b"") => None,
                     Some(text) => Some(side(text)?),
                 },
+                print: fields.transaction_hash.map_or(0, scalar::print),
             }),
             EventKind::BestBidAsk => MarketEvent::BestBidAsk(BestBidAsk {
                 asset,

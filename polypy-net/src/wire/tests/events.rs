@@ -180,6 +180,26 @@ fn a_trade_keeps_its_price_text() {
 }
 
 #[test]
+fn trades_are_told_apart_by_their_transaction() {
+    let print = |transaction: &str| {
+        let event = trade(YES).replace("\"0xab\"", transaction);
+        let MarketEvent::Trade(trade) = run(event).only() else {
+            panic!("no trade")
+        };
+        trade.print
+    };
+    let one = print("\"0xab\"");
+    assert_ne!(one, 0);
+    assert_eq!(print("\"0xab\""), one);
+    assert_ne!(print("\"0xac\""), one);
+    // Written in another way, for the general decoder.
+    assert_eq!(print("\"\\u0030xab\""), one);
+    for unstated in ["\"\"", "null", "true", "{}"] {
+        assert_eq!(print(unstated), 0, "{unstated}");
+    }
+}
+
+#[test]
 fn a_new_price_grid() {
     let MarketEvent::TickSizeChange(change) = run(tick_size_change(YES)).only() else {
         panic!("no tick size change")
