@@ -37,7 +37,7 @@ e2e: setup ## architecture, document and end-to-end tests
 
 # In the demo's profile and with its features, so that all share one build.
 clients: setup ## tests of the clients in other languages, with the demo
-	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
+	$(CARGO) build --locked -p polypy -p polypy-client --example follow --bin polypy --features tokio/test-util,polypy/fault-injection
 	@POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/clients
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure

@@ -181,6 +181,13 @@ impl Subscription {
         self.question.cursor.as_deref()
     }
 
+    /// Drops the connection and comes back at once, from where it was: for a machine that
+    /// slept, or went to another network.
+    pub fn reconnect(&mut self) {
+        self.books.pause();
+        self.state = State::Idle;
+    }
+
     /// Comes back from here with the next connection: of an earlier subscription with
     /// the same filter, whose books are not here. So what the server replays has no
     /// book to be applied to; for trades, states and markets alone.

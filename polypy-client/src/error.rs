@@ -22,7 +22,7 @@ pub enum Error {
         reason: String,
     },
     /// The server refused the request.
-    #[error("{}{}", refusal(*status), message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
+    #[error("{}{}", refusal(*status, message.is_some()), message.as_ref().map_or_else(String::new, |text| format!(": {text}")))]
     Status {
         /// The status of its answer.
         status: StatusCode,
@@ -45,12 +45,13 @@ pub enum Error {
     Unreadable(#[from] Unreadable),
 }
 
-fn refusal(status: StatusCode) -> String {
+/// A route that is there says what it did not find.
+fn refusal(status: StatusCode, is_of_a_stream: bool) -> String {
     match status {
         StatusCode::UNAUTHORIZED => {
             "the server wants a token, or another one (401 Unauthorized)".to_owned()
         }
-        StatusCode::NOT_FOUND => {
+        StatusCode::NOT_FOUND if !is_of_a_stream => {
             "the server has no streams: it is an older one, or another program (404 Not Found)"
                 .to_owned()
         }

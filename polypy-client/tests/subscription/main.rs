@@ -173,6 +173,21 @@ async fn a_lost_connection_is_resumed_from_the_last_place() {
 }
 
 #[tokio::test]
+async fn a_connection_can_be_dropped_on_purpose() {
+    for door in DOORS {
+        let opening = vec![snapshot(5), ready("r-5")];
+        let again = vec![subscribed(true, true), delta(6), ready("r-6")];
+        let scripts = vec![Script::Hold(opening), Script::Hold(again)];
+        let (_server, mut stream) = subscribe(door, scripts).await;
+        expect(&mut stream, &["snapshot", "ready"]).await;
+        stream.reconnect();
+        assert!(!is_live(&stream));
+        expect(&mut stream, &["resumed: true", "delta", "ready"]).await;
+        assert!(is_live(&stream));
+    }
+}
+
+#[tokio::test]
 async fn a_resume_that_is_refused_begins_anew() {
     let gap = json!({
         "type": "gap", "scope": "subscription", "id": 1, "token_id": null, "reason": "expired",

@@ -47,7 +47,9 @@ class Door(Protocol):
 def refusal(status: int, body: bytes, retry_after: str | None) -> Exception:
     """What an answer that is no stream means."""
     try:
-        said = f": {json.loads(body)['error']}"
+        answer = json.loads(body)
+        # An answer that lists routes is about the route, not from it.
+        said = "" if "routes" in answer else f": {answer['error']}"
     except (ValueError, KeyError, TypeError):
         said = ""
     if status >= 500 or status in (408, 429):
@@ -55,8 +57,8 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> Exception:
         return LostError(f"the server answered {status}{said}", retry)
     if status == 401:
         return RefusedError(f"the server wants a token, or another one (401){said}")
-    if status == 404:
-        return RefusedError(f"the server has no streams (404){said}")
+    if status == 404 and not said:
+        return RefusedError(f"the server has no streams (404)")
     return RefusedError(f"the server answered {status}{said}")
 
 

@@ -1,0 +1,193 @@
+"""Each example follows the demo for 100 changes, and sees its end when the server drains."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from demo import PATIENCE, read, run_demo
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CHANGES = 100
+NODE = Path(os.environ.get("POLYPY_NODE_MODULES", ROOT / "target" / "examples"))
+"""Where the packages of npm are; the scripts are copied beside them."""
+
+
+def command(name: str, server: str) -> list[str]:
+    if name == "follow":
+        program = Path(os.environ["POLYPY_PROGRAM"]).parent / "examples" / "follow"
+        return [str(program), server]
+    if name.endswith(".py"):
+        return [sys.executable, str(HERE / name), server]
+    if name.endswith(".mjs"):
+        shutil.copy(HERE / name, NODE / name)
+        return ["node", str(NODE / name), server]
+    return ["sh", str(HERE / name), server]
+
+
+PROGRAMS = [
+    "curl.sh",
+    "with_websockets.py",
+    "with_aiohttp.py",
+    "with_httpx_sse.py",
+    "with_ws.mjs",
+    "with_eventsource.mjs",
+    "follow",
+]
+
+
+@contextmanager
+def followed(name: str, server: str) -> Iterator[Callable[[Callable[[str], bool]], None]]:
+    """An example that runs; gives a way to wait until its lines satisfy something."""
+    process = subprocess.Popen(
+        command(name, server), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout
+    lines = read(process.stdout)
+    seen: list[str] = []
+
+    def wait(is_enough: Callable[[str], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            while not lines.empty():
+                seen.append(lines.get())
+                if is_enough(seen[-1]):
+                    return
+            if process.poll() is not None and lines.empty():
+                time.sleep(0.1)
+                if lines.empty():
+                    break
+            time.sleep(0.01)
+        pytest.fail(f"{name}: {seen[-10:]}")
+
+    try:
+        yield wait
+        assert process.wait(PATIENCE) == 0, (name, seen[-10:])
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_each_example_follows_and_sees_the_end() -> None:
+    with ExitStack() as stack:
+        page = stack.enter_context(served_page())
+        demo = stack.enter_context(
+            run_demo("--sim-markets=20", f"--http-cors-origins={page.rsplit('/', 1)[0]}")
+        )
+        waits = {name: stack.enter_context(followed(name, demo.url)) for name in PROGRAMS}
+        browser = stack.enter_context(Browser())
+        browser.open(f"{page}?server={demo.url}")
+        for name, wait in waits.items():
+            left = iter(range(CHANGES - 1))
+            wait(lambda line, left=left: "delta" in line and next(left, None) is None)
+        browser.wait(
+            "return Number(document.getElementById('count').textContent)",
+            lambda count: count > CHANGES,
+        )
+        demo.stop()
+        for name, wait in waits.items():
+            wait(lambda line: "closing" in line)
+        browser.wait(
+            "return document.getElementById('lines').textContent",
+            lambda text: text.splitlines()[-1].startswith("closing"),
+        )
+
+
+def test_a_page_of_somewhere_else_is_refused() -> None:
+    with ExitStack() as stack:
+        page = stack.enter_context(served_page())
+        demo = stack.enter_context(run_demo("--sim-markets=5"))
+        browser = stack.enter_context(Browser())
+        browser.open(f"{page}?server={demo.url}")
+        closed = "return source.readyState === EventSource.CLOSED && count"
+        browser.wait(closed, lambda count: count == 0 and count is not False)
+
+
+@contextmanager
+def served_page() -> Iterator[str]:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(HERE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/page.html"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Browser:
+    """Headless Chromium, steered over the WebDriver protocol."""
+
+    def __enter__(self) -> Browser:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._driver = subprocess.Popen(
+            ["chromedriver", f"--port={port}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._url = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._call("GET", "/status")
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        wanted = {"alwaysMatch": {"goog:chromeOptions": {"args": flags}}}
+        session = self._call("POST", "/session", {"capabilities": wanted})
+        self._url += f"/session/{session['sessionId']}"
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        try:
+            self._call("DELETE", "")
+        finally:
+            self._driver.terminate()
+            self._driver.wait(PATIENCE)
+
+    def open(self, url: str) -> None:
+        self._call("POST", "/url", {"url": url})
+
+    def wait(self, script: str, is_enough: Callable[[Any], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while True:
+            value = self._call("POST", "/execute/sync", {"script": script, "args": []})
+            if is_enough(value):
+                return
+            if time.monotonic() > end:
+                pytest.fail(f"the page shows {value!r}")
+            time.sleep(0.05)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self._url + path, data=data, method=method)
+        request.add_header("Content-Type", "application/json")
+        with urlopen(request, timeout=PATIENCE) as answer:
+            return json.load(answer)["value"]

@@ -1,0 +1,81 @@
+"""The program with its embedded exchange."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import pytest
+
+PATIENCE = 60
+"""Seconds; longer than anything takes on a loaded machine of two cores."""
+
+
+@dataclass
+class Demo:
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def socket_url(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+    def stop(self) -> None:
+        """Asks it to end, which it does cleanly."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0
+
+
+def read(stream: IO[str]) -> queue.Queue[str]:
+    """The lines of a program, read whether or not anyone wants them."""
+    lines: queue.Queue[str] = queue.Queue()
+
+    def forever() -> None:
+        for line in stream:
+            lines.put(line.rstrip("\n"))
+
+    threading.Thread(target=forever, daemon=True).start()
+    return lines
+
+
+def wait_for(lines: queue.Queue[str], text: str) -> str:
+    seen: list[str] = []
+    while True:
+        try:
+            line = lines.get(timeout=PATIENCE)
+        except queue.Empty:
+            pytest.fail(f"{text} never came after {seen[-20:]}")
+        seen.append(line)
+        if text in line:
+            return line
+
+
+@contextmanager
+def run_demo(*flags: str, program: str | None = None) -> Iterator[Demo]:
+    program = program or os.environ.get("POLYPY_PROGRAM")
+    if program is None:
+        pytest.skip("POLYPY_PROGRAM names no program: make clients does")
+    command = [program, "run", "--demo", "--http-port=0", "--http-host=127.0.0.1", *flags]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={}
+    )
+    assert process.stdout and process.stderr
+    try:
+        printed, said = read(process.stdout), read(process.stderr)
+        address = re.search(r"http://[^/]+", wait_for(printed, "/health"))
+        assert address
+        wait_for(said, "every book is live")
+        yield Demo(address[0], process)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
