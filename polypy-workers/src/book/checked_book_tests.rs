@@ -191,6 +191,9 @@ fn a_copy_is_not_the_worse_for_a_hash_that_nobody_checks() {
     bench.close(1);
     bench.settle_down();
     assert_eq!(bench.state(&truth), LIVE);
+    // It has taken the place of the one that is gone, and is not only waited for.
+    bench.look_after(seconds(5.0));
+    assert_eq!(bench.state(&truth), LIVE);
     assert_eq!(bench.view(&truth).position.epoch, 1);
 }
 
