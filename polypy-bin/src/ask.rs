@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use polypy::config::{HttpSection, Layer, Setting, Sources};
 use polypy::exit::Exit;
 use polypy::secrets;
-use polypy_net::dial::{Dial, DialConfig, Stream, SystemDialer};
+use polypy_net::dial::{Dial, DialConfig, Stream, SystemDialer, certificates};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
@@ -72,11 +72,13 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
         .build();
     let answer = runtime.and_then(|runtime| {
         runtime.block_on(async {
-            let answer = tokio::time::timeout(
-                typed.timeout,
-                get(&uri, socket.as_deref(), token.as_deref(), MOST_BYTES),
-            )
-            .await;
+            let server = Place {
+                uri: &uri,
+                socket: socket.as_deref(),
+                ca_file: typed.ca_file.as_deref(),
+            };
+            let answer = get(server, token.as_deref(), MOST_BYTES);
+            let answer = tokio::time::timeout(typed.timeout, answer).await;
             answer.unwrap_or_else(|_elapsed| {
                 let text = format!("no answer within {}", typed.timeout.show());
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
@@ -141,6 +143,37 @@ fn with_path(url: &str) -> Result<Uri, String> {
     Uri::from_parts(parts).map_err(|error| error.to_string())
 }
 
+/// Where to ask.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) uri: &'a Uri,
+    /// A Unix socket to reach it by.
+    pub(crate) socket: Option<&'a Path>,
+    /// What vouches for its certificate, beside those who do for everybody's.
+    pub(crate) ca_file: Option<&'a Path>,
+}
+
+impl Place<'_> {
+    async fn connect(self) -> io::Result<Box<dyn Stream>> {
+        let about = |path: &Path, error: &dyn std::fmt::Display| {
+            io::Error::other(format!("{}: {error}", path.display()))
+        };
+        if let Some(path) = self.socket {
+            let stream = UnixStream::connect(path).await;
+            return Ok(Box::new(stream.map_err(|error| about(path, &error))?));
+        }
+        let roots = match self.ca_file {
+            Some(path) => {
+                let text = std::fs::read(path).map_err(|error| about(path, &error))?;
+                certificates(&text).map_err(|error| about(path, &error))?
+            }
+            None => Vec::new(),
+        };
+        let dialer = SystemDialer::with_roots(DialConfig::default(), &roots);
+        dialer.map_err(io::Error::other)?.dial(self.uri).await
+    }
+}
+
 /// What a server answered.
 pub(crate) struct Answer {
     pub(crate) healthy: bool,
@@ -149,18 +182,12 @@ pub(crate) struct Answer {
 
 /// Asks once, and reads at most so many bytes of the answer.
 pub(crate) async fn get(
-    uri: &Uri,
-    socket: Option<&Path>,
+    server: Place<'_>,
     token: Option<&str>,
     most_bytes: usize,
 ) -> io::Result<Answer> {
-    let stream: Box<dyn Stream> = match socket {
-        Some(path) => Box::new(UnixStream::connect(path).await?),
-        None => {
-            let dialer = SystemDialer::new(DialConfig::default()).map_err(io::Error::other)?;
-            dialer.dial(uri).await?
-        }
-    };
+    let uri = server.uri;
+    let stream = server.connect().await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

@@ -81,6 +81,9 @@ pub(crate) struct Health {
     /// File with the token to show [default: that of the configuration, without --url]
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
+    /// File with the certificate of who vouches for the server's own, in PEM form
+    #[arg(long)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Print the whole answer
     #[arg(long)]
     pub(crate) json: bool,

@@ -199,7 +199,12 @@ fn merge(file: Option<PathBuf>, layers: [Layer; 4]) -> Result<Loaded, ConfigErro
         // A value that does not read is not what the other one contradicts.
         let is_judged = |name| !mistakes.iter().any(|mistake| mistake.key == name);
         if is_judged(found.key) && is_judged(found.other) {
-            let source = key(found.key).map_or(&Source::Default, |key| loaded.origin(key));
+            let origin = |name| key(name).map_or(&Source::Default, |key| loaded.origin(key));
+            // Of what somebody wrote, where one of the two is missing.
+            let source = match origin(found.key) {
+                Source::Default => origin(found.other),
+                written => written,
+            };
             mistakes.push(Mistake::new(found.key, found.reason, source));
         }
     }

@@ -267,7 +267,12 @@ async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
         Exit::Usage
     })?;
     let socket: Option<&Path> = socket.as_deref();
-    let answer = ask::get(&uri, socket, target.token.as_deref(), MOST_BYTES);
+    let server = ask::Place {
+        uri: &uri,
+        socket,
+        ca_file: None,
+    };
+    let answer = ask::get(server, target.token.as_deref(), MOST_BYTES);
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {

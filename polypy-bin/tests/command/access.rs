@@ -142,6 +142,12 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
     let (code, said, _) = output(&mut polypy(&["health", "--url", &url]));
     assert_eq!(code, 1);
     assert!(said.contains("certificate"), "{said}");
+    let vouched = format!("--ca-file={}", cert.display());
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &url, &vouched]));
+    assert!(!said.contains("certificate"), "{code} {said}");
+    let (code, said, _) = output(&mut polypy(&["health", "--url", &url, "--ca-file=none"]));
+    assert_eq!(code, 1);
+    assert!(said.contains("none: No such file"), "{said}");
 
     std::fs::write(&cert, "nothing").unwrap();
     demo.signal("HUP");
@@ -156,7 +162,7 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
     let (code, _, said) = output(&mut polypy(&["check-config", &flags[0]]));
     assert_eq!(code, 78);
     assert!(
-        said.contains("http.tls_key: must be set beside http.tls_cert"),
+        said.contains("http.tls_key: must be set beside http.tls_cert (flag --http-tls-cert)"),
         "{said}"
     );
     std::fs::write(&key, "nothing").unwrap();
