@@ -91,6 +91,22 @@ async fn after_an_answer_the_idle_limit_runs_and_a_new_head_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_head_after_a_long_wait_has_its_own_limit_and_not_what_is_left_of_the_wait() {
+    let (mut stream, mut far, activity) = pair(64);
+    activity.answered();
+    stream.flush().await.unwrap();
+    // Waited for, so that the timer stands for the end of the wait.
+    let waited = tokio::time::timeout(LIMITS.head * 2, stream.read(&mut [0; 8])).await;
+    assert!(waited.is_err());
+    far.write_all(b"t").await.unwrap();
+    stream.read_exact(&mut [0; 1]).await.unwrap();
+    let started = Instant::now();
+    let result = stream.read(&mut [0; 8]).await;
+    fails_after(started, LIMITS.head, result).await;
+    assert_eq!(activity.expired(), Some(Expired::Head));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_handler_runs_into_no_deadline() {
     let (mut stream, mut far, activity) = pair(64);
     activity.begin_answering();
