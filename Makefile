@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers instructions attack mutants deny setup
+.PHONY: help demo sim test soak soak-test streams rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,13 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 # What `make test` runs in a short form, at full length. Each part runs alone, too.
-soak: soak-test rolling integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+soak: soak-test streams rolling integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
 
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
+
+streams: setup ## a million changes of the streams, through every kind of trouble: 5 minutes
+	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test streams -- --nocapture --test-threads=1
 
 rolling: setup ## twenty rolling restarts behind a balancer, no request of 10,000 failing: 2 minutes
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test rolling -- --nocapture

@@ -2,13 +2,14 @@
 //!
 //! | for | modules |
 //! |---|---|
-//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`] |
+//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`], [`follower`] |
 //! | the same with every part a process of its own | [`program`], [`pair`], [`figures`], [`alerting`], [`inbox`] |
 //! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`], [`monitoring`] |
 
 pub mod alerting;
 pub mod comparison;
 pub mod figures;
+pub mod follower;
 pub mod http;
 pub mod inbox;
 pub mod judge;

@@ -1,0 +1,256 @@
+//! Books rebuilt from the streams' deltas are the program's own at every sequence, and the
+//! exchange's at rest, whatever happens on the way.
+//!
+//! `POLYPY_SOAK=full` follows a million changes.
+
+use std::time::{Duration, Instant};
+
+use polypy_client::Books;
+use polypy_sim::{Fault, FaultKind, SimConfig, digest};
+use polypy_tests::follower::{Door, Follower, Reader, Record, States, levels};
+use polypy_tests::wait;
+use polypy_tests::world::{SOON, World};
+
+const DOORS: [Door; 2] = [Door::Events, Door::Socket];
+
+/// Levels that deltas set, before a run may end.
+fn wanted() -> u64 {
+    let is_full = std::env::var("POLYPY_SOAK").is_ok_and(|value| value == "full");
+    if is_full { 1_000_000 } else { 60_000 }
+}
+
+fn config(seed: u64) -> SimConfig {
+    SimConfig {
+        seed,
+        markets: 60,
+        events_per_second: 2_500.0,
+        ..SimConfig::for_tests()
+    }
+}
+
+/// Waits until both followers have books that are the exchange's, all of them live.
+async fn at_rest(world: &World, followers: &[Follower]) {
+    world.assert_equal_to_truth(SOON).await;
+    for follower in followers {
+        wait::until(
+            "the follower's books are the exchange's",
+            SOON,
+            async || {
+                let books = follower.books().await;
+                let same = is_the_truth(world, &books);
+                if !same {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                same
+            },
+        )
+        .await;
+    }
+}
+
+fn is_the_truth(world: &World, books: &Books) -> bool {
+    world.sim.assets().iter().all(|asset| {
+        let truth = world
+            .sim
+            .true_book(asset)
+            .expect("an asset of the exchange");
+        let book = books.get(asset.as_str());
+        let is_live = truth.settled || book.is_some_and(polypy_client::Book::is_live);
+        let truth = digest(truth.bids, truth.asks);
+        is_live && book.is_some_and(|book| levels(book) == truth)
+    })
+}
+
+/// Holds what was seen at equal places against each other; how many there were.
+fn same_places(name: &str, left: &States, right: &States) -> usize {
+    let common = left
+        .iter()
+        .filter_map(|(place, levels)| Some((place, levels, right.get(place)?)));
+    let mut count = 0;
+    for (place, left, right) in common {
+        assert_eq!(left, right, "{name}: {place:?}");
+        count += 1;
+    }
+    count
+}
+
+/// How many places were read as well, and what to print.
+fn report(door: Door, record: &Record, read: &States) -> (usize, String) {
+    assert_eq!(record.broken, [], "{door:?}");
+    let compared = same_places("reader and follower", read, &record.states);
+    let text = format!(
+        "{door:?}: {} changes, {} places, {compared} of them read, gaps {:?}, back exactly {} \
+         and otherwise {}, lost {}",
+        record.changes,
+        record.states.len(),
+        record.gaps,
+        record.resumed.0,
+        record.resumed.1,
+        record.lost.len()
+    );
+    (compared, text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_of_the_streams_are_right_at_every_sequence() {
+    let world = World::start(config(7), |builder| {
+        let program = builder.clone().build().expect("the settings are usable");
+        let mut config = program.config().clone();
+        config.pool.replicas = 2;
+        (config.pool.target, config.pool.cap) = (30, 40);
+        builder.config(config)
+    })
+    .await;
+    world.all_live(SOON).await;
+    let reader = Reader::start(world.polypy.books(), world.sim.assets());
+    let followers = DOORS.map(|door| Follower::start(world.http(), door));
+    let began = Instant::now();
+    let mut round = 0_u64;
+    while followers
+        .iter()
+        .any(|follower| follower.changes() < wanted())
+    {
+        assert!(began.elapsed() < 60 * SOON, "the stream stands still");
+        trouble(&world, &followers, round).await;
+        round += 1;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(round >= 6, "every kind of trouble was there");
+    world.sim.clear_faults();
+    world.all_live(SOON).await;
+    at_rest(&world, &followers).await;
+    let read = reader.end();
+    let mut records = Vec::new();
+    for (follower, door) in followers.into_iter().zip(DOORS) {
+        let record = follower.end().await;
+        let (compared, text) = report(door, &record, &read);
+        println!("{text}");
+        assert!(compared > 1_000);
+        records.push(record);
+    }
+    let [events, socket] = &records[..] else {
+        unreachable!("two doors");
+    };
+    let common = same_places("both doors", &events.states, &socket.states);
+    println!("{common} places are common to both doors");
+    assert!(common > 10_000);
+    world.stop().await;
+}
+
+/// One thing after the other that interrupts books, connections or clients.
+async fn trouble(world: &World, followers: &[Follower], round: u64) {
+    match round % 6 {
+        0 => {
+            for connection in world.polypy.pool().connections().iter().take(1) {
+                // One that is being replaced already is as good.
+                drop(world.polypy.recycler().recycle_now(connection.id()).await);
+            }
+        }
+        1 => {
+            let connections = world.sim.connections();
+            let lost = Fault::new(FaultKind::DropConnection).on_connections(connections);
+            world.sim.add_fault(lost);
+        }
+        2 => {
+            let lost = Fault::new(FaultKind::OmitChange).on_share(0.2);
+            world
+                .sim
+                .add_fault(lost.lasting(Duration::from_millis(500)));
+        }
+        3 => world.polypy.workers().inject_panic(0),
+        4 => {
+            for follower in followers {
+                follower.reconnect().await;
+            }
+        }
+        _ => {
+            for follower in followers {
+                let awake = follower.sleep().await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                drop(awake);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_come_back_miss_nothing() {
+    const TIMES: u64 = 250;
+    let world = World::start(config(8), |builder| builder).await;
+    world.all_live(SOON).await;
+    let followers = DOORS.map(|door| Follower::start(world.http(), door));
+    let mut random = fastrand::Rng::with_seed(8);
+    for _ in 0..TIMES {
+        for follower in &followers {
+            follower.reconnect().await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(1..60))).await;
+    }
+    at_rest(&world, &followers).await;
+    for (follower, door) in followers.into_iter().zip(DOORS) {
+        let record = follower.end().await;
+        println!("{}", report(door, &record, &States::new()).1);
+        let (exactly, otherwise) = record.resumed;
+        assert!(exactly > TIMES / 4, "{door:?}: {:?}", record.resumed);
+        // A place was known before anything was missed: it is always exact.
+        assert_eq!(otherwise, 0, "{door:?}");
+        assert!(record.gaps.is_empty(), "{door:?}: {:?}", record.gaps);
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_sleeps_is_told_what_it_missed_and_nobody_else_notices() {
+    let busy = SimConfig {
+        events_per_second: 5_000.0,
+        ..config(9)
+    };
+    let world = World::start(busy, |builder| {
+        let program = builder.clone().build().expect("the settings are usable");
+        let mut config = program.config().clone();
+        config.stream.buffer = polypy::config::ByteSize(1 << 20);
+        builder.config(config)
+    })
+    .await;
+    world.all_live(SOON).await;
+    for door in DOORS {
+        let followers = [door, door].map(|door| Follower::start(world.http(), door));
+        let [slow, quick] = &followers;
+        wait::until("both follow", SOON, async || {
+            slow.changes() > 1_000 && quick.changes() > 1_000
+        })
+        .await;
+        // More than waits for a client here, and in the buffers of both systems.
+        let awake = slow.sleep().await;
+        let before = quick.changes();
+        wait::until("much is missed", SOON, async || {
+            quick.changes() > before + 60_000
+        })
+        .await;
+        let before = slow.changes();
+        drop(awake);
+        wait::until("the slow one follows again", SOON, async || {
+            slow.changes() > before + 5_000
+        })
+        .await;
+        let [slow, quick] = followers;
+        wait::until("the slow one has books again", SOON, async || {
+            let books = slow.books().await;
+            books.len() == 120 && books.iter().all(|(_, book)| book.is_followed())
+        })
+        .await;
+        let (slow, quick) = (slow.end().await, quick.end().await);
+        let (compared, text) = report(door, &slow, &quick.states);
+        println!("{text}");
+        assert!(compared > 1_000);
+        println!("{}", report(door, &quick, &States::new()).1);
+        let cause = ("slow".to_owned(), "client".to_owned());
+        assert!(slow.gaps.contains_key(&cause), "{door:?}: {:?}", slow.gaps);
+        assert!(quick.gaps.is_empty(), "{door:?}: {:?}", quick.gaps);
+        assert_eq!(quick.lost, Vec::<String>::new());
+    }
+    // Nobody but the client had anything to do with it.
+    let stats = world.stats().await;
+    assert_eq!(stats["router"]["messages_dropped"], 0);
+    world.stop().await;
+}
