@@ -78,7 +78,7 @@ pub use id::{AssetId, ConditionId, IdError};
 pub use intern::Interner;
 pub use key::{AssetKey, SHARDS, Shard};
 pub use level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
-pub use market::{AssetInfo, Market, Token};
+pub use market::{AssetInfo, EventRef, Market, Token};
 pub use price::Price;
 pub use size::Size;
 pub use source::{

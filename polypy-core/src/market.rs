@@ -16,6 +16,15 @@ pub struct Token {
     pub outcome: String,
 }
 
+/// What a market is part of: a question with several answers, or several questions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRef {
+    /// Its name in the venue's addresses.
+    pub slug: Box<str>,
+    /// What people read.
+    pub title: Box<str>,
+}
+
 /// A market as discovery found it. Text comes from the venue and is not to be
 /// trusted by a page that displays it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +45,12 @@ pub struct Market {
     pub min_order_size: Option<DecimalText>,
     /// Whether the market belongs to a negative-risk event.
     pub neg_risk: bool,
+    /// Its name in the venue's addresses, when stated.
+    #[serde(skip)]
+    pub slug: Option<Box<str>>,
+    /// The event that it is part of, when stated.
+    #[serde(skip)]
+    pub event: Option<Box<EventRef>>,
 }
 
 /// What the hot path knows of one token. Shared by reference, replaced whole.

@@ -58,6 +58,8 @@ fn market(at: u64) -> Market {
         tick_size: None,
         min_order_size: None,
         neg_risk: false,
+        slug: None,
+        event: None,
     }
 }
 

@@ -277,6 +277,8 @@ fn markets(to: &Listening) -> Vec<Market> {
             tick_size: None,
             min_order_size: None,
             neg_risk: false,
+            slug: None,
+            event: None,
         })
     };
     tokens.chunks(2).filter_map(market).collect()

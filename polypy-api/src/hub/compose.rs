@@ -216,8 +216,8 @@ fn of_market(change: MarketHappening, market: &CatalogueMarket, now_us: u64) -> 
     Market {
         change,
         condition_id: market.condition_id.clone(),
-        slug: None,
-        event_slug: None,
+        slug: market.slug.as_deref().map(Into::into),
+        event_slug: market.event.as_ref().map(|event| (&*event.slug).into()),
         question: Some(market.question.as_str().into()),
         tokens: tokens
             .map(|token| (token.token_id.clone(), token.outcome.as_str().into()))

@@ -207,6 +207,8 @@ fn market(info: &AssetInfo) -> Arc<Market> {
         tick_size: None,
         min_order_size: None,
         neg_risk: false,
+        slug: None,
+        event: None,
     })
 }
 

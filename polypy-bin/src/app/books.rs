@@ -87,6 +87,8 @@ mod tests {
             tick_size: None,
             min_order_size: None,
             neg_risk: false,
+            slug: None,
+            event: None,
         }
     }
 

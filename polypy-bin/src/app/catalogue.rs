@@ -31,9 +31,21 @@ impl CatalogueSource for Names {
                 let names = names.read();
                 names.get(id).map(|info| info.key).into_iter().collect()
             }
-            Selector::Market(condition) => {
-                let names = names.read();
-                names.market(condition).map(|info| info.key).collect()
+            Selector::Market(name) => {
+                let condition = names
+                    .read()
+                    .market(name)
+                    .next()
+                    .map(|info| info.condition_id.clone());
+                let condition = condition.or_else(|| self.registry.named(name));
+                condition.map_or_else(Vec::new, |condition| self.registry.assets_of(&condition))
+            }
+            Selector::Event(slug) => {
+                let conditions = self.registry.of_event(slug);
+                let tokens = conditions.iter();
+                tokens
+                    .flat_map(|condition| self.registry.assets_of(condition))
+                    .collect()
             }
             _ => Vec::new(),
         }
@@ -48,8 +60,8 @@ impl CatalogueSource for Names {
         });
         Some(TokenInfo {
             outcome: token.map(|token| token.outcome.as_str().into()),
+            winner: self.registry.winner(&info.condition_id),
             info,
-            winner: None,
         })
     }
 

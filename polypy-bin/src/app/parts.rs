@@ -112,6 +112,7 @@ impl Parts {
             Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&registry),
             Arc::clone(&router) as Arc<dyn BookControl>,
+            Some(stream.market_sink()),
             Arc::clone(clock),
         ));
         let wire = Arc::new(WireStats::default());

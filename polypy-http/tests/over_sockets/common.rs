@@ -282,6 +282,8 @@ pub(crate) fn markets(number: usize) -> Arc<FakeMarkets> {
             tick_size: Some(polypy_core::DecimalText::new("0.01").unwrap()),
             min_order_size: None,
             neg_risk: false,
+            slug: None,
+            event: None,
         })
     };
     Arc::new(FakeMarkets((0..number).map(market).collect()))

@@ -119,6 +119,8 @@ fn setting(markets: usize, config: AuditConfig) -> Setting {
             tick_size: None,
             min_order_size: None,
             neg_risk: false,
+            slug: None,
+            event: None,
         });
     }
     for pending in registry.pending(markets) {

@@ -434,6 +434,8 @@ impl SimulatedVenue {
             tick_size: None,
             min_order_size: None,
             neg_risk: false,
+            slug: None,
+            event: None,
         });
     }
 

@@ -6,14 +6,16 @@
 //! never cost the row: what cannot be read is left out. Decimals are taken from
 //! the digits of the number, never through a float.
 
-use polypy_core::decimal::{MAX_TEXT, parse_millionths, without_exponent, write_millionths};
-use polypy_core::{AssetId, ConditionId, DecimalText, Market, Timestamp, Token};
+use polypy_core::decimal::{MAX_TEXT, UNITS, parse_millionths, without_exponent, write_millionths};
+use polypy_core::{AssetId, ConditionId, DecimalText, EventRef, Market, Timestamp, Token};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Tokens of one market at most. Two in practice; the bound keeps one absurd
 /// row from filling the catalogue.
 const MAX_TOKENS: usize = 64;
+/// Bytes of a name at most: some times what the venue's longest have.
+const MAX_SLUG: usize = 512;
 
 /// What one row said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub struct Row {
     pub condition_id: Option<ConditionId>,
     /// Whether Gamma calls the market closed: its word that the market has ended.
     pub closed: bool,
+    /// The token that won, if the market is closed and the prices of its outcomes leave no
+    /// doubt.
+    pub winner: Option<AssetId>,
     /// The market, if it can be traded and kept.
     pub market: Result<Market, SkipReason>,
 }
@@ -121,6 +126,21 @@ struct Fields<'a> {
     order_min_size: Option<&'a RawValue>,
     #[serde(borrow, default)]
     neg_risk: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    slug: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    events: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    outcome_prices: Option<&'a RawValue>,
+}
+
+/// What is read of an event that a market is part of.
+#[derive(Debug, Deserialize)]
+struct EventFields<'a> {
+    #[serde(borrow, default)]
+    slug: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    title: Option<&'a RawValue>,
 }
 
 impl Row {
@@ -135,13 +155,16 @@ impl Row {
             return Self {
                 condition_id: None,
                 closed: false,
+                winner: None,
                 market: Err(SkipReason::Malformed),
             };
         };
         let condition = condition(fields.condition_id);
+        let closed = flag(fields.closed) == Some(true);
         Self {
             condition_id: condition.clone().ok(),
-            closed: flag(fields.closed) == Some(true),
+            closed,
+            winner: closed.then(|| winner(&fields)).flatten(),
             market: condition.and_then(|condition| market(condition, &fields)),
         }
     }
@@ -180,7 +203,45 @@ fn market(condition_id: ConditionId, fields: &Fields<'_>) -> Result<Market, Skip
         tick_size: decimal(fields.order_price_min_tick_size),
         min_order_size: decimal(fields.order_min_size),
         neg_risk: flag(fields.neg_risk) == Some(true),
+        slug: slug(fields.slug),
+        event: event(fields.events),
     })
+}
+
+/// A name that fits into an address.
+fn slug(field: Option<&RawValue>) -> Option<Box<str>> {
+    let text = text(field)?;
+    (1..=MAX_SLUG).contains(&text.len()).then(|| text.into())
+}
+
+/// The first of the events that has a name; there is one in practice.
+fn event(field: Option<&RawValue>) -> Option<Box<EventRef>> {
+    let events: Vec<&RawValue> = serde_json::from_str(field?.get()).ok()?;
+    events.into_iter().find_map(|event| {
+        let fields: EventFields<'_> = serde_json::from_str(event.get()).ok()?;
+        Some(Box::new(EventRef {
+            slug: slug(fields.slug)?,
+            title: text(fields.title).unwrap_or_default().into(),
+        }))
+    })
+}
+
+/// The token whose outcome costs one, if one does and the others are worth nothing.
+fn winner(fields: &Fields<'_>) -> Option<AssetId> {
+    let tokens = tokens(fields).ok()?;
+    let prices = list(fields.outcome_prices)?;
+    if prices.len() != tokens.len() {
+        return None;
+    }
+    let mut won = None;
+    for (token, price) in tokens.into_iter().zip(&prices) {
+        match parse_millionths(price.as_bytes()).ok()? {
+            0 => {}
+            UNITS if won.is_none() => won = Some(token.token_id),
+            _ => return None,
+        }
+    }
+    won
 }
 
 /// The ids that trade, with the outcomes they stand for.

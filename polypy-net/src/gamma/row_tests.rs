@@ -48,6 +48,55 @@ fn ids(row: &Row) -> Vec<&str> {
 }
 
 #[test]
+fn names_of_market_and_event_are_read_where_they_are_stated() {
+    let named = row(&json!({
+        "slug": "synthetic-a",
+        "events": [{"id": "1", "slug": "", "title": "?"}, {"slug": "synthetic", "title": "S"}],
+    }));
+    let market = named.market.unwrap();
+    assert_eq!(market.slug.as_deref(), Some("synthetic-a"));
+    let event = market.event.unwrap();
+    assert_eq!((&*event.slug, &*event.title), ("synthetic", "S"));
+    for (slug, events) in [
+        (json!(null), json!(null)),
+        (json!(""), json!([])),
+        (json!("x".repeat(513)), json!([{"title": "no name"}])),
+        (json!([1]), json!("text")),
+        (json!({}), json!([1, null, {"slug": null}, {"slug": {}}])),
+    ] {
+        let market = row(&json!({ "slug": slug, "events": events }))
+            .market
+            .unwrap();
+        assert_eq!(market.slug, None, "{slug}");
+        assert_eq!(market.event, None, "{events}");
+    }
+}
+
+#[test]
+fn a_closed_row_says_who_won_if_exactly_one_outcome_costs_one() {
+    let winner = |closed: bool, prices: &str| {
+        let row = row(&json!({ "closed": closed, "outcomePrices": prices }));
+        row.winner.map(|token| token.as_str().to_owned())
+    };
+    let second = Some("100012".to_owned());
+    assert_eq!(winner(true, "[\"0\", \"1\"]"), second);
+    assert_eq!(winner(true, "[0, 1.000]"), second);
+    assert_eq!(winner(false, "[\"0\", \"1\"]"), None, "it is not closed");
+    for unclear in [
+        "[\"0.5\", \"0.5\"]",
+        "[\"0.0005\", \"0.9995\"]",
+        "[\"1\", \"1\"]",
+        "[\"0\", \"0\"]",
+        "[\"1\"]",
+        "[\"1\", \"0\", \"0\"]",
+        "[\"one\", \"0\"]",
+        "",
+    ] {
+        assert_eq!(winner(true, unclear), None, "{unclear}");
+    }
+}
+
+#[test]
 fn reads_a_complete_row() {
     let row = row(&json!({}));
     assert_eq!(ids(&row), ["100011", "100012"]);

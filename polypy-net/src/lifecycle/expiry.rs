@@ -67,8 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             None => shared.retention.wake.notified().await,
         }
         while let Some(condition) = shared.retention.take_due(Instant::now()) {
-            let assets = shared.registry.forget(&condition);
-            shared.books.forget(&assets);
+            shared.forget(&condition);
             shared.delistings.forget(&condition);
             shared.closings.forget(&condition);
             stats::count(&shared.stats.forgotten);

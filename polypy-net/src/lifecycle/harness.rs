@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use polypy_core::{
-    AssetId, AssetKey, BookControl, BookEvent, Interner, MarketResolved, NewMarket, StaleReason,
-    Timestamp,
+    AssetId, AssetKey, BookControl, BookEvent, CatalogueSink, Interner, MarketChange,
+    MarketResolved, NewMarket, StaleReason, Timestamp,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -161,6 +161,37 @@ impl BookFetch for Clob {
 pub(super) struct Sink {
     pub(super) settled: Mutex<Vec<AssetKey>>,
     pub(super) forgotten: Mutex<Vec<AssetKey>>,
+    told: Mutex<Vec<MarketChange>>,
+}
+
+impl CatalogueSink for Sink {
+    fn changed(&self, change: MarketChange) {
+        self.told.lock().push(change);
+    }
+}
+
+impl Sink {
+    /// What happened since the last time, a word and a market each, and who won.
+    pub(super) fn told(&self) -> Vec<String> {
+        let told = std::mem::take(&mut *self.told.lock());
+        told.into_iter().map(|change| word(&change)).collect()
+    }
+}
+
+fn word(change: &MarketChange) -> String {
+    match change {
+        MarketChange::New(market) => format!("new {}", market.condition_id),
+        MarketChange::Resolved { market, winner, .. } => {
+            let winner = winner.as_ref().map_or("nobody", AssetId::as_str);
+            format!("resolved {} {winner}", market.condition_id)
+        }
+        MarketChange::Ended { market, reason } => {
+            format!("ended {} {reason}", market.condition_id)
+        }
+        MarketChange::Forgotten { market, keys } => {
+            format!("forgotten {} {}", market.condition_id, keys.len())
+        }
+    }
 }
 
 impl BookControl for Sink {
@@ -217,6 +248,7 @@ impl Harness {
             Arc::new(Clob(Arc::clone(&world))),
             Arc::clone(&registry),
             Arc::<Sink>::clone(&sink),
+            Some(Arc::<Sink>::clone(&sink)),
             Arc::new(StillClock::default()),
         );
         Self {
@@ -275,10 +307,14 @@ pub(super) fn announced(market: u32) -> LifecycleEvent {
 }
 
 pub(super) fn resolved(market: u32) -> LifecycleEvent {
+    won_by(market, None)
+}
+
+pub(super) fn won_by(market: u32, winner: Option<&str>) -> LifecycleEvent {
     LifecycleEvent::Resolved(MarketResolved {
         condition_id: condition(market),
         asset_ids: tokens(market),
-        winner: None,
+        winner: winner.map(|id| id.parse().unwrap()),
     })
 }
 

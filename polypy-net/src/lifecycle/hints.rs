@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::lookup::Lookup;
-use super::{EndReason, Shared, stats};
+use super::{Shared, stats};
 use crate::venue::LifecycleListener;
 
 /// Where connections say what they hear. Cloning is cheap.
@@ -108,7 +108,8 @@ impl Shared {
 
     fn on_resolved(&self, resolved: &MarketResolved) {
         stats::count(&self.stats.hints_resolved);
-        if self.expire(&resolved.condition_id, EndReason::Resolved) {
+        let winner = resolved.winner.as_ref();
+        if self.resolve(&resolved.condition_id, winner) {
             return;
         }
         // Ids of a market come in more than one spelling; its tokens do not.
@@ -121,7 +122,7 @@ impl Shared {
                 .collect()
         };
         for condition in by_token {
-            self.expire(&condition, EndReason::Resolved);
+            self.resolve(&condition, winner);
         }
     }
 }

@@ -316,7 +316,12 @@ impl Shared {
                     settled.push(condition);
                 }
                 (Lookup::IsOpen, Err(SkipReason::Closed)) => settled.push(condition),
-                (Lookup::IsClosed, _) if row.closed => closed.push(condition),
+                (Lookup::IsClosed, _) if row.closed => {
+                    if let Some(winner) = &row.winner {
+                        self.registry.decide(&condition, winner);
+                    }
+                    closed.push(condition);
+                }
                 (Lookup::IsOpen, Err(_)) | (Lookup::IsClosed, _) => {}
             }
         }

@@ -33,8 +33,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
-    BookControl, BoxFuture, Clock, Component, ComponentError, ComponentState, ConditionId, Health,
-    HealthSource, LifecycleEvent, Market, StaleReason, StatsSource,
+    AssetId, AssetKey, BookControl, BoxFuture, CatalogueSink, Clock, Component, ComponentError,
+    ComponentState, ConditionId, Health, HealthSource, LifecycleEvent, Market, MarketChange,
+    StaleReason, StatsSource,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -97,6 +98,8 @@ struct Shared {
     clob: Arc<dyn BookFetch>,
     registry: Arc<AssetRegistry>,
     books: Arc<dyn BookControl>,
+    /// Who is told what happens to markets.
+    told: Option<Arc<dyn CatalogueSink>>,
     clock: Arc<dyn Clock>,
     state: Mutex<ComponentState>,
     lookups: Lookups,
@@ -117,14 +120,15 @@ impl fmt::Debug for LifecycleController {
 
 impl LifecycleController {
     /// A controller that writes markets into `registry` and tells `books`
-    /// which of them are settled or forgotten. `clob` is asked where Gamma alone
-    /// is not enough.
+    /// which of them are settled or forgotten, and `told` what happens to them. `clob` is
+    /// asked where Gamma alone is not enough.
     pub fn new(
         config: LifecycleConfig,
         gamma: GammaClient,
         clob: Arc<dyn BookFetch>,
         registry: Arc<AssetRegistry>,
         books: Arc<dyn BookControl>,
+        told: Option<Arc<dyn CatalogueSink>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(config.hint_queue.max(1));
@@ -134,6 +138,7 @@ impl LifecycleController {
             clob,
             registry,
             books,
+            told,
             clock,
             state: Mutex::new(ComponentState::Stopped),
             lookups: Lookups::default(),
@@ -271,20 +276,47 @@ impl Shared {
             return false;
         }
         self.bring_back(condition);
+        let condition = condition.clone();
         let upserted = self.registry.upsert(market);
         // Before their new keys have a connection.
         self.books.forget(&upserted.forgotten);
+        let has_new_keys = !upserted.forgotten.is_empty();
+        if upserted.added || has_new_keys {
+            let market = self.registry.market(&condition);
+            if has_new_keys {
+                self.tell_forgotten(market.clone(), upserted.forgotten);
+            }
+            self.tell(market.map(MarketChange::New));
+        }
         if upserted.added {
             stats::count(&self.stats.markets_added);
         }
         upserted.added
     }
 
+    /// With none of the registry's locks held: who is told may ask there.
+    fn tell(&self, change: Option<MarketChange>) {
+        if let (Some(told), Some(change)) = (&self.told, change) {
+            told.changed(change);
+        }
+    }
+
+    fn tell_forgotten(&self, market: Option<Arc<Market>>, keys: Vec<AssetKey>) {
+        self.tell(market.map(|market| MarketChange::Forgotten { market, keys }));
+    }
+
+    /// Forgets a market here and in the books, and says so.
+    fn forget(&self, condition: &ConditionId) {
+        let market = self.registry.market(condition);
+        let assets = self.registry.forget(condition);
+        self.books.forget(&assets);
+        self.tell_forgotten(market, assets);
+    }
+
     /// Forgets an ended market at once: it comes back as a new one.
     fn take_back(&self, condition: &ConditionId) {
         self.retention.release(condition);
-        let assets = self.registry.forget(condition);
-        self.books.forget(&assets);
+        self.forget(condition);
         stats::count(&self.stats.returned);
         tracing::info!(%condition, "market is back");
     }
@@ -314,7 +346,29 @@ impl Shared {
             EndReason::Vanished => &self.stats.expired_unknown,
         });
         tracing::debug!(%condition, reason = reason.name(), "market ended");
+        let winner = self.registry.winner(condition);
+        self.tell(self.registry.market(condition).map(|market| {
+            if reason == EndReason::Resolved || winner.is_some() {
+                let at = None;
+                MarketChange::Resolved { market, winner, at }
+            } else {
+                let reason = reason.name();
+                MarketChange::Ended { market, reason }
+            }
+        }));
         true
+    }
+
+    /// Ends a market that was resolved, with the token that won if that was said. Whether
+    /// it was live.
+    fn resolve(&self, condition: &ConditionId, winner: Option<&AssetId>) -> bool {
+        // First: readers who see that it is settled are to see who won.
+        if let Some(winner) = winner
+            && !self.registry.decide(condition, winner)
+        {
+            tracing::debug!(%condition, %winner, "the token that won is not the market's");
+        }
+        self.expire(condition, EndReason::Resolved)
     }
 }
 

@@ -4,7 +4,7 @@ use polypy_core::{AssetKey, LifecycleEvent, MarketResolved};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::harness::{Harness, SECOND, announced, condition, resolved, tokens};
+use super::harness::{Harness, SECOND, announced, condition, resolved, tokens, won_by};
 use super::*;
 use crate::rest::fake::Reply;
 
@@ -31,6 +31,39 @@ async fn markets_can_be_subscribed_while_the_listing_goes_on() {
     harness.controller.start().await.unwrap();
     harness.registry.changed().notified().await;
     assert_eq!(harness.registry.live_market_count(), 2);
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_a_market_is_told_with_who_won() {
+    let harness = Harness::started(1..=3).await;
+    let mut told = harness.sink.told();
+    told.sort_unstable();
+    assert_eq!(told, ["new 0x1", "new 0x2", "new 0x3"]);
+    harness.controller.hints().offer(won_by(2, Some("22")));
+    harness.controller.hints().offer(won_by(3, None));
+    // Of another market.
+    harness.controller.hints().offer(won_by(1, Some("22")));
+    assert_eq!(harness.registry.winner(&condition(2)), None);
+    sleep(SECOND / 10).await;
+    assert_eq!(
+        harness.sink.told(),
+        [
+            "resolved 0x2 22",
+            "resolved 0x3 nobody",
+            "resolved 0x1 nobody"
+        ]
+    );
+    let winner = harness.registry.winner(&condition(2));
+    assert_eq!(winner.unwrap().as_str(), "22");
+    // Said again, nothing happens again.
+    harness.controller.hints().offer(won_by(2, Some("22")));
+    sleep(3_700 * SECOND).await;
+    let told = harness.sink.told();
+    assert_eq!(
+        told[..3],
+        ["forgotten 0x2 2", "forgotten 0x3 2", "forgotten 0x1 2"]
+    );
     harness.stop().await;
 }
 

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use polypy_core::{AssetInfo, AssetKey, ConditionId, Interner, Market};
+use polypy_core::{AssetId, AssetInfo, AssetKey, ConditionId, Interner, Market};
 
+use super::names::Names;
 use super::place::{Counts, Held, Place};
 use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket, Upserted};
 
@@ -15,6 +16,7 @@ use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket, Upserted};
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     markets: HashMap<ConditionId, Listing>,
+    names: Names,
     assets: HashMap<AssetKey, Asset>,
     /// Markets with a pending token, by age: the pool serves the oldest first.
     pending: BTreeMap<u64, ConditionId>,
@@ -49,6 +51,8 @@ struct Listing {
     age: u64,
     pending: usize,
     expired: bool,
+    /// The token that won, as far as somebody has said so.
+    winner: Option<AssetId>,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,16 @@ struct Asset {
 }
 
 impl Catalogue {
+    /// Takes over names that this row does not state: not every answer has them.
+    pub(super) fn complete(&self, market: &mut Market) {
+        let Some(known) = self.markets.get(&market.condition_id) else {
+            return;
+        };
+        let known = &known.market;
+        market.slug = market.slug.take().or_else(|| known.slug.clone());
+        market.event = market.event.take().or_else(|| known.event.clone());
+    }
+
     /// Whether exactly this is known already, the usual case of a crawl. A
     /// market of which a token was refused is never: the token may be free now.
     pub(super) fn is_same(&self, market: &Market) -> bool {
@@ -82,7 +96,10 @@ impl Catalogue {
                 age,
                 pending: 0,
                 expired: false,
+                winner: None,
             });
+        self.names.leave(&listing.market);
+        self.names.enter(&market);
         listing.market = Arc::clone(&market);
         let expired = listing.expired;
         let mut before = std::mem::take(&mut listing.keys);
@@ -271,12 +288,40 @@ impl Catalogue {
         for key in &keys {
             self.remove(*key, condition, interner);
         }
-        if let Some(listing) = self.markets.remove(condition)
-            && !listing.expired
-        {
-            self.live_markets -= 1;
+        if let Some(listing) = self.markets.remove(condition) {
+            self.names.leave(&listing.market);
+            self.live_markets -= usize::from(!listing.expired);
         }
         keys
+    }
+
+    /// Notes which token won; whether it is one of the market's.
+    pub(super) fn decide(&mut self, condition: &ConditionId, winner: &AssetId) -> bool {
+        let Some(listing) = self.markets.get_mut(condition) else {
+            return false;
+        };
+        let mut tokens = listing.market.tokens.iter();
+        let is_its = tokens.any(|token| token.token_id == *winner);
+        if is_its {
+            listing.winner = Some(winner.clone());
+        }
+        is_its
+    }
+
+    /// The token that won, of a market that has ended.
+    pub(super) fn winner(&self, condition: &ConditionId) -> Option<AssetId> {
+        let listing = self.markets.get(condition)?;
+        listing.winner.clone().filter(|_| listing.expired)
+    }
+
+    /// The market of this name.
+    pub(super) fn named(&self, slug: &str) -> Option<ConditionId> {
+        self.names.market(slug).cloned()
+    }
+
+    /// The markets of the event of this name.
+    pub(super) fn of_event(&self, slug: &str) -> Vec<ConditionId> {
+        self.names.event(slug).cloned().collect()
     }
 
     /// Moves a known asset; the only way its place changes.
@@ -468,6 +513,7 @@ impl Catalogue {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.markets.is_empty()
+            && self.names.is_empty()
             && self.assets.is_empty()
             && self.pending.is_empty()
             && self.held.is_empty()

@@ -11,6 +11,7 @@
 //! it; decoders hold the read side. Lock order: catalogue, then interner.
 
 mod catalogue;
+mod names;
 mod place;
 mod stats;
 
@@ -21,8 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
-    AssetInfo, AssetKey, BoxFuture, Component, ComponentError, ComponentState, ConditionId, Health,
-    HealthSource, Interner, Market, MarketSource, StatsSource,
+    AssetId, AssetInfo, AssetKey, BoxFuture, Component, ComponentError, ComponentState,
+    ConditionId, Health, HealthSource, Interner, Market, MarketSource, StatsSource,
 };
 use tokio::sync::Notify;
 
@@ -111,10 +112,13 @@ impl AssetRegistry {
     /// Takes a market in, or what has changed about a known one. A known
     /// asset's key and status stay, also of tokens that the market no longer
     /// lists: they wait for [`Self::delist`]. An expired market stays expired.
-    pub fn upsert(&self, market: Market) -> Upserted {
-        let known = self.catalogue.read().is_same(&market);
-        if known {
-            return Upserted::default();
+    pub fn upsert(&self, mut market: Market) -> Upserted {
+        {
+            let catalogue = self.catalogue.read();
+            catalogue.complete(&mut market);
+            if catalogue.is_same(&market) {
+                return Upserted::default();
+            }
         }
         let outcome = {
             let mut catalogue = self.catalogue.write();
@@ -225,6 +229,26 @@ impl AssetRegistry {
     /// Whether a market is known and has not ended.
     pub fn is_live(&self, condition: &ConditionId) -> bool {
         self.catalogue.read().is_live(condition)
+    }
+
+    /// Notes which token of a market won; whether it is one of its tokens.
+    pub fn decide(&self, condition: &ConditionId, winner: &AssetId) -> bool {
+        self.catalogue.write().decide(condition, winner)
+    }
+
+    /// The token that won, of a market that has ended, as far as that is known.
+    pub fn winner(&self, condition: &ConditionId) -> Option<AssetId> {
+        self.catalogue.read().winner(condition)
+    }
+
+    /// The market of this name in the venue's addresses.
+    pub fn named(&self, slug: &str) -> Option<ConditionId> {
+        self.catalogue.read().named(slug)
+    }
+
+    /// The markets of the event of this name, ended ones included until they are forgotten.
+    pub fn of_event(&self, slug: &str) -> Vec<ConditionId> {
+        self.catalogue.read().of_event(slug)
     }
 
     /// The assets of a market, in the venue's order of outcomes.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polypy_core::{DecimalText, Token};
+use polypy_core::{DecimalText, EventRef, Token};
 use proptest::prelude::*;
 
 use super::*;
@@ -27,6 +27,8 @@ fn market_with(market: u32, tokens: &[u32]) -> Market {
         tick_size: DecimalText::new("0.01").ok(),
         min_order_size: DecimalText::new("5").ok(),
         neg_risk: false,
+        slug: None,
+        event: None,
     }
 }
 
@@ -41,6 +43,66 @@ fn key(registry: &AssetRegistry, token: u32) -> AssetKey {
 
 fn conditions(pending: &[PendingMarket]) -> Vec<&str> {
     pending.iter().map(|m| m.condition_id.as_str()).collect()
+}
+
+fn named(number: u32, slug: Option<&str>, event: Option<&str>) -> Market {
+    let event = event.map(|slug| EventRef {
+        slug: slug.into(),
+        title: "Event".into(),
+    });
+    Market {
+        slug: slug.map(Into::into),
+        event: event.map(Box::new),
+        ..market(number)
+    }
+}
+
+#[test]
+fn markets_are_found_by_their_names_until_they_are_forgotten() {
+    let registry = AssetRegistry::default();
+    for number in [1, 2] {
+        let slug = format!("market-{number}");
+        registry.upsert(named(number, Some(&slug), Some("event")));
+    }
+    assert_eq!(registry.named("market-2"), Some(condition(2)));
+    assert_eq!(registry.of_event("event"), [condition(1), condition(2)]);
+    assert_eq!(registry.named("market-3"), None);
+    // An answer without names takes none away, and is no news.
+    let version = registry.version();
+    registry.upsert(named(1, None, None));
+    assert_eq!(registry.version(), version);
+    assert_eq!(registry.named("market-1"), Some(condition(1)));
+    // One that is renamed is found by the new name alone.
+    registry.upsert(named(1, Some("renamed"), Some("other")));
+    assert_eq!(registry.named("market-1"), None);
+    assert_eq!(registry.named("renamed"), Some(condition(1)));
+    assert_eq!(registry.of_event("event"), [condition(2)]);
+    // Of two with one name the later counts, and leaves with it.
+    registry.upsert(named(3, Some("renamed"), None));
+    registry.forget(&condition(1));
+    assert_eq!(registry.named("renamed"), Some(condition(3)));
+    assert_eq!(registry.of_event("other"), []);
+    registry.forget(&condition(2));
+    registry.forget(&condition(3));
+    assert_eq!(registry.named("renamed"), None);
+    assert!(registry.catalogue.read().is_empty());
+}
+
+#[test]
+fn who_won_is_known_of_an_ended_market_and_only_of_its_own_tokens() {
+    let registry = AssetRegistry::default();
+    registry.upsert(market(1));
+    let token: AssetId = "12".parse().unwrap();
+    assert!(!registry.decide(&condition(1), &"22".parse().unwrap()));
+    assert!(!registry.decide(&condition(2), &token));
+    assert!(registry.decide(&condition(1), &token));
+    assert_eq!(registry.winner(&condition(1)), None, "it goes on");
+    registry.expire(&condition(1));
+    assert_eq!(registry.winner(&condition(1)), Some(token));
+    registry.forget(&condition(1));
+    registry.upsert(market(1));
+    registry.expire(&condition(1));
+    assert_eq!(registry.winner(&condition(1)), None, "another life");
 }
 
 #[test]
