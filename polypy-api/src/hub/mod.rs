@@ -88,6 +88,8 @@ pub(crate) struct Hub {
     strays: HashSet<AssetKey>,
     /// Lanes whose worker does not run, and whose books were said to be stale.
     down: Vec<bool>,
+    /// Rounds in which somebody was owed something.
+    turn: usize,
     suspensions: u64,
     /// Some books' feeds have not answered since a suspension.
     is_suspended: bool,
@@ -126,6 +128,7 @@ impl Hub {
             born: HashMap::new(),
             strays: HashSet::new(),
             down: vec![false; usize::from(lanes)],
+            turn: 0,
             suspensions: asked.suspension.count(),
             is_suspended: false,
             next_sweep: now,

@@ -31,7 +31,11 @@ impl Hub {
         let owed = clients.filter(|(_, client)| {
             !client.due.is_empty() || client.replay.is_some() || !client.behind.is_empty()
         });
-        let owed: Vec<_> = owed.map(|(at, _)| at).collect();
+        let mut owed: Vec<_> = owed.map(|(at, _)| at).collect();
+        // Whose turn it is first is another one's each time.
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn % owed.len().max(1);
+        owed.rotate_left(first);
         let mut room = ROUND;
         let mut did = false;
         for at in owed {
