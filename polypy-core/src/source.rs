@@ -1,7 +1,7 @@
 //! What readers may ask: books and markets.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -72,11 +72,13 @@ pub struct BookView {
     pub imbalance: Option<f64>,
     /// Exchange time of the last change.
     pub last_update: Timestamp,
+    /// When it was looked at: what is said to be some time ago was so before this.
+    pub at: Instant,
     /// How long ago the last change reached us.
     pub received: Duration,
-    /// Milliseconds for which it has been live, or not, without a break. A new
-    /// reason for being stale does not start again.
-    pub since_ms: u64,
+    /// For how long it has been live, or not, without a break. A new reason for being
+    /// stale does not start again.
+    pub lasted: Duration,
     /// Price grid.
     pub tick_size: Option<DecimalText>,
     /// The token's own last trade that was announced while it was followed.

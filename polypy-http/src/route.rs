@@ -166,8 +166,9 @@ impl Route {
         Self::new(path, summary, Handler::Awaited(waiting))
     }
 
-    /// The same for answers that may be had without waiting: `ready` returns one then.
-    pub(crate) fn kept(
+    /// The same for answers that may be had without waiting, within microseconds and on the
+    /// event loop: `ready` returns one then.
+    pub fn kept(
         path: &'static str,
         summary: &'static str,
         threads: u32,

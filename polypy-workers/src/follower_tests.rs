@@ -18,7 +18,7 @@ use polypy_core::{
 use proptest::prelude::*;
 
 use crate::config::HashChecking;
-use crate::testing::{Harness, Truth, assets, one_worker, price};
+use crate::testing::{Harness, Truth, assets, one_worker, price, timeless};
 
 const SOCKETS: usize = 2;
 
@@ -377,10 +377,10 @@ impl History {
     /// Of what has one position and state readers see one thing, but for its age.
     fn check_positions(&mut self) -> Result<(), TestCaseError> {
         for token in &self.tokens {
-            let Some(mut view) = self.bench.store.book(token.key(), usize::MAX) else {
+            let Some(view) = self.bench.store.book(token.key(), usize::MAX) else {
                 continue;
             };
-            (view.received, view.since_ms) = (Duration::ZERO, 0);
+            let view = timeless(view);
             let named = (view.key_life, view.position, view.state);
             let view = format!("{view:?}");
             let before = self.views.entry(named).or_insert_with(|| view.clone());

@@ -1,8 +1,8 @@
 //! What the tests share: a small venue with true books, and a router whose
 //! workers are turned by hand, so that every interleaving can be written down.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -33,6 +33,14 @@ pub(crate) fn price(text: &str) -> Price {
 
 pub(crate) fn size(text: &str) -> Size {
     text.parse().unwrap()
+}
+
+/// A view without what the clock says in it.
+pub(crate) fn timeless(mut view: BookView) -> BookView {
+    static MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
+    view.at = *MOMENT;
+    (view.received, view.lasted) = (Duration::ZERO, Duration::ZERO);
+    view
 }
 
 pub(crate) fn stale(reason: StaleReason) -> Option<BookState> {

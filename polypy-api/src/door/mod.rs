@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `/v1/stream` | every change, as Server-Sent Events |
 //! | `/v1/ws` | every change, over a WebSocket |
+//! | `/v1/books/{token_id}`, `/v1/trades/{token_id}` | a book at a moment, its newest trades |
 //! | `/ws/orderbook` | one book at an interval, in the original program's messages |
 
 mod orderbook;
 pub mod origin;
+mod reads;
 mod sse;
 mod websocket;
 pub mod ws;
@@ -15,11 +17,12 @@ pub mod ws;
 use std::fmt;
 use std::sync::Arc;
 
-use polypy_core::BookSource;
+use polypy_core::{BookSource, CatalogueSource, Clock};
 use polypy_http::{Call, HttpConfig, Reply, Route, StatusCode, Upgraded};
 
 use crate::client::{OpenError, Streams};
 use origin::Origins;
+use reads::Reads;
 use ws::{End, Socket, SocketLimits};
 
 /// What clients are told when the server stops.
@@ -30,6 +33,7 @@ const STOPPING: &str = "the server is stopping";
 pub struct Doors {
     books: Arc<dyn BookSource>,
     streams: Option<Streams>,
+    reads: Option<Arc<Reads>>,
     origins: Arc<Origins>,
     limits: SocketLimits,
 }
@@ -41,6 +45,7 @@ impl Doors {
         Self {
             books,
             streams: None,
+            reads: None,
             origins: Arc::new(Origins::new(&config.cors_origins)),
             limits: SocketLimits {
                 write: config.write_timeout,
@@ -57,12 +62,27 @@ impl Doors {
         self
     }
 
+    /// Serves single books and their trades as well; the clock stamps them.
+    #[must_use]
+    pub fn with_reads(
+        mut self,
+        catalogue: Arc<dyn CatalogueSource>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let books = Arc::clone(&self.books);
+        self.reads = Some(Arc::new(Reads::new(books, catalogue, clock)));
+        self
+    }
+
     /// The routes, for a [`polypy_http::HttpServerBuilder`].
     pub fn routes(&self) -> Vec<Route> {
         let mut routes = Vec::new();
         if let Some(streams) = &self.streams {
             routes.push(sse::route(self, streams));
             routes.push(websocket::route(self, streams));
+        }
+        if let Some(reads) = &self.reads {
+            routes.extend(reads::routes(reads));
         }
         routes.push(orderbook::route(self));
         routes
@@ -73,6 +93,7 @@ impl fmt::Debug for Doors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Doors")
             .field("streams", &self.streams.is_some())
+            .field("reads", &self.reads.is_some())
             .field("origins", &self.origins)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

@@ -51,6 +51,7 @@ use crate::config::{Config, conversion};
 use crate::secrets::{self, CertificateFiles};
 use admin::Administration;
 pub use builder::PolyPyBuilder;
+use catalogue::Names;
 pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
 use parts::Parts;
@@ -213,7 +214,10 @@ impl PolyPy {
         .with_books(Arc::clone(&self.books));
         let mut config = conversion::http(&self.config.http, &self.config.metrics);
         config.tcp &= self.listeners.is_empty();
-        let doors = Doors::new(&config, Arc::clone(&self.books)).with_streams(self.streams());
+        let names = Arc::new(Names::new(Arc::clone(&self.parts().registry)));
+        let doors = Doors::new(&config, Arc::clone(&self.books))
+            .with_streams(self.streams())
+            .with_reads(names, Arc::clone(&self.clock));
         let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))

@@ -146,7 +146,7 @@ impl<'a> Body<'a> {
             epoch: Some(view.position.epoch),
             sequence: Some(view.position.sequence),
             age_ms: Some(millis(view.received)),
-            since_ms: Some(view.since_ms),
+            since_ms: Some(millis(view.lasted)),
             bids: pairs(&view.bids),
             asks: pairs(&view.asks),
             bid_levels: view.bid_levels,

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use polypy_core::metrics::{Number, Part, Row, Sheet};
@@ -207,8 +207,9 @@ pub(crate) fn view(asset_id: &str, state: BookState) -> BookView {
         mid_price: book.mid(),
         imbalance: book.imbalance(10),
         last_update: Timestamp::from_millis(NOW - 250),
+        at: Instant::now(),
         received: Duration::from_millis(250),
-        since_ms: 1_250,
+        lasted: Duration::from_millis(1_250),
         tick_size: Some(polypy_core::DecimalText::new("0.001").unwrap()),
         last_trade: Some(polypy_core::LastTrade {
             timestamp: Timestamp::from_millis(NOW - 750),

@@ -122,7 +122,6 @@ impl CheckedBook {
     pub(crate) fn view(&self, depth: usize, state: BookState, now: Instant) -> Option<BookView> {
         let (copy, info) = (self.copy()?, self.checks.info()?);
         let (levels, hash) = (copy.levels(), self.checks.hash());
-        let millis = |passed: Duration| u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         Some(BookView {
             asset_id: info.asset_id.clone(),
             state,
@@ -136,8 +135,9 @@ impl CheckedBook {
             mid_price: levels.mid(),
             imbalance: levels.imbalance(depth),
             last_update: copy.newest(),
+            at: now,
             received: self.shown.age(now),
-            since_ms: millis(self.timer.lasted(state, self.state(), now)),
+            lasted: self.timer.lasted(state, self.state(), now),
             tick_size: hash.tick_size(),
             last_trade: None,
             hash: copy.hash(),

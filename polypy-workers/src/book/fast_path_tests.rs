@@ -12,7 +12,7 @@ use polypy_core::{
 
 use super::fast_path::FAST_PATH_FORBIDDEN;
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
-use crate::testing::{Harness, Truth, altered, assets, one_worker, price};
+use crate::testing::{Harness, Truth, altered, assets, one_worker, price, timeless};
 
 /// What is told of a market whose two tokens mirror each other.
 #[derive(Debug, Clone)]
@@ -252,8 +252,7 @@ impl Told {
     /// Everything that can be seen of it, but for what the clock says.
     fn seen(&self) -> (Vec<String>, [Value; 3], usize) {
         let books = self.tokens.iter().map(|token| {
-            let mut view = self.bench.view(token);
-            (view.received, view.since_ms) = (Duration::ZERO, 0);
+            let mut view = timeless(self.bench.view(token));
             view.position.revision = 0;
             format!("{view:?}")
         });

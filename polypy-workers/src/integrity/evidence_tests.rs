@@ -533,7 +533,7 @@ fn how_long_a_book_has_been_stale_does_not_depend_on_the_reason() {
     let (bench, mut truth) = opened();
     let since = |bench: &Harness, truth: &Truth, seconds| {
         let view = bench.view_after(truth, Duration::from_secs(seconds));
-        view.since_ms / 1_000
+        view.lasted.as_secs()
     };
     assert_eq!(since(&bench, &truth, 30), 30);
     drop(truth.change(Side::Bid, "0.40", "99"));

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
-    AssetId, BookLookup, BookPosition, BookSource, BookState, BookView, Clock, Component as _,
-    Health, HealthSource, Level, OrderBook, Side, StatsSource, Timestamp, TradesLookup,
+    AssetId, AssetInfo, AssetKey, BookLookup, BookPosition, BookSource, BookState, BookView,
+    CatalogueSource, Clock, Component as _, ConditionId, EventRef, Health, HealthSource, Interner,
+    Level, Market, OrderBook, Selector, Side, StatsSource, Timestamp, Token, TokenInfo,
+    TradesLookup, TradesView,
 };
 use polypy_http::{HttpConfig, HttpServer, Sources};
 use serde_json::Value;
@@ -30,7 +32,7 @@ pub(crate) const NOW: u64 = 1_765_189_800_000;
 /// Past anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Program;
+pub(crate) struct Program;
 
 impl HealthSource for Program {
     fn health(&self) -> Health {
@@ -50,11 +52,18 @@ impl Clock for Program {
 
 /// Books that tests set.
 #[derive(Default)]
-pub(crate) struct Books(Mutex<HashMap<String, BookLookup>>);
+pub(crate) struct Books(
+    Mutex<HashMap<String, BookLookup>>,
+    Mutex<HashMap<String, TradesView>>,
+);
 
 impl Books {
     pub(crate) fn set(&self, asset_id: &str, lookup: BookLookup) {
         self.0.lock().insert(asset_id.to_owned(), lookup);
+    }
+
+    pub(crate) fn set_trades(&self, asset_id: &str, view: TradesView) {
+        self.1.lock().insert(asset_id.to_owned(), view);
     }
 }
 
@@ -72,8 +81,80 @@ impl BookSource for Books {
         }
     }
 
-    fn trades(&self, _: &str, _: usize) -> TradesLookup {
-        TradesLookup::Unknown
+    fn trades(&self, asset_id: &str, limit: usize) -> TradesLookup {
+        match self.1.lock().get(asset_id) {
+            None => TradesLookup::Unknown,
+            Some(view) => {
+                let mut view = view.clone();
+                view.trades.truncate(limit);
+                TradesLookup::Found(view)
+            }
+        }
+    }
+}
+
+/// When every book of the tests was looked at.
+pub(crate) fn moment() -> Instant {
+    static MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *MOMENT
+}
+
+/// One market, of the tokens 11 and 12.
+pub(crate) struct Catalogue(Arc<AssetInfo>);
+
+impl Catalogue {
+    pub(crate) fn new() -> Self {
+        let market = market();
+        let (token, condition) = (&market.tokens[0].token_id, &market.condition_id);
+        let describe = |key| AssetInfo::new(key, token.clone(), condition.clone());
+        Self(Interner::default().insert(token, condition, describe))
+    }
+
+    pub(crate) fn key(&self) -> AssetKey {
+        self.0.key
+    }
+}
+
+impl CatalogueSource for Catalogue {
+    fn resolve(&self, selector: &Selector) -> Vec<AssetKey> {
+        match selector.text() {
+            "11" => vec![self.0.key],
+            _ => Vec::new(),
+        }
+    }
+
+    fn token(&self, _asset: AssetKey) -> Option<TokenInfo> {
+        Some(TokenInfo {
+            info: Arc::clone(&self.0),
+            outcome: Some("Yes".into()),
+            winner: None,
+        })
+    }
+
+    fn market(&self, _asset: AssetKey) -> Option<Arc<Market>> {
+        Some(Arc::new(market()))
+    }
+}
+
+fn market() -> Market {
+    let token = |id, outcome: &str| Token {
+        token_id: AssetId::new(id).unwrap(),
+        outcome: outcome.to_owned(),
+    };
+    Market {
+        condition_id: ConditionId::new(&format!("0x{:064x}", 7)).unwrap(),
+        question: "Does it hold?".to_owned(),
+        tokens: vec![token("11", "Yes"), token("12", "No")],
+        end_date_iso: None,
+        end_timestamp: None,
+        tick_size: None,
+        min_order_size: None,
+        neg_risk: false,
+        slug: Some("does-it-hold".into()),
+        event: Some(Box::new(EventRef {
+            slug: "what-holds".into(),
+            title: "What holds?".into(),
+        })),
     }
 }
 
@@ -101,8 +182,9 @@ pub(crate) fn found(asset_id: &str, state: BookState, ask: &str) -> BookLookup {
         mid_price: book.mid(),
         imbalance: book.imbalance(10),
         last_update: Timestamp::from_millis(NOW - 250),
+        at: moment(),
         received: Duration::from_millis(250),
-        since_ms: 1_250,
+        lasted: Duration::from_millis(1_250),
         tick_size: None,
         last_trade: None,
         hash: None,
@@ -134,7 +216,9 @@ impl Server {
         let sources = Sources::new(program.clone(), program.clone(), program);
         let books = Arc::new(Books::default());
         let hub = Hub::start();
-        let doors = Doors::new(&config, books.clone()).with_streams(hub.streams());
+        let doors = Doors::new(&config, books.clone())
+            .with_streams(hub.streams())
+            .with_reads(Arc::new(Catalogue::new()), Arc::new(Program));
         let mut http = HttpServer::builder(config, sources);
         for route in doors.routes() {
             http = http.route(route).unwrap();

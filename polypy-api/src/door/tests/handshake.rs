@@ -85,12 +85,20 @@ async fn pages_of_other_origins_are_refused_unless_they_are_listed() {
     })
     .await;
     let own = format!("http://{}", server.address);
-    for origin in [None, Some(own.as_str()), Some("https://app.example.org")] {
-        let connected = Client::with_origin(server.address, PATH, origin).await;
-        assert!(connected.is_ok(), "{origin:?}");
+    for path in [PATH, "/v1/ws"] {
+        for origin in [None, Some(own.as_str()), Some("https://app.example.org")] {
+            let connected = Client::with_origin(server.address, path, origin).await;
+            assert!(connected.is_ok(), "{origin:?}");
+        }
+        server.until(|stats| stats["active_streams"] == 0).await;
     }
-    for origin in ["http://evil.example", "null", "http://127.0.0.1"] {
-        let refused = Client::with_origin(server.address, PATH, Some(origin)).await;
+    for (path, origin) in [
+        (PATH, "http://evil.example"),
+        (PATH, "null"),
+        (PATH, "http://127.0.0.1"),
+        ("/v1/ws", "http://evil.example"),
+    ] {
+        let refused = Client::with_origin(server.address, path, Some(origin)).await;
         let Err(Error::Http(answer)) = refused.map(|_| ()) else {
             panic!("{origin} is let in");
         };

@@ -104,6 +104,13 @@ impl Hub {
         }
     }
 
+    /// Waits until there is a question that it does not answer.
+    pub(crate) async fn asked_in_vain(&self) {
+        while self.asked.lock().unanswered.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// The queues of all clients.
     pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox>> {
         self.asked.lock().clients.values().cloned().collect()

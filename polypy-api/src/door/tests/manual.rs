@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::common::{Books, config};
+use super::common::{Books, Catalogue, Program, config};
 use super::hub::Hub;
 use crate::door::Doors;
 
@@ -11,7 +11,9 @@ const MANUAL: &str = include_str!("../../../../docs/http-api.md");
 #[tokio::test]
 async fn the_manual_has_a_section_for_each_route_and_a_line_in_its_list() {
     let doors = Doors::new(&config(), Arc::new(Books::default()));
-    let doors = doors.with_streams(Hub::start().streams());
+    let doors = doors
+        .with_streams(Hub::start().streams())
+        .with_reads(Arc::new(Catalogue::new()), Arc::new(Program));
     let routes = doors.routes();
     let headings: Vec<&str> = MANUAL
         .lines()

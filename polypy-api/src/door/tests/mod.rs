@@ -7,5 +7,6 @@ mod hub;
 mod handshake;
 mod manual;
 mod orderbook;
+mod reads;
 mod sse;
 mod websocket;

@@ -160,6 +160,7 @@ async fn a_hub_that_does_not_answer_holds_up_no_stop() {
     client.hear().await;
     let text = format!(r#"{{"op":"subscribe","id":1,"tokens":["{SILENCE}"]}}"#);
     client.say(&text).await;
+    server.hub.asked_in_vain().await;
     let (last, ended) = tokio::join!(
         named(&mut client, "closing"),
         timeout(Duration::from_secs(30), server.http.stop())
