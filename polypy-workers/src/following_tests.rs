@@ -2,14 +2,15 @@
 //! `follower_tests`.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::{
     AssetKey, BookChange, BookControl, BookState, ChangeSink, ChangeSource, EventSink, FeedId,
-    Lane, LevelSet, Side, StaleReason, Timestamp, WholeBook,
+    Lane, LevelSet, Side, StaleReason, SuspensionWatch, Timestamp, WholeBook,
 };
 
 use crate::config::{HashChecking, WorkersConfig};
@@ -218,6 +219,49 @@ fn books_that_are_held_are_not_waited_for() {
 }
 
 #[test]
+fn a_suspension_is_written_by_a_review_and_its_end_by_one_after_the_answer() {
+    let time = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&time);
+    let read = move || Duration::from_secs(clock.load(Ordering::SeqCst));
+    let watch = Arc::new(SuspensionWatch::new(read));
+    watch.begin();
+    let bench = Harness::watched(one_worker(), Arc::clone(&watch));
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    assert!(bench.follow(&truth));
+    bench.written.take();
+    let review = || bench.source.review(Lane(0));
+    assert_eq!(review(), Some(false));
+    assert_eq!(bench.written.take().len(), 0);
+
+    time.fetch_add(10, Ordering::SeqCst);
+    let old = BookState::Stale(StaleReason::Suspended);
+    assert_eq!(review(), Some(true), "nobody has noticed yet");
+    assert_eq!(state(bench.written.take()), old);
+    watch.beat();
+    assert_eq!(review(), Some(true));
+    assert_eq!(bench.written.take().len(), 0, "it was said");
+    // Whoever follows it only now is told, too, and so is who is told something else.
+    assert!(bench.follow(&truth));
+    assert_eq!(whole(bench.written.take()).status.state, old);
+    bench.send(1, [truth.tick_change("0.001")]);
+    assert_eq!(state(bench.written.take()), old);
+    bench.send(1, [truth.change(Side::Bid, "0.49", "3")]);
+    assert_eq!(levels(bench.written.take()).len(), 1);
+
+    bench.router.feed_resumed(FeedId(1), watch.count());
+    assert_eq!(
+        review(),
+        Some(true),
+        "the answer waits behind what came before"
+    );
+    bench.settle_down();
+    assert_eq!(review(), Some(false));
+    assert_eq!(state(bench.written.take()), BookState::Live);
+}
+
+#[test]
 fn a_worker_that_died_says_so_once_and_writes_nothing_until_its_books_are_followed_again() {
     let (bench, mut truth) = followed();
     let lane = Lane(0);
@@ -345,7 +389,7 @@ fn the_books_are_held_while_changes_are_appended_and_free_when_followers_are_wok
     router.feed_opened(FeedId(1));
     let send = |event| {
         router.deliver(FeedId(1), &mut vec![event]);
-        worker.iterate(std::time::Duration::ZERO);
+        worker.iterate(Duration::ZERO);
         free.take()
     };
     assert_eq!(send(truth.opening()), [], "nobody follows it");

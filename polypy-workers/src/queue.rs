@@ -154,6 +154,22 @@ impl WorkerQueue {
         Some(self.change(|contents| std::mem::take(&mut contents.control)))
     }
 
+    /// Takes the control messages, and the oldest batch to be applied behind them; the
+    /// caller as for each of both. At once: a frame that a full queue has cut is not taken
+    /// before the mark which says so.
+    pub(crate) fn take_next(&self) -> (Option<ControlMessages>, Option<Batch>) {
+        self.change(|contents| {
+            let control = &mut contents.control;
+            let control = (!control.is_empty()).then(|| std::mem::take(control));
+            (control, contents.batches.take())
+        })
+    }
+
+    /// The oldest batch was taken, and is not applied yet.
+    pub(crate) fn put_back(&self, batch: Batch) {
+        self.change(|contents| contents.batches.put_back(batch));
+    }
+
     /// Takes the oldest batch. The caller holds the partition until it has applied
     /// it, or a younger batch could overtake it.
     pub(crate) fn take(&self) -> Option<Batch> {

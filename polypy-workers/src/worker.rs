@@ -195,12 +195,16 @@ impl Worker {
         let mut applied = 0;
         while self.queue.is_running() {
             let now = Instant::now();
-            if let Some(control) = self.queue.take_control()
+            let (control, batch) = self.queue.take_next();
+            if let Some(control) = control
                 && !self.contain(0, || partition.take(control, now))
             {
+                batch
+                    .into_iter()
+                    .for_each(|batch| self.queue.put_back(batch));
                 return;
             }
-            let Some(mut batch) = self.queue.take() else {
+            let Some(mut batch) = batch else {
                 return;
             };
             applied += batch.weight();

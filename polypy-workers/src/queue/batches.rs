@@ -147,6 +147,11 @@ impl Batches {
         self.queued.pop_front()
     }
 
+    /// It was not applied, and is the oldest again.
+    pub(super) fn put_back(&mut self, batch: Batch) {
+        self.queued.push_front(batch);
+    }
+
     /// Keeps the memory of a batch that is done with.
     pub(super) fn finish(&mut self, batch: Batch) {
         self.load.events -= batch.load.events;
