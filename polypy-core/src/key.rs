@@ -87,6 +87,19 @@ impl AssetKey {
         u64::from(self.slot) << 16 | u64::from(self.generation.get())
     }
 
+    /// Whether this asset has had its slot after the other one, which has had the same.
+    /// Generations wrap around; of two the later is the one that fewer steps lead to.
+    pub fn is_after(self, other: Self) -> bool {
+        let (own, its) = (self.generation.get(), other.generation.get());
+        // From 1 to 65,535: so many steps, none of which is zero.
+        let steps = if own >= its {
+            own - its
+        } else {
+            u16::MAX - (its - own)
+        };
+        (1..=u16::MAX / 2).contains(&steps)
+    }
+
     /// The market's shard.
     pub fn shard(self) -> Shard {
         self.shard
@@ -96,6 +109,17 @@ impl AssetKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_keys_of_one_slot_the_later_is_known_round_the_end_of_the_numbers() {
+        let shard = Shard::of(&ConditionId::new("0xa1").unwrap());
+        let key = |generation| AssetKey::new(7, NonZeroU16::new(generation).unwrap(), shard);
+        for (earlier, later) in [(1, 2), (65_535, 1), (65_000, 100), (1, 30_000)] {
+            assert!(key(later).is_after(key(earlier)), "{earlier} {later}");
+            assert!(!key(earlier).is_after(key(later)), "{earlier} {later}");
+        }
+        assert!(!key(5).is_after(key(5)));
+    }
 
     #[test]
     fn shards_spread_over_all_numbers() {

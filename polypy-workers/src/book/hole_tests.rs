@@ -62,6 +62,41 @@ fn a_whole_book_older_than_what_its_feed_brought_before_is_asked_for_again() {
 }
 
 #[test]
+fn a_standby_is_not_replaced_by_a_late_whole_book_of_its_own_feed() {
+    let (bench, truth, old) = unverified_by(2);
+    bench.send(2, [old]);
+    bench.close(1);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+    bench.look_after(Duration::from_secs(3));
+    assert_eq!(bench.state(&truth), LIVE, "the other feed keeps it whole");
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.asked.take(), []);
+}
+
+#[test]
+fn a_book_that_is_catching_up_is_not_set_back_by_a_late_one_of_its_own_feed() {
+    let (bench, mut truth, _) = unverified_by(1);
+    let behind = truth.snapshot();
+    let changes = [("0.44", "2"), ("0.43", "3"), ("0.42", "4")]
+        .map(|(at, to)| truth.change(Side::Bid, at, to));
+    bench.send(1, changes.clone());
+    bench.close(1);
+    bench.settle_down();
+    bench.asked.take();
+    bench.open(2);
+    let [first, second, last] = changes;
+    bench.send(2, [behind.clone(), first, second]);
+    bench.send(2, [behind]);
+    check_never_wrong(&bench, &truth);
+    bench.send(2, [last]);
+    assert_eq!(bench.state(&truth), LIVE, "it has come as far as before");
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.asked.take(), []);
+}
+
+#[test]
 fn what_a_stale_book_was_sent_completes_a_whole_book_that_is_older() {
     let (bench, mut truth, _) = unverified_by(1);
     bench

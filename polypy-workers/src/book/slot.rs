@@ -148,7 +148,7 @@ impl BookSlot {
         let (shown, trust) = (self.book.shown(), self.book.trust());
         match self
             .standbys
-            .snapshot_use(&copy, origin, shown, trust, &cx.feeds)
+            .snapshot_use(&copy, origin, shown, trust, &cx.feeds, cx.checker.now)
         {
             SnapshotUse::Show => {
                 self.book.take_attributes(event);

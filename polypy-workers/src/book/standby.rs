@@ -10,12 +10,13 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use polypy_core::book::LEVEL_BYTES;
 use polypy_core::{FeedId, PriceChange, StaleReason, Timestamp};
 
 use super::Origin;
-use super::feed_book::FeedBook;
+use super::feed_book::{FeedBook, is_shortly_before};
 use super::shown::Shown;
 use super::trust::Trust;
 use crate::feeds::Feeds;
@@ -410,6 +411,12 @@ impl Standbys {
         copy.note_difference() != copy.newest()
     }
 
+    /// Whether its feed's copy has come further than this whole book.
+    fn is_late(&self, whole: &FeedBook) -> bool {
+        self.get(whole.feed())
+            .is_some_and(|copy| is_shortly_before(whole.newest(), copy.newest()))
+    }
+
     /// What is to be done with a whole book.
     pub(crate) fn snapshot_use(
         &self,
@@ -418,6 +425,7 @@ impl Standbys {
         shown: &Shown,
         trust: &Trust,
         feeds: &Feeds,
+        now: Instant,
     ) -> SnapshotUse {
         let Some(ours) = shown.copy() else {
             return SnapshotUse::Show;
@@ -425,6 +433,11 @@ impl Standbys {
         let is_live = trust.is_kept_whole();
         let was_shown = copy.hash().is_some_and(|hash| shown.was_in(hash));
         if origin.feed == ours.feed() {
+            let is_behind = is_shortly_before(copy.newest(), ours.newest());
+            if is_behind && trust.is_catching_up(now) {
+                // What it has caught up with since is not sent again.
+                return SnapshotUse::Ignore;
+            }
             let is_same = copy.hash().is_some() && copy.hash() == ours.hash();
             let is_newer = match copy.newest().cmp(&ours.newest()) {
                 Ordering::Greater => true,
@@ -453,6 +466,8 @@ impl Standbys {
         let is_elder = origin.feed < ours.feed();
         let ours_is_open = feeds.closed(ours.feed()).is_none();
         match (is_live, origin.closed) {
+            // What its feed has sent since is in its copy, and is not sent again.
+            (true, None) if self.is_late(copy) => SnapshotUse::Ignore,
             // Which of the two is shown depends on which has come further.
             (true, None) => SnapshotUse::Keep,
             (true, Some(_)) => SnapshotUse::Ignore,

@@ -447,6 +447,12 @@ impl Trust {
         (is_shortly_before(at, goal) && is_patient).then_some(goal)
     }
 
+    /// Whether it has yet to come as far as it was shown before, and has time for that.
+    pub(crate) fn is_catching_up(&self, now: Instant) -> bool {
+        matches!(self.standing, Standing::Stale(_, Recovery::CatchUp))
+            && lasted(self.behind_since, now) < CATCH_UP
+    }
+
     /// Whether what contradicts it is that a change is missing.
     fn lacks_a_change(&self) -> bool {
         let reason = match self.standing {

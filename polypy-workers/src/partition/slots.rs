@@ -181,12 +181,11 @@ impl Slots {
         self.entries[at] = Entry::Kept(Box::new(slot));
     }
 
-    /// Whether the asset is forgotten. Of two with one number the greater key is the
-    /// newer.
+    /// Whether the asset is forgotten: it is, or one that has had its number since.
     fn is_forgotten(&self, asset: AssetKey) -> bool {
         match self.entries.get(asset.slot()) {
-            Some(Entry::Forgotten(key)) => *key == asset,
-            Some(Entry::Kept(slot)) => slot.key() > asset,
+            Some(Entry::Forgotten(key)) => *key == asset || key.is_after(asset),
+            Some(Entry::Kept(slot)) => slot.key().is_after(asset),
             Some(Entry::Vacant) | None => false,
         }
     }
@@ -198,6 +197,7 @@ impl Slots {
         }
         match &mut self.entries[at] {
             Entry::Kept(slot) if slot.key() != asset => return,
+            Entry::Forgotten(key) if key.is_after(asset) => return,
             Entry::Kept(slot) => {
                 if slot.book().shown().is_followed() {
                     cx.log.published_mut().gone(asset);
@@ -267,5 +267,61 @@ impl Slots {
         stats
             .memory_bytes
             .set(slots * slot_bytes + entry_bytes + level_bytes + more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::{AssetId, AssetInfo, BookControl, ConditionId, Interner};
+
+    use crate::testing::{Harness, Truth, one_worker};
+
+    /// Lives of one number, one after the other: the `lives` of them that are asked for.
+    fn lives_of_one_number(lives: &[usize]) -> Vec<Truth> {
+        let mut names = Interner::default();
+        let (id, condition) = (
+            AssetId::new("1").unwrap(),
+            ConditionId::new("0xa1").unwrap(),
+        );
+        let last = lives.iter().max().unwrap();
+        let mut truths = Vec::new();
+        for life in 1..=*last {
+            let info = names.insert(&id, &condition, |key| {
+                AssetInfo::new(key, id.clone(), condition.clone())
+            });
+            if lives.contains(&life) {
+                truths.push(Truth::new(&info));
+            }
+            names.remove(info.key);
+        }
+        truths
+    }
+
+    #[test]
+    fn what_comes_late_for_an_earlier_life_brings_nothing_back() {
+        for lives in [[1, 2, 3], [65_534, 65_535, 65_536]] {
+            let [first, second, third] = lives_of_one_number(&lives).try_into().unwrap();
+            let bench = Harness::new(one_worker());
+            bench.open(1);
+            let is_known = |truth: &Truth| bench.state(truth).is_some();
+            bench.send(1, [first.opening()]);
+            bench.send(1, [second.opening()]);
+            assert!(!is_known(&first) && is_known(&second));
+            bench.send(1, [first.opening()]);
+            assert!(!is_known(&first) && is_known(&second), "{lives:?}");
+            bench.router.forget(&[second.key()]);
+            bench.settle_down();
+            bench.send(1, [first.opening(), second.opening()]);
+            assert!(!is_known(&first) && !is_known(&second), "{lives:?}");
+            // Nor does its forgetting, said late, let the later one come back.
+            bench.router.forget(&[first.key()]);
+            bench.settle_down();
+            bench.send(1, [second.opening()]);
+            assert!(!is_known(&second), "{lives:?}");
+            assert!(bench.count("events_for_forgotten") > 0);
+            bench.send(1, [third.opening()]);
+            bench.send(1, [first.opening(), second.opening()]);
+            assert!(is_known(&third), "{lives:?}");
+        }
     }
 }
