@@ -222,11 +222,14 @@ impl CheckedBook {
         let whole = is_whole_due.then(|| self.whole(status)).flatten();
         match whole {
             Some(whole) => published.whole(whole),
-            None => published.status(StatusChange {
-                asset: self.key,
-                position: self.position(),
-                status,
-            }),
+            None => {
+                let change = StatusChange {
+                    asset: self.key,
+                    position: self.position(),
+                    status,
+                };
+                published.status(change, is_whole_due);
+            }
         }
     }
 

@@ -44,8 +44,7 @@ impl Published {
         touched
     }
 
-    /// A book is followed no longer, or from now on: what was written of it before does
-    /// not matter.
+    /// A book is followed no longer: what was written of it does not matter.
     pub(crate) fn forget(&mut self, asset: AssetKey) {
         self.statuses.remove(&asset);
     }
@@ -62,10 +61,10 @@ impl Published {
         self.changes.push(BookChange::Whole(Box::new(whole)));
     }
 
-    /// Writes a status if it is another one than the last.
-    pub(crate) fn status(&mut self, change: StatusChange) {
+    /// Writes a status if that is due, or it is another one than the last.
+    pub(crate) fn status(&mut self, change: StatusChange, is_due: bool) {
         let known = self.statuses.insert(change.asset, change.status);
-        if known != Some(change.status) {
+        if is_due || known != Some(change.status) {
             self.changes.push(BookChange::Status(Box::new(change)));
         }
     }

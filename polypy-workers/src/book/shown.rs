@@ -305,7 +305,6 @@ impl Shown {
     /// From now on somebody follows the book. The whole of it is written at the end of
     /// what is being done, also if somebody did already.
     pub(crate) fn follow(&mut self, asset: AssetKey, log: &mut ChangeLog) {
-        log.published_mut().forget(asset);
         self.whole_is_due(asset, log);
     }
 

@@ -93,13 +93,15 @@ fn equal_prints_of_one_millisecond_are_as_many_trades_as_one_feed_has_brought() 
     assert_eq!(number(&mut trades, &one, 1), None);
     // Of another transaction.
     assert_eq!(number(&mut trades, &print(1, 8), 2), Some(4));
+    assert_eq!(number(&mut trades, &print(2, 7), 1), Some(5));
+    assert_eq!(number(&mut trades, &print(2, 8), 2), Some(6));
     // A third feed, as during a hand-over, adds none.
     for _ in 0..3 {
         assert_eq!(number(&mut trades, &one, 3), None);
     }
     let (sequence, kept) = trades.newest(one.asset, 2);
     let numbers: Vec<_> = kept.iter().map(|kept| kept.sequence).collect();
-    assert_eq!((sequence, numbers), (4, vec![4, 3]));
+    assert_eq!((sequence, numbers), (6, vec![6, 5]));
 }
 
 #[test]
@@ -230,6 +232,9 @@ fn trades_count_as_memory() {
     }
     let grown = bench.memory_bytes() - before;
     assert!((500..2_000).contains(&grown), "{grown} bytes");
+    bench.router.forget(&[truth.key()]);
+    bench.settle_down();
+    assert!(bench.memory_bytes() < before);
 }
 
 #[test]
