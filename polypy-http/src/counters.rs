@@ -83,9 +83,11 @@ static BY_STATUS: Row = Row::by(
 .sparse();
 static DURATION: Row = Row::histogram(
     "polypy_http_request_duration_seconds",
-    "From a request's head until its answer's head.",
+    "From a request's head until its answer's head, of routes that were asked for.",
     Span::SERVING,
-);
+)
+// Of a route that nobody asks for a dozen lines would say nothing.
+.sparse();
 const TIMEOUTS: &str = "Connections closed because a client took too long, by what for.";
 const AT_STOP: &str = "Connections that were busy when the server stopped, by how they ended.";
 static ROWS: &[Counted] = &[

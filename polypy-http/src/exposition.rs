@@ -187,7 +187,8 @@ impl Sheet for Exposition {
     }
 
     fn histogram(&mut self, row: &'static Row, reading: &Reading) {
-        if self.is_hidden(row) {
+        let says_nothing = row.is_sparse() && reading.count() == 0;
+        if self.is_hidden(row) || says_nothing {
             return;
         }
         let at = self.family(row);

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use hyper::Method;
@@ -15,12 +16,17 @@ use polypy_tests::world::{SOON, World, beside, exchange};
 
 const TOKEN: &str = "a-token-to-administer-with";
 
-fn configured(tune: impl FnOnce(&mut Config)) -> Config {
+/// Written once: one that is being written again is empty for a moment.
+static TOKEN_FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("administration-token");
     std::fs::write(&file, TOKEN).expect("a file");
+    file
+});
+
+fn configured(tune: impl FnOnce(&mut Config)) -> Config {
     let mut config = Config::default();
     config.admin.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    config.admin.token_file = Some(file);
+    config.admin.token_file = Some(TOKEN_FILE.clone());
     config.http.enabled = true;
     config.http.port = 0;
     tune(&mut config);

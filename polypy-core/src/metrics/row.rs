@@ -118,7 +118,8 @@ impl Row {
     }
 
     /// Leaves it out of `/stats` while it says nothing: zero, false or null. Of a row
-    /// that counts by name the object stays, without the names that say nothing.
+    /// that counts by name the object stays, without the names that say nothing. A
+    /// histogram, which is in `/metrics` alone, is left out there while it is empty.
     #[must_use]
     pub const fn sparse(mut self) -> Self {
         self.sparse = true;
@@ -169,7 +170,7 @@ impl Row {
         self.span
     }
 
-    /// Whether it is left out of `/stats` while it says nothing.
+    /// Whether it is left out while it says nothing.
     pub const fn is_sparse(&self) -> bool {
         self.sparse
     }
