@@ -1272,6 +1272,7 @@ fn conflated_tells_the_latest_state_once_an_interval_to_those_who_joined_since_t
 fn a_conflated_client_that_is_behind_gets_the_states_merged_and_no_gap() {
     let mut world = World::new(StreamConfig {
         buffer: 8 << 10,
+        heartbeat: Duration::from_hours(1),
         ..StreamConfig::default()
     });
     world.add_token(true);
@@ -1446,6 +1447,8 @@ fn a_book_that_was_not_followed_all_the_time_cannot_be_resumed() {
     world.subscribe(&third, 0, &filter, cursor).unwrap();
     world.step();
     let told = read(&third);
+    let accepted = told[1].text().as_str();
+    assert!(accepted.contains(r#""recovered":false"#), "{accepted}");
     assert!(
         told[2].text().as_str().contains("not_followed"),
         "{}",
