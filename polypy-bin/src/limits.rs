@@ -10,6 +10,8 @@
 
 use std::path::{Path, PathBuf};
 
+use polypy_api::StreamConfig;
+
 use crate::config::Config;
 
 /// The venue's active markets when all are followed.
@@ -112,8 +114,10 @@ impl Shares {
             venue = Some(shared.saturating_sub(connections + streams + reserved) / ends);
         }
         let clients = (connections + streams) * (2 * http.send_buffer.0 + CLIENT_MEMORY);
+        // What waits for several clients of the streams is in the ring, once.
+        let own = streams * StreamConfig::default().own_buffer;
         let answers = if http.enabled {
-            http.answer_memory.0
+            http.answer_memory.0 + config.stream.ring.0 + own
         } else {
             0
         };
@@ -183,8 +187,8 @@ impl Shares {
                 memory_mib = memory / MIB,
                 needed_mib = self.memory_needed / MIB,
                 "memory may run out when every client reads slowly: give the process more, or \
-                 lower lifecycle.max_markets, http.answer_memory, http.max_connections or \
-                 http.max_streams"
+                 lower lifecycle.max_markets, http.answer_memory, http.max_connections, \
+                 http.max_streams or stream.ring"
             );
         }
     }
@@ -313,6 +317,31 @@ mod tests {
             let given = shares.venue.unwrap() + http + shares.reserve();
             assert_eq!(given, descriptors.max(http), "{shares:?}");
         }
+    }
+
+    #[test]
+    fn memory_grows_with_the_places_and_what_waits_for_them() {
+        let needed = |change: &dyn Fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            Shares::of(&config, System::default(), false).memory_needed
+        };
+        let before = needed(&|_| {});
+        // A stream has its socket, its task, and messages of its own.
+        let one_more = needed(&|config| config.http.max_streams += 1) - before;
+        assert_eq!(one_more, (2 * 64 + 16 + 256) << 10);
+        let one_more = needed(&|config| config.http.max_connections += 1) - before;
+        assert_eq!(one_more, (2 * 64 + 16) << 10);
+        let ring = needed(&|config| config.stream.ring.0 += 1 << 20) - before;
+        assert_eq!(ring, 1 << 20);
+        let off = needed(&|config| config.http.enabled = false);
+        assert_eq!(
+            off,
+            needed(&|config| {
+                config.http.enabled = false;
+                config.http.max_streams += 1;
+            })
+        );
     }
 
     #[test]
