@@ -50,18 +50,29 @@ enum Work {
     Done,
 }
 
-const FIGURES: [Figure; 4] = [
+/// Whose changes are written for somebody who follows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    None,
+    All,
+}
+
+const FIGURES: [Figure; 5] = [
     Figure {
         name: "decode_a_change",
         run: decode,
     },
     Figure {
         name: "decode_and_apply_a_change",
-        run: |corpus, work| apply(corpus, work, HashChecking::Off),
+        run: |corpus, work| apply(corpus, work, HashChecking::Off, Followed::None),
+    },
+    Figure {
+        name: "decode_and_apply_a_followed_change",
+        run: |corpus, work| apply(corpus, work, HashChecking::Off, Followed::All),
     },
     Figure {
         name: "decode_apply_and_hash_a_change",
-        run: |corpus, work| apply(corpus, work, HashChecking::All),
+        run: |corpus, work| apply(corpus, work, HashChecking::All, Followed::None),
     },
     Figure {
         name: "decode_and_apply_a_level_of_a_book",
@@ -224,18 +235,21 @@ fn decode(corpus: &Corpus, work: Work) -> usize {
     changes
 }
 
-fn apply(corpus: &Corpus, work: Work, hash: HashChecking) -> usize {
+fn apply(corpus: &Corpus, work: Work, hash: HashChecking, followed: Followed) -> usize {
     let mut pipeline = Pipeline::start(hash, Applied::InPlace);
     let mut reads = Reads::default();
-    let mut play = |frames: &[String]| {
+    let mut play = |pipeline: &mut Pipeline, frames: &[String]| {
         let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
         spent.units
     };
-    play(&corpus.openings);
+    play(&mut pipeline, &corpus.openings);
     let (first, rest) = corpus.frames.split_at(corpus.warm_up);
-    play(first);
+    play(&mut pipeline, first);
+    if followed == Followed::All {
+        pipeline.follow(corpus.keys());
+    }
     let changes = match work {
-        Work::Done => play(rest),
+        Work::Done => play(&mut pipeline, rest),
         Work::LeftOut => 0,
     };
     pipeline.settle();

@@ -7,13 +7,13 @@
 //! anything was dropped, doubted or asked for anew is no measurement.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use polypy_core::{
-    AssetKey, BookState, Component, EventSink, FeedId, Interner, MarketEvent, ResyncSink, Scope,
-    Side, StaleReason, StatsSource,
+    AssetKey, BookChange, BookState, ChangeSink, Component, EventSink, FeedId, Interner, Lane,
+    MarketEvent, ResyncSink, Scope, Side, StaleReason, StatsSource,
 };
 use polypy_net::wire::{Decoded, Reading, WireStats};
 use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager, WorkersConfig};
@@ -27,6 +27,20 @@ use crate::reads::Read;
 const FEED: FeedId = FeedId(1);
 /// Events that may wait for the worker's thread: half of its queue.
 const MOST_WAITING: usize = 32_768;
+
+/// Takes what is written of followed books by swapping lists, as cheaply as can be.
+#[derive(Debug, Default)]
+struct Swapped(Mutex<Vec<BookChange>>);
+
+impl ChangeSink for Swapped {
+    fn append(&self, _lane: Lane, changes: &mut Vec<BookChange>) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.clear();
+        std::mem::swap(&mut *taken, changes);
+    }
+
+    fn wake(&self) {}
+}
 
 /// Decoder, router, worker and books. Dropping it stops them.
 #[derive(Debug)]
@@ -73,7 +87,8 @@ impl Pipeline {
             .expect("a runtime can be built");
         let asked = Arc::new(Asked::default());
         let sink: Arc<dyn ResyncSink> = Arc::clone(&asked) as _;
-        let manager = WorkerManager::new(config, sink);
+        let changes: Arc<dyn ChangeSink> = Arc::new(Swapped::default());
+        let manager = WorkerManager::watched(config, sink, Arc::default(), Some(changes));
         let router = MessageRouter::new(&manager);
         runtime.block_on(async {
             manager.start().await.expect("workers start");
@@ -88,6 +103,20 @@ impl Pipeline {
             hash,
             stats: WireStats::default(),
             decoded: Decoded::default(),
+        }
+    }
+
+    /// Has these books followed from now on: their changes are written for somebody who
+    /// takes the list and does nothing with it.
+    ///
+    /// # Panics
+    /// If the books are held for long by somebody else.
+    pub fn follow(&self, assets: impl Iterator<Item = AssetKey>) {
+        let changes = self.manager.changes();
+        for asset in assets {
+            let lane = changes.lane_of(asset);
+            let is_followed = (0..1_000).any(|_| changes.follow(lane, &[asset]));
+            assert!(is_followed, "the books are busy");
         }
     }
 
