@@ -97,6 +97,29 @@ fn a_book_that_is_catching_up_is_not_set_back_by_a_late_one_of_its_own_feed() {
 }
 
 #[test]
+fn the_feed_of_a_detached_book_has_sent_what_is_shown_of_it() {
+    let (bench, mut truth, old) = unverified_by(2);
+    // Ahead of the other feed, on which the book is kept whole.
+    let ahead = truth.change(Side::Bid, "0.44", "2");
+    bench.send(1, [ahead]);
+    let key = truth.key();
+    bench
+        .router
+        .mark_feed_stale(FeedId(1), &[key], StaleReason::Dropped);
+    bench.settle_down();
+    bench.close(2);
+    bench.settle_down();
+    assert_ne!(bench.state(&truth), LIVE);
+    bench.send(1, [old]);
+    check_never_wrong(&bench, &truth);
+    bench.send(1, [truth.change(Side::Bid, "0.43", "3")]);
+    check_never_wrong(&bench, &truth);
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
 fn what_a_stale_book_was_sent_completes_a_whole_book_that_is_older() {
     let (bench, mut truth, _) = unverified_by(1);
     bench

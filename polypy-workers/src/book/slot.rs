@@ -382,6 +382,10 @@ impl BookSlot {
             self.book.take_in(Input::Lost(reason), cx);
             return false;
         }
+        if let Some(ours) = self.book.copy() {
+            self.standbys
+                .note_sent(ours.feed(), ours.newest(), &cx.feeds);
+        }
         self.book.detach(reason, cx);
         self.show_best(|slot, at| slot.book.trust().wants(at), cx);
         true

@@ -56,6 +56,9 @@ struct Early {
     /// Whether the feed has sent more before the first of them, or some was lost: a
     /// whole book that is older than the first may lack that.
     has_hole: bool,
+    /// How far what it has sent reaches that is in no copy of its own any more: a whole
+    /// book that is older lacks some of that.
+    sent_until: Option<Timestamp>,
 }
 
 /// What is to be done with a whole book.
@@ -222,6 +225,7 @@ impl Standbys {
                 feed,
                 changes: VecDeque::new(),
                 has_hole: false,
+                sent_until: None,
             });
             early.len() - 1
         });
@@ -258,6 +262,10 @@ impl Standbys {
         // Of what was not kept, some may be missing, too.
         let first = early.changes.front().map(|first| first.timestamp);
         if early.has_hole && known.is_none() && first.is_some_and(|first| began < first) {
+            return Replayed::Incomplete;
+        }
+        let is_before = |until| is_shortly_before(began, until);
+        if known.is_none() && early.sent_until.is_some_and(is_before) {
             return Replayed::Incomplete;
         }
         for (_, change) in missing {
@@ -297,6 +305,15 @@ impl Standbys {
         inner.marked = Some(mark);
         inner.early.iter_mut().for_each(Early::lose);
         true
+    }
+
+    /// What this feed has sent until then is shown, and the book is not the feed's any
+    /// more.
+    pub(crate) fn note_sent(&mut self, feed: FeedId, until: Timestamp, feeds: &Feeds) {
+        if feeds.closed(feed).is_none() {
+            let early = self.early_of(feed);
+            early.sent_until = early.sent_until.max(Some(until));
+        }
     }
 
     /// Something was lost on a feed.
