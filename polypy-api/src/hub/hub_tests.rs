@@ -1563,3 +1563,32 @@ fn heartbeats_come_and_a_place_only_while_nothing_is_owed() {
     let expected = format!(r#""cursor":"0000000000000007-{position}""#);
     assert!(told[0].text().as_str().contains(&expected));
 }
+
+#[test]
+fn a_market_whose_announcement_is_lost_is_covered_all_the_same() {
+    let mut world = world();
+    let key = world.add_token(true);
+    let client = world.open();
+    let filter = Filter::everything(Channels::NONE.with(Channel::Book));
+    world.subscribe(&client, 0, &filter, None).unwrap();
+    world.step();
+    read(&client);
+    let known = world.model.market(key).unwrap();
+    for _ in 0..20_000 {
+        let market = Arc::clone(&known);
+        let reason = "closed";
+        world
+            .markets
+            .changed(MarketChange::Ended { market, reason });
+    }
+    world.add_token(true);
+    world.step();
+    world.step();
+    assert!(world.numbers.lost_markets.get() > 0);
+    let told = read(&client);
+    assert_eq!(names(&told), ["snapshot"]);
+    assert_eq!(
+        told[0].event().token(),
+        world.model.resolve(&Selector::Token("2".into())).pop()
+    );
+}

@@ -504,19 +504,51 @@ impl Hub {
         for (at, id, channels, mode, named) in covering {
             let mode = self.mode_id(mode, now);
             for key in named {
-                let Some(token) = self.watch(at, key, channels, mode, now) else {
-                    continue;
-                };
-                let Some(client) = self.out.clients.get_mut(at) else {
-                    continue;
-                };
-                let one = client.subscriptions.iter_mut().find(|one| one.id == id);
-                let Some(one) = one else { continue };
-                let opens = one.opens();
-                if one.tokens.insert(token) && opens {
-                    client.owe(token, Cause::Subscribed);
-                }
+                self.take_in(at, id, key, channels, mode, now);
             }
+        }
+    }
+
+    /// Takes into each subscription what it names and does not cover: some of what
+    /// happened to markets is lost.
+    pub(super) fn cover_again(&mut self, now: Instant) {
+        let clients = self.out.clients.iter();
+        let subscriptions = clients.flat_map(|(at, client)| {
+            let its = client.subscriptions.iter();
+            its.map(move |one| (at, one.id, one.filter.clone()))
+        });
+        for (at, id, filter) in subscriptions.collect::<Vec<_>>() {
+            let Ok(resolved) = self.resolve(&filter) else {
+                continue;
+            };
+            let mode = self.mode_id(filter.mode, now);
+            for key in resolved.keys {
+                self.take_in(at, id, key, filter.channels, mode, now);
+            }
+        }
+    }
+
+    /// Takes a token into a subscription.
+    fn take_in(
+        &mut self,
+        at: u32,
+        id: u64,
+        key: AssetKey,
+        channels: Channels,
+        mode: ModeId,
+        now: Instant,
+    ) {
+        let Some(token) = self.watch(at, key, channels, mode, now) else {
+            return;
+        };
+        let Some(client) = self.out.clients.get_mut(at) else {
+            return;
+        };
+        let one = client.subscriptions.iter_mut().find(|one| one.id == id);
+        let Some(one) = one else { return };
+        let opens = one.opens();
+        if one.tokens.insert(token) && opens {
+            client.owe(token, Cause::Subscribed);
         }
     }
 

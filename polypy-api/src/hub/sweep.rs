@@ -119,6 +119,13 @@ impl Hub {
         for change in changes {
             self.take_market(&change, now);
         }
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "more happened to markets at once than streams could tell"
+            );
+            self.cover_again(now);
+        }
         did
     }
 
