@@ -71,7 +71,7 @@ soak: soak-test streams rolling integrity integrity-defaults scale latency ## ru
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
 
-streams: setup ## a million changes of the streams, through every kind of trouble: 5 minutes
+streams: setup ## a million changes of the streams, through every kind of trouble: 6 minutes
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test streams -- --nocapture --test-threads=1
 
 rolling: setup ## twenty rolling restarts behind a balancer, no request of 10,000 failing: 2 minutes

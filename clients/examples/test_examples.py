@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import queue
 import shutil
 import socket
 import subprocess
@@ -64,17 +65,16 @@ def followed(name: str, server: str) -> Iterator[Callable[[Callable[[str], bool]
 
     def wait(is_enough: Callable[[str], bool]) -> None:
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            while not lines.empty():
-                seen.append(lines.get())
-                if is_enough(seen[-1]):
-                    return
-            if process.poll() is not None and lines.empty():
-                time.sleep(0.1)
-                if lines.empty():
-                    break
-            time.sleep(0.01)
-        pytest.fail(f"{name}: {seen[-10:]}")
+        while True:
+            try:
+                line = lines.get(timeout=max(end - time.monotonic(), 0))
+            except queue.Empty:
+                line = None
+            if line is None:
+                pytest.fail(f"{name}: {seen[-10:]}")
+            seen.append(line)
+            if is_enough(line):
+                return
 
     try:
         yield wait

@@ -10,6 +10,8 @@ const names = ["hello", "subscribed", "snapshot", "ready", "delta", "trade", "st
   "gap", "error", "heartbeat", "closing"];
 for (const name of names) {
   source.addEventListener(name, (event) => {
+    // A lost connection is an "error", too, one without data.
+    if (event.data === undefined) return;
     const message = JSON.parse(event.data);
     console.log(message.type, message.token_id ?? "");
     // It would come back by itself, with the last id that it saw.

@@ -66,7 +66,14 @@ enum Wish {
 pub struct Follower {
     wishes: mpsc::Sender<Wish>,
     task: tokio::task::JoinHandle<Record>,
-    changes: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What a follower has seen so far.
+#[derive(Debug, Default)]
+struct Counts {
+    changes: AtomicU64,
+    broken: AtomicU64,
 }
 
 impl Follower {
@@ -82,22 +89,27 @@ impl Follower {
         let client = Client::new(&format!("{scheme}://{address}")).expect("an address");
         let filter = Filter::everything().channels(["book", "state", "trade"]);
         let (wishes, receiver) = mpsc::channel(8);
-        let changes = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(Counts::default());
         let task = tokio::spawn(follow(
             client.subscribe(filter),
             receiver,
-            Arc::clone(&changes),
+            Arc::clone(&counts),
         ));
         Self {
             wishes,
             task,
-            changes,
+            counts,
         }
     }
 
     /// Levels that deltas have set so far.
     pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        self.counts.changes.load(Ordering::Relaxed)
+    }
+
+    /// Contradictions that it has met so far.
+    pub fn broken(&self) -> u64 {
+        self.counts.broken.load(Ordering::Relaxed)
     }
 
     /// Its books as they are now.
@@ -145,7 +157,7 @@ impl Follower {
 async fn follow(
     mut stream: Subscription,
     mut wishes: mpsc::Receiver<Wish>,
-    changes: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 ) -> Record {
     let mut record = Record::default();
     loop {
@@ -153,7 +165,9 @@ async fn follow(
             event = stream.next() => {
                 let event = event.expect("the server refuses nothing");
                 note(&mut record, &stream, event);
-                changes.store(record.changes, Ordering::Relaxed);
+                counts.changes.store(record.changes, Ordering::Relaxed);
+                let broken = u64::try_from(record.broken.len()).unwrap_or(u64::MAX);
+                counts.broken.store(broken, Ordering::Relaxed);
             }
             wish = wishes.recv() => match wish {
                 Some(Wish::Books(sender)) => drop(sender.send(stream.books().clone())),

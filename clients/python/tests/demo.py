@@ -34,24 +34,31 @@ class Demo:
         assert self.process.wait(PATIENCE) == 0
 
 
-def read(stream: IO[str]) -> queue.Queue[str]:
+Lines = queue.Queue[str | None]
+"""What a program says, with `None` at its end."""
+
+
+def read(stream: IO[str]) -> Lines:
     """The lines of a program, read whether or not anyone wants them."""
-    lines: queue.Queue[str] = queue.Queue()
+    lines: Lines = queue.Queue()
 
     def forever() -> None:
         for line in stream:
             lines.put(line.rstrip("\n"))
+        lines.put(None)
 
     threading.Thread(target=forever, daemon=True).start()
     return lines
 
 
-def wait_for(lines: queue.Queue[str], text: str) -> str:
+def wait_for(lines: Lines, text: str) -> str:
     seen: list[str] = []
     while True:
         try:
             line = lines.get(timeout=PATIENCE)
         except queue.Empty:
+            line = None
+        if line is None:
             pytest.fail(f"{text} never came after {seen[-20:]}")
         seen.append(line)
         if text in line:

@@ -88,7 +88,7 @@ def test_books_are_the_servers(demo: Demo, door: str) -> None:
                 compared += 1
                 assert shown[key] == (answer["bids"], answer["asks"]), key
         assert compared >= COMPARED, (compared, len(asked))
-        assert {"hello", "subscribed", "snapshot", "ready", "delta", "top", "stats"} <= kinds
+        assert {"hello", "subscribed", "snapshot", "ready", "delta", "top", "trade", "stats"} <= kinds
 
     asyncio.run(asyncio.wait_for(work(), 120))
 
