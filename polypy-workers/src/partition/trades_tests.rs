@@ -123,6 +123,8 @@ fn a_feed_that_is_late_adds_none_of_what_is_kept_no_longer() {
     let mut before = print(0, 9);
     before.timestamp = Timestamp::from_millis(900_000);
     assert_eq!(number(&mut trades, &before, 1), Some(8));
+    trades.forget(before.asset);
+    assert_eq!((trades.bytes(), trades.last(before.asset)), (0, None));
 }
 
 proptest! {
