@@ -283,3 +283,37 @@ fn a_book_is_shown_once() {
         "{said}"
     );
 }
+
+#[test]
+fn a_real_server_is_followed_through_both_doors() {
+    let (_demo, url, token) = demo();
+    for url in [url.clone(), url.replacen("http", "ws", 1)] {
+        let args = [
+            "tail",
+            "--json",
+            "--count=60",
+            "--channels=book",
+            "--url",
+            &url,
+        ];
+        let (code, printed, said) = output(&mut polypy(&args));
+        assert_eq!((code, said.as_str()), (0, ""));
+        let messages: Vec<Value> = printed
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(messages.len(), 60);
+        assert_eq!(messages[0]["type"], "hello");
+        assert_eq!(messages[1]["tokens"], 10);
+        assert!(messages.iter().any(|message| message["type"] == "delta"));
+
+        let mut book = Running::start(&["book", "--watch", "--depth=3", &token, "--url", &url]);
+        for _ in 0..3 {
+            book.stdout_line("live");
+            book.stdout_line("       spread ");
+        }
+        let (code, _, said) = output(&mut polypy(&["book", "--watch", "123456", "--url", &url]));
+        assert_eq!(code, 1);
+        assert!(said.contains("123456: no such token here"), "{said}");
+    }
+}
