@@ -14,6 +14,7 @@ use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use polypy::config::{HttpSection, Layer, Setting, Sources};
 use polypy::exit::Exit;
+use polypy::file;
 use polypy::secrets;
 use polypy_net::dial::{Dial, DialConfig, Stream, SystemDialer, certificates};
 use serde_json::{Value, json};
@@ -164,7 +165,8 @@ impl Place<'_> {
         }
         let roots = match self.ca_file {
             Some(path) => {
-                let text = std::fs::read(path).map_err(|error| about(path, &error))?;
+                let text = file::read(path, file::CERTIFICATES);
+                let text = text.map_err(|error| about(path, &error))?;
                 certificates(&text).map_err(|error| about(path, &error))?
             }
             None => Vec::new(),

@@ -9,6 +9,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod exit;
+pub mod file;
 pub mod limits;
 pub mod logging;
 pub mod secrets;

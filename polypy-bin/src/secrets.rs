@@ -1,5 +1,6 @@
 //! Secrets in files: read at the start and again on demand.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,9 +8,14 @@ use std::sync::Arc;
 use polypy_http::{Access, Tls, TlsError, TokenError};
 
 use crate::config::HttpSection;
+use crate::file;
 
 /// Longest file that is read for a token.
 const MOST_BYTES: u64 = 64 * 1024;
+
+/// Why two guards cannot have what they were given.
+pub(crate) const SAME_TOKEN: &str = "has the token of http.token_file: who may ask could \
+                                     administer; put another one into one of the two files";
 
 /// Why a token could not be had. The file is named, what is in it is not.
 #[derive(Debug, thiserror::Error)]
@@ -36,28 +42,24 @@ pub enum SecretError {
 /// The token in a file: all of it but white space around.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read, is no text, or does not end within five seconds.
 pub fn token(path: &Path) -> Result<String, SecretError> {
     let unreadable = |source| SecretError::Unreadable {
         path: path.to_owned(),
         source,
     };
-    let about = std::fs::metadata(path).map_err(unreadable)?;
-    if about.len() > MOST_BYTES {
-        let text = format!("has more than {MOST_BYTES} bytes");
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            text,
-        )));
-    }
+    let mut file = file::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
     warn_if_writable(path, &about);
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let bytes = file::read_within(&mut file, MOST_BYTES).map_err(unreadable)?;
+    let text = str::from_utf8(&bytes)
+        .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     Ok(text.trim().to_owned())
 }
 
 /// Who may write the file decides who may ask.
 #[cfg(unix)]
-fn warn_if_writable(path: &Path, about: &std::fs::Metadata) {
+fn warn_if_writable(path: &Path, about: &Metadata) {
     use std::os::unix::fs::MetadataExt as _;
     let mode = about.mode() & 0o777;
     if mode & 0o022 != 0 {
@@ -70,26 +72,14 @@ fn warn_if_writable(path: &Path, about: &std::fs::Metadata) {
 }
 
 #[cfg(not(unix))]
-fn warn_if_writable(_path: &Path, _about: &std::fs::Metadata) {}
+fn warn_if_writable(_path: &Path, _about: &Metadata) {}
 
 /// A guard with the token of a file.
 pub(crate) fn access(path: &Path) -> Result<Access, SecretError> {
-    Access::new(&token(path)?).map_err(|source| refused(path, source))
-}
-
-/// Reads the file again for a guard. After a failure it keeps the token that it has.
-pub(crate) fn replace(access: &Access, path: &Path) -> Result<(), SecretError> {
-    let token = token(path)?;
-    access
-        .replace(&token)
-        .map_err(|source| refused(path, source))
-}
-
-fn refused(path: &Path, source: TokenError) -> SecretError {
-    SecretError::Token {
+    Access::new(&token(path)?).map_err(|source| SecretError::Token {
         path: path.to_owned(),
         source,
-    }
+    })
 }
 
 /// Why a certificate could not be had.
@@ -167,10 +157,11 @@ impl CertificateFiles {
 
     fn read(&self) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
         let path = self.certificate.clone();
-        let certificates = std::fs::read(&path)
+        let certificates = file::read(&path, file::CERTIFICATES)
             .map_err(|source| CertificateError::Certificate { path, source })?;
         let path = self.key.clone();
-        let key = std::fs::read(&path).map_err(|source| CertificateError::Key { path, source })?;
+        let key = file::read(&path, file::CERTIFICATES)
+            .map_err(|source| CertificateError::Key { path, source })?;
         Ok((certificates, key))
     }
 

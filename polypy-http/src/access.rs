@@ -125,6 +125,18 @@ impl Access {
         Ok(())
     }
 
+    /// Takes the token of another guard from now on. Sessions that began with the old
+    /// one end.
+    pub fn take_token_of(&self, other: Self) {
+        *self.keys.write() = other.keys.into_inner();
+    }
+
+    /// Whether both guards ask for the same token.
+    pub fn has_token_of(&self, other: &Self) -> bool {
+        // A code is made with its token: equal ones are of equal tokens.
+        self.keys.read().token.as_ref() == other.keys.read().token.as_ref()
+    }
+
     pub(crate) fn has_open_probes(&self) -> bool {
         self.open_probes
     }
@@ -306,6 +318,9 @@ mod tests {
         access.replace("another-token-of-length").unwrap();
         assert_eq!(given(&access, &pair), Proof::Invalid);
         assert!(access.is_token("another-token-of-length"));
+        assert!(!access.has_token_of(&token_alone));
+        token_alone.take_token_of(Access::new("another-token-of-length").unwrap());
+        assert!(access.has_token_of(&token_alone));
         assert!(access.replace("short").is_err());
         assert!(access.is_token("another-token-of-length"));
     }

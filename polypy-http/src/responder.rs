@@ -471,7 +471,10 @@ impl Connected {
         let body = match timeout(self.shared.answer_timeout, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let text = format!("the body has more than {} bytes", change.most_bytes);
+                let text = match change.most_bytes {
+                    0 => "no body is read here".to_owned(),
+                    most => format!("the body has more than {most} bytes"),
+                };
                 return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
             }
             Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body cannot be read"),

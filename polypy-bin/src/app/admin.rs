@@ -38,6 +38,8 @@ const CONNECTIONS: usize = 8;
 const RESERVED: usize = 2;
 /// Longer than the directives that name every module.
 const MOST_BYTES: usize = 4 * 1024;
+/// What has a name in its path needs no body.
+const NO_BODY: usize = 0;
 /// Beside the longest that a replacement may take.
 const ALLOWANCE: Duration = Duration::from_secs(10);
 /// Recycling is given up when the program ends.
@@ -185,13 +187,13 @@ impl Administration {
             .route(Route::action(
                 "/connections/{id}/recycle",
                 "replaces a connection without a gap, and answers when it is done",
-                MOST_BYTES,
+                NO_BODY,
                 move |call, _body| recycle(Arc::clone(&pool), Arc::clone(&recycler), call),
             ))?
             .route(Route::post(
                 "/tokens/{id}/resync",
                 "has a token's book fetched again",
-                MOST_BYTES,
+                NO_BODY,
                 move |call, _body| ask_for_book(&registry, &resync, call),
             ))
     }

@@ -14,6 +14,7 @@ use super::parts::Parts;
 use super::sockets::SharedDialer;
 use crate::clock::SystemClock;
 use crate::config::{self, Config, HttpSection, VenueSection};
+use crate::file;
 use crate::limits::Shares;
 use crate::logging::LogLevel;
 use crate::secrets::{self, CertificateFiles};
@@ -149,6 +150,14 @@ impl PolyPyBuilder {
         let access = access(&self.config.http)?;
         let tls = tls(&self.config)?;
         let admin = Administration::new(&self.config.admin, self.log_level)?;
+        if let (Some(access), (Some(other), Some(_))) = (&access, admin.token())
+            && access.has_token_of(other)
+        {
+            return Err(BuildError::Value {
+                key: "admin.token_file",
+                reason: secrets::SAME_TOKEN.to_owned(),
+            });
+        }
         let mut app = PolyPy::new(self.config, parts, self.clock, admin);
         app.listeners = self.listeners;
         app.access = access;
@@ -186,7 +195,7 @@ fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
         .map_err(|reason| value("venue.proxy", reason))?;
     let roots = match &venue.ca_file {
         Some(path) => {
-            let text = std::fs::read(path).map_err(|error| error.to_string());
+            let text = file::read(path, file::CERTIFICATES).map_err(|error| error.to_string());
             let roots = text.and_then(|text| certificates(&text));
             roots
                 .map_err(|reason| value("venue.ca_file", format!("{}: {reason}", path.display())))?

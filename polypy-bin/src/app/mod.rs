@@ -122,7 +122,7 @@ impl PolyPy {
     ///
     /// # Errors
     /// When a part fails; nothing runs then. The HTTP server's failure is
-    /// a warning, and the program runs without it.
+    /// an error in the log, and the program runs without it.
     pub async fn start(&self) -> Result<(), StartError> {
         let _turn = self.turn.lock().await;
         {
@@ -178,7 +178,7 @@ impl PolyPy {
             }
             Err(error) => {
                 // The error has the remedy, which depends on what is wrong.
-                tracing::warn!(%error, "no http: the program runs without it");
+                tracing::error!(%error, "no http: the program runs without it");
                 false
             }
         }
@@ -350,10 +350,35 @@ impl PolyPy {
                 }
             }
         }
-        let path = self.config.http.token_file.as_deref();
-        read_token_again(self.access.as_ref(), path).await;
-        let (access, path) = self.admin.token();
-        read_token_again(access, path).await;
+        self.reload_tokens().await;
+    }
+
+    /// Both are read before either is replaced: they may have changed places.
+    async fn reload_tokens(&self) {
+        let files = [
+            (self.access.as_ref(), self.config.http.token_file.as_deref()),
+            self.admin.token(),
+        ];
+        let mut read = Vec::with_capacity(files.len());
+        for (access, path) in files {
+            if let (Some(access), Some(path)) = (access, path) {
+                read.push((access, path, read_token_again(path).await));
+            }
+        }
+        if let [(first, _, new_first), (second, path, new_second)] = &read[..] {
+            let first = new_first.as_ref().unwrap_or(first);
+            if first.has_token_of(new_second.as_ref().unwrap_or(second)) {
+                let error = format!("{}: {}", path.display(), secrets::SAME_TOKEN);
+                tracing::error!(error, "tokens not read again, the old ones stay");
+                return;
+            }
+        }
+        for (access, path, new) in read {
+            if let Some(new) = new {
+                access.take_token_of(new);
+                tracing::info!(file = %path.display(), "token read again");
+            }
+        }
     }
 
     /// Whether the start is through and no stop has begun.
@@ -497,18 +522,16 @@ impl PolyPy {
     }
 }
 
-/// After a failure the guard keeps the token that it has.
-async fn read_token_again(access: Option<&Arc<Access>>, path: Option<&Path>) {
-    let (Some(access), Some(path)) = (access.cloned(), path) else {
-        return;
-    };
+/// A guard with the token that the file has now. A failure is logged.
+async fn read_token_again(path: &Path) -> Option<Access> {
     let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || secrets::replace(&access, &file)).await;
+    let read = tokio::task::spawn_blocking(move || secrets::access(&file)).await;
     match read {
-        Ok(Ok(())) => tracing::info!(file = %path.display(), "token read again"),
+        Ok(Ok(access)) => return Some(access),
         Ok(Err(error)) => tracing::error!(%error, "token not read again, the old one stays"),
         Err(error) => tracing::error!(%error, "token not read again, the old one stays"),
     }
+    None
 }
 
 impl fmt::Debug for PolyPy {

@@ -99,6 +99,110 @@ fn a_token_that_cannot_be_had_does_not_leave_the_server_open() {
     }
 }
 
+#[test]
+fn what_brings_no_token_is_named_and_neither_start_nor_reload_waits_for_it() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("token-pipe");
+    drop(std::fs::remove_file(&path));
+    let pipe = || {
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+    };
+    pipe();
+    let token_file = format!("--http-token-file={}", path.display());
+    let zero = "--http-token-file=/dev/zero";
+    for (flag, reason) in [
+        (token_file.as_str(), "token-pipe: is a pipe that nobody"),
+        (zero, "/dev/zero: has more than 65536 bytes"),
+    ] {
+        let (code, _, said) = output(&mut polypy(&["run", "--demo", "--http-port=0", flag]));
+        assert_eq!(code, 78, "{said}");
+        assert!(
+            said.contains("http.token_file") && said.contains(reason),
+            "{said}"
+        );
+    }
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, FIRST).unwrap();
+    let arguments = ["run", "--demo", "--http-port=0", "--sim-markets=5"];
+    let mut demo = Running::spawn(polypy(&arguments).arg(&token_file));
+    let health = demo.stdout_line("/health");
+    let address = health.split('/').nth(2).unwrap().to_owned();
+    std::fs::remove_file(&path).unwrap();
+    pipe();
+    demo.signal("HUP");
+    let line = demo.stderr_line("the old one stays");
+    assert!(line.contains("token-pipe: is a pipe that nobody"), "{line}");
+    assert_eq!(status(&address, "/stats", Some(FIRST)), 200);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, SECOND).unwrap();
+    demo.signal("HUP");
+    demo.stderr_line("token read again");
+    assert_eq!(status(&address, "/stats", Some(SECOND)), 200);
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+}
+
+#[test]
+fn a_token_comes_from_a_command_of_the_shell() {
+    let script = format!(
+        "exec \"$0\" run --demo --http-port=0 --sim-markets=5 \
+         --http-token-file=<(sleep 0.2; echo {FIRST})"
+    );
+    let mut command = std::process::Command::new("bash");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_polypy")])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .stdin(std::process::Stdio::null());
+    let mut demo = Running::spawn(&mut command);
+    let health = demo.stdout_line("/health");
+    let address = health.split('/').nth(2).unwrap().to_owned();
+    assert_eq!(status(&address, "/stats", Some(FIRST)), 200);
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+}
+
+#[test]
+fn who_may_ask_may_not_administer() {
+    let http = file("token-to-ask", FIRST);
+    let admin = file("token-to-administer", FIRST);
+    let flags = [
+        format!("--http-token-file={}", http.display()),
+        format!("--admin-token-file={}", admin.display()),
+    ];
+    let arguments = ["run", "--demo", "--http-port=0", "--sim-markets=5"];
+    let arguments = [&arguments[..], &["--admin-listen=127.0.0.1:0"]].concat();
+    let (code, _, said) = output(polypy(&arguments).args(&flags));
+    assert_eq!(code, 78, "{said}");
+    assert!(
+        said.contains("admin.token_file: has the token of http.token_file"),
+        "{said}"
+    );
+
+    std::fs::write(&admin, SECOND).unwrap();
+    let mut demo = Running::spawn(polypy(&arguments).args(&flags));
+    let line = demo.stderr_line("\"server\":\"admin\"");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let administration = line["address"].as_str().unwrap().to_owned();
+    demo.stdout_line("/health");
+    std::fs::write(&admin, FIRST).unwrap();
+    demo.signal("HUP");
+    let line = demo.stderr_line("the old ones stay");
+    assert!(line.contains("has the token of http.token_file"), "{line}");
+    assert_eq!(status(&administration, "/", Some(FIRST)), 401);
+    assert_eq!(status(&administration, "/", Some(SECOND)), 200);
+    // They may change places.
+    std::fs::write(&http, SECOND).unwrap();
+    demo.signal("HUP");
+    demo.stderr_line("token read again");
+    demo.stderr_line("token read again");
+    assert_eq!(status(&administration, "/", Some(FIRST)), 200);
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+}
+
 const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../polypy-http/tests/testdata");
 
 #[test]

@@ -111,6 +111,7 @@ fn those_with_the_token_change_the_level_a_connection_and_a_book() {
     until(&url("readyz"), |ready| ready["ok"] == true);
     assert_eq!(change("POST /connections/conn-999/recycle", "").0, 404);
     assert_eq!(change("POST /connections/first/recycle", "").0, 400);
+    assert_eq!(change("POST /connections/conn-0/recycle", "x").0, 413);
     let (status, receipt) = change("POST /connections/conn-0/recycle", "");
     assert_eq!(status, 200, "{receipt}");
     assert_ne!(receipt["replacement"], "conn-0");
@@ -131,6 +132,11 @@ fn those_with_the_token_change_the_level_a_connection_and_a_book() {
     let before = get(&url("stats")).1["pool"]["resync"]["dispatched"].clone();
     let before = before.as_u64().unwrap();
     assert_eq!(change("POST /tokens/12345/resync", "").0, 404);
+    let (status, refused) = change(&format!("POST /tokens/{token}/resync"), "x");
+    assert_eq!(
+        (status, &refused["error"]),
+        (413, &"no body is read here".into())
+    );
     let (status, queued) = change(&format!("POST /tokens/{token}/resync"), "");
     assert_eq!(status, 202, "{queued}");
     assert_eq!(queued["connection"], receipt["replacement"]);

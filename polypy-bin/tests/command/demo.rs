@@ -114,15 +114,16 @@ fn a_taken_port_is_told_with_the_way_out() {
     let port = format!("--http-port={}", taken.local_addr().unwrap().port());
     let mut demo = Running::start(&["run", "--demo", "--sim-markets=5", &port]);
     let line = demo.stderr_line("the program runs without it");
-    assert!(line.contains("\"level\":\"WARN\""), "{line}");
+    assert!(line.contains("\"level\":\"ERROR\""), "{line}");
     demo.stderr_line("polypy started without http");
     demo.stdout_line("--http-port");
     demo.stderr_line("every book is live");
     demo.signal("INT");
     assert_eq!(demo.end().code(), Some(0));
-    let is_about_it = |line: &&String| line.contains("\"level\":\"WARN\"") && line.contains("http");
-    let warnings: Vec<_> = demo.seen.iter().filter(is_about_it).collect();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let is_loud = |line: &str| ["WARN", "ERROR"].iter().any(|level| line.contains(level));
+    let is_about_it = |line: &&String| is_loud(line) && line.contains("http");
+    let told: Vec<_> = demo.seen.iter().filter(is_about_it).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]

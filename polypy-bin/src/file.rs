@@ -1,0 +1,131 @@
+//! Files that somebody named, read within bounds of size and of time.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Longest certificate file that is read: many times what a system trusts altogether.
+pub const CERTIFICATES: u64 = 16 << 20;
+
+/// How long a pipe or a device may take to bring everything.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Between two looks at one that has brought nothing yet.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Everything in a file that has at most `most` bytes. Of a pipe, such as a shell's
+/// `<(command)`, all that comes within five seconds; nothing is waited for longer, also
+/// where nobody ever writes.
+///
+/// # Errors
+/// When it cannot be read, is longer, or does not end in time.
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("polypy-doc-{}", std::process::id()));
+/// # std::fs::write(&path, "abc").unwrap();
+/// assert_eq!(polypy::file::read(&path, 3).unwrap(), b"abc");
+/// assert!(polypy::file::read(&path, 2).is_err());
+/// # std::fs::remove_file(&path).unwrap();
+/// ```
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = open(path)?;
+    read_all(&mut file, most, DEADLINE)
+}
+
+/// Opens it without waiting for a writer.
+#[cfg(unix)]
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// As [`read`], of what is open already.
+pub(crate) fn read_within(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
+    read_all(file, most, DEADLINE)
+}
+
+fn read_all(file: &mut File, most: u64, deadline: Duration) -> io::Result<Vec<u8>> {
+    let is_pipe = is_pipe(file)?;
+    let end = Instant::now() + deadline;
+    // One byte more shows that there is more.
+    let mut rest = file.take(most.saturating_add(1));
+    let mut bytes = Vec::new();
+    loop {
+        match rest.read_to_end(&mut bytes) {
+            Ok(_) => break,
+            // What came before it is kept.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= end {
+            let text = format!(
+                "does not end: a pipe or a device has {} seconds to bring everything",
+                deadline.as_secs()
+            );
+            return Err(io::Error::new(ErrorKind::TimedOut, text));
+        }
+        std::thread::sleep(LOOK);
+    }
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        let text = format!("has more than {most} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, text));
+    }
+    if is_pipe && bytes.is_empty() {
+        let text = "is a pipe that nobody writes to, or that has been read already";
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn is_pipe(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt as _;
+    Ok(file.metadata()?.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn what_never_ends_is_read_up_to_its_limit() {
+        let error = read(Path::new("/dev/zero"), 64).unwrap_err();
+        assert_eq!(error.to_string(), "has more than 64 bytes");
+        assert_eq!(read(Path::new("/dev/null"), 64).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_pipe_brings_what_is_written_and_is_not_waited_for() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let inherited = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        writer.write_all(b"token").unwrap();
+        let mut file = open(Path::new(&inherited)).unwrap();
+        // It is still open for writing: nothing says that this was all.
+        let error = read_all(&mut file, 64, SHORT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        writer.write_all(b"token").unwrap();
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(SHORT);
+            writer.write_all(b" and more").unwrap();
+        });
+        assert_eq!(read(Path::new(&inherited), 64).unwrap(), b"token and more");
+        late.join().unwrap();
+        let error = read(Path::new(&inherited), 64).unwrap_err().to_string();
+        assert!(error.contains("nobody writes to"), "{error}");
+    }
+}
