@@ -24,8 +24,9 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
         Ok(loaded) => loaded,
         Err(error) => return terminal::refuse(&error),
     };
-    // The files it names are read as `run` reads them.
-    if let Err(error) = PolyPy::builder().config(loaded.config.clone()).build() {
+    // The files it names are read as `run` reads them, once: a pipe has them once.
+    let builder = PolyPy::builder().config(loaded.config.clone());
+    if let Err(error) = builder.read_every_file().build() {
         terminal::say(&error);
         return Exit::Config;
     }

@@ -58,12 +58,15 @@ pub(super) struct Administration {
 }
 
 impl Administration {
-    /// Reads the token. Without one that was asked for nothing may listen.
+    /// Reads the token. Without one that was asked for nothing may listen. It is read
+    /// also where nothing is to listen, if `even_if_off`.
     pub(super) fn new(
         section: &AdminSection,
         log_level: Option<LogLevel>,
+        even_if_off: bool,
     ) -> Result<Self, BuildError> {
-        let access = section.token_file.as_deref().filter(|_| is_on(section));
+        let wanted = even_if_off || is_on(section);
+        let access = section.token_file.as_deref().filter(|_| wanted);
         let access = access.map(secrets::access).transpose();
         let access = access.map_err(|error| BuildError::Value {
             key: "admin.token_file",

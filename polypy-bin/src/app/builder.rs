@@ -32,6 +32,7 @@ pub struct PolyPyBuilder {
     shares: Option<Shares>,
     listeners: Vec<Listener>,
     log_level: Option<LogLevel>,
+    reads_every_file: bool,
 }
 
 impl Default for PolyPyBuilder {
@@ -44,6 +45,7 @@ impl Default for PolyPyBuilder {
             shares: None,
             listeners: Vec::new(),
             log_level: None,
+            reads_every_file: false,
         }
     }
 }
@@ -123,6 +125,13 @@ impl PolyPyBuilder {
         self
     }
 
+    /// Reads the files of a token and of a certificate also where the server that they
+    /// are for is off: for who asks whether a configuration is right, and turns it on later.
+    pub fn read_every_file(mut self) -> Self {
+        self.reads_every_file = true;
+        self
+    }
+
     /// Puts the parts together. Nothing runs yet.
     ///
     /// # Errors
@@ -138,6 +147,9 @@ impl PolyPyBuilder {
         if http.enabled && !http.tcp && http.unix_socket.is_none() && self.listeners.is_empty() {
             return Err(nowhere_to_listen());
         }
+        if self.listeners.is_empty() {
+            one_address(&self.config)?;
+        }
         let dialer = match self.dialer {
             Some(dialer) => dialer,
             None => Arc::new(system_dialer(&self.config.venue)?),
@@ -147,9 +159,10 @@ impl PolyPyBuilder {
             None => dialer,
         };
         let parts = Parts::new(&self.config, &self.clock, &dialer)?;
-        let access = access(&self.config.http)?;
-        let tls = tls(&self.config)?;
-        let admin = Administration::new(&self.config.admin, self.log_level)?;
+        let every = self.reads_every_file;
+        let access = access(&self.config.http, every)?;
+        let tls = tls(&self.config, every)?;
+        let admin = Administration::new(&self.config.admin, self.log_level, every)?;
         if let (Some(access), (Some(other), Some(_))) = (&access, admin.token())
             && access.has_token_of(other)
         {
@@ -185,6 +198,26 @@ fn nowhere_to_listen() -> BuildError {
     }
 }
 
+/// Two servers cannot have one port. That of sockets handed over is their owner's choice.
+fn one_address(config: &Config) -> Result<(), BuildError> {
+    let (http, admin) = (&config.http, &config.admin);
+    let Some(listen) = admin.listen.filter(|_| http.enabled && http.tcp) else {
+        return Ok(());
+    };
+    let (ours, theirs) = (http.host, listen.ip());
+    let same_host = ours == theirs || ours.is_unspecified() || theirs.is_unspecified();
+    if same_host && http.port != 0 && http.port == listen.port() {
+        return Err(BuildError::Value {
+            key: "admin.listen",
+            reason: format!(
+                "{listen} is the HTTP server's (http.host {ours}, http.port {}): choose another port",
+                http.port
+            ),
+        });
+    }
+    Ok(())
+}
+
 /// The way to the venue that the configuration describes.
 fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
     let value = |key, reason| BuildError::Value { key, reason };
@@ -211,8 +244,12 @@ fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
 
 /// The guard of the HTTP server, if it is to have one. A token that is asked for and
 /// cannot be had must not leave the server open.
-fn access(http: &HttpSection) -> Result<Option<Arc<Access>>, BuildError> {
-    let Some(path) = http.token_file.as_deref().filter(|_| http.enabled) else {
+fn access(http: &HttpSection, even_if_off: bool) -> Result<Option<Arc<Access>>, BuildError> {
+    let Some(path) = http
+        .token_file
+        .as_deref()
+        .filter(|_| http.enabled || even_if_off)
+    else {
         return Ok(None);
     };
     let access = secrets::access(path);
@@ -224,8 +261,8 @@ fn access(http: &HttpSection) -> Result<Option<Arc<Access>>, BuildError> {
 }
 
 /// The servers' certificate, if they are to have one.
-fn tls(config: &Config) -> Result<Option<Arc<Tls>>, BuildError> {
-    let wanted = config.http.enabled || config.admin.listen.is_some();
+fn tls(config: &Config, even_if_off: bool) -> Result<Option<Arc<Tls>>, BuildError> {
+    let wanted = even_if_off || config.http.enabled || config.admin.listen.is_some();
     let Some(files) = CertificateFiles::of(&config.http).filter(|_| wanted) else {
         return Ok(None);
     };

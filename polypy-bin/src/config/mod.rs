@@ -284,6 +284,13 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
             found.push(Contradiction { key, other, reason });
         }
     }
+    if http.enabled && http.unix_socket.is_some() && http.unix_socket == admin.unix_socket {
+        found.push(Contradiction {
+            key: "admin.unix_socket",
+            other: "http.unix_socket",
+            reason: "must be another file than http.unix_socket".to_owned(),
+        });
+    }
     found
 }
 

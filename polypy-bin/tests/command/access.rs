@@ -203,6 +203,46 @@ fn who_may_ask_may_not_administer() {
     assert_eq!(demo.end().code(), Some(0));
 }
 
+#[test]
+fn a_configuration_with_files_that_are_not_there_is_not_valid() {
+    for key in ["http", "admin"] {
+        let flag = format!("--{key}-token-file=/nowhere/token");
+        let (code, _, said) = output(&mut polypy(&["check-config", &flag]));
+        assert_eq!(code, 78, "{said}");
+        let told = format!("{key}.token_file: /nowhere/token: No such file");
+        assert!(said.contains(&told), "{said}");
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_an_address() {
+    let token = file("token-of-an-address", FIRST);
+    let token = format!("--admin-token-file={}", token.display());
+    let check = |flags: &[&str]| {
+        let mut command = polypy(&["check-config", "--enable-http", &token]);
+        let (code, _, said) = output(command.args(flags));
+        (code, said)
+    };
+    for flags in [
+        ["--http-port=9090", "--admin-listen=0.0.0.0:9090"],
+        ["--http-unix-socket=a.sock", "--admin-unix-socket=a.sock"],
+    ] {
+        let (code, said) = check(&flags);
+        assert_eq!(code, 78, "{flags:?} {said}");
+        let key = flags[1].replacen("--admin-", "admin.", 1).replace('-', "_");
+        let key = key.split('=').next().unwrap();
+        assert!(said.contains(key), "{key} in {said}");
+    }
+    for flags in [
+        ["--http-port=9090", "--admin-listen=0.0.0.0:9091"],
+        ["--http-port=0", "--admin-listen=127.0.0.1:0"],
+        ["--http-unix-socket=a.sock", "--admin-unix-socket=b.sock"],
+    ] {
+        let (code, said) = check(&flags);
+        assert_eq!(code, 0, "{flags:?} {said}");
+    }
+}
+
 const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../polypy-http/tests/testdata");
 
 #[test]
@@ -280,8 +320,17 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
             "{said}"
         );
     }
-    // The key of the file that is at fault is named.
+    // Before the server is turned on, too.
+    let second = format!("--http-tls-key={CERTIFICATES}/second.key.pem");
     copy("first", &folder);
+    let (code, _, said) = output(&mut polypy(&["check-config", &flags[0], &second]));
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("cannot be used together"), "{said}");
+    assert_eq!(
+        output(&mut polypy(&["check-config", &flags[0], &flags[1]])).0,
+        0
+    );
+    // The key of the file that is at fault is named.
     for (missing, named) in [(&key, "http.tls_key: "), (&cert, "http.tls_cert: ")] {
         std::fs::remove_file(missing).unwrap();
         let (code, _, said) = output(&mut polypy(&[
