@@ -200,7 +200,7 @@ fn messages() -> Vec<Event> {
                 tokens: 5_000,
                 operations_per_second: 10,
                 operations_burst: 50,
-                message_bytes: 65_536,
+                message_bytes: 524_288,
                 buffer_bytes: 4_194_304,
                 resume_seconds: 60,
             },

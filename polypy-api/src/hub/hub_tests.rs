@@ -281,6 +281,13 @@ impl World {
 
     /// A token with a book of two levels, in a market of its own.
     fn add_token(&mut self, has_book: bool) -> AssetKey {
+        let info = self.add_unannounced(has_book);
+        self.markets.changed(MarketChange::New(market(&info)));
+        info.key
+    }
+
+    /// The same, of which the catalogue knows and has not said so yet.
+    fn add_unannounced(&mut self, has_book: bool) -> Arc<AssetInfo> {
         let mut inner = self.model.inner.lock();
         let number = inner.tokens.len() + 1;
         let (id, condition) = (
@@ -318,9 +325,7 @@ impl World {
         });
         let at = inner.tokens.len() - 1;
         inner.note(at);
-        drop(inner);
-        self.markets.changed(MarketChange::New(market(&info)));
-        info.key
+        info
     }
 
     /// Writes into a token's lane what follows from changing the truth.
@@ -1591,4 +1596,134 @@ fn a_market_whose_announcement_is_lost_is_covered_all_the_same() {
         told[0].event().token(),
         world.model.resolve(&Selector::Token("2".into())).pop()
     );
+}
+
+/// Whatever markets come and go, announced early, late or never, while a client comes and
+/// goes: it is shown each token, or told that it has not gone on.
+#[test]
+fn whoever_comes_back_to_everything_lacks_no_token() {
+    let (mut recovered, mut joined) = (0, 0);
+    for seed in 0..300 {
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = world();
+        world.add_token(true);
+        let channels = Channels::NONE.with(Channel::Book).with(Channel::Trade);
+        let mut everything = Filter::everything(channels);
+        everything.mode.depth = (random.u8(..4) == 0).then_some(1);
+        let client = world.open();
+        world.subscribe(&client, 0, &everything, None).unwrap();
+        let mut followers = vec![Follower::new(client, everything.clone())];
+        let mut unannounced = Vec::new();
+        let mut others = Vec::new();
+        for _ in 0..80 {
+            let tokens = world.model.inner.lock().tokens.len();
+            let at = random.usize(..tokens);
+            let is_gone = world.model.inner.lock().tokens[at].is_gone;
+            match random.u8(..40) {
+                0..=3 if tokens < 20 => unannounced.push(world.add_unannounced(random.bool())),
+                4..=6 if !unannounced.is_empty() => {
+                    let info = unannounced.swap_remove(random.usize(..unannounced.len()));
+                    world.markets.changed(MarketChange::New(market(&info)));
+                }
+                7..=9 => {
+                    let other = world.open();
+                    let filter = if random.bool() {
+                        everything.clone()
+                    } else {
+                        book_of(&[&format!("{}", at + 1)])
+                    };
+                    if world.subscribe(&other, 0, &filter, None).is_ok() {
+                        others.push(other);
+                    }
+                }
+                10 => others.clear(),
+                11 if !is_gone && tokens > 2 => world.forget(at),
+                12..=19 if !is_gone => {
+                    world.set(at, &[(Side::Bid, 41, random.u32(1..100))], true);
+                    world.trade(at);
+                }
+                20..=23 => {
+                    let follower = &mut followers[0];
+                    follower.client = None;
+                    if random.bool() {
+                        world.step();
+                    }
+                    if random.u8(..3) == 0 {
+                        world.add_token(true);
+                    }
+                    if random.u8(..3) == 0 {
+                        world.step();
+                    }
+                    let cursor = follower.cursor;
+                    if cursor.is_none() {
+                        follower.books.clear();
+                    }
+                    let client = world.open();
+                    world.subscribe(&client, 0, &everything, cursor).unwrap();
+                    follower.client = Some(client);
+                    follower.is_ready = false;
+                }
+                24 => world.pass(Duration::from_secs(random.u64(1..20))),
+                25 => {
+                    let busy = random.bool();
+                    world.model.inner.lock().is_busy = busy;
+                }
+                _ => {
+                    world.step();
+                    followers[0].read(random.usize(1..4_000), &world.model);
+                    recovered += u32::from(std::mem::take(&mut followers[0].recovered));
+                }
+            }
+        }
+        for info in unannounced {
+            world.markets.changed(MarketChange::New(market(&info)));
+        }
+        world.settle(&mut followers);
+        followers[0].check_all(&world.model);
+        joined += world.model.inner.lock().tokens.len();
+    }
+    assert!(recovered > 300 && joined > 2_000, "{recovered} {joined}");
+}
+
+/// A token that others had long followed is new to who had not heard of it.
+#[test]
+fn what_was_followed_unannounced_is_shown_to_who_comes_back() {
+    let mut world = world();
+    world.add_token(true);
+    let everything = Filter::everything(Channels::NONE.with(Channel::Book));
+    let first = world.open();
+    world.subscribe(&first, 0, &everything, None).unwrap();
+    world.step();
+    read(&first);
+    world.add_unannounced(true);
+    let second = world.open();
+    world.subscribe(&second, 0, &book_of(&["2"]), None).unwrap();
+    world.step();
+    assert_eq!(names(&read(&first)), ["snapshot"], "covered at once");
+
+    // One that comes while it is away, and is never announced.
+    let instance = Instance(7);
+    let position = world.hub.out.position;
+    drop(first);
+    world.step();
+    world.add_unannounced(true);
+    let other = world.open();
+    world.subscribe(&other, 0, &book_of(&["3"]), None).unwrap();
+    world.step();
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.add_unannounced(true);
+    let back = world.open();
+    let cursor = Some(Cursor { instance, position });
+    world.subscribe(&back, 0, &everything, cursor).unwrap();
+    world.step();
+    world.step();
+    let told = read(&back);
+    assert!(told[1].text().as_str().contains(r#""recovered":true"#));
+    assert_eq!(
+        names(&told[2..]),
+        ["gap", "gap", "delta", "snapshot", "snapshot", "ready"],
+        "the first goes on, the others begin"
+    );
+    assert!(told[2].text().as_str().contains(r#""scope":"token""#));
 }

@@ -11,6 +11,7 @@
 
 mod clients;
 mod compose;
+mod covering;
 mod lanes;
 mod markets;
 mod news;

@@ -173,7 +173,7 @@ impl Hub {
             return;
         };
         self.close_state(at, now);
-        let position = self.out.position;
+        let position = self.place_for(at);
         let Some(token) = self.tokens.get_mut(at) else {
             return;
         };
@@ -216,6 +216,16 @@ impl Hub {
                 self.tell_whole(at, cause, now);
             }
         }
+    }
+
+    /// The place from which on everything of a token is published, if it begins now: behind
+    /// each cursor that was given before, since none of those vouches for the token.
+    fn place_for(&mut self, at: u32) -> u64 {
+        let token = self.tokens.get(at);
+        if token.is_some_and(|token| token.since.is_none()) {
+            self.out.position += 1;
+        }
+        self.out.position
     }
 
     /// Something of a book is lost, be it only a trade. Says so, and has it read again.
@@ -271,7 +281,7 @@ impl Hub {
     }
 
     pub(super) fn take_status(&mut self, at: u32, status: BookStatus, now: Instant) {
-        let position = self.out.position;
+        let position = self.place_for(at);
         let Some(token) = self.tokens.get_mut(at) else {
             return;
         };

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{AssetKey, Market, Selector};
+use polypy_core::{AssetKey, Selector};
 
 use super::clients::{ClientState, Replay, Subscription};
 use super::compose;
+use super::covering::watches_tokens;
 use super::token::{Follow, ModeId, Stage, Watcher};
 use super::{Hub, Tick};
 use crate::client::{Command, SubscribeError};
@@ -17,17 +18,30 @@ use crate::message::{Cause, Event, GapReason, GapScope, Heartbeat, Place, Publis
 
 /// What a filter names.
 #[derive(Debug, Default)]
-struct Resolved {
-    keys: Vec<AssetKey>,
+pub(super) struct Resolved {
+    pub(super) keys: Vec<AssetKey>,
     unknown: Vec<Box<str>>,
+}
+
+/// What a subscription covers.
+struct Accepted {
+    /// Tokens that the catalogue knows.
+    covered: usize,
+    unknown: Vec<Box<str>>,
+    /// Those, and those that it has forgotten, of which the client may have to hear.
+    tokens: Vec<u32>,
 }
 
 /// How a subscription begins.
 enum Beginning {
     /// With the openings of all its tokens.
     New,
-    /// With what happened since.
-    Resumed { position: u64 },
+    /// With what happened since, and with the openings of those tokens that the client
+    /// cannot have had, or of which not everything was published.
+    Resumed {
+        position: u64,
+        late: HashSet<AssetKey>,
+    },
     /// With the openings of all its tokens, after a gap.
     Refused(GapReason),
 }
@@ -115,24 +129,31 @@ impl Hub {
         let resolved = self.resolve(&filter)?;
         let mode = self.mode_id(filter.mode, now);
         self.agrees(at, mode, filter.mode, &resolved.keys)?;
-        let beginning = match cursor {
+        let mut beginning = match cursor {
             None => Beginning::New,
             Some(cursor) => self.judge(at, cursor, &filter, mode, &resolved.keys),
         };
         let mut keys = resolved.keys;
+        let covered = keys.len();
         let is_of_everything = filter.selectors.contains(&Selector::Everything);
-        if is_of_everything && matches!(beginning, Beginning::Resumed { .. }) {
+        if is_of_everything && let Beginning::Resumed { position, late } = &mut beginning {
             // The catalogue has forgotten some, and the client is to be told so: their
             // workers' word of it may be on its way.
             let known: HashSet<_> = keys.iter().copied().collect();
-            let all = self.tokens.iter();
-            let leaving = all.filter(|(_, token)| !matches!(token.stage, Stage::Gone));
-            let leaving = leaving.map(|(_, token)| token.key);
-            keys.extend(leaving.filter(|key| !known.contains(key)));
+            let leaving = self.tokens.iter().map(|(_, token)| token.key);
+            let leaving: Vec<_> = leaving.filter(|key| !known.contains(key)).collect();
+            let channels = filter.channels;
+            let is_late = |key: &&AssetKey| !self.is_whole_since(**key, *position, channels, mode);
+            late.extend(leaving.iter().filter(is_late));
+            keys.extend(leaving);
         }
         // In the order in which they were named.
         let mut tokens = Vec::new();
+        let mut new = Vec::new();
         for key in &keys {
+            if self.tokens.find(*key).is_none() {
+                new.push(*key);
+            }
             tokens.extend(self.watch(at, *key, filter.channels, mode, now));
         }
         let subscription = Subscription {
@@ -141,7 +162,13 @@ impl Hub {
             opening: None,
             filter,
         };
-        self.begin(at, subscription, resolved.unknown, tokens, beginning, mode);
+        self.cover_everywhere(&new, now);
+        let accepted = Accepted {
+            covered,
+            unknown: resolved.unknown,
+            tokens,
+        };
+        self.begin(at, subscription, accepted, beginning, mode);
         Ok(())
     }
 
@@ -165,7 +192,7 @@ impl Hub {
         Ok(())
     }
 
-    fn resolve(&self, filter: &Filter) -> Result<Resolved, SubscribeError> {
+    pub(super) fn resolve(&self, filter: &Filter) -> Result<Resolved, SubscribeError> {
         let mut resolved = Resolved::default();
         if !watches_tokens(filter.channels) {
             return Ok(resolved);
@@ -231,7 +258,7 @@ impl Hub {
     }
 
     /// The number of a mode, new if it is the first of its kind.
-    fn mode_id(&mut self, mode: Mode, now: Instant) -> ModeId {
+    pub(super) fn mode_id(&mut self, mode: Mode, now: Instant) -> ModeId {
         let known = self.out.modes.iter().position(|known| *known == mode);
         let at = known.unwrap_or_else(|| {
             self.out.modes.push(mode);
@@ -265,26 +292,44 @@ impl Hub {
         if filter.mode.interval.is_some() || self.out.clients.get(at).is_some_and(is_busy) {
             return Beginning::Refused(GapReason::NotFollowed);
         }
+        let channels = filter.channels;
+        let (mut late, mut has_whole, mut has_hole) = (HashSet::new(), false, false);
         for key in keys {
-            let found = self.tokens.find(*key);
-            let token = found.and_then(|one| self.tokens.get(one));
-            let is_whole = token.is_some_and(|token| {
-                let is_there = |since: Option<u64>| since.is_some_and(|since| since <= position);
-                let view = token.views.iter().find(|view| view.id == mode);
-                let has = |channel| filter.channels.has(channel);
-                token.follow != Follow::No
-                    && is_there(token.since)
-                    && (!has(Channel::Book) || view.is_some_and(|view| is_there(view.book_since)))
-                    && (!has(Channel::Top) || view.is_some_and(|view| is_there(view.top_since)))
-            });
-            if is_whole {
-                continue;
-            }
-            if self.born.get(key).is_none_or(|born| *born <= position) {
-                return Beginning::Refused(GapReason::NotFollowed);
+            let is_born = self.born.get(key).is_some_and(|born| *born > position);
+            let is_whole = self.is_whole_since(*key, position, channels, mode);
+            has_whole |= is_whole;
+            has_hole |= !is_whole && !is_born;
+            if is_born || !is_whole {
+                late.insert(*key);
             }
         }
-        Beginning::Resumed { position }
+        // Of everything a few may come and go; the others go on all the same.
+        let goes_on = has_whole && filter.selectors.contains(&Selector::Everything);
+        if has_hole && !goes_on {
+            return Beginning::Refused(GapReason::NotFollowed);
+        }
+        Beginning::Resumed { position, late }
+    }
+
+    /// Whether all that these channels bring of a token was published from a place on.
+    fn is_whole_since(
+        &self,
+        key: AssetKey,
+        position: u64,
+        channels: Channels,
+        mode: ModeId,
+    ) -> bool {
+        let found = self.tokens.find(key);
+        let token = found.and_then(|one| self.tokens.get(one));
+        token.is_some_and(|token| {
+            let is_there = |since: Option<u64>| since.is_some_and(|since| since <= position);
+            let view = token.views.iter().find(|view| view.id == mode);
+            let has = |channel| channels.has(channel);
+            token.follow != Follow::No
+                && is_there(token.since)
+                && (!has(Channel::Book) || view.is_some_and(|view| is_there(view.book_since)))
+                && (!has(Channel::Top) || view.is_some_and(|view| is_there(view.top_since)))
+        })
     }
 
     /// The client wants these channels of a token, too.
@@ -309,7 +354,9 @@ impl Hub {
             watcher.channels = watcher.channels.union(known.channels);
         }
         token.set_watcher(watcher);
-        token.idle_since = None;
+        if !matches!(token.stage, Stage::Gone) {
+            token.idle_since = None;
+        }
         let (position, modes) = (self.out.position, &self.out.modes);
         let mode_of = |id: ModeId| modes.get(usize::from(id.0)).copied().unwrap_or_default();
         token.arrange_views(position, now, mode_of);
@@ -320,8 +367,7 @@ impl Hub {
         &mut self,
         at: u32,
         mut subscription: Subscription,
-        unknown: Vec<Box<str>>,
-        tokens: Vec<u32>,
+        accepted: Accepted,
         beginning: Beginning,
         mode: ModeId,
     ) {
@@ -329,10 +375,15 @@ impl Hub {
             return;
         };
         let (id, opens) = (subscription.id, subscription.opens());
+        let Accepted {
+            covered,
+            unknown,
+            tokens,
+        } = accepted;
         let filter = &subscription.filter;
         let mut accepted = Subscribed {
             id,
-            tokens: u64::try_from(tokens.len()).unwrap_or(u64::MAX),
+            tokens: u64::try_from(covered).unwrap_or(u64::MAX),
             unknown,
             channels: filter.channels,
             mode: filter.mode,
@@ -343,26 +394,25 @@ impl Hub {
         };
         let mut gaps = Vec::new();
         match beginning {
-            Beginning::Resumed { position } => {
+            Beginning::Resumed { position, late } => {
                 accepted.recovered = true;
                 self.out.numbers.resumed.increment();
                 let is_of_everything = filter.selectors.contains(&Selector::Everything);
-                let (missed, born): (Vec<u32>, Vec<u32>) = tokens
-                    .iter()
-                    .copied()
-                    .partition(|token| self.tokens.is_since(*token, position));
-                let mut missed: HashSet<u32> = missed.into_iter().collect();
-                if is_of_everything {
-                    // What was forgotten since is not in the catalogue any more.
-                    let all = self.tokens.iter();
-                    let gone = all.filter(|(_, token)| matches!(token.stage, Stage::Gone));
-                    missed.extend(gone.map(|(token, _)| token));
-                }
-                for at in &born {
+                let (late, missed): (Vec<u32>, Vec<u32>) =
+                    tokens.iter().copied().partition(|token| {
+                        let token = self.tokens.get(*token);
+                        token.is_none_or(|token| late.contains(&token.key))
+                    });
+                let missed: HashSet<u32> = missed.into_iter().collect();
+                for at in &late {
                     client.owe(*at, Cause::Subscribed);
-                    let token = self.tokens.get(*at);
-                    if let Some(token) = token.filter(|token| token.since.is_some()) {
-                        // Its trades since then are not given again.
+                    let Some(token) = self.tokens.get(*at) else {
+                        continue;
+                    };
+                    let is_born = self.born.get(&token.key).is_some_and(|at| *at > position);
+                    let is_gone = matches!(token.stage, Stage::Gone);
+                    if !is_gone && (token.since.is_some() || !is_born) {
+                        // What happened to it since then is not given again.
                         let reason = GapReason::NotFollowed;
                         let gap =
                             compose::gap(&token.info, None, token.kept(), reason, &self.anchor);
@@ -371,7 +421,7 @@ impl Hub {
                 }
                 client.held.extend(missed.iter().copied());
                 let channels = filter.channels;
-                subscription.opening = Some(missed.iter().chain(&born).copied().collect());
+                subscription.opening = Some(missed.iter().chain(&late).copied().collect());
                 client.replay = Some(Replay {
                     subscription: id,
                     tokens: missed,
@@ -480,96 +530,6 @@ impl Hub {
         }
         self.out.clients.remove(at);
     }
-
-    /// Takes a market's tokens into the subscriptions that name them.
-    pub(super) fn cover(&mut self, market: &Market, keys: &[AssetKey], now: Instant) {
-        let clients = self.out.clients.iter();
-        let mut covering = Vec::new();
-        for (at, client) in clients {
-            for one in &client.subscriptions {
-                let filter = &one.filter;
-                if !watches_tokens(filter.channels) {
-                    continue;
-                }
-                let named: Vec<_> = keys
-                    .iter()
-                    .copied()
-                    .filter(|key| self.names(filter, market, *key))
-                    .collect();
-                if !named.is_empty() {
-                    covering.push((at, one.id, filter.channels, filter.mode, named));
-                }
-            }
-        }
-        for (at, id, channels, mode, named) in covering {
-            let mode = self.mode_id(mode, now);
-            for key in named {
-                self.take_in(at, id, key, channels, mode, now);
-            }
-        }
-    }
-
-    /// Takes into each subscription what it names and does not cover: some of what
-    /// happened to markets is lost.
-    pub(super) fn cover_again(&mut self, now: Instant) {
-        let clients = self.out.clients.iter();
-        let subscriptions = clients.flat_map(|(at, client)| {
-            let its = client.subscriptions.iter();
-            its.map(move |one| (at, one.id, one.filter.clone()))
-        });
-        for (at, id, filter) in subscriptions.collect::<Vec<_>>() {
-            let Ok(resolved) = self.resolve(&filter) else {
-                continue;
-            };
-            let mode = self.mode_id(filter.mode, now);
-            for key in resolved.keys {
-                self.take_in(at, id, key, filter.channels, mode, now);
-            }
-        }
-    }
-
-    /// Takes a token into a subscription.
-    fn take_in(
-        &mut self,
-        at: u32,
-        id: u64,
-        key: AssetKey,
-        channels: Channels,
-        mode: ModeId,
-        now: Instant,
-    ) {
-        let Some(token) = self.watch(at, key, channels, mode, now) else {
-            return;
-        };
-        let Some(client) = self.out.clients.get_mut(at) else {
-            return;
-        };
-        let one = client.subscriptions.iter_mut().find(|one| one.id == id);
-        let Some(one) = one else { return };
-        let opens = one.opens();
-        if one.tokens.insert(token) && opens {
-            client.owe(token, Cause::Subscribed);
-        }
-    }
-
-    /// Whether a filter names a token of a market.
-    fn names(&self, filter: &Filter, market: &Market, key: AssetKey) -> bool {
-        filter.selectors.iter().any(|selector| match selector {
-            Selector::Everything => true,
-            Selector::Token(id) => {
-                let token = self.asked.catalogue.token(key);
-                token.is_some_and(|token| token.info.asset_id.as_str() == &**id)
-            }
-            Selector::Market(name) if **name == *market.condition_id.as_str() => true,
-            // By a name that only the catalogue understands.
-            other => self.asked.catalogue.resolve(other).contains(&key),
-        })
-    }
-}
-
-/// Whether any of the channels brings something of tokens.
-fn watches_tokens(channels: Channels) -> bool {
-    !channels.without(Channel::Stats).is_empty()
 }
 
 /// A mode as errors name it.

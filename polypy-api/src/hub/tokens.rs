@@ -40,12 +40,6 @@ impl Tokens {
         self.all.get_mut(at)
     }
 
-    /// Whether everything of a token was published from this place on.
-    pub(super) fn is_since(&self, at: u32, position: u64) -> bool {
-        let since = self.all.get(at).and_then(|token| token.since);
-        since.is_some_and(|since| since <= position)
-    }
-
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }

@@ -88,7 +88,11 @@ impl Operation {
             }
             "unsubscribe" => {
                 let id = take_id(&mut fields)?;
-                nothing_more(&fields, "unsubscribe takes op and id")?;
+                let nothing_more = nothing_more(&fields, "unsubscribe takes op and id");
+                nothing_more.map_err(|error| BadOperation {
+                    id: Some(id),
+                    ..error
+                })?;
                 Ok(Self::Unsubscribe { id })
             }
             "ping" => {
@@ -263,7 +267,7 @@ mod tests {
             ),
             (
                 r#"{"op":"unsubscribe","id":1,"x":1}"#,
-                None,
+                Some(1),
                 "bad_parameter",
                 "\"x\"",
             ),
