@@ -152,8 +152,8 @@ impl Route {
     }
 
     /// The same for answers that wait for another part of the program: on the event loop,
-    /// for the server's answer timeout at most. The future is dropped then, and when its
-    /// client is gone.
+    /// for the server's answer timeout at most, when the future is dropped. A client that
+    /// only leaves does not end it: half of its connection may still be open.
     pub fn awaited<F>(
         path: &'static str,
         summary: &'static str,
@@ -240,8 +240,9 @@ impl Route {
     }
 
     /// Something that is only done, by a POST, and takes a while: its client waits, for the
-    /// server's answer timeout at most. The future is dropped then, and when its client is
-    /// gone. A page of another site in a browser is refused.
+    /// server's answer timeout at most, when the future is dropped. A client that only
+    /// leaves does not end it: half of its connection may still be open. A page of another
+    /// site in a browser is refused.
     pub fn action<F>(
         path: &'static str,
         summary: &'static str,

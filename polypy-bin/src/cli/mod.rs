@@ -78,7 +78,7 @@ pub(crate) struct Health {
     /// Where to ask, also unix:FILE; without a path, /health [default: the address and port of the configuration]
     #[arg(long)]
     pub(crate) url: Option<String>,
-    /// File with the token to show [default: that of the configuration, without --url]
+    /// File with the token to show [default: that of the configuration, without --url and with http.open_probes = false]
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
     /// File with the certificate of who vouches for the server's own, in PEM form

@@ -114,12 +114,10 @@ fn what_brings_no_token_is_named_and_neither_start_nor_reload_waits_for_it() {
         (token_file.as_str(), "token-pipe: is a pipe that nobody"),
         (zero, "/dev/zero: has more than 65536 bytes"),
     ] {
-        let (code, _, said) = output(&mut polypy(&["run", "--demo", "--http-port=0", flag]));
-        assert_eq!(code, 78, "{said}");
-        assert!(
-            said.contains("http.token_file") && said.contains(reason),
-            "{said}"
-        );
+        let mut refused = Running::start(&["run", "--demo", "--http-port=0", flag]);
+        let line = refused.stderr_line(reason);
+        assert!(line.contains("http.token_file"), "{line}");
+        assert_eq!(refused.end().code(), Some(78));
     }
 
     std::fs::remove_file(&path).unwrap();
@@ -174,12 +172,9 @@ fn who_may_ask_may_not_administer() {
     ];
     let arguments = ["run", "--demo", "--http-port=0", "--sim-markets=5"];
     let arguments = [&arguments[..], &["--admin-listen=127.0.0.1:0"]].concat();
-    let (code, _, said) = output(polypy(&arguments).args(&flags));
-    assert_eq!(code, 78, "{said}");
-    assert!(
-        said.contains("admin.token_file: has the token of http.token_file"),
-        "{said}"
-    );
+    let mut refused = Running::spawn(polypy(&arguments).args(&flags));
+    refused.stderr_line("admin.token_file: has the token of http.token_file");
+    assert_eq!(refused.end().code(), Some(78));
 
     std::fs::write(&admin, SECOND).unwrap();
     let mut demo = Running::spawn(polypy(&arguments).args(&flags));
