@@ -124,6 +124,18 @@ impl ClientState {
         self.held.is_empty() && self.behind.is_empty()
     }
 
+    /// Whether none of its subscriptions can be resumed: what is merged is not kept.
+    pub(super) fn is_merged_throughout(&self) -> bool {
+        let mut all = self.subscriptions.iter();
+        !self.subscriptions.is_empty() && all.all(|one| one.filter.mode.interval.is_some())
+    }
+
+    /// Whether it gets the books of any tokens.
+    pub(super) fn has_books(&self) -> bool {
+        let mut all = self.subscriptions.iter();
+        all.any(|one| one.filter.channels.has(Channel::Book))
+    }
+
     /// Whether a message of the token has to wait: for its opening, or for what happened
     /// before. A trade needs no opening, and so does a gap, in which trades may be.
     pub(super) fn holds(&self, token: u32, kind: Kind) -> bool {
@@ -131,7 +143,7 @@ impl ClientState {
             let replay = self.replay.as_ref();
             replay.is_some_and(|replay| replay.tokens.contains(&token))
         };
-        let needs_opening = !matches!(kind, Kind::Trade | Kind::Gap);
+        let needs_opening = !matches!(kind, Kind::Trade | Kind::Gap { .. });
         self.held.contains(&token) && (needs_opening || is_replayed())
     }
 

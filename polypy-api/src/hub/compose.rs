@@ -8,7 +8,7 @@ use polypy_core::{
 };
 
 use super::token::Kept;
-use super::view::{Step, TopOfBook, View};
+use super::view::{Step, ToldTop, View};
 use crate::anchor::Anchor;
 use crate::message::{
     Cause, Conflated, Delta, Event, Gap, GapReason, GapScope, Market, MarketHappening, Snapshot,
@@ -67,19 +67,19 @@ pub(super) fn delta(
 pub(super) fn top(
     info: &Arc<TokenInfo>,
     kept: &Kept,
-    top: TopOfBook,
+    told: ToldTop,
     conflated: Option<Conflated>,
     anchor: &Anchor,
 ) -> Event {
     Event::Top(Box::new(Top {
         token: Arc::clone(info),
         epoch: kept.epoch,
-        sequence: kept.sequence,
-        state: top.state,
-        at: kept.at,
-        received_us: anchor.micros(kept.received),
-        bid: top.bid,
-        ask: top.ask,
+        sequence: told.sequence,
+        state: told.top.state,
+        at: told.at,
+        received_us: anchor.micros(told.received),
+        bid: told.top.bid,
+        ask: told.top.ask,
         conflated,
     }))
 }
@@ -133,12 +133,14 @@ pub(super) fn forgotten(
     }))
 }
 
-/// What is missing between the book that was told and the one that is there now.
+/// What is missing between the book that was told and the one that is there now;
+/// whether a snapshot follows.
 pub(super) fn gap(
     info: &Arc<TokenInfo>,
     had: Option<&Kept>,
     kept: Option<&Kept>,
     reason: GapReason,
+    next_is_snapshot: bool,
     anchor: &Anchor,
 ) -> Event {
     Event::Gap(Box::new(Gap {
@@ -150,7 +152,7 @@ pub(super) fn gap(
         missing: None,
         from_us: had.map(|had| anchor.micros(had.received)),
         to_us: kept.map(|kept| anchor.micros(kept.received)),
-        next_is_snapshot: true,
+        next_is_snapshot,
     }))
 }
 
@@ -159,7 +161,7 @@ pub(super) fn wide_gap(
     scope: GapScope,
     reason: GapReason,
     missing: Option<u64>,
-    from_us: Option<u64>,
+    next_is_snapshot: bool,
 ) -> Event {
     Event::Gap(Box::new(Gap {
         scope,
@@ -168,9 +170,9 @@ pub(super) fn wide_gap(
         after: None,
         before: None,
         missing,
-        from_us,
+        from_us: None,
         to_us: None,
-        next_is_snapshot: true,
+        next_is_snapshot,
     }))
 }
 

@@ -1727,3 +1727,118 @@ fn what_was_followed_unannounced_is_shown_to_who_comes_back() {
     );
     assert!(told[2].text().as_str().contains(r#""scope":"token""#));
 }
+
+#[test]
+fn a_conflated_top_is_told_once_and_says_whether_it_was_merged() {
+    let mut world = world();
+    world.add_token(true);
+    let channels = Channels::NONE.with(Channel::Top).with(Channel::Book);
+    let filter = with_mode(Filter::tokens(["1"], channels), Some(100), None);
+    let first = world.open();
+    world.subscribe(&first, 0, &filter, None).unwrap();
+    world.step();
+    let opening = read(&first);
+    assert_eq!(names(&opening)[2..], ["snapshot", "top", "ready"]);
+    let ready = opening.last().unwrap().text().as_str();
+    assert!(
+        ready.contains(r#""cursor":null"#),
+        "it cannot be resumed: {ready}"
+    );
+    world.set_state(0, BookState::Live, Some(true));
+    world.pass(Duration::from_millis(100));
+    assert_eq!(names(&read(&first)), ["state"], "the top is no other one");
+
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.pass(Duration::from_millis(100));
+    let told = read(&first);
+    assert_eq!(names(&told), ["delta", "top"]);
+    for one in told {
+        let text = one.text().as_str();
+        assert!(text.contains(r#""conflated":null"#), "one state: {text}");
+    }
+
+    // Two states, and somebody who joins between them and the interval's end.
+    world.set(0, &[(Side::Bid, 42, 1)], true);
+    world.set(0, &[(Side::Bid, 43, 1)], true);
+    world.step();
+    let second = world.open();
+    world.subscribe(&second, 0, &filter, None).unwrap();
+    world.step();
+    let joined = read(&second);
+    let top = joined[3].text().as_str();
+    assert!(
+        top.contains(r#""sequence":2,"#),
+        "what the others have: {top}"
+    );
+    world.pass(Duration::from_millis(100));
+    for client in [&first, &second] {
+        let told = read(client);
+        assert_eq!(names(&told), ["delta", "top"]);
+        for one in told {
+            let text = one.text().as_str();
+            assert!(text.contains(r#""conflated":"interval""#), "{text}");
+        }
+    }
+    client_has_no_place(&world, &second);
+}
+
+fn client_has_no_place(world: &World, client: &Client) {
+    let at = world.hub.out.by_id[&client.id()];
+    assert_eq!(world.hub.out.place(at), None);
+}
+
+#[test]
+fn a_gap_promises_a_snapshot_to_those_alone_who_get_books() {
+    let mut world = world();
+    world.add_token(true);
+    let mut clients = Vec::new();
+    for channel in [Channel::Book, Channel::Top, Channel::Trade] {
+        let client = world.open();
+        let filter = Filter::tokens(["1"], Channels::NONE.with(channel));
+        world.subscribe(&client, 0, &filter, None).unwrap();
+        clients.push(client);
+    }
+    world.step();
+    let place = world.hub.out.position;
+    let told = |client: &Client| {
+        let told = read(client);
+        let gap = told.iter().find(|one| names(&[Arc::clone(one)]) == ["gap"]);
+        let gap = gap.unwrap().text().as_str().to_owned();
+        let next = gap.split(r#""next":""#).nth(1).unwrap().to_owned();
+        let gaps = names(&told).iter().filter(|name| **name == "gap").count();
+        (
+            next.trim_end_matches("\"}").to_owned(),
+            gaps,
+            names(&told).last().copied(),
+        )
+    };
+    for client in &clients {
+        read(client);
+    }
+    world.begin_epoch(0, StaleReason::Disconnected);
+    world.step();
+    assert_eq!(told(&clients[0]), ("snapshot".to_owned(), 1, Some("state")));
+    assert_eq!(told(&clients[1]), ("none".to_owned(), 1, Some("top")));
+    assert_eq!(told(&clients[2]), ("none".to_owned(), 1, Some("gap")));
+
+    // The same for who comes back.
+    let filter = Filter::tokens(["1"], Channels::NONE.with(Channel::Trade));
+    let instance = Instance(7);
+    let position = place;
+    for (cursor, gaps) in [
+        (Cursor { instance, position }, 1),
+        (
+            Cursor {
+                instance: Instance(8),
+                position,
+            },
+            1,
+        ),
+    ] {
+        let back = world.open();
+        world.subscribe(&back, 0, &filter, Some(cursor)).unwrap();
+        world.step();
+        let (next, found, last) = told(&back);
+        assert_eq!((next.as_str(), found, last), ("none", gaps, Some("ready")));
+    }
+}

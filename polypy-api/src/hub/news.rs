@@ -10,7 +10,8 @@ use polypy_core::{
 use super::Hub;
 use super::compose;
 use super::token::{Follow, Kind, ModeId, Replaced, Stage, Token};
-use crate::message::{Cause, GapReason};
+use super::view::ToldTop;
+use crate::message::{Cause, Conflated, GapReason};
 
 impl Hub {
     /// Takes in an entry of a lane.
@@ -116,6 +117,7 @@ impl Hub {
         for view in views {
             let (id, depth) = (view.id, view.mode.depth);
             if view.mode.interval.is_some() {
+                view.states += 1;
                 if !std::mem::replace(&mut view.is_due, true) {
                     self.ticks[usize::from(id.0)].due.push(at);
                 }
@@ -155,14 +157,16 @@ impl Hub {
             return;
         };
         view.is_due = false;
-        let conflated = view.conflated();
+        let states = std::mem::take(&mut view.states);
         if let Some(step) = view.step(kept, None) {
             let depth = view.mode.depth;
+            let conflated = step.conflated(states, depth);
             let event = compose::delta(info, kept, step, depth, conflated, &self.anchor);
             let kind = Kind::Book(id);
             self.out.publish(about, watchers, kind, event, now);
         }
         if let Some(top) = view.new_top(kept) {
+            let conflated = (states > 1).then_some(Conflated::Interval);
             let event = compose::top(info, kept, top, conflated, &self.anchor);
             self.out.publish(about, watchers, Kind::Top(id), event, now);
         }
@@ -208,11 +212,14 @@ impl Hub {
                     Cause::Epoch
                 };
                 let (info, had) = (&token.info, Some(&*had));
-                let gap = compose::gap(info, had, token.kept(), reason, &self.anchor);
                 self.out.numbers.count_gap(reason);
                 let about = (at, token.key);
-                self.out
-                    .publish(about, &token.watchers, Kind::Gap, gap, now);
+                for of_books in [true, false] {
+                    let kept = token.kept();
+                    let gap = compose::gap(info, had, kept, reason, of_books, &self.anchor);
+                    let kind = Kind::Gap { of_books };
+                    self.out.publish(about, &token.watchers, kind, gap, now);
+                }
                 self.tell_whole(at, cause, now);
             }
         }
@@ -239,11 +246,13 @@ impl Hub {
                 Stage::Kept(had) | Stage::Awaited { had: Some(had) } => Some(&**had),
                 _ => None,
             };
-            let gap = compose::gap(&token.info, had, None, reason, &self.anchor);
             self.out.numbers.count_gap(reason);
-            let about = (at, token.key);
-            self.out
-                .publish(about, &token.watchers, Kind::Gap, gap, now);
+            let (about, info) = ((at, token.key), &token.info);
+            for of_books in [true, false] {
+                let gap = compose::gap(info, had, None, reason, of_books, &self.anchor);
+                let kind = Kind::Gap { of_books };
+                self.out.publish(about, &token.watchers, kind, gap, now);
+            }
         }
         token.await_whole();
         self.tokens.queue(at);
@@ -271,8 +280,8 @@ impl Hub {
                 self.out.publish(about, watchers, kind, event, now);
             }
             if view.top_since.is_some() {
-                let top = super::view::TopOfBook::of(kept);
-                let event = compose::top(info, kept, top, view.conflated(), &self.anchor);
+                let top = ToldTop::of(kept);
+                let event = compose::top(info, kept, top, None, &self.anchor);
                 let kind = Kind::Top(view.id);
                 self.out.publish(about, watchers, kind, event, now);
             }

@@ -10,7 +10,6 @@ use super::clients::Behind;
 use super::compose;
 use super::ring::About;
 use super::token::{Stage, Token, Watcher};
-use super::view::TopOfBook;
 use crate::anchor::Anchor;
 use crate::cursor::Cursor;
 use crate::filter::Channel;
@@ -232,7 +231,7 @@ impl Hub {
             ));
         }
         if behind.top {
-            let top = TopOfBook::of(kept);
+            let top = view.shown_top(kept);
             events.push(compose::top(
                 &token.info,
                 kept,
@@ -264,8 +263,8 @@ fn opening(
                     events.push(compose::snapshot(info, kept, view, cause, anchor));
                 }
                 if has(Channel::Top) {
-                    let top = TopOfBook::of(kept);
-                    events.push(compose::top(info, kept, top, view.conflated(), anchor));
+                    let top = view.shown_top(kept);
+                    events.push(compose::top(info, kept, top, None, anchor));
                 }
             }
             if has(Channel::State) {

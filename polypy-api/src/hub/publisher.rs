@@ -59,7 +59,7 @@ impl Publisher {
     fn is_conflated(&self, kind: Kind) -> bool {
         match kind {
             Kind::Book(id) | Kind::Top(id) => self.mode(id).interval.is_some(),
-            Kind::Trade | Kind::State | Kind::Gap | Kind::Market => false,
+            Kind::Trade | Kind::State | Kind::Gap { .. } | Kind::Market => false,
         }
     }
 
@@ -165,10 +165,11 @@ impl Publisher {
         self.touch(at);
     }
 
-    /// The client's place, if it is owed nothing.
+    /// The client's place, if it is owed nothing and could come back to it.
     pub(super) fn place(&self, at: u32) -> Option<Cursor> {
         let client = self.clients.get(at)?;
-        client.is_owed_nothing().then_some(Cursor {
+        let is_one = client.is_owed_nothing() && !client.is_merged_throughout();
+        is_one.then_some(Cursor {
             instance: self.instance,
             position: self.position,
         })
@@ -184,8 +185,8 @@ impl Publisher {
         self.numbers.overflows.increment();
         self.numbers.count_gap(GapReason::Slow);
         if client.begin_again(now) {
-            let reason = GapReason::Slow;
-            let gap = compose::wide_gap(GapScope::Connection, reason, Some(missing), None);
+            let (scope, has_books) = (GapScope::Connection, client.has_books());
+            let gap = compose::wide_gap(scope, GapReason::Slow, Some(missing), has_books);
             self.answer(at, gap);
             return;
         }

@@ -381,6 +381,7 @@ impl Hub {
             tokens,
         } = accepted;
         let filter = &subscription.filter;
+        let has_books = filter.channels.has(Channel::Book);
         let mut accepted = Subscribed {
             id,
             tokens: u64::try_from(covered).unwrap_or(u64::MAX),
@@ -414,8 +415,14 @@ impl Hub {
                     if !is_gone && (token.since.is_some() || !is_born) {
                         // What happened to it since then is not given again.
                         let reason = GapReason::NotFollowed;
-                        let gap =
-                            compose::gap(&token.info, None, token.kept(), reason, &self.anchor);
+                        let gap = compose::gap(
+                            &token.info,
+                            None,
+                            token.kept(),
+                            reason,
+                            has_books,
+                            &self.anchor,
+                        );
                         gaps.push((reason, gap));
                     }
                 }
@@ -440,7 +447,7 @@ impl Hub {
                     cause = Cause::Resumed;
                     self.out.numbers.resume_refused.increment();
                     let scope = GapScope::Subscription(id);
-                    gaps.push((reason, compose::wide_gap(scope, reason, None, None)));
+                    gaps.push((reason, compose::wide_gap(scope, reason, None, has_books)));
                 }
                 if opens {
                     for token in &tokens {
@@ -485,7 +492,8 @@ impl Hub {
         for token in ended.tokens {
             self.unwatch(at, token, now);
         }
-        let cursor = self.out.place(at);
+        let is_merged = ended.filter.mode.interval.is_some();
+        let cursor = self.out.place(at).filter(|_| !is_merged);
         let place = Place { id, cursor };
         self.out.answer(at, Event::Unsubscribed(place));
         Ok(())

@@ -25,8 +25,10 @@ pub(super) enum Kind {
     Top(ModeId),
     Trade,
     State,
-    /// A gap of the token's book.
-    Gap,
+    /// A gap of the token, for those who get its book, or for the others.
+    Gap {
+        of_books: bool,
+    },
     Market,
 }
 
@@ -49,7 +51,10 @@ impl Watcher {
             // A book without its state would be a lie: a stale one looks like any other.
             Kind::State => has(Channel::State) || has(Channel::Book),
             // Trades may be missing, too, and no number says so where they reached nobody.
-            Kind::Gap => has(Channel::Book) || has(Channel::Top) || has(Channel::Trade),
+            Kind::Gap { of_books: true } => has(Channel::Book),
+            Kind::Gap { of_books: false } => {
+                !has(Channel::Book) && (has(Channel::Top) || has(Channel::Trade))
+            }
             Kind::Market => has(Channel::Market),
         }
     }
@@ -318,7 +323,6 @@ impl Token {
         now: Instant,
         mode_of: impl Fn(ModeId) -> Mode,
     ) {
-        let sequence = self.kept().map_or(0, |kept| kept.sequence);
         for watcher in &self.watchers {
             let wants = |channel| watcher.channels.has(channel);
             let (book, top) = (wants(Channel::Book), wants(Channel::Top));
@@ -331,7 +335,11 @@ impl Token {
                 self.views.push(view);
                 self.views.len() - 1
             });
-            self.views[at].begin(book, top, sequence, position);
+            let kept = match &self.stage {
+                Stage::Kept(kept) => Some(&**kept),
+                _ => None,
+            };
+            self.views[at].begin(book, top, kept, position);
         }
         let watchers = &self.watchers;
         for view in &mut self.views {

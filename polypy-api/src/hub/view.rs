@@ -26,7 +26,9 @@ pub(super) struct View {
     pub(super) sequence: u64,
     /// What they have, where that is not the copy.
     told: Option<Told>,
-    told_top: Option<TopOfBook>,
+    told_top: Option<ToldTop>,
+    /// States of the venue since it was told last, if it is told at intervals.
+    pub(super) states: u32,
     /// It is in the list of those that are due at the mode's next tick.
     pub(super) is_due: bool,
     /// Since when nobody needs it. Those of each change stay while clients may come
@@ -60,6 +62,26 @@ impl TopOfBook {
     }
 }
 
+/// A top as it is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToldTop {
+    pub(super) top: TopOfBook,
+    pub(super) sequence: u64,
+    pub(super) at: Timestamp,
+    pub(super) received: Instant,
+}
+
+impl ToldTop {
+    pub(super) fn of(kept: &Kept) -> Self {
+        Self {
+            top: TopOfBook::of(kept),
+            sequence: kept.sequence,
+            at: kept.at,
+            received: kept.received,
+        }
+    }
+}
+
 /// A book as a view shows it.
 #[derive(Debug)]
 pub(super) struct Shown {
@@ -82,6 +104,17 @@ pub(super) struct Step {
     pub(super) best_ask: Option<Price>,
 }
 
+impl Step {
+    /// Whether it is more than one of the venue's states, of so many that passed. One
+    /// that sets a level twice is told as merged, too: its changes are fewer than its
+    /// numbers.
+    pub(super) fn conflated(&self, states: u32, depth: Option<u16>) -> Option<Conflated> {
+        let levels = u64::try_from(self.changes.len()).unwrap_or(u64::MAX);
+        let is_exact = depth.is_some() || levels == self.sequence - self.previous;
+        (states > 1 || !is_exact).then_some(Conflated::Interval)
+    }
+}
+
 impl View {
     pub(super) fn new(id: ModeId, mode: Mode) -> Self {
         Self {
@@ -92,24 +125,22 @@ impl View {
             sequence: 0,
             told: None,
             told_top: None,
+            states: 0,
             is_due: false,
             idle_since: None,
         }
     }
 
-    /// Somebody wants its deltas or its tops, of a book that is there in this sequence.
-    pub(super) fn begin(&mut self, book: bool, top: bool, sequence: u64, position: u64) {
+    /// Somebody wants its deltas or its tops, of this book if it is there.
+    pub(super) fn begin(&mut self, book: bool, top: bool, kept: Option<&Kept>, position: u64) {
         if book && self.book_since.is_none() {
             self.book_since = Some(position);
-            self.sequence = sequence;
+            self.sequence = kept.map_or(0, |kept| kept.sequence);
         }
-        if top {
-            self.top_since.get_or_insert(position);
+        if top && self.top_since.is_none() {
+            self.top_since = Some(position);
+            self.told_top = kept.map(ToldTop::of);
         }
-    }
-
-    pub(super) fn conflated(&self) -> Option<Conflated> {
-        self.mode.interval.map(|_| Conflated::Interval)
     }
 
     /// Whether the copy's changes are its own.
@@ -170,18 +201,28 @@ impl View {
     }
 
     /// The top, if its followers have another one.
-    pub(super) fn new_top(&mut self, kept: &Kept) -> Option<TopOfBook> {
+    pub(super) fn new_top(&mut self, kept: &Kept) -> Option<ToldTop> {
         self.top_since?;
-        let top = TopOfBook::of(kept);
-        let old = self.told_top.replace(top);
-        (old != Some(top)).then_some(top)
+        let new = ToldTop::of(kept);
+        let old = self.told_top.replace(new);
+        old.is_none_or(|old| old.top != new.top).then_some(new)
+    }
+
+    /// The top for whoever joins: what its followers have, so that the next one is news
+    /// to all; but never an old state.
+    pub(super) fn shown_top(&self, kept: &Kept) -> ToldTop {
+        let new = ToldTop::of(kept);
+        let told = self.told_top.filter(|told| told.top != new.top);
+        told.filter(|told| told.top.state == new.top.state)
+            .unwrap_or(new)
     }
 
     /// Everything is told anew.
     pub(super) fn restart(&mut self, kept: &Kept) {
         self.sequence = kept.sequence;
         self.told = None;
-        self.told_top = Some(TopOfBook::of(kept));
+        self.told_top = Some(ToldTop::of(kept));
+        self.states = 0;
     }
 
     /// What its followers have.
