@@ -1732,6 +1732,10 @@ fn what_was_followed_unannounced_is_shown_to_who_comes_back() {
 fn a_conflated_top_is_told_once_and_says_whether_it_was_merged() {
     let mut world = world();
     world.add_token(true);
+    // The book is there already.
+    let every = world.open();
+    world.subscribe(&every, 0, &book_of(&["1"]), None).unwrap();
+    world.step();
     let channels = Channels::NONE.with(Channel::Top).with(Channel::Book);
     let filter = with_mode(Filter::tokens(["1"], channels), Some(100), None);
     let first = world.open();
