@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use polypy_core::{
     BoxFuture, CatalogueSink, CatalogueSource, ChangeSink, ChangeSource, Clock, Component,
-    ComponentError, ComponentState, StatsSource, SuspensionWatch,
+    ComponentError, ComponentState, Lifecycle, StatsSource, SuspensionWatch,
 };
 
 use crate::client::{Command, Shared, Streams};
@@ -40,8 +40,7 @@ pub struct StreamHub {
     asked: Mutex<Option<Asked>>,
     /// Shows what the channel `stats` brings.
     stats: Mutex<Option<Arc<dyn Fn() -> String + Send + Sync>>>,
-    state: Mutex<ComponentState>,
-    life: Mutex<Option<Life>>,
+    life: Lifecycle<Life>,
 }
 
 /// What runs.
@@ -68,8 +67,7 @@ impl StreamHub {
             numbers: Arc::default(),
             asked: Mutex::default(),
             stats: Mutex::default(),
-            state: Mutex::new(ComponentState::Stopped),
-            life: Mutex::default(),
+            life: Lifecycle::default(),
         }
     }
 
@@ -142,6 +140,13 @@ impl StreamHub {
             stop,
             stats: tokio::spawn(stats),
         })
+    }
+
+    /// Asks what runs to end.
+    fn end(&self, life: &Life) {
+        life.stop.store(true, Ordering::SeqCst);
+        self.brought.shared.waker.wake();
+        life.stats.abort();
     }
 }
 
@@ -232,71 +237,52 @@ impl Component for StreamHub {
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async move {
-            {
-                let mut state = self.state.lock();
-                if *state != ComponentState::Stopped {
+            match self.life.begin_start() {
+                Ok(starting) => starting.running(self.begin()?),
+                Err(state) => {
                     let state = state.name();
                     tracing::warn!(component = NAME, state, "start while not stopped");
-                    return Ok(());
                 }
-                *state = ComponentState::Starting;
             }
-            let begun = self.begin();
-            *self.state.lock() = match begun {
-                Ok(_) => ComponentState::Running,
-                Err(_) => ComponentState::Stopped,
-            };
-            *self.life.lock() = Some(begun?);
             Ok(())
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            {
-                let mut state = self.state.lock();
-                if *state != ComponentState::Running {
+            let (_stopping, life) = match self.life.begin_stop() {
+                Ok(begun) => begun,
+                Err(state) => {
                     let state = state.name();
                     tracing::warn!(component = NAME, state, "stop while not running");
                     return;
                 }
-                *state = ComponentState::Stopping;
+            };
+            self.end(&life);
+            let thread = life.thread;
+            let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
+            if !matches!(joined, Ok(true)) {
+                tracing::error!("the streams' thread ended by a panic");
             }
-            let life = self.life.lock().take();
-            if let Some(life) = life {
-                life.stop.store(true, Ordering::SeqCst);
-                self.brought.shared.waker.wake();
-                life.stats.abort();
-                let thread = life.thread;
-                let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
-                if !matches!(joined, Ok(true)) {
-                    tracing::error!("the streams' thread ended by a panic");
-                }
-            }
-            *self.state.lock() = ComponentState::Stopped;
         })
     }
 
     fn state(&self) -> ComponentState {
-        *self.state.lock()
+        self.life.state()
     }
 }
 
 /// A hub that is dropped without being stopped asks its thread to end.
 impl Drop for StreamHub {
     fn drop(&mut self) {
-        if let Some(life) = self.life.lock().take() {
-            life.stop.store(true, Ordering::SeqCst);
-            self.brought.shared.waker.wake();
-            life.stats.abort();
-        }
+        self.life.read(|life| self.end(life));
     }
 }
 
 impl fmt::Debug for StreamHub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamHub")
-            .field("state", &*self.state.lock())
+            .field("state", &self.life.state())
             .finish_non_exhaustive()
     }
 }

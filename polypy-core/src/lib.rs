@@ -7,7 +7,7 @@
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | below both | [`token_bucket`] |
-//! | the contracts between layers | [`component`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`change`], [`catalogue`], [`suspension`] |
+//! | the contracts between layers | [`component`], [`lifecycle`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`change`], [`catalogue`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
 //!
@@ -29,6 +29,7 @@
 pub mod change;
 pub mod component;
 pub mod health;
+pub mod lifecycle;
 pub mod metrics;
 pub mod probe;
 pub mod stats;
@@ -78,6 +79,7 @@ pub use id::{AssetId, ConditionId, IdError};
 pub use intern::Interner;
 pub use key::{AssetKey, SHARDS, Shard};
 pub use level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
+pub use lifecycle::{Lifecycle, Starting, Stopping};
 pub use market::{AssetInfo, EventRef, Market, Token};
 pub use price::Price;
 pub use size::Size;

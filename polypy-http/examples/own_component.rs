@@ -13,16 +13,14 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::mem;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
 use polypy_core::metrics::{Counter, Entry, Part, Sheet};
 use polypy_core::{
-    BoxFuture, Clock, Component, ComponentError, ComponentState, Health, HealthSource, StatsSource,
-    Timestamp,
+    BoxFuture, Clock, Component, ComponentError, ComponentState, Health, HealthSource, Lifecycle,
+    StatsSource, Timestamp,
 };
 use polypy_http::{HttpConfig, HttpServer, Reply, Route, Sources, StatusCode};
 use serde_json::json;
@@ -31,18 +29,24 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Counts ten times a second.
-#[derive(Default)]
 struct Ticker {
     ticks: Arc<Counter>,
-    life: Mutex<Life>,
+    life: Lifecycle<Running>,
 }
 
-#[derive(Default)]
-enum Life {
-    #[default]
-    Stopped,
-    Running(watch::Sender<bool>, JoinHandle<()>),
-    Stopping,
+/// What it holds between `start` and `stop`.
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Default for Ticker {
+    fn default() -> Self {
+        Self {
+            ticks: Arc::default(),
+            life: Lifecycle::failing_when(|running: &Running| running.task.is_finished()),
+        }
+    }
 }
 
 impl Component for Ticker {
@@ -52,43 +56,34 @@ impl Component for Ticker {
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
-            let mut life = self.life.lock();
-            if !matches!(*life, Life::Stopped) {
-                tracing::warn!("ticker is not stopped, not started");
-                return Ok(());
+            match self.life.begin_start() {
+                Ok(starting) => {
+                    let (stop, stopping) = watch::channel(false);
+                    let task = tokio::spawn(tick(self.ticks.clone(), stopping));
+                    starting.running(Running { stop, task });
+                }
+                Err(state) => tracing::warn!(state = state.name(), "start while not stopped"),
             }
-            let (stop, stopping) = watch::channel(false);
-            *life = Life::Running(stop, tokio::spawn(tick(self.ticks.clone(), stopping)));
             Ok(())
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            let taken = mem::replace(&mut *self.life.lock(), Life::Stopping);
-            match taken {
-                Life::Running(stop, task) => {
+            match self.life.begin_stop() {
+                Ok((_stopping, Running { stop, task })) => {
                     stop.send_replace(true);
                     if let Err(error) = task.await {
                         tracing::error!(%error, "ticker had failed");
                     }
-                    *self.life.lock() = Life::Stopped;
                 }
-                other => {
-                    tracing::warn!("ticker is not running, nothing to stop");
-                    *self.life.lock() = other;
-                }
+                Err(state) => tracing::warn!(state = state.name(), "stop while not running"),
             }
         })
     }
 
     fn state(&self) -> ComponentState {
-        match &*self.life.lock() {
-            Life::Stopped => ComponentState::Stopped,
-            Life::Stopping => ComponentState::Stopping,
-            Life::Running(_, task) if task.is_finished() => ComponentState::Failed,
-            Life::Running(..) => ComponentState::Running,
-        }
+        self.life.state()
     }
 }
 

@@ -4,14 +4,14 @@
 //! that is under way, ends them all. Answers are made by `responder`, the life
 //! of connections is in `accept` and `connection`.
 
-use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Sheet, Unit, count};
-use polypy_core::{BoxFuture, Clock, Component, ComponentError, ComponentState, StatsSource};
+use polypy_core::{
+    BoxFuture, Clock, Component, ComponentError, ComponentState, Lifecycle, StatsSource,
+};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -37,14 +37,7 @@ pub struct HttpServer {
     /// Given by the program, beside the server's own.
     listeners: Vec<Listener>,
     shared: Arc<Shared>,
-    life: Mutex<Life>,
-}
-
-#[derive(Debug)]
-enum Life {
-    Stopped,
-    Running(Running),
-    Stopping,
+    life: Lifecycle<Running>,
 }
 
 #[derive(Debug)]
@@ -92,7 +85,7 @@ impl HttpServer {
             config,
             listeners,
             shared: Arc::new(shared),
-            life: Mutex::new(Life::Stopped),
+            life: Lifecycle::failing_when(|running: &Running| running.handle.is_finished()),
         }
     }
 
@@ -104,18 +97,12 @@ impl HttpServer {
     /// Where it listens; `None` unless it is running, and on TCP. With port 0 in the
     /// settings this is how to learn the port.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &*self.life.lock() {
-            Life::Running(running) => running.address,
-            Life::Stopped | Life::Stopping => None,
-        }
+        self.life.read(|running| running.address).flatten()
     }
 
     /// Where it listens, for people.
     fn addresses(&self) -> Option<String> {
-        match &*self.life.lock() {
-            Life::Running(running) => Some(running.addresses.clone()),
-            Life::Stopped | Life::Stopping => None,
-        }
+        self.life.read(|running| running.addresses.clone())
     }
 
     /// Closes each connection after its next answer, and goes on serving: clients that
@@ -127,18 +114,14 @@ impl HttpServer {
 
     /// Listens. Nothing in here waits, so there is no half-started state.
     fn listen(&self) -> Result<(), HttpError> {
-        let mut life = self.life.lock();
-        match &*life {
-            Life::Running(running) if !running.handle.is_finished() => {
-                tracing::warn!(address = %running.addresses, "http server is already running");
+        let starting = match self.life.begin_start() {
+            Ok(starting) => starting,
+            Err(state) => {
+                let state = state.name();
+                tracing::warn!(component = self.name, state, "start while not stopped");
                 return Ok(());
             }
-            Life::Stopping => {
-                tracing::warn!("http server is stopping, not started");
-                return Ok(());
-            }
-            Life::Running(_) | Life::Stopped => {}
-        }
+        };
         self.shared.leaving.store(false, Ordering::Relaxed);
         let listening = self.open()?;
         let addresses: Vec<_> = listening.iter().map(Listening::address).collect();
@@ -151,7 +134,7 @@ impl HttpServer {
         let acceptor = Acceptor::new(listening, &self.config, Arc::clone(&self.shared), stopping);
         let mut accepting = JoinSet::new();
         let handle = accepting.spawn(acceptor.run());
-        *life = Life::Running(Running {
+        starting.running(Running {
             address,
             addresses: addresses.clone(),
             stop,
@@ -186,19 +169,15 @@ impl HttpServer {
     }
 
     async fn drain(&self) {
-        let mut running = {
-            let mut life = self.life.lock();
-            match mem::replace(&mut *life, Life::Stopping) {
-                Life::Running(running) => running,
-                other => {
-                    tracing::warn!("http server is not running, nothing to stop");
-                    *life = other;
-                    return;
-                }
+        // Also when this future is dropped half-way: then `running` is too.
+        let (_stopping, mut running) = match self.life.begin_stop() {
+            Ok(begun) => begun,
+            Err(state) => {
+                let state = state.name();
+                tracing::warn!(component = self.name, state, "stop while not running");
+                return;
             }
         };
-        // Also when this future is dropped half-way: then `running` is too.
-        let stopped = OnDrop(|| *self.life.lock() = Life::Stopped);
         running.stop.send_replace(true);
         while let Some(ended) = running.accepting.join_next().await {
             match ended {
@@ -222,7 +201,6 @@ impl HttpServer {
                 Err(error) => tracing::error!(%error, "http accept task had failed"),
             }
         }
-        drop(stopped);
     }
 }
 
@@ -244,15 +222,6 @@ fn bind(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListener>
     socket.listen(BACKLOG)
 }
 
-/// Runs at the end of a scope, however it is left.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
-
 impl Component for HttpServer {
     fn name(&self) -> &'static str {
         self.name
@@ -270,12 +239,7 @@ impl Component for HttpServer {
     }
 
     fn state(&self) -> ComponentState {
-        match &*self.life.lock() {
-            Life::Stopped => ComponentState::Stopped,
-            Life::Stopping => ComponentState::Stopping,
-            Life::Running(running) if running.handle.is_finished() => ComponentState::Failed,
-            Life::Running(_) => ComponentState::Running,
-        }
+        self.life.state()
     }
 }
 

@@ -1,7 +1,6 @@
 //! A task that cannot outlive its owner, and the life of a component that is one.
 
-use parking_lot::Mutex;
-use polypy_core::ComponentState;
+use polypy_core::{ComponentState, Lifecycle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -35,18 +34,19 @@ impl Drop for OwnedTask {
 }
 
 /// A component's one task, from start to stop.
-#[derive(Debug, Default)]
-pub(crate) struct TaskLife(Mutex<Run>);
+#[derive(Debug)]
+pub(crate) struct TaskLife(Lifecycle<Run>);
 
-#[derive(Debug, Default)]
-enum Run {
-    #[default]
-    Stopped,
-    Running {
-        task: OwnedTask,
-        stop: oneshot::Sender<()>,
-    },
-    Stopping,
+#[derive(Debug)]
+struct Run {
+    task: OwnedTask,
+    stop: oneshot::Sender<()>,
+}
+
+impl Default for TaskLife {
+    fn default() -> Self {
+        Self(Lifecycle::failing_when(|run: &Run| run.task.is_finished()))
+    }
 }
 
 impl TaskLife {
@@ -56,51 +56,41 @@ impl TaskLife {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut run = self.0.lock();
-        if !matches!(*run, Run::Stopped) {
-            tracing::warn!(component = name, "start while not stopped");
-            return;
+        match self.0.begin_start() {
+            Ok(starting) => {
+                let (stop, stopped) = oneshot::channel();
+                let task = OwnedTask::spawn(work(stopped));
+                starting.running(Run { task, stop });
+            }
+            Err(state) => not_started(name, state),
         }
-        let (stop, stopped) = oneshot::channel();
-        let task = OwnedTask::spawn(work(stopped));
-        *run = Run::Running { task, stop };
     }
 
     /// Asks the task to end and waits for it. A stop while there is none is a
     /// warning.
     pub(crate) async fn stop(&self, name: &'static str) {
-        let (task, stop) = {
-            let mut run = self.0.lock();
-            match std::mem::replace(&mut *run, Run::Stopping) {
-                Run::Running { task, stop } => (task, stop),
-                idle @ (Run::Stopped | Run::Stopping) => {
-                    *run = idle;
-                    tracing::warn!(component = name, "stop while not running");
-                    return;
-                }
+        match self.0.begin_stop() {
+            Ok((_stopping, Run { task, stop })) => {
+                drop(stop);
+                task.join(name).await;
             }
-        };
-        let stopped = Stopped(self);
-        drop(stop);
-        task.join(name).await;
-        drop(stopped);
+            Err(state) => not_stopped(name, state),
+        }
     }
 
     pub(crate) fn state(&self) -> ComponentState {
-        match &*self.0.lock() {
-            Run::Stopped => ComponentState::Stopped,
-            Run::Stopping => ComponentState::Stopping,
-            Run::Running { task, .. } if task.is_finished() => ComponentState::Failed,
-            Run::Running { .. } => ComponentState::Running,
-        }
+        self.0.state()
     }
 }
 
-/// Ends the stopping, also when the caller of `stop` gave up waiting.
-struct Stopped<'a>(&'a TaskLife);
+/// Says that the component `name` was not started, for the state it is in.
+pub(crate) fn not_started(name: &str, state: ComponentState) {
+    let state = state.name();
+    tracing::warn!(component = name, state, "start while not stopped");
+}
 
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        *self.0.0.lock() = Run::Stopped;
-    }
+/// Says that the component `name` was not stopped, for the state it is in.
+pub(crate) fn not_stopped(name: &str, state: ComponentState) {
+    let state = state.name();
+    tracing::warn!(component = name, state, "stop while not running");
 }

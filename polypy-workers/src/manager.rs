@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Sheet, count};
 use polypy_core::{
     BoxFuture, ChangeSink, ChangeSource, Component, ComponentError, ComponentState, Health,
-    HealthSource, ResyncSink, Scope, StaleReason, StatsSource, SuspensionWatch,
+    HealthSource, Lifecycle, ResyncSink, Scope, StaleReason, StatsSource, SuspensionWatch,
 };
 use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -39,16 +38,15 @@ const MANY_BOOKS: u64 = 8;
 #[derive(Debug)]
 pub struct WorkerManager {
     shared: Arc<Shared>,
-    state: Mutex<ComponentState>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    supervision: Mutex<Option<Supervision>>,
+    life: Lifecycle<Running>,
 }
 
-/// The supervisor's task, and what ends it.
+/// The workers' threads; the supervisor's task, and what ends it.
 #[derive(Debug)]
-struct Supervision {
+struct Running {
+    threads: Vec<JoinHandle<()>>,
     stop: Arc<Notify>,
-    task: tokio::task::JoinHandle<()>,
+    supervisor: tokio::task::JoinHandle<()>,
 }
 
 impl WorkerManager {
@@ -70,9 +68,7 @@ impl WorkerManager {
         let shared = Shared::new(config, resync, suspension, changes.as_ref());
         Self {
             shared: Arc::new(shared),
-            state: Mutex::new(ComponentState::Stopped),
-            threads: Mutex::default(),
-            supervision: Mutex::default(),
+            life: Lifecycle::default(),
         }
     }
 
@@ -128,12 +124,12 @@ impl WorkerManager {
 
     /// Whether every worker that should run does.
     fn is_healthy(&self) -> bool {
-        *self.state.lock() == ComponentState::Running
-            && self.shared.alive() == self.shared.workers.len()
+        self.life.is_running() && self.shared.alive() == self.shared.workers.len()
     }
 
     /// Starts every worker, or none.
-    fn start_all(&self) -> Result<(), ComponentError> {
+    fn start_all(&self) -> Result<Vec<JoinHandle<()>>, ComponentError> {
+        let mut threads = Vec::with_capacity(self.shared.workers.len());
         for (number, worker) in self.shared.workers.iter().enumerate() {
             worker.begin(Transition::Start);
             let own = Arc::clone(worker);
@@ -141,15 +137,15 @@ impl WorkerManager {
                 .name(format!("polypy-worker-{number}"))
                 .spawn(move || own.run());
             match thread {
-                Ok(thread) => self.threads.lock().push(thread),
+                Ok(thread) => threads.push(thread),
                 Err(error) => {
                     self.ask_threads_to_stop();
-                    join_all(self.threads.lock().drain(..).collect());
+                    join_all(threads);
                     return Err(ComponentError::new(NAME, error));
                 }
             }
         }
-        Ok(())
+        Ok(threads)
     }
 
     fn ask_threads_to_stop(&self) {
@@ -163,9 +159,7 @@ impl WorkerManager {
 impl Drop for WorkerManager {
     fn drop(&mut self) {
         self.ask_threads_to_stop();
-        if let Some(supervision) = self.supervision.lock().take() {
-            supervision.task.abort();
-        }
+        self.life.read(|running| running.supervisor.abort());
     }
 }
 
@@ -176,24 +170,15 @@ impl Component for WorkerManager {
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async move {
-            {
-                let mut state = self.state.lock();
-                if *state != ComponentState::Stopped {
-                    tracing::warn!(
-                        component = NAME,
-                        state = state.name(),
-                        "start while not stopped"
-                    );
+            let starting = match self.life.begin_start() {
+                Ok(starting) => starting,
+                Err(state) => {
+                    let state = state.name();
+                    tracing::warn!(component = NAME, state, "start while not stopped");
                     return Ok(());
                 }
-                *state = ComponentState::Starting;
-            }
-            let started = self.start_all();
-            *self.state.lock() = match started {
-                Ok(()) => ComponentState::Running,
-                Err(_) => ComponentState::Stopped,
             };
-            started?;
+            let threads = self.start_all()?;
             let stop = Arc::new(Notify::new());
             let supervisor = Supervisor {
                 shared: Arc::clone(&self.shared),
@@ -201,8 +186,12 @@ impl Component for WorkerManager {
                 failures: vec![VecDeque::new(); self.shared.workers.len()],
                 formats_reported: false,
             };
-            let task = tokio::spawn(supervisor.run());
-            *self.supervision.lock() = Some(Supervision { stop, task });
+            let supervisor = tokio::spawn(supervisor.run());
+            starting.running(Running {
+                threads,
+                stop,
+                supervisor,
+            });
             tracing::info!(workers = self.shared.workers.len(), "workers started");
             Ok(())
         })
@@ -210,39 +199,31 @@ impl Component for WorkerManager {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            {
-                let mut state = self.state.lock();
-                if *state != ComponentState::Running {
-                    tracing::warn!(
-                        component = NAME,
-                        state = state.name(),
-                        "stop while not running"
-                    );
+            let (_stopping, running) = match self.life.begin_stop() {
+                Ok(begun) => begun,
+                Err(state) => {
+                    let state = state.name();
+                    tracing::warn!(component = NAME, state, "stop while not running");
                     return;
                 }
-                *state = ComponentState::Stopping;
-            }
+            };
             self.ask_threads_to_stop();
-            let supervision = self.supervision.lock().take();
-            if let Some(Supervision { stop, task }) = supervision {
-                stop.notify_one();
-                if let Err(error) = task.await {
-                    tracing::error!(%error, "supervisor of the workers failed");
-                }
+            running.stop.notify_one();
+            if let Err(error) = running.supervisor.await {
+                tracing::error!(%error, "supervisor of the workers failed");
             }
-            let threads = std::mem::take(&mut *self.threads.lock());
+            let threads = running.threads;
             if let Err(error) = tokio::task::spawn_blocking(move || join_all(threads)).await {
                 tracing::error!(%error, "worker threads could not be joined");
             }
             for worker in &self.shared.workers {
                 worker.discard();
             }
-            *self.state.lock() = ComponentState::Stopped;
         })
     }
 
     fn state(&self) -> ComponentState {
-        *self.state.lock()
+        self.life.state()
     }
 }
 

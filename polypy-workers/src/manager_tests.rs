@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use polypy_core::{BookState, MarketEvent, Side};
 
+use parking_lot::Mutex;
+
 use super::*;
 use crate::testing::{Asked, Harness, LIVE, Truth, assets, stale};
 
@@ -22,7 +24,10 @@ async fn stop(harness: Harness) {
     harness.router.stop().await;
     harness.manager.stop().await;
     assert_eq!(harness.manager.alive_count(), 0);
-    assert!(harness.manager.threads.lock().is_empty());
+    assert_eq!(
+        harness.manager.life.read(|running| running.threads.len()),
+        None
+    );
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use polypy_core::metrics::{Entry, Kind, Part, Reading, Row, Sheet, Span, count};
 use polypy_core::{
     AssetKey, AuditSink, BookControl, BookEvent, BoxFuture, Component, ComponentError,
-    ComponentState, EventSink, FeedId, Health, HealthSource, MarketEvent, Scope, StaleReason,
-    StatsSource,
+    ComponentState, EventSink, FeedId, Health, HealthSource, Lifecycle, MarketEvent, Scope,
+    StaleReason, StatsSource,
 };
 
 use crate::manager::WorkerManager;
@@ -34,7 +33,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct MessageRouter {
     shared: Arc<Shared>,
-    state: Mutex<ComponentState>,
+    life: Lifecycle<()>,
 }
 
 impl MessageRouter {
@@ -42,7 +41,7 @@ impl MessageRouter {
     pub fn new(manager: &WorkerManager) -> Self {
         Self {
             shared: Arc::clone(manager.shared()),
-            state: Mutex::new(ComponentState::Stopped),
+            life: Lifecycle::default(),
         }
     }
 
@@ -230,16 +229,15 @@ impl Component for MessageRouter {
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async move {
-            let mut state = self.state.lock();
-            if *state == ComponentState::Stopped {
-                *state = ComponentState::Running;
-                self.shared.accepting.store(true, Ordering::SeqCst);
-            } else {
-                tracing::warn!(
-                    component = NAME,
-                    state = state.name(),
-                    "start while not stopped"
-                );
+            match self.life.begin_start() {
+                Ok(starting) => {
+                    self.shared.accepting.store(true, Ordering::SeqCst);
+                    starting.running(());
+                }
+                Err(state) => {
+                    let state = state.name();
+                    tracing::warn!(component = NAME, state, "start while not stopped");
+                }
             }
             Ok(())
         })
@@ -249,29 +247,24 @@ impl Component for MessageRouter {
     /// [`crate::WorkersConfig::drain_deadline`].
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            {
-                let mut state = self.state.lock();
-                if *state != ComponentState::Running {
-                    tracing::warn!(
-                        component = NAME,
-                        state = state.name(),
-                        "stop while not running"
-                    );
+            let (_stopping, ()) = match self.life.begin_stop() {
+                Ok(begun) => begun,
+                Err(state) => {
+                    let state = state.name();
+                    tracing::warn!(component = NAME, state, "stop while not running");
                     return;
                 }
-                *state = ComponentState::Stopping;
-                self.shared.accepting.store(false, Ordering::SeqCst);
-            }
+            };
+            self.shared.accepting.store(false, Ordering::SeqCst);
             let deadline = self.shared.config.drain_deadline;
             if tokio::time::timeout(deadline, self.drain()).await.is_err() {
                 tracing::warn!(events = self.backlog(), "queues were not drained in time");
             }
-            *self.state.lock() = ComponentState::Stopped;
         })
     }
 
     fn state(&self) -> ComponentState {
-        *self.state.lock()
+        self.life.state()
     }
 }
 

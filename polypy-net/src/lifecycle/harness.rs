@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+
 use polypy_core::{
     AssetId, AssetKey, BookControl, BookEvent, CatalogueSink, Interner, MarketChange,
     MarketResolved, NewMarket, StaleReason, Timestamp,

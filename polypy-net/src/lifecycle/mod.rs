@@ -28,14 +28,14 @@ mod stats;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
     AssetId, AssetKey, BookControl, BoxFuture, CatalogueSink, Clock, Component, ComponentError,
-    ComponentState, ConditionId, Health, HealthSource, LifecycleEvent, Market, MarketChange,
-    StaleReason, StatsSource,
+    ComponentState, ConditionId, Health, HealthSource, Lifecycle, LifecycleEvent, Market,
+    MarketChange, StaleReason, StatsSource,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -43,6 +43,7 @@ use tokio::task::JoinSet;
 use crate::clob::BookFetch;
 use crate::gamma::GammaClient;
 use crate::registry::AssetRegistry;
+use crate::task::{not_started, not_stopped};
 
 use absent::Delistings;
 use closing::Closings;
@@ -50,6 +51,8 @@ use expiry::RetentionQueue;
 pub use hints::LifecycleHints;
 use lookup::Lookups;
 use stats::LifecycleStats;
+
+const NAME: &str = "lifecycle";
 
 /// When things are asked and forgotten.
 #[derive(Debug, Clone)]
@@ -82,13 +85,15 @@ pub struct LifecycleController {
     hints: LifecycleHints,
     /// Held by the task that reads it, for as long as it runs.
     announced: Arc<tokio::sync::Mutex<mpsc::Receiver<LifecycleEvent>>>,
-    running: Mutex<Option<Running>>,
+    life: Lifecycle<Running>,
 }
 
 /// Dropping it aborts the tasks.
 struct Running {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// A task has ended that was not told to.
+    has_failed: Arc<AtomicBool>,
 }
 
 /// What the tasks work on.
@@ -101,7 +106,6 @@ struct Shared {
     /// Who is told what happens to markets.
     told: Option<Arc<dyn CatalogueSink>>,
     clock: Arc<dyn Clock>,
-    state: Mutex<ComponentState>,
     lookups: Lookups,
     retention: RetentionQueue,
     delistings: Delistings,
@@ -140,7 +144,6 @@ impl LifecycleController {
             books,
             told,
             clock,
-            state: Mutex::new(ComponentState::Stopped),
             lookups: Lookups::default(),
             retention: RetentionQueue::default(),
             delistings: Delistings::default(),
@@ -151,7 +154,9 @@ impl LifecycleController {
             hints: LifecycleHints::new(Arc::clone(&shared), sender),
             shared,
             announced: Arc::new(tokio::sync::Mutex::new(receiver)),
-            running: Mutex::new(None),
+            life: Lifecycle::failing_when(|running: &Running| {
+                running.has_failed.load(Ordering::Relaxed)
+            }),
         }
     }
 
@@ -169,8 +174,9 @@ impl LifecycleController {
     fn spawn(&self) -> Running {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let shared = &self.shared;
-        let run = |work: BoxFuture<'static, ()>| watched(Arc::clone(shared), stopped.clone(), work);
+        let (shared, has_failed) = (&self.shared, Arc::default());
+        let run =
+            |work: BoxFuture<'static, ()>| watched(Arc::clone(&has_failed), stopped.clone(), work);
         tasks.spawn(run(Box::pin(discovery::run(Arc::clone(shared)))));
         tasks.spawn(run(Box::pin(lookup::run(Arc::clone(shared)))));
         tasks.spawn(run(Box::pin(expiry::run(Arc::clone(shared)))));
@@ -178,68 +184,61 @@ impl LifecycleController {
             Arc::clone(shared),
             Arc::clone(&self.announced),
         ))));
-        Running { stop, tasks }
+        Running {
+            stop,
+            tasks,
+            has_failed,
+        }
     }
 }
 
 /// Does `work` until told to stop, wherever it is then. Work that ends by
 /// itself, or by panic, is a failure of the component; being aborted is not.
 async fn watched(
-    shared: Arc<Shared>,
+    has_failed: Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
     work: impl Future<Output = ()>,
 ) {
-    struct OnPanic<'a>(&'a Shared);
-    impl Drop for OnPanic<'_> {
+    struct OnPanic(Arc<AtomicBool>);
+    impl Drop for OnPanic {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                *self.0.state.lock() = ComponentState::Failed;
+                self.0.store(true, Ordering::Relaxed);
             }
         }
     }
-    let _on_panic = OnPanic(&shared);
+    let on_panic = OnPanic(has_failed);
     tokio::select! {
         biased;
         // An error means that the sender is gone, and so is the component.
         _ = stopped.wait_for(|stopped| *stopped) => {}
-        () = work => *shared.state.lock() = ComponentState::Failed,
+        () = work => on_panic.0.store(true, Ordering::Relaxed),
     }
 }
 
 impl Component for LifecycleController {
     fn name(&self) -> &'static str {
-        "lifecycle"
+        NAME
     }
 
     /// Starts discovery; does not wait for its first result.
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
-            let mut running = self.running.lock();
-            if running.is_some() && self.state() == ComponentState::Running {
-                tracing::warn!("lifecycle is already running");
-                return Ok(());
+            match self.life.begin_start() {
+                Ok(starting) => starting.running(self.spawn()),
+                Err(state) => not_started(NAME, state),
             }
-            *self.shared.state.lock() = ComponentState::Running;
-            *running = Some(self.spawn());
             Ok(())
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            struct Stopped<'a>(&'a Mutex<ComponentState>);
-            impl Drop for Stopped<'_> {
-                fn drop(&mut self) {
-                    *self.0.lock() = ComponentState::Stopped;
-                }
-            }
-            let Some(mut running) = self.running.lock().take() else {
-                tracing::warn!("lifecycle is not running");
-                return;
-            };
-            *self.shared.state.lock() = ComponentState::Stopping;
             // Also when this future is dropped half-way: the tasks die with it.
-            let _stopped = Stopped(&self.shared.state);
+            let (_stopping, mut running) = match self.life.begin_stop() {
+                Ok(begun) => begun,
+                Err(state) => return not_stopped(NAME, state),
+            };
             running.stop.send_replace(true);
             while let Some(ended) = running.tasks.join_next().await {
                 if let Err(error) = ended {
@@ -250,7 +249,7 @@ impl Component for LifecycleController {
     }
 
     fn state(&self) -> ComponentState {
-        *self.shared.state.lock()
+        self.life.state()
     }
 }
 
@@ -263,6 +262,7 @@ impl HealthSource for LifecycleController {
 
 impl StatsSource for LifecycleController {
     fn show(&self, sheet: &mut dyn Sheet) {
+        sheet.table(stats::STATE, self);
         self.shared.show(sheet);
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_core::metrics::{Counter, Entry, Histogram, Kind, Number, Part, Row, Sheet, Span, Unit};
-use polypy_core::{ComponentState, StatsSource, Timestamp};
+use polypy_core::{StatsSource, Timestamp};
 
-use super::Shared;
 use super::lookup::Lookup;
+use super::{LifecycleController, Shared};
 use crate::gamma::SkipReason;
 
 /// Counters, and the last listing.
@@ -126,13 +126,13 @@ static HINTS_PART: Part = Part::new("hints", "What the feed said of markets.");
 static LOOKUPS_PART: Part = Part::new("lookups", "Markets asked for by name.");
 static GAMMA: Part = Part::new("gamma", "Requests to Gamma.");
 
-static STATE: &[Whole] = &[
-    Whole::gauge(
-        "is_running",
-        "polypy_lifecycle_running",
-        "Whether discovery runs.",
-        |shared| (*shared.state.lock() == ComponentState::Running).into(),
-    ),
+pub(super) static STATE: &[Entry<LifecycleController>] = &[Entry::gauge(
+    "is_running",
+    "polypy_lifecycle_running",
+    "Whether discovery runs.",
+    |controller| controller.life.is_running().into(),
+)];
+static KNOWN: &[Whole] = &[
     Whole::shown(
         "known_market_count",
         "Markets known, ended ones too until they are forgotten.",
@@ -407,7 +407,7 @@ impl Shared {
             last_success: last.map(|last| last.to_string()),
             age_ms: last.map(|last| self.clock.now().millis_since(last)),
         };
-        sheet.table(STATE, self);
+        sheet.table(KNOWN, self);
         sheet.table(MARKETS, stats);
         sheet.part(&DISCOVERY, |sheet| {
             shown.show(sheet);

@@ -466,8 +466,13 @@ async fn a_stop_given_up_half_way_leaves_no_task_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_task_that_ends_by_itself_is_a_failure_and_a_start_repairs_it() {
     let harness = Harness::started([1]).await;
+    let has_failed = || {
+        let life = &harness.controller.life;
+        life.read(|running| Arc::clone(&running.has_failed))
+            .unwrap()
+    };
     let died = watched(
-        Arc::clone(&harness.controller.shared),
+        has_failed(),
         watch::channel(false).1,
         std::future::pending(),
     );
@@ -475,13 +480,13 @@ async fn a_task_that_ends_by_itself_is_a_failure_and_a_start_repairs_it() {
     died.await;
     assert_eq!(harness.controller.state(), ComponentState::Running);
     let (_stop, stopped) = watch::channel(false);
-    watched(Arc::clone(&harness.controller.shared), stopped, async {}).await;
+    watched(has_failed(), stopped, async {}).await;
     assert_eq!(harness.controller.state(), ComponentState::Failed);
     assert!(!harness.controller.health().healthy);
     harness.stop().await;
     harness.controller.start().await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let panics = watched(Arc::clone(&harness.controller.shared), stopped, async {
+    let panics = watched(has_failed(), stopped, async {
         panic!("on purpose");
     });
     assert!(tokio::spawn(panics).await.unwrap_err().is_panic());

@@ -29,12 +29,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use polypy_core::{BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource};
+use polypy_core::{
+    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, Lifecycle,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::connection::{ConnectionConfig, ConnectionView, Context, ReconnectReceipt};
 use crate::registry::{AssetRegistry, ConnectionId};
-use crate::task::OwnedTask;
+use crate::task::{OwnedTask, not_started, not_stopped};
 use crate::venue::Venue;
 
 pub use config::PoolConfig;
@@ -44,6 +46,8 @@ use owner::{Owner, Request};
 use replicas::ReplicaStats;
 use stats::Counts;
 
+const NAME: &str = "pool";
+
 /// Requests to replace a connection that may wait: more than anyone has at once.
 const REQUESTS: usize = 16;
 
@@ -51,7 +55,7 @@ const REQUESTS: usize = 16;
 #[derive(Debug)]
 pub struct ConnectionPool {
     shared: Arc<Shared>,
-    run: Mutex<Run>,
+    life: Lifecycle<Run>,
 }
 
 /// What the owner's task and readers share.
@@ -68,14 +72,10 @@ struct Shared {
 }
 
 #[derive(Debug)]
-enum Run {
-    Stopped,
-    Running {
-        owner: OwnedTask,
-        requests: mpsc::Sender<Request>,
-        stop: oneshot::Sender<()>,
-    },
-    Stopping,
+struct Run {
+    owner: OwnedTask,
+    requests: mpsc::Sender<Request>,
+    stop: oneshot::Sender<()>,
 }
 
 impl ConnectionPool {
@@ -98,7 +98,7 @@ impl ConnectionPool {
                 replica_stats: Mutex::default(),
                 trailing: Notify::new(),
             }),
-            run: Mutex::new(Run::Stopped),
+            life: Lifecycle::failing_when(|run: &Run| run.owner.is_finished()),
         }
     }
 
@@ -152,10 +152,8 @@ impl ConnectionPool {
     /// Why it was given up. The old connection serves on, and nothing of the
     /// replacement is left.
     pub async fn replace(&self, connection: ConnectionId) -> Result<Migration, RecycleError> {
-        let requests = match &*self.run.lock() {
-            Run::Running { requests, .. } => requests.clone(),
-            Run::Stopped | Run::Stopping => return Err(RecycleError::NotRunning),
-        };
+        let requests = self.life.read(|run| run.requests.clone());
+        let requests = requests.ok_or(RecycleError::NotRunning)?;
         let (reply, answer) = oneshot::channel();
         // Both fail only because the owner has ended.
         if requests.send(Request { connection, reply }).await.is_err() {
@@ -182,67 +180,55 @@ impl fmt::Debug for Shared {
 
 impl Component for ConnectionPool {
     fn name(&self) -> &'static str {
-        "pool"
+        NAME
     }
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
-            let mut run = self.run.lock();
-            if !matches!(*run, Run::Stopped) {
-                tracing::warn!("pool is already running");
-                return Ok(());
-            }
+            let starting = match self.life.begin_start() {
+                Ok(starting) => starting,
+                Err(state) => {
+                    not_started(NAME, state);
+                    return Ok(());
+                }
+            };
             let (requests, receiver) = mpsc::channel(REQUESTS);
             let (stop, stopped) = oneshot::channel();
             let owner = Owner::new(Arc::clone(&self.shared));
             self.shared.context.venue().suspension.begin();
-            *run = Run::Running {
+            starting.running(Run {
                 owner: OwnedTask::spawn(owner.run(receiver, stopped)),
                 requests,
                 stop,
-            };
+            });
             Ok(())
         })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            let run = {
-                let mut run = self.run.lock();
-                match std::mem::replace(&mut *run, Run::Stopping) {
-                    Run::Running { owner, stop, .. } => (owner, stop),
-                    idle @ (Run::Stopped | Run::Stopping) => {
-                        *run = idle;
-                        tracing::warn!("pool is not running");
-                        return;
-                    }
-                }
+            let (_stopping, run) = match self.life.begin_stop() {
+                Ok(begun) => begun,
+                Err(state) => return not_stopped(NAME, state),
             };
-            let stopped = Stopped(self);
-            let (owner, stop) = run;
-            drop(stop);
-            owner.join("pool").await;
-            drop(stopped);
+            let _left = LeaveAll(&self.shared);
+            drop(run.stop);
+            run.owner.join(NAME).await;
         })
     }
 
     fn state(&self) -> ComponentState {
-        match &*self.run.lock() {
-            Run::Stopped => ComponentState::Stopped,
-            Run::Stopping => ComponentState::Stopping,
-            Run::Running { owner, .. } if owner.is_finished() => ComponentState::Failed,
-            Run::Running { .. } => ComponentState::Running,
-        }
+        self.life.state()
     }
 }
 
-/// Ends the stopping, also when the caller of `stop` gave up waiting: the owner's
-/// task was aborted then, and its connections with it.
-struct Stopped<'a>(&'a ConnectionPool);
+/// Lets go of what was carried, also when the caller of `stop` gave up waiting: the
+/// owner's task was aborted then, and its connections with it.
+struct LeaveAll<'a>(&'a Shared);
 
-impl Drop for Stopped<'_> {
+impl Drop for LeaveAll<'_> {
     fn drop(&mut self) {
-        let shared = &self.0.shared;
+        let shared = self.0;
         shared.context.venue().suspension.end();
         let left = std::mem::take(&mut *shared.connections.write());
         shared.replica_stats.lock().part_all();
@@ -251,7 +237,6 @@ impl Drop for Stopped<'_> {
             let keys: Vec<_> = assets.iter().map(|info| info.key).collect();
             shared.registry.release(&keys);
         }
-        *self.0.run.lock() = Run::Stopped;
     }
 }
 

@@ -17,18 +17,21 @@ mod stats;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
     AssetId, AssetInfo, AssetKey, BoxFuture, Component, ComponentError, ComponentState,
-    ConditionId, Health, HealthSource, Interner, Market, MarketSource, StatsSource,
+    ConditionId, Health, HealthSource, Interner, Lifecycle, Market, MarketSource, StatsSource,
 };
 use tokio::sync::Notify;
 
+use crate::task::{not_started, not_stopped};
+
 use catalogue::Catalogue;
 use stats::Known;
+
+const NAME: &str = "registry";
 
 /// A connection's number, reused after it closes. Shown as `conn-7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +97,7 @@ pub struct AssetRegistry {
     interner: Arc<RwLock<Interner>>,
     catalogue: RwLock<Catalogue>,
     changed: Notify,
-    running: AtomicBool,
+    life: Lifecycle<()>,
 }
 
 impl AssetRegistry {
@@ -274,13 +277,14 @@ impl AssetRegistry {
 
 impl Component for AssetRegistry {
     fn name(&self) -> &'static str {
-        "registry"
+        NAME
     }
 
     fn start(&self) -> BoxFuture<'_, Result<(), ComponentError>> {
         Box::pin(async {
-            if self.running.swap(true, Ordering::Relaxed) {
-                tracing::warn!("registry is already running");
+            match self.life.begin_start() {
+                Ok(starting) => starting.running(()),
+                Err(state) => not_started(NAME, state),
             }
             Ok(())
         })
@@ -289,18 +293,14 @@ impl Component for AssetRegistry {
     /// Stops it; what it knows stays readable.
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            if !self.running.swap(false, Ordering::Relaxed) {
-                tracing::warn!("registry is not running");
+            if let Err(state) = self.life.begin_stop() {
+                not_stopped(NAME, state);
             }
         })
     }
 
     fn state(&self) -> ComponentState {
-        if self.running.load(Ordering::Relaxed) {
-            ComponentState::Running
-        } else {
-            ComponentState::Stopped
-        }
+        self.life.state()
     }
 }
 
