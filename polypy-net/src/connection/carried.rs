@@ -4,10 +4,10 @@
 //! kept and returns what follows from it. The connection's task (while there is no
 //! socket) and its session (while there is one) act on the same [`Effects`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use polypy_core::{AssetInfo, AssetKey, MarketEvent, StaleReason};
+use polypy_core::{AssetId, AssetInfo, AssetKey, MarketEvent, StaleReason};
 use tokio::time::Instant;
 
 use super::Role;
@@ -34,6 +34,9 @@ pub(super) struct Effects {
     pub(super) fresh: Vec<Arc<AssetInfo>>,
     /// To be taken off and resubscribed, each with the reason.
     pub(super) again: Vec<(Arc<AssetInfo>, StaleReason)>,
+    /// To be taken off and resubscribed, also if they wait for a book: an earlier key of
+    /// theirs is carried no longer, and what the venue is told is the same for both.
+    pub(super) anew: Vec<Arc<AssetInfo>>,
     /// To be unsubscribed: carried no longer.
     pub(super) gone: Vec<Arc<AssetInfo>>,
     /// Those of them, or never carried ones, that another connection waits for.
@@ -76,6 +79,7 @@ impl Carried {
         for (key, command) in assets {
             self.apply_to(key, command, &mut effects);
         }
+        effects.anew = self.known_by_another_key(&effects);
         if let Some(log) = &log {
             self.log_writer.begin(log);
         }
@@ -110,6 +114,19 @@ impl Carried {
                 }
             }
         }
+    }
+
+    /// What is carried on under another key than one that has just gone.
+    fn known_by_another_key(&self, effects: &Effects) -> Vec<Arc<AssetInfo>> {
+        let gone = effects.gone.iter();
+        let gone: HashSet<&AssetId> = gone.map(|info| &info.asset_id).collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        // Those that begin now are subscribed after what has gone is taken off.
+        let begins = |info: &Arc<AssetInfo>| effects.fresh.iter().any(|new| new.key == info.key);
+        let is_on = |info: &&Arc<AssetInfo>| gone.contains(&info.asset_id) && !begins(info);
+        self.assets.values().filter(is_on).cloned().collect()
     }
 
     pub(super) fn role(&self) -> Role {

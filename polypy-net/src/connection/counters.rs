@@ -26,6 +26,7 @@ pub(crate) struct ConnectionCounters {
     pub(super) closes: BTreeMap<&'static str, u64>,
     pub(super) close_codes: Codes,
     pub(super) refused_frames: u64,
+    pub(super) stray_events: u64,
     pub(super) pings: u64,
     pub(super) pongs: u64,
     pub(super) probes: u64,
@@ -71,6 +72,12 @@ static SOCKET_ROWS: &[Counted] = &[
         "polypy_frames_refused_total",
         "Frames of ours that the venue refused.",
         |counters| counters.refused_frames.into(),
+    ),
+    Counted::counter(
+        "stray_events",
+        "polypy_stray_events_total",
+        "Events of known tokens that their connection did not carry, or no longer: left out.",
+        |counters| counters.stray_events.into(),
     ),
     Counted::counter(
         "pings",
@@ -209,6 +216,7 @@ impl AddAssign<&Self> for ConnectionCounters {
             closes,
             close_codes,
             refused_frames,
+            stray_events,
             pings,
             pongs,
             probes,
@@ -227,6 +235,7 @@ impl AddAssign<&Self> for ConnectionCounters {
         }
         self.close_codes += close_codes;
         self.refused_frames += refused_frames;
+        self.stray_events += stray_events;
         self.pings += pings;
         self.pongs += pongs;
         self.probes += probes;

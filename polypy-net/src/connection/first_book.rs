@@ -19,15 +19,21 @@
 //! after an in-place re-subscription (it carries the tick size, later ones do not): a
 //! later one may have been on its way when the asset was taken off.
 //!
+//! What a socket says of an asset that its connection does not carry goes nowhere. It
+//! may have been under way when the asset was taken off, and an asset that comes back
+//! may have a new key by then, whose book is another socket's: which assets were taken
+//! off is therefore remembered by the venue's id, and frames are judged by what is
+//! carried now.
+//!
 //! A book from REST is as good as the feed's only if the feed speaks of the asset at
 //! all. Otherwise the book is readable, silent, and the asset goes on waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::metrics::Histogram;
-use polypy_core::{AssetInfo, AssetKey, BookEvent, MarketEvent};
+use polypy_core::{AssetId, AssetInfo, AssetKey, BookEvent, MarketEvent};
 use tokio::time::Instant;
 
 use crate::backoff::doubled;
@@ -45,9 +51,9 @@ const BACKLOG: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct FirstBooks {
     waiting: BTreeMap<AssetKey, Waiting>,
-    /// Assets taken off lately: frames of theirs may still be on the way, and
-    /// must not reach a book that is somebody else's by now.
-    dropped: BTreeMap<AssetKey, Instant>,
+    /// Assets taken off lately, whatever key they had: frames of theirs may still be on
+    /// the way when they are named again.
+    dropped: HashMap<AssetId, Instant>,
 }
 
 #[derive(Debug)]
@@ -112,7 +118,7 @@ impl FirstBooks {
     ) {
         let due = now + config.first_book_deadline.mul_f64(jitter());
         for info in assets {
-            let renewed = self.dropped.remove(&info.key).is_some();
+            let renewed = self.dropped.remove(&info.asset_id).is_some();
             self.waiting.insert(
                 info.key,
                 Waiting {
@@ -158,9 +164,9 @@ impl FirstBooks {
     }
 
     /// An asset is no longer carried.
-    pub(super) fn dropped(&mut self, asset: AssetKey, now: Instant) {
-        self.waiting.remove(&asset);
-        self.dropped.insert(asset, now);
+    pub(super) fn dropped(&mut self, info: &AssetInfo, now: Instant) {
+        self.waiting.remove(&info.key);
+        self.dropped.insert(info.asset_id.clone(), now);
     }
 
     /// Forgets assets whose last frames have long arrived.
@@ -209,32 +215,54 @@ impl FirstBooks {
     }
 
     /// Takes out of `events` what must not be handed over, and notes the books
-    /// that arrived, and how long they `took`. Costs nothing while nobody waits.
-    pub(super) fn sift(&mut self, events: &mut Vec<MarketEvent>, took: &Histogram, now: Instant) {
-        if self.waiting.is_empty() && self.dropped.is_empty() {
-            return;
-        }
+    /// that arrived, and how long they `took`. How many were of assets that are not
+    /// carried.
+    pub(super) fn sift(
+        &mut self,
+        events: &mut Vec<MarketEvent>,
+        took: &Histogram,
+        now: Instant,
+        is_carried: impl Fn(AssetKey) -> bool,
+    ) -> usize {
+        let before = events.len();
+        // Neighbours are mostly of the same market.
+        let mut carried = [None; 2];
         events.retain(|event| {
             let key = event.asset();
-            if self.dropped.contains_key(&key) {
-                return false;
-            }
-            let Some(waiting) = self.waiting.get_mut(&key) else {
+            if carried.contains(&Some(key)) {
                 return true;
-            };
-            let MarketEvent::Book(book) = event else {
-                waiting.hear(now);
-                return true;
-            };
-            let is_opening = !waiting.renewed || book.tick_size.is_some();
-            if is_opening {
-                took.record_shared(now.saturating_duration_since(waiting.named_at));
-                self.waiting.remove(&key);
-            } else {
-                waiting.hear(now);
             }
-            is_opening
+            if is_carried(key) {
+                carried = [Some(key), carried[0]];
+                return true;
+            }
+            false
         });
+        let strays = before - events.len();
+        if !self.waiting.is_empty() {
+            events.retain(|event| self.admit(event, took, now));
+        }
+        strays
+    }
+
+    /// Whether an event of a carried asset is to be handed over.
+    fn admit(&mut self, event: &MarketEvent, took: &Histogram, now: Instant) -> bool {
+        let key = event.asset();
+        let Some(waiting) = self.waiting.get_mut(&key) else {
+            return true;
+        };
+        let MarketEvent::Book(book) = event else {
+            waiting.hear(now);
+            return true;
+        };
+        let is_opening = !waiting.renewed || book.tick_size.is_some();
+        if is_opening {
+            took.record_shared(now.saturating_duration_since(waiting.named_at));
+            self.waiting.remove(&key);
+        } else {
+            waiting.hear(now);
+        }
+        is_opening
     }
 
     /// Escalates where a deadline has passed; at most `limit` assets each way.

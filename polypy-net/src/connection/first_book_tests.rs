@@ -6,16 +6,28 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn infos(count: usize) -> Vec<Arc<AssetInfo>> {
-    let mut interner = Interner::default();
-    (0..count)
-        .map(|n| {
-            let asset = n.to_string().parse().unwrap();
-            let condition = format!("0x{n:x}").parse().unwrap();
-            interner.insert(&asset, &condition, |key| {
-                AssetInfo::new(key, asset.clone(), condition.clone())
-            })
-        })
-        .collect()
+    infos_of(&mut Interner::default(), count)
+}
+
+fn infos_of(interner: &mut Interner, count: usize) -> Vec<Arc<AssetInfo>> {
+    let numbers = 0..u64::try_from(count).unwrap();
+    numbers.map(|number| info_of(interner, number)).collect()
+}
+
+fn info_of(interner: &mut Interner, number: u64) -> Arc<AssetInfo> {
+    let asset = number.to_string().parse().unwrap();
+    let condition = format!("0x{number:x}").parse().unwrap();
+    interner.insert(&asset, &condition, |key| {
+        AssetInfo::new(key, asset.clone(), condition.clone())
+    })
+}
+
+/// The same assets, forgotten and back.
+fn reborn(interner: &mut Interner, infos: &[Arc<AssetInfo>]) -> Vec<Arc<AssetInfo>> {
+    for info in infos {
+        interner.remove(info.key);
+    }
+    infos_of(interner, infos.len())
 }
 
 fn book(info: &Arc<AssetInfo>, opening: bool) -> BookEvent {
@@ -47,10 +59,10 @@ fn change(info: &Arc<AssetInfo>, at: u64) -> MarketEvent {
     })
 }
 
-/// What is left of one event.
+/// What is left of one event of a carried asset.
 fn sifted(books: &mut FirstBooks, event: MarketEvent, now: Instant) -> usize {
     let mut events = vec![event];
-    books.sift(&mut events, &Histogram::default(), now);
+    books.sift(&mut events, &Histogram::default(), now, |_| true);
     events.len()
 }
 
@@ -78,19 +90,52 @@ fn only_its_book_ends_a_wait_and_its_changes_are_handed_over() {
 }
 
 #[test]
-fn frames_of_a_dropped_asset_are_kept_out_for_a_while() {
-    let config = ConnectionConfig::default();
-    let (infos, now) = (infos(1), Instant::now());
+fn nothing_gets_out_of_what_is_not_carried() {
+    let (infos, now) = (infos(3), Instant::now());
     let mut books = FirstBooks::default();
-    books.dropped(infos[0].key, now);
-    assert_eq!(sifted(&mut books, whole(book(&infos[0], true)), now), 0);
-    // Named again on the same socket: as after any re-subscription.
-    books.named(&infos, now, &config);
-    assert_eq!(sifted(&mut books, whole(book(&infos[0], false)), now), 0);
-    assert_eq!(sifted(&mut books, whole(book(&infos[0], true)), now), 1);
-    books.dropped(infos[0].key, now);
-    books.tidy(now + 31 * SECOND);
-    assert_eq!(sifted(&mut books, change(&infos[0], 1), now), 1);
+    let events = |numbers: &[usize]| -> Vec<_> {
+        let events = numbers.iter().map(|number| change(&infos[*number], 1));
+        events.collect()
+    };
+    for (given, left) in [
+        (vec![0, 1, 0, 1], vec![0, 1, 0, 1]),
+        (vec![0, 2, 1, 2, 2, 0], vec![0, 1, 0]),
+        (vec![2], vec![]),
+    ] {
+        let mut events = events(&given);
+        let strays = books.sift(&mut events, &Histogram::default(), now, |key| {
+            key != infos[2].key
+        });
+        let keys: Vec<_> = events.iter().map(MarketEvent::asset).collect();
+        let expected: Vec<_> = left.iter().map(|number| infos[*number].key).collect();
+        assert_eq!((keys, strays), (expected, given.len() - left.len()));
+    }
+}
+
+#[test]
+fn an_asset_named_again_within_a_while_gets_its_opening_book_under_whatever_key() {
+    let config = ConnectionConfig::default();
+    let (mut interner, now) = (Interner::default(), Instant::now());
+    let before = infos_of(&mut interner, 1);
+    for is_reborn in [false, true] {
+        let mut books = FirstBooks::default();
+        books.named(&before, now, &config);
+        books.dropped(&before[0], now);
+        let again = if is_reborn {
+            reborn(&mut interner, &before)
+        } else {
+            before.clone()
+        };
+        // Named again on the same socket: as after any re-subscription.
+        books.named(&again, now, &config);
+        assert_eq!(sifted(&mut books, whole(book(&again[0], false)), now), 0);
+        assert_eq!(sifted(&mut books, whole(book(&again[0], true)), now), 1);
+        // So long afterwards nothing of it is under way.
+        books.dropped(&again[0], now);
+        books.tidy(now + 31 * SECOND);
+        books.named(&again, now + 31 * SECOND, &config);
+        assert_eq!(sifted(&mut books, whole(book(&again[0], false)), now), 1);
+    }
 }
 
 #[test]
@@ -181,6 +226,7 @@ enum Step {
     Drop(usize),
     Book(usize, bool),
     Change(usize),
+    Reborn(usize),
     Ask,
     Answer(bool, Vec<bool>),
     Pass(u32),
@@ -194,6 +240,7 @@ fn step() -> impl Strategy<Value = Step> {
         asset().prop_map(Step::Drop),
         (asset(), any::<bool>()).prop_map(|(asset, opening)| Step::Book(asset, opening)),
         asset().prop_map(Step::Change),
+        asset().prop_map(Step::Reborn),
         Just(Step::Ask),
         (any::<bool>(), prop::collection::vec(any::<bool>(), 4))
             .prop_map(|(ok, known)| Step::Answer(ok, known)),
@@ -202,36 +249,44 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: nothing of an asset that was taken off gets
-    /// out, after that only an opening book does, and whatever is carried without a
-    /// book is waited for.
+    /// Whatever happens in whatever order, and whatever keys assets have: nothing gets out
+    /// of what is not carried, after an asset was taken off only an opening book of it
+    /// does, and whatever is carried without a book is waited for.
     #[test]
-    fn nothing_dropped_gets_out_and_nothing_carried_is_forgotten(
+    fn nothing_uncarried_gets_out_and_nothing_carried_is_forgotten(
         steps in prop::collection::vec(step(), 0..120)
     ) {
         let config = ConnectionConfig::default();
-        let infos = infos(4);
+        let mut interner = Interner::default();
+        // As frames name them now, and as they are carried.
+        let mut infos = infos_of(&mut interner, 4);
+        let mut carried: [Option<Arc<AssetInfo>>; 4] = Default::default();
         let mut books = FirstBooks::default();
         let mut now = Instant::now();
         let mut asked = Vec::new();
         let mut model = [Asset::default(); 4];
-        let at = |asset: AssetKey| infos.iter().position(|info| info.key == asset).unwrap();
+        let at = |info: &AssetInfo| info.asset_id.as_str().parse::<usize>().unwrap();
         for step in steps {
             let mut out = Vec::new();
             match step {
                 Step::Name(asset) if !model[asset].is_carried => {
                     books.named(&infos[asset..=asset], now, &config);
+                    carried[asset] = Some(Arc::clone(&infos[asset]));
                     model[asset].is_carried = true;
                     model[asset].has_book = false;
                 }
                 Step::Renew(asset) if model[asset].is_carried => {
-                    books.renewed(&infos[asset..=asset], now, &config);
+                    books.renewed(carried[asset].as_slice(), now, &config);
                     model[asset].was_renewed = true;
                     model[asset].has_book = false;
                 }
                 Step::Drop(asset) if model[asset].is_carried => {
-                    books.dropped(infos[asset].key, now);
-                    model[asset] = Asset { was_dropped: true, was_renewed: true, ..Asset::default() };
+                    books.dropped(&carried[asset].take().unwrap(), now);
+                    model[asset] = Asset { was_renewed: true, ..Asset::default() };
+                }
+                Step::Reborn(asset) => {
+                    interner.remove(infos[asset].key);
+                    infos[asset] = info_of(&mut interner, u64::try_from(asset).unwrap());
                 }
                 Step::Name(_) | Step::Renew(_) | Step::Drop(_) => {}
                 Step::Book(asset, opening) => out.push(whole(book(&infos[asset], opening))),
@@ -242,16 +297,17 @@ proptest! {
                 }
                 Step::Ask => {}
                 Step::Answer(ok, known) => {
-                    let answer = asked.iter().filter(|info| known[at(info.key)]);
+                    let answer = asked.iter().filter(|info| known[at(info)]);
                     let answer = ok.then(|| answer.map(|info| book(info, true)).collect());
                     let seeds = books.answered(&std::mem::take(&mut asked), answer, now, &config);
+                    let by = |key| carried.iter().flatten().find(|info| info.key == key);
                     for event in seeds.events {
-                        let asset = &mut model[at(event.asset())];
-                        prop_assert!(asset.is_carried, "a dropped asset was seeded");
-                        asset.has_book = true;
+                        let info = by(event.asset());
+                        prop_assert!(info.is_some(), "a dropped asset was seeded");
+                        model[at(info.unwrap())].has_book = true;
                     }
                     for asset in seeds.silent {
-                        model[at(asset)].has_book = false;
+                        model[at(by(asset).unwrap())].has_book = false;
                     }
                 }
                 Step::Pass(seconds) => {
@@ -259,24 +315,25 @@ proptest! {
                     let steps = books.steps(now, 10, &config);
                     books.renewed(&steps.resubscribe, now, &config);
                     for info in &steps.resubscribe {
-                        model[at(info.key)].was_renewed = true;
-                        model[at(info.key)].has_book = false;
+                        model[at(info)].was_renewed = true;
+                        model[at(info)].has_book = false;
                     }
                 }
             }
-            books.sift(&mut out, &Histogram::default(), now);
+            let by = |key| carried.iter().flatten().find(|info| info.key == key);
+            books.sift(&mut out, &Histogram::default(), now, |key| by(key).is_some());
             for event in out {
-                let asset = &mut model[at(event.asset())];
-                prop_assert!(asset.is_carried || !asset.was_dropped, "of a dropped asset");
+                let info = by(event.asset());
+                prop_assert!(info.is_some(), "of an asset that is not carried");
+                let asset = &mut model[at(info.unwrap())];
                 if let MarketEvent::Book(book) = event {
                     let is_later = book.tick_size.is_none();
                     prop_assert!(!(is_later && asset.was_renewed && !asset.has_book));
                     asset.has_book = true;
                 }
             }
-            for info in &infos {
-                let asset = model[at(info.key)];
-                if asset.is_carried && !asset.has_book {
+            for info in carried.iter().flatten() {
+                if !model[at(info)].has_book {
                     prop_assert!(books.contains(info.key), "nobody sees to its book");
                 }
             }
@@ -288,7 +345,6 @@ proptest! {
 #[derive(Clone, Copy, Default)]
 struct Asset {
     is_carried: bool,
-    was_dropped: bool,
     was_renewed: bool,
     has_book: bool,
 }

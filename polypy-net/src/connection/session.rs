@@ -166,6 +166,7 @@ impl<'a> FeedSession<'a> {
         let Effects {
             fresh,
             mut again,
+            mut anew,
             gone,
             departed,
             take_over,
@@ -176,7 +177,7 @@ impl<'a> FeedSession<'a> {
         let mut moved = 0;
         for info in &gone {
             moved += u64::from(self.first_books.is_exhausted(info.key));
-            self.first_books.dropped(info.key, now);
+            self.first_books.dropped(info, now);
         }
         // The books are marked before the pool hears that they departed: another
         // connection may have them subscribed at once.
@@ -198,8 +199,10 @@ impl<'a> FeedSession<'a> {
         for (info, reason) in &again {
             self.output.mark_stale(&[info.key], *reason);
         }
-        let again: Vec<_> = again.into_iter().map(|(info, _)| info).collect();
-        self.resubscribe(&again);
+        let keys: Vec<_> = anew.iter().map(|info| info.key).collect();
+        self.output.mark_stale(&keys, StaleReason::Resubscribing);
+        anew.extend(again.into_iter().map(|(info, _)| info));
+        self.resubscribe(&anew);
         if retire {
             self.kept.view.publish(ConnectionState::retire);
         }
@@ -390,8 +393,12 @@ impl<'a> FeedSession<'a> {
         let waiting = self.first_books.len();
         self.note_lag();
         let took = &self.kept.context.first_book;
-        self.first_books
-            .sift(&mut self.batcher.decoded.events, took, now);
+        let carried = &self.kept.carried;
+        let strays = self
+            .first_books
+            .sift(&mut self.batcher.decoded.events, took, now, |key| {
+                carried.get(key).is_some()
+            });
         self.kept.carried.record(&self.batcher.decoded.events);
         self.kept.carried.report(&self.batcher.decoded.events, now);
         if self.batcher.decoded.undecodable.is_empty() {
@@ -419,6 +426,7 @@ impl<'a> FeedSession<'a> {
             counters.bytes += summary.bytes;
             counters.parse_errors += self.batcher.decoded.errors;
             counters.refused_frames += summary.refused;
+            counters.stray_events += count(strays);
             counters.pongs += summary.pongs;
             counters.last_data = self.watchdog.last_data().or(counters.last_data);
         });

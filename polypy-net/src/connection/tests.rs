@@ -126,6 +126,126 @@ async fn subscribes_and_unsubscribes_in_place() {
     fixture.stop(&world).await;
 }
 
+/// Forgets a market and lists it again: its tokens have new keys.
+fn reborn(world: &SimulatedVenue, market: u64) -> Vec<AssetKey> {
+    let condition = world.asset(market * 2).condition_id.clone();
+    world.registry.forget(&condition);
+    world.add_market(market);
+    let assets = world.assets(market * 2..market * 2 + 2);
+    assets.iter().map(|info| info.key).collect()
+}
+
+/// Whether anything was delivered of one of these, and how many events but whole books.
+fn heard_of(world: &SimulatedVenue, assets: &[AssetKey]) -> (bool, usize) {
+    let (mut is_any, mut others) = (false, 0);
+    for told in world.sink.all() {
+        if let Told::Delivered(_, books, changes) = told {
+            is_any |= books.iter().any(|book| assets.contains(book));
+            others += changes;
+        }
+    }
+    (is_any, others)
+}
+
+/// Frames under way when a token was taken off are decoded under the key that it has by
+/// then: were they passed on, its book would seem fed by a socket that does not have it.
+#[tokio::test(start_paused = true)]
+async fn late_frames_of_a_token_that_left_reach_no_book_of_its_next_life() {
+    for is_taken_off in [true, false] {
+        let mut world = SimulatedVenue::new(2);
+        let fixture = Fixture::new(&world, 0..4);
+        let mut peer = world.accept().await;
+        peer.request().await.unwrap();
+        peer.say(opening(ids(0..4).iter())).await;
+        until("books", SECOND, || world.sink.books().len() == 4).await;
+        if is_taken_off {
+            let keys = [0, 1].map(|id| world.asset(id).key);
+            fixture.connection.unsubscribe(&keys);
+            assert_eq!(peer.request().await.unwrap().0, "unsubscribe");
+        }
+        let back = reborn(&world, 0);
+        peer.say(opening(ids(0..2).iter())).await;
+        peer.say(change("0")).await;
+        peer.say(change("1")).await;
+        // What comes behind them has come: nothing is on its way any more.
+        peer.say(change("2")).await;
+        until("the change behind", SECOND, || {
+            heard_of(&world, &back).1 == 1
+        })
+        .await;
+        assert_eq!(heard_of(&world, &back), (false, 1), "{is_taken_off}");
+        assert_eq!(fixture.connection.view().strays(), 4);
+        fixture.stop(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_back_to_its_socket_begins_with_its_opening_book() {
+    let mut world = SimulatedVenue::new(2);
+    let fixture = Fixture::new(&world, 0..4);
+    let mut peer = world.accept().await;
+    peer.request().await.unwrap();
+    peer.say(opening(ids(0..4).iter())).await;
+    until("books", SECOND, || world.sink.books().len() == 4).await;
+    fixture
+        .connection
+        .unsubscribe(&[0, 1].map(|id| world.asset(id).key));
+    assert_eq!(peer.request().await.unwrap().0, "unsubscribe");
+    let back = reborn(&world, 0);
+    fixture.connection.subscribe(world.assets(0..2));
+    assert_eq!(peer.request().await.unwrap().0, "subscribe");
+    let opening_books = opening(ids(0..2).iter());
+    let later = opening_books.replace(r#""tick_size":"0.01","#, "");
+    peer.say(later).await;
+    peer.say(change("2")).await;
+    until("what comes behind", SECOND, || {
+        heard_of(&world, &back).1 == 1
+    })
+    .await;
+    assert_eq!(heard_of(&world, &back), (false, 1));
+    peer.say(opening_books).await;
+    until("their books", SECOND, || heard_of(&world, &back).0).await;
+    fixture.stop(&world).await;
+}
+
+/// The venue knows tokens by their ids: taking one off under its old key would end what
+/// is carried under its new one, silently.
+#[tokio::test(start_paused = true)]
+async fn taking_off_an_earlier_key_subscribes_the_token_anew_under_the_later_one() {
+    for has_book in [true, false] {
+        let mut world = SimulatedVenue::new(1);
+        let fixture = Fixture::new(&world, 0..2);
+        let mut peer = world.accept().await;
+        peer.request().await.unwrap();
+        let before = [0, 1].map(|id| world.asset(id).key);
+        let back = reborn(&world, 0);
+        fixture.connection.subscribe(world.assets(0..2));
+        assert_eq!(peer.request().await.unwrap().0, "subscribe");
+        if has_book {
+            peer.say(opening(ids(0..2).iter())).await;
+            until("their books", SECOND, || heard_of(&world, &back).0).await;
+        }
+        fixture.connection.unsubscribe(&before);
+        let mut named: Vec<_> = Vec::new();
+        for _ in 0..3 {
+            let (operation, ids) = peer.request().await.unwrap();
+            assert_eq!(ids.len(), 2);
+            named.push(operation);
+        }
+        assert_eq!(named, ["unsubscribe", "unsubscribe", "subscribe"]);
+        assert!(world.sink.books().is_empty(), "it has no feed now");
+        // One from before was on its way.
+        let opening_books = opening(ids(0..2).iter());
+        peer.say(opening_books.replace(r#""tick_size":"0.01","#, ""))
+            .await;
+        tokio::time::sleep(SECOND).await;
+        assert!(world.sink.books().is_empty());
+        peer.say(opening_books).await;
+        until("new books", SECOND, || world.sink.books().len() == 2).await;
+        fixture.stop(&world).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_resubscription_takes_off_first_and_trusts_nothing_before_the_opening_book() {
     let mut world = SimulatedVenue::new(1);

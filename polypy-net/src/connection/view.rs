@@ -131,6 +131,11 @@ impl ConnectionView {
     }
 
     #[cfg(test)]
+    pub(super) fn strays(&self) -> u64 {
+        self.counters.lock().stray_events
+    }
+
+    #[cfg(test)]
     pub(crate) fn json(&self, load: ConnectionLoad) -> serde_json::Value {
         let mut sheet = polypy_core::metrics::JsonSheet::with_capacity(1_024);
         shown::show([self.shown(load, Instant::now())].into_iter(), &mut sheet);
