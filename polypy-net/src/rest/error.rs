@@ -35,6 +35,9 @@ pub enum RestError {
     /// The body came in an encoding that was not asked for.
     #[error("answer has an encoding that was not asked for")]
     Encoded,
+    /// The body came packed and cannot be unpacked.
+    #[error("answer cannot be unpacked")]
+    Packed(#[source] io::Error),
     /// Any status but 2xx.
     #[error("status {status}: {excerpt}")]
     Status {
@@ -53,7 +56,7 @@ impl RestError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connect(error) => error.kind() != io::ErrorKind::InvalidInput,
-            Self::Transport(_) | Self::Timeout(_) => true,
+            Self::Transport(_) | Self::Timeout(_) | Self::Packed(_) => true,
             Self::Status { status, .. } => {
                 *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
             }
@@ -73,7 +76,9 @@ impl RestError {
             },
             Self::TooLarge { .. } | Self::Encoded | Self::Request(_) => Blame::Request,
             Self::Timeout(_) => Blame::Time,
-            Self::Connect(_) | Self::Transport(_) | Self::Base(_) => Blame::Service,
+            Self::Connect(_) | Self::Transport(_) | Self::Packed(_) | Self::Base(_) => {
+                Blame::Service
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Reply {
     Break,
     /// A body in pieces whose sum is not announced.
     Pieces(Vec<String>),
+    /// A body with status 200, packed.
+    Packed(Vec<u8>),
     /// An answer, after which the connection is closed.
     OkThenClose(String),
 }
@@ -158,6 +160,12 @@ impl FakeService {
                     .map(|piece| Ok(Frame::data(Bytes::from(piece))));
                 let body = StreamBody::new(futures_util::stream::iter(frames));
                 Ok(Response::new(body.boxed_unsync()))
+            }
+            Reply::Packed(body) => {
+                let mut response = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
+                let headers = response.headers_mut();
+                headers.insert("content-encoding", "gzip".parse().unwrap());
+                Ok(response)
             }
             Reply::OkThenClose(body) => {
                 let mut response = respond(200, body);

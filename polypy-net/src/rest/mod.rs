@@ -7,13 +7,18 @@
 //! answers are handed to the caller at once. All requests are reads, `POST`
 //! ones too, so that repeating one is harmless.
 //!
-//! It follows no redirects, keeps no cookies, unpacks no encodings and never
-//! spawns: dropping the future of a request ends it.
+//! Answers are asked for packed (gzip): a page of markets is a quarter of its size then.
+//! What comes out is bounded like what comes plain, and by what went in, so that no
+//! small answer becomes a large one.
+//!
+//! It follows no redirects, keeps no cookies and never spawns: dropping the future of a
+//! request ends it.
 
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod link;
+mod packed;
 mod stats;
 
 use std::fmt;
@@ -22,7 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use hyper::http::response::Parts;
 use hyper::{Method, Request, Uri};
 use parking_lot::Mutex;
@@ -184,7 +189,8 @@ impl RestClient {
             .uri(format!("{prefix}{path}"))
             .header(HOST, authority)
             .header(USER_AGENT, concat!("polypy/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "application/json");
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "gzip");
         if method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -250,7 +256,16 @@ impl RestClient {
         if link.is_reusable() && idle.len() < self.config.max_idle {
             idle.push(link);
         }
-        Ok((parts, body))
+        drop(idle);
+        if !packed::is_packed(&parts)? || body.is_empty() {
+            return Ok((parts, body));
+        }
+        match packed::unpack(&body, self.config.max_body) {
+            Ok(body) => Ok((parts, body)),
+            // Of an error the status matters more than its text.
+            Err(_broken) if !parts.status.is_success() => Ok((parts, Bytes::new())),
+            Err(error) => Err(error),
+        }
     }
 }
 

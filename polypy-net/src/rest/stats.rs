@@ -95,13 +95,15 @@ static ROWS: &[Counted] = &[
         "Kept connections that the service had closed.",
         |stats| stats.stale_connections.get().into(),
     ),
-    Counted::shown("bytes_received", "Bytes of answers.", |stats| {
-        stats.bytes_received.get().into()
-    }),
+    Counted::shown(
+        "bytes_received",
+        "Bytes of answers, packed as they came.",
+        |stats| stats.bytes_received.get().into(),
+    ),
     Counted::exported(
         Kind::Counter,
         "polypy_rest_received_bytes_total",
-        "Bytes of answers.",
+        "Bytes of answers, packed as they came.",
         |stats| stats.bytes_received.get().into(),
     ),
 ];
@@ -154,7 +156,8 @@ impl RestStats {
             RestError::Base(_)
             | RestError::Request(_)
             | RestError::TooLarge { .. }
-            | RestError::Encoded => &failures.other,
+            | RestError::Encoded
+            | RestError::Packed(_) => &failures.other,
         });
     }
 

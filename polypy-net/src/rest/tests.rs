@@ -1,5 +1,10 @@
 //! The client against a service in memory, on paused time.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use super::fake::{FakeService, Reply};
 use super::*;
 
@@ -212,11 +217,30 @@ async fn a_large_answer_of_unknown_length_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn an_encoding_nobody_asked_for_is_refused() {
-    let headers = vec![("content-encoding", "gzip".to_owned())];
+    let headers = vec![("content-encoding", "br".to_owned())];
     let service = FakeService::scripted([Reply::Status(200, headers, "bomb".to_owned())]);
     let client = service.client(RestConfig::default());
     let error = client.get("/").await.unwrap_err();
     assert!(matches!(error, RestError::Encoded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_packed_answer_is_unpacked_and_one_that_is_broken_asked_for_again() {
+    let plain = "0123456789".repeat(50);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let broken = Reply::Packed(packed[..packed.len() / 2].to_vec());
+    let service = FakeService::scripted([broken, Reply::Packed(packed.clone())]);
+    let client = service.client(RestConfig::default());
+    assert_eq!(client.get("/").await.unwrap(), plain.as_bytes());
+    assert_eq!(service.seen().len(), 2);
+    // What came, not what it became.
+    let received = &client.stats()["rest"]["bytes_received"];
+    assert_eq!(
+        received.as_u64().unwrap(),
+        metrics::count(packed.len() + packed.len() / 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
