@@ -4,7 +4,7 @@
 
 mod sink;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -181,6 +181,7 @@ async fn serve(far: DuplexStream, answer: Answer, accepted: mpsc::Sender<Peer>) 
         let peer = Peer {
             ws,
             active: BTreeSet::new(),
+            late: Vec::new(),
             number: 0,
         };
         assert!(accepted.send(peer).await.is_ok());
@@ -191,6 +192,8 @@ async fn serve(far: DuplexStream, answer: Answer, accepted: mpsc::Sender<Peer>) 
 pub(crate) struct Peer {
     ws: WebSocketStream<DuplexStream>,
     pub(crate) active: BTreeSet<String>,
+    /// Frames that are under way of what was taken off.
+    late: Vec<String>,
     /// How many were accepted before it.
     number: usize,
 }
@@ -208,7 +211,14 @@ pub(crate) struct PeerBehaviour {
     pub(crate) no_pong: bool,
     /// Changes of the first active asset this far apart.
     pub(crate) flow: Option<Duration>,
+    /// With each of them comes a whole book and a change of what was taken off.
+    pub(crate) is_late: bool,
+    /// It drops its sockets, at the next change.
+    pub(crate) hangs_up: bool,
 }
+
+/// What each socket that is served has subscribed, by its number.
+pub(crate) type Subscribed = Arc<Mutex<BTreeMap<usize, BTreeSet<String>>>>;
 
 impl PeerBehaviour {
     fn swallows(&self, id: &str, socket: usize) -> bool {
@@ -264,7 +274,12 @@ impl Peer {
         let (operation, ids) = request(text);
         if operation == "unsubscribe" {
             for id in &ids {
-                self.active.remove(id);
+                if self.active.remove(id) && behaviour.is_late {
+                    let one = [id.clone()];
+                    self.late
+                        .push(opening(one.iter()).replace(r#""tick_size":"0.01","#, ""));
+                    self.late.push(change(id));
+                }
             }
             return;
         }
@@ -293,8 +308,20 @@ impl Peer {
 
     /// Behaves until the client is gone, or until behaviour are changed for the
     /// last time (the sender is dropped).
-    pub(crate) async fn behave(mut self, behaviour: Arc<Mutex<PeerBehaviour>>) {
+    pub(crate) async fn behave(self, behaviour: Arc<Mutex<PeerBehaviour>>) {
+        self.behave_and_show(behaviour, &Subscribed::default())
+            .await;
+    }
+
+    /// The same, showing what it has subscribed.
+    async fn behave_and_show(
+        mut self,
+        behaviour: Arc<Mutex<PeerBehaviour>>,
+        subscribed: &Subscribed,
+    ) {
         loop {
+            let active = self.active.clone();
+            subscribed.lock().insert(self.number, active);
             let now = behaviour.lock().clone();
             let flow = async {
                 match now.flow {
@@ -311,9 +338,17 @@ impl Peer {
                     }
                     None => return,
                 },
-                () = flow => if !now.stalled && let Some(id) = self.spoken_of(&now) {
-                    self.say(change(&id)).await;
-                },
+                () = flow => {
+                    if behaviour.lock().hangs_up {
+                        return;
+                    }
+                    for text in std::mem::take(&mut self.late) {
+                        self.say(text).await;
+                    }
+                    if !now.stalled && let Some(id) = self.spoken_of(&now) {
+                        self.say(change(&id)).await;
+                    }
+                }
             }
         }
     }
@@ -477,6 +512,8 @@ impl SimulatedVenue {
     pub(crate) fn serve_all(mut self) -> (Served, Arc<Mutex<PeerBehaviour>>) {
         let behaviour = Arc::new(Mutex::new(PeerBehaviour::default()));
         let shared = Arc::clone(&behaviour);
+        let subscribed = Subscribed::default();
+        let shown = Arc::clone(&subscribed);
         let (_, empty) = mpsc::channel(1);
         let mut accepted = std::mem::replace(&mut self.accepted, empty);
         let server = tokio::spawn(async move {
@@ -486,12 +523,17 @@ impl SimulatedVenue {
                     break;
                 };
                 peer.number = number;
-                peers.spawn(peer.behave(Arc::clone(&shared)));
+                let (shared, shown) = (Arc::clone(&shared), Arc::clone(&shown));
+                peers.spawn(async move {
+                    peer.behave_and_show(shared, &shown).await;
+                    shown.lock().remove(&number);
+                });
             }
         });
         (
             Served {
                 world: self,
+                subscribed,
                 server,
             },
             behaviour,
@@ -502,6 +544,7 @@ impl SimulatedVenue {
 /// A [`SimulatedVenue`] whose sockets are served.
 pub(crate) struct Served {
     pub(crate) world: SimulatedVenue,
+    pub(crate) subscribed: Subscribed,
     server: tokio::task::JoinHandle<()>,
 }
 

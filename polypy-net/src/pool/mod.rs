@@ -247,6 +247,8 @@ impl HealthSource for ConnectionPool {
 }
 
 #[cfg(test)]
+mod forgotten_tests;
+#[cfg(test)]
 mod receipt_tests;
 #[cfg(test)]
 mod replica_tests;

@@ -29,8 +29,8 @@ use super::slow_consumer::SlowConsumers;
 /// The safety net under the wake-ups: should one ever be missing, this is how
 /// late the change is seen.
 pub(super) const TICK: Duration = Duration::from_secs(1);
-/// How often what connections hold is compared with the registry.
-const RECONCILE: Duration = Duration::from_secs(30);
+/// How often histories that are over are forgotten.
+const TIDY: Duration = Duration::from_secs(30);
 
 /// A request to replace a connection.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(super) struct Owner {
     /// Requests to replace a connection while the other one of its pair is being
     /// replaced.
     pub(super) deferred: Vec<Request>,
-    reconciled: Instant,
+    tidied: Instant,
 }
 
 impl Owner {
@@ -75,7 +75,7 @@ impl Owner {
             slow_consumers: SlowConsumers::default(),
             merges: Merges::default(),
             deferred: Vec::new(),
-            reconciled: Instant::now(),
+            tidied: Instant::now(),
         }
     }
 
@@ -117,13 +117,14 @@ impl Owner {
         self.shared.context.beat();
         // First: everything below decides on the states as of this moment.
         self.note_changes();
+        // Before anything is placed: a token may be back under another key.
+        self.drop_forgotten();
         self.drop_expired();
         self.split_overwhelmed(now);
         self.move_exhausted(now);
         self.place_pending();
-        if now.saturating_duration_since(self.reconciled) >= RECONCILE {
-            self.reconciled = now;
-            self.reconcile();
+        if now.saturating_duration_since(self.tidied) >= TIDY {
+            self.tidied = now;
             self.moves.tidy(now, &self.shared.config);
         }
         self.merge_small(now);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use polypy_core::{AssetInfo, FeedId};
+use polypy_core::{AssetInfo, AssetKey, FeedId};
 use tokio::time::Instant;
 
 use crate::connection::Role;
@@ -22,6 +22,25 @@ const SPLIT_FLOOR: usize = 16;
 const ROUND: usize = 1_000;
 
 impl Owner {
+    /// Has all connections let go of what is forgotten: both of a hand-over, of a merge
+    /// and of a pair carry it.
+    pub(super) fn drop_forgotten(&mut self) {
+        let forgotten = self.shared.registry.take_abandoned();
+        if forgotten.is_empty() {
+            return;
+        }
+        for slot in self.slots.values_mut() {
+            let carried = |key: &&AssetKey| slot.members.contains_key(key);
+            let carried: Vec<_> = forgotten.iter().filter(carried).copied().collect();
+            if !carried.is_empty() {
+                slot.remove(&carried);
+            }
+        }
+        for key in &forgotten {
+            self.newer_than.remove(key);
+        }
+    }
+
     pub(super) fn drop_expired(&mut self) {
         if !self.shared.config.unsubscribe_expired {
             return;
@@ -149,6 +168,13 @@ impl Owner {
                 }
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.add(&assets);
+                    // Forgotten since they were found pending: nobody would ever say so.
+                    let registry = &self.shared.registry;
+                    let mut gone = keys;
+                    gone.retain(|key| registry.status(*key).is_none());
+                    if !gone.is_empty() {
+                        slot.remove(&gone);
+                    }
                 }
             }
         }
@@ -199,25 +225,6 @@ impl Owner {
         let room = self.shared.config.target.saturating_sub(part.len());
         free.push_back((id, room));
         id
-    }
-
-    /// Compares what connections hold with what the registry says: it may have
-    /// forgotten assets without expiring them first.
-    pub(super) fn reconcile(&mut self) {
-        for (&id, slot) in &mut self.slots {
-            if slot.migrating || slot.closing || slot.second {
-                continue;
-            }
-            let gone: Vec<_> = slot
-                .members
-                .keys()
-                .copied()
-                .filter(|key| self.shared.registry.connection_of(*key) != Some(id))
-                .collect();
-            if !gone.is_empty() {
-                slot.remove(&gone);
-            }
-        }
     }
 
     pub(super) fn close_empty(&mut self) {

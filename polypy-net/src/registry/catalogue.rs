@@ -22,6 +22,8 @@ pub(super) struct Catalogue {
     pending: BTreeMap<u64, ConditionId>,
     /// Entries vanish with their last asset, so that closed connections leave nothing.
     held: HashMap<ConnectionId, Held>,
+    /// Assets that were forgotten while a connection had them: it is to be told.
+    abandoned: Vec<AssetKey>,
     counts: Counts,
     live_markets: usize,
     /// Age of the next new market.
@@ -184,8 +186,21 @@ impl Catalogue {
         if let Some(place) = self.assets.get(&key).map(|asset| asset.place) {
             self.leave(key, condition, place);
             self.assets.remove(&key);
+            if place.connection().is_some() {
+                self.abandoned.push(key);
+            }
         }
         interner.remove(key);
+    }
+
+    /// Whether there are assets that were forgotten while a connection had them.
+    pub(super) fn has_abandoned(&self) -> bool {
+        !self.abandoned.is_empty()
+    }
+
+    /// Those assets, once.
+    pub(super) fn take_abandoned(&mut self) -> Vec<AssetKey> {
+        std::mem::take(&mut self.abandoned)
     }
 
     /// Keys of the market's tokens; a token that another market had first is
@@ -517,6 +532,7 @@ impl Catalogue {
             && self.assets.is_empty()
             && self.pending.is_empty()
             && self.held.is_empty()
+            && self.abandoned.is_empty()
     }
 }
 

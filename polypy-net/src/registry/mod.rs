@@ -106,7 +106,7 @@ impl AssetRegistry {
         &self.interner
     }
 
-    /// Woken when something became pending or expired. Remembers one wake-up
+    /// Woken when something became pending, expired or abandoned. Remembers one wake-up
     /// while nobody waits; made for a single waiter, the pool.
     pub fn changed(&self) -> &Notify {
         &self.changed
@@ -217,11 +217,28 @@ impl AssetRegistry {
         keys
     }
 
-    /// Forgets a market and its assets; their keys never name anything again.
-    /// Returns those keys.
+    /// Forgets a market and its assets, whatever has become of them; their keys never
+    /// name anything again. Returns those keys. A connection that has them is told by the
+    /// pool ([`Self::take_abandoned`]).
     pub fn forget(&self, condition: &ConditionId) -> Vec<AssetKey> {
-        let mut catalogue = self.catalogue.write();
-        catalogue.forget(condition, &mut self.interner.write())
+        let (keys, is_any_abandoned) = {
+            let mut catalogue = self.catalogue.write();
+            let keys = catalogue.forget(condition, &mut self.interner.write());
+            (keys, catalogue.has_abandoned())
+        };
+        if is_any_abandoned {
+            self.changed.notify_one();
+        }
+        keys
+    }
+
+    /// Assets that were forgotten while a connection had them, each once: whoever
+    /// carries them is to let go.
+    pub fn take_abandoned(&self) -> Vec<AssetKey> {
+        if !self.catalogue.read().has_abandoned() {
+            return Vec::new();
+        }
+        self.catalogue.write().take_abandoned()
     }
 
     /// What is known of a market.

@@ -398,6 +398,7 @@ proptest! {
     fn agrees_with_a_plain_model(steps in proptest::collection::vec(step(), 1..80)) {
         let registry = AssetRegistry::default();
         let mut model = Model::default();
+        let mut abandoned = Vec::new();
         for step in &steps {
             let known = |token: u32| {
                 let interner = registry.interner().read();
@@ -421,7 +422,15 @@ proptest! {
                     registry.expire(&condition(number));
                 }
                 Step::Forget(number) => {
+                    // In order of key, as a connection's are.
+                    let keys = registry.assets_of(&condition(number));
+                    let held = |key: &AssetKey| registry.connection_of(*key).is_some();
+                    abandoned.extend(keys.into_iter().filter(held));
                     registry.forget(&condition(number));
+                    // At once, or together with others.
+                    if number % 2 == 0 {
+                        prop_assert_eq!(registry.take_abandoned(), std::mem::take(&mut abandoned));
+                    }
                 }
             }
             model.apply(step);
@@ -448,6 +457,7 @@ proptest! {
         for number in 0..6 {
             registry.forget(&condition(number));
         }
+        registry.take_abandoned();
         prop_assert_eq!(registry.counts(), (0, 0, 0));
         prop_assert_eq!(registry.market_count(), 0);
         prop_assert_eq!(registry.live_market_count(), 0);
