@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 
 use crate::budget::{Memory, counted};
-use crate::catalogue::BY_ENCODING;
+use crate::market_list::BY_ENCODING;
 use crate::negotiate::weight;
 use crate::refusal::busy;
 use crate::reply::Reply;

@@ -26,7 +26,7 @@ use hyper::StatusCode;
 use polypy_core::probe::Probe;
 
 use crate::budget::Memory;
-use crate::catalogue::Catalogue;
+use crate::market_list::MarketList;
 use crate::query::QueryError;
 use crate::reply::{ErrorBody, Reply};
 use crate::request_id::RequestId;
@@ -56,11 +56,11 @@ const QUICK: usize = 64 * 1024;
 /// | `/markets` | the catalogue |
 /// | `/orderbook/{asset_id}` | one book |
 pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -> Vec<Route> {
-    let catalogue = sources
+    let markets = sources
         .markets
         .clone()
-        .map(|source| Arc::new(Catalogue::new(source, memory.clone())));
-    let kept = catalogue.clone();
+        .map(|source| Arc::new(MarketList::new(source, memory.clone())));
+    let kept = markets.clone();
     let (health, stats, books) = (sources.clone(), sources.clone(), sources.clone());
     let quick = sources.clone();
     let probe = |path, summary, probe| {
@@ -112,7 +112,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
             "the catalogue",
             MARKETS_THREADS,
             move |call| markets::ready(kept.as_deref(), call),
-            move |call| markets::compute(catalogue.as_deref(), call),
+            move |call| markets::compute(markets.as_deref(), call),
         )
         .with_parameters(markets::PARAMETERS),
         Route::get("/orderbook/{asset_id}", "one book", move |call| {

@@ -123,7 +123,7 @@ mod reply;
 
 mod body;
 
-mod catalogue;
+mod market_list;
 
 mod encoding;
 

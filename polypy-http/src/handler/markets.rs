@@ -5,9 +5,9 @@
 
 use hyper::StatusCode;
 
-use crate::catalogue::{Catalogue, NoList, Page};
 use crate::encoding::wants_gzip;
 use crate::handler;
+use crate::market_list::{MarketList, NoList, Page};
 use crate::reply::Reply;
 use crate::route::Call;
 
@@ -20,35 +20,35 @@ const RETRY_SECONDS: u32 = 5;
 pub(super) const PARAMETERS: &[&str] = &["limit", "offset"];
 
 /// The answer, unless a list has to be made for it.
-pub(super) fn ready(catalogue: Option<&Catalogue>, call: &Call) -> Option<Reply> {
+pub(super) fn ready(markets: Option<&MarketList>, call: &Call) -> Option<Reply> {
     let page = match page(call) {
         Ok(page) => page,
         Err(refusal) => return Some(*refusal),
     };
-    let Some(catalogue) = catalogue else {
+    let Some(markets) = markets else {
         return Some(handler::absent("markets", &call.request_id));
     };
     let packed = wants_gzip(&call.headers);
-    let listing = catalogue.ready()?;
+    let listing = markets.ready()?;
     listing
         .is_ready(page, packed)
-        .then(|| catalogue.reply(&listing, page, packed))
+        .then(|| markets.reply(&listing, page, packed))
 }
 
 /// The answer, with a list made for it and for those who come next.
-pub(super) fn compute(catalogue: Option<&Catalogue>, call: &Call) -> Reply {
+pub(super) fn compute(markets: Option<&MarketList>, call: &Call) -> Reply {
     let page = match page(call) {
         Ok(page) => page,
         Err(refusal) => return *refusal,
     };
-    let Some(catalogue) = catalogue else {
+    let Some(markets) = markets else {
         return handler::absent("markets", &call.request_id);
     };
     let packed = wants_gzip(&call.headers);
-    match catalogue.list() {
+    match markets.list() {
         Ok(listing) => {
-            catalogue.prepare(&listing, page, packed);
-            catalogue.reply(&listing, page, packed)
+            markets.prepare(&listing, page, packed);
+            markets.reply(&listing, page, packed)
         }
         Err(NoList::NoRoom) => Reply::error(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -8,12 +8,12 @@
 //!
 //! The registry decides nothing: not which connection takes an asset, nor when
 //! a market has ended. It owns the [`Interner`] and is the only one to write
-//! it; decoders hold the read side. Lock order: catalogue, then interner.
+//! it; decoders hold the read side. Lock order: tables, then interner.
 
-mod catalogue;
 mod names;
 mod place;
 mod stats;
+mod tables;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use tokio::sync::Notify;
 
 use crate::task::{not_started, not_stopped};
 
-use catalogue::Catalogue;
 use stats::Known;
+use tables::Tables;
 
 const NAME: &str = "registry";
 
@@ -91,11 +91,11 @@ impl ConnectionLoad {
     }
 }
 
-/// The catalogue of markets and the whereabouts of their tokens.
+/// The markets that are known and the whereabouts of their tokens.
 #[derive(Debug, Default)]
 pub struct AssetRegistry {
     interner: Arc<RwLock<Interner>>,
-    catalogue: RwLock<Catalogue>,
+    tables: RwLock<Tables>,
     changed: Notify,
     life: Lifecycle<()>,
 }
@@ -117,15 +117,15 @@ impl AssetRegistry {
     /// lists: they wait for [`Self::delist`]. An expired market stays expired.
     pub fn upsert(&self, mut market: Market) -> Upserted {
         {
-            let catalogue = self.catalogue.read();
-            catalogue.complete(&mut market);
-            if catalogue.is_same(&market) {
+            let tables = self.tables.read();
+            tables.complete(&mut market);
+            if tables.is_same(&market) {
                 return Upserted::default();
             }
         }
         let outcome = {
-            let mut catalogue = self.catalogue.write();
-            catalogue.upsert(market, &mut self.interner.write())
+            let mut tables = self.tables.write();
+            tables.upsert(market, &mut self.interner.write())
         };
         if outcome.moved {
             self.changed.notify_one();
@@ -135,7 +135,7 @@ impl AssetRegistry {
 
     /// Ends a token that its live market no longer lists; whether it is one.
     pub fn delist(&self, asset: AssetKey) -> bool {
-        let is_delisted = self.catalogue.write().delist(asset);
+        let is_delisted = self.tables.write().delist(asset);
         if is_delisted {
             self.changed.notify_one();
         }
@@ -144,16 +144,16 @@ impl AssetRegistry {
 
     /// At most `limit` markets with pending tokens, oldest first.
     pub fn pending(&self, limit: usize) -> Vec<PendingMarket> {
-        self.catalogue.read().pending(limit, &self.interner.read())
+        self.tables.read().pending(limit, &self.interner.read())
     }
 
     /// Puts assets on `connection`: pending ones become subscribed, subscribed
     /// ones move, expired ones move and stay expired. Unknown ones are ignored.
     pub fn assign(&self, assets: &[AssetKey], connection: ConnectionId) {
         let expired = {
-            let mut catalogue = self.catalogue.write();
-            catalogue.assign(assets, connection);
-            catalogue.load(connection).expired > 0
+            let mut tables = self.tables.write();
+            tables.assign(assets, connection);
+            tables.load(connection).expired > 0
         };
         if expired {
             self.changed.notify_one();
@@ -163,26 +163,26 @@ impl AssetRegistry {
     /// Takes assets off their connection: subscribed ones become pending again,
     /// expired ones are held by nobody from now on.
     pub fn release(&self, assets: &[AssetKey]) {
-        if self.catalogue.write().release(assets) {
+        if self.tables.write().release(assets) {
             self.changed.notify_one();
         }
     }
 
     /// The connection that holds an asset.
     pub fn connection_of(&self, asset: AssetKey) -> Option<ConnectionId> {
-        self.catalogue.read().connection_of(asset)
+        self.tables.read().connection_of(asset)
     }
 
     /// Where an asset stands; `None` once forgotten.
     pub fn status(&self, asset: AssetKey) -> Option<AssetStatus> {
-        self.catalogue.read().status(asset)
+        self.tables.read().status(asset)
     }
 
     /// Subscribed and expired assets held by a connection, in order of key.
     pub fn assets_on(&self, connection: ConnectionId) -> Vec<Arc<AssetInfo>> {
-        let catalogue = self.catalogue.read();
+        let tables = self.tables.read();
         let interner = self.interner.read();
-        catalogue
+        tables
             .held_by(connection)
             .filter_map(|key| interner.info(key).cloned())
             .collect()
@@ -190,9 +190,9 @@ impl AssetRegistry {
 
     /// Assets of `connection` that have expired since and should be unsubscribed.
     pub fn expired_on(&self, connection: ConnectionId) -> Vec<Arc<AssetInfo>> {
-        let catalogue = self.catalogue.read();
+        let tables = self.tables.read();
         let interner = self.interner.read();
-        catalogue
+        tables
             .expired_on(connection)
             .filter_map(|key| interner.info(key).cloned())
             .collect()
@@ -200,17 +200,17 @@ impl AssetRegistry {
 
     /// How much a connection holds, and how much of it is dead weight.
     pub fn load(&self, connection: ConnectionId) -> ConnectionLoad {
-        self.catalogue.read().load(connection)
+        self.tables.read().load(connection)
     }
 
     /// Assets that are (pending, subscribed, expired).
     pub fn counts(&self) -> (usize, usize, usize) {
-        self.catalogue.read().counts()
+        self.tables.read().counts()
     }
 
     /// Ends a market. Returns the assets that were not expired before.
     pub fn expire(&self, condition: &ConditionId) -> Vec<AssetKey> {
-        let keys = self.catalogue.write().expire(condition);
+        let keys = self.tables.write().expire(condition);
         if !keys.is_empty() {
             self.changed.notify_one();
         }
@@ -222,9 +222,9 @@ impl AssetRegistry {
     /// pool ([`Self::take_abandoned`]).
     pub fn forget(&self, condition: &ConditionId) -> Vec<AssetKey> {
         let (keys, is_any_abandoned) = {
-            let mut catalogue = self.catalogue.write();
-            let keys = catalogue.forget(condition, &mut self.interner.write());
-            (keys, catalogue.has_abandoned())
+            let mut tables = self.tables.write();
+            let keys = tables.forget(condition, &mut self.interner.write());
+            (keys, tables.has_abandoned())
         };
         if is_any_abandoned {
             self.changed.notify_one();
@@ -235,60 +235,60 @@ impl AssetRegistry {
     /// Assets that were forgotten while a connection had them, each once: whoever
     /// carries them is to let go.
     pub fn take_abandoned(&self) -> Vec<AssetKey> {
-        if !self.catalogue.read().has_abandoned() {
+        if !self.tables.read().has_abandoned() {
             return Vec::new();
         }
-        self.catalogue.write().take_abandoned()
+        self.tables.write().take_abandoned()
     }
 
     /// What is known of a market.
     pub fn market(&self, condition: &ConditionId) -> Option<Arc<Market>> {
-        self.catalogue.read().market(condition)
+        self.tables.read().market(condition)
     }
 
     /// Whether a market is known and has not ended.
     pub fn is_live(&self, condition: &ConditionId) -> bool {
-        self.catalogue.read().is_live(condition)
+        self.tables.read().is_live(condition)
     }
 
     /// Notes which token of a market won; whether it is one of its tokens.
     pub fn decide(&self, condition: &ConditionId, winner: &AssetId) -> bool {
-        self.catalogue.write().decide(condition, winner)
+        self.tables.write().decide(condition, winner)
     }
 
     /// The token that won, of a market that has ended, as far as that is known.
     pub fn winner(&self, condition: &ConditionId) -> Option<AssetId> {
-        self.catalogue.read().winner(condition)
+        self.tables.read().winner(condition)
     }
 
     /// The market of this name in the venue's addresses.
     pub fn named(&self, slug: &str) -> Option<ConditionId> {
-        self.catalogue.read().named(slug)
+        self.tables.read().named(slug)
     }
 
     /// The markets of the event of this name, ended ones included until they are forgotten.
     pub fn of_event(&self, slug: &str) -> Vec<ConditionId> {
-        self.catalogue.read().of_event(slug)
+        self.tables.read().of_event(slug)
     }
 
     /// The assets of a market, in the venue's order of outcomes.
     pub fn assets_of(&self, condition: &ConditionId) -> Vec<AssetKey> {
-        self.catalogue.read().assets_of(condition)
+        self.tables.read().assets_of(condition)
     }
 
     /// The markets that have not ended, in no particular order.
     pub fn live_conditions(&self) -> Vec<ConditionId> {
-        self.catalogue.read().live_conditions()
+        self.tables.read().live_conditions()
     }
 
     /// Markets that have not ended.
     pub fn live_market_count(&self) -> usize {
-        self.catalogue.read().live_market_count()
+        self.tables.read().live_market_count()
     }
 
     /// Markets known, ended ones included until they are forgotten.
     pub fn market_count(&self) -> usize {
-        self.catalogue.read().market_count()
+        self.tables.read().market_count()
     }
 }
 
@@ -330,15 +330,15 @@ impl HealthSource for AssetRegistry {
 impl StatsSource for AssetRegistry {
     fn show(&self, sheet: &mut dyn Sheet) {
         let known = {
-            let catalogue = self.catalogue.read();
-            let (pending, subscribed, expired) = catalogue.counts();
+            let tables = self.tables.read();
+            let (pending, subscribed, expired) = tables.counts();
             Known {
                 pending,
                 subscribed,
                 expired,
-                markets: catalogue.market_count(),
-                live_markets: catalogue.live_market_count(),
-                conflicts: catalogue.conflicts(),
+                markets: tables.market_count(),
+                live_markets: tables.live_market_count(),
+                conflicts: tables.conflicts(),
             }
         };
         known.show(sheet);
@@ -347,11 +347,11 @@ impl StatsSource for AssetRegistry {
 
 impl MarketSource for AssetRegistry {
     fn markets(&self) -> Vec<Arc<Market>> {
-        self.catalogue.read().subscribed_markets()
+        self.tables.read().subscribed_markets()
     }
 
     fn version(&self) -> u64 {
-        self.catalogue.read().version()
+        self.tables.read().version()
     }
 }
 

@@ -85,7 +85,7 @@ fn markets_are_found_by_their_names_until_they_are_forgotten() {
     registry.forget(&condition(2));
     registry.forget(&condition(3));
     assert_eq!(registry.named("renamed"), None);
-    assert!(registry.catalogue.read().is_empty());
+    assert!(registry.tables.read().is_empty());
 }
 
 #[test]
@@ -461,6 +461,6 @@ proptest! {
         prop_assert_eq!(registry.counts(), (0, 0, 0));
         prop_assert_eq!(registry.market_count(), 0);
         prop_assert_eq!(registry.live_market_count(), 0);
-        prop_assert!(registry.catalogue.read().is_empty());
+        prop_assert!(registry.tables.read().is_empty());
     }
 }

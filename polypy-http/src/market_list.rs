@@ -90,7 +90,7 @@ pub(crate) enum NoList {
 }
 
 /// See the module.
-pub(crate) struct Catalogue {
+pub(crate) struct MarketList {
     source: Arc<dyn MarketSource>,
     memory: Memory,
     state: Mutex<State>,
@@ -103,15 +103,15 @@ struct State {
     enough_until: Option<Instant>,
 }
 
-impl fmt::Debug for Catalogue {
+impl fmt::Debug for MarketList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Catalogue")
+        f.debug_struct("MarketList")
             .field("newest", &self.state.lock().newest)
             .finish_non_exhaustive()
     }
 }
 
-impl Catalogue {
+impl MarketList {
     pub(crate) fn new(source: Arc<dyn MarketSource>, memory: Memory) -> Self {
         Self {
             source,
@@ -320,5 +320,5 @@ impl io::Write for Length {
 }
 
 #[cfg(test)]
-#[path = "catalogue_tests.rs"]
+#[path = "market_list_tests.rs"]
 mod tests;

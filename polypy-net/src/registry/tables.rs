@@ -1,7 +1,7 @@
 //! The tables behind the registry, without locks: one market table, one asset
 //! table, and the two indexes the pool asks for (what is pending, what a
 //! connection holds). Every change of an asset's place goes through
-//! [`Catalogue::place`], so that indexes and counters cannot drift from it.
+//! [`Tables::place`], so that indexes and counters cannot drift from it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{AssetStatus, ConnectionId, ConnectionLoad, PendingMarket, Upserted};
 
 /// All that the registry knows, apart from the interner.
 #[derive(Debug, Default)]
-pub(super) struct Catalogue {
+pub(super) struct Tables {
     markets: HashMap<ConditionId, Listing>,
     names: Names,
     assets: HashMap<AssetKey, Asset>,
@@ -30,11 +30,11 @@ pub(super) struct Catalogue {
     next_age: u64,
     /// Tokens refused because another market had them first.
     conflicts: u64,
-    /// Grows with everything that [`Catalogue::subscribed_markets`] may show.
+    /// Grows with everything that [`Tables::subscribed_markets`] may show.
     version: u64,
 }
 
-/// What [`Catalogue::upsert`] did.
+/// What [`Tables::upsert`] did.
 #[derive(Debug)]
 pub(super) struct Upsert {
     pub(super) upserted: Upserted,
@@ -63,7 +63,7 @@ struct Asset {
     place: Place,
 }
 
-impl Catalogue {
+impl Tables {
     /// Takes over names that this row does not state: not every answer has them.
     pub(super) fn complete(&self, market: &mut Market) {
         let Some(known) = self.markets.get(&market.condition_id) else {

@@ -68,9 +68,9 @@ const WHOLE: Page = Page {
     limit: usize::MAX,
 };
 
-fn catalogue_of(source: &Arc<Source>, memory: usize) -> Catalogue {
+fn list_of(source: &Arc<Source>, memory: usize) -> MarketList {
     let source = Arc::clone(source) as Arc<dyn MarketSource>;
-    Catalogue::new(source, Memory::new(memory))
+    MarketList::new(source, Memory::new(memory))
 }
 
 async fn text(body: Body) -> String {
@@ -81,8 +81,8 @@ async fn text(body: Body) -> String {
 #[tokio::test]
 async fn every_page_is_what_writing_it_alone_would_give() {
     for number in [0, 1, 2, 13] {
-        let catalogue = catalogue_of(&Source::of(number), 1 << 20);
-        let listing = catalogue.list().unwrap();
+        let markets = list_of(&Source::of(number), 1 << 20);
+        let listing = markets.list().unwrap();
         let total = usize::try_from(number).unwrap();
         for offset in [0, 1, 5, 12, 13, 14, 1_000_000] {
             for limit in [1, 2, 7, 13, 1_000_000] {
@@ -102,73 +102,73 @@ async fn every_page_is_what_writing_it_alone_would_give() {
 #[tokio::test(start_paused = true)]
 async fn one_rendering_serves_all_until_the_source_changes() {
     let source = Source::of(50);
-    let catalogue = catalogue_of(&source, 1 << 20);
-    assert!(catalogue.ready().is_none());
-    let first = catalogue.list().unwrap();
+    let markets = list_of(&source, 1 << 20);
+    assert!(markets.ready().is_none());
+    let first = markets.list().unwrap();
     for _ in 0..100 {
-        assert!(Arc::ptr_eq(&catalogue.ready().unwrap(), &first));
-        assert!(Arc::ptr_eq(&catalogue.list().unwrap(), &first));
+        assert!(Arc::ptr_eq(&markets.ready().unwrap(), &first));
+        assert!(Arc::ptr_eq(&markets.list().unwrap(), &first));
     }
     assert_eq!(source.asked.load(Ordering::Relaxed), 1);
-    let held = catalogue.memory.taken();
+    let held = markets.memory.taken();
     let pages: Vec<_> = (0..50)
         .map(|offset| first.page(Page { offset, limit: 10 }))
         .collect();
-    assert_eq!(catalogue.memory.taken(), held, "pages are slices");
+    assert_eq!(markets.memory.taken(), held, "pages are slices");
 
     source.change(51);
     // Renderings take no time while it stands still.
     tokio::time::advance(Duration::from_millis(1)).await;
-    let second = catalogue.list().unwrap();
+    let second = markets.list().unwrap();
     assert_eq!(second.ends.len(), 51);
     drop((first, pages));
-    assert!(catalogue.memory.taken() < held * 2, "the old one is gone");
+    assert!(markets.memory.taken() < held * 2, "the old one is gone");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_does_not_fit_beside_what_is_read_gives_way_to_the_newest_there_is() {
     let source = Source::of(200);
     let length = {
-        let roomy = catalogue_of(&source, 1 << 30);
+        let roomy = list_of(&source, 1 << 30);
         roomy.list().unwrap();
         roomy.memory.taken()
     };
-    let catalogue = catalogue_of(&source, length * 3 / 2);
-    let first = catalogue.list().unwrap();
+    let markets = list_of(&source, length * 3 / 2);
+    let first = markets.list().unwrap();
     // A client that reads it slowly.
     let reading = first.page(WHOLE);
     source.change(201);
     tokio::time::advance(Duration::from_secs(3)).await;
-    let same = catalogue.list().unwrap();
+    let same = markets.list().unwrap();
     assert!(Arc::ptr_eq(&same, &first));
-    let reply = catalogue.reply(&same, WHOLE, false);
+    let reply = markets.reply(&same, WHOLE, false);
     assert_eq!(reply.headers.get(AGE).unwrap(), "3");
     // It is not tried for every request.
     let asked = source.asked.load(Ordering::Relaxed);
     for _ in 0..10 {
-        assert!(catalogue.ready().is_some());
+        assert!(markets.ready().is_some());
     }
     assert_eq!(source.asked.load(Ordering::Relaxed), asked);
     drop((reading, reply));
 
-    let small = catalogue_of(&source, 1 << 10);
+    let small = list_of(&source, 1 << 10);
     assert_eq!(small.list().unwrap_err(), NoList::NoRoom);
 }
 
 #[tokio::test]
 async fn the_compressed_form_is_made_once_and_counted() {
     let source = Source::of(100);
-    let catalogue = catalogue_of(&source, 1 << 20);
-    let listing = catalogue.list().unwrap();
+    let markets = list_of(&source, 1 << 20);
+    let listing = markets.list().unwrap();
     assert!(listing.is_ready(WHOLE, false));
     assert!(!listing.is_ready(WHOLE, true));
-    let before = catalogue.memory.taken();
-    catalogue.prepare(&listing, WHOLE, true);
+    let before = markets.memory.taken();
+    markets.prepare(&listing, WHOLE, true);
     assert!(listing.is_ready(WHOLE, true));
-    assert!(catalogue.memory.taken() > before);
+    assert!(markets.memory.taken() > before);
     let (one, two) = (listing.packed(WHOLE), listing.packed(WHOLE));
     assert_eq!(one.unwrap().as_ptr(), two.unwrap().as_ptr());
-    let reply = catalogue.reply(&listing, WHOLE, true);
+    let reply = markets.reply(&listing, WHOLE, true);
     assert_eq!(reply.headers.get(CONTENT_ENCODING).unwrap(), "gzip");
     assert_eq!(reply.headers.get(VARY).unwrap(), "accept-encoding");
     // A page goes as it is.
@@ -177,6 +177,6 @@ async fn the_compressed_form_is_made_once_and_counted() {
         limit: 1,
     };
     assert!(listing.is_ready(page, true));
-    let reply = catalogue.reply(&listing, page, true);
+    let reply = markets.reply(&listing, page, true);
     assert!(reply.headers.get(CONTENT_ENCODING).is_none());
 }
