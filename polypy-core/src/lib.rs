@@ -60,7 +60,11 @@ pub mod time;
 pub mod token_bucket;
 
 pub use book::OrderBook;
-pub use catalogue::{CatalogueSink, CatalogueSource, MarketChange, Selector, TokenInfo};
+pub use catalogue::{
+    CatalogueSink, CatalogueSource, Cents, Figures, Listed, MarketChange, MarketEntry,
+    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, Selector, Tag, TagId,
+    TokenInfo, Verdict,
+};
 pub use change::{
     BookChange, BookPosition, BookStatus, ChangeSink, ChangeSource, Lane, LevelSet, StatusChange,
     TradeKept, WholeBook,
@@ -80,7 +84,7 @@ pub use intern::Interner;
 pub use key::{AssetKey, SHARDS, Shard};
 pub use level::{Change, LEVEL_BYTES, Level, LevelChange, Side};
 pub use lifecycle::{Lifecycle, Starting, Stopping};
-pub use market::{AssetInfo, EventRef, Market, Token};
+pub use market::{AssetInfo, EventRef, Group, Market, Token};
 pub use price::Price;
 pub use size::Size;
 pub use source::{

@@ -42,24 +42,19 @@ impl MarketSource for Source {
 
 fn market(at: u64) -> Market {
     Market {
-        condition_id: ConditionId::new(&format!("0x{at:064x}")).unwrap(),
         question: format!(
             "Is \"{at}\" more than {}?",
             "9".repeat(usize::try_from(at % 7).unwrap())
         ),
-        tokens: ["Yes", "No"]
-            .map(|outcome| Token {
-                token_id: AssetId::new(&format!("{at}")).unwrap(),
-                outcome: outcome.to_owned(),
-            })
-            .into(),
-        end_date_iso: None,
-        end_timestamp: None,
-        tick_size: None,
-        min_order_size: None,
-        neg_risk: false,
-        slug: None,
-        event: None,
+        ..Market::new(
+            ConditionId::new(&format!("0x{at:064x}")).unwrap(),
+            ["Yes", "No"]
+                .map(|outcome| Token {
+                    token_id: AssetId::new(&format!("{at}")).unwrap(),
+                    outcome: outcome.into(),
+                })
+                .into(),
+        )
     }
 }
 

@@ -147,7 +147,7 @@ impl Catalogue {
                 .into_iter()
                 .map(|outcome| Token {
                     token_id: asset_id(rng),
-                    outcome: outcome.to_owned(),
+                    outcome: outcome.into(),
                 })
                 .collect(),
             neg_risk: event.neg_risk,

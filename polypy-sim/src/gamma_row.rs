@@ -80,11 +80,7 @@ fn bare_market(view: &View<'_>, market: usize) -> Value {
         .iter()
         .map(|token| token.token_id.as_str())
         .collect();
-    let outcomes: Vec<&str> = listing
-        .tokens
-        .iter()
-        .map(|token| token.outcome.as_str())
-        .collect();
+    let outcomes: Vec<&str> = listing.tokens.iter().map(|token| &*token.outcome).collect();
     let prices: Vec<String> = match market.phase {
         Phase::Trading => market
             .tokens

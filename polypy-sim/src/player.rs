@@ -301,7 +301,7 @@ fn listing(number: usize, market: &RecordedMarket, start: Timestamp) -> Listing 
             .enumerate()
             .map(|(outcome, id)| Token {
                 token_id: id.clone(),
-                outcome: name(outcome),
+                outcome: name(outcome).into(),
             })
             .collect(),
         event: Arc::new(EventListing {

@@ -266,19 +266,14 @@ fn markets(to: &Listening) -> Vec<Market> {
     let market = |tokens: &[&polypy_core::AssetInfo]| {
         let token = |(info, outcome): (&&polypy_core::AssetInfo, &str)| Token {
             token_id: info.asset_id.clone(),
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
         };
         Some(Market {
-            condition_id: tokens.first()?.condition_id.clone(),
             question: "does it pay?".to_owned(),
-            tokens: tokens.iter().zip(["Yes", "No"]).map(token).collect(),
-            end_date_iso: None,
-            end_timestamp: None,
-            tick_size: None,
-            min_order_size: None,
-            neg_risk: false,
-            slug: None,
-            event: None,
+            ..Market::new(
+                tokens.first()?.condition_id.clone(),
+                tokens.iter().zip(["Yes", "No"]).map(token).collect(),
+            )
         })
     };
     tokens.chunks(2).filter_map(market).collect()

@@ -222,7 +222,7 @@ fn of_market(change: MarketHappening, market: &CatalogueMarket, now_us: u64) -> 
         event_slug: market.event.as_ref().map(|event| (&*event.slug).into()),
         question: Some(market.question.as_str().into()),
         tokens: tokens
-            .map(|token| (token.token_id.clone(), token.outcome.as_str().into()))
+            .map(|token| (token.token_id.clone(), Arc::clone(&token.outcome)))
             .collect(),
         token_id: None,
         tick_size: None,

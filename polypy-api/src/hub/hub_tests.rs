@@ -196,19 +196,14 @@ impl CatalogueSource for Model {
 
 fn market(info: &AssetInfo) -> Arc<Market> {
     Arc::new(Market {
-        condition_id: info.condition_id.clone(),
         question: "?".to_owned(),
-        tokens: vec![Token {
-            token_id: info.asset_id.clone(),
-            outcome: "Yes".to_owned(),
-        }],
-        end_date_iso: None,
-        end_timestamp: None,
-        tick_size: None,
-        min_order_size: None,
-        neg_risk: false,
-        slug: None,
-        event: None,
+        ..Market::new(
+            info.condition_id.clone(),
+            vec![Token {
+                token_id: info.asset_id.clone(),
+                outcome: "Yes".into(),
+            }],
+        )
     })
 }
 

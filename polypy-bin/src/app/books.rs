@@ -74,21 +74,16 @@ mod tests {
 
     fn market() -> Market {
         Market {
-            condition_id: ConditionId::new(&format!("0x{:064x}", 7)).unwrap(),
             question: "Does it hold?".to_owned(),
-            tokens: ["11", "12"]
-                .map(|id| polypy_core::Token {
-                    token_id: polypy_core::AssetId::new(id).unwrap(),
-                    outcome: id.to_owned(),
-                })
-                .to_vec(),
-            end_date_iso: None,
-            end_timestamp: None,
-            tick_size: None,
-            min_order_size: None,
-            neg_risk: false,
-            slug: None,
-            event: None,
+            ..Market::new(
+                ConditionId::new(&format!("0x{:064x}", 7)).unwrap(),
+                ["11", "12"]
+                    .map(|id| polypy_core::Token {
+                        token_id: polypy_core::AssetId::new(id).unwrap(),
+                        outcome: id.into(),
+                    })
+                    .to_vec(),
+            )
         }
     }
 

@@ -59,7 +59,7 @@ impl CatalogueSource for Names {
             tokens.find(|token| token.token_id == info.asset_id)
         });
         Some(TokenInfo {
-            outcome: token.map(|token| token.outcome.as_str().into()),
+            outcome: token.map(|token| Arc::clone(&token.outcome)),
             winner: self.registry.winner(&info.condition_id),
             info,
         })

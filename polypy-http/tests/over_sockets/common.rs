@@ -267,24 +267,20 @@ impl MarketSource for FakeMarkets {
 
 pub(crate) fn markets(number: usize) -> Arc<FakeMarkets> {
     let market = |at: usize| {
+        let outcomes = ["Yes", "No"].into_iter().enumerate();
+        let tokens = outcomes.map(|(side, outcome)| Token {
+            token_id: AssetId::new(&format!("{}", 10 * at + side)).unwrap(),
+            outcome: outcome.into(),
+        });
         Arc::new(Market {
-            condition_id: ConditionId::new(&format!("0x{at:064x}")).unwrap(),
             question: format!("Does \"{at}\" hold?"),
-            tokens: ["Yes", "No"]
-                .iter()
-                .enumerate()
-                .map(|(side, outcome)| Token {
-                    token_id: AssetId::new(&format!("{}", 10 * at + side)).unwrap(),
-                    outcome: (*outcome).to_owned(),
-                })
-                .collect(),
             end_date_iso: Some("2026-12-31T00:00:00Z".to_owned()),
             end_timestamp: Timestamp::from_rfc3339("2026-12-31T00:00:00Z"),
             tick_size: Some(polypy_core::DecimalText::new("0.01").unwrap()),
-            min_order_size: None,
-            neg_risk: false,
-            slug: None,
-            event: None,
+            ..Market::new(
+                ConditionId::new(&format!("0x{at:064x}")).unwrap(),
+                tokens.collect(),
+            )
         })
     };
     Arc::new(FakeMarkets((0..number).map(market).collect()))

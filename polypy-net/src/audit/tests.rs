@@ -108,20 +108,10 @@ fn setting(markets: usize, config: AuditConfig) -> Setting {
     for market in 0..markets {
         let token = |outcome: usize| Token {
             token_id: (market * 2 + outcome).to_string().parse().unwrap(),
-            outcome: outcome.to_string(),
+            outcome: outcome.to_string().into(),
         };
-        registry.upsert(Market {
-            condition_id: format!("0x{market:x}").parse().unwrap(),
-            question: String::new(),
-            tokens: vec![token(1), token(2)],
-            end_date_iso: None,
-            end_timestamp: None,
-            tick_size: None,
-            min_order_size: None,
-            neg_risk: false,
-            slug: None,
-            event: None,
-        });
+        let condition = format!("0x{market:x}").parse().unwrap();
+        registry.upsert(Market::new(condition, vec![token(1), token(2)]));
     }
     for pending in registry.pending(markets) {
         let keys: Vec<_> = pending.assets.iter().map(|info| info.key).collect();

@@ -458,19 +458,14 @@ impl SimulatedVenue {
     pub(crate) fn add_market(&self, market: u64) {
         let token = |id: u64, outcome: &str| Token {
             token_id: id.to_string().parse().unwrap(),
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
         };
         self.registry.upsert(Market {
-            condition_id: format!("0x{market:064x}").parse().unwrap(),
             question: format!("market {market}?"),
-            tokens: vec![token(market * 2, "Yes"), token(market * 2 + 1, "No")],
-            end_date_iso: None,
-            end_timestamp: None,
-            tick_size: None,
-            min_order_size: None,
-            neg_risk: false,
-            slug: None,
-            event: None,
+            ..Market::new(
+                format!("0x{market:064x}").parse().unwrap(),
+                vec![token(market * 2, "Yes"), token(market * 2 + 1, "No")],
+            )
         });
     }
 

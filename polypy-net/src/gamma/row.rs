@@ -6,8 +6,10 @@
 //! never cost the row: what cannot be read is left out. Decimals are taken from
 //! the digits of the number, never through a float.
 
+use std::sync::Arc;
+
 use polypy_core::decimal::{MAX_TEXT, UNITS, parse_millionths, without_exponent, write_millionths};
-use polypy_core::{AssetId, ConditionId, DecimalText, EventRef, Market, Timestamp, Token};
+use polypy_core::{AssetId, ConditionId, DecimalText, EventRef, Group, Market, Timestamp, Token};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +17,7 @@ use serde_json::value::RawValue;
 /// row from filling the catalogue.
 const MAX_TOKENS: usize = 64;
 /// Bytes of a name at most: some times what the venue's longest have.
-const MAX_SLUG: usize = 512;
+const MAX_NAME: usize = 512;
 
 /// What one row said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,12 +133,27 @@ struct Fields<'a> {
     #[serde(borrow, default)]
     events: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    group_item_title: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    group_item_threshold: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    category: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    start_date: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     outcome_prices: Option<&'a RawValue>,
 }
 
 /// What is read of an event that a market is part of.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct EventFields<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    neg_risk: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    neg_risk_augmented: Option<&'a RawValue>,
     #[serde(borrow, default)]
     slug: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -198,30 +215,40 @@ fn market(condition_id: ConditionId, fields: &Fields<'_>) -> Result<Market, Skip
         condition_id,
         question: text(fields.question).unwrap_or_default(),
         tokens,
-        end_timestamp: end_date_iso.as_deref().and_then(end_timestamp),
+        end_timestamp: end_date_iso.as_deref().and_then(timestamp),
         end_date_iso,
         tick_size: decimal(fields.order_price_min_tick_size),
         min_order_size: decimal(fields.order_min_size),
         neg_risk: flag(fields.neg_risk) == Some(true),
-        slug: slug(fields.slug),
+        slug: short(fields.slug),
         event: event(fields.events),
+        group: short(fields.group_item_title).map(|title| {
+            let order = text(fields.group_item_threshold);
+            let order = order.and_then(|order| order.parse().ok());
+            Box::new(Group { title, order })
+        }),
+        category: short(fields.category).map(Into::into),
+        start: text(fields.start_date).as_deref().and_then(timestamp),
     })
 }
 
-/// A name that fits into an address.
-fn slug(field: Option<&RawValue>) -> Option<Box<str>> {
+/// A name: it fits into an address.
+fn short(field: Option<&RawValue>) -> Option<Box<str>> {
     let text = text(field)?;
-    (1..=MAX_SLUG).contains(&text.len()).then(|| text.into())
+    (1..=MAX_NAME).contains(&text.len()).then(|| text.into())
 }
 
 /// The first of the events that has a name; there is one in practice.
-fn event(field: Option<&RawValue>) -> Option<Box<EventRef>> {
+fn event(field: Option<&RawValue>) -> Option<Arc<EventRef>> {
     let events: Vec<&RawValue> = serde_json::from_str(field?.get()).ok()?;
     events.into_iter().find_map(|event| {
         let fields: EventFields<'_> = serde_json::from_str(event.get()).ok()?;
-        Some(Box::new(EventRef {
-            slug: slug(fields.slug)?,
+        Some(Arc::new(EventRef {
+            id: short(fields.id),
+            slug: short(fields.slug)?,
             title: text(fields.title).unwrap_or_default().into(),
+            neg_risk: flag(fields.neg_risk) == Some(true),
+            neg_risk_augmented: flag(fields.neg_risk_augmented) == Some(true),
         }))
     })
 }
@@ -265,7 +292,7 @@ fn tokens(fields: &Fields<'_>) -> Result<Vec<Token>, SkipReason> {
         }
         tokens.push(Token {
             token_id,
-            outcome: outcomes.next().unwrap_or_default(),
+            outcome: outcomes.next().unwrap_or_default().into(),
         });
     }
     Ok(tokens)
@@ -330,7 +357,7 @@ fn decimal(field: Option<&RawValue>) -> Option<DecimalText> {
 }
 
 /// RFC 3339, or a bare date taken at midnight UTC.
-fn end_timestamp(date: &str) -> Option<Timestamp> {
+fn timestamp(date: &str) -> Option<Timestamp> {
     Timestamp::from_rfc3339(date).or_else(|| Timestamp::from_rfc3339(&format!("{date}T00:00:00Z")))
 }
 

@@ -73,6 +73,40 @@ fn names_of_market_and_event_are_read_where_they_are_stated() {
 }
 
 #[test]
+fn what_a_market_stands_for_is_read_where_it_is_stated() {
+    let stated = row(&json!({
+        "groupItemTitle": "Spain",
+        "groupItemThreshold": "26",
+        "category": "Sports",
+        "startDate": "2026-04-09T21:25:35.627784Z",
+        "events": [{"id": 7, "slug": "s", "negRisk": true, "negRiskAugmented": "true"}],
+    }));
+    let market = stated.market.unwrap();
+    let group = market.group.unwrap();
+    assert_eq!((&*group.title, group.order), ("Spain", Some(26)));
+    assert_eq!(market.category.as_deref(), Some("Sports"));
+    let start = Timestamp::from_millis(1_775_769_935_627);
+    assert_eq!(market.start, Some(start));
+    let event = market.event.unwrap();
+    assert_eq!(event.id.as_deref(), Some("7"));
+    assert!(event.neg_risk && event.neg_risk_augmented);
+    let unclear = row(&json!({
+        "groupItemTitle": "Spain",
+        "groupItemThreshold": "first",
+        "category": "",
+        "startDate": "once",
+        "events": [{"slug": "s", "negRisk": "perhaps"}],
+    }));
+    let market = unclear.market.unwrap();
+    assert_eq!(market.group.unwrap().order, None);
+    assert_eq!((market.category, market.start), (None, None));
+    let event = market.event.unwrap();
+    assert!(event.id.is_none() && !event.neg_risk && !event.neg_risk_augmented);
+    let silent = row(&json!({ "groupItemTitle": "" })).market.unwrap();
+    assert_eq!(silent.group, None);
+}
+
+#[test]
 fn a_closed_row_says_who_won_if_exactly_one_outcome_costs_one() {
     let winner = |closed: bool, prices: &str| {
         let row = row(&json!({ "closed": closed, "outcomePrices": prices }));
@@ -104,7 +138,7 @@ fn reads_a_complete_row() {
     assert_eq!(market.condition_id.as_str(), "0xa1");
     assert_eq!(row.condition_id, Some(market.condition_id));
     assert_eq!(market.question, "Synthetic A?");
-    assert_eq!(market.tokens[1].outcome, "No");
+    assert_eq!(&*market.tokens[1].outcome, "No");
     assert_eq!(market.tick_size.unwrap().as_str(), "0.0025");
     assert_eq!(market.min_order_size.unwrap().as_str(), "5");
     assert!(market.neg_risk);
@@ -216,8 +250,8 @@ fn what_only_describes_never_costs_the_row() {
         assert!(row.market.is_ok(), "{with}: {row:?}");
     }
     let market = row(&json!({"outcomes": ["only one"]})).market.unwrap();
-    assert_eq!(market.tokens[0].outcome, "only one");
-    assert_eq!(market.tokens[1].outcome, "");
+    assert_eq!(&*market.tokens[0].outcome, "only one");
+    assert_eq!(&*market.tokens[1].outcome, "");
 }
 
 #[test]

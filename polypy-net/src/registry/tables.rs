@@ -66,12 +66,9 @@ struct Asset {
 impl Tables {
     /// Takes over names that this row does not state: not every answer has them.
     pub(super) fn complete(&self, market: &mut Market) {
-        let Some(known) = self.markets.get(&market.condition_id) else {
-            return;
-        };
-        let known = &known.market;
-        market.slug = market.slug.take().or_else(|| known.slug.clone());
-        market.event = market.event.take().or_else(|| known.event.clone());
+        if let Some(known) = self.markets.get(&market.condition_id) {
+            market.complete_from(&known.market);
+        }
     }
 
     /// Whether exactly this is known already, the usual case of a crawl. A

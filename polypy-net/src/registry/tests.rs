@@ -12,23 +12,15 @@ fn condition(market: u32) -> ConditionId {
 }
 
 fn market_with(market: u32, tokens: &[u32]) -> Market {
+    let tokens = tokens.iter().map(|token| Token {
+        token_id: token.to_string().parse().unwrap(),
+        outcome: "Yes".into(),
+    });
     Market {
-        condition_id: condition(market),
         question: format!("market {market}?"),
-        tokens: tokens
-            .iter()
-            .map(|token| Token {
-                token_id: token.to_string().parse().unwrap(),
-                outcome: "Yes".to_owned(),
-            })
-            .collect(),
-        end_date_iso: None,
-        end_timestamp: None,
         tick_size: DecimalText::new("0.01").ok(),
         min_order_size: DecimalText::new("5").ok(),
-        neg_risk: false,
-        slug: None,
-        event: None,
+        ..Market::new(condition(market), tokens.collect())
     }
 }
 
@@ -47,12 +39,15 @@ fn conditions(pending: &[PendingMarket]) -> Vec<&str> {
 
 fn named(number: u32, slug: Option<&str>, event: Option<&str>) -> Market {
     let event = event.map(|slug| EventRef {
+        id: None,
         slug: slug.into(),
         title: "Event".into(),
+        neg_risk: false,
+        neg_risk_augmented: false,
     });
     Market {
         slug: slug.map(Into::into),
-        event: event.map(Box::new),
+        event: event.map(Arc::new),
         ..market(number)
     }
 }

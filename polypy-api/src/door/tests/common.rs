@@ -139,22 +139,22 @@ impl CatalogueSource for Catalogue {
 fn market() -> Market {
     let token = |id, outcome: &str| Token {
         token_id: AssetId::new(id).unwrap(),
-        outcome: outcome.to_owned(),
+        outcome: outcome.into(),
     };
     Market {
-        condition_id: ConditionId::new(&format!("0x{:064x}", 7)).unwrap(),
         question: "Does it hold?".to_owned(),
-        tokens: vec![token("11", "Yes"), token("12", "No")],
-        end_date_iso: None,
-        end_timestamp: None,
-        tick_size: None,
-        min_order_size: None,
-        neg_risk: false,
         slug: Some("does-it-hold".into()),
-        event: Some(Box::new(EventRef {
+        event: Some(Arc::new(EventRef {
+            id: None,
             slug: "what-holds".into(),
             title: "What holds?".into(),
+            neg_risk: false,
+            neg_risk_augmented: false,
         })),
+        ..Market::new(
+            ConditionId::new(&format!("0x{:064x}", 7)).unwrap(),
+            vec![token("11", "Yes"), token("12", "No")],
+        )
     }
 }
 

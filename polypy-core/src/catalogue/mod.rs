@@ -1,4 +1,11 @@
-//! What readers of streams ask of the catalogue, and how its changes reach them.
+//! The catalogue: every market that the venue lists, whether its books are kept here or
+//! not, and how its changes reach others.
+//!
+//! | file | |
+//! |---|---|
+//! | `entry` | what is kept of one market |
+
+mod entry;
 
 use std::sync::Arc;
 
@@ -6,6 +13,11 @@ use crate::id::AssetId;
 use crate::key::AssetKey;
 use crate::market::{AssetInfo, Market};
 use crate::time::Timestamp;
+
+pub use self::entry::{
+    Cents, Figures, Listed, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Resolution,
+    ResolutionSource, Tag, TagId, Verdict,
+};
 
 /// Names tokens: one, those of a market or of an event, or all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,11 +80,13 @@ pub enum MarketChange {
         /// When, by the venue.
         at: Option<Timestamp>,
     },
-    /// It is followed no longer; its last books are kept for a while.
+    /// It is followed no longer; its last books are kept for a while, unless it was
+    /// released.
     Ended {
         /// The market.
         market: Arc<Market>,
-        /// Why, in a word.
+        /// Why, in a word: `released` where the selection wants it no longer and nothing
+        /// has ended.
         reason: &'static str,
     },
     /// Its tokens are gone from here, and their keys with them.
@@ -84,8 +98,8 @@ pub enum MarketChange {
     },
 }
 
-/// Who is told what happens to markets. Called outside the catalogue's locks, so that
-/// it may ask there.
+/// Who is told what happens to markets. Called outside the registry's locks, so that
+/// it may ask there; never the selection, which may be held meanwhile.
 pub trait CatalogueSink: Send + Sync {
     /// Takes in what happened; waits for nobody.
     fn changed(&self, change: MarketChange);
