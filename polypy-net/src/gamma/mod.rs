@@ -12,6 +12,7 @@
 //! | unknown cursor names are ignored: page 1 for ever | a cursor seen before, or a few pages without a new row, end the crawl as incomplete |
 //! | a cursor is bound to its filters | they are repeated on each page |
 //! | pages are clamped silently, and may be empty | the end is a cursor that is missing, empty, null or `LTE=`, never a short page |
+//! | tags come only when asked for, and an older venue may refuse the question | they are asked for; a crawl whose first page is refused goes on without |
 //! | rows are half filled in | see [`row`]: skipped one by one, with a reason |
 //!
 //! Nothing here decides what becomes of a market, and an incomplete crawl says
@@ -22,6 +23,7 @@ pub mod row;
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polypy_core::metrics::Sheet;
@@ -187,6 +189,10 @@ pub struct GammaClient {
     rest: RestClient,
     config: GammaConfig,
     lookups: Batches<ConditionId>,
+    /// Whether the last crawl had to do without tags: look-ups then do, too.
+    without_tags: AtomicBool,
+    /// Whether that was said.
+    has_warned: AtomicBool,
 }
 
 /// The keyset envelope.
@@ -215,6 +221,8 @@ impl GammaClient {
             rest: rest.with_endpoints(&[LISTING]),
             config,
             lookups: Batches::new("gamma", MAX_LOOKUP),
+            without_tags: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
         }
     }
 
@@ -238,7 +246,11 @@ impl GammaClient {
         while crawl.pages < self.config.max_pages {
             sleep_until(next_page_at).await;
             next_page_at = Instant::now() + self.config.page_interval;
-            let page = match self.page(&self.path(listing, cursor.as_deref())).await {
+            let page = match &cursor {
+                None => self.first_page(listing).await,
+                Some(cursor) => self.page(&self.path(listing, Some(cursor))).await,
+            };
+            let page = match page {
                 Ok(page) => page,
                 Err(error) => {
                     crawl.end = CrawlEnd::Failed(error);
@@ -276,7 +288,7 @@ impl GammaClient {
         while let Some(set) = division.next() {
             sleep_until(next_set_at).await;
             next_set_at = Instant::now() + self.config.page_interval;
-            let answer = self.page(&lookup_path(&set, state)).await;
+            let answer = self.page(&self.lookup_path(&set, state)).await;
             let now = Instant::now();
             match answer {
                 Ok(mut page) => {
@@ -305,8 +317,31 @@ impl GammaClient {
         self.config.page_interval
     }
 
+    /// The first page of a crawl. If Gamma refuses it, it is asked for without tags: they
+    /// are the newest thing asked of it, and markets without tags are better than none.
+    async fn first_page(&self, listing: Listing) -> Result<Page, GammaError> {
+        self.without_tags.store(false, Ordering::Relaxed);
+        let refusal = match self.page(&self.path(listing, None)).await {
+            Err(GammaError::Rest(error)) if error.is_refusal() => error,
+            answer => return answer,
+        };
+        self.without_tags.store(true, Ordering::Relaxed);
+        let page = self.page(&self.path(listing, None)).await?;
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%refusal, "gamma refuses to state tags: markets are listed without");
+        }
+        Ok(page)
+    }
+
+    fn push_tags(&self, path: &mut String) {
+        if !self.without_tags.load(Ordering::Relaxed) {
+            path.push_str("&include_tag=true");
+        }
+    }
+
     fn path(&self, listing: Listing, cursor: Option<&str>) -> String {
         let mut path = format!("{LISTING}?limit={}&closed=false", self.config.page_size);
+        self.push_tags(&mut path);
         match listing {
             Listing::Steady => {}
             Listing::MostTraded => path.push_str("&order=volume24hr&ascending=false"),
@@ -314,6 +349,17 @@ impl GammaClient {
         if let Some(cursor) = cursor {
             path.push_str("&after_cursor=");
             push_escaped(&mut path, cursor);
+        }
+        path
+    }
+
+    fn lookup_path(&self, conditions: &[ConditionId], state: MarketState) -> String {
+        let closed = state == MarketState::Closed;
+        let mut path = format!("{LISTING}?limit={MAX_LOOKUP}&closed={closed}");
+        self.push_tags(&mut path);
+        for condition in conditions {
+            path.push_str("&condition_ids=");
+            path.push_str(condition.as_str());
         }
         path
     }
@@ -341,16 +387,6 @@ impl StatsSource for GammaClient {
         self.rest.show(sheet);
         sheet.without();
     }
-}
-
-fn lookup_path(conditions: &[ConditionId], state: MarketState) -> String {
-    let closed = state == MarketState::Closed;
-    let mut path = format!("{LISTING}?limit={MAX_LOOKUP}&closed={closed}");
-    for condition in conditions {
-        path.push_str("&condition_ids=");
-        path.push_str(condition.as_str());
-    }
-    path
 }
 
 struct Page {

@@ -9,7 +9,10 @@
 use std::sync::Arc;
 
 use polypy_core::decimal::{MAX_TEXT, UNITS, parse_millionths, without_exponent, write_millionths};
-use polypy_core::{AssetId, ConditionId, DecimalText, EventRef, Group, Market, Timestamp, Token};
+use polypy_core::{
+    AssetId, Cents, ConditionId, DecimalText, EventRef, Figures, Group, Listed, Market, Tag,
+    Timestamp, Token,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -18,6 +21,8 @@ use serde_json::value::RawValue;
 const MAX_TOKENS: usize = 64;
 /// Bytes of a name at most: some times what the venue's longest have.
 const MAX_NAME: usize = 512;
+/// Tags of one market at most: three times what the venue's most filed ones have.
+const MAX_TAGS: usize = 32;
 
 /// What one row said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,11 @@ pub struct Row {
     pub winner: Option<AssetId>,
     /// The market, if it can be traded and kept.
     pub market: Result<Market, SkipReason>,
+    /// What the venue counts of it.
+    pub figures: Figures,
+    /// What the venue files it under; `None` when the row does not say, as one that was
+    /// asked for without them does not.
+    pub tags: Option<Vec<Tag>>,
 }
 
 /// Why a row gives no market to keep books for.
@@ -142,6 +152,27 @@ struct Fields<'a> {
     start_date: Option<&'a RawValue>,
     #[serde(borrow, default)]
     outcome_prices: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    volume: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    volume_num: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "volume24hr")]
+    volume_day: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    liquidity: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    liquidity_num: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tags: Option<&'a RawValue>,
+}
+
+/// What is read of a tag.
+#[derive(Debug, Deserialize)]
+struct TagFields<'a> {
+    #[serde(borrow, default)]
+    slug: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    label: Option<&'a RawValue>,
 }
 
 /// What is read of an event that a market is part of.
@@ -174,6 +205,8 @@ impl Row {
                 closed: false,
                 winner: None,
                 market: Err(SkipReason::Malformed),
+                figures: Figures::default(),
+                tags: None,
             };
         };
         let condition = condition(fields.condition_id);
@@ -182,9 +215,59 @@ impl Row {
             condition_id: condition.clone().ok(),
             closed,
             winner: closed.then(|| winner(&fields)).flatten(),
+            figures: Figures {
+                volume: cents([fields.volume, fields.volume_num]),
+                volume_day: cents([fields.volume_day, None]),
+                liquidity: cents([fields.liquidity, fields.liquidity_num]),
+            },
+            tags: tags(fields.tags),
             market: condition.and_then(|condition| market(condition, &fields)),
         }
     }
+
+    /// All that it says of a market that can be traded and kept.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn listed(self) -> Result<Listed, SkipReason> {
+        let Self {
+            market,
+            figures,
+            tags,
+            ..
+        } = self;
+        market.map(|market| Listed {
+            market,
+            figures,
+            tags,
+        })
+    }
+}
+
+/// An amount in dollars, as text or number, from the first field that states one.
+fn cents<'a>(fields: impl IntoIterator<Item = Option<&'a RawValue>>) -> Option<Cents> {
+    let texts = fields.into_iter().filter_map(text);
+    texts.filter_map(|text| text.parse().ok()).next()
+}
+
+/// A list of tags, each an object or the label alone. One that cannot be read costs no
+/// other; what is no list says nothing.
+fn tags(field: Option<&RawValue>) -> Option<Vec<Tag>> {
+    let tags: Vec<&RawValue> = serde_json::from_str(field?.get()).ok()?;
+    let tag = |tag: &RawValue| {
+        if tag.get().starts_with('"') {
+            let label = short(Some(tag))?;
+            let slug = Box::default();
+            return Some(Tag { slug, label });
+        }
+        let fields: TagFields<'_> = serde_json::from_str(tag.get()).ok()?;
+        let (slug, label) = (short(fields.slug), short(fields.label));
+        (slug.is_some() || label.is_some()).then(|| Tag {
+            slug: slug.unwrap_or_default(),
+            label: label.unwrap_or_default(),
+        })
+    };
+    Some(tags.into_iter().filter_map(tag).take(MAX_TAGS).collect())
 }
 
 fn condition(field: Option<&RawValue>) -> Result<ConditionId, SkipReason> {

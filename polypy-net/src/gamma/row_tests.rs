@@ -48,6 +48,83 @@ fn ids(row: &Row) -> Vec<&str> {
 }
 
 #[test]
+fn figures_are_read_from_text_or_number_and_what_is_not_stated_stays_open() {
+    let cents = |cents| Some(Cents::new(cents));
+    for (with, volume, volume_day, liquidity) in [
+        (json!({}), None, None, None),
+        (
+            json!({"volume": "1321616.8597730005", "volume24hr": 55472.41349, "liquidity": "7"}),
+            cents(132_161_685),
+            cents(5_547_241),
+            cents(700),
+        ),
+        (
+            json!({"volume": "", "volumeNum": 9.999997, "liquidity": null, "liquidityNum": 0}),
+            cents(999),
+            None,
+            cents(0),
+        ),
+        (
+            json!({"volume": "NaN", "volume24hr": true, "liquidity": -1}),
+            None,
+            None,
+            None,
+        ),
+        // Text counts before the number, which went through a float.
+        (
+            json!({"volume": "0.29", "volumeNum": 0.2899999}),
+            cents(29),
+            None,
+            None,
+        ),
+    ] {
+        let listed = row(&with).listed().unwrap();
+        let expected = Figures {
+            volume,
+            volume_day,
+            liquidity,
+        };
+        assert_eq!(listed.figures, expected, "{with}");
+    }
+}
+
+#[test]
+fn tags_are_objects_or_labels_and_no_list_is_not_an_empty_one() {
+    let tag = |slug: &str, label: &str| Tag {
+        slug: slug.into(),
+        label: label.into(),
+    };
+    let politics = json!({"id": "2", "label": "Politics", "slug": "politics"});
+    for (tags, expected) in [
+        (json!([politics]), Some(vec![tag("politics", "Politics")])),
+        (
+            json!(["Crypto", "5M"]),
+            Some(vec![tag("", "Crypto"), tag("", "5M")]),
+        ),
+        (
+            json!([null, 7, {}, [], {"label": ""}, {"slug": "a"}, {"label": "B"}, politics]),
+            Some(vec![
+                tag("a", ""),
+                tag("", "B"),
+                tag("politics", "Politics"),
+            ]),
+        ),
+        (json!([]), Some(vec![])),
+        (json!("politics"), None),
+        (json!({}), None),
+    ] {
+        let row = row(&json!({ "tags": tags }));
+        assert_eq!(row.listed().unwrap().tags, expected, "{tags}");
+    }
+    assert_eq!(row(&json!({})).tags, None);
+    let with_null = complete().to_string().replacen('{', r#"{"tags":null,"#, 1);
+    assert_eq!(Row::parse(&with_null).tags, None);
+    let many: Vec<_> = (0..100).map(|number| number.to_string()).collect();
+    let row = row(&json!({ "tags": many }));
+    assert_eq!(row.tags.unwrap().len(), MAX_TAGS);
+}
+
+#[test]
 fn names_of_market_and_event_are_read_where_they_are_stated() {
     let named = row(&json!({
         "slug": "synthetic-a",

@@ -61,9 +61,9 @@ async fn walks_pages_of_any_length_by_after_cursor_with_its_filters_repeated() {
     assert_eq!(
         service.lines(),
         [
-            "GET /markets/keyset?limit=100&closed=false",
-            "GET /markets/keyset?limit=100&closed=false&after_cursor=a%2Bb%2F%3D",
-            "GET /markets/keyset?limit=100&closed=false&after_cursor=c",
+            "GET /markets/keyset?limit=100&closed=false&include_tag=true",
+            "GET /markets/keyset?limit=100&closed=false&include_tag=true&after_cursor=a%2Bb%2F%3D",
+            "GET /markets/keyset?limit=100&closed=false&include_tag=true&after_cursor=c",
         ]
     );
 }
@@ -109,7 +109,7 @@ async fn an_empty_page_with_a_cursor_and_a_page_that_comes_again_are_not_the_end
 async fn empty_pages_without_end_are_an_incomplete_listing() {
     let turn = std::sync::atomic::AtomicUsize::new(1);
     let service = FakeService::new(move |_| {
-        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
         page((1..2).filter(|_| turn == 1), Some(&turn.to_string()))
     });
     let (conditions, crawl) = crawl(&service).await;
@@ -147,7 +147,7 @@ async fn a_cursor_that_never_advances_ends_the_crawl() {
 async fn a_listing_without_end_has_one() {
     let turn = std::sync::atomic::AtomicUsize::new(1);
     let service = FakeService::new(move |_| {
-        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
         page([turn], Some(&turn.to_string()))
     });
     let config = GammaConfig {
@@ -210,8 +210,57 @@ async fn whoever_takes_the_pages_may_stop() {
     assert!(matches!(crawl.end, CrawlEnd::Stopped), "{crawl:?}");
     assert_eq!(
         service.lines(),
-        ["GET /markets/keyset?limit=100&closed=false&order=volume24hr&ascending=false"]
+        [
+            "GET /markets/keyset?limit=100&closed=false&include_tag=true&order=volume24hr&ascending=false"
+        ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_refuses_to_state_tags_is_crawled_without_and_asked_again_at_the_next_crawl() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let service = FakeService::new({
+        let refuses = Arc::clone(&refuses);
+        move |seen: &Seen| {
+            if refuses.load(Ordering::Relaxed) && seen.line.contains("include_tag") {
+                Reply::Status(422, Vec::new(), "unknown parameter".to_owned())
+            } else if seen.line.contains("after_cursor") {
+                page(3..4, None)
+            } else {
+                page(1..3, Some("c"))
+            }
+        }
+    });
+    let gamma = client(&service);
+    let crawl = async || {
+        let before = service.lines().len();
+        let crawl = gamma
+            .crawl(Listing::Steady, |_| ControlFlow::Continue(()))
+            .await;
+        assert!(matches!(crawl.end, CrawlEnd::Complete), "{crawl:?}");
+        assert_eq!(crawl.rows, 3);
+        let lines = service.lines().split_off(before);
+        let asks: Vec<_> = lines.iter().map(|l| l.contains("include_tag")).collect();
+        asks
+    };
+    assert_eq!(crawl().await, [true, false, false]);
+    let one: ConditionId = "0x1".parse().unwrap();
+    gamma.by_condition(&[one], MarketState::Open).await;
+    assert!(!service.lines().last().unwrap().contains("include_tag"));
+    refuses.store(false, Ordering::Relaxed);
+    assert_eq!(crawl().await, [true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_venue_that_fails_is_not_taken_for_one_that_refuses_tags() {
+    for status in [429, 408, 503] {
+        let service =
+            FakeService::new(move |_| Reply::Status(status, Vec::new(), "later".to_owned()));
+        let (_, crawl) = crawl(&service).await;
+        assert!(matches!(crawl.end, CrawlEnd::Failed(_)), "{crawl:?}");
+        let lines = service.lines();
+        assert!(lines.iter().all(|line| line.contains("include_tag")));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +277,9 @@ async fn looks_markets_up_a_hundred_at_a_time() {
     assert_eq!(found.rows.len(), 150);
     let lines = service.lines();
     assert_eq!(lines.len(), 2);
-    assert!(lines[0].starts_with("GET /markets/keyset?limit=100&closed=true&condition_ids=0x0&"));
+    assert!(lines[0].starts_with(
+        "GET /markets/keyset?limit=100&closed=true&include_tag=true&condition_ids=0x0&"
+    ));
     assert!(lines[1].ends_with("&condition_ids=0x95"));
     let open = gamma
         .by_condition(&conditions[..1], MarketState::Open)

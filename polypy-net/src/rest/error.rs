@@ -64,6 +64,13 @@ impl RestError {
         }
     }
 
+    /// Whether the service refused the request as such: 4xx, but for what a moment later
+    /// it may take.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status { status, .. }
+            if status.is_client_error() && self.blame() == Blame::Request)
+    }
+
     /// Who is to blame for the failure of a request that names many ids. A
     /// server error may come of one id in it, as Gamma's do.
     pub(crate) fn blame(&self) -> Blame {
