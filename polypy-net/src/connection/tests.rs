@@ -226,6 +226,7 @@ async fn taking_off_an_earlier_key_subscribes_the_token_anew_under_the_later_one
             until("their books", SECOND, || heard_of(&world, &back).0).await;
         }
         fixture.connection.unsubscribe(&before);
+        let told = Instant::now();
         let mut named: Vec<_> = Vec::new();
         for _ in 0..3 {
             let (operation, ids) = peer.request().await.unwrap();
@@ -233,6 +234,7 @@ async fn taking_off_an_earlier_key_subscribes_the_token_anew_under_the_later_one
             named.push(operation);
         }
         assert_eq!(named, ["unsubscribe", "unsubscribe", "subscribe"]);
+        assert!(told.elapsed() < SECOND, "not when its book is overdue");
         assert!(world.sink.books().is_empty(), "it has no feed now");
         // One from before was on its way.
         let opening_books = opening(ids(0..2).iter());
