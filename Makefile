@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test streams rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers instructions attack mutants deny setup
+.PHONY: help demo sim test soak soak-test streams rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers bench-stream instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ bench-http: setup ## answers a second beside a bare server of the same bytes, 2 
 
 bench-end-to-end: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
 	$(CARGO) bench --locked -p polypy-benches --bench end_to_end
+
+bench-stream: setup ## a thousand clients of the streams, and what they cost the feed; fails if a bar is missed: 5 minutes on a quiet machine
+	$(CARGO) build --locked --release -p polypy
+	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench stream -- $(FLAGS)
 
 bench-peers: setup ## ours beside the published clients, same frames; the first build takes long
 	CARGO="$(CARGO)" benches/peers/run

@@ -8,6 +8,7 @@
 //! | [`ours`] | the program's own way from frames to books |
 //! | [`typed`] | the way clients commonly go |
 //! | [`loopback`] | an exchange in a process of its own, and who listens to it |
+//! | [`stream`] | the program, an exchange and a thousand clients in processes of their own |
 //! | [`clock`] | how long threads have run |
 //! | [`spent`] | processor time, and what was done in it |
 //! | [`story`] | the corpus as files, for rivals that share no code with us |
@@ -27,6 +28,7 @@ pub mod reads;
 pub mod runs;
 pub mod spent;
 pub mod story;
+pub mod stream;
 pub mod typed;
 
 mod market;

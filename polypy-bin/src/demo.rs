@@ -34,6 +34,7 @@ pub(crate) async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exi
         .shares(shares)
         .listeners(systemd::sockets())
         .log_level(wishes.log_level.clone())
+        .serve_clients_on(wishes.clients.clone())
         .venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url())
         .build();
     let exit = match app {

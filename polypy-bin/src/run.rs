@@ -53,6 +53,7 @@ async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {
         .shares(shares)
         .listeners(systemd::sockets())
         .log_level(wishes.log_level.clone())
+        .serve_clients_on(wishes.clients.clone())
         .build()
     {
         Ok(app) => drive(&app, wishes).await,

@@ -12,16 +12,21 @@ use polypy::clock::SystemClock;
 use polypy::config::Config;
 use polypy::exit::Exit;
 use polypy::logging::{self, LogLevel};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::signals::Signals;
 use crate::systemd::Supervisor;
 use crate::terminal;
 
-/// More threads than this only take cores from the workers: sockets of the
-/// whole venue keep one busy.
+/// More threads than this of either runtime only take cores from the workers: sockets of
+/// the whole venue keep one busy.
 const MOST_RUNTIME_THREADS: usize = 4;
+/// Threads of the venue's sockets, and of everything that is not for clients.
+const VENUE: &str = "polypy-io";
+/// Threads that serve clients. Apart, so that no number of clients stands in the way of
+/// a frame, and so that the system shows what they cost.
+const CLIENTS: &str = "polypy-http";
 
 /// What tasks get that outlived everything that owned them. There are none
 /// after a clean end.
@@ -35,6 +40,8 @@ pub(crate) struct Wishes {
     pub(crate) reload: mpsc::Receiver<()>,
     /// For those who may change it.
     pub(crate) log_level: LogLevel,
+    /// Where clients are served.
+    pub(crate) clients: Handle,
 }
 
 /// Runs `app` until it is to end.
@@ -83,8 +90,9 @@ where
             return Exit::Failure;
         }
     };
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
+    let runtimes = runtime(VENUE).and_then(|venue| Ok((venue, runtime(CLIENTS)?)));
+    let (runtime, clients) = match runtimes {
+        Ok(runtimes) => runtimes,
         Err(error) => {
             tracing::error!(%error, "no runtime");
             return Exit::Failure;
@@ -109,6 +117,7 @@ where
             drain: drained,
             reload: reloaded,
             log_level,
+            clients: clients.handle().clone(),
         };
         let second_signal = async {
             let exit = signals.watch(drain, reload).await;
@@ -122,16 +131,17 @@ where
             exit = second_signal => exit,
         }
     });
+    clients.shutdown_timeout(RUNTIME_DEADLINE);
     runtime.shutdown_timeout(RUNTIME_DEADLINE);
     tracing::debug!("runtime ended");
     exit
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+fn runtime(threads: &str) -> std::io::Result<Runtime> {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     Builder::new_multi_thread()
         .worker_threads(cores.min(MOST_RUNTIME_THREADS))
-        .thread_name("polypy-io")
+        .thread_name(threads)
         .enable_all()
         .build()
 }

@@ -53,6 +53,10 @@ pub struct SimConfig {
     /// Newest published states kept of each asset, for [`crate::SimHandle::journal`];
     /// 0 keeps none, and then a state that nobody sees is never hashed.
     pub journal: usize,
+    /// Asked at each change of a book, if there: the size of every level that the change
+    /// sets is then this number of millionths. Who gives it the time can tell at the other
+    /// end how old a change is; sizes are then no work of the seed's.
+    pub stamp: Option<fn() -> u64>,
     /// A recording to play instead of a seeded flow.
     pub playback: Option<PathBuf>,
     /// 1 plays as recorded, 10 ten times faster, 0 as fast as it can be sent.
@@ -86,6 +90,7 @@ impl Default for SimConfig {
             idle_timeout: Duration::from_secs(125),
             script: None,
             journal: 0,
+            stamp: None,
             playback: None,
             playback_speed: 1.0,
             playback_settle: Duration::from_millis(500),

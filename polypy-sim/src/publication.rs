@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use polypy_core::{DecimalText, Price, Timestamp};
+use polypy_core::{DecimalText, Price, Size, Timestamp};
 use tokio::time::Instant;
 
 use crate::delivery::{Frame, FrameKind};
@@ -26,6 +26,8 @@ impl Exchange {
         if !self.faults.is_empty() {
             self.move_price_ahead(market);
         }
+        let stamped = self.config.stamp.map(|stamp| stamped(changes, stamp()));
+        let changes = stamped.as_deref().unwrap_or(changes);
         self.remember(market);
         let before = self.tops(market);
         let now = self.clock.now();
@@ -204,6 +206,20 @@ impl Exchange {
             .map(|token| token.changed);
         self.clock.now().max(changed.unwrap_or_default())
     }
+}
+
+/// The same changes, with this size of what is not removed.
+fn stamped(changes: &[LevelChange], millionths: u64) -> Vec<LevelChange> {
+    let size = Size::from_millionths(millionths.max(1));
+    let stamped = changes.iter().map(|change| LevelChange {
+        size: if change.size == Size::ZERO {
+            Size::ZERO
+        } else {
+            size
+        },
+        ..*change
+    });
+    stamped.collect()
 }
 
 /// A trade's price in the form that books state and hash: three decimals, more

@@ -60,6 +60,32 @@ async fn http_server_not_created_when_disabled() {
     sim.stop().await;
 }
 
+/// Clients have threads of their own, the venue's sockets and everything else have the
+/// others.
+#[tokio::test]
+async fn clients_are_served_on_the_runtime_that_is_named() {
+    let sim = exchange().await;
+    let clients = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let tasks = || clients.metrics().num_alive_tasks();
+    let app = app(&sim).enable_http(true);
+    let app = app.serve_clients_on(clients.handle().clone());
+    let app = app.build().unwrap();
+    app.start().await.unwrap();
+    assert_eq!(tasks(), 1, "it accepts");
+    let address = app.http_addr().unwrap();
+    let client = tokio::net::TcpStream::connect(address).await.unwrap();
+    until("the client is served there", || tasks() == 2).await;
+    drop(client);
+    app.stop().await;
+    until("all has ended", || tasks() == 0).await;
+    sim.stop().await;
+    clients.shutdown_background();
+}
+
 #[test]
 fn sections_can_be_asked_for_before_the_start() {
     let app = PolyPy::builder().build().unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use polypy_core::Clock;
 use polypy_http::{Access, Listener, Tls};
 use polypy_net::dial::{Dial, DialConfig, Proxy, SystemDialer, certificates};
+use tokio::runtime::Handle;
 
 use super::PolyPy;
 use super::admin::Administration;
@@ -32,6 +33,7 @@ pub struct PolyPyBuilder {
     shares: Option<Shares>,
     listeners: Vec<Listener>,
     log_level: Option<LogLevel>,
+    clients: Option<Handle>,
     reads_every_file: bool,
 }
 
@@ -45,6 +47,7 @@ impl Default for PolyPyBuilder {
             shares: None,
             listeners: Vec::new(),
             log_level: None,
+            clients: None,
             reads_every_file: false,
         }
     }
@@ -125,6 +128,13 @@ impl PolyPyBuilder {
         self
     }
 
+    /// Serves HTTP on another runtime than that of the start, so that clients have threads of
+    /// their own. It has to outlive the stop.
+    pub fn serve_clients_on(mut self, runtime: Handle) -> Self {
+        self.clients = Some(runtime);
+        self
+    }
+
     /// Reads the files of a token and of a certificate also where the server that they
     /// are for is off: for who asks whether a configuration is right, and turns it on later.
     pub fn read_every_file(mut self) -> Self {
@@ -173,6 +183,7 @@ impl PolyPyBuilder {
         }
         let mut app = PolyPy::new(self.config, parts, self.clock, admin);
         app.listeners = self.listeners;
+        app.clients = self.clients;
         app.access = access;
         app.tls = tls;
         Ok(app)

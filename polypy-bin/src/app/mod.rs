@@ -45,6 +45,7 @@ use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
 use polypy_workers::{BookCounts, WorkerManager};
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::config::{Config, conversion};
@@ -86,6 +87,8 @@ pub struct PolyPy {
     tls: Option<Arc<Tls>>,
     /// Opened elsewhere, for the HTTP server.
     listeners: Vec<Listener>,
+    /// Where the HTTP server runs, if not where everything does.
+    clients: Option<Handle>,
     /// There while the HTTP server listens at it.
     socket_file: Mutex<Option<SocketFile>>,
     admin: Administration,
@@ -111,6 +114,7 @@ impl PolyPy {
             access: None,
             tls: None,
             listeners: Vec::new(),
+            clients: None,
             socket_file: Mutex::default(),
             admin,
             turn: tokio::sync::Mutex::default(),
@@ -170,7 +174,8 @@ impl PolyPy {
         listeners.extend(self.listen_at_file().await);
         let server = Arc::new(self.new_http_server(listeners));
         let component: Arc<dyn Component> = Arc::clone(&server) as Arc<dyn Component>;
-        match sequence::start(&component).await {
+        let runtime = self.clients.clone().unwrap_or_else(Handle::current);
+        match sequence::start_on(&runtime, &component).await {
             Ok(()) => {
                 *self.overview.http.lock() = Arc::downgrade(&server);
                 *self.http_server.lock() = Some(server);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::{Component, ComponentError, ComponentState};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -18,9 +19,17 @@ const RESERVE: Duration = Duration::from_millis(250);
 /// Starts one part; a panic counts as a failure. Dropping the future aborts the
 /// start, and the part has then to be stopped.
 pub(super) async fn start(part: &Arc<dyn Component>) -> Result<(), ComponentError> {
+    start_on(&Handle::current(), part).await
+}
+
+/// The same on a runtime, whose threads the part's tasks then have.
+pub(super) async fn start_on(
+    runtime: &Handle,
+    part: &Arc<dyn Component>,
+) -> Result<(), ComponentError> {
     let name = part.name();
     let part = Arc::clone(part);
-    let task = Owned(tokio::spawn(async move { part.start().await }));
+    let task = Owned(runtime.spawn(async move { part.start().await }));
     match task.join().await {
         Ok(result) => result,
         Err(error) => Err(ComponentError::new(name, error)),

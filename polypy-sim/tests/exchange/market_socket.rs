@@ -419,3 +419,30 @@ async fn stop_ends_every_socket_and_frees_the_port() {
     reading.await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+/// Sizes that say when they were set are what everybody is shown, and what is removed is.
+#[tokio::test]
+async fn changes_have_the_size_that_a_stamp_gives() {
+    let config = SimConfig {
+        stamp: Some(|| 1_234_567_890),
+        ..SimConfig::for_tests()
+    };
+    let sim = start(config).await;
+    let assets = sim.assets();
+    let mut client = Client::connect(&sim).await;
+    client.open(&assets).await;
+    let (mut set, mut removed) = (0, 0);
+    while set < 20 || removed < 5 {
+        let frame = client.event("price_change").await;
+        for change in frame["price_changes"].as_array().unwrap() {
+            match change["size"].as_str().unwrap() {
+                "0" => removed += 1,
+                size => {
+                    assert_eq!(size, "1234.56789");
+                    set += 1;
+                }
+            }
+        }
+    }
+    sim.stop().await;
+}
