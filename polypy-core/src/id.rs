@@ -1,6 +1,6 @@
 //! The venue's identifiers as text. Inside, [`crate::AssetKey`] stands for them.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -69,6 +69,17 @@ impl ConditionId {
             Ok(Self(Arc::from(text)))
         } else {
             Err(IdError::Condition)
+        }
+    }
+
+    /// What all spellings of one id have in common: its digits in lower case, without
+    /// leading zeros. The venue leaves these out in some places.
+    pub fn canonical(&self) -> Cow<'_, str> {
+        let digits = self.0.trim_start_matches("0x").trim_start_matches('0');
+        if digits.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            digits.to_ascii_lowercase().into()
+        } else {
+            digits.into()
         }
     }
 

@@ -18,13 +18,14 @@ pub const SHARDS: u16 = 256;
 pub struct Shard(u16);
 
 impl Shard {
-    /// The shard of a market: FNV-1a of the condition id's text, its bits mixed
-    /// once more (ids of one series differ in their last digits only), modulo
-    /// [`SHARDS`].
+    /// The shard of a market: FNV-1a of the condition id in its
+    /// [canonical](ConditionId::canonical) spelling behind `0x`, its bits mixed once more
+    /// (ids of one series differ in their last digits only), modulo [`SHARDS`].
     pub fn of(condition: &ConditionId) -> Self {
-        let hash = condition
-            .as_str()
-            .bytes()
+        let hash = b"0x"
+            .iter()
+            .copied()
+            .chain(condition.canonical().bytes())
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
@@ -139,5 +140,9 @@ mod tests {
             [shard("0xa1"), shard("0xa2"), shard("0xff")],
             [57, 173, 144]
         );
+        for spelling in ["0xA1", "0x0a1", "0x00A1"] {
+            assert_eq!(shard(spelling), shard("0xa1"), "{spelling}");
+        }
+        assert_ne!(shard("0xa10"), shard("0xa1"));
     }
 }

@@ -4,8 +4,10 @@
 //! | file | |
 //! |---|---|
 //! | `entry` | what is kept of one market |
+//! | `text` | words as they are compared, and looked for |
 
 mod entry;
+mod text;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ pub use self::entry::{
     Cents, Figures, Listed, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Resolution,
     ResolutionSource, Tag, TagId, Verdict,
 };
+pub use self::text::{Fit, Folded, Phrase, PhraseError, fold, words};
 
 /// Names tokens: one, those of a market or of an event, or all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
