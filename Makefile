@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test streams rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-http bench-peers bench-stream instructions attack mutants deny setup
+.PHONY: help demo sim test soak soak-test streams rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-http bench-peers bench-stream instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: setup ## what frames cost: decoding, decoding with applying, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench decode
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
+
+bench-catalogue: setup ## what finding markets by their words costs, 1 minute
+	$(CARGO) bench --locked -p polypy-benches --bench catalogue
 
 bench-http: setup ## answers a second beside a bare server of the same bytes, 2 minutes on a quiet machine
 	$(CARGO) build --locked --release -p polypy

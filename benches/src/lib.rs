@@ -9,6 +9,7 @@
 //! | [`typed`] | the way clients commonly go |
 //! | [`loopback`] | an exchange in a process of its own, and who listens to it |
 //! | [`stream`] | the program, an exchange and a thousand clients in processes of their own |
+//! | [`listing`] | a made listing of the venue's markets |
 //! | [`clock`] | how long threads have run |
 //! | [`spent`] | processor time, and what was done in it |
 //! | [`story`] | the corpus as files, for rivals that share no code with us |
@@ -22,6 +23,7 @@ pub mod captured;
 pub mod checksum;
 pub mod clock;
 pub mod corpus;
+pub mod listing;
 pub mod loopback;
 pub mod ours;
 pub mod reads;

@@ -5,6 +5,7 @@
 //! a market that is as it was is shared as it is.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::decimal::{DecimalError, parse_millionths, without_exponent};
@@ -39,23 +40,26 @@ impl MarketNumber {
 /// assert_eq!(volume.to_string(), "1321616.85");
 /// # Ok::<(), polypy_core::DecimalError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Cents(u64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cents(
+    /// One more than the amount, so that an optional one takes no more room.
+    NonZeroU64,
+);
 
 impl Cents {
     /// From cents.
     pub const fn new(cents: u64) -> Self {
-        Self(cents)
+        Self(NonZeroU64::MIN.saturating_add(cents))
     }
 
     /// In cents.
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// Half of it.
     pub const fn half(self) -> Self {
-        Self(self.0 / 2)
+        Self::new(self.get() / 2)
     }
 }
 
@@ -73,13 +77,20 @@ impl std::str::FromStr for Cents {
         }
         let cents: String = fraction.chars().take(2).collect();
         let dollars = parse_millionths(format!("{whole}.{cents}").as_bytes())?;
-        Ok(Self(dollars / 10_000))
+        Ok(Self::new(dollars / 10_000))
     }
 }
 
 impl fmt::Display for Cents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+        let cents = self.get();
+        write!(f, "{}.{:02}", cents / 100, cents % 100)
+    }
+}
+
+impl fmt::Debug for Cents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cents({self})")
     }
 }
 
@@ -205,6 +216,8 @@ impl Verdict {
 /// they are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NotFollowed {
+    /// It is new, and was not judged yet.
+    Unjudged,
     /// It is among what is excluded.
     Excluded,
     /// It has none of the tags.
@@ -241,7 +254,8 @@ pub enum NotFollowed {
 
 impl NotFollowed {
     /// All of them, in the order of the checks.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
+        Self::Unjudged,
         Self::Excluded,
         Self::Tags,
         Self::TagsUnknown,
@@ -263,6 +277,7 @@ impl NotFollowed {
     /// Its name in JSON and in counters.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Unjudged => "unjudged",
             Self::Excluded => "excluded",
             Self::Tags => "tags",
             Self::TagsUnknown => "tags_unknown",

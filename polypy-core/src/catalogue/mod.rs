@@ -4,10 +4,16 @@
 //! | file | |
 //! |---|---|
 //! | `entry` | what is kept of one market |
+//! | `table`, `tags`, `chunk` | all of them: one writer |
+//! | `view` | all of them at one moment: any number of readers |
 //! | `text` | words as they are compared, and looked for |
 
+mod chunk;
 mod entry;
+mod table;
+mod tags;
 mod text;
+mod view;
 
 use std::sync::Arc;
 
@@ -16,11 +22,15 @@ use crate::key::AssetKey;
 use crate::market::{AssetInfo, Market};
 use crate::time::Timestamp;
 
+pub use self::chunk::EntryRef;
 pub use self::entry::{
     Cents, Figures, Listed, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Resolution,
     ResolutionSource, Tag, TagId, Verdict,
 };
+pub use self::table::{CatalogueTable, Facts, LeftOut, MOST, MOST_TAGS, MOST_WORDS, Taken};
+pub use self::tags::Tags;
 pub use self::text::{Fit, Folded, Phrase, PhraseError, fold, words};
+pub use self::view::CatalogueView;
 
 /// Names tokens: one, those of a market or of an event, or all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
