@@ -6,10 +6,18 @@
 //! | `entry` | what is kept of one market |
 //! | `table`, `tags`, `chunk` | all of them: one writer |
 //! | `view` | all of them at one moment: any number of readers |
+//! | `filter` | which of them are meant: by readers, and by the selection |
+//! | `selection` | which of them are followed, and why one is not |
+//! | `seats` | who is followed where not all can be |
 //! | `text` | words as they are compared, and looked for |
+//! | `glob` | names with `*` |
 
 mod chunk;
 mod entry;
+mod filter;
+mod glob;
+mod seats;
+mod selection;
 mod table;
 mod tags;
 mod text;
@@ -26,6 +34,12 @@ pub use self::chunk::EntryRef;
 pub use self::entry::{
     Cents, Figures, Listed, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Resolution,
     ResolutionSource, Tag, TagId, Verdict,
+};
+pub use self::filter::{Bound, Check, Ids, Kinds, MarketFilter, ReadyFilter, Trace};
+pub use self::glob::{Glob, GlobError};
+pub use self::seats::{Round, SeatChanges, SeatTable};
+pub use self::selection::{
+    Judge, Judgement, Names, Rank, SeatOrder, SeatRule, Selection, ShardError, ShardOf,
 };
 pub use self::table::{CatalogueTable, Facts, LeftOut, MOST, MOST_TAGS, MOST_WORDS, Taken};
 pub use self::tags::Tags;
@@ -77,6 +91,51 @@ pub trait CatalogueSource: Send + Sync {
 
     /// A token's market; `None` once forgotten.
     fn market(&self, asset: AssetKey) -> Option<Arc<Market>>;
+}
+
+/// How a verdict came about.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The market, with the verdict.
+    pub entry: MarketEntry,
+    /// Which of the process's selections judged it: as in [`SelectionView`].
+    pub generation: u64,
+    /// The checks that were made, up to the one that decided.
+    pub checks: Vec<Check>,
+}
+
+/// The selection that is in force, and what it comes to.
+#[derive(Debug, Clone)]
+pub struct SelectionView {
+    /// The selection.
+    pub selection: Arc<Selection>,
+    /// Grows with each other selection, and begins anew with the process.
+    pub generation: u64,
+    /// Markets in the catalogue.
+    pub listed: usize,
+    /// Markets that are followed.
+    pub followed: usize,
+    /// Markets that were released and that connections still carry.
+    pub released: usize,
+}
+
+/// Where the catalogue and the selection can be asked. No call waits for I/O.
+pub trait SelectionSource: Send + Sync {
+    /// The catalogue as it is now.
+    fn view(&self) -> Arc<CatalogueView>;
+
+    /// The markets with this condition id, in any spelling, or this slug; those that have
+    /// not ended first.
+    fn find(&self, name: &str) -> Vec<MarketEntry>;
+
+    /// The markets of the event with this slug, in the order in which the venue shows them.
+    fn event(&self, slug: &str) -> Vec<MarketEntry>;
+
+    /// Why a market is followed or not; `None` if it is not in the catalogue.
+    fn explain(&self, number: MarketNumber) -> Option<Explanation>;
+
+    /// The selection that is in force.
+    fn selection(&self) -> SelectionView;
 }
 
 /// Something that happened to a market.
