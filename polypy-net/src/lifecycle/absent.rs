@@ -165,7 +165,7 @@ impl Shared {
     /// Look-ups of both kinds found nothing of these.
     pub(super) fn not_found(&self, conditions: &[ConditionId]) {
         let now = Instant::now();
-        let needs_listing = self.config.max_markets == 0;
+        let needs_listing = self.selecting.choice().0.seats().is_none();
         for condition in conditions {
             let tokens = self.registry.assets_of(condition);
             if !self
@@ -175,7 +175,7 @@ impl Shared {
                 continue;
             }
             self.delistings.vanished.lock().insert(condition.clone());
-            if self.expire(condition, EndReason::Vanished) {
+            if self.hold().expire(condition, EndReason::Vanished) {
                 tracing::warn!(
                     %condition,
                     "market is unknown: neither a book nor a listing has it any more"
@@ -183,13 +183,6 @@ impl Shared {
             } else {
                 self.delistings.forget(condition);
             }
-        }
-    }
-
-    /// A market that vanished is listed again.
-    pub(super) fn bring_back(&self, condition: &ConditionId) {
-        if self.delistings.vanished.lock().remove(condition) {
-            self.take_back(condition);
         }
     }
 }

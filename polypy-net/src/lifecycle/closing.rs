@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetId, ConditionId, Market};
+use polypy_core::{AssetId, ConditionId, Listed};
 use tokio::time::{Instant, timeout};
 
 use super::{EndReason, Shared, stats};
@@ -108,7 +108,7 @@ impl Shared {
                 .partition(|condition| answers.get(condition) == Some(&ClobAnswer::NoBook));
         }
         for condition in conditions {
-            if self.expire(&condition, EndReason::Closed) {
+            if self.hold().expire(&condition, EndReason::Closed) {
                 self.closings.closed.lock().insert(condition);
             }
         }
@@ -125,20 +125,24 @@ impl Shared {
 
     /// Gamma calls these open, which it had ended: brings back those of
     /// which the CLOB has a book. Those brought back.
-    pub(super) async fn reopen(&self, mut markets: Vec<Market>) -> Vec<ConditionId> {
-        markets.retain(|market| self.closings.is_closed(&market.condition_id));
+    pub(super) async fn reopen(&self, mut markets: Vec<Listed>) -> Vec<ConditionId> {
+        markets.retain(|listed| self.closings.is_closed(&listed.market.condition_id));
         if markets.is_empty() {
             return Vec::new();
         }
-        let conditions: Vec<_> = markets.iter().map(|m| m.condition_id.clone()).collect();
+        let conditions: Vec<_> = markets
+            .iter()
+            .map(|listed| listed.market.condition_id.clone())
+            .collect();
         let answers = self.ask_clob(&conditions).await;
         let mut back = Vec::new();
-        for market in markets {
-            let condition = market.condition_id.clone();
+        for listed in markets {
+            let condition = listed.market.condition_id.clone();
             let has_book = answers.get(&condition) == Some(&ClobAnswer::HasBook);
-            if has_book && !self.is_full() && self.closings.forget(&condition) {
-                self.take_back(&condition);
-                self.admit(market);
+            let mut held = self.hold();
+            if has_book && !held.is_full() && self.closings.forget(&condition) {
+                held.take_back(&condition);
+                held.take_in(listed);
                 back.push(condition);
             }
         }

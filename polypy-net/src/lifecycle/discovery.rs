@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{ConditionId, Market};
+use polypy_core::{ConditionId, Listed};
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
@@ -39,6 +39,8 @@ struct Memory {
     missing: HashMap<ConditionId, u8>,
     /// Rows of the last complete listing.
     rows: usize,
+    /// The last round did not list all.
+    is_partial: bool,
 }
 
 /// One listing while it runs.
@@ -78,7 +80,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     failing.log_end();
                 }
                 backoff.reset();
-                sleep(interval).await;
+                if !memory.is_partial {
+                    shared.reviews.notify_one();
+                }
+                tokio::select! {
+                    () = sleep(interval) => {}
+                    // Not all was listed, and more may be wanted.
+                    () = shared.discover.notified(), if memory.is_partial => {}
+                }
             }
             Err(failure) => {
                 shared.stats.round_failed();
@@ -137,14 +146,16 @@ impl Shared {
     async fn discover(&self, memory: &mut Memory) -> Result<(), Failure> {
         let known = self.registry.live_conditions();
         let mut round = Round::begin();
-        if self.config.max_markets > 0 {
+        let has_seats = self.selecting.choice().0.seats().is_some();
+        memory.is_partial = true;
+        if has_seats {
             self.sweep(&known).await.map_err(Failure::Sweep)?;
-            if self.is_full() {
+            if self.hold().is_full() {
                 self.stats.round_succeeded(self.clock.now());
                 return Ok(());
             }
         }
-        let listing = if self.config.max_markets > 0 {
+        let listing = if has_seats {
             Listing::MostTraded
         } else {
             Listing::Steady
@@ -161,14 +172,14 @@ impl Shared {
                     } else {
                         &mut round.seen
                     };
-                    place.extend(row.condition_id);
-                    match row.market {
-                        Ok(market) => round.added += usize::from(self.list(market)),
+                    place.extend(row.condition_id.clone());
+                    match row.listed() {
+                        Ok(listed) => round.added += usize::from(self.list(listed)),
                         Err(reason) => round.skipped[reason.index()] += 1,
                     }
                 }
                 self.tell_progress(&mut round);
-                if self.is_full() {
+                if self.hold().is_full() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -199,6 +210,7 @@ impl Shared {
         self.doubt_closed(&round.closed, rows);
         match end {
             CrawlEnd::Complete => {
+                memory.is_partial = false;
                 let open = rows.saturating_sub(round.closed.len());
                 if open.saturating_mul(2) >= memory.rows {
                     self.reconcile(&round.seen, known, memory);
@@ -229,12 +241,12 @@ impl Shared {
 
     /// Takes in a market that is listed as open. Whether it is new. One that
     /// ended on Gamma's reason is asked for by name first.
-    fn list(&self, market: Market) -> bool {
-        if self.closings.is_closed(&market.condition_id) {
-            self.ask(Lookup::IsOpen, market.condition_id);
+    fn list(&self, listed: Listed) -> bool {
+        if self.closings.is_closed(&listed.market.condition_id) {
+            self.ask(Lookup::IsOpen, listed.market.condition_id);
             return false;
         }
-        self.admit(market)
+        self.hold().take_in(listed)
     }
 
     /// Asks by name about markets that a list of open ones called closed; not if
@@ -272,6 +284,7 @@ impl Shared {
             }
             missing.insert(condition.clone(), misses);
         }
+        self.hold().drop_unlisted(seen);
         self.stats.missing(missing.len());
         memory.missing = missing;
     }

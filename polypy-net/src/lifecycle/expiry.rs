@@ -66,8 +66,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
             Some(due) => sleep_until(due).await,
             None => shared.retention.wake.notified().await,
         }
-        while let Some(condition) = shared.retention.take_due(Instant::now()) {
-            shared.forget(&condition);
+        // Each as one act: another may be about to take it back.
+        let forget_one = || {
+            let mut held = shared.hold();
+            let condition = shared.retention.take_due(Instant::now())?;
+            held.forget(&condition);
+            Some(condition)
+        };
+        while let Some(condition) = forget_one() {
             shared.delistings.forget(&condition);
             shared.closings.forget(&condition);
             stats::count(&shared.stats.forgotten);

@@ -1,12 +1,13 @@
 //! A Gamma in memory, and a controller at work on it, for the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use polypy_core::{
-    AssetId, AssetKey, BookControl, BookEvent, CatalogueSink, Interner, MarketChange,
+    AssetId, AssetKey, BookControl, BookEvent, CatalogueSink, ConditionId, Interner, MarketChange,
     MarketResolved, NewMarket, StaleReason, Timestamp,
 };
 use serde_json::{Value, json};
@@ -43,11 +44,13 @@ pub(super) struct SimulatedVenue {
     pub(super) denied: BTreeSet<u32>,
     /// The CLOB does not answer.
     pub(super) clob_is_down: bool,
+    /// Dollars traded in a day, where they are stated.
+    pub(super) traded: BTreeMap<u32, u64>,
 }
 
 pub(super) type SharedVenue = Arc<Mutex<SimulatedVenue>>;
 
-fn row(market: u32, closed: bool) -> Value {
+pub(super) fn row(market: u32, closed: bool) -> Value {
     json!({
         "id": market.to_string(),
         "conditionId": format!("0x{market:x}"),
@@ -92,7 +95,11 @@ impl SimulatedVenue {
             })
             .map(|(market, closed)| {
                 let called = asked.is_empty() && self.called_closed.contains(market);
-                row(*market, *closed || called)
+                let mut row = row(*market, *closed || called);
+                if let Some(dollars) = self.traded.get(market) {
+                    row["volume24hr"] = (*dollars).into();
+                }
+                row
             })
             .collect();
         let begin: usize = values("after_cursor")
@@ -163,6 +170,10 @@ pub(super) struct Sink {
     pub(super) settled: Mutex<Vec<AssetKey>>,
     pub(super) forgotten: Mutex<Vec<AssetKey>>,
     told: Mutex<Vec<MarketChange>>,
+    /// Asked whenever books are forgotten.
+    registry: OnceLock<Arc<AssetRegistry>>,
+    /// Assets whose books were forgotten when the registry still knew them.
+    pub(super) forgotten_first: AtomicUsize,
 }
 
 impl CatalogueSink for Sink {
@@ -202,6 +213,11 @@ impl BookControl for Sink {
     }
     fn forget(&self, assets: &[AssetKey]) {
         self.forgotten.lock().extend(assets);
+        if let Some(registry) = self.registry.get() {
+            let known = assets.iter().filter(|key| registry.status(**key).is_some());
+            self.forgotten_first
+                .fetch_add(known.count(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -237,6 +253,7 @@ impl Harness {
         });
         let registry = Arc::new(AssetRegistry::default());
         let sink = Arc::new(Sink::default());
+        assert!(sink.registry.set(Arc::clone(&registry)).is_ok());
         let controller = LifecycleController::new(
             config,
             GammaClient::new(

@@ -92,6 +92,8 @@ impl Shared {
     /// The CLOB has no book of this token: if its market no longer lists it,
     /// either, it has ended, and its market goes on.
     fn delist(&self, asset: AssetKey) {
+        // It may be released at this moment.
+        let _held = self.hold();
         if self.registry.delist(asset) {
             self.books.settle(&[asset]);
             stats::count(&self.stats.tokens_delisted);
@@ -101,7 +103,7 @@ impl Shared {
 
     fn on_new_market(&self, announced: NewMarket) {
         stats::count(&self.stats.hints_new_market);
-        if !self.is_full() {
+        if !self.hold().is_full() {
             self.ask(Lookup::IsOpen, announced.condition_id);
         }
     }
@@ -109,7 +111,7 @@ impl Shared {
     fn on_resolved(&self, resolved: &MarketResolved) {
         stats::count(&self.stats.hints_resolved);
         let winner = resolved.winner.as_ref();
-        if self.resolve(&resolved.condition_id, winner) {
+        if self.hold().resolve(&resolved.condition_id, winner) {
             return;
         }
         // Ids of a market come in more than one spelling; its tokens do not.
@@ -122,7 +124,7 @@ impl Shared {
                 .collect()
         };
         for condition in by_token {
-            self.resolve(&condition, winner);
+            self.hold().resolve(&condition, winner);
         }
     }
 }

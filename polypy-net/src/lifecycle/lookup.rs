@@ -177,7 +177,7 @@ impl Shared {
     fn is_moot(&self, lookup: Lookup, condition: &ConditionId) -> bool {
         match lookup {
             Lookup::IsOpen => {
-                self.registry.market(condition).is_some()
+                self.selecting.knows(condition)
                     && !self.delistings.has_vanished(condition)
                     && !self.closings.is_closed(condition)
             }
@@ -302,22 +302,23 @@ impl Shared {
     async fn act_on(&self, lookup: Lookup, rows: Vec<Row>) -> Vec<ConditionId> {
         let (mut settled, mut closed, mut open_again) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
-            let Some(condition) = row.condition_id else {
+            let Some(condition) = row.condition_id.clone() else {
                 continue;
             };
-            match (lookup, row.market) {
-                (Lookup::IsOpen, Ok(market)) if self.closings.is_closed(&condition) => {
-                    open_again.push(market);
+            let (is_closed, winner) = (row.closed, row.winner.clone());
+            match (lookup, row.listed()) {
+                (Lookup::IsOpen, Ok(listed)) if self.closings.is_closed(&condition) => {
+                    open_again.push(listed);
                 }
-                (Lookup::IsOpen, Ok(market)) => {
-                    if self.admit(market) {
+                (Lookup::IsOpen, Ok(listed)) => {
+                    if self.hold().take_in(listed) {
                         stats::count(&self.stats.lookups_found);
                     }
                     settled.push(condition);
                 }
                 (Lookup::IsOpen, Err(SkipReason::Closed)) => settled.push(condition),
-                (Lookup::IsClosed, _) if row.closed => {
-                    if let Some(winner) = &row.winner {
+                (Lookup::IsClosed, _) if is_closed => {
+                    if let Some(winner) = &winner {
                         self.registry.decide(&condition, winner);
                     }
                     closed.push(condition);

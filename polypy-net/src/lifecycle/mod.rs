@@ -1,6 +1,6 @@
 //! Which markets there are, from the first sight of them to the last.
 //!
-//! [`LifecycleController`] runs four tasks over one shared state, a file each:
+//! [`LifecycleController`] runs five tasks over one shared state, a file each:
 //!
 //! | task | does |
 //! |---|---|
@@ -8,6 +8,9 @@
 //! | `hints` | takes what the feed announces: new markets, resolved ones |
 //! | `lookup` | asks Gamma for single markets: announced, missing, or said to be gone |
 //! | `expiry` | forgets ended markets after a while, everywhere |
+//! | `changes` | changes which markets are followed, and judges them again after each round |
+//!
+//! What they decide is done in one place, `selecting`, under one lock.
 //!
 //! A market ends for one of two reasons: it was resolved, or Gamma calls it
 //! closed (`closing`: where Gamma calls many closed, the CLOB has to agree, and
@@ -18,11 +21,13 @@
 //! subscribes: the pool does, from the registry.
 
 mod absent;
+mod changes;
 mod closing;
 mod discovery;
 mod expiry;
 mod hints;
 mod lookup;
+mod selecting;
 mod stats;
 
 use std::fmt;
@@ -33,11 +38,10 @@ use std::time::Duration;
 
 use polypy_core::metrics::Sheet;
 use polypy_core::{
-    AssetId, AssetKey, BookControl, BoxFuture, CatalogueSink, Clock, Component, ComponentError,
-    ComponentState, ConditionId, Health, HealthSource, Lifecycle, LifecycleEvent, Market,
-    MarketChange, StaleReason, StatsSource,
+    BookControl, BoxFuture, CatalogueSink, Clock, Component, ComponentError, ComponentState,
+    Health, HealthSource, Lifecycle, LifecycleEvent, StatsSource,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clob::BookFetch;
@@ -46,10 +50,14 @@ use crate::registry::AssetRegistry;
 use crate::task::{not_started, not_stopped};
 
 use absent::Delistings;
+use changes::{CHANGES, Change};
+pub use changes::{Keep, SelectError, Selected};
 use closing::Closings;
 use expiry::RetentionQueue;
 pub use hints::LifecycleHints;
 use lookup::Lookups;
+pub use selecting::{Choice, Judgement, Known, Rank};
+use selecting::{MostTraded, Selecting};
 use stats::LifecycleStats;
 
 const NAME: &str = "lifecycle";
@@ -91,6 +99,7 @@ pub struct LifecycleController {
 /// Dropping it aborts the tasks.
 struct Running {
     stop: watch::Sender<bool>,
+    changes: mpsc::Sender<Change>,
     tasks: JoinSet<()>,
     /// A task has ended that was not told to.
     has_failed: Arc<AtomicBool>,
@@ -106,6 +115,11 @@ struct Shared {
     /// Who is told what happens to markets.
     told: Option<Arc<dyn CatalogueSink>>,
     clock: Arc<dyn Clock>,
+    selecting: Selecting,
+    /// What is followed is to be judged again.
+    reviews: Notify,
+    /// The next round need not wait.
+    discover: Notify,
     lookups: Lookups,
     retention: RetentionQueue,
     delistings: Delistings,
@@ -136,7 +150,11 @@ impl LifecycleController {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(config.hint_queue.max(1));
+        let most = (config.max_markets > 0).then_some(config.max_markets);
         let shared = Arc::new(Shared {
+            selecting: Selecting::new(Arc::new(MostTraded { most })),
+            reviews: Notify::new(),
+            discover: Notify::new(),
             config,
             gamma,
             clob,
@@ -184,8 +202,11 @@ impl LifecycleController {
             Arc::clone(shared),
             Arc::clone(&self.announced),
         ))));
+        let (sender, asked) = mpsc::channel(CHANGES);
+        tasks.spawn(run(Box::pin(changes::run(Arc::clone(shared), asked))));
         Running {
             stop,
+            changes: sender,
             tasks,
             has_failed,
         }
@@ -264,111 +285,6 @@ impl StatsSource for LifecycleController {
     fn show(&self, sheet: &mut dyn Sheet) {
         sheet.table(stats::STATE, self);
         self.shared.show(sheet);
-    }
-}
-
-impl Shared {
-    /// Takes a market in unless there are enough. Whether it is new.
-    fn admit(&self, market: Market) -> bool {
-        let condition = &market.condition_id;
-        let is_known = self.registry.market(condition).is_some();
-        if self.is_full() && (!is_known || self.delistings.has_vanished(condition)) {
-            return false;
-        }
-        self.bring_back(condition);
-        let condition = condition.clone();
-        let upserted = self.registry.upsert(market);
-        // Before their new keys have a connection.
-        self.books.forget(&upserted.forgotten);
-        let has_new_keys = !upserted.forgotten.is_empty();
-        if upserted.added || has_new_keys {
-            let market = self.registry.market(&condition);
-            if has_new_keys {
-                self.tell_forgotten(market.clone(), upserted.forgotten);
-            }
-            self.tell(market.map(MarketChange::New));
-        }
-        if upserted.added {
-            stats::count(&self.stats.markets_added);
-        }
-        upserted.added
-    }
-
-    /// With none of the registry's locks held: who is told may ask there.
-    fn tell(&self, change: Option<MarketChange>) {
-        if let (Some(told), Some(change)) = (&self.told, change) {
-            told.changed(change);
-        }
-    }
-
-    fn tell_forgotten(&self, market: Option<Arc<Market>>, keys: Vec<AssetKey>) {
-        self.tell(market.map(|market| MarketChange::Forgotten { market, keys }));
-    }
-
-    /// Forgets a market here and in the books, and says so.
-    fn forget(&self, condition: &ConditionId) {
-        let market = self.registry.market(condition);
-        let assets = self.registry.forget(condition);
-        self.books.forget(&assets);
-        self.tell_forgotten(market, assets);
-    }
-
-    /// Forgets an ended market at once: it comes back as a new one.
-    fn take_back(&self, condition: &ConditionId) {
-        self.retention.release(condition);
-        self.forget(condition);
-        stats::count(&self.stats.returned);
-        tracing::info!(%condition, "market is back");
-    }
-
-    /// Whether no further market is wanted.
-    fn is_full(&self) -> bool {
-        let max = self.config.max_markets;
-        max > 0 && self.registry.live_market_count() >= max
-    }
-
-    /// Ends a market. Whether it was live.
-    fn expire(&self, condition: &ConditionId, reason: EndReason) -> bool {
-        if !self.registry.is_live(condition) {
-            return false;
-        }
-        let assets = self.registry.expire(condition);
-        match reason {
-            EndReason::Resolved | EndReason::Closed => self.books.settle(&assets),
-            // Nobody said that it is settled.
-            EndReason::Vanished => self.books.mark_stale(&assets, StaleReason::Silent),
-        }
-        self.retention
-            .retain(condition.clone(), self.config.forget_after);
-        stats::count(match reason {
-            EndReason::Resolved => &self.stats.expired_resolved,
-            EndReason::Closed => &self.stats.expired_closed,
-            EndReason::Vanished => &self.stats.expired_unknown,
-        });
-        tracing::debug!(%condition, reason = reason.name(), "market ended");
-        let winner = self.registry.winner(condition);
-        self.tell(self.registry.market(condition).map(|market| {
-            if reason == EndReason::Resolved || winner.is_some() {
-                let at = None;
-                MarketChange::Resolved { market, winner, at }
-            } else {
-                let reason = reason.name();
-                MarketChange::Ended { market, reason }
-            }
-        }));
-        true
-    }
-
-    /// Ends a market that was resolved, with the token that won if that was said. Whether
-    /// it was live.
-    fn resolve(&self, condition: &ConditionId, winner: Option<&AssetId>) -> bool {
-        // First: readers who see that it is settled are to see who won.
-        if let Some(winner) = winner
-            && !self.registry.decide(condition, winner)
-        {
-            tracing::debug!(%condition, %winner, "the token that won is not the market's");
-        }
-        self.expire(condition, EndReason::Resolved)
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct LifecycleStats {
     pub(super) closings_doubted: Counter,
     pub(super) tokens_delisted: Counter,
     pub(super) forgotten: Counter,
+    pub(super) released: Counter,
+    pub(super) releases_doubted: Counter,
+    pub(super) listings_refused: Counter,
     crawl_took: Histogram,
     discovery: Mutex<Discovery>,
 }
@@ -139,6 +142,19 @@ static KNOWN: &[Whole] = &[
         |shared| shared.registry.market_count().into(),
     ),
     Whole::gauge(
+        "listed_markets",
+        "polypy_markets_listed",
+        "Markets that the venue lists as open, followed or not; ended ones until they are \
+         forgotten.",
+        |shared| shared.selecting.listed().into(),
+    ),
+    Whole::gauge(
+        "selection_generation",
+        "polypy_selection_generation",
+        "How many changes of what is followed there have been.",
+        |shared| shared.selecting.choice().1.into(),
+    ),
+    Whole::gauge(
         "markets_awaiting_forget",
         "polypy_markets_awaiting_forget",
         "Ended markets that are still known.",
@@ -193,6 +209,25 @@ static MARKETS: &[Counted] = &[
         "polypy_tokens_delisted_total",
         "Tokens that left the listing of a market that goes on.",
         |stats| stats.tokens_delisted.get().into(),
+    ),
+    Counted::counter(
+        "markets_released",
+        "polypy_markets_released_total",
+        "Markets that trade and were wanted no longer.",
+        |stats| stats.released.get().into(),
+    ),
+    Counted::counter(
+        "releases_doubted",
+        "polypy_market_releases_doubted_total",
+        "Markets that stayed until a second listing said, as the first had, that they are \
+         wanted no longer: those were many at once.",
+        |stats| stats.releases_doubted.get().into(),
+    ),
+    Counted::counter(
+        "listings_refused",
+        "polypy_market_listings_refused_total",
+        "Listed markets for which there was no room.",
+        |stats| stats.listings_refused.get().into(),
     ),
     Counted::counter(
         "markets_forgotten",

@@ -1,6 +1,6 @@
 //! The controller against a Gamma in memory, on paused time.
 
-use polypy_core::{AssetKey, LifecycleEvent, MarketResolved};
+use polypy_core::{AssetKey, Figures, LifecycleEvent, Listed, Market, MarketResolved};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -325,7 +325,11 @@ async fn a_token_that_left_its_market_ends_once_the_clob_denies_it() {
     market.tokens.truncate(1);
     harness.controller.hints().confirm_gone(&keys[1..]);
     assert!(harness.sink.settled.lock().is_empty(), "it is listed");
-    harness.controller.shared.admit(market);
+    harness.controller.shared.hold().take_in(Listed {
+        market,
+        figures: Figures::default(),
+        tags: None,
+    });
     assert_eq!(harness.registry.counts().1, 2);
     harness.controller.hints().confirm_gone(&keys[1..]);
     assert_eq!(*harness.sink.settled.lock(), keys[1..]);

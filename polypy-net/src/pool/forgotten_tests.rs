@@ -21,7 +21,7 @@ fn forget(world: &SimulatedVenue, market: u64) {
 
 /// Whether the venue sends these markets and no others, each token on so many sockets,
 /// and each book is kept by as many feeds.
-fn is_carried(world: &Served, markets: &BTreeSet<u64>, replicas: usize) -> bool {
+pub(crate) fn is_carried(world: &Served, markets: &BTreeSet<u64>, replicas: usize) -> bool {
     let tokens: Vec<u64> = markets.iter().flat_map(|m| [m * 2, m * 2 + 1]).collect();
     let sent: Vec<String> = {
         let subscribed = world.subscribed.lock();

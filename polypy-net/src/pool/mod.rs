@@ -247,7 +247,7 @@ impl HealthSource for ConnectionPool {
 }
 
 #[cfg(test)]
-mod forgotten_tests;
+pub(crate) mod forgotten_tests;
 #[cfg(test)]
 mod receipt_tests;
 #[cfg(test)]

@@ -1,0 +1,265 @@
+//! Changes of what is followed, and its reviews.
+//!
+//! One task makes them, one after the other: it computes what a choice comes to from
+//! what is listed at that moment, has the change kept if its maker asked for that,
+//! replaces the choice, and then brings market by market to it, in batches with pauses
+//! between them. A newer change stops an older one: what is left to be settled is
+//! settled by the newest choice, and rows that come in between are judged by it, too.
+//!
+//! After each round of discovery all markets are judged again, for what the venue says
+//! of them has moved. Where that would release many at once nothing is done before the
+//! next round says the same: a venue that leaves its tags or figures out must not empty
+//! a server.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy_core::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::selecting::{Choice, Plan, Planning};
+use super::{LifecycleController, Shared, stats};
+
+/// Markets brought to the choice under one hold.
+const BATCH: usize = 256;
+/// Between two batches that changed something: what follows from one, in workers, pool
+/// and streams, is on its way before the next.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Markets judged between two looks at what else there is to do.
+const LOOK: usize = 256;
+/// Changes that may wait: more than anybody makes at once.
+pub(super) const CHANGES: usize = 16;
+/// Markets that a review may release without a second one, whatever is followed.
+const FEW: usize = 3;
+/// The share of followed markets beyond which it may not: one in so many.
+const SHARE: usize = 10;
+
+/// Keeps a change beyond this process, or fails to: called when all is decided, and
+/// before anything is done.
+pub type Keep = Box<dyn FnOnce() -> BoxFuture<'static, io::Result<()>> + Send>;
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// How many changes there have been, this one included.
+    pub generation: u64,
+    /// Markets that the venue lists, as far as is known.
+    pub listed: usize,
+    /// Those followed by it.
+    pub followed: usize,
+    /// Those of them that were not followed before.
+    pub added: usize,
+    /// Those that were followed and are not.
+    pub released: usize,
+}
+
+/// Why a change was not made, or not brought to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// There was another change since.
+    #[error("the selection was changed meanwhile: it is at generation {generation}")]
+    Changed {
+        /// Which one it is now.
+        generation: u64,
+    },
+    /// A newer change has stopped it.
+    #[error("a newer change has replaced this one")]
+    Superseded,
+    /// It could not be kept, and nothing was done.
+    #[error("the selection could not be kept")]
+    NotKept(#[source] io::Error),
+    /// Nobody is there to make it.
+    #[error("discovery is not running")]
+    Stopped,
+}
+
+type Reply = oneshot::Sender<Result<Selected, SelectError>>;
+
+/// A change that is asked for.
+pub(super) struct Change {
+    choice: Arc<dyn Choice>,
+    expected: Option<u64>,
+    keep: Option<Keep>,
+    reply: Reply,
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change")
+            .field("choice", &self.choice)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LifecycleController {
+    /// Replaces what is followed. Answers when all that is listed is as it says: markets
+    /// that it adds have been handed to the pool, those that it does not name are
+    /// forgotten. Dropping the future changes nothing about that.
+    ///
+    /// If `expected` is given the change is made only to that generation; `keep` is
+    /// called when everything is decided and nothing is done yet.
+    ///
+    /// # Errors
+    /// [`SelectError`]; but for [`SelectError::Superseded`] nothing has changed.
+    pub async fn select(
+        &self,
+        choice: Arc<dyn Choice>,
+        expected: Option<u64>,
+        keep: Option<Keep>,
+    ) -> Result<Selected, SelectError> {
+        let (reply, answer) = oneshot::channel();
+        let change = Change {
+            choice,
+            expected,
+            keep,
+            reply,
+        };
+        let changes = self.life.read(|running| running.changes.clone());
+        let changes = changes.ok_or(SelectError::Stopped)?;
+        // Both fail only because the task has ended.
+        if changes.send(change).await.is_err() {
+            return Err(SelectError::Stopped);
+        }
+        answer.await.unwrap_or(Err(SelectError::Stopped))
+    }
+
+    /// How many changes of what is followed there have been.
+    pub fn generation(&self) -> u64 {
+        self.shared.selecting.choice().1
+    }
+}
+
+/// The change that is being brought to its end.
+type UnderWay = Option<(Selected, Reply)>;
+
+/// Makes changes and reviews, for ever.
+pub(super) async fn run(shared: Arc<Shared>, mut changes: mpsc::Receiver<Change>) {
+    let mut under_way: UnderWay = None;
+    let mut is_doubted = false;
+    loop {
+        let is_settled = shared.selecting.is_settled();
+        if is_settled && let Some((selected, reply)) = under_way.take() {
+            tracing::info!(
+                generation = selected.generation,
+                followed = selected.followed,
+                added = selected.added,
+                released = selected.released,
+                "selection changed"
+            );
+            answer(reply, Ok(selected));
+        }
+        tokio::select! {
+            biased;
+            change = changes.recv() => match change {
+                Some(change) => shared.change(change, &mut under_way).await,
+                None => return,
+            },
+            // A review would only undo what has yet to be done.
+            () = shared.reviews.notified(), if is_settled => {
+                is_doubted = shared.review(is_doubted).await;
+            }
+            () = std::future::ready(()), if !is_settled => {
+                let is_any = shared.hold().settle(BATCH);
+                if is_any {
+                    sleep(PAUSE).await;
+                } else {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+fn answer(reply: Reply, result: Result<Selected, SelectError>) {
+    if reply.send(result).is_err() {
+        tracing::debug!("nobody waits for the change of the selection any more");
+    }
+}
+
+impl Shared {
+    async fn change(&self, change: Change, under_way: &mut UnderWay) {
+        let Change {
+            choice,
+            expected,
+            keep,
+            reply,
+        } = change;
+        let (_, generation) = self.selecting.choice();
+        if expected.is_some_and(|expected| expected != generation) {
+            return answer(reply, Err(SelectError::Changed { generation }));
+        }
+        let plan = self.plan(Arc::clone(&choice), false).await;
+        if let Some(keep) = keep
+            && let Err(error) = keep().await
+        {
+            return answer(reply, Err(SelectError::NotKept(error)));
+        }
+        let Plan {
+            listed,
+            followed,
+            added,
+            released,
+            ..
+        } = plan;
+        let generation = self.hold().choose(choice, plan);
+        if let Some((_, older)) = under_way.take() {
+            answer(older, Err(SelectError::Superseded));
+        }
+        let selected = Selected {
+            generation,
+            listed,
+            followed,
+            added,
+            released,
+        };
+        *under_way = Some((selected, reply));
+        // What was cut short may have more of what is wanted now.
+        self.discover.notify_one();
+    }
+
+    async fn plan(&self, choice: Arc<dyn Choice>, keeps_seats: bool) -> Plan {
+        let mut planning = Planning::new(choice, keeps_seats);
+        for markets in self.selecting.snapshot().chunks(LOOK) {
+            planning.look(markets, self);
+            tokio::task::yield_now().await;
+        }
+        planning.done()
+    }
+
+    /// Judges all markets again. Whether it was put off.
+    async fn review(&self, was_doubted: bool) -> bool {
+        let plan = self.plan(self.selecting.choice().0, true).await;
+        if plan.added == 0 && plan.released == 0 {
+            return false;
+        }
+        let live = self.registry.live_market_count();
+        if plan.released > FEW.max(live / SHARE) && !was_doubted {
+            stats::add(&self.stats.releases_doubted, plan.released);
+            tracing::warn!(
+                markets = plan.released,
+                followed = live,
+                "what the venue says of many markets has changed so that they are followed no \
+                 longer: they stay until it says so again"
+            );
+            return true;
+        }
+        tracing::debug!(
+            added = plan.added,
+            released = plan.released,
+            "markets judged again"
+        );
+        self.hold().unsettle(plan);
+        false
+    }
+}
+
+#[cfg(test)]
+#[path = "carried_tests.rs"]
+mod carried_tests;
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;

@@ -1,0 +1,417 @@
+//! Which markets are followed, changed while it runs.
+
+use std::collections::BTreeSet;
+
+use polypy_core::{Cents, Component, NotFollowed, StatsSource};
+
+use super::*;
+use crate::lifecycle::harness::{Harness, SECOND, announced, condition, resolved};
+use crate::lifecycle::{Judgement, Known, LifecycleConfig, Rank};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Markets by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct These(pub(super) BTreeSet<u32>);
+
+/// Those in which so many dollars are traded a day.
+#[derive(Debug)]
+struct AtLeast(u64);
+
+/// So many, the most traded first.
+#[derive(Debug)]
+struct Most(usize);
+
+fn number(known: &Known) -> u32 {
+    let id = known.market.condition_id.as_str();
+    u32::from_str_radix(id.trim_start_matches("0x"), 16).unwrap()
+}
+
+fn judged(is_wanted: bool) -> Judgement {
+    if is_wanted {
+        Judgement::Wanted
+    } else {
+        Judgement::Unwanted(NotFollowed::Id)
+    }
+}
+
+impl Choice for These {
+    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
+        judged(self.0.contains(&number(known)))
+    }
+
+    fn seats(&self) -> Option<usize> {
+        None
+    }
+}
+
+impl Choice for AtLeast {
+    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
+        let traded = known.figures.volume_day.map_or(0, Cents::get);
+        judged(traded >= self.0 * 100)
+    }
+
+    fn seats(&self) -> Option<usize> {
+        None
+    }
+}
+
+impl Choice for Most {
+    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
+        let traded = known.figures.volume_day.map_or(0, Cents::get);
+        Judgement::NeedsSeat(Rank(traded))
+    }
+
+    fn seats(&self) -> Option<usize> {
+        Some(self.0)
+    }
+}
+
+fn these(numbers: impl IntoIterator<Item = u32>) -> Arc<These> {
+    Arc::new(These(numbers.into_iter().collect()))
+}
+
+fn ids(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<String> {
+    let ids = numbers.into_iter().map(|number| format!("0x{number:x}"));
+    ids.collect()
+}
+
+async fn select(harness: &Harness, choice: Arc<dyn Choice>) -> Selected {
+    harness.controller.select(choice, None, None).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_follows_and_releases_what_it_says_and_nothing_else() {
+    let harness = Harness::started(1..=20).await;
+    harness.sink.told();
+    let stays = harness.registry.assets_of(&condition(3));
+    let selected = select(&harness, these(1..=5)).await;
+    let expected = Selected {
+        generation: 1,
+        listed: 20,
+        followed: 5,
+        added: 0,
+        released: 15,
+    };
+    assert_eq!(selected, expected);
+    assert_eq!(harness.live(), ids(1..=5));
+    let mut told = harness.sink.told();
+    told.sort();
+    let mut expected: Vec<_> = (6..=20)
+        .flat_map(|n| {
+            [
+                format!("ended 0x{n:x} released"),
+                format!("forgotten 0x{n:x} 2"),
+            ]
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(told, expected);
+    // Books first: none is shown that is not fed.
+    assert_eq!(
+        harness
+            .sink
+            .forgotten_first
+            .load(std::sync::atomic::Ordering::Relaxed),
+        30
+    );
+    assert_eq!(harness.sink.settled.lock().len(), 0, "nothing has ended");
+    assert_eq!(harness.stat("/markets_released"), 15);
+    assert_eq!(harness.stat("/markets_awaiting_forget"), 0);
+    // Listed again and again, and not followed for that.
+    sleep(5 * MINUTE).await;
+    assert_eq!(harness.live(), ids(1..=5));
+    let selected = select(&harness, these(3..=8)).await;
+    assert_eq!((selected.added, selected.released), (3, 2));
+    assert_eq!(harness.live(), ids(3..=8));
+    assert_eq!(harness.registry.assets_of(&condition(3)), stays);
+    assert_eq!(harness.registry.market_count(), 6);
+    assert!(harness.sink.told().contains(&"new 0x6".to_owned()));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_judged_by_the_choice_of_their_moment() {
+    let harness = Harness::started(1..=4).await;
+    select(&harness, these([2, 5])).await;
+    harness
+        .world
+        .lock()
+        .markets
+        .extend([(5, false), (6, false)]);
+    for market in [5, 6] {
+        harness.controller.hints().offer(announced(market));
+    }
+    sleep(5 * SECOND).await;
+    assert_eq!(harness.live(), ids([2, 5]));
+    // Known by now: nobody asks for it again.
+    let before = harness.lookups();
+    harness.controller.hints().offer(announced(6));
+    sleep(10 * SECOND).await;
+    assert_eq!(harness.lookups(), before);
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_change_stops_an_older_one_and_is_carried_out() {
+    let harness = Harness::new(1..=1_500, LifecycleConfig::default());
+    harness.world.lock().page = 100;
+    harness.controller.start().await.unwrap();
+    sleep(5 * SECOND).await;
+    assert_eq!(harness.live().len(), 1_500);
+    let (older, newer) = tokio::join!(
+        harness.controller.select(these(1..=10), None, None),
+        async {
+            sleep(2 * PAUSE).await;
+            harness
+                .controller
+                .select(these(700..=720), None, None)
+                .await
+        }
+    );
+    assert!(matches!(older, Err(SelectError::Superseded)), "{older:?}");
+    assert_eq!(newer.unwrap().generation, 2);
+    assert_eq!(harness.live(), ids(700..=720));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_whose_maker_has_gone_is_carried_out() {
+    let harness = Harness::started(1..=600).await;
+    sleep(MINUTE).await;
+    {
+        let change = harness.controller.select(these([7]), None, None);
+        let gave_up = tokio::time::timeout(PAUSE / 2, change).await;
+        assert!(gave_up.is_err());
+    }
+    sleep(SECOND).await;
+    assert_eq!(harness.live(), ids([7]));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_cannot_be_kept_or_comes_too_late_changes_nothing() {
+    let harness = Harness::started(1..=5).await;
+    let fails: Keep = Box::new(|| Box::pin(async { Err(io::ErrorKind::StorageFull.into()) }));
+    let refused = harness
+        .controller
+        .select(these([1]), None, Some(fails))
+        .await;
+    assert!(
+        matches!(refused, Err(SelectError::NotKept(_))),
+        "{refused:?}"
+    );
+    assert_eq!(harness.controller.generation(), 0);
+    let (sender, kept) = oneshot::channel();
+    let keep: Keep = Box::new(|| {
+        Box::pin(async {
+            sender.send(()).unwrap();
+            Ok(())
+        })
+    });
+    let late = harness
+        .controller
+        .select(these([1]), Some(7), Some(keep))
+        .await;
+    let is_late = matches!(late, Err(SelectError::Changed { generation: 0 }));
+    assert!(is_late, "{late:?}");
+    assert!(kept.await.is_err(), "nothing was kept");
+    assert_eq!(harness.live(), ids(1..=5));
+    let keep: Keep = Box::new(|| Box::pin(async { Ok(()) }));
+    let made = harness
+        .controller
+        .select(these([1]), Some(0), Some(keep))
+        .await;
+    assert_eq!(made.unwrap().generation, 1);
+    assert_eq!(harness.live(), ids([1]));
+    harness.stop().await;
+    let stopped = harness.controller.select(these([2]), None, None).await;
+    assert!(matches!(stopped, Err(SelectError::Stopped)), "{stopped:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn seats_go_to_the_most_traded_at_a_change_and_stay_until_the_next() {
+    let harness = Harness::new(1..=30, LifecycleConfig::default());
+    harness.world.lock().traded = (1..=30).map(|n| (n, u64::from(n))).collect();
+    harness.controller.start().await.unwrap();
+    sleep(2 * SECOND).await;
+    select(&harness, Arc::new(Most(10))).await;
+    assert_eq!(harness.live(), ids(21..=30));
+    // One ends, and the next one follows; none gets up for one that is traded more.
+    harness.world.lock().traded.insert(1, 1_000);
+    harness.controller.hints().offer(resolved(25));
+    sleep(3 * MINUTE).await;
+    assert_eq!(harness.live().len(), 10);
+    assert!(harness.live().is_superset(&ids((21..=24).chain(26..=30))));
+    let selected = select(&harness, Arc::new(Most(3))).await;
+    assert_eq!(selected.followed, 3);
+    assert_eq!(harness.live(), ids([1, 29, 30]));
+    // All of it was not listed while there were seats: it is at once.
+    select(&harness, these(1..=30)).await;
+    sleep(2 * SECOND).await;
+    assert_eq!(harness.live(), ids((1..=30).filter(|n| *n != 25)));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ceases_to_match_is_released_after_a_round_and_many_at_once_after_two() {
+    let harness = Harness::new(1..=20, LifecycleConfig::default());
+    harness.world.lock().traded = (1..=20).map(|n| (n, 100)).collect();
+    harness.controller.start().await.unwrap();
+    sleep(2 * SECOND).await;
+    select(&harness, Arc::new(AtLeast(50))).await;
+    assert_eq!(harness.live().len(), 20);
+    harness.world.lock().traded.insert(20, 1);
+    sleep(MINUTE + 5 * SECOND).await;
+    assert_eq!(harness.live(), ids(1..=19));
+    // Many: once is not believed, and forgotten where the next round says otherwise.
+    let before = harness.world.lock().traded.clone();
+    let fall = |harness: &Harness| {
+        for n in 5..=19 {
+            harness.world.lock().traded.insert(n, 0);
+        }
+    };
+    fall(&harness);
+    sleep(MINUTE + 2 * SECOND).await;
+    assert_eq!(harness.live(), ids(1..=19));
+    assert_eq!(harness.stat("/releases_doubted"), 15);
+    harness.world.lock().traded = before;
+    sleep(MINUTE + 2 * SECOND).await;
+    fall(&harness);
+    sleep(MINUTE + 2 * SECOND).await;
+    assert_eq!(harness.live(), ids(1..=19));
+    sleep(MINUTE + 2 * SECOND).await;
+    assert_eq!(harness.live(), ids(1..=4));
+    // What matches again is followed after a round.
+    harness.world.lock().traded.insert(9, 70);
+    sleep(MINUTE + 2 * SECOND).await;
+    assert_eq!(harness.live(), ids([1, 2, 3, 4, 9]));
+    // A change of the choice is never doubted.
+    select(&harness, Arc::new(AtLeast(80))).await;
+    assert_eq!(harness.live(), ids(1..=4));
+    select(&harness, these([])).await;
+    assert_eq!(harness.live(), ids([]));
+    assert!(harness.controller.stats().is_object());
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_follows_is_dropped_once_two_listings_lack_it() {
+    let harness = Harness::started(1..=10).await;
+    select(&harness, these([1, 2])).await;
+    harness.world.lock().hidden.extend([2, 3]);
+    sleep(MINUTE).await;
+    assert_eq!(harness.stat("/listed_markets"), 10);
+    sleep(2 * MINUTE).await;
+    assert_eq!(harness.stat("/listed_markets"), 9);
+    assert_eq!(harness.live(), ids([1, 2]), "that one is asked for by name");
+    harness.stop().await;
+}
+
+/// What the venue does and what is chosen, at random, and what must come of it.
+#[tokio::test(start_paused = true)]
+async fn after_any_changes_the_followed_are_those_that_are_chosen_and_open() {
+    for seed in 0..10 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let harness = Harness::new(1..=40, LifecycleConfig::default());
+        harness.world.lock().page = 10;
+        harness.controller.start().await.unwrap();
+        let mut chosen: BTreeSet<u32> = (1..=80).collect();
+        let mut open: BTreeSet<u32> = (1..=40).collect();
+        for _ in 0..30 {
+            match random.u8(0..4) {
+                0 if open.len() > 10 => {
+                    let market = *random.choice(&open).unwrap();
+                    open.remove(&market);
+                    harness.world.lock().markets.insert(market, true);
+                    harness.controller.hints().offer(resolved(market));
+                }
+                1 => {
+                    let market = random.u32(41..=80);
+                    if harness.world.lock().markets.insert(market, false).is_none() {
+                        open.insert(market);
+                    } else {
+                        // It was there, and may have ended: it goes on as it was.
+                        let is_closed = !open.contains(&market);
+                        harness.world.lock().markets.insert(market, is_closed);
+                    }
+                    harness.controller.hints().offer(announced(market));
+                }
+                _ => {
+                    let share = [0, 1, 4, 10][random.usize(0..4)];
+                    chosen = (1..=80).filter(|_| random.u8(0..10) < share).collect();
+                    let choice = these(chosen.iter().copied());
+                    if random.bool() {
+                        select(&harness, choice).await;
+                    } else {
+                        let change = harness.controller.select(choice, None, None);
+                        drop(tokio::time::timeout(PAUSE / 2, change).await);
+                    }
+                }
+            }
+            sleep(Duration::from_millis(random.u64(0..1_500))).await;
+        }
+        // What was announced is listed by the next round.
+        sleep(3 * MINUTE).await;
+        let expected = chosen.intersection(&open).copied();
+        assert_eq!(harness.live(), ids(expected), "seed {seed}");
+        harness.stop().await;
+    }
+}
+
+fn listed(market: u32) -> polypy_core::Listed {
+    let json = crate::lifecycle::harness::row(market, false).to_string();
+    crate::gamma::Row::parse(&json).listed().unwrap()
+}
+
+/// However many take markets in and end them at the same time.
+#[test]
+fn seats_are_never_exceeded() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let config = LifecycleConfig {
+        max_markets: 5,
+        ..LifecycleConfig::default()
+    };
+    let harness = Harness::new([], config);
+    let shared = &harness.controller.shared;
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                let handle = runtime_handle();
+                let _inside = handle.enter();
+                for round in 0..1_000_u32 {
+                    let market = thread * 10_000 + round;
+                    shared.hold().take_in(listed(market));
+                    assert!(shared.registry.live_market_count() <= 5);
+                    if round % 3 == 0 {
+                        let one = shared.registry.live_conditions().pop();
+                        if let Some(one) = one {
+                            shared.hold().resolve(&one, None);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    // Seats that were left are taken, and no more.
+    for market in 90_000..90_010 {
+        shared.hold().take_in(listed(market));
+    }
+    assert_eq!(shared.registry.live_market_count(), 5);
+}
+
+/// The timers of what ends need one.
+fn runtime_handle() -> tokio::runtime::Handle {
+    static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    });
+    runtime.handle().clone()
+}
