@@ -88,7 +88,8 @@ pub use market::{AssetInfo, EventRef, Group, Market, Token};
 pub use price::Price;
 pub use size::Size;
 pub use source::{
-    BookLookup, BookSource, BookState, BookView, LastTrade, MarketSource, TradesLookup, TradesView,
+    BookLookup, BookSource, BookState, BookTop, BookView, LastTrade, MarketSource, TradesLookup,
+    TradesView,
 };
 pub use stats::StatsSource;
 pub use suspension::SuspensionWatch;

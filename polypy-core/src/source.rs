@@ -11,6 +11,7 @@ use crate::feed::StaleReason;
 use crate::fingerprint::BookHash;
 use crate::history::HistoryPoint;
 use crate::id::AssetId;
+use crate::key::AssetKey;
 use crate::level::{Level, Side};
 use crate::market::Market;
 use crate::price::Price;
@@ -93,6 +94,23 @@ pub struct BookView {
     pub history: Vec<HistoryPoint>,
 }
 
+/// The top of one book at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookTop {
+    /// Whose book.
+    pub asset: AssetKey,
+    /// The highest bid.
+    pub bid: Option<Level>,
+    /// The lowest ask.
+    pub ask: Option<Level>,
+    /// How far to trust it.
+    pub state: BookState,
+    /// Where the book stands, as in [`BookView`].
+    pub position: BookPosition,
+    /// Exchange time of the last change.
+    pub last_update: Timestamp,
+}
+
 /// A trade of one token, as the venue announced it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastTrade {
@@ -151,6 +169,16 @@ pub trait BookSource: Send + Sync {
     /// Copies the newest `limit` trades of one token, as far as they are kept. Holds a
     /// writer up for no longer than that copy.
     fn trades(&self, asset_id: &str, limit: usize) -> TradesLookup;
+
+    /// Copies many books with at most `depth` levels a side, in the order of `assets`.
+    ///
+    /// Tokens of one market that stand side by side there are read at one moment; between
+    /// markets anything may happen. Lets writers in again and again meanwhile.
+    fn books(&self, assets: &[AssetKey], depth: usize) -> Vec<BookLookup>;
+
+    /// The tops of many books, in the order of `assets` and at such moments as
+    /// [`books`](Self::books); `None` where there is no book.
+    fn tops(&self, assets: &[AssetKey]) -> Vec<Option<BookTop>>;
 }
 
 /// Where the catalogue can be read.

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    BookChange, BookControl, BookPosition, BookState, BookStatus, EventSink, FeedId, Level,
-    LevelChange, MarketEvent, Price, Side, Size, StaleReason,
+    AssetKey, BookChange, BookControl, BookPosition, BookState, BookStatus, BookTop, BookView,
+    EventSink, FeedId, Level, LevelChange, MarketEvent, Price, Side, Size, StaleReason,
 };
 use proptest::prelude::*;
 
@@ -389,6 +389,30 @@ impl History {
         Ok(())
     }
 
+    /// Books that are read together are those that are read one by one.
+    fn check_many(&self) -> Result<(), TestCaseError> {
+        let store = &self.bench.store;
+        let keys: Vec<_> = self.tokens.iter().rev().map(Truth::key).collect();
+        let one = |key: &AssetKey| store.book(*key, 2).map(timeless);
+        let one_by_one: Vec<_> = keys.iter().map(one).collect();
+        let together = store.books(&keys, 2).into_iter();
+        let together: Vec<_> = together.map(|view| view.map(timeless)).collect();
+        prop_assert_eq!(format!("{together:?}"), format!("{one_by_one:?}"));
+        let top = |(view, key): (Option<BookView>, &AssetKey)| {
+            view.map(|view| BookTop {
+                asset: *key,
+                bid: view.bids.first().copied(),
+                ask: view.asks.first().copied(),
+                state: view.state,
+                position: view.position,
+                last_update: view.last_update,
+            })
+        };
+        let tops: Vec<_> = one_by_one.into_iter().zip(&keys).map(top).collect();
+        prop_assert_eq!(store.tops(&keys), tops);
+        Ok(())
+    }
+
     /// The followers have what readers see.
     fn check(&mut self) -> Result<(), TestCaseError> {
         self.read();
@@ -434,6 +458,7 @@ proptest! {
             history.take(step);
             history.check()?;
             history.check_positions()?;
+            history.check_many()?;
         }
     }
 }

@@ -8,12 +8,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{AssetKey, BookState, BookView, StaleReason, TradesView};
+use parking_lot::MutexGuard;
+use polypy_core::{AssetKey, BookState, BookTop, BookView, StaleReason, TradesView};
 
 use crate::book::BookSlot;
+use crate::partition::Partition;
 use crate::shared::Shared;
 use crate::stats::BookCounts;
 use crate::worker::Worker;
+
+/// Books that are read while a worker is held up: some tens of microseconds.
+const HELD: usize = 128;
 
 /// Copies of books. Cheap to clone, usable from any thread at any time.
 #[derive(Debug, Clone)]
@@ -36,11 +41,59 @@ impl BookStore {
         let partition = worker.books();
         let slot = partition.slot(asset)?;
         let state = self.state_of(slot, worker)?;
-        let view = slot.book().view(depth, state, Instant::now())?;
-        Some(BookView {
-            last_trade: partition.last_trade(asset),
-            ..view
+        view(&partition, slot, state, depth)
+    }
+
+    /// Copies of many books, in the order of `assets`; otherwise each as
+    /// [`book`](Self::book) would have it.
+    ///
+    /// Tokens of one market that stand side by side in `assets` are read under one hold of
+    /// their worker, which holds it up for [`HELD`] copies or one more.
+    pub fn books(&self, assets: &[AssetKey], depth: usize) -> Vec<Option<BookView>> {
+        self.each(assets, |partition, slot, state| {
+            view(partition, slot, state, depth)
         })
+    }
+
+    /// The tops of many books: as [`books`](Self::books), and much cheaper.
+    pub fn tops(&self, assets: &[AssetKey]) -> Vec<Option<BookTop>> {
+        self.each(assets, |_, slot, state| slot.book().top(state))
+    }
+
+    /// Reads many books, worker by worker, with the states that readers see.
+    fn each<T>(
+        &self,
+        assets: &[AssetKey],
+        read: impl Fn(&Partition, &BookSlot, BookState) -> Option<T>,
+    ) -> Vec<Option<T>> {
+        let worker_of = |at: usize| assets.get(at).map(|asset| self.shared.worker_of(*asset));
+        let mut order: Vec<_> = (0..assets.len()).collect();
+        // Stable: what stands side by side stays so.
+        order.sort_by_key(|at| worker_of(*at));
+        let mut found: Vec<_> = assets.iter().map(|_| None).collect();
+        for of_worker in order.chunk_by(|one, other| worker_of(*one) == worker_of(*other)) {
+            let mut rest = of_worker.iter().peekable();
+            while let Some(first) = rest.peek() {
+                let worker = self.worker(assets[**first]);
+                let partition = worker.books();
+                let mut held = 0;
+                let mut other_token = None;
+                while let Some(at) = rest.next_if(|at| {
+                    held < HELD || other_token.is_some() && other_token == Some(assets[**at])
+                }) {
+                    held += 1;
+                    other_token = None;
+                    if let Some(slot) = partition.slot(assets[*at]) {
+                        other_token = slot.book().complement();
+                        let state = self.state_of(slot, worker);
+                        found[*at] = state.and_then(|state| read(&partition, slot, state));
+                    }
+                }
+                // Whoever waits is next: a reader of many books would come first each time.
+                MutexGuard::unlock_fair(partition);
+            }
+        }
+        found
     }
 
     /// The newest `limit` trades of a token, as far as they are kept. `None` if nothing is
@@ -99,3 +152,21 @@ impl BookStore {
         Some(state)
     }
 }
+
+/// What readers see of a book.
+fn view(
+    partition: &Partition,
+    slot: &BookSlot,
+    state: BookState,
+    depth: usize,
+) -> Option<BookView> {
+    let view = slot.book().view(depth, state, Instant::now())?;
+    Some(BookView {
+        last_trade: partition.last_trade(slot.key()),
+        ..view
+    })
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polypy_core::{AssetKey, BookLookup, BookSource, TradesLookup, TradesView};
+use polypy_core::{AssetKey, BookLookup, BookSource, BookTop, TradesLookup, TradesView};
 use polypy_net::registry::{AssetRegistry, AssetStatus};
 use polypy_workers::BookStore;
 
@@ -42,6 +42,19 @@ impl BookSource for Books {
             Some(view) => BookLookup::Found(Box::new(view)),
             None => self.without_book(key),
         }
+    }
+
+    fn books(&self, assets: &[AssetKey], depth: usize) -> Vec<BookLookup> {
+        let views = self.store.books(assets, depth).into_iter();
+        let lookup = |(view, key): (Option<_>, &AssetKey)| match view {
+            Some(view) => BookLookup::Found(Box::new(view)),
+            None => self.without_book(*key),
+        };
+        views.zip(assets).map(lookup).collect()
+    }
+
+    fn tops(&self, assets: &[AssetKey]) -> Vec<Option<BookTop>> {
+        self.store.tops(assets)
     }
 
     fn trades(&self, asset_id: &str, limit: usize) -> TradesLookup {
@@ -102,6 +115,12 @@ mod tests {
         let assets = registry.assets_of(&condition);
         registry.assign(&assets, ConnectionId(1));
         assert!(matches!(books.book("11", 1), BookLookup::Requested));
+        let many = books.books(&assets, 1);
+        assert!(matches!(
+            &many[..],
+            [BookLookup::Requested, BookLookup::Requested]
+        ));
+        assert_eq!(books.tops(&assets), [None, None]);
 
         registry.expire(&condition);
         assert!(matches!(books.book("11", 1), BookLookup::Ended));

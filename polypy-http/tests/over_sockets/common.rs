@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use polypy_core::metrics::{Number, Part, Row, Sheet};
 use polypy_core::{
-    AssetId, BookLookup, BookPosition, BookSource, BookState, BookView, Clock, Component,
-    ConditionId, Health, HealthSource, HistoryPoint, Level, Market, MarketSource, OrderBook, Side,
-    StatsSource, Timestamp, Token, TradesLookup,
+    AssetId, AssetKey, BookLookup, BookPosition, BookSource, BookState, BookTop, BookView, Clock,
+    Component, ConditionId, Health, HealthSource, HistoryPoint, Level, Market, MarketSource,
+    OrderBook, Side, StatsSource, Timestamp, Token, TradesLookup,
 };
 use polypy_http::{HttpConfig, HttpServer, Sources};
 use serde_json::{Value, json};
@@ -175,6 +175,15 @@ impl BookSource for FakeBooks {
 
     fn trades(&self, _: &str, _: usize) -> TradesLookup {
         TradesLookup::Unknown
+    }
+
+    // No key names one of these books.
+    fn books(&self, assets: &[AssetKey], _: usize) -> Vec<BookLookup> {
+        assets.iter().map(|_| BookLookup::Unknown).collect()
+    }
+
+    fn tops(&self, assets: &[AssetKey]) -> Vec<Option<BookTop>> {
+        assets.iter().map(|_| None).collect()
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BestBidAsk, BookChange, BookEvent, BookPosition, BookState, BookStatus, BookView,
-    DecimalText, PriceChange, Side, StaleReason, StatusChange, TickSizeChange, Trade, TradeKept,
-    WholeBook,
+    AssetKey, BestBidAsk, BookChange, BookEvent, BookPosition, BookState, BookStatus, BookTop,
+    BookView, DecimalText, PriceChange, Side, StaleReason, StatusChange, TickSizeChange, Trade,
+    TradeKept, WholeBook,
 };
 
 use super::checks::{Checks, Verification};
@@ -143,6 +143,20 @@ impl CheckedBook {
             hash: copy.hash(),
             hash_verified: hash.last(),
             history: self.shown.history().collect(),
+        })
+    }
+
+    /// The top that readers see, in this state; `None` before any whole book.
+    pub(crate) fn top(&self, state: BookState) -> Option<BookTop> {
+        let copy = self.copy()?;
+        let levels = copy.levels();
+        Some(BookTop {
+            asset: self.key,
+            bid: levels.best_bid(),
+            ask: levels.best_ask(),
+            state,
+            position: self.position(),
+            last_update: copy.newest(),
         })
     }
 

@@ -168,7 +168,9 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
 mod tests {
     use std::sync::atomic::AtomicU64;
 
-    use polypy_core::{BookPosition, BookState, BookView, Timestamp, TradesLookup};
+    use polypy_core::{
+        AssetKey, BookPosition, BookState, BookTop, BookView, Timestamp, TradesLookup,
+    };
 
     use super::*;
 
@@ -207,6 +209,15 @@ mod tests {
 
         fn trades(&self, _: &str, _: usize) -> TradesLookup {
             TradesLookup::Unknown
+        }
+
+        // No key names one of these books.
+        fn books(&self, assets: &[AssetKey], _: usize) -> Vec<BookLookup> {
+            assets.iter().map(|_| BookLookup::Unknown).collect()
+        }
+
+        fn tops(&self, assets: &[AssetKey]) -> Vec<Option<BookTop>> {
+            assets.iter().map(|_| None).collect()
         }
     }
 

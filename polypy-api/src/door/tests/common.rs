@@ -9,9 +9,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BookLookup, BookPosition, BookSource, BookState, BookView,
-    CatalogueSource, Clock, Component as _, ConditionId, EventRef, Health, HealthSource, Interner,
-    Level, Market, OrderBook, Selector, Side, StatsSource, Timestamp, Token, TokenInfo,
+    AssetId, AssetInfo, AssetKey, BookLookup, BookPosition, BookSource, BookState, BookTop,
+    BookView, CatalogueSource, Clock, Component as _, ConditionId, EventRef, Health, HealthSource,
+    Interner, Level, Market, OrderBook, Selector, Side, StatsSource, Timestamp, Token, TokenInfo,
     TradesLookup, TradesView,
 };
 use polypy_http::{HttpConfig, HttpServer, Sources};
@@ -90,6 +90,15 @@ impl BookSource for Books {
                 TradesLookup::Found(view)
             }
         }
+    }
+
+    // No key names one of these books.
+    fn books(&self, assets: &[AssetKey], _: usize) -> Vec<BookLookup> {
+        assets.iter().map(|_| BookLookup::Unknown).collect()
+    }
+
+    fn tops(&self, assets: &[AssetKey]) -> Vec<Option<BookTop>> {
+        assets.iter().map(|_| None).collect()
     }
 }
 
