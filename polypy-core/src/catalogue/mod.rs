@@ -41,7 +41,7 @@ pub use self::seats::{Round, SeatChanges, SeatTable};
 pub use self::selection::{
     Judge, Judgement, Names, Rank, SeatOrder, SeatRule, Selection, ShardError, ShardOf,
 };
-pub use self::table::{CatalogueTable, Facts, LeftOut, MOST, MOST_TAGS, MOST_WORDS, Taken};
+pub use self::table::{CatalogueTable, Facts, LeftOut, MOST_MARKETS, MOST_TAGS, MOST_WORDS, Taken};
 pub use self::tags::Tags;
 pub use self::text::{Fit, Folded, Phrase, PhraseError, fold, words};
 pub use self::view::CatalogueView;

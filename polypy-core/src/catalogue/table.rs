@@ -5,7 +5,7 @@
 //! only where they were asked for, and no answer states everything. Markets, events and
 //! outcomes that are equal are one piece of memory.
 //!
-//! Bounds: [`MOST`] markets, [`MOST_TAGS`] tags of each, [`MOST_WORDS`] bytes of words;
+//! Bounds: [`MOST_MARKETS`] markets, [`MOST_TAGS`] tags of each, [`MOST_WORDS`] bytes of words;
 //! what goes beyond is left out and counted.
 
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ use crate::key::AssetKey;
 use crate::market::Market;
 
 /// Markets at most: ten times what the venue lists.
-pub const MOST: usize = 500_000;
+pub const MOST_MARKETS: usize = 500_000;
 /// Tags of a market at most.
 pub const MOST_TAGS: usize = 32;
 /// Bytes of a market's words at most.
@@ -270,7 +270,7 @@ impl CatalogueTable {
             figures,
             tags,
         } = listed;
-        if self.len >= MOST {
+        if self.len >= MOST_MARKETS {
             self.left_out.markets += 1;
             return None;
         }
