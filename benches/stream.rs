@@ -114,6 +114,8 @@ struct Bench {
     program: Program,
     clients: Clients,
     length: Duration,
+    /// What opening the clients that are there took: processor time and time.
+    opening: [u64; 2],
     stretches: Vec<Stretch>,
 }
 
@@ -132,6 +134,7 @@ impl Bench {
             program,
             clients,
             length: Duration::from_secs(u64::try_from(seconds)?),
+            opening: [0; 2],
             stretches: Vec::new(),
         })
     }
@@ -202,8 +205,11 @@ impl Bench {
     }
 
     fn open(&mut self, group: Group) -> Result<(), Failure> {
+        let (start, before) = (machine_nanos(), self.program.threads()?);
         self.clients
             .open(self.program.address, Door::Stream, group)?;
+        let after = self.program.threads()?;
+        self.opening = [after.since(&before, Part::Api), machine_nanos() - start];
         thread::sleep(SETTLE);
         Ok(())
     }
@@ -246,6 +252,7 @@ impl Bench {
         self.stretches.push(Stretch {
             name,
             stuck,
+            opening: std::mem::take(&mut self.opening),
             nanos: end - start,
             feed_nanos: after.since(&threads, Part::Feed),
             api_nanos: after.since(&threads, Part::Api),

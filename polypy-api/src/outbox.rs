@@ -6,11 +6,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker as Door};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::cursor::Cursor;
 use crate::message::{Closing, Event, Published};
@@ -37,7 +38,6 @@ pub enum Batch {
 /// What waits for one client.
 pub struct Outbox {
     inner: Mutex<Inner>,
-    arrived: Notify,
     /// Place of the oldest shared message that waits; [`NOTHING`] if none does.
     oldest: AtomicU64,
     bounds: Bounds,
@@ -65,6 +65,8 @@ struct Inner {
     /// The queue was emptied, and nothing was read since: the client may be stuck.
     is_unread: bool,
     end: Option<Closing>,
+    /// The door, while it waits for something.
+    door: Option<Door>,
 }
 
 impl Inner {
@@ -114,7 +116,6 @@ impl Outbox {
     pub(crate) fn new(bounds: Bounds, hub: Arc<Waker>) -> Self {
         Self {
             inner: Mutex::default(),
-            arrived: Notify::new(),
             oldest: AtomicU64::new(NOTHING),
             bounds,
             hub,
@@ -124,16 +125,20 @@ impl Outbox {
     /// Waits for something to send, and takes messages of about `most` bytes. Dropping
     /// the future loses nothing. For one reader.
     pub async fn next(&self, most: usize) -> Batch {
-        loop {
-            if let Some(batch) = self.try_next(most) {
-                return batch;
-            }
-            self.arrived.notified().await;
-        }
+        poll_fn(|cx| match self.take(most, Some(cx.waker())) {
+            Some(batch) => Poll::Ready(batch),
+            None => Poll::Pending,
+        })
+        .await
     }
 
     /// The same without waiting.
     pub fn try_next(&self, most: usize) -> Option<Batch> {
+        self.take(most, None)
+    }
+
+    /// What there is to send; if nothing, the door is woken when there is.
+    fn take(&self, most: usize, door: Option<&Door>) -> Option<Batch> {
         let mut inner = self.inner.lock();
         let mut items = Vec::new();
         let mut bytes = 0;
@@ -143,7 +148,11 @@ impl Outbox {
             items.push(item);
         }
         if items.is_empty() {
-            return inner.end.clone().map(Batch::End);
+            let end = inner.end.clone().map(Batch::End);
+            if let Some(door) = door.filter(|_| end.is_none()) {
+                inner.door = Some(door.clone());
+            }
+            return end;
         }
         self.oldest.store(inner.oldest(), Ordering::Release);
         inner.is_unread = false;
@@ -168,14 +177,14 @@ impl Outbox {
     #[must_use]
     pub fn push_own(&self, event: Event) -> bool {
         let pushed = self.offer(Arc::new(Published::own(event)), None);
-        self.arrived.notify_one();
+        self.flush();
         pushed
     }
 
     /// Ends the client, once it has taken what waits. The first end counts.
     pub fn close(&self, closing: Closing) {
         self.inner.lock().end.get_or_insert(closing);
-        self.arrived.notify_one();
+        self.flush();
     }
 
     /// Whether it was closed.
@@ -279,9 +288,12 @@ impl Outbox {
         self.oldest.load(Ordering::Acquire) < position
     }
 
-    /// Wakes the door, if something waits.
+    /// Wakes the door, if it waits.
     pub(crate) fn flush(&self) {
-        self.arrived.notify_one();
+        let door = self.inner.lock().door.take();
+        if let Some(door) = door {
+            door.wake();
+        }
     }
 }
 

@@ -1,3 +1,7 @@
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Wake};
+
 use super::*;
 use crate::cursor::Instance;
 use crate::message::{ErrorMessage, Heartbeat, Place};
@@ -9,6 +13,41 @@ fn outbox(shared: usize, own: usize) -> Outbox {
 }
 
 /// A message of a known size.
+/// A future that is polled by hand.
+struct Polled<F> {
+    future: Pin<Box<F>>,
+    woken: Arc<Woken>,
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<F: Future> Polled<F> {
+    fn new(future: F) -> Self {
+        Self {
+            future: Box::pin(future),
+            woken: Arc::default(),
+        }
+    }
+
+    fn is_pending(&mut self) -> bool {
+        let door = Door::from(Arc::clone(&self.woken));
+        let polled = self.future.as_mut().poll(&mut Context::from_waker(&door));
+        polled.is_pending()
+    }
+
+    /// Whether it was woken since the last time.
+    fn is_woken(&self) -> bool {
+        self.woken.0.swap(false, Ordering::Relaxed)
+    }
+}
+
 fn message(position: Option<u64>) -> Arc<Published> {
     let heartbeat = Heartbeat {
         cursor: None,
@@ -176,4 +215,25 @@ async fn a_door_waits_until_the_round_is_through() {
         panic!("no end was said");
     };
     assert_eq!(items.len(), 3);
+}
+
+/// Who waits is woken once, by whatever there is for it, whoever else looks.
+#[test]
+fn a_door_that_waits_is_woken_by_a_message_and_by_the_end() {
+    let outbox = outbox(BIG, BIG);
+    let mut next = Polled::new(outbox.next(BIG));
+    assert!(next.is_pending());
+    assert!(outbox.try_next(BIG).is_none());
+    outbox.push(&message(Some(1)), None);
+    assert!(!next.is_woken(), "the round is not through");
+    outbox.flush();
+    assert!(next.is_woken());
+    assert!(!next.is_pending());
+    let mut next = Polled::new(outbox.next(BIG));
+    assert!(next.is_pending());
+    outbox.flush();
+    assert!(next.is_pending(), "a round without anything for it");
+    outbox.close(Closing::refused("over"));
+    assert!(next.is_woken());
+    assert!(!next.is_pending());
 }

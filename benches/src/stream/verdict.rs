@@ -13,6 +13,9 @@ pub struct Stretch {
     pub name: &'static str,
     /// Clients that never read, beside those of `got`.
     pub stuck: usize,
+    /// What hub and doors took from the first client's coming to the last one's having its
+    /// openings, in processor time and in time.
+    pub opening: [u64; 2],
     /// Its length.
     pub nanos: u64,
     /// Processor time of the threads of the venue's sockets and of the workers.
@@ -221,6 +224,7 @@ impl Run {
                 ages(&self.straight),
                 ages(&self.relayed)
             ),
+            self.opened(),
             format!("what limits it: {}", self.limit()),
             String::new(),
             "| | is | wanted | |".to_owned(),
@@ -237,6 +241,23 @@ impl Run {
             lines.push(format!("| {name} | {is} | {wanted} | {word} |"));
         }
         lines.join("\n")
+    }
+
+    /// What it takes to open a thousand clients.
+    fn opened(&self) -> String {
+        let Some(one) = self.named(THOUSAND).next() else {
+            return String::new();
+        };
+        let [cpu, time] = one.opening;
+        format!(
+            "{} clients with {} books to open: {:.2} s, of which the API took {:.2} s of processor \
+             time, {:.1} us a book",
+            one.got.clients,
+            one.got.snapshots,
+            ratio(time, 1_000_000_000),
+            ratio(cpu, 1_000_000_000),
+            ratio(cpu, 1_000 * one.got.snapshots.max(1)),
+        )
     }
 
     /// How much of the machine the greatest stretch took.

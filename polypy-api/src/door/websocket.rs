@@ -1,10 +1,13 @@
 //! `/v1/ws`: subscriptions that come and go over one WebSocket.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use polypy_core::BoxFuture;
 use polypy_http::{Route, Upgraded};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::ws::{
@@ -48,6 +51,31 @@ pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
     })
 }
 
+/// What happens to a connection.
+enum Next {
+    /// The server stops.
+    Stopping,
+    /// The client said something, took all, or is gone.
+    Turn(Turn),
+    /// There is something for the client.
+    Batch(Batch),
+}
+
+/// Looks whether the server stops, or the client did something.
+fn poll_others<S>(
+    stopping: &mut Option<BoxFuture<'static, ()>>,
+    socket: &mut Socket<S>,
+    cx: &mut Context<'_>,
+) -> Poll<Next>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if poll_stopped(stopping, cx).is_ready() {
+        return Poll::Ready(Next::Stopping);
+    }
+    socket.poll_turn(cx).map(Next::Turn)
+}
+
 /// One client and what it may.
 struct Connection {
     client: Client,
@@ -61,33 +89,55 @@ impl Connection {
     /// Serves the client until it leaves, or is to leave.
     async fn serve(mut self, upgraded: Upgraded, limits: SocketLimits) {
         let mut socket = Socket::new(upgraded, limits).await;
+        let mut was_fed = false;
         loop {
-            let turn = tokio::select! {
-                biased;
-                () = stopped(&mut self.stopping) => {
-                    self.stop();
-                    continue;
-                }
-                turn = socket.turn() => turn,
-                batch = self.client.next(PIECE), if socket.is_idle() => {
-                    match batch {
-                        Batch::Messages(items) => {
-                            let texts = items.iter().map(|item| item.message.text().clone());
-                            socket.push(texts.map(Message::Text));
-                        }
-                        Batch::End(closing) => return say_goodbye(socket, closing).await,
+            let next = self.next(&mut socket, was_fed).await;
+            was_fed = matches!(next, Next::Batch(_));
+            match next {
+                Next::Stopping => self.stop(),
+                Next::Batch(Batch::End(closing)) => return say_goodbye(socket, closing).await,
+                Next::Batch(Batch::Messages(items)) => {
+                    let texts = items.iter().map(|item| item.message.text().clone());
+                    socket.push(texts.map(Message::Text));
+                    // As a rule the system takes it all: then nothing else is looked at.
+                    if let Err(end) = socket.write_at_once().await {
+                        return leave(socket, end).await;
                     }
-                    continue;
                 }
-            };
-            match turn {
-                Turn::Ended(end) => return leave(socket, end).await,
-                Turn::Written => {}
-                Turn::Text(text) => self.hear(Some(&text)).await,
-                Turn::Binary(_) => self.hear(None).await,
-                Turn::Control => self.count(),
+                Next::Turn(Turn::Ended(end)) => return leave(socket, end).await,
+                Next::Turn(Turn::Written) => {}
+                Next::Turn(Turn::Text(text)) => self.hear(Some(&text)).await,
+                Next::Turn(Turn::Binary(_)) => self.hear(None).await,
+                Next::Turn(Turn::Control) => self.count(),
             }
         }
+    }
+
+    /// Waits for what happens next. Most often that is a message for the client, so that
+    /// is looked for first; after one the others' turn comes, whatever waits.
+    async fn next<S>(&mut self, socket: &mut Socket<S>, was_fed: bool) -> Next
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut batch = pin!(self.client.next(PIECE));
+        let stopping = &mut self.stopping;
+        let mut is_others_turn = was_fed;
+        poll_fn(|cx| {
+            let others_first = std::mem::take(&mut is_others_turn);
+            if others_first && let Poll::Ready(next) = poll_others(stopping, socket, cx) {
+                return Poll::Ready(next);
+            }
+            if socket.is_idle()
+                && let Poll::Ready(batch) = batch.as_mut().poll(cx)
+            {
+                return Poll::Ready(Next::Batch(batch));
+            }
+            if others_first {
+                return Poll::Pending;
+            }
+            poll_others(stopping, socket, cx)
+        })
+        .await
     }
 
     /// Heeds a message of the client; `None` for one that is no text.
@@ -168,9 +218,13 @@ impl Connection {
 
 /// Resolves when the server stops, unless that is known already.
 async fn stopped(stopping: &mut Option<BoxFuture<'static, ()>>) {
+    poll_fn(|cx| poll_stopped(stopping, cx)).await;
+}
+
+fn poll_stopped(stopping: &mut Option<BoxFuture<'static, ()>>, cx: &mut Context<'_>) -> Poll<()> {
     match stopping {
-        Some(stopping) => Pin::new(stopping).await,
-        None => std::future::pending().await,
+        Some(stopping) => stopping.as_mut().poll(cx),
+        None => Poll::Pending,
     }
 }
 
@@ -192,4 +246,45 @@ async fn say_goodbye(mut socket: Socket<Upgraded>, closing: Closing) {
     let last = Published::own(Event::Closing(Box::new(closing)));
     socket.push([Message::Text(last.text().clone())]);
     socket.close(code, &reason).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::SinkExt as _;
+    use tokio::io::duplex;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::client::Shared;
+    use crate::config::StreamConfig;
+    use crate::cursor::Instance;
+
+    #[tokio::test]
+    async fn a_client_is_heard_and_a_stop_is_seen_whatever_waits_for_it() {
+        let shared = Arc::new(Shared::new(StreamConfig::default(), "polypy/test"));
+        shared.begin(Instance(1));
+        let mut connection = Connection {
+            client: Streams::new(shared).open(Door::WebSocket).unwrap(),
+            most_tokens: 1,
+            pace: Pace::new(1, 1),
+            stopping: None,
+        };
+        let more = |connection: &Connection| connection.answer(BadOperation::binary().into_event());
+        let (near, far) = duplex(1_000);
+        let mut socket = Socket::new(near, SocketLimits::default()).await;
+        let mut far = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        for _ in 0..3 {
+            far.send(Message::text("less")).await.unwrap();
+            more(&connection);
+            let next = connection.next(&mut socket, false).await;
+            assert!(matches!(next, Next::Batch(_)), "what waits goes first");
+            more(&connection);
+            let next = connection.next(&mut socket, true).await;
+            assert!(matches!(next, Next::Turn(Turn::Text(_))), "but not always");
+        }
+        connection.stopping = Some(Box::pin(std::future::ready(())));
+        let next = connection.next(&mut socket, true).await;
+        assert!(matches!(next, Next::Stopping));
+    }
 }

@@ -211,7 +211,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         .await
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    /// Hands to the system what it takes now. What it does not is written by the next
+    /// [turn](Self::turn), which says so.
+    ///
+    /// # Errors
+    /// The end, if the client has left.
+    pub async fn write_at_once(&mut self) -> Result<(), End> {
+        poll_fn(|cx| match self.poll_write(cx) {
+            Poll::Ready(written) => Poll::Ready(written),
+            Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await
+    }
+
+    /// See [`Self::turn`].
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
             if !self.is_idle()
                 && let Poll::Ready(written) = self.poll_write(cx)
