@@ -4,7 +4,7 @@
 //! One worker, and a router that applies what one read brought in place of it.
 //! All checks are on, but that of hashes is for the caller to choose. After a run
 //! [`Pipeline::verify`] holds what happened against the corpus: a run in which
-//! anything was dropped, doubted or asked for anew is no measurement.
+//! anything was dropped, doubted or asked for again is no measurement.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -193,7 +193,7 @@ impl HubThread {
                 self.numbers.restarts.add_shared(1);
                 tracing::error!("the streams' hub failed by a defect: clients end and come back");
                 let shared = &self.brought.shared;
-                shared.end(Closing::LATER, "the stream begins anew after a defect");
+                shared.end(Closing::LATER, "the stream is restarted after a defect");
                 instance = new_instance();
                 shared.begin(instance);
             }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The hub's life: another one numbers anew.
+    /// The hub's life: another one numbers from zero.
     pub instance: Instance,
     /// Messages published in it.
     pub position: u64,

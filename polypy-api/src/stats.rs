@@ -120,7 +120,7 @@ static ROWS: &[Stream] = &[
     Stream::counter(
         "resumes_refused",
         "polypy_stream_resumes_total",
-        "Clients that came back and had to begin anew.",
+        "Clients that came back and were told of a gap.",
         |hub| hub.numbers().resume_refused.get().into(),
     )
     .label("outcome=\"refused\"")
@@ -146,7 +146,7 @@ static ROWS: &[Stream] = &[
     Stream::counter(
         "restarts",
         "polypy_stream_restarts_total",
-        "Times the hub began anew after a panic.",
+        "Times the hub was restarted after a panic.",
         |hub| hub.numbers().restarts.get().into(),
     ),
 ];

@@ -55,7 +55,7 @@ pub struct BookView {
     /// equal, but for how long ago everything was.
     pub position: BookPosition,
     /// Which of the books it is that its id had, one after the other, in this process:
-    /// one that was forgotten and found again begins with epoch and sequence anew.
+    /// one that was forgotten and found again counts epoch and sequence from the start.
     pub key_life: u64,
     /// Best first.
     pub bids: Vec<Level>,

@@ -55,7 +55,7 @@ pub(crate) struct DeadlineStream<S> {
     activity: Arc<Activity>,
     limits: Limits,
     /// One timer serves all states: reads are not timed while a write is held up.
-    /// It may stand for an earlier moment than the limit that runs, and is set anew when
+    /// It may stand for an earlier moment than the limit that runs, and is set again when
     /// it fires then: setting it takes a lock, and most limits are over long before.
     timer: Pin<Box<Sleep>>,
     /// The limit that runs.

@@ -266,7 +266,7 @@ impl Pair {
 
     /// Compares every book with the truth, the flow being at rest, until each
     /// has been live and equal once. A silent connection is asked for a sign of
-    /// life by having one of its books told anew, which then is not live for
+    /// life by having one of its books told again, which then is not live for
     /// half a second: only those that were not live are looked at again.
     ///
     /// # Panics

@@ -58,7 +58,7 @@ fn build() -> PathBuf {
         command.args(["--features", "tokio/test-util,fault-injection"]);
     }
     // What cargo tells a test of its own package is nothing for the build, whose
-    // scripts would run anew for it, and everything that depends on them be compiled.
+    // scripts would run again for it, and everything that depends on them be compiled.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(is_of_this_package) {
             command.env_remove(name);

@@ -236,7 +236,7 @@ fn build_of<'a>(makefile: &'a str, target: &str) -> Vec<&'a str> {
     selection.chain(["--edges", edges]).collect()
 }
 
-/// Cargo compiles a package anew for every set of features it is asked for with.
+/// Cargo compiles a package again for every set of features it is asked for with.
 #[test]
 fn trying_it_out_and_testing_share_one_build() {
     let makefile = tree::read("Makefile");

@@ -50,7 +50,7 @@ fn trying_it_out_after_the_tests_compiles_nothing() {
     }
     let target = program::binary().ancestors().nth(2).expect("target");
     let compiled = compiled_by_demo(target);
-    assert_eq!(compiled, Vec::<String>::new(), "compiled anew by make demo");
+    assert_eq!(compiled, Vec::<String>::new(), "compiled by make demo");
 }
 
 fn compiled_by_demo(target: &Path) -> Vec<String> {

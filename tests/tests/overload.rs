@@ -145,7 +145,7 @@ async fn twice_too_much_is_shed_truthfully_within_bounds_and_recovered_from() {
     assert!(end.went_stale > before.went_stale, "no book went stale");
     assert!(
         end.resyncs > before.resyncs || end.closed_slow > before.closed_slow,
-        "no book came anew, by itself or with its connection"
+        "no book was sent again, by itself or with its connection"
     );
 }
 
@@ -154,7 +154,7 @@ async fn what_a_queue_sheds_goes_stale_and_is_asked_for_anew() {
     let (before, amid, end) = overload("0", "sockets leave workers alone").await;
     assert!(amid.dropped > before.dropped, "no event was dropped");
     assert!(end.went_stale > before.went_stale, "no book went stale");
-    assert!(end.resyncs > before.resyncs, "no book was asked for anew");
+    assert!(end.resyncs > before.resyncs, "no book was asked for again");
     let dropped = [&amid, &end].map(|moment| moment.reasons.contains("dropped"));
     assert!(
         dropped.contains(&true) || end.closed_slow > before.closed_slow,

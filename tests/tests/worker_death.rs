@@ -1,4 +1,4 @@
-//! A worker thread dies: noticed, replaced, its books fetched anew.
+//! A worker thread dies: noticed, replaced, its books fetched again.
 
 use polypy_sim::SimConfig;
 use polypy_tests::http;

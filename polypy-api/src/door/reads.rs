@@ -51,7 +51,7 @@ pub(super) struct Reads {
     catalogue: Arc<dyn CatalogueSource>,
     clock: Arc<dyn Clock>,
     anchor: Mutex<Anchor>,
-    /// This process: another one counts anew.
+    /// This process: another one counts from the start.
     instance: u64,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Numbers {
     pub(crate) resume_refused: Counter,
     /// Messages about markets that came faster than the hub took them.
     pub(crate) lost_markets: Counter,
-    /// Times the hub began anew after a panic.
+    /// Times the hub was restarted after a panic.
     pub(crate) restarts: Counter,
     pub(crate) subscriptions: Gauge,
     pub(crate) followed: Gauge,

@@ -217,7 +217,7 @@ impl View {
             .unwrap_or(new)
     }
 
-    /// Everything is told anew.
+    /// Everything is told again.
     pub(super) fn restart(&mut self, kept: &Kept) {
         self.sequence = kept.sequence;
         self.told = None;

@@ -1,7 +1,7 @@
 //! `data/histories.ndjson`: histories, right ones and wrong ones, with what a client has
 //! to find. Clients in other languages are held against the same file.
 //!
-//! `POLYPY_BLESS=1 cargo test -p polypy-client` writes it anew.
+//! `POLYPY_BLESS=1 cargo test -p polypy-client` writes it.
 
 use std::fs;
 use std::path::PathBuf;

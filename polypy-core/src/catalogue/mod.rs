@@ -109,7 +109,7 @@ pub struct Explanation {
 pub struct SelectionView {
     /// The selection.
     pub selection: Arc<Selection>,
-    /// Grows with each other selection, and begins anew with the process.
+    /// Grows with each other selection, and starts again with the process.
     pub generation: u64,
     /// Markets in the catalogue.
     pub listed: usize,

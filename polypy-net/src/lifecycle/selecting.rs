@@ -555,7 +555,7 @@ impl Held<'_> {
         self.state.generation
     }
 
-    /// All that is listed is to be settled anew, with these seats.
+    /// All that is listed is to be settled again, with these seats.
     pub(super) fn unsettle(&mut self, plan: Plan) {
         let state = &mut *self.state;
         state.seated = plan.seated;

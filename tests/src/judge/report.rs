@@ -106,7 +106,7 @@ impl Report {
         }
         for (at, state) in verdict.outages_right {
             // A silent connection is asked for a sign of life: one market is
-            // taken off and subscribed anew. What is off its feed is not live.
+            // taken off and subscribed again. What is off its feed is not live.
             if state == BookState::Stale(StaleReason::Resubscribing) {
                 self.probed += 1;
                 continue;

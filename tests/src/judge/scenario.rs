@@ -235,7 +235,7 @@ impl Scenario {
                 nothing(with(Fault::new(kind), "ids", 5.into()))
             }
             FaultKind::GammaPoisoned | FaultKind::ClobPoisoned => nothing(share(0.3)),
-            // What REST denies again and again is subscribed anew.
+            // What REST denies again and again is subscribed again.
             FaultKind::ClobDenies => loss(share(0.3)),
             // Its market's name is all that such a change says, and that counts.
             FaultKind::UnreadableChange => loss(with(share(0.3), "rate", 0.2.into())),

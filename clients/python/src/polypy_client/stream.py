@@ -56,7 +56,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The messages contradict each other: a defect. Books are had anew."""
+    """The messages contradict each other: a defect. The client subscribes again."""
 
     cause: str
     data: dict[str, Any]
@@ -155,7 +155,7 @@ class Stream:
                 await asyncio.sleep(wait)
 
     async def _connection(self) -> AsyncGenerator[Event, None]:
-        """The events of one connection; ends when it is to be opened anew."""
+        """The events of one connection; ends when it is to be opened again."""
         try:
             door = await asyncio.wait_for(self._open(), _DIAL_TIMEOUT)
         except TimeoutError:

@@ -80,7 +80,7 @@ impl Hub {
 
     /// Is no longer there for anyone.
     pub(crate) fn end(&self) {
-        self.shared.end(Closing::LATER, "begins anew");
+        self.shared.end(Closing::LATER, "is being restarted");
         self.asked.lock().unanswered.clear();
     }
 
