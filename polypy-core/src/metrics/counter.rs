@@ -81,3 +81,48 @@ pub fn ratio(part: u64, whole: u64) -> f64 {
         part as f64 / whole as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_adds_and_a_gauge_shows_what_was_set_last() {
+        let (counter, gauge) = (Counter::default(), Gauge::default());
+        assert_eq!((counter.get(), gauge.get()), (0, 0));
+        counter.increment();
+        counter.add(5);
+        assert_eq!(counter.get(), 6);
+        gauge.set(7);
+        gauge.set(3);
+        assert_eq!(gauge.get(), 3);
+    }
+
+    #[test]
+    fn several_threads_that_add_lose_nothing() {
+        let counter = Counter::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| counter.add_shared(2)));
+            }
+        });
+        assert_eq!(counter.get(), 8_000);
+    }
+
+    #[test]
+    fn numbers_are_taken_as_they_are_and_durations_as_whole_milliseconds() {
+        assert_eq!(count(12), 12);
+        assert_eq!(millis(Duration::from_micros(2_999)), 2);
+        assert_eq!(
+            millis(Duration::MAX),
+            u64::MAX,
+            "the most there is room for"
+        );
+    }
+
+    #[test]
+    fn a_part_of_nothing_is_nothing() {
+        assert!((ratio(3, 4) - 0.75).abs() < f64::EPSILON);
+        assert!(ratio(3, 0).abs() < f64::EPSILON);
+    }
+}

@@ -41,7 +41,9 @@ impl ManualSheet {
 
     fn add(&mut self, row: &'static Row, suffix: &str) {
         let mut path = String::new();
-        if !row.key().is_empty() {
+        // What stands in a list without a key is in `/metrics` alone.
+        let is_in_stats = self.path.iter().all(|step| !step.is_empty());
+        if is_in_stats && !row.key().is_empty() {
             for step in &self.path {
                 path.push_str(step);
                 path.push('.');

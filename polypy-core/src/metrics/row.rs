@@ -463,3 +463,127 @@ impl List {
         self.help
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_shown_in_seconds_with_a_point_or_in_whole_milliseconds() {
+        let duration = Duration::from_micros(1_500_900);
+        assert_eq!(Number::seconds(duration), Number::Thousandths(1_500));
+        assert_eq!(Number::millis(duration), Number::Count(1_500));
+    }
+
+    #[test]
+    fn zero_no_and_nothing_say_nothing_and_every_text_says_something() {
+        for (nothing, something) in [
+            (Number::Count(0), Number::Count(1)),
+            (Number::Thousandths(0), Number::Thousandths(1)),
+            (Number::Amount(0.0), Number::Amount(-0.5)),
+            (Number::Flag(false), Number::Flag(true)),
+            (Number::Nothing, Number::Text("")),
+        ] {
+            assert!(nothing.says_nothing(), "{nothing:?}");
+            assert!(!something.says_nothing(), "{something:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_part_counts_with_becomes_a_number() {
+        assert_eq!(Number::from(7u64), Number::Count(7));
+        assert_eq!(Number::from(7u32), Number::Count(7));
+        assert_eq!(Number::from(7usize), Number::Count(7));
+        assert_eq!(Number::from(0.5), Number::Amount(0.5));
+        assert_eq!(Number::from(true), Number::Flag(true));
+        assert_eq!(Number::from("open"), Number::Text("open"));
+        assert_eq!(Number::from(Some(7u64)), Number::Count(7));
+        assert_eq!(Number::from(None::<u64>), Number::Nothing);
+    }
+
+    #[test]
+    fn a_row_says_what_it_was_declared_with() {
+        static ROW: Row = Row::by(Kind::Gauge, "sizes", "test_sizes", "side", "Sizes.")
+            .family("Sizes of all.")
+            .unit(Unit::Megabytes)
+            .sparse();
+        assert_eq!((ROW.key(), ROW.metric()), ("sizes", "test_sizes"));
+        assert_eq!((ROW.help(), ROW.family_help()), ("Sizes.", "Sizes of all."));
+        assert_eq!((ROW.kind(), ROW.labels()), (Kind::Gauge, "side"));
+        assert_eq!((ROW.counted_in(), ROW.is_sparse()), (Unit::Megabytes, true));
+
+        static OTHER: Row = Row::by(Kind::Counter, "", "", "", "Others.").label("side=\"bid\"");
+        assert_eq!(OTHER.labels(), "side=\"bid\"");
+        assert_eq!(OTHER.family_help(), "Others.", "a family of its own");
+        assert_eq!((OTHER.counted_in(), OTHER.is_sparse()), (Unit::One, false));
+
+        static TOOK: Row = Row::histogram("test_took_seconds", "Took.", Span::NETWORK);
+        assert_eq!((TOOK.key(), TOOK.kind()), ("", Kind::Histogram));
+        assert_eq!(
+            (TOOK.counted_in(), TOOK.span()),
+            (Unit::Seconds, Span::NETWORK)
+        );
+
+        static WORDS: Row = Row::text("words", "Words.");
+        assert_eq!(
+            (WORDS.key(), WORDS.metric(), WORDS.help()),
+            ("words", "", "Words.")
+        );
+    }
+
+    #[test]
+    fn an_entry_is_a_row_in_both_places_or_in_one() {
+        type Shown = Entry<u64>;
+        static ENTRIES: [Shown; 4] = [
+            Shown::counter("done", "test_done_total", "Done.", |done| (*done).into()),
+            Shown::gauge("waiting", "test_waiting", "Waiting.", |waiting| {
+                (*waiting).into()
+            })
+            .label("queue=\"first\"")
+            .family("Waiting anywhere.")
+            .unit(Unit::Bytes)
+            .sparse(),
+            Shown::shown("age_ms", "Age.", |age| (*age).into()),
+            Shown::exported(Kind::Info, "test_info", "Words.", |info| (*info).into()),
+        ];
+        let [done, waiting, age, info] = ENTRIES.each_ref().map(|entry| entry.row());
+        assert_eq!((done.kind(), done.is_sparse()), (Kind::Counter, false));
+        assert_eq!((done.key(), done.metric()), ("done", "test_done_total"));
+        assert_eq!((waiting.kind(), waiting.is_sparse()), (Kind::Gauge, true));
+        assert_eq!(waiting.labels(), "queue=\"first\"");
+        assert_eq!(waiting.family_help(), "Waiting anywhere.");
+        assert_eq!(waiting.counted_in(), Unit::Bytes);
+        assert_eq!((age.key(), age.metric()), ("age_ms", ""));
+        assert_eq!(
+            (info.kind(), info.key(), info.metric()),
+            (Kind::Info, "", "test_info")
+        );
+        assert_eq!(ENTRIES[0].read(&7), Number::Count(7));
+    }
+
+    #[test]
+    fn lists_say_whose_members_have_names_and_labels() {
+        static PART: Part = Part::new("pool", "Connections.");
+        assert_eq!((PART.key(), PART.help()), ("pool", "Connections."));
+
+        static ARRAY: List = List::array("stats", "Each.");
+        assert_eq!(
+            (ARRAY.key(), ARRAY.label(), ARRAY.help()),
+            ("stats", "", "Each.")
+        );
+        assert!(!ARRAY.is_named() && !ARRAY.is_detail());
+
+        static LABELLED: List = List::array("stats", "Each.")
+            .labelled("connection")
+            .detail();
+        assert_eq!(LABELLED.label(), "connection");
+        assert!(!LABELLED.is_named() && LABELLED.is_detail());
+
+        static NAMED: List = List::by_name("workers", "worker", "Each.");
+        assert_eq!(
+            (NAMED.key(), NAMED.label(), NAMED.help()),
+            ("workers", "worker", "Each.")
+        );
+        assert!(NAMED.is_named() && !NAMED.is_detail());
+    }
+}

@@ -149,3 +149,135 @@ fn a_record_of_counters_has_a_row_for_each_field() {
     assert_eq!(rows[1].family_help(), " Hash checks, by result.");
     assert_eq!(rows[1].kind(), Kind::Counter);
 }
+
+/// Shows one number under two labels, in a list that only `/metrics` has.
+struct Calls;
+
+impl StatsSource for Calls {
+    fn show(&self, sheet: &mut dyn Sheet) {
+        static ASKED: Row = Row::by(Kind::Counter, "asked", "test_asked_total", "of", "Asked.");
+        static HIDDEN: Row = Row::by(Kind::Counter, "", "test_hidden_total", "of", "Hidden.");
+        static UNNAMED: List = List::by_name("", "service", "By service.");
+        sheet.with("service=\"gamma\"");
+        sheet.members(&ASKED, &mut [("markets", 2)].into_iter());
+        sheet.without();
+        sheet.each(
+            &UNNAMED,
+            MEMBER,
+            [(
+                "clob",
+                Member {
+                    lost: 1,
+                    seen: None,
+                },
+            )]
+            .into_iter(),
+        );
+        sheet.members(&HIDDEN, &mut [("markets", 2)].into_iter());
+        sheet.part(&OUTER, |sheet| {
+            sheet.table(
+                MEMBER,
+                &Member {
+                    lost: 0,
+                    seen: Some(1),
+                },
+            )
+        });
+    }
+}
+
+#[test]
+fn what_has_no_key_is_not_in_json() {
+    let json = r#"{"asked":{"markets":2},"outer":{"seen_ms":1}}"#;
+    let mut sheet = JsonSheet::with_capacity(0);
+    Calls.show(&mut sheet);
+    assert_eq!(String::from_utf8(sheet.finish()).unwrap(), json);
+}
+
+#[test]
+fn the_manual_says_where_a_row_stands_and_whether_it_is_a_metric() {
+    let listed = |source: &dyn StatsSource| {
+        let mut sheet = ManualSheet::default();
+        source.show(&mut sheet);
+        let line = |line: ManualLine| {
+            let labels = line.labels.join(",");
+            (line.path.clone(), line.part, labels, line.is_exposed())
+        };
+        sheet.finish().into_iter().map(line).collect::<Vec<_>>()
+    };
+    let row = |path: &str, part, labels: &str, is_exposed| {
+        (path.to_owned(), part, labels.to_owned(), is_exposed)
+    };
+    assert_eq!(
+        listed(&Calls),
+        [
+            row("asked.*", "", "service=\"gamma\"", true),
+            row("", "", "service", true),
+            row("", "", "service", false),
+            row("", "", "", true),
+            row("outer.lost", "outer", "", true),
+            row("outer.seen_ms", "outer", "", false),
+        ]
+    );
+    // An array without a label has nothing by which metrics could tell its members apart.
+    let source = Source::default();
+    let in_array = listed(&source).into_iter().filter(|line| line.1 == "array");
+    assert!(in_array.into_iter().all(|line| !line.3));
+}
+
+#[test]
+fn an_object_is_left_out_of_json_while_it_has_nothing_to_show() {
+    struct Maybe(Option<Member>);
+    impl StatsSource for Maybe {
+        fn show(&self, sheet: &mut dyn Sheet) {
+            sheet.optional(&OUTER, MEMBER, self.0.as_ref());
+        }
+    }
+    assert_eq!(Maybe(None).stats(), serde_json::json!({}));
+    let shown = Maybe(Some(Member {
+        lost: 2,
+        seen: None,
+    }))
+    .stats();
+    assert_eq!(
+        shown,
+        serde_json::json!({"outer": {"lost": 2, "seen_ms": null}})
+    );
+}
+
+#[test]
+fn lists_in_lists_have_names_or_none_each_for_itself() {
+    struct Nested;
+    impl StatsSource for Nested {
+        fn show(&self, sheet: &mut dyn Sheet) {
+            let member = || {
+                [(
+                    "x",
+                    Member {
+                        lost: 1,
+                        seen: None,
+                    },
+                )]
+                .into_iter()
+            };
+            sheet.each_with(&NAMED, MEMBER, member(), |sheet, _| {
+                sheet.each_with(&ARRAY, MEMBER, member(), |sheet, _| {
+                    sheet.each(&NAMED, MEMBER, member());
+                });
+                sheet.each(&NAMED, MEMBER, member());
+            });
+        }
+    }
+    let member = serde_json::json!({"lost": 1, "seen_ms": null});
+    let with = |more: &[(&str, &serde_json::Value)]| {
+        let mut all = member.clone();
+        for (key, value) in more {
+            all[*key] = (*value).clone();
+        }
+        all
+    };
+    let named = serde_json::json!({"x": member});
+    let array = serde_json::json!([with(&[("named", &named)])]);
+    let both = serde_json::json!({"named": {"x": with(&[("array", &array), ("named", &named)])}});
+    assert_eq!(Nested.stats(), both);
+}

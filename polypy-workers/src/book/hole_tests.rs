@@ -161,6 +161,26 @@ fn a_dead_worker_forgets_no_hole_of_any_feed() {
 }
 
 #[test]
+fn a_copy_that_a_dying_worker_left_half_done_never_fills_in() {
+    let (bench, mut truth, _) = unverified_by(1);
+    bench.open(2);
+    // The worker dies behind the whole book, and the change is lost.
+    bench.manager.inject_panic(0);
+    let whole = truth.snapshot();
+    bench.queue(2, [whole, truth.change(Side::Bid, "0.44", "2")]);
+    bench.iterate();
+    bench.restart_worker();
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    bench.send(2, [truth.change(Side::Bid, "0.42", "4")]);
+    bench.close(1);
+    bench.settle_down();
+    check_never_wrong(&bench, &truth);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
+    assert!(!bench.asked.take().is_empty());
+}
+
+#[test]
 fn a_feeds_hole_is_remembered_beside_other_feeds_and_whole_books_of_no_use() {
     for others in [0, 3] {
         let (bench, mut truth, old) = unverified_by(2);
