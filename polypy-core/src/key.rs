@@ -123,6 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn each_life_of_each_slot_has_a_number_of_its_own() {
+        let shard = Shard::of(&ConditionId::new("0xa1").unwrap());
+        let life = |slot, generation| {
+            AssetKey::new(slot, NonZeroU16::new(generation).unwrap(), shard).life()
+        };
+        let slots = [0, 1, 2, 65_535, 65_536, u32::MAX];
+        let generations = [1, 2, 255, 256, u16::MAX];
+        let lives: std::collections::HashSet<_> = slots
+            .into_iter()
+            .flat_map(|slot| generations.map(|generation| life(slot, generation)))
+            .collect();
+        assert_eq!(lives.len(), slots.len() * generations.len());
+    }
+
+    #[test]
     fn shards_spread_over_all_numbers() {
         let mut seen = std::collections::HashSet::new();
         for market in 0..5_000u32 {

@@ -176,3 +176,16 @@ pub trait CatalogueSink: Send + Sync {
     /// Takes in what happened; waits for nobody.
     fn changed(&self, change: MarketChange);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_repeats_the_name_it_was_given() {
+        for name in [Selector::Token, Selector::Market, Selector::Event] {
+            assert_eq!(name("us-election".into()).text(), "us-election");
+        }
+        assert_eq!(Selector::Everything.text(), "");
+    }
+}

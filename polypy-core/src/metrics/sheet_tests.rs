@@ -226,6 +226,11 @@ fn the_manual_says_where_a_row_stands_and_whether_it_is_a_metric() {
 }
 
 #[test]
+fn a_source_that_does_not_say_that_it_is_quick_may_wait() {
+    assert_eq!(Source::default().quick_bytes(), None);
+}
+
+#[test]
 fn an_object_is_left_out_of_json_while_it_has_nothing_to_show() {
     struct Maybe(Option<Member>);
     impl StatsSource for Maybe {
