@@ -71,10 +71,7 @@ impl Sheet for JsonSheet {
         self.key(row.key());
         match number {
             Number::Count(count) => write_count(&mut self.out, count),
-            Number::Thousandths(thousandths) => {
-                write_count(&mut self.out, thousandths / 1_000);
-                write_fraction(&mut self.out, thousandths % 1_000, 3);
-            }
+            Number::Thousandths(thousandths) => write_thousandths(&mut self.out, thousandths),
             Number::Amount(amount) => write_amount(&mut self.out, amount),
             Number::Flag(true) => self.out.extend_from_slice(b"true"),
             Number::Flag(false) => self.out.extend_from_slice(b"false"),
@@ -199,12 +196,19 @@ pub fn write_count(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends the point and `width` digits, without the zeros at their end but the first.
-fn write_fraction(out: &mut Vec<u8>, mut fraction: u64, width: usize) {
+/// Appends thousandths as a number with a point.
+fn write_thousandths(out: &mut Vec<u8>, thousandths: u64) {
+    write_count(out, thousandths / 1_000);
+    write_fraction(out, thousandths, 3);
+}
+
+/// Appends the point and the last `width` digits, without the zeros at their end but the
+/// first.
+fn write_fraction(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut digits = [b'0'; 6];
     for digit in digits[..width].iter_mut().rev() {
-        *digit = pair(fraction % 10)[1];
-        fraction /= 10;
+        *digit = pair(number)[1];
+        number /= 10;
     }
     let last = digits[..width].iter().rposition(|digit| *digit != b'0');
     out.push(b'.');
@@ -225,7 +229,7 @@ fn write_amount(out: &mut Vec<u8>, amount: f64) {
         )]
         let millionths = (amount.abs() * MILLIONTHS).round() as u64;
         write_count(out, millionths / 1_000_000);
-        write_fraction(out, millionths % 1_000_000, 6);
+        write_fraction(out, millionths, 6);
     } else if amount.is_finite() {
         out.extend_from_slice(format!("{amount:?}").as_bytes());
     } else {
@@ -266,10 +270,7 @@ mod tests {
     }
 
     fn fraction(thousandths: u64) -> String {
-        written(|out| {
-            write_count(out, thousandths / 1_000);
-            write_fraction(out, thousandths % 1_000, 3);
-        })
+        written(|out| write_thousandths(out, thousandths))
     }
 
     #[test]
@@ -288,6 +289,7 @@ mod tests {
             (0.0, "0.0"),
             (-0.25, "-0.25"),
             (2.0, "2.0"),
+            (2.0 / 3.0, "0.666667"),
             (1.5e12, "1500000000000.0"),
             (f64::NAN, "null"),
             (f64::INFINITY, "null"),
