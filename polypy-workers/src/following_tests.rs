@@ -235,6 +235,7 @@ fn a_suspension_is_written_by_a_review_and_its_end_by_one_after_the_answer() {
     assert_eq!(review(), Some(false));
     assert_eq!(bench.written.take().len(), 0);
 
+    let before = Instant::now();
     time.fetch_add(10, Ordering::SeqCst);
     let old = BookState::Stale(StaleReason::Suspended);
     assert_eq!(review(), Some(true), "nobody has noticed yet");
@@ -247,7 +248,8 @@ fn a_suspension_is_written_by_a_review_and_its_end_by_one_after_the_answer() {
     assert!(bench.follow(&truth));
     let status = whole(bench.written.take()).status;
     assert_eq!(status.state, old);
-    assert!(status.since <= began, "since it was first seen");
+    let since_first_seen = before..=began;
+    assert!(since_first_seen.contains(&status.since));
     bench.send(1, [truth.tick_change("0.001")]);
     assert_eq!(state(bench.written.take()), old);
     truth.tick = "0.001";
@@ -263,6 +265,41 @@ fn a_suspension_is_written_by_a_review_and_its_end_by_one_after_the_answer() {
     bench.iterate();
     assert_eq!(review(), Some(false));
     assert_eq!(state(bench.written.take()), BookState::Live);
+}
+
+#[test]
+fn nothing_is_remembered_of_a_book_that_nobody_follows() {
+    let time = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&time);
+    let read = move || Duration::from_secs(clock.load(Ordering::SeqCst));
+    let watch = Arc::new(SuspensionWatch::new(read));
+    watch.begin();
+    let bench = Harness::watched(one_worker(), Arc::clone(&watch));
+    let truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.send(1, [truth.opening()]);
+    let followed_while_suspended = || {
+        time.fetch_add(10, Ordering::SeqCst);
+        watch.beat();
+        bench.written.take();
+        assert!(bench.follow(&truth));
+        whole(bench.written.take()).status
+    };
+    let first = followed_while_suspended();
+    assert_eq!(first.state, BookState::Stale(StaleReason::Suspended));
+    assert!(bench.unfollow(&truth));
+    // It is live in between, and nobody is told.
+    bench.router.feed_resumed(FeedId(1), watch.count());
+    bench.iterate();
+    assert_eq!(bench.source.review(Lane(0)), Some(false));
+    assert_eq!(bench.written.take().len(), 0);
+    let between = Instant::now();
+    let second = followed_while_suspended();
+    assert_eq!(second.state, first.state);
+    assert!(
+        second.since >= between,
+        "it has not been stale all the time"
+    );
 }
 
 #[test]

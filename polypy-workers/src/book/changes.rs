@@ -138,4 +138,18 @@ mod tests {
         assert!(!repeats(&changed(1, Side::Bid, "0.52"), &first, complement));
         assert!(!repeats(&first, &first, market[1].key));
     }
+
+    #[test]
+    fn nothing_is_kept_of_a_batch_that_is_over() {
+        let asset = assets(1)[0].key;
+        let mut log = ChangeLog::default();
+        for _ in 0..3 {
+            log.whole(asset);
+            log.new_epoch(asset);
+            assert_eq!(log.next_to_compare().unwrap().update, Update::Whole);
+            log.end_batch();
+            assert_eq!(log.next_to_compare(), None);
+            assert!(log.entries.is_empty());
+        }
+    }
 }

@@ -251,19 +251,24 @@ fn half_a_frame_that_comes_again_clears_nothing_of_an_unverified_book() {
 
 #[test]
 fn catching_up_says_nothing_of_a_change_that_may_be_missing() {
-    let (bench, mut truth, old) = unverified_by(1);
-    bench.close(1);
-    bench.open(2);
-    let missing = truth.clone();
-    let early = altered(&truth.change(Side::Bid, "0.40", "9"), |change| {
-        change.timestamp = polypy_core::Timestamp::from_millis(missing.now - 1);
-    });
-    bench.send(2, [early, old]);
-    assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
-    bench.send(2, [truth.change(Side::Bid, "0.44", "2")]);
-    check_never_wrong(&bench, &truth);
-    bench.look_after(Duration::from_secs(2));
-    assert!(!bench.asked.take().is_empty());
+    for was_looked_at in [false, true] {
+        let (bench, mut truth, old) = unverified_by(1);
+        bench.close(1);
+        bench.open(2);
+        let missing = truth.clone();
+        let early = altered(&truth.change(Side::Bid, "0.40", "9"), |change| {
+            change.timestamp = polypy_core::Timestamp::from_millis(missing.now - 1);
+        });
+        bench.send(2, [early, old]);
+        assert_eq!(bench.state(&truth), stale(StaleReason::Disconnected));
+        if was_looked_at {
+            bench.look_after(Duration::from_secs(1));
+        }
+        bench.send(2, [truth.change(Side::Bid, "0.44", "2")]);
+        check_never_wrong(&bench, &truth);
+        bench.look_after(Duration::from_secs(3));
+        assert!(!bench.asked.take().is_empty(), "{was_looked_at}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use polypy_core::{Change, PriceChange};
 
 use super::checked_book::{CheckedBook, Refuted};
-use super::feed_book::{Applied, FeedBook, Tried};
+use super::feed_book::{Applied, Tried};
 use super::trust::{Cause, Input};
 use super::{Context, Origin};
 use crate::integrity::{Finding, Outcome};
@@ -71,8 +71,7 @@ pub(super) fn after_left_out(
                 // The frame that it repeats may have left the check to this one.
                 return book.check_change(change, cx);
             }
-            let is_newest = change.hash == book.copy().and_then(FeedBook::hash);
-            if is_newest && !book.awaits_change() {
+            if !book.awaits_change() {
                 // Frames repeat in order: what led the book back was a duplicate.
                 book.take_in(Input::Cleared(Cause::Return), cx);
             }

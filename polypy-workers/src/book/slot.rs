@@ -288,7 +288,7 @@ impl BookSlot {
             self.standby_lost(cx);
         }
         let trust = self.book.trust();
-        if trust.is_stale() && !self.standbys.is_past_all(feed, trust.goal()) {
+        if trust.is_stale() && !self.standbys.has_reached(feed, trust.goal()) {
             return;
         }
         self.show_if(feed, trust.wants(progress), cx);
@@ -409,7 +409,7 @@ impl BookSlot {
     /// The book is stale until a whole book of a later batch. Others ask for that;
     /// it is asked for again if it does not come.
     pub(crate) fn mark(&mut self, mark: StalenessMark, cx: &mut Context) {
-        if !self.standbys.mark(mark, self.book.shown().feed()) {
+        if !self.standbys.mark(mark) {
             return;
         }
         let shown = self.book.copy();
@@ -448,9 +448,8 @@ impl BookSlot {
             // Another feed goes on without a copy, and was asked for one once.
             self.book.retry_later(cx);
         }
-        if self.standbys.close(feed) {
-            self.standby_lost(cx);
-        }
+        self.standbys.close(feed);
+        self.standby_lost(cx);
     }
 
     /// The market has ended.
@@ -467,7 +466,7 @@ impl BookSlot {
     /// The thread that wrote the book died: what it left may be half a change, and
     /// whatever it was to do later is forgotten.
     pub(crate) fn worker_died(&mut self, mark: StalenessMark, cx: &mut Context) {
-        self.standbys.mark(mark, self.book.shown().feed());
+        self.standbys.mark(mark);
         self.book.worker_died(cx);
     }
 

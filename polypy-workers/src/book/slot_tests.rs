@@ -1,6 +1,6 @@
 //! Whose book it is and whether it is live: every rule of the slot by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polypy_core::{BookControl, BookState, MarketEvent, Side, StaleReason};
 
@@ -202,8 +202,11 @@ fn a_clock_set_back_by_a_second_is_followed_where_the_hash_says_so() {
     truth.now -= 1_000;
     bench.send(1, [truth.change(Side::Bid, "0.45", "500")]);
     assert_eq!(bench.state(&truth), LIVE);
-    assert!(truth.equals(&bench.view(&truth)));
-    assert_eq!(bench.view(&truth).hash_verified, Some(true));
+    let view = bench.view(&truth);
+    assert!(truth.equals(&view));
+    assert_eq!(view.hash_verified, Some(true));
+    assert_eq!(view.last_update.millis(), truth.now);
+    assert_eq!(view.hash, Some(truth.hash()));
     // One whose hash proves nothing is left out, and the book is suspect.
     truth.now -= 500;
     let unknown = truth.change(Side::Bid, "0.44", "7");
@@ -216,6 +219,32 @@ fn a_clock_set_back_by_a_second_is_followed_where_the_hash_says_so() {
         bench.view(&truth).position.sequence,
         before.position.sequence
     );
+}
+
+#[test]
+fn what_was_known_before_a_whole_book_is_known_after_it_unless_something_was_lost() {
+    for is_lost in [false, true] {
+        let (bench, mut truth) = opened();
+        truth.now += 2_000;
+        bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+        if is_lost {
+            bench
+                .router
+                .mark_stale(&[truth.key()], StaleReason::Dropped);
+        }
+        bench.send(1, [truth.snapshot()]);
+        assert_eq!(bench.state(&truth), LIVE);
+        // The venue's clock is set back, or this is from before what was lost.
+        truth.now -= 1_000;
+        bench.send(1, [truth.change(Side::Bid, "0.45", "5")]);
+        let expected = if is_lost {
+            stale(StaleReason::Hash)
+        } else {
+            LIVE
+        };
+        assert_eq!(bench.state(&truth), expected);
+        assert_eq!(truth.equals(&bench.view(&truth)), !is_lost);
+    }
 }
 
 #[test]
@@ -435,6 +464,7 @@ fn a_live_book_ignores_an_older_copy_from_its_own_feed() {
     let (bench, mut truth) = opened();
     let copy = truth.snapshot();
     bench.send(1, [truth.change(Side::Bid, "0.49", "1"), copy]);
+    assert_eq!(bench.state(&truth), LIVE);
     assert!(truth.equals(&bench.view(&truth)));
     assert_eq!(bench.count("snapshots_ignored"), 1);
 }
@@ -514,6 +544,37 @@ fn a_book_that_stays_stale_is_asked_for_again() {
 }
 
 #[test]
+fn a_book_that_is_only_in_doubt_is_not_asked_for_again() {
+    let (bench, mut truth) = opened();
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs_f64(seconds);
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Dropped);
+    bench.apply_at(start);
+    bench.queue(1, [truth.snapshot()]);
+    bench.apply_at(after(1.0));
+    assert_eq!(bench.state(&truth), LIVE);
+    truth.change(Side::Bid, "0.45", "1");
+    bench.queue(1, [truth.change(Side::Bid, "0.44", "2")]);
+    bench.apply_at(after(4.8));
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    // That is when it would be, were it still stale.
+    bench.look_at(after(5.2));
+    assert_eq!(bench.asked.take(), []);
+}
+
+#[test]
+fn a_book_that_one_feed_alone_kept_is_asked_for_by_whoever_opens_the_next() {
+    let (bench, truth) = opened();
+    bench.close(1);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+    bench.look_after(Duration::from_secs(6));
+    assert_eq!(bench.asked.take(), []);
+}
+
+#[test]
 fn a_book_that_stays_crossed_is_stale_unless_its_hash_says_so_too() {
     for hashed in [false, true] {
         let (bench, mut truth) = opened();
@@ -550,6 +611,93 @@ fn a_settled_book_stays_readable_and_is_never_live_again() {
     bench.settle_down();
     assert_eq!(bench.state(&truth), Some(BookState::Settled));
     assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn a_settled_book_takes_the_last_word_of_younger_feeds_alone() {
+    let bench = Harness::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.open(2);
+    let opening = truth.opening();
+    bench.send(1, [opening.clone()]);
+    let alone = bench.memory_bytes();
+    bench.send(2, [opening]);
+    bench.close(1);
+    bench.settle_down();
+    bench.open(3);
+    bench.send(3, [truth.opening()]);
+    assert!(bench.memory_bytes() > alone);
+    bench.router.settle(&[truth.key()]);
+    bench.settle_down();
+    assert_eq!(bench.memory_bytes(), alone, "copies are of no use any more");
+    let shown = truth.clone();
+    truth.change(Side::Bid, "0.45", "1");
+    // The first feed's had waited.
+    bench.send(1, [truth.snapshot()]);
+    assert!(shown.equals(&bench.view(&shown)));
+    bench.open(4);
+    bench.send(4, [truth.opening()]);
+    assert!(truth.equals(&bench.view(&truth)));
+    assert_eq!(bench.state(&truth), Some(BookState::Settled));
+}
+
+#[test]
+fn an_elder_feed_that_is_open_brings_a_stale_book_back() {
+    let bench = Harness::new(one_worker());
+    let mut truth = Truth::new(&assets(1)[0]);
+    bench.open(1);
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+    truth.change(Side::Bid, "0.45", "1");
+    bench.send(1, [truth.opening()]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
+#[test]
+fn what_a_closed_feed_left_is_shown_where_nothing_better_is() {
+    let left_by = |bench: &Harness, feed, left: &Truth| {
+        bench.queue(feed, [left.snapshot()]);
+        bench.close(feed);
+    };
+    let other = |truth: &Truth| {
+        let mut other = truth.clone();
+        other.change(Side::Bid, "0.45", "1");
+        other
+    };
+    // The feed of the stale book is open: that will bring it back.
+    let (bench, truth) = opened();
+    bench
+        .router
+        .mark_stale(&[truth.key()], StaleReason::Dropped);
+    bench.open(2);
+    left_by(&bench, 2, &other(&truth));
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), stale(StaleReason::Dropped));
+    assert!(truth.equals(&bench.view(&truth)));
+    // An elder feed's may be from before what is shown.
+    let bench = Harness::new(one_worker());
+    bench.open(1);
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    left_by(&bench, 1, &other(&truth));
+    bench.close(2);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+    assert!(truth.equals(&bench.view(&truth)));
+    // A younger feed's is the last that is known.
+    let (bench, truth) = opened();
+    bench.open(2);
+    let last = other(&truth);
+    left_by(&bench, 2, &last);
+    bench.close(1);
+    bench.settle_down();
+    assert_eq!(bench.state(&truth), GONE);
+    assert!(last.equals(&bench.view(&last)));
 }
 
 #[test]

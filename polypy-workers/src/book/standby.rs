@@ -86,8 +86,11 @@ pub(crate) enum Replayed {
 }
 
 impl Early {
-    /// Something was lost: what is kept later has a hole before it.
+    /// Something was lost: what is kept later has a hole before it, and what was kept is
+    /// not sent again.
     fn lose(&mut self) {
+        let last = self.changes.back().map(|last| last.timestamp);
+        self.sent_until = self.sent_until.max(last);
         self.changes = VecDeque::new();
         self.has_hole = true;
     }
@@ -134,14 +137,13 @@ impl Standbys {
         let copies = &mut self.0.get_or_insert_default().copies;
         copies.push(copy);
         if copies.len() > MOST_COPIES {
-            copies.retain(|known| feeds.closed(known.feed()).is_none());
-        }
-        while self.copies().len() > MOST_COPIES {
-            let last = self.copies().iter().min_by_key(|copy| copy.newest());
-            let Some(last) = last.map(FeedBook::feed) else {
-                return;
-            };
-            self.give_up(last, feeds);
+            let is_open = |copy: &FeedBook| feeds.closed(copy.feed()).is_none();
+            let last = copies
+                .iter()
+                .min_by_key(|copy| (is_open(copy), copy.newest()));
+            if let Some(last) = last.map(FeedBook::feed) {
+                self.give_up(last, feeds);
+            }
         }
     }
 
@@ -161,10 +163,10 @@ impl Standbys {
         Some(copies.swap_remove(at))
     }
 
-    /// A feed has ended; whether it had a copy.
-    pub(crate) fn close(&mut self, feed: FeedId) -> bool {
+    /// A feed has ended.
+    pub(crate) fn close(&mut self, feed: FeedId) {
         self.forget_early(feed);
-        self.take(feed).is_some()
+        self.take(feed);
     }
 
     /// Forgets what other feeds have sent.
@@ -281,9 +283,8 @@ impl Standbys {
         Replayed::Whole
     }
 
-    /// Whatever came before is lost, on every feed. Whether that is news. `shown`: the
-    /// feed that the book is shown from.
-    pub(crate) fn mark(&mut self, mark: StalenessMark, shown: Option<FeedId>) -> bool {
+    /// Whatever came before is lost, on every feed. Whether that is news.
+    pub(crate) fn mark(&mut self, mark: StalenessMark) -> bool {
         if self
             .marked()
             .is_some_and(|known| known.number >= mark.number)
@@ -294,9 +295,7 @@ impl Standbys {
             .copies()
             .iter()
             .filter(|copy| copy.batch() < mark.number);
-        // A detached book has no feed that could go on.
-        let shown = shown.filter(|feed| *feed != FeedId::default());
-        let lost: Vec<_> = lost.map(FeedBook::feed).chain(shown).collect();
+        let lost: Vec<_> = lost.map(FeedBook::feed).collect();
         for feed in lost {
             self.take(feed);
             self.early_of(feed);
@@ -359,12 +358,9 @@ impl Standbys {
         origin.closed.or(lost.map(|mark| mark.reason)).or(dropped)
     }
 
-    /// Whether a feed's copy is younger than every mark, and not older than `goal`.
-    pub(crate) fn is_past_all(&self, feed: FeedId, goal: Timestamp) -> bool {
-        let mark = self.mark_on(feed);
-        self.get(feed).is_some_and(|copy| {
-            mark.is_none_or(|mark| mark.number < copy.batch()) && copy.newest() >= goal
-        })
+    /// Whether a feed's copy has come as far as `goal`.
+    pub(crate) fn has_reached(&self, feed: FeedId, goal: Timestamp) -> bool {
+        self.get(feed).is_some_and(|copy| copy.newest() >= goal)
     }
 
     /// The reason why whatever came before is lost on every feed, if it is.
@@ -417,7 +413,7 @@ impl Standbys {
         let (Some(ours), Some(copy)) = (shown.copy(), self.get_mut(feed)) else {
             return false;
         };
-        if !ours.is_proven() || ours.hash().is_none() || ours.hash() != copy.hash() {
+        if !ours.is_proven() || ours.hash() != copy.hash() {
             return false;
         }
         if ours.levels() == copy.levels() {

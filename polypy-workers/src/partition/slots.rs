@@ -272,9 +272,10 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    use polypy_core::{AssetId, AssetInfo, BookControl, ConditionId, Interner};
+    use polypy_core::{AssetId, AssetInfo, BookControl, ConditionId, Interner, Side};
 
-    use crate::testing::{Harness, Truth, one_worker};
+    use super::{BookSlot, FeedBook, LEVEL_BYTES, Past, count, size_of};
+    use crate::testing::{Harness, Truth, assets, one_worker, text};
 
     /// Lives of one number, one after the other: the `lives` of them that are asked for.
     fn lives_of_one_number(lives: &[usize]) -> Vec<Truth> {
@@ -309,6 +310,14 @@ mod tests {
             assert!(!is_known(&first) && is_known(&second));
             bench.send(1, [first.opening()]);
             assert!(!is_known(&first) && is_known(&second), "{lives:?}");
+            let mut late = first.clone();
+            let change = late.change(Side::Bid, "0.48", "7");
+            bench.send(1, [change, first.tick_change("0.001")]);
+            assert!(second.equals(&bench.view(&second)), "{lives:?}");
+            assert_eq!(bench.view(&second).tick_size, Some(text("0.01")));
+            bench.router.forget(&[first.key()]);
+            bench.settle_down();
+            assert!(is_known(&second), "{lives:?}");
             bench.router.forget(&[second.key()]);
             bench.settle_down();
             bench.send(1, [first.opening(), second.opening()]);
@@ -323,5 +332,55 @@ mod tests {
             bench.send(1, [first.opening(), second.opening()]);
             assert!(is_known(&third), "{lives:?}");
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_before_anything_came_of_it_does_not_come_any_more() {
+        let bench = Harness::new(one_worker());
+        bench.open(1);
+        for info in assets(2) {
+            let truth = Truth::new(&info);
+            bench.router.forget(&[truth.key()]);
+            bench.settle_down();
+            bench.send(1, [truth.opening()]);
+            assert_eq!(bench.state(&truth), None);
+        }
+        // A later life of which nothing came either.
+        let [first, second] = lives_of_one_number(&[1, 2]).try_into().unwrap();
+        bench.router.forget(&[second.key()]);
+        bench.settle_down();
+        bench.send(1, [second.opening(), first.opening()]);
+        assert_eq!((bench.state(&first), bench.state(&second)), (None, None));
+    }
+
+    #[test]
+    fn a_book_takes_its_memory_while_it_is_there_and_each_level_its_own() {
+        let bench = Harness::new(one_worker());
+        let market = assets(1);
+        let (mut one, mut other) = (Truth::new(&market[0]), Truth::new(&market[1]));
+        other.book = one.book.mirror();
+        bench.open(1);
+        bench.send(1, [one.opening()]);
+        let with_one = bench.memory_bytes();
+        bench.send(1, [other.opening()]);
+        // Where the slots are there was room for both.
+        let level = count(LEVEL_BYTES);
+        let slot = count(size_of::<BookSlot>() + FeedBook::COLD_BYTES + Past::BYTES);
+        assert_eq!(bench.memory_bytes() - with_one, slot + 4 * level);
+        assert!((with_one - slot - 4 * level) < 100, "{with_one}");
+
+        let with_both = bench.memory_bytes();
+        for (at, mirrored) in [("0.44", "0.56"), ("0.43", "0.57"), ("0.42", "0.58")] {
+            let yes = one.change(Side::Bid, at, "5");
+            bench.send(1, [yes, other.change(Side::Ask, mirrored, "5")]);
+        }
+        assert_eq!(bench.memory_bytes() - with_both, 6 * level);
+        let yes = one.change(Side::Bid, "0.43", "0");
+        bench.send(1, [yes, other.change(Side::Ask, "0.57", "0")]);
+        assert_eq!(bench.memory_bytes() - with_both, 4 * level);
+
+        bench.router.forget(&[other.key()]);
+        bench.settle_down();
+        assert_eq!(bench.memory_bytes() - with_one, 2 * level);
     }
 }

@@ -248,3 +248,26 @@ fn a_token_without_a_book_has_no_trades() {
     bench.send(1, [trade]);
     assert_eq!(bench.store.trades(truth.key(), 10), None);
 }
+
+#[test]
+fn each_token_takes_memory_and_each_trade_that_is_kept() {
+    let of = |number: usize, at: u64| Trade {
+        asset: assets(2)[number].key,
+        ..print(at, at)
+    };
+    let mut trades = Trades::new(0);
+    assert_eq!(trades.bytes(), 0);
+    trades.note(&of(0, 1), by(1));
+    let token = trades.bytes();
+    assert!((50..300).contains(&token), "{token}");
+    trades.note(&of(1, 1), by(1));
+    assert_eq!(trades.bytes(), 2 * token);
+
+    let mut trades = Trades::new(10);
+    trades.note(&of(0, 1), by(1));
+    let each = trades.bytes() - token;
+    assert!((50..150).contains(&each), "{each}");
+    trades.note(&of(0, 2), by(1));
+    trades.note(&of(1, 3), by(1));
+    assert_eq!(trades.bytes(), 2 * token + 3 * each);
+}
