@@ -122,7 +122,7 @@ async fn books_are_kept_by_threads_and_again_after_a_restart_of_the_whole() {
 }
 
 #[tokio::test]
-async fn a_failed_worker_is_unhealthy_at_once_and_comes_back_with_its_books_fetched_anew() {
+async fn a_failed_worker_is_unhealthy_at_once_and_comes_back_with_its_books_fetched_again() {
     let harness = running(workers(1)).await;
     let mut truths = truths(5);
     let all = |truths: &[Truth]| truths.iter().map(Truth::opening).collect::<Vec<_>>();

@@ -150,7 +150,7 @@ async fn twice_too_much_is_shed_truthfully_within_bounds_and_recovered_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_queue_sheds_goes_stale_and_is_asked_for_anew() {
+async fn what_a_queue_sheds_goes_stale_and_is_asked_for_again() {
     let (before, amid, end) = overload("0", "sockets leave workers alone").await;
     assert!(amid.dropped > before.dropped, "no event was dropped");
     assert!(end.went_stale > before.went_stale, "no book went stale");

@@ -188,7 +188,7 @@ async fn a_connection_can_be_dropped_on_purpose() {
 }
 
 #[tokio::test]
-async fn a_resume_that_is_refused_begins_anew() {
+async fn a_resume_that_is_refused_begins_again() {
     let gap = json!({
         "type": "gap", "scope": "subscription", "id": 1, "token_id": null, "reason": "expired",
         "owner": "client", "epoch": null, "after_sequence": null, "before_sequence": null,

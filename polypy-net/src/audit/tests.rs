@@ -228,7 +228,7 @@ async fn what_the_venue_does_not_answer_for_is_neither_there_nor_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_rest_denies_again_and_again_is_subscribed_anew_ever_more_seldom() {
+async fn a_token_that_rest_denies_again_and_again_is_subscribed_again_ever_more_seldom() {
     let setting = setting(3, config());
     let token = |id: &str| setting.registry.interner().read().get(id).unwrap().key;
     let (denied, other) = (token("3"), token("4"));

@@ -135,7 +135,7 @@ fn nothing_is_said_of_what_cannot_be_compared() {
 }
 
 #[test]
-fn an_asset_named_anew_is_compared_from_its_next_opening_book() {
+fn an_asset_named_again_is_compared_from_its_next_opening_book() {
     let harness = Harness::new();
     harness.old.record(&[harness.change(1, 1, 1)]);
     harness

@@ -635,7 +635,7 @@ async fn a_stable_connection_starts_its_backoff_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_first_book_is_asked_for_anew_then_of_rest() {
+async fn a_missing_first_book_is_asked_for_again_then_of_rest() {
     let (world, behaviour) = served(2);
     behaviour.lock().swallow = ["0", "1"].map(str::to_owned).into();
     world.rest.unknown.lock().insert("1".to_owned());
@@ -718,7 +718,7 @@ async fn a_connection_that_never_says_anything_is_unhealthy_and_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_decoded_is_stale_and_asked_for_anew() {
+async fn what_cannot_be_decoded_is_stale_and_asked_for_again() {
     let mut world = SimulatedVenue::new(1);
     let fixture = Fixture::new(&world, 0..2);
     let mut peer = world.accept().await;

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_number_that_is_used_again_begins_anew() {
+    async fn a_number_that_is_used_again_begins_again() {
         let (mut closes, start) = (SlowConsumers::default(), Instant::now());
         close(&mut closes, &[0], 4, start);
         closes.retain(|_| false);

@@ -98,6 +98,24 @@ fn a_third_feed_takes_the_place_of_one_of_two_and_both_left_tell_the_book() {
 }
 
 #[test]
+fn a_feed_that_closes_takes_its_copy_and_its_changes_with_it() {
+    let (bench, mut truth) = opened();
+    let alone = bench.memory_bytes();
+    bench.open(2);
+    bench.send(2, [truth.opening()]);
+    bench.open(3);
+    // A level that there is, so that the book itself takes as much.
+    bench.send(3, [truth.change(Side::Bid, "0.48", "1")]);
+    assert!(bench.memory_bytes() > alone);
+    for feed in [2, 3] {
+        bench.close(feed);
+        bench.settle_down();
+    }
+    assert_eq!(bench.memory_bytes(), alone);
+    assert_eq!(bench.state(&truth), LIVE);
+}
+
+#[test]
 fn what_is_lost_on_one_feed_leaves_the_other_alone() {
     let (bench, mut truth) = told_by(2);
     let reason = StaleReason::Undecodable;

@@ -623,21 +623,19 @@ fn a_settled_book_takes_the_last_word_of_younger_feeds_alone() {
     bench.send(1, [opening.clone()]);
     let alone = bench.memory_bytes();
     bench.send(2, [opening]);
-    bench.close(1);
-    bench.settle_down();
-    bench.open(3);
-    bench.send(3, [truth.opening()]);
+    // A level that there is, so that the book itself takes as much.
+    bench.send(2, [truth.change(Side::Bid, "0.48", "1")]);
+    assert_eq!(bench.count("first_arrivals"), 1);
     assert!(bench.memory_bytes() > alone);
     bench.router.settle(&[truth.key()]);
     bench.settle_down();
     assert_eq!(bench.memory_bytes(), alone, "copies are of no use any more");
     let shown = truth.clone();
     truth.change(Side::Bid, "0.45", "1");
-    // The first feed's had waited.
     bench.send(1, [truth.snapshot()]);
     assert!(shown.equals(&bench.view(&shown)));
-    bench.open(4);
-    bench.send(4, [truth.opening()]);
+    bench.open(3);
+    bench.send(3, [truth.opening()]);
     assert!(truth.equals(&bench.view(&truth)));
     assert_eq!(bench.state(&truth), Some(BookState::Settled));
 }

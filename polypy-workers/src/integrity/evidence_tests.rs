@@ -224,6 +224,21 @@ fn only_the_same_feed_speaks_of_the_other_token() {
 }
 
 #[test]
+fn a_token_of_which_the_same_feed_has_brought_as_much_is_not_behind() {
+    let mut pair = Pair::new(one_worker());
+    pair.bench.open(2);
+    pair.bench.send(2, [pair.yes.opening(), pair.no.opening()]);
+    // The second feed is first, and was not sent all of the second token.
+    let [yes, omitted] = pair.order("0.45", "7");
+    pair.bench.send(1, [yes.clone(), omitted]);
+    pair.show(LIVE, LIVE);
+    let [next, of_no] = pair.order("0.44", "3");
+    pair.bench.send(2, [yes, of_no]);
+    pair.bench.send(2, [next]);
+    pair.show(LIVE, LIVE);
+}
+
+#[test]
 fn without_hashes_tokens_that_disagree_are_both_in_doubt_and_then_stale() {
     let mut pair = Pair::without_hashes();
     let [yes, no] = pair.order("0.45", "7");
@@ -293,6 +308,26 @@ fn a_level_that_no_change_names_is_found_by_comparing_whole_books() {
 }
 
 #[test]
+fn a_comparison_that_cannot_be_made_brings_that_of_whole_books_no_nearer() {
+    let mut pair = Pair::apart();
+    let [yes, _lost] = pair.order("0.30", "7");
+    pair.bench.send(1, [yes]);
+    assert_eq!(pair.bench.count("mirror.passed"), 1, "the opening books");
+    for step in 1..=50 {
+        let to = step.to_string();
+        pair.bench
+            .send(1, [pair.yes.change(Side::Bid, "0.45", &to)]);
+        pair.no.now = pair.yes.now;
+        let [yes, no] = pair.order("0.45", &(100 + step).to_string());
+        pair.bench.send(1, [yes]);
+        pair.bench.send(2, [no]);
+    }
+    pair.show(LIVE, LIVE);
+    assert_eq!(pair.bench.count("mirror.passed"), 51);
+    assert_eq!(pair.bench.count("mirror.not_applicable"), 102);
+}
+
+#[test]
 fn a_fetched_book_that_is_the_same_passes() {
     let (bench, mut truth) = opened();
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
@@ -341,7 +376,7 @@ fn a_fetched_book_that_leads_is_doubt_until_the_feed_has_come_as_far() {
 }
 
 #[test]
-fn a_silent_token_is_found_out_and_fetched_anew() {
+fn a_silent_token_is_found_out_and_fetched_again() {
     let (bench, mut truth) = opened();
     drop(truth.change(Side::Bid, "0.45", "1"));
     bench.audit(truth.snapshot());

@@ -169,7 +169,7 @@ fn frames_of_one_state_in_one_read_are_checked_once() {
 }
 
 #[test]
-fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_anew_by_the_one_after() {
+fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_again_by_the_one_after() {
     let (bench, mut truth) = opened();
     bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
     drop(truth.change(Side::Bid, "0.40", "99"));
@@ -191,7 +191,7 @@ fn a_lost_change_is_found_out_by_the_next_and_the_book_fetched_anew_by_the_one_a
 }
 
 #[test]
-fn a_lost_change_that_nothing_follows_but_one_is_fetched_anew_after_a_moment() {
+fn a_lost_change_that_nothing_follows_but_one_is_fetched_again_after_a_moment() {
     let (bench, mut truth) = opened();
     drop(truth.change(Side::Bid, "0.40", "99"));
     bench.send(1, [truth.change(Side::Bid, "0.45", "2")]);
