@@ -114,6 +114,9 @@ impl Model {
             direct_events,
             integrity: IntegrityConfig {
                 hash,
+                // On a busy machine, checks would be left out, and what the venue kept
+                // from everybody with them.
+                hash_cpu_percent: u32::MAX,
                 ..IntegrityConfig::default()
             },
             ..WorkersConfig::default()

@@ -274,7 +274,7 @@ impl Slots {
 mod tests {
     use polypy_core::{AssetId, AssetInfo, BookControl, ConditionId, Interner, Side};
 
-    use super::{BookSlot, FeedBook, LEVEL_BYTES, Past, count, size_of};
+    use super::{BookSlot, Entry, FeedBook, LEVEL_BYTES, Past, count, size_of};
     use crate::testing::{Harness, Truth, assets, one_worker, text};
 
     /// Lives of one number, one after the other: the `lives` of them that are asked for.
@@ -351,6 +351,18 @@ mod tests {
         bench.settle_down();
         bench.send(1, [second.opening(), first.opening()]);
         assert_eq!((bench.state(&first), bench.state(&second)), (None, None));
+    }
+
+    #[test]
+    fn numbers_that_no_book_has_take_memory_too() {
+        let bench = Harness::new(one_worker());
+        let tokens = assets(50);
+        let last = Truth::new(tokens.last().unwrap());
+        bench.router.forget(&[last.key()]);
+        bench.settle_down();
+        let entry = count(size_of::<Entry>());
+        let taken = bench.memory_bytes();
+        assert!((100 * entry..250 * entry).contains(&taken), "{taken}");
     }
 
     #[test]

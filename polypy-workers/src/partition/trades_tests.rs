@@ -271,3 +271,14 @@ fn each_token_takes_memory_and_each_trade_that_is_kept() {
     trades.note(&of(1, 3), by(1));
     assert_eq!(trades.bytes(), 2 * token + 3 * each);
 }
+
+#[test]
+fn the_last_trade_is_another_one_with_each_that_is_not_older() {
+    let mut trades = Trades::new(10);
+    let mut is_last = |at, feed| trades.note(&print(at, at), by(feed)).is_last;
+    assert!(is_last(2, 1), "the first");
+    assert!(!is_last(2, 2), "the same");
+    assert!(!is_last(1, 1), "an older one");
+    assert!(is_last(3, 1));
+    assert!(is_last(4, 2));
+}
