@@ -67,7 +67,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts what came anew from here on, and what went wrong further.
+    /// Counts what comes from here on, and what went wrong further.
     pub(crate) fn restart(&mut self) {
         (self.messages, self.bytes, self.changes, self.reads) = (0, 0, 0, 0);
         self.ages.reset();

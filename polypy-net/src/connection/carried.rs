@@ -36,7 +36,7 @@ pub(super) struct Effects {
     pub(super) again: Vec<(Arc<AssetInfo>, StaleReason)>,
     /// To be taken off and resubscribed, also if they wait for a book: an earlier key of
     /// theirs is carried no longer, and what the venue is told is the same for both.
-    pub(super) anew: Vec<Arc<AssetInfo>>,
+    pub(super) rekeyed: Vec<Arc<AssetInfo>>,
     /// To be unsubscribed: carried no longer.
     pub(super) gone: Vec<Arc<AssetInfo>>,
     /// Those of them, or never carried ones, that another connection waits for.
@@ -79,7 +79,7 @@ impl Carried {
         for (key, command) in assets {
             self.apply_to(key, command, &mut effects);
         }
-        effects.anew = self.known_by_another_key(&effects);
+        effects.rekeyed = self.known_by_another_key(&effects);
         if let Some(log) = &log {
             self.log_writer.begin(log);
         }

@@ -166,7 +166,7 @@ impl<'a> FeedSession<'a> {
         let Effects {
             fresh,
             mut again,
-            mut anew,
+            rekeyed,
             gone,
             departed,
             take_over,
@@ -199,10 +199,11 @@ impl<'a> FeedSession<'a> {
         for (info, reason) in &again {
             self.output.mark_stale(&[info.key], *reason);
         }
-        let keys: Vec<_> = anew.iter().map(|info| info.key).collect();
+        let keys: Vec<_> = rekeyed.iter().map(|info| info.key).collect();
         self.output.mark_stale(&keys, StaleReason::Resubscribing);
-        anew.extend(again.into_iter().map(|(info, _)| info));
-        self.resubscribe(&anew);
+        let again = again.into_iter().map(|(info, _)| info);
+        let all: Vec<_> = rekeyed.into_iter().chain(again).collect();
+        self.resubscribe(&all);
         if retire {
             self.kept.view.publish(ConnectionState::retire);
         }

@@ -211,7 +211,7 @@ async fn a_token_that_comes_back_to_its_socket_begins_with_its_opening_book() {
 /// The venue knows tokens by their ids: taking one off under its old key would end what
 /// is carried under its new one, silently.
 #[tokio::test(start_paused = true)]
-async fn taking_off_an_earlier_key_subscribes_the_token_anew_under_the_later_one() {
+async fn taking_off_an_earlier_key_subscribes_the_token_again_under_the_later_one() {
     for has_book in [true, false] {
         let mut world = SimulatedVenue::new(1);
         let fixture = Fixture::new(&world, 0..2);

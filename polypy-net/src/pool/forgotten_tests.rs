@@ -37,7 +37,7 @@ pub(crate) fn is_carried(world: &Served, markets: &BTreeSet<u64>, replicas: usiz
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_is_off_at_once_and_what_is_back_begins_anew() {
+async fn what_is_forgotten_is_off_at_once_and_what_is_back_begins_again() {
     let (world, behaviour) = SimulatedVenue::new(3).serve_all();
     behaviour.lock().flow = Some(SECOND / 10);
     behaviour.lock().is_late = true;
