@@ -325,6 +325,38 @@ mod tests {
     }
 
     #[test]
+    fn levels_tell_only_of_a_state_without_a_hash_that_is_not_later() {
+        let mut check = expecting(Instant::now());
+        let (other, expected) = (OrderBook::default(), whole(&fetched(10, b'b')));
+        let mut reached = |levels, millis, hash| {
+            let ours = Ours {
+                hash,
+                is_proven: false,
+                ..ours(levels, millis, b'a')
+            };
+            check.reached(&ours, true)
+        };
+        let hash = BookHash::from_hex(&[b'a'; 40]);
+        assert_eq!(reached(&other, 10, None), Expectation::Open);
+        assert_eq!(reached(&expected, 10, hash), Expectation::Open);
+        assert_eq!(reached(&expected, 11, None), Expectation::Open);
+        assert_eq!(reached(&expected, 10, None), Expectation::Reached);
+    }
+
+    #[test]
+    fn each_older_state_that_rest_shows_has_its_own_time() {
+        let (start, levels) = (Instant::now(), OrderBook::default());
+        let (ours, mut check) = (ours(&levels, 10, b'a'), AuditCheck::default());
+        let mut judge = |digit, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            check.judge(&fetched(9, digit), &ours, |_| false, now, PATIENCE)
+        };
+        assert_eq!(judge(b'b', 0), Verdict::NotApplicable);
+        assert_eq!(judge(b'c', 3), Verdict::NotApplicable);
+        assert_eq!(judge(b'c', 5), Verdict::NeverReached);
+    }
+
+    #[test]
     fn what_is_expected_has_its_time_and_another_feed_all_of_it() {
         let (start, levels) = (Instant::now(), OrderBook::default());
         let at = |millis| start + Duration::from_millis(millis);
