@@ -48,7 +48,7 @@ impl BookStore {
     /// [`book`](Self::book) would have it.
     ///
     /// Tokens of one market that stand side by side in `assets` are read under one hold of
-    /// their worker, which holds it up for [`HELD`] copies or one more.
+    /// their worker, which holds it up for 128 copies or one more.
     pub fn books(&self, assets: &[AssetKey], depth: usize) -> Vec<Option<BookView>> {
         self.each(assets, |partition, slot, state| {
             view(partition, slot, state, depth)

@@ -71,7 +71,7 @@ pub struct Got {
     pub clients: u64,
     /// Tokens of all of them, each counted as often as it is asked for.
     pub tokens: u64,
-    /// Of [`Tally`], like all that has no other sentence here.
+    /// Of `Tally`, like all that has no other sentence here.
     pub messages: u64,
     /// In the messages.
     pub bytes: u64,
