@@ -7,16 +7,26 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::LazyLock;
 
 use polypy_core::StatsSource;
 use polypy_core::metrics::{
-    Kind, List, Number, Part, Reading, Row, Sheet, Unit, count, write_count,
+    BUCKETS, Kind, List, Number, Part, Reading, Row, Sheet, Unit, count, write_count,
 };
 
 /// The last line of OpenMetrics.
 const END: &[u8] = b"# EOF\n";
 /// What a name of a label is cut to, in bytes.
 const LABEL_LENGTH: usize = 64;
+
+/// The bounds of histograms in seconds, each at its power of two microseconds.
+static BOUNDS: LazyLock<[Vec<u8>; BUCKETS]> = LazyLock::new(|| {
+    std::array::from_fn(|power| {
+        let mut bound = Vec::new();
+        write_decimal(&mut bound, 1 << power, 6);
+        bound
+    })
+});
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +42,8 @@ pub(crate) enum Format {
 pub(crate) struct Exposition {
     /// In the order in which they came first.
     families: Vec<Family>,
-    /// The family of a row, by the row's address: rows are there for ever.
+    rows: Vec<Shown>,
+    /// The place in `rows` of a row, by the row's address: rows are there for ever.
     by_row: HashMap<usize, usize, BuildHasherDefault<AddressHasher>>,
     by_name: HashMap<&'static str, usize>,
     /// Labels from where the next row stands.
@@ -45,6 +56,14 @@ pub(crate) struct Exposition {
     line: Vec<u8>,
     /// Whether members of lists are exposed of which there may be hundreds.
     details: bool,
+}
+
+/// A row that was shown.
+#[derive(Debug)]
+struct Shown {
+    family: usize,
+    /// What its line begins with where it has no labels but its own: most have none.
+    line: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -108,22 +127,41 @@ impl Exposition {
         row.metric().is_empty() || self.lists.iter().any(|label| label.is_empty())
     }
 
-    fn family(&mut self, row: &'static Row) -> usize {
+    fn shown(&mut self, row: &'static Row) -> usize {
         let address = std::ptr::from_ref(row).addr();
         if let Some(&at) = self.by_row.get(&address) {
             return at;
         }
         let name = family_name(row);
-        let at = *self.by_name.entry(name).or_insert(self.families.len());
-        if at == self.families.len() {
+        let family = *self.by_name.entry(name).or_insert(self.families.len());
+        if family == self.families.len() {
             self.families.push(Family {
                 text_head: head(row, name, Format::Text),
                 open_metrics_head: head(row, name, Format::OpenMetrics),
                 samples: Vec::new(),
             });
         }
+        let at = self.rows.len();
+        let line = match row.labels() {
+            "" => format!("{} ", row.metric()),
+            labels => format!("{}{{{labels}}} ", row.metric()),
+        };
+        let line = line.into_bytes();
+        self.rows.push(Shown { family, line });
         self.by_row.insert(address, at);
         at
+    }
+
+    /// The same as [`Self::sample`] for a row that stands alone under its own labels.
+    fn line(&mut self, row: &'static Row) -> &mut Vec<u8> {
+        if !self.labels.is_empty() {
+            return self.sample(row, "", row.labels(), None);
+        }
+        let at = self.shown(row);
+        let Shown { family, line } = &self.rows[at];
+        let out = &mut self.families[*family].samples;
+        out.extend_from_slice(line);
+        out
     }
 
     /// Begins a line and returns its buffer: name and labels are written, the value
@@ -135,8 +173,8 @@ impl Exposition {
         own: &str,
         extra: Option<(&str, &str)>,
     ) -> &mut Vec<u8> {
-        let at = self.family(row);
-        let out = &mut self.families[at].samples;
+        let at = self.shown(row);
+        let out = &mut self.families[self.rows[at].family].samples;
         out.extend_from_slice(row.metric().as_bytes());
         out.extend_from_slice(suffix.as_bytes());
         let mut separator = b'{';
@@ -181,7 +219,7 @@ impl Sheet for Exposition {
         if self.is_hidden(row) || matches!(number, Number::Text(_) | Number::Nothing) {
             return;
         }
-        let out = self.sample(row, "", row.labels(), None);
+        let out = self.line(row);
         write_number(out, number, row.counted_in());
         out.push(b'\n');
     }
@@ -191,7 +229,7 @@ impl Sheet for Exposition {
         if self.is_hidden(row) || says_nothing {
             return;
         }
-        let at = self.family(row);
+        let at = self.shown(row);
         // What all buckets begin with is put together once.
         let mut line = std::mem::take(&mut self.line);
         line.clear();
@@ -205,10 +243,10 @@ impl Sheet for Exposition {
         }
         line.extend_from_slice(b"le=\"");
         let all = reading.count();
-        let out = &mut self.families[at].samples;
+        let out = &mut self.families[self.rows[at].family].samples;
         for (power, below) in reading.cumulative(row.span()) {
             out.extend_from_slice(&line);
-            write_decimal(out, 1 << power, 6);
+            out.extend_from_slice(&BOUNDS[power]);
             out.extend_from_slice(b"\"} ");
             write_count(out, below);
             out.push(b'\n');
@@ -343,7 +381,8 @@ fn family_name(row: &'static Row) -> &'static str {
 /// A label's value as it stands between quotes.
 fn escaped(value: &str) -> Cow<'_, str> {
     let value = &value[..value.floor_char_boundary(LABEL_LENGTH)];
-    if !value.contains(['\\', '"', '\n']) {
+    let is_special = |byte: u8| matches!(byte, b'\\' | b'"' | b'\n');
+    if !value.bytes().any(is_special) {
         return Cow::Borrowed(value);
     }
     let mut out = String::with_capacity(value.len());

@@ -63,6 +63,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
     let kept = markets.clone();
     let (health, stats, books) = (sources.clone(), sources.clone(), sources.clone());
     let quick = sources.clone();
+    let newest = health::Newest::default();
     let probe = |path, summary, probe| {
         let source = Arc::clone(&sources.probes);
         Route::get(path, summary, move |call| probe::get(&*source, probe, call))
@@ -75,7 +76,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
         Route::get(
             "/health",
             "200 when healthy, 503 when not, with the verdict on each part",
-            move |call| health::get(&health, call),
+            move |call| health::get(&health, &newest, call),
         )
         .for_probes(),
         probe(

@@ -54,17 +54,16 @@ impl<'a> Host<'a> {
                 is_address: true,
             });
         }
-        let (name, port) = match text.find(':') {
-            Some(at) => text.split_at(at),
-            None => (text, ""),
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if !name.bytes().all(plain) || !is_port(port) || (name.is_empty() && !port.is_empty()) {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let odd = value.iter().position(|byte| !plain(byte));
+        let (name, port) = text.split_at(odd.unwrap_or(value.len()));
+        if !is_port(port) || (name.is_empty() && !port.is_empty()) {
             return None;
         }
         Some(Self {
             name: lower_case(name.trim_end_matches('.')),
-            is_address: name.parse::<Ipv4Addr>().is_ok(),
+            is_address: name.starts_with(|letter: char| letter.is_ascii_digit())
+                && name.parse::<Ipv4Addr>().is_ok(),
         })
     }
 }

@@ -10,7 +10,8 @@ use std::fmt;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use polypy_core::BoxFuture;
 use serde::Serialize;
@@ -27,6 +28,13 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const SWITCH: HeaderValue = HeaderValue::from_static("upgrade");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// An answer is data: where a browser shows it as a page, nothing of it is carried out.
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
 /// What goes on over a connection that is no longer HTTP.
 pub(crate) type Task = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
 
@@ -41,21 +49,18 @@ pub struct Reply {
 impl Reply {
     /// A JSON answer.
     pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
-        let mut body = Vec::with_capacity(JSON_ROOM);
-        match serde_json::to_writer(&mut body, value) {
-            Ok(()) => {
-                // A terminal shows the prompt on a line of its own.
-                body.push(b'\n');
-                Self::bytes(status, JSON, body)
-            }
-            Err(error) => {
-                tracing::error!(%error, "answer could not be written as json");
-                let text =
-                    b"{\"error\":\"the answer could not be written as JSON\",\"status\":500}\n";
-                let body = Bytes::from_static(text);
-                Self::bytes(StatusCode::INTERNAL_SERVER_ERROR, JSON, body)
-            }
+        match json(value) {
+            Ok(body) => Self::bytes(status, JSON, body),
+            Err(error) => Self::unwritable(&error),
         }
+    }
+
+    /// 500 for a value that is not to be had as JSON.
+    pub(crate) fn unwritable(error: &serde_json::Error) -> Self {
+        tracing::error!(%error, "answer could not be written as json");
+        let text = b"{\"error\":\"the answer could not be written as JSON\",\"status\":500}\n";
+        let body = Bytes::from_static(text);
+        Self::bytes(StatusCode::INTERNAL_SERVER_ERROR, JSON, body)
     }
 
     /// Any bytes, with what they are.
@@ -90,9 +95,16 @@ impl Reply {
 
     /// An answer without a body.
     pub fn empty(status: StatusCode) -> Self {
+        // What is set here is replaced where a handler knows better: that is cheaper than
+        // looking, for every answer, what there is already.
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        headers.insert(CONTENT_SECURITY_POLICY, NO_PAGE);
+        headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
         Self {
             status,
-            headers: HeaderMap::with_capacity(HEADERS),
+            headers,
             body: Body::default(),
             task: None,
         }
@@ -151,6 +163,15 @@ impl fmt::Debug for Reply {
             .field("upgrade", &self.task.is_some())
             .finish()
     }
+}
+
+/// A value as it is sent.
+pub(crate) fn json<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(JSON_ROOM);
+    serde_json::to_writer(&mut body, value)?;
+    // A terminal shows the prompt on a line of its own.
+    body.push(b'\n');
+    Ok(body)
 }
 
 /// Who answers, in the headers and on the landing page.

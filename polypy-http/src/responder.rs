@@ -18,8 +18,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, EXPECT, HeaderMap, HeaderName,
-    HeaderValue, SERVER, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_ENCODING, EXPECT, HeaderMap, HeaderName, HeaderValue, SERVER, UPGRADE,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -54,12 +53,6 @@ const MAX_TARGET: usize = 8 * 1024;
 /// How a client came to the proxy in front. Who lies here gets a cookie that his own
 /// browser will not send.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// An answer is data: where a browser shows it as a page, nothing of it is carried out.
-const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// What all connections share.
 #[derive(Debug)]
@@ -194,13 +187,9 @@ impl Connected {
         let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         let mut headers = reply.headers;
-        headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
         headers
             .entry(SERVER)
             .or_insert_with(|| shared.service.product.clone());
-        headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(NOSNIFF);
-        headers.entry(CONTENT_SECURITY_POLICY).or_insert(NO_PAGE);
-        headers.entry(RESOURCE_POLICY).or_insert(SAME_ORIGIN);
         shared.origins.allow(&parts, &mut headers);
         if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
             headers.insert(X_REQUEST_ID, value);

@@ -99,9 +99,12 @@ impl Reading {
 
     /// For each bound of `span`, as its power of two, how many took less than it.
     pub fn cumulative(&self, span: Span) -> impl Iterator<Item = (usize, u64)> + '_ {
-        (span.first..=span.last)
-            .step_by(2)
-            .map(|power| (power, self.buckets[..=power].iter().sum()))
+        let (mut below, mut next) = (0, 0);
+        (span.first..=span.last).step_by(2).map(move |power| {
+            below += self.buckets[next..=power].iter().sum::<u64>();
+            next = power + 1;
+            (power, below)
+        })
     }
 }
 

@@ -3,13 +3,16 @@
 //! Two forms, by `Accept`: ours, and that of the draft "Health Check Response Format
 //! for HTTP APIs" (`application/health+json`), which some monitors read.
 
+use std::ops::Range;
+
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
-use polypy_core::Health;
+use parking_lot::Mutex;
+use polypy_core::{Health, Timestamp};
 use serde::{Serialize, Serializer};
 
 use crate::negotiate::{Offer, best};
-use crate::reply::Reply;
+use crate::reply::{JSON, Reply, json};
 use crate::route::Call;
 use crate::sources::Sources;
 
@@ -77,22 +80,93 @@ impl<T: Serialize, N: Serialize> Serialize for Fields<T, N> {
     }
 }
 
-pub(super) fn get(sources: &Sources, call: &Call) -> Reply {
+pub(super) fn get(sources: &Sources, newest: &Newest, call: &Call) -> Reply {
     let health = sources.health.health();
     let status = if health.healthy {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let time = sources.clock.now().to_string();
+    let at = sources.clock.now();
     let reply = match best(call.headers(), &OFFERS) {
         Some(1) => {
-            let body = draft(health, &time);
+            let body = draft(health, &at.to_string());
             Reply::json(status, &body).with_header(CONTENT_TYPE, HEALTH_JSON)
         }
-        Some(_) | None => Reply::json(status, &ours(health, time)),
+        Some(_) | None => match newest.body(health, at) {
+            Ok(body) => Reply::bytes(status, JSON, body),
+            Err(error) => Reply::unwritable(&error),
+        },
     };
     reply.with_header(VARY, BY_ACCEPT)
+}
+
+/// The newest verdict as it was sent. Verdicts seldom change, and then an answer differs
+/// from the one before by its time alone, which is written over.
+#[derive(Debug, Default)]
+pub(super) struct Newest(Mutex<Option<Sent>>);
+
+#[derive(Debug)]
+struct Sent {
+    health: Health,
+    at: Timestamp,
+    body: Vec<u8>,
+    /// Where its time stands in it.
+    time: Range<usize>,
+}
+
+impl Newest {
+    /// A verdict in our form.
+    fn body(&self, health: Health, at: Timestamp) -> serde_json::Result<Vec<u8>> {
+        let mut newest = self.0.lock();
+        let known = newest.as_mut().filter(|sent| sent.health == health);
+        if let Some(sent) = known {
+            sent.set_time(at);
+            return Ok(sent.body.clone());
+        }
+        let sent = Sent::new(health, at)?;
+        let body = sent.body.clone();
+        *newest = Some(sent);
+        Ok(body)
+    }
+}
+
+impl Sent {
+    fn new(health: Health, at: Timestamp) -> serde_json::Result<Self> {
+        let time = at.to_string();
+        let body = json(&ours(health.clone(), time.clone()))?;
+        // What stands before it is no time.
+        let mut places = body.windows(time.len());
+        let start = places.position(|bytes| bytes == time.as_bytes());
+        let start = start.unwrap_or(body.len());
+        let end = body.len().min(start + time.len());
+        Ok(Self {
+            health,
+            at,
+            body,
+            time: start..end,
+        })
+    }
+
+    fn set_time(&mut self, at: Timestamp) {
+        /// `2026-11-23T10:30:00.000Z`, and where its milliseconds stand.
+        const LENGTH: usize = 24;
+        const MILLIS: Range<usize> = 20..23;
+        if at.millis() / 1_000 == self.at.millis() / 1_000 && self.time.len() == LENGTH {
+            let mut rest = at.millis() % 1_000;
+            for digit in self.body[self.time.clone()][MILLIS].iter_mut().rev() {
+                let [lowest, ..] = (rest % 10).to_le_bytes();
+                *digit = b'0' + lowest;
+                rest /= 10;
+            }
+        } else {
+            let time = at.to_string();
+            let end = self.time.start + time.len();
+            self.body.splice(self.time.clone(), time.into_bytes());
+            self.time.end = end;
+        }
+        self.at = at;
+    }
 }
 
 fn ours(health: Health, timestamp: String) -> Body {
@@ -150,5 +224,56 @@ fn draft(health: Health, time: &str) -> Draft {
         status,
         output: (!texts.is_empty()).then(|| texts.join("; ")),
         checks: Fields(checks),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be sent if nothing were kept.
+    fn rendered(health: &Health, at: Timestamp) -> String {
+        let body = json(&ours(health.clone(), at.to_string())).unwrap();
+        String::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_what_would_be_rendered() {
+        let well = Health::of(true)
+            .with("pool", true)
+            .with_counts("books", [("live", 4), ("stale", 0)]);
+        let worse = Health {
+            counts: vec![("books", vec![("live", 3), ("stale", 1)])],
+            ..well.clone()
+        };
+        let ill = Health::of(false).because("at", "not since 2026-11-23T10:30:00.000Z");
+        let second = 1_795_429_800_000;
+        let newest = Newest::default();
+        for at in [
+            second,
+            second,
+            second + 7,
+            second + 999,
+            second + 1_000,
+            second + 61_050,
+            second,
+            u64::MAX,
+            u64::MAX - 1,
+            12,
+            second + 1,
+        ] {
+            let at = Timestamp::from_millis(at);
+            for health in [&well, &well, &worse, &ill, &ill, &well] {
+                let sent = newest.body(health.clone(), at).unwrap();
+                let sent = String::from_utf8(sent).unwrap();
+                assert_eq!(sent, rendered(health, at));
+            }
+        }
+        // Of one verdict at many times.
+        for at in (0..4_000).step_by(37).chain([u64::MAX, second, second + 1]) {
+            let at = Timestamp::from_millis(at);
+            let sent = newest.body(well.clone(), at).unwrap();
+            assert_eq!(String::from_utf8(sent).unwrap(), rendered(&well, at));
+        }
     }
 }
