@@ -58,6 +58,8 @@ pub(crate) struct DeadlineStream<S> {
     /// It may stand for an earlier moment than the limit that runs, and is set again when
     /// it fires then: setting it takes a lock, and most limits are over long before.
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer is going to wake the connection's task.
+    is_set: bool,
     /// The limit that runs.
     armed: Expired,
     /// When it passes; `None` until something waits for it, which is at once or never.
@@ -81,6 +83,7 @@ impl<S> DeadlineStream<S> {
             armed: Expired::Head,
             deadline: Some(timer.deadline()),
             timer,
+            is_set: false,
             whole: Vec::new(),
             taken: 0,
             in_request_line: false,
@@ -105,16 +108,38 @@ impl<S> DeadlineStream<S> {
             Expired::Idle => self.limits.idle,
             Expired::Write => self.limits.write,
         };
-        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        let (deadline, begins) = match self.deadline {
+            Some(deadline) => (deadline, None),
+            None => {
+                let now = Instant::now();
+                (*self.deadline.insert(now + limit), Some(now))
+            }
+        };
         if self.timer.deadline() > deadline {
-            self.timer.as_mut().reset(deadline);
+            self.set_timer(deadline);
         }
-        ready!(self.timer.as_mut().poll(cx));
+        // Most limits begin while the timer runs for an earlier moment.
+        if self.is_set && begins.is_some_and(|now| now < self.timer.deadline()) {
+            return Poll::Pending;
+        }
+        ready!(self.poll_timer(cx));
         if self.timer.deadline() < deadline {
-            self.timer.as_mut().reset(deadline);
-            ready!(self.timer.as_mut().poll(cx));
+            self.set_timer(deadline);
+            ready!(self.poll_timer(cx));
         }
         Poll::Ready(())
+    }
+
+    fn set_timer(&mut self, deadline: Instant) {
+        self.timer.as_mut().reset(deadline);
+        // It is polled again, so that nothing rests on what became of its waker.
+        self.is_set = false;
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.timer.as_mut().poll(cx);
+        self.is_set = polled.is_pending();
+        polled
     }
 
     /// The error of the limit that has passed.

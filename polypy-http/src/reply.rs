@@ -6,6 +6,7 @@
 //! `{"error": "...", "status": 404, "request_id": "...", ...}`.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -34,6 +35,23 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
+/// The headers of an answer without a body, and with one: what every answer has, and room
+/// for what its own is put into. A copy costs half of what setting each of them does.
+static UNTYPED: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(CONTENT_SECURITY_POLICY, NO_PAGE);
+    headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
+    headers
+});
+static TYPED: LazyLock<HeaderMap> = LazyLock::new(|| {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.extend(UNTYPED.clone());
+    headers
+});
 
 /// What goes on over a connection that is no longer HTTP.
 pub(crate) type Task = Box<dyn FnOnce(Upgraded) -> BoxFuture<'static, ()> + Send>;
@@ -66,8 +84,10 @@ impl Reply {
     /// Any bytes, with what they are.
     pub fn bytes(status: StatusCode, content_type: HeaderValue, body: impl Into<Body>) -> Self {
         Self {
+            status,
+            headers: TYPED.clone(),
             body: body.into(),
-            ..Self::empty(status)
+            task: None,
         }
         .with_header(CONTENT_TYPE, content_type)
     }
@@ -95,16 +115,9 @@ impl Reply {
 
     /// An answer without a body.
     pub fn empty(status: StatusCode) -> Self {
-        // What is set here is replaced where a handler knows better: that is cheaper than
-        // looking, for every answer, what there is already.
-        let mut headers = HeaderMap::with_capacity(HEADERS);
-        headers.insert(CACHE_CONTROL, NO_STORE);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        headers.insert(CONTENT_SECURITY_POLICY, NO_PAGE);
-        headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
         Self {
             status,
-            headers,
+            headers: UNTYPED.clone(),
             body: Body::default(),
             task: None,
         }
