@@ -57,7 +57,7 @@ enum Followed {
     All,
 }
 
-const FIGURES: [Figure; 5] = [
+const FIGURES: [Figure; 6] = [
     Figure {
         name: "decode_a_change",
         run: decode,
@@ -77,6 +77,10 @@ const FIGURES: [Figure; 5] = [
     Figure {
         name: "decode_and_apply_a_level_of_a_book",
         run: open,
+    },
+    Figure {
+        name: "read_a_top_among_many",
+        run: tops,
     },
 ];
 
@@ -271,4 +275,18 @@ fn open(corpus: &Corpus, work: Work) -> usize {
     };
     pipeline.settle();
     levels
+}
+
+/// The tops of all books, again and again.
+fn tops(corpus: &Corpus, work: Work) -> usize {
+    const ROUNDS: usize = 100;
+    let mut pipeline = Pipeline::start(HashChecking::Off, Applied::InPlace);
+    let mut reads = Reads::default();
+    reads.each(&corpus.openings, |read| {
+        pipeline.read(&corpus.interner, read)
+    });
+    pipeline.settle();
+    let keys: Vec<_> = corpus.keys().collect();
+    let rounds = if work == Work::Done { ROUNDS } else { 0 };
+    (0..rounds).map(|_| pipeline.tops(&keys)).sum()
 }

@@ -6,6 +6,7 @@
 //! [`Pipeline::verify`] holds what happened against the corpus: a run in which
 //! anything was dropped, doubted or asked for again is no measurement.
 
+use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -223,6 +224,14 @@ impl Pipeline {
             sum.add_book(view.asset_id.as_str(), bids, asks);
         }
         sum
+    }
+
+    /// Reads the tops of all these books at once, and says how many there are.
+    pub fn tops(&self, keys: &[AssetKey]) -> usize {
+        black_box(self.manager.store().tops(keys))
+            .iter()
+            .flatten()
+            .count()
     }
 
     fn worker(&self) -> Value {
