@@ -65,7 +65,8 @@ fn read_all(file: &mut File, most: u64, deadline: Duration) -> io::Result<Vec<u8
         }
         if Instant::now() >= end {
             let text = format!(
-                "does not end: a pipe or a device has {} seconds to bring everything",
+                "does not end: a pipe or a device has {} seconds to bring everything; \
+                 name a regular file",
                 deadline.as_secs()
             );
             return Err(io::Error::new(ErrorKind::TimedOut, text));
@@ -77,7 +78,8 @@ fn read_all(file: &mut File, most: u64, deadline: Duration) -> io::Result<Vec<u8
         return Err(io::Error::new(ErrorKind::FileTooLarge, text));
     }
     if is_pipe && bytes.is_empty() {
-        let text = "is a pipe that nobody writes to, or that has been read already";
+        let text = "is a pipe that nobody writes to, or that has been read already; \
+                    name a regular file";
         return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
     }
     Ok(bytes)

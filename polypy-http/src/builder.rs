@@ -210,7 +210,7 @@ impl HttpServerBuilder {
         let shared = Shared {
             service: self.service,
             queues: routes.iter().map(queue).collect(),
-            counters: Counters::new(&routes),
+            counters: Counters::new(&routes, self.access.is_some()),
             routes,
             names: Names::new(&self.config.allowed_hosts),
             memory: self.memory,

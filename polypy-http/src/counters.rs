@@ -28,8 +28,14 @@ const STATUSES: [(u16, &str); 18] = [
     (0, "other"),
 ];
 const OTHER: usize = STATUSES.len() - 1;
-/// Exposed from the start; others once they have occurred.
-const FROM_THE_START: [u16; 2] = [200, 503];
+/// Exposed from the start, so that the first one is an increase of its series and not the
+/// beginning of it: what any route may answer. Others are there once they have occurred: of
+/// each route all would be a third of the whole.
+const OF_ANY_ROUTE: [u16; 3] = [200, 500, 503];
+/// The same of what matched no route.
+const OF_NO_ROUTE: [u16; 4] = [400, 404, 421, 503];
+/// The same where a token is asked for.
+const WITHOUT_TOKEN: u16 = 401;
 
 /// All counters, in one place, without a lock.
 #[derive(Debug)]
@@ -52,14 +58,18 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 struct OfRoute {
     path: &'static str,
+    /// Statuses that are exposed from the start.
+    known: Vec<u16>,
     by_status: [Counter; STATUSES.len()],
     took: Histogram,
 }
 
 impl OfRoute {
-    fn new(path: &'static str) -> Self {
+    fn new(path: &'static str, known: &[u16], has_guard: bool) -> Self {
+        let guard = has_guard.then_some(WITHOUT_TOKEN);
         Self {
             path,
+            known: known.iter().copied().chain(guard).collect(),
             by_status: std::array::from_fn(|_| Counter::default()),
             took: Histogram::default(),
         }
@@ -175,10 +185,13 @@ pub(crate) fn count(counter: &Counter) {
 }
 
 impl Counters {
-    pub(crate) fn new(routes: &Routes) -> Self {
-        let paths = routes.iter().map(|route| route.path);
+    /// `has_guard`: whether a token is asked for.
+    pub(crate) fn new(routes: &Routes, has_guard: bool) -> Self {
+        let each = |path, known| OfRoute::new(path, known, has_guard);
+        let known = routes.iter().map(|route| each(route.path, &OF_ANY_ROUTE));
+        let unmatched = each("unmatched", &OF_NO_ROUTE);
         Self {
-            routes: paths.chain(["unmatched"]).map(OfRoute::new).collect(),
+            routes: known.chain([unmatched]).collect(),
             accepted: Counter::default(),
             rejected: Counter::default(),
             evicted: Counter::default(),
@@ -211,7 +224,7 @@ impl Counters {
             let counts = STATUSES.iter().zip(&route.by_status);
             let mut counts = counts
                 .map(|((status, name), counter)| (*status, *name, counter.get()))
-                .filter(|(status, _, count)| *count > 0 || FROM_THE_START.contains(status))
+                .filter(|(status, _, count)| *count > 0 || route.known.contains(status))
                 .map(|(_, name, count)| (name, count));
             sheet.members(&BY_STATUS, &mut counts);
             sheet.histogram(&DURATION, &route.took.reading());
@@ -219,5 +232,57 @@ impl Counters {
         }
         sheet.end();
         sheet.table(ROWS, self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+    use polypy_core::StatsSource;
+
+    use super::*;
+    use crate::exposition::{Exposition, Format};
+    use crate::reply::Reply;
+    use crate::route::Route;
+
+    struct Shown(Counters);
+
+    impl StatsSource for Shown {
+        fn show(&self, sheet: &mut dyn Sheet) {
+            self.0.show(sheet);
+        }
+    }
+
+    fn exposed(has_guard: bool) -> String {
+        let mut routes = Routes::default();
+        let route = Route::get("/a", "", |_| Reply::empty(StatusCode::OK));
+        routes.add(route).unwrap();
+        let counters = Counters::new(&routes, has_guard);
+        counters.answered(None, 405, Duration::ZERO);
+        let mut out = Vec::new();
+        Exposition::new(false).render(Format::Text, &Shown(counters), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_is_to_be_expected_is_there_at_zero_before_it_occurs() {
+        for has_guard in [false, true] {
+            let text = exposed(has_guard);
+            let is_there = |route: &str, code: u16, count: u64| {
+                let labels = format!("route=\"{route}\",code=\"{code}\"");
+                let line = format!("polypy_http_requests_total{{{labels}}} {count}\n");
+                text.contains(&line)
+            };
+            for code in [200, 500, 503] {
+                assert!(is_there("/a", code, 0), "{code} in {text}");
+            }
+            for code in [400, 404, 421, 503] {
+                assert!(is_there("unmatched", code, 0), "{code} in {text}");
+            }
+            assert!(is_there("unmatched", 405, 1), "{text}");
+            assert!(!is_there("/a", 404, 0), "{text}");
+            assert_eq!(is_there("/a", 401, 0), has_guard, "{text}");
+            assert_eq!(is_there("unmatched", 401, 0), has_guard, "{text}");
+        }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct Offer {
     pub(crate) subtype: &'static str,
     /// What a range may ask for as `version`.
     pub(crate) versions: &'static [&'static str],
+    /// Whether only a range that names it asks for it, and `application/*` does not.
+    pub(crate) by_name: bool,
 }
 
 /// The offer that a client gives the greatest weight, the first of several. Of the
@@ -60,6 +62,9 @@ fn specificity<'a>(
     offer: &Offer,
 ) -> Option<u8> {
     let (kind, subtype) = name.split_once('/')?;
+    if subtype == "*" && offer.by_name {
+        return None;
+    }
     if kind == "*" && subtype == "*" {
         return Some(1);
     }
@@ -120,11 +125,13 @@ mod tests {
                 kind: "text",
                 subtype: "plain",
                 versions: &["0.0.4"],
+                by_name: false,
             },
             Offer {
                 kind: "application",
                 subtype: "openmetrics-text",
                 versions: &["1.0.0", "0.0.1"],
+                by_name: true,
             },
         ];
         let mut headers = HeaderMap::new();
@@ -154,7 +161,13 @@ mod tests {
                 "application/openmetrics-text;version=2.0.0, */*;q=0.1",
                 Some(TEXT),
             ),
-            ("application/*", Some(OPEN)),
+            // No client means OpenMetrics by that.
+            ("application/*", None),
+            ("application/*, text/*;q=0.1", Some(TEXT)),
+            (
+                "application/openmetrics-text;q=0.1, application/*",
+                Some(OPEN),
+            ),
             ("application/json", None),
             ("application/json, */*;q=0.5", Some(TEXT)),
             // Equal weights: ours comes first.
@@ -165,8 +178,12 @@ mod tests {
                 Some(TEXT),
             ),
             // What is named counts as it is named, whatever the rest may have.
-            ("text/plain;q=0.1, */*", Some(OPEN)),
-            ("text/plain;q=0, */*", Some(OPEN)),
+            ("text/plain;q=0.1, */*", Some(TEXT)),
+            ("text/plain;q=0, */*", None),
+            (
+                "text/plain;q=0.1, application/openmetrics-text;q=0.2, */*",
+                Some(OPEN),
+            ),
             ("*/*;q=0", None),
             ("*/*;q=0, text/*", Some(TEXT)),
             ("text/plain;q=x", None),
@@ -175,6 +192,15 @@ mod tests {
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 Some(OPEN),
+            ),
+            // Prometheus 3, as it is and with the text format alone.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Some(OPEN),
+            ),
+            (
+                "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.2",
+                Some(TEXT),
             ),
         ] {
             assert_eq!(chosen(&[accept]), expected, "{accept}");

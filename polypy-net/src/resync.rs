@@ -125,6 +125,15 @@ pub struct Due {
     pub next: Option<Instant>,
 }
 
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It waits for its turn.
+    Queued,
+    /// One for the same asset was waiting already, and stands for both.
+    Waiting,
+}
+
 type Counted = metrics::Entry<ResyncStats>;
 
 const STEPS: &str = "Requests for fresh books, by how far they came.";
@@ -274,9 +283,24 @@ impl Entries {
 
 impl ResyncSink for ResyncQueue {
     fn resync(&self, scope: Scope, assets: &[AssetKey], reason: StaleReason) {
-        if assets.is_empty() {
-            return;
+        if !assets.is_empty() {
+            self.add(scope, assets, reason);
         }
+    }
+}
+
+impl ResyncQueue {
+    /// Asks for a new snapshot of one asset on all of its feeds, and says whether somebody
+    /// had asked before.
+    pub fn ask(&self, asset: AssetKey, reason: StaleReason) -> Asked {
+        match self.add(Scope::AllFeeds, &[asset], reason) {
+            0 => Asked::Queued,
+            _ => Asked::Waiting,
+        }
+    }
+
+    /// How many of the assets were waiting already.
+    fn add(&self, scope: Scope, assets: &[AssetKey], reason: StaleReason) -> u64 {
         let (mut merged, now) = (0, Instant::now());
         {
             let mut entries = self.entries.lock();
@@ -302,6 +326,7 @@ impl ResyncSink for ResyncQueue {
         self.requested.fetch_add(requested, Ordering::Relaxed);
         self.merged.fetch_add(merged, Ordering::Relaxed);
         self.ready.notify_one();
+        merged
     }
 }
 
@@ -362,6 +387,18 @@ mod tests {
         assert!(queue.take(now).assets.is_empty());
         let stats = queue.stats();
         assert_eq!((stats.requested, stats.merged, stats.dispatched), (2, 1, 1));
+    }
+
+    #[test]
+    fn who_asks_is_told_whether_one_waits_already() {
+        let (queue, keys, now) = (queue(10), keys(2), Instant::now());
+        let ask = |key| queue.ask(key, StaleReason::Resubscribing);
+        assert_eq!(ask(keys[0]), Asked::Queued);
+        assert_eq!(ask(keys[0]), Asked::Waiting);
+        assert_eq!(ask(keys[1]), Asked::Queued);
+        assert_eq!(queue.take(now).assets.len(), 2);
+        assert_eq!(ask(keys[0]), Asked::Queued);
+        assert_eq!((queue.stats().requested, queue.stats().merged), (4, 1));
     }
 
     #[test]

@@ -87,8 +87,17 @@ async fn books_are_fetched_again_of_subscribed_tokens_alone() {
 
     world.polypy.pool().start().await.expect("it starts again");
     world.all_live(SOON).await;
-    let answer = administer(&world, Method::POST, &path).await;
-    assert_eq!(answer.status, 202, "{:?}", answer.json());
+    let ask = async || {
+        let answer = administer(&world, Method::POST, &path).await;
+        assert_eq!(answer.status, 202, "{:?}", answer.json());
+        answer.json()["resync"].clone()
+    };
+    assert_eq!(ask().await, "queued");
+    // Once the first is under way the next one has to wait, and the one after it finds it.
+    wait::until("one waits already", SOON, async || {
+        ask().await == "already_waiting"
+    })
+    .await;
     world.stop().await;
 }
 

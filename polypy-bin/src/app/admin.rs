@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{Clock, Component, ResyncSink, Scope, StaleReason};
+use polypy_core::{Clock, Component, StaleReason};
 use polypy_http::{
     Access, Call, HttpConfig, HttpServer, HttpServerBuilder, Listener, Reply, Route, RouteError,
     StatusCode, Tls,
@@ -18,7 +18,7 @@ use polypy_http::{
 use polypy_net::pool::{ConnectionPool, RecycleError};
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::{AssetRegistry, AssetStatus, ConnectionId};
-use polypy_net::resync::ResyncQueue;
+use polypy_net::resync::{Asked, ResyncQueue};
 use serde_json::json;
 
 use super::error::BuildError;
@@ -355,14 +355,18 @@ fn ask_for_book(registry: &AssetRegistry, resync: &ResyncQueue, call: &Call) -> 
     };
     let connection = connection.map(|connection| connection.to_string());
     let peer = peer(call);
+    let resync = match resync.ask(key, StaleReason::Resubscribing) {
+        Asked::Queued => "queued",
+        Asked::Waiting => "already_waiting",
+    };
     tracing::warn!(
         peer,
         token,
         connection,
+        resync,
         "resync asked for by administration"
     );
-    resync.resync(Scope::AllFeeds, &[key], StaleReason::Resubscribing);
-    let body = json!({ "token": token, "connection": connection, "resync": "queued" });
+    let body = json!({ "token": token, "connection": connection, "resync": resync });
     Reply::json(StatusCode::ACCEPTED, &body)
 }
 

@@ -143,6 +143,31 @@ fn all_mistakes_are_reported_at_once() {
     );
 }
 
+/// A test that waits for ever is one that has failed.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_none_is_refused_and_not_waited_for() {
+    let folder = temporary("no-file");
+    let pipe = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for (path, reason) in [
+        (pipe.as_path(), "pipe: is a pipe that nobody writes to"),
+        (
+            Path::new("/dev/zero"),
+            "/dev/zero: has more than 1048576 bytes",
+        ),
+        (folder.as_path(), "Is a directory"),
+    ] {
+        let named = Sources {
+            named_file: Some(path.to_owned()),
+            ..Sources::default()
+        };
+        let text = named.load().unwrap_err().to_string();
+        assert!(text.contains(reason), "{text}");
+    }
+}
+
 #[test]
 fn the_environment_can_name_the_file_and_a_flag_outranks_it() {
     let folder = temporary("named");

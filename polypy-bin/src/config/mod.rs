@@ -22,6 +22,7 @@ mod suggest;
 mod table;
 mod value;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use conversion::exchange as exchange_config;
@@ -36,6 +37,11 @@ pub use table::*;
 pub use value::{
     ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, Url, WorkerCount, WsUrl,
 };
+
+use crate::file;
+
+/// Longest file that is read: some fifty times the one that has every key.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// A valid configuration and where each of its values was written.
 #[derive(Debug, Clone)]
@@ -120,9 +126,15 @@ fn places(xdg: Option<&str>, home: Option<&str>) -> Vec<PathBuf> {
     .collect()
 }
 
+/// The text of a file, which may be a pipe that brings it soon.
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = file::read(path, MOST_BYTES)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 /// Reads the file that `asked_by` names.
 fn read_named(path: &Path, asked_by: &Source) -> Layer {
-    match std::fs::read_to_string(path) {
+    match read(path) {
         Ok(text) => layer::from_toml(&text, path),
         Err(error) => unreadable(path, &error, asked_by),
     }
@@ -130,10 +142,10 @@ fn read_named(path: &Path, asked_by: &Source) -> Layer {
 
 fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
     for path in places {
-        match std::fs::read_to_string(path) {
+        match read(path) {
             Ok(text) => return (Some(path.clone()), layer::from_toml(&text, path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
             // Somebody else's folder: nothing says that there is a file in it.
             Err(_) if !may_be_there(path) => {}
             Err(error) => {
@@ -150,7 +162,7 @@ fn may_be_there(path: &Path) -> bool {
     std::fs::metadata(path).is_ok()
 }
 
-fn unreadable(path: &Path, error: &std::io::Error, source: &Source) -> Layer {
+fn unreadable(path: &Path, error: &io::Error, source: &Source) -> Layer {
     let path = path.to_string_lossy();
     let reason = format!("cannot be read: {}: {error}", path.escape_debug());
     Layer {

@@ -22,11 +22,13 @@ const OFFERS: [Offer; 2] = [
         kind: "application",
         subtype: "json",
         versions: &[],
+        by_name: false,
     },
     Offer {
         kind: "application",
         subtype: "health+json",
         versions: &[],
+        by_name: false,
     },
 ];
 const HEALTH_JSON: HeaderValue = HeaderValue::from_static("application/health+json");

@@ -23,11 +23,15 @@ const OFFERS: [Offer; 2] = [
         kind: "text",
         subtype: "plain",
         versions: &["0.0.4", "1.0.0"],
+        by_name: false,
     },
     Offer {
         kind: "application",
         subtype: "openmetrics-text",
         versions: &["1.0.0", "0.0.1"],
+        // As Prometheus' own client libraries have it: `application/*` is a client that
+        // hopes for JSON.
+        by_name: true,
     },
 ];
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

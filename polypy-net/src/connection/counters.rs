@@ -13,6 +13,12 @@ use super::disconnect::CAUSES;
 /// The venue uses five.
 const CODES: usize = 16;
 
+/// Exposed from the start, so that the first one is an increase of its series and not
+/// the beginning of it: what the venue and the proxies before it are known to answer to a
+/// handshake, and to say when they close. Zero is what all others are counted under.
+const KNOWN_REFUSALS: [u16; 7] = [0, 403, 429, 500, 502, 503, 504];
+const KNOWN_CLOSE_CODES: [u16; 7] = [0, 1000, 1001, 1008, 1011, 1012, 1013];
+
 /// One connection's counters, over all its sockets; or those of several together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConnectionCounters {
@@ -109,8 +115,9 @@ static REFUSALS: Row = Row::by(
     "refusals",
     "polypy_socket_refusals_total",
     "code",
-    "Handshakes refused, by HTTP status.",
-);
+    "Handshakes refused, by HTTP status. `/stats` has those that occurred.",
+)
+.sparse();
 static CLOSES: Row = Row::by(
     Kind::Counter,
     "closes",
@@ -124,8 +131,9 @@ static CLOSE_CODES: Row = Row::by(
     "close_codes",
     "polypy_socket_close_codes_total",
     "code",
-    "Sockets that the venue closed, by its code.",
-);
+    "Sockets that the venue closed, by its code. `/stats` has those that occurred.",
+)
+.sparse();
 static LATE_BOOKS: Part = Part::new(
     "late_books",
     "What was tried for first books that stayed away, in tokens.",
@@ -187,11 +195,13 @@ impl ConnectionCounters {
     pub(crate) fn show(&self, sheet: &mut dyn Sheet) {
         sheet.part(&SOCKETS, |sheet| {
             sheet.table(SOCKET_ROWS, self);
-            self.refusals.show(&REFUSALS, sheet);
+            let refusals = self.refusals.and(&KNOWN_REFUSALS);
+            refusals.show(&REFUSALS, sheet);
             let closes = |cause: &str| self.closes.get(cause).copied().unwrap_or(0);
             let mut named = CAUSES.iter().map(|cause| (*cause, closes(cause)));
             sheet.members(&CLOSES, &mut named);
-            self.close_codes.show(&CLOSE_CODES, sheet);
+            let close_codes = self.close_codes.and(&KNOWN_CLOSE_CODES);
+            close_codes.show(&CLOSE_CODES, sheet);
         });
         sheet.part(&LATE_BOOKS, |sheet| sheet.table(LATE_ROWS, self));
     }
@@ -286,6 +296,15 @@ impl Codes {
         self.0.is_empty()
     }
 
+    /// The same with these codes too, at zero where they have not occurred.
+    fn and(&self, known: &[u16]) -> Self {
+        let mut all = self.clone();
+        for code in known {
+            all.0.entry(*code).or_default();
+        }
+        all
+    }
+
     pub(super) fn show(&self, row: &'static Row, sheet: &mut dyn Sheet) {
         let named = self
             .0
@@ -322,5 +341,16 @@ mod tests {
         sum += &codes;
         assert_eq!(sum.0.len(), CODES + 1);
         assert_eq!((sum.0[&1_000], sum.0[&0]), (4, 2 * (2_000 - 16)));
+    }
+
+    #[test]
+    fn known_codes_are_there_before_they_occur() {
+        let mut codes = Codes::default();
+        codes.count(1013);
+        codes.count(4_001);
+        let shown = codes.and(&KNOWN_CLOSE_CODES);
+        assert_eq!(shown.0[&1000], 0);
+        assert_eq!((shown.0[&1013], shown.0[&4_001]), (1, 1));
+        assert_eq!(shown.0.len(), KNOWN_CLOSE_CODES.len() + 1);
     }
 }
