@@ -78,8 +78,8 @@ soak: soak-test streams rolling integrity integrity-defaults scale latency ## ru
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
 
-streams: setup ## a million changes of the streams, through every kind of trouble: 6 minutes
-	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test streams -- --nocapture --test-threads=1
+streams: setup ## a million changes of the streams, in Rust and Python, through every kind of trouble: 10 minutes
+	python=$$(.ci/python) || exit 1; POLYPY_PYTHON="$$python" POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test streams -- --nocapture --test-threads=1
 
 rolling: setup ## twenty rolling restarts behind a balancer, no request of 10,000 failing: 2 minutes
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test rolling -- --nocapture

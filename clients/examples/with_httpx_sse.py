@@ -12,8 +12,5 @@ with (
     connect_sse(client, "GET", f"{server}/v1/stream") as source,
 ):
     for event in source.iter_sse():
-        # This package also gives what has no data, such as the time to come back after.
-        if not event.data:
-            continue
         # The event is the message's type, the id its cursor.
         print(event.event, event.json().get("token_id", ""), flush=True)

@@ -237,3 +237,42 @@ fn a_door_that_waits_is_woken_by_a_message_and_by_the_end() {
     assert!(next.is_woken());
     assert!(!next.is_pending());
 }
+
+#[test]
+fn who_keeps_asking_and_reads_no_answer_ends() {
+    let one = message(None).bytes();
+    let outbox = outbox_of(100 * one);
+    for _ in 0..=1_000 {
+        outbox.put_own(message(None), None);
+    }
+    assert!(outbox.is_closed(), "more than four times its bound waits");
+    taken(&outbox, usize::MAX);
+    let Some(Batch::End(closing)) = outbox.try_next(BIG) else {
+        panic!("no end");
+    };
+    assert_eq!(
+        (closing.code, closing.reason.as_str()),
+        (1_013, "answers are not read")
+    );
+    // Few large ones are what it is owed, and many small ones within the bound, too.
+    let few = Outbox::new(
+        Bounds {
+            shared: BIG,
+            own: 1,
+        },
+        Arc::default(),
+    );
+    for _ in 0..1_000 {
+        few.put_own(message(None), None);
+    }
+    assert!(!few.is_closed());
+    let roomy = outbox_of(BIG);
+    for _ in 0..2_000 {
+        roomy.put_own(message(None), None);
+    }
+    assert!(!roomy.is_closed());
+}
+
+fn outbox_of(own: usize) -> Outbox {
+    outbox(BIG, own)
+}

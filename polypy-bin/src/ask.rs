@@ -88,7 +88,7 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
     });
     let Answer { healthy, body } = answer.unwrap_or_else(|error| Answer {
         healthy: false,
-        body: json!({ "error": error.to_string() }),
+        body: json!({ "error": format!("{error}{}", remedy(&error)) }),
     });
     let text = if typed.json {
         body.to_string()
@@ -156,24 +156,40 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     async fn connect(self) -> io::Result<Box<dyn Stream>> {
-        let about = |path: &Path, error: &dyn std::fmt::Display| {
-            io::Error::other(format!("{}: {error}", path.display()))
-        };
         if let Some(path) = self.socket {
             let stream = UnixStream::connect(path).await;
             return Ok(Box::new(stream.map_err(|error| about(path, &error))?));
         }
-        let roots = match self.ca_file {
-            Some(path) => {
-                let text = file::read(path, file::CERTIFICATES);
-                let text = text.map_err(|error| about(path, &error))?;
-                certificates(&text).map_err(|error| about(path, &error))?
-            }
-            None => Vec::new(),
-        };
-        let dialer = SystemDialer::with_roots(DialConfig::default(), &roots);
-        dialer.map_err(io::Error::other)?.dial(self.uri).await
+        dialer(self.ca_file)?.dial(self.uri).await
     }
+}
+
+/// Opens connections, and trusts what the file vouches for as well.
+pub(crate) fn dialer(ca_file: Option<&Path>) -> io::Result<SystemDialer> {
+    let roots = match ca_file {
+        Some(path) => {
+            let text = file::read(path, file::CERTIFICATES);
+            let text = text.map_err(|error| about(path, &error))?;
+            certificates(&text).map_err(|error| about(path, &error))?
+        }
+        None => Vec::new(),
+    };
+    let dialer = SystemDialer::with_roots(DialConfig::default(), &roots);
+    dialer.map_err(io::Error::other)
+}
+
+/// What to do about a server that is there and whose certificate is not believed.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::InvalidData if error.to_string().contains("certificate") => {
+            ": --ca-file names who vouches for it"
+        }
+        _ => "",
+    }
+}
+
+fn about(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
 }
 
 /// What a server answered.

@@ -66,7 +66,10 @@ async fn welcome(app: &PolyPy, sim: &SimHandle) {
         }
     };
     let text = match app.http_addr() {
-        Some(address) => places(&Server::of(address, app.config()), sim, asset.as_ref()),
+        Some(address) => {
+            let server = Server::of(address, app.config());
+            places(&called(), &server, sim, asset.as_ref())
+        }
         None if !app.config().http.enabled => "the demo runs without its HTTP server\n".to_owned(),
         None if app.http_server().is_some() => {
             "the demo's HTTP server does not listen on TCP; the log says where it does\n".to_owned()
@@ -106,6 +109,8 @@ struct Server {
     url: String,
     /// What curl needs behind the address.
     options: String,
+    /// What this program needs there.
+    flags: String,
     /// What it needs beyond that, for people.
     hint: &'static str,
 }
@@ -116,23 +121,33 @@ impl Server {
         let (mut scheme, mut hint) = ("http", "");
         if config.http.tls_cert.is_some() {
             scheme = "https";
-            hint = "Where curl does not trust the certificate, name who issued it: \
-                    --cacert FILE.\n";
+            hint = "Where the certificate is not trusted, name who issued it: --cacert FILE \
+                    for curl, --ca-file FILE for polypy.\n";
         }
         let token_file = config.http.token_file.as_ref();
         let options = token_file.map_or_else(String::new, |file| {
             format!(" -H \"Authorization: Bearer $(cat '{}')\"", file.display())
         });
+        let flags = token_file.map_or_else(String::new, |file| {
+            format!(" --token-file '{}'", file.display())
+        });
         Self {
             url: format!("{scheme}://{address}"),
             options,
+            flags,
             hint,
         }
     }
 }
 
-fn places(server: &Server, sim: &SimHandle, asset: Option<&AssetId>) -> String {
-    let Server { url, options, hint } = server;
+/// What can be pasted, with this program as it was called.
+fn places(program: &str, server: &Server, sim: &SimHandle, asset: Option<&AssetId>) -> String {
+    let Server {
+        url,
+        options,
+        flags,
+        hint,
+    } = server;
     let exchange = sim.gamma_url();
     let mut text = format!(
         "\nPolyPy keeps the books of an embedded exchange. Look at it:\n\n  \
@@ -142,13 +157,35 @@ fn places(server: &Server, sim: &SimHandle, asset: Option<&AssetId>) -> String {
     );
     if let Some(asset) = asset {
         text.push_str(&format!(
-            "  curl '{url}/orderbook/{asset}?depth=5'{options}\n\n\
-             The exchange knows the truth:\n\n  \
+            "  curl '{url}/orderbook/{asset}?depth=5'{options}\n"
+        ));
+    }
+    text.push_str(&format!(
+        "\nFollow every change of it:\n\n  \
+         {program} tail --url {url}{flags}\n  \
+         curl -N '{url}/v1/stream?channels=top'{options}\n"
+    ));
+    if let Some(asset) = asset {
+        text.push_str(&format!(
+            "\nThe exchange knows the truth:\n\n  \
              curl {exchange}/sim/book/{asset}\n"
         ));
     }
     text.push_str(&format!("\n{hint}Ctrl-C ends it.\n\n"));
     text
+}
+
+/// How this program was called, for the next call.
+fn called() -> String {
+    let name = std::env::args_os().next();
+    let name = name.map_or_else(
+        || "polypy".into(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    if name.contains(|c: char| c.is_whitespace() || "'\"\\$`".contains(c)) {
+        return "polypy".to_owned();
+    }
+    name
 }
 
 /// An address that a client on this machine can use.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::book::{Broken, Step};
 use crate::books::Books;
-use crate::door::{Address, Door, NoDoor, Question};
+use crate::door::{Address, Dial, Door, NoDoor, Question};
 use crate::error::{Error, Lost};
 use crate::filter::Filter;
 use crate::message::{Message, Subscribed};
@@ -43,6 +44,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Client {
     address: Address,
+    dialer: Option<Arc<dyn Dial>>,
     token: Option<String>,
 }
 
@@ -63,7 +65,21 @@ impl Client {
     /// [`Error::Url`] if the address is none, or asks for TLS.
     pub fn new(url: &str) -> Result<Self, Error> {
         Ok(Self {
-            address: Address::parse(url)?,
+            address: Address::parse(url, false)?,
+            dialer: None,
+            token: None,
+        })
+    }
+
+    /// The same, also at `https://HOST:PORT` and `wss://HOST:PORT`, to which this opens
+    /// the connections.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if the address is none.
+    pub fn with_tls(url: &str, dialer: Arc<dyn Dial>) -> Result<Self, Error> {
+        Ok(Self {
+            address: Address::parse(url, true)?,
+            dialer: Some(dialer),
             token: None,
         })
     }
@@ -80,6 +96,7 @@ impl Client {
         Subscription {
             question: Question {
                 address: self.address.clone(),
+                dialer: self.dialer.clone(),
                 token: self.token.clone(),
                 filter,
                 cursor: None,

@@ -1,8 +1,10 @@
 //! One connection to either door of the server.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -33,8 +35,17 @@ const MOST_BYTES: usize = 16 << 20;
 const MOST_ERROR_BYTES: usize = 64 << 10;
 
 /// Bytes in both directions.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
+
+/// A connection that is being opened.
+pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Socket>>> + Send>>;
+
+/// Opens connections with TLS, which this crate does not speak.
+pub trait Dial: Send + Sync {
+    /// Connects to `https://HOST:PORT`, and checks who answers there.
+    fn dial(&self, server: Uri) -> Dialing;
+}
 
 /// Where a server is, and which door of it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +62,14 @@ pub(crate) struct Address {
 enum Place {
     Tcp(String, u16),
     Unix(PathBuf),
+    /// With TLS, by who is handed in.
+    Tls(Uri),
 }
 
 impl Address {
     /// `http://HOST:PORT` and `unix:FILE` mean Server-Sent Events, `ws://HOST:PORT` the
-    /// WebSocket.
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+    /// WebSocket; `https` and `wss` the same where TLS is spoken.
+    pub(crate) fn parse(url: &str, speaks_tls: bool) -> Result<Self, Error> {
         let bad = |reason: &str| Error::Url {
             url: url.to_owned(),
             reason: reason.to_owned(),
@@ -71,9 +84,11 @@ impl Address {
         }
         let form = "must be http://HOST:PORT, ws://HOST:PORT or unix:FILE";
         let uri: Uri = url.parse().map_err(|_not_a_uri| bad(form))?;
-        let is_socket = match uri.scheme_str() {
-            Some("http") => false,
-            Some("ws") => true,
+        let (is_socket, is_tls) = match uri.scheme_str() {
+            Some("http") => (false, false),
+            Some("ws") => (true, false),
+            Some("https") if speaks_tls => (false, true),
+            Some("wss") if speaks_tls => (true, true),
             Some("https" | "wss") => {
                 return Err(bad(
                     "TLS is not spoken here: use http:// or ws:// on the server's own machine or \
@@ -95,16 +110,27 @@ impl Address {
             .find_map(|route| path.strip_suffix(route));
         // Brackets are the URL's, not the address's.
         let host = host.trim_start_matches('[').trim_end_matches(']');
+        let place = if is_tls {
+            let server = format!("https://{authority}").parse();
+            Place::Tls(server.map_err(|_not_a_uri| bad(form))?)
+        } else {
+            Place::Tcp(host.to_owned(), uri.port_u16().unwrap_or(80))
+        };
         Ok(Self {
-            place: Place::Tcp(host.to_owned(), uri.port_u16().unwrap_or(80)),
+            place,
             authority: authority.as_str().to_owned(),
             prefix: named.unwrap_or(path).to_owned(),
             is_socket,
         })
     }
 
-    async fn dial(&self) -> Result<Box<dyn Socket>, Lost> {
+    async fn dial(&self, dialer: Option<&dyn Dial>) -> Result<Box<dyn Socket>, Lost> {
         Ok(match &self.place {
+            Place::Tls(server) => {
+                let nobody = || io::Error::other("TLS is not spoken here");
+                let dialer = dialer.ok_or_else(nobody).map_err(Lost::Dial)?;
+                dialer.dial(server.clone()).await.map_err(Lost::Dial)?
+            }
             Place::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await;
                 let stream = stream.map_err(Lost::Dial)?;
@@ -117,9 +143,10 @@ impl Address {
 }
 
 /// What is asked for over a connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Question {
     pub(crate) address: Address,
+    pub(crate) dialer: Option<Arc<dyn Dial>>,
     pub(crate) token: Option<String>,
     pub(crate) filter: Filter,
     pub(crate) cursor: Option<String>,
@@ -154,7 +181,8 @@ pub(crate) enum Door {
 impl Door {
     /// Connects and asks.
     pub(crate) async fn open(question: Question) -> Result<Self, NoDoor> {
-        let socket = question.address.dial().await?;
+        let dialer = question.dialer.as_deref();
+        let socket = question.address.dial(dialer).await?;
         if question.address.is_socket {
             open_socket(socket, &question).await
         } else {
@@ -363,13 +391,22 @@ mod tests {
             ("http://a/polypy/v1/stream", ("a", 80), "/polypy", false),
             ("ws://a/polypy/", ("a", 80), "/polypy", true),
         ] {
-            let address = Address::parse(url).unwrap();
+            let address = Address::parse(url, false).unwrap();
             let (host, port) = place;
             assert_eq!(address.place, Place::Tcp(host.to_owned(), port), "{url}");
             assert_eq!((&*address.prefix, address.is_socket), (prefix, is_socket));
         }
-        let unix = Address::parse("unix:/run/polypy.sock").unwrap();
+        let unix = Address::parse("unix:/run/polypy.sock", false).unwrap();
         assert_eq!(unix.place, Place::Unix("/run/polypy.sock".into()));
+        for (url, is_socket) in [
+            ("https://[::1]:8443/a", false),
+            ("wss://[::1]:8443/a", true),
+        ] {
+            let address = Address::parse(url, true).unwrap();
+            let server = "https://[::1]:8443".parse().unwrap();
+            assert_eq!(address.place, Place::Tls(server), "{url}");
+            assert_eq!((&*address.prefix, address.is_socket), ("/a", is_socket));
+        }
     }
 
     #[test]
@@ -383,7 +420,7 @@ mod tests {
             ("wss://a", "TLS is not spoken here"),
             ("http://a/?tokens=1", "no part of the address"),
         ] {
-            let error = Address::parse(url).unwrap_err().to_string();
+            let error = Address::parse(url, false).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{url}: ")), "{error}");
             assert!(error.contains(reason), "{error}");
         }

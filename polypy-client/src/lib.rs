@@ -10,7 +10,7 @@
 //! | [`client`] | subscriptions over either door, with resume |
 //!
 //! `message`, `book` and `books` do no I/O. The client runs on the caller's tokio runtime
-//! and starts no task. It speaks no TLS.
+//! and starts no task. It speaks no TLS; who does can be handed in ([`Dial`]).
 
 pub mod book;
 pub mod books;
@@ -25,6 +25,7 @@ mod text;
 pub use book::{Book, Broken, Step};
 pub use books::Books;
 pub use client::{Client, Event, Received, Subscription};
+pub use door::{Dial, Dialing, Socket};
 pub use error::{Error, Lost};
 pub use filter::Filter;
 pub use message::{Message, Unreadable};

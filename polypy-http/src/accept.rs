@@ -40,7 +40,7 @@ pub(crate) struct Drain {
     pub(crate) idle: u64,
     /// Requests in flight that were answered.
     pub(crate) drained: u64,
-    /// Cut off at the deadline.
+    /// Cut off: at the deadline, or streams that were not read.
     pub(crate) aborted: u64,
     /// Answers still being computed at the deadline, on threads that cannot be ended.
     pub(crate) unfinished: u64,
@@ -238,6 +238,7 @@ fn tally(ended: Result<(Ended, Option<ReservedId>), JoinError>, drain: &mut Drai
         Ok((Ended::Closed, _)) => {}
         Ok((Ended::ClosedIdle, _)) => drain.idle += 1,
         Ok((Ended::Drained, _)) => drain.drained += 1,
+        Ok((Ended::Cut, _)) => drain.aborted += 1,
         Err(error) if error.is_cancelled() => drain.aborted += 1,
         Err(error) => tracing::error!(%error, "http connection task panicked"),
     }

@@ -36,6 +36,8 @@ pub(crate) struct Activity {
     writing: AtomicBool,
     /// Once there has been an answer.
     answered: AtomicBool,
+    /// The answer ends when its source does.
+    streaming: AtomicBool,
     fragment: AtomicBool,
     expired: AtomicU8,
 }
@@ -57,6 +59,16 @@ impl Activity {
         self.answered.store(true, Ordering::Relaxed);
         self.writing.store(true, Ordering::Relaxed);
         self.answering.store(false, Ordering::Relaxed);
+    }
+
+    /// The answer is a stream, after which the connection ends.
+    pub(crate) fn begin_streaming(&self) {
+        self.streaming.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the answer is a stream.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming.load(Ordering::Relaxed)
     }
 
     /// Bytes are on their way out.

@@ -27,7 +27,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::activity::{Activity, Expired, Phase};
 use crate::config::{HttpConfig, MIN_HEADER_BYTES};
@@ -58,6 +58,10 @@ const RESERVED_PATIENCE: Duration = Duration::from_secs(2);
 /// server's stop, an idle connection gets one round of the event loop to show it.
 const IDLE_GRACE: Duration = Duration::from_millis(5);
 
+/// What a stream's client gets to take what waits for it, and the last word, when the
+/// server stops: one that does not read would hold up the others' stop.
+const STREAM_GRACE: Duration = Duration::from_secs(1);
+
 /// A socket that has left HTTP behind.
 #[derive(Debug)]
 pub struct Upgraded {
@@ -70,9 +74,7 @@ impl Upgraded {
     /// Closes it at once, and has the system forget what was not sent yet: for a client
     /// that does not read.
     pub fn reset(self) {
-        if let Err(error) = self.stream.forget_unsent() {
-            tracing::debug!(%error, "slow reader not reset");
-        }
+        forget_unsent(&self.stream);
     }
 }
 
@@ -131,6 +133,8 @@ pub(crate) enum Ended {
     ClosedIdle,
     /// After the server's stop, its last request answered.
     Drained,
+    /// After the server's stop, in the midst of a stream that was not read.
+    Cut,
 }
 
 /// How connections are served, made once.
@@ -316,11 +320,17 @@ impl Run {
         let mut evicted = std::pin::pin!(evicted);
 
         let mut told = false;
+        let mut cut_at = Instant::now();
         let result = loop {
             let finished = tokio::select! {
                 biased;
                 result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(result),
                 () = stopped(&mut stopping), if !told => None,
+                () = sleep_until(cut_at), if told && activity.is_streaming() => {
+                    let stream = connection.into_parts().io.into_inner().into_inner();
+                    forget_unsent(&stream);
+                    return Ended::Cut;
+                }
                 () = &mut evicted => {
                     let stream = connection.into_parts().io.into_inner().into_inner();
                     give_way(stream, &admission, &activity, &shared);
@@ -331,6 +341,7 @@ impl Run {
                 break result;
             }
             told = true;
+            cut_at = Instant::now() + STREAM_GRACE;
             if activity.phase() == Phase::Idle {
                 let more = poll_fn(|cx| connection.poll_without_shutdown(cx));
                 match timeout(IDLE_GRACE, more).await {
@@ -388,6 +399,13 @@ fn give_way(stream: Socket, admission: &Admission, activity: &Activity, shared: 
     }
 }
 
+/// Has the system forget what its client does not read.
+fn forget_unsent(stream: &Socket) {
+    if let Err(error) = stream.forget_unsent() {
+        tracing::debug!(%error, "slow reader not reset");
+    }
+}
+
 /// Takes what has arrived out of the system's buffer: bytes that nobody has read
 /// would make a reset of the close.
 fn forget_unread(stream: &Socket) {
@@ -421,9 +439,7 @@ async fn finish(
     match activity.expired() {
         Some(Expired::Write) => {
             count(&counters.slow_readers);
-            if let Err(error) = stream.forget_unsent() {
-                tracing::debug!(%error, "slow reader not reset");
-            }
+            forget_unsent(&stream);
             return;
         }
         Some(Expired::Idle) => {

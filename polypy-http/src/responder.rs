@@ -183,6 +183,9 @@ impl Connected {
         if let Some(task) = reply.task.take() {
             *self.upgrade.lock() = Some(task);
         }
+        if reply.body.is_stream() {
+            self.activity.begin_streaming();
+        }
         let body = Outgoing::new(reply.body, &self.activity);
         let mut response = Response::new(body);
         *response.status_mut() = reply.status;

@@ -74,6 +74,7 @@ pub struct Follower {
 struct Counts {
     changes: AtomicU64,
     broken: AtomicU64,
+    resumed: AtomicU64,
 }
 
 impl Follower {
@@ -110,6 +111,11 @@ impl Follower {
     /// Contradictions that it has met so far.
     pub fn broken(&self) -> u64 {
         self.counts.broken.load(Ordering::Relaxed)
+    }
+
+    /// How often it has come back so far, exactly or otherwise.
+    pub fn resumed(&self) -> u64 {
+        self.counts.resumed.load(Ordering::Relaxed)
     }
 
     /// Its books as they are now.
@@ -168,6 +174,8 @@ async fn follow(
                 counts.changes.store(record.changes, Ordering::Relaxed);
                 let broken = u64::try_from(record.broken.len()).unwrap_or(u64::MAX);
                 counts.broken.store(broken, Ordering::Relaxed);
+                let (exactly, otherwise) = record.resumed;
+                counts.resumed.store(exactly + otherwise, Ordering::Relaxed);
             }
             wish = wishes.recv() => match wish {
                 Some(Wish::Books(sender)) => drop(sender.send(stream.books().clone())),

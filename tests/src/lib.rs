@@ -2,7 +2,7 @@
 //!
 //! | for | modules |
 //! |---|---|
-//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`], [`follower`] |
+//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`], [`follower`], [`python`] |
 //! | the same with every part a process of its own | [`program`], [`pair`], [`figures`], [`alerting`], [`inbox`] |
 //! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`], [`monitoring`] |
 
@@ -15,6 +15,7 @@ pub mod inbox;
 pub mod judge;
 pub mod pair;
 pub mod program;
+pub mod python;
 pub mod recorded;
 pub mod replay;
 pub mod wait;

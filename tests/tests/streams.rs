@@ -1,22 +1,39 @@
 //! Books rebuilt from the streams' deltas are the program's own at every sequence, and the
 //! exchange's at rest, whatever happens on the way.
 //!
-//! `POLYPY_SOAK=full` follows a million changes.
+//! `POLYPY_SOAK=full` follows a million changes, and `POLYPY_PYTHON` names an interpreter
+//! with which the Python client does, too: `make streams` sets both.
 
 use std::time::{Duration, Instant};
 
-use polypy_client::Books;
+use hyper::Uri;
+use polypy_client::{Books, Client, Event, Filter, Message};
 use polypy_sim::{Fault, FaultKind, SimConfig, digest};
 use polypy_tests::follower::{Door, Follower, Reader, Record, States, levels};
+use polypy_tests::http;
+use polypy_tests::python::{Python, Shown};
 use polypy_tests::wait;
 use polypy_tests::world::{SOON, World};
+use serde_json::Value;
 
 const DOORS: [Door; 2] = [Door::Events, Door::Socket];
 
+fn is_full() -> bool {
+    std::env::var("POLYPY_SOAK").is_ok_and(|value| value == "full")
+}
+
 /// Levels that deltas set, before a run may end.
 fn wanted() -> u64 {
-    let is_full = std::env::var("POLYPY_SOAK").is_ok_and(|value| value == "full");
-    if is_full { 1_000_000 } else { 60_000 }
+    if is_full() { 1_000_000 } else { 60_000 }
+}
+
+/// The Python client at both doors, if there is an interpreter for it.
+fn pythons(world: &World) -> Vec<(Door, Python)> {
+    let Ok(interpreter) = std::env::var("POLYPY_PYTHON") else {
+        return Vec::new();
+    };
+    let start = |door| (door, Python::start(&interpreter, world.http(), door));
+    DOORS.map(start).into()
 }
 
 fn config(seed: u64) -> SimConfig {
@@ -46,6 +63,34 @@ async fn at_rest(world: &World, followers: &[Follower]) {
         )
         .await;
     }
+}
+
+/// The same of the Python client's books.
+async fn pythons_at_rest(world: &World, pythons: &mut [(Door, Python)]) {
+    for (_, python) in pythons {
+        wait::until("its books are the exchange's", SOON, async || {
+            let books = tokio::task::block_in_place(|| python.books());
+            let same = is_truth_as_shown(world, &books);
+            if !same {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            same
+        })
+        .await;
+    }
+}
+
+fn is_truth_as_shown(world: &World, books: &Shown) -> bool {
+    world.sim.assets().iter().all(|asset| {
+        let truth = world
+            .sim
+            .true_book(asset)
+            .expect("an asset of the exchange");
+        let settled = truth.settled;
+        let truth = digest(truth.bids, truth.asks);
+        let book = books.get(asset);
+        book.is_some_and(|(is_live, found)| (settled || *is_live) && *found == truth)
+    })
 }
 
 fn is_the_truth(world: &World, books: &Books) -> bool {
@@ -104,10 +149,16 @@ async fn books_of_the_streams_are_right_at_every_sequence() {
     world.all_live(SOON).await;
     let reader = Reader::start(world.polypy.books(), world.sim.assets());
     let followers = DOORS.map(|door| Follower::start(world.http(), door));
+    let mut pythons = pythons(&world);
+    if pythons.is_empty() {
+        println!("skipped: the Python client, since POLYPY_PYTHON names no interpreter");
+    }
     let mut last = (0, Instant::now());
     let mut round = 0_u64;
     loop {
-        let least = followers.iter().map(Follower::changes).min().unwrap_or(0);
+        let theirs = pythons.iter_mut().map(|(_, python)| python.changes());
+        let least = followers.iter().map(Follower::changes).chain(theirs).min();
+        let least = least.unwrap_or(0);
         if least >= wanted() {
             break;
         }
@@ -121,6 +172,12 @@ async fn books_of_the_streams_are_right_at_every_sequence() {
         for follower in &followers {
             assert_eq!(follower.broken(), 0, "messages contradict each other");
         }
+        for (door, python) in &mut pythons {
+            assert_eq!(python.broken(), Vec::<String>::new(), "{door:?} in Python");
+            if round % 6 == 4 {
+                python.reconnect();
+            }
+        }
         trouble(&world, &followers, round).await;
         round += 1;
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -129,6 +186,7 @@ async fn books_of_the_streams_are_right_at_every_sequence() {
     world.sim.clear_faults();
     world.all_live(SOON).await;
     at_rest(&world, &followers).await;
+    pythons_at_rest(&world, &mut pythons).await;
     let read = reader.end();
     let mut records = Vec::new();
     for (follower, door) in followers.into_iter().zip(DOORS) {
@@ -144,6 +202,14 @@ async fn books_of_the_streams_are_right_at_every_sequence() {
     let common = same_places("both doors", &events.states, &socket.states);
     println!("{common} places are common to both doors");
     assert!(common > 10_000);
+    for (door, python) in pythons {
+        let record = python.end();
+        let (_, text) = report(door, &record, &read);
+        println!("in Python, {text}");
+        let common = same_places("Rust and Python", &record.states, &socket.states);
+        println!("{common} of its places are common to both languages");
+        assert!(common > 10_000);
+    }
     world.stop().await;
 }
 
@@ -185,25 +251,38 @@ async fn trouble(world: &World, followers: &[Follower], round: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_come_back_miss_nothing() {
-    const TIMES: u64 = 250;
+    let times: u64 = if is_full() { 1_000 } else { 50 };
     let world = World::start(config(8), |builder| builder).await;
     world.all_live(SOON).await;
     let followers = DOORS.map(|door| Follower::start(world.http(), door));
+    for follower in &followers {
+        wait::until("it has a place to come back to", SOON, async || {
+            let books = follower.books().await;
+            books.len() == 120 && books.iter().all(|(_, book)| book.is_followed())
+        })
+        .await;
+    }
     let mut random = fastrand::Rng::with_seed(8);
-    for _ in 0..TIMES {
+    for time in 1..=times {
         for follower in &followers {
             follower.reconnect().await;
         }
-        tokio::time::sleep(Duration::from_millis(random.u64(1..60))).await;
+        // Each is answered, whatever it comes back to, and some go before they have all.
+        for follower in &followers {
+            wait::until("it is told how it goes on", SOON, async || {
+                follower.resumed() >= time
+            })
+            .await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.u64(..40))).await;
     }
     at_rest(&world, &followers).await;
     for (follower, door) in followers.into_iter().zip(DOORS) {
         let record = follower.end().await;
         println!("{}", report(door, &record, &States::new()).1);
         let (exactly, otherwise) = record.resumed;
-        assert!(exactly > TIMES / 4, "{door:?}: {:?}", record.resumed);
         // A place was known before anything was missed: it is always exact.
-        assert_eq!(otherwise, 0, "{door:?}");
+        assert_eq!((exactly, otherwise), (times, 0), "{door:?}");
         assert!(record.gaps.is_empty(), "{door:?}: {:?}", record.gaps);
     }
     world.stop().await;
@@ -262,5 +341,82 @@ async fn a_client_that_sleeps_is_told_what_it_missed_and_nobody_else_notices() {
     // Nobody but the client had anything to do with it.
     let stats = world.stats().await;
     assert_eq!(stats["router"]["messages_dropped"], 0);
+    world.stop().await;
+}
+
+/// What Gamma says of a market by its slug.
+async fn gamma_row(world: &World, slug: &str) -> Value {
+    let gamma: Uri = world.sim.gamma_url().parse().expect("a URL");
+    let address = gamma.authority().expect("an address").as_str();
+    let address = address.parse().expect("an address");
+    let answer = http::get(address, &format!("/markets/slug/{slug}")).await;
+    answer.expect("Gamma answers").json()
+}
+
+/// The token that won, as Gamma writes it: texts with JSON in them.
+fn winner_of(row: &Value) -> String {
+    let list = |name: &str| -> Vec<String> {
+        let text = row[name].as_str().expect("a text");
+        serde_json::from_str(text).expect("a list")
+    };
+    let prices = list("outcomePrices");
+    let won = prices.iter().position(|price| price == "1");
+    list("clobTokenIds").swap_remove(won.expect("one outcome pays"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_a_market_by_its_slug_is_told_who_won() {
+    let exchange = SimConfig {
+        markets: 10,
+        resolve_per_minute: 120.0,
+        ..config(10)
+    };
+    let world = World::start(exchange, |builder| builder).await;
+    let mut slugs = Vec::new();
+    for asset in world.sim.assets() {
+        let path = format!("/v1/books/{asset}?depth=1");
+        let mut book = Value::Null;
+        wait::until("the book is known", SOON, async || {
+            let answer = http::get(world.http(), &path).await;
+            book = answer.expect("an answer").json();
+            book["slug"].is_string()
+        })
+        .await;
+        slugs.push(book["slug"].as_str().expect("its slug").to_owned());
+    }
+    slugs.dedup();
+    assert_eq!(slugs.len(), 10);
+    let client = Client::new(&format!("http://{}", world.http())).expect("an address");
+    let filter = Filter::everything()
+        .markets(slugs)
+        .channels(["market", "state"]);
+    let mut stream = client.subscribe(filter);
+    let resolved = async {
+        loop {
+            let event = stream.next().await.expect("nothing is refused");
+            if let Event::Message(received) = event
+                && let Message::Market(market) = received.message
+                && market.change == "resolved"
+            {
+                return market;
+            }
+        }
+    };
+    let market = tokio::time::timeout(SOON, resolved).await;
+    let market = market.expect("a market is resolved soon");
+    let slug = market.slug.expect("it has a name");
+    let winner = market.winner.expect("the feed says who won");
+    let row = gamma_row(&world, &slug).await;
+    assert_eq!(winner.as_str(), winner_of(&row));
+    for (token, _) in market.tokens {
+        wait::until("its book says so, too", SOON, async || {
+            let answer = http::get(world.http(), &format!("/v1/books/{token}")).await;
+            let book = answer.expect("an answer").json();
+            book["state"] == "settled"
+                && book["winner"] == winner.as_str()
+                && book["slug"] == slug.as_str()
+        })
+        .await;
+    }
     world.stop().await;
 }

@@ -119,6 +119,26 @@ def test_a_lost_connection_is_resumed_from_the_last_place(door: str) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
+def test_a_connection_that_is_dropped_on_purpose_is_resumed_at_once(door: str) -> None:
+    async def work() -> None:
+        scripts: list[Script] = [
+            [subscribed(False, False), snapshot(5), ready("r-5"), HOLD],
+            [subscribed(True, True), delta(6), ready("r-6"), HOLD],
+        ]
+        async with play(door, scripts) as played:
+            async with stream(played.url, tokens=[TOKEN]) as events:
+                await expect(events, "subscribed", "snapshot", "ready")
+                await events.reconnect()
+                assert not events.books[TOKEN].is_live
+                # Nothing is lost, and nobody waits.
+                await expect(events, "resumed True", "delta", "ready")
+                assert events.books[TOKEN].is_live and events.books[TOKEN].sequence == 6
+            assert "r-5" in played.asked[1] or "place-" in played.asked[1]
+
+    run(work)
+
+
+@pytest.mark.parametrize("door", DOORS)
 def test_the_server_says_whether_and_when_to_come_back(door: str) -> None:
     async def work() -> None:
         scripts: list[Script] = [[ready("a"), closing(1001, 7), HOLD], [closing(1008, None)]]

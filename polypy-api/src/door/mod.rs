@@ -16,6 +16,7 @@ pub mod ws;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use polypy_core::{BookSource, CatalogueSource, Clock};
 use polypy_http::{Call, HttpConfig, Reply, Route, StatusCode, Upgraded};
@@ -27,6 +28,8 @@ use ws::{End, Socket, SocketLimits};
 
 /// What clients are told when the server stops.
 const STOPPING: &str = "the server is stopping";
+/// What a client gets to take what waits for it then, as over Server-Sent Events.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the doors need, and how patient they are with their clients.
 #[derive(Clone)]

@@ -178,19 +178,18 @@ impl hyper::body::Body for Events {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let text = match self.phase {
-            Phase::Beginning => {
-                self.phase = Phase::Open;
-                format!("retry: {RETRY_MS}\n\n")
+        if self.phase == Phase::Ended {
+            return Poll::Ready(None);
+        }
+        let text = match ready!(self.poll_batch(cx)) {
+            Batch::Messages(items) => {
+                let was = std::mem::replace(&mut self.phase, Phase::Open);
+                events(&items, was == Phase::Beginning)
             }
-            Phase::Open => match ready!(self.poll_batch(cx)) {
-                Batch::Messages(items) => events(&items),
-                Batch::End(closing) => {
-                    self.phase = Phase::Ended;
-                    last_event(&closing)
-                }
-            },
-            Phase::Ended => return Poll::Ready(None),
+            Batch::End(closing) => {
+                self.phase = Phase::Ended;
+                last_event(&closing)
+            }
         };
         Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))))
     }
@@ -200,10 +199,15 @@ impl hyper::body::Body for Events {
     }
 }
 
-/// Messages as events. JSON has no line break in it.
-fn events(items: &[Item]) -> String {
+/// Messages as events, the first ones with the time after which a browser comes back. That
+/// stands in the block of the first message: one of its own is an event without a name and
+/// without data to some clients. JSON has no line break in it.
+fn events(items: &[Item], are_first: bool) -> String {
     let room = items.iter().map(|item| 128 + item.message.text().len());
     let mut text = String::with_capacity(room.sum());
+    if are_first {
+        text.push_str(&format!("retry: {RETRY_MS}\n"));
+    }
     for item in items {
         event(&mut text, &item.message, item.cursor);
     }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use polypy_core::BoxFuture;
 use polypy_http::{Route, Upgraded};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::ws::{
-    BadOperation, Message, Operation, Pace, Socket, SocketLimits, Turn, Verdict, upgrade,
+    BadOperation, End, Message, Operation, Pace, Socket, SocketLimits, Turn, Verdict, upgrade,
 };
-use super::{Doors, STOPPING, leave, unopened};
+use super::{Doors, STOP_PATIENCE, STOPPING, leave, unopened};
 use crate::client::{Client, Door, Streams, SubscribeError};
 use crate::message::{Closing, ErrorMessage, Event, Published};
 use crate::outbox::Batch;
@@ -44,6 +44,7 @@ pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
             most_tokens: streams.config().max_tokens,
             pace: Pace::new(burst, per_second),
             stopping: Some(Box::pin(call.stopping())),
+            cut_at: None,
         };
         upgrade(call, move |upgraded| {
             Box::pin(connection.serve(upgraded, limits))
@@ -83,6 +84,8 @@ struct Connection {
     pace: Pace,
     /// Until the server stops.
     stopping: Option<BoxFuture<'static, ()>>,
+    /// From then on: until when what waits has to be taken.
+    cut_at: Option<Instant>,
 }
 
 impl Connection {
@@ -91,7 +94,13 @@ impl Connection {
         let mut socket = Socket::new(upgraded, limits).await;
         let mut was_fed = false;
         loop {
-            let next = self.next(&mut socket, was_fed).await;
+            let next = match self.cut_at {
+                None => self.next(&mut socket, was_fed).await,
+                Some(at) => match timeout_at(at, self.next(&mut socket, was_fed)).await {
+                    Ok(next) => next,
+                    Err(_elapsed) => Next::Turn(Turn::Ended(End::Slow)),
+                },
+            };
             was_fed = matches!(next, Next::Batch(_));
             match next {
                 Next::Stopping => self.stop(),
@@ -211,6 +220,7 @@ impl Connection {
     /// is added to it. This needs no hub.
     fn stop(&mut self) {
         self.stopping = None;
+        self.cut_at = Some(Instant::now() + STOP_PATIENCE);
         let closing = Closing::with_retry(Closing::AWAY, STOPPING);
         self.client.outbox().close(closing);
     }
@@ -269,6 +279,7 @@ mod tests {
             most_tokens: 1,
             pace: Pace::new(1, 1),
             stopping: None,
+            cut_at: None,
         };
         let more = |connection: &Connection| connection.answer(BadOperation::binary().into_event());
         let (near, far) = duplex(1_000);

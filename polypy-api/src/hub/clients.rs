@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::{Price, Side};
+use polypy_core::{AssetKey, Price, Side};
 
 use super::token::{Kind, Watcher};
 use crate::filter::{Channel, Filter};
-use crate::message::{Cause, Event};
+use crate::message::{Cause, Conflated, Event};
 use crate::outbox::Outbox;
 
 /// A client.
@@ -49,6 +49,8 @@ pub(super) struct Replay {
     pub(super) subscription: u64,
     /// Whose they are.
     pub(super) tokens: HashSet<u32>,
+    /// Whose markets' they are.
+    pub(super) covered: HashSet<AssetKey>,
     /// It covers every market.
     pub(super) is_of_everything: bool,
     /// Which of them it wants.
@@ -64,8 +66,35 @@ pub(super) struct Behind {
     pub(super) previous: Option<u64>,
     /// Where something changed.
     pub(super) levels: Vec<(Side, Price)>,
-    /// It has not had the latest top.
-    pub(super) top: bool,
+    pub(super) deltas: Waiting,
+    pub(super) tops: Waiting,
+}
+
+/// Messages of which the client gets one.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    count: u32,
+    /// As the newest says of itself.
+    conflated: Option<Conflated>,
+}
+
+impl Waiting {
+    fn note(&mut self, conflated: Option<Conflated>) {
+        self.count += 1;
+        self.conflated = conflated;
+    }
+
+    pub(super) fn is_any(&self) -> bool {
+        self.count > 0
+    }
+
+    /// What the one is told to be: the only one is what it was.
+    pub(super) fn conflated(&self) -> Option<Conflated> {
+        match self.count {
+            0 | 1 => self.conflated,
+            _ => Some(Conflated::Backlog),
+        }
+    }
 }
 
 /// Levels that are merged for a client; past it a snapshot is shorter.
@@ -88,6 +117,7 @@ impl Behind {
         match event {
             Event::Delta(delta) => {
                 self.previous.get_or_insert(delta.previous);
+                self.deltas.note(delta.conflated);
                 for change in &delta.changes {
                     let level = (change.side, change.price);
                     if !self.levels.contains(&level) {
@@ -95,7 +125,8 @@ impl Behind {
                     }
                 }
             }
-            _ => self.top = true,
+            Event::Top(top) => self.tops.note(top.conflated),
+            _ => {}
         }
     }
 }

@@ -47,9 +47,7 @@ impl Hub {
             its.map(move |one| (at, one.id, one.filter.clone()))
         });
         for (at, id, filter) in subscriptions.collect::<Vec<_>>() {
-            let Ok(resolved) = self.resolve(&filter) else {
-                continue;
-            };
+            let resolved = self.resolve(&filter);
             let mode = self.mode_id(filter.mode, now);
             for key in resolved.keys {
                 self.take_in(at, id, key, filter.channels, mode, now);

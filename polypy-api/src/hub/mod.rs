@@ -17,16 +17,19 @@ mod markets;
 mod news;
 mod numbers;
 mod openings;
+mod passage;
 mod publisher;
+mod resuming;
 mod ring;
 mod slab;
 mod subscriptions;
 mod sweep;
+mod teller;
 mod token;
 mod tokens;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +43,7 @@ pub(crate) use lanes::Lanes;
 use lanes::Queue;
 pub(crate) use markets::Markets;
 pub(crate) use numbers::Numbers;
+use passage::Passage;
 use publisher::Publisher;
 use token::ModeId;
 use tokens::Tokens;
@@ -82,9 +86,7 @@ pub(crate) struct Hub {
     commands: Vec<Command>,
     /// Tokens with a state that is open.
     open: Vec<u32>,
-    /// Places at which markets were announced, by token, as long as clients may come
-    /// back from before.
-    born: HashMap<AssetKey, u64>,
+    passage: Passage,
     /// Keys that are written and that nobody wants: left over from a hub before.
     strays: HashSet<AssetKey>,
     /// Lanes whose worker does not run, and whose books were said to be stale.
@@ -126,7 +128,7 @@ impl Hub {
             read: Queue::default(),
             commands: Vec::new(),
             open: Vec::new(),
-            born: HashMap::new(),
+            passage: Passage::default(),
             strays: HashSet::new(),
             down: vec![false; usize::from(lanes)],
             turn: 0,
@@ -254,5 +256,4 @@ impl Hub {
 }
 
 #[cfg(test)]
-#[path = "hub_tests.rs"]
 mod tests;

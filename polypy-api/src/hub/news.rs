@@ -9,8 +9,9 @@ use polypy_core::{
 
 use super::Hub;
 use super::compose;
+use super::teller::{Whom, kept_of, whom};
 use super::token::{Follow, Kind, ModeId, Replaced, Stage, Token};
-use super::view::ToldTop;
+use super::view::{ToldTop, View};
 use crate::message::{Cause, Conflated, GapReason};
 
 impl Hub {
@@ -101,74 +102,58 @@ impl Hub {
 
     /// Tells a state of the venue, if one is open.
     fn close_state(&mut self, at: u32, now: Instant) {
-        let Some(token) = self.tokens.get_mut(at) else {
+        let (tokens, mut teller) = self.teller(now);
+        let Some((about, kept, views)) = tokens.get_mut(at).and_then(|token| kept_of(at, token))
+        else {
             return;
         };
-        let about = (at, token.key);
-        let Token {
-            stage,
-            views,
-            watchers,
-            info,
-            ..
-        } = token;
-        let Stage::Kept(kept) = stage else { return };
         let Some(open) = kept.open.take() else { return };
         for view in views {
-            let (id, depth) = (view.id, view.mode.depth);
             if view.mode.interval.is_some() {
                 view.states += 1;
-                if !std::mem::replace(&mut view.is_due, true) {
-                    self.ticks[usize::from(id.0)].due.push(at);
-                }
+                teller.note_due(at, view);
                 continue;
             }
             if let Some(step) = view.step(kept, Some(&open.changes)) {
-                let event = compose::delta(info, kept, step, depth, None, &self.anchor);
-                let kind = Kind::Book(id);
-                self.out.publish(about, watchers, kind, event, now);
+                teller.delta(about, kept, view, step, None);
             }
             if let Some(top) = view.new_top(kept) {
-                let event = compose::top(info, kept, top, None, &self.anchor);
-                self.out.publish(about, watchers, Kind::Top(id), event, now);
+                teller.top(about, kept, view.id, top, None);
             }
         }
     }
 
     /// Tells the latest state of a token to those who want it at intervals.
     pub(super) fn tell_latest(&mut self, at: u32, id: ModeId, now: Instant) {
-        let Some(token) = self.tokens.get_mut(at) else {
+        let (tokens, mut teller) = self.teller(now);
+        let Some(token) = tokens.get_mut(at) else {
             return;
         };
-        let about = (at, token.key);
-        let Token {
-            stage,
-            views,
-            watchers,
-            info,
-            ..
-        } = token;
-        let Some(view) = views.iter_mut().find(|view| view.id == id && view.is_due) else {
-            return;
-        };
-        let Stage::Kept(kept) = stage else {
+        let is_due = |view: &&mut View| view.id == id && view.is_due;
+        let Some((about, kept, views)) = kept_of(at, token) else {
             // Told when it is there again.
-            self.ticks[usize::from(id.0)].due.push(at);
+            if let Some(view) = token.views.iter_mut().find(is_due) {
+                view.is_due = false;
+                teller.note_due(at, view);
+            }
+            return;
+        };
+        let Some(view) = views.iter_mut().find(is_due) else {
             return;
         };
         view.is_due = false;
         let states = std::mem::take(&mut view.states);
         if let Some(step) = view.step(kept, None) {
-            let depth = view.mode.depth;
-            let conflated = step.conflated(states, depth);
-            let event = compose::delta(info, kept, step, depth, conflated, &self.anchor);
-            let kind = Kind::Book(id);
-            self.out.publish(about, watchers, kind, event, now);
+            let conflated = step.conflated(states, view.mode.depth);
+            teller.delta(about, kept, view, step, conflated);
         }
-        if let Some(top) = view.new_top(kept) {
+        if let Some((top, watchers)) = view.due_top(kept, about.watchers) {
             let conflated = (states > 1).then_some(Conflated::Interval);
-            let event = compose::top(info, kept, top, conflated, &self.anchor);
-            self.out.publish(about, watchers, Kind::Top(id), event, now);
+            let about = Whom {
+                watchers: &watchers,
+                ..about
+            };
+            teller.top(about, kept, id, top, conflated);
         }
     }
 
@@ -211,14 +196,9 @@ impl Hub {
                 } else {
                     Cause::Epoch
                 };
-                let (info, had) = (&token.info, Some(&*had));
-                self.out.numbers.count_gap(reason);
-                let about = (at, token.key);
-                for of_books in [true, false] {
-                    let kept = token.kept();
-                    let gap = compose::gap(info, had, kept, reason, of_books, &self.anchor);
-                    let kind = Kind::Gap { of_books };
-                    self.out.publish(about, &token.watchers, kind, gap, now);
+                let (tokens, mut teller) = self.teller(now);
+                if let Some(token) = tokens.get(at) {
+                    teller.gap(whom(at, token), Some(&*had), token.kept(), reason);
                 }
                 self.tell_whole(at, cause, now);
             }
@@ -237,7 +217,8 @@ impl Hub {
 
     /// Something of a book is lost, be it only a trade. Says so, and has it read again.
     fn lose(&mut self, at: u32, reason: GapReason, now: Instant) {
-        let Some(token) = self.tokens.get_mut(at) else {
+        let (tokens, mut teller) = self.teller(now);
+        let Some(token) = tokens.get_mut(at) else {
             return;
         };
         // Of what nobody was told of nothing can be missing.
@@ -246,13 +227,7 @@ impl Hub {
                 Stage::Kept(had) | Stage::Awaited { had: Some(had) } => Some(&**had),
                 _ => None,
             };
-            self.out.numbers.count_gap(reason);
-            let (about, info) = ((at, token.key), &token.info);
-            for of_books in [true, false] {
-                let gap = compose::gap(info, had, None, reason, of_books, &self.anchor);
-                let kind = Kind::Gap { of_books };
-                self.out.publish(about, &token.watchers, kind, gap, now);
-            }
+            teller.gap(whom(at, token), had, None, reason);
         }
         token.await_whole();
         self.tokens.queue(at);
@@ -260,30 +235,19 @@ impl Hub {
 
     /// Tells a whole book to everybody.
     fn tell_whole(&mut self, at: u32, cause: Cause, now: Instant) {
-        let Some(token) = self.tokens.get_mut(at) else {
+        let (tokens, mut teller) = self.teller(now);
+        let Some((about, kept, views)) = tokens.get_mut(at).and_then(|token| kept_of(at, token))
+        else {
             return;
         };
-        let about = (at, token.key);
-        let Token {
-            stage,
-            views,
-            watchers,
-            info,
-            ..
-        } = token;
-        let Stage::Kept(kept) = stage else { return };
         for view in views {
             view.restart(kept);
             if view.book_since.is_some() {
-                let event = compose::snapshot(info, kept, view, cause, &self.anchor);
-                let kind = Kind::Book(view.id);
-                self.out.publish(about, watchers, kind, event, now);
+                let event = compose::snapshot(about.info, kept, view, cause, teller.anchor);
+                teller.publish(about, Kind::Book(view.id), event);
             }
             if view.top_since.is_some() {
-                let top = ToldTop::of(kept);
-                let event = compose::top(info, kept, top, None, &self.anchor);
-                let kind = Kind::Top(view.id);
-                self.out.publish(about, watchers, kind, event, now);
+                teller.top(about, kept, view.id, ToldTop::of(kept), None);
             }
         }
         self.tell_status(at, now);
@@ -319,27 +283,21 @@ impl Hub {
         {
             token.info = Arc::new(info);
         }
-        let about = (at, token.key);
-        let Token {
-            stage,
-            views,
-            watchers,
-            info,
-            ..
-        } = token;
-        let event = compose::state(info, &status, place, &self.anchor);
-        self.out.publish(about, watchers, Kind::State, event, now);
-        let Stage::Kept(kept) = stage else { return };
+        let (tokens, mut teller) = self.teller(now);
+        let Some(token) = tokens.get_mut(at) else {
+            return;
+        };
+        let event = compose::state(&token.info, &status, place, teller.anchor);
+        teller.publish(whom(at, token), Kind::State, event);
+        let Some((about, kept, views)) = kept_of(at, token) else {
+            return;
+        };
         // The state is a part of the top.
         for view in views {
-            let id = view.id;
             if view.mode.interval.is_some() {
-                if !std::mem::replace(&mut view.is_due, true) {
-                    self.ticks[usize::from(id.0)].due.push(at);
-                }
+                teller.note_due(at, view);
             } else if let Some(top) = view.new_top(kept) {
-                let event = compose::top(info, kept, top, None, &self.anchor);
-                self.out.publish(about, watchers, Kind::Top(id), event, now);
+                teller.top(about, kept, view.id, top, None);
             }
         }
     }
@@ -364,33 +322,27 @@ impl Hub {
         };
         // The trade stands behind the levels that came before it.
         self.close_state(at, now);
-        let Some(token) = self.tokens.get(at) else {
-            return;
-        };
-        if token.since.is_some() {
-            let event = compose::trade(&token.info, trade, &self.anchor);
-            let about = (at, token.key);
-            self.out
-                .publish(about, &token.watchers, Kind::Trade, event, now);
+        let (tokens, mut teller) = self.teller(now);
+        if let Some(token) = tokens.get(at).filter(|token| token.since.is_some()) {
+            let event = compose::trade(&token.info, trade, teller.anchor);
+            teller.publish(whom(at, token), Kind::Trade, event);
         }
     }
 
-    fn take_end(&mut self, asset: AssetKey, now: Instant) {
+    /// A token is gone.
+    pub(super) fn take_end(&mut self, asset: AssetKey, now: Instant) {
         let Some(at) = self.tokens.find(asset) else {
             return;
         };
         self.close_state(at, now);
-        let Some(token) = self.tokens.get_mut(at) else {
+        let (tokens, mut teller) = self.teller(now);
+        let token = tokens.get_mut(at);
+        let Some(token) = token.filter(|token| !matches!(token.stage, Stage::Gone)) else {
             return;
         };
-        if matches!(token.stage, Stage::Gone) {
-            return;
-        }
         let kept = token.forget(now);
-        let about = (at, token.key);
-        let event = compose::forgotten(&token.info, kept.as_deref(), now, &self.anchor);
-        self.out
-            .publish(about, &token.watchers, Kind::State, event, now);
+        let event = compose::forgotten(&token.info, kept.as_deref(), now, teller.anchor);
+        teller.publish(whom(at, token), Kind::State, event);
     }
 
     /// The lane lacks something: its books are read again.

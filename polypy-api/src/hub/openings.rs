@@ -13,7 +13,7 @@ use super::token::{Stage, Token, Watcher};
 use crate::anchor::Anchor;
 use crate::cursor::Cursor;
 use crate::filter::Channel;
-use crate::message::{Cause, Conflated, Event, Place, Published};
+use crate::message::{Cause, Event, Place, Published};
 
 /// Bytes of openings in a round, over all clients: changes wait so long.
 const ROUND: usize = 4 << 20;
@@ -53,7 +53,8 @@ impl Hub {
             let Some(state) = self.out.clients.get_mut(client) else {
                 break;
             };
-            if !state.outbox.asks_for_more() {
+            // A token that is forgotten in what is given first may be back under its id.
+            if state.replay.is_some() || !state.outbox.asks_for_more() {
                 break;
             }
             let Some((at, cause)) = state.due.pop_front() else {
@@ -62,8 +63,11 @@ impl Hub {
             if !state.held.contains(&at) {
                 continue;
             }
-            let token = self.tokens.get(at);
-            let watched = token.and_then(|token| Some((token, *token.watcher(client)?)));
+            let token = self.tokens.get_mut(at);
+            let watched = token.and_then(|token| {
+                let watcher = *token.watcher(client)?;
+                Some((token, watcher))
+            });
             let Some((token, watcher)) = watched else {
                 state.forget(at);
                 continue;
@@ -145,7 +149,10 @@ impl Hub {
             };
             let concerns = match &entry.about {
                 About::Token(key) => is_its(*key),
-                About::Market(keys) => replay.is_of_everything || keys.iter().copied().any(is_its),
+                About::Market(keys) => {
+                    let mut keys = keys.iter();
+                    replay.is_of_everything || keys.any(|key| replay.covered.contains(key))
+                }
             };
             if concerns && replay.watcher.wants(entry.kind) {
                 bytes += entry.message.bytes();
@@ -206,39 +213,30 @@ impl Hub {
     }
 
     /// What a client that was behind has to be told of a token.
-    fn merged(&self, client: u32, at: u32, behind: Behind) -> Vec<Event> {
+    fn merged(&mut self, client: u32, at: u32, behind: Behind) -> Vec<Event> {
         let mut events = Vec::new();
-        let Some(token) = self.tokens.get(at) else {
+        let Some(token) = self.tokens.get_mut(at) else {
             return events;
         };
-        let (Some(kept), Some(watcher)) = (token.kept(), token.watcher(client)) else {
+        let Some(watcher) = token.watcher(client).copied() else {
             return events;
         };
-        let Some(view) = token.views.iter().find(|view| view.id == watcher.mode) else {
+        let (info, stage, views) = (&token.info, &token.stage, &mut token.views);
+        let (Stage::Kept(kept), Some(view)) =
+            (stage, views.iter_mut().find(|view| view.id == watcher.mode))
+        else {
             return events;
         };
-        let conflated = Some(Conflated::Backlog);
         if let Some(previous) = behind.previous {
             let step = view.merged(kept, previous, behind.levels);
-            let depth = view.mode.depth;
-            events.push(compose::delta(
-                &token.info,
-                kept,
-                step,
-                depth,
-                conflated,
-                &self.anchor,
-            ));
+            let (depth, conflated) = (view.mode.depth, behind.deltas.conflated());
+            let delta = compose::delta(info, kept, step, depth, conflated, &self.anchor);
+            events.push(delta);
         }
-        if behind.top {
-            let top = view.shown_top(kept);
-            events.push(compose::top(
-                &token.info,
-                kept,
-                top,
-                conflated,
-                &self.anchor,
-            ));
+        if behind.tops.is_any() {
+            let top = view.give_top(client, kept);
+            let conflated = behind.tops.conflated();
+            events.push(compose::top(info, kept, top, conflated, &self.anchor));
         }
         events
     }
@@ -246,7 +244,7 @@ impl Hub {
 
 /// The messages with which a token begins for a client.
 fn opening(
-    token: &Token,
+    token: &mut Token,
     watcher: Watcher,
     cause: Cause,
     now: Instant,
@@ -257,13 +255,13 @@ fn opening(
     let mut events = Vec::new();
     match &token.stage {
         Stage::Kept(kept) => {
-            let view = token.views.iter().find(|view| view.id == watcher.mode);
-            if let Some(view) = view {
+            let mut views = token.views.iter_mut();
+            if let Some(view) = views.find(|view| view.id == watcher.mode) {
                 if has(Channel::Book) {
                     events.push(compose::snapshot(info, kept, view, cause, anchor));
                 }
                 if has(Channel::Top) {
-                    let top = view.shown_top(kept);
+                    let top = view.give_top(watcher.client, kept);
                     events.push(compose::top(info, kept, top, None, anchor));
                 }
             }

@@ -9,7 +9,8 @@ use polypy_core::{AssetKey, Selector};
 use super::clients::{ClientState, Replay, Subscription};
 use super::compose;
 use super::covering::watches_tokens;
-use super::token::{Follow, ModeId, Stage, Watcher};
+use super::resuming::Beginning;
+use super::token::{ModeId, Stage, Watcher};
 use super::{Hub, Tick};
 use crate::client::{Command, SubscribeError};
 use crate::cursor::Cursor;
@@ -21,6 +22,25 @@ use crate::message::{Cause, Event, GapReason, GapScope, Heartbeat, Place, Publis
 pub(super) struct Resolved {
     pub(super) keys: Vec<AssetKey>,
     unknown: Vec<Box<str>>,
+    /// Nothing that it names is known.
+    is_unknown: bool,
+}
+
+impl Resolved {
+    /// Why there is nothing to subscribe to.
+    fn refusal(&self) -> SubscribeError {
+        let mut names: Vec<_> = self.unknown.iter().map(|name| quoted(name)).collect();
+        let more = names.len().saturating_sub(3);
+        names.truncate(3);
+        let mut names = names.join(", ");
+        if more > 0 {
+            names.push_str(&format!(" and {more} more"));
+        }
+        let message = format!(
+            "no token of the subscription is known here: {names}; /markets lists the tokens"
+        );
+        SubscribeError::new("unknown_token", message)
+    }
 }
 
 /// What a subscription covers.
@@ -30,20 +50,6 @@ struct Accepted {
     unknown: Vec<Box<str>>,
     /// Those, and those that it has forgotten, of which the client may have to hear.
     tokens: Vec<u32>,
-}
-
-/// How a subscription begins.
-enum Beginning {
-    /// With the openings of all its tokens.
-    New,
-    /// With what happened since, and with the openings of those tokens that the client
-    /// cannot have had, or of which not everything was published.
-    Resumed {
-        position: u64,
-        late: HashSet<AssetKey>,
-    },
-    /// With the openings of all its tokens, after a gap.
-    Refused(GapReason),
 }
 
 impl Hub {
@@ -126,27 +132,20 @@ impl Hub {
         now: Instant,
     ) -> Result<(), SubscribeError> {
         self.may_subscribe(at, id)?;
-        let resolved = self.resolve(&filter)?;
+        let resolved = self.resolve(&filter);
         let mode = self.mode_id(filter.mode, now);
-        self.agrees(at, mode, filter.mode, &resolved.keys)?;
-        let mut beginning = match cursor {
+        let beginning = match cursor {
             None => Beginning::New,
             Some(cursor) => self.judge(at, cursor, &filter, mode, &resolved.keys),
         };
-        let mut keys = resolved.keys;
-        let covered = keys.len();
-        let is_of_everything = filter.selectors.contains(&Selector::Everything);
-        if is_of_everything && let Beginning::Resumed { position, late } = &mut beginning {
-            // The catalogue has forgotten some, and the client is to be told so: their
-            // workers' word of it may be on its way.
-            let known: HashSet<_> = keys.iter().copied().collect();
-            let leaving = self.tokens.iter().map(|(_, token)| token.key);
-            let leaving: Vec<_> = leaving.filter(|key| !known.contains(key)).collect();
-            let channels = filter.channels;
-            let is_late = |key: &&AssetKey| !self.is_whole_since(**key, *position, channels, mode);
-            late.extend(leaving.iter().filter(is_late));
-            keys.extend(leaving);
+        let mut keys = resolved.keys.clone();
+        if let Beginning::Resumed(resumed) = &beginning {
+            keys.extend(&resumed.leaving);
         }
+        if resolved.is_unknown && keys.is_empty() {
+            return Err(resolved.refusal());
+        }
+        self.agrees(at, mode, filter.mode, &keys)?;
         // In the order in which they were named.
         let mut tokens = Vec::new();
         let mut new = Vec::new();
@@ -164,7 +163,7 @@ impl Hub {
         };
         self.cover_everywhere(&new, now);
         let accepted = Accepted {
-            covered,
+            covered: resolved.keys.len(),
             unknown: resolved.unknown,
             tokens,
         };
@@ -192,38 +191,25 @@ impl Hub {
         Ok(())
     }
 
-    pub(super) fn resolve(&self, filter: &Filter) -> Result<Resolved, SubscribeError> {
+    pub(super) fn resolve(&self, filter: &Filter) -> Resolved {
         let mut resolved = Resolved::default();
         if !watches_tokens(filter.channels) {
-            return Ok(resolved);
+            return resolved;
         }
         let mut seen = HashSet::new();
-        let mut is_known = false;
+        resolved.is_unknown = true;
         for selector in &filter.selectors {
             let keys = self.asked.catalogue.resolve(selector);
             if keys.is_empty() && *selector != Selector::Everything {
                 resolved.unknown.push(selector.text().into());
                 continue;
             }
-            is_known = true;
+            resolved.is_unknown = false;
             resolved
                 .keys
                 .extend(keys.into_iter().filter(|key| seen.insert(*key)));
         }
-        if is_known {
-            return Ok(resolved);
-        }
-        let mut names: Vec<_> = resolved.unknown.iter().map(|name| quoted(name)).collect();
-        let more = names.len().saturating_sub(3);
-        names.truncate(3);
-        let mut names = names.join(", ");
-        if more > 0 {
-            names.push_str(&format!(" and {more} more"));
-        }
-        let message = format!(
-            "no token of the subscription is known here: {names}; /markets lists the tokens"
-        );
-        Err(SubscribeError::new("unknown_token", message))
+        resolved
     }
 
     /// Whether no other subscription of the client shows one of the tokens otherwise.
@@ -269,67 +255,6 @@ impl Hub {
             self.out.modes.len() - 1
         });
         ModeId(u8::try_from(at).unwrap_or(u8::MAX))
-    }
-
-    /// Whether a client can go on from a cursor.
-    fn judge(
-        &self,
-        at: u32,
-        cursor: Cursor,
-        filter: &Filter,
-        mode: ModeId,
-        keys: &[AssetKey],
-    ) -> Beginning {
-        if cursor.instance != self.out.instance || cursor.position > self.out.position {
-            return Beginning::Refused(GapReason::Restarted);
-        }
-        let position = cursor.position;
-        if position < self.out.ring.evicted() {
-            return Beginning::Refused(GapReason::Expired);
-        }
-        // One at a time; and what was merged is not kept.
-        let is_busy = |client: &ClientState| client.replay.is_some();
-        if filter.mode.interval.is_some() || self.out.clients.get(at).is_some_and(is_busy) {
-            return Beginning::Refused(GapReason::NotFollowed);
-        }
-        let channels = filter.channels;
-        let (mut late, mut has_whole, mut has_hole) = (HashSet::new(), false, false);
-        for key in keys {
-            let is_born = self.born.get(key).is_some_and(|born| *born > position);
-            let is_whole = self.is_whole_since(*key, position, channels, mode);
-            has_whole |= is_whole;
-            has_hole |= !is_whole && !is_born;
-            if is_born || !is_whole {
-                late.insert(*key);
-            }
-        }
-        // Of everything a few may come and go; the others go on all the same.
-        let goes_on = has_whole && filter.selectors.contains(&Selector::Everything);
-        if has_hole && !goes_on {
-            return Beginning::Refused(GapReason::NotFollowed);
-        }
-        Beginning::Resumed { position, late }
-    }
-
-    /// Whether all that these channels bring of a token was published from a place on.
-    fn is_whole_since(
-        &self,
-        key: AssetKey,
-        position: u64,
-        channels: Channels,
-        mode: ModeId,
-    ) -> bool {
-        let found = self.tokens.find(key);
-        let token = found.and_then(|one| self.tokens.get(one));
-        token.is_some_and(|token| {
-            let is_there = |since: Option<u64>| since.is_some_and(|since| since <= position);
-            let view = token.views.iter().find(|view| view.id == mode);
-            let has = |channel| channels.has(channel);
-            token.follow != Follow::No
-                && is_there(token.since)
-                && (!has(Channel::Book) || view.is_some_and(|view| is_there(view.book_since)))
-                && (!has(Channel::Top) || view.is_some_and(|view| is_there(view.top_since)))
-        })
     }
 
     /// The client wants these channels of a token, too.
@@ -395,14 +320,15 @@ impl Hub {
         };
         let mut gaps = Vec::new();
         match beginning {
-            Beginning::Resumed { position, late } => {
+            Beginning::Resumed(resumed) => {
+                let position = resumed.position;
                 accepted.recovered = true;
                 self.out.numbers.resumed.increment();
                 let is_of_everything = filter.selectors.contains(&Selector::Everything);
                 let (late, missed): (Vec<u32>, Vec<u32>) =
                     tokens.iter().copied().partition(|token| {
                         let token = self.tokens.get(*token);
-                        token.is_none_or(|token| late.contains(&token.key))
+                        token.is_none_or(|token| resumed.late.contains(&token.key))
                     });
                 let missed: HashSet<u32> = missed.into_iter().collect();
                 for at in &late {
@@ -410,19 +336,13 @@ impl Hub {
                     let Some(token) = self.tokens.get(*at) else {
                         continue;
                     };
-                    let is_born = self.born.get(&token.key).is_some_and(|at| *at > position);
-                    let is_gone = matches!(token.stage, Stage::Gone);
-                    if !is_gone && (token.since.is_some() || !is_born) {
+                    let is_new = self.passage.came_after(token.key, position);
+                    if token.since.is_some() || !is_new {
                         // What happened to it since then is not given again.
                         let reason = GapReason::NotFollowed;
-                        let gap = compose::gap(
-                            &token.info,
-                            None,
-                            token.kept(),
-                            reason,
-                            has_books,
-                            &self.anchor,
-                        );
+                        let (info, kept) = (&token.info, token.kept());
+                        let opens = has_books && !matches!(token.stage, Stage::Gone);
+                        let gap = compose::gap(info, None, kept, reason, opens, &self.anchor);
                         gaps.push((reason, gap));
                     }
                 }
@@ -432,6 +352,7 @@ impl Hub {
                 client.replay = Some(Replay {
                     subscription: id,
                     tokens: missed,
+                    covered: resumed.covered,
                     position,
                     is_of_everything,
                     watcher: Watcher {

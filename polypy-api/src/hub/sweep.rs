@@ -18,7 +18,7 @@ impl Hub {
         self.anchor.renew(&*self.asked.clock, now);
         self.out.ring.age(now);
         let evicted = self.out.ring.evicted();
-        self.born.retain(|_, born| *born > evicted);
+        self.passage.forget_before(evicted);
         self.let_go(now);
         self.unfollow_strays();
         let clients = self.out.clients.iter();
@@ -124,6 +124,9 @@ impl Hub {
                 lost,
                 "more happened to markets at once than streams could tell"
             );
+            // Behind each cursor of before.
+            self.out.position += 1;
+            self.passage.note_loss(self.out.position);
             self.cover_again(now);
         }
         did
@@ -142,9 +145,18 @@ impl Hub {
         };
         if matches!(change, MarketChange::New(_)) {
             for key in &keys {
-                self.born.insert(*key, self.out.position + 1);
+                self.passage.note_coming(*key, self.out.position + 1);
             }
             self.cover(market, &keys, now);
+        }
+        if let MarketChange::Forgotten { market, keys } = change {
+            for key in keys {
+                // Not by the worker's word, which may come late: by then the market may
+                // be back, and its tokens have the same ids.
+                self.take_end(*key, now);
+                let place = self.out.position + 1;
+                self.passage.note_going(*key, market, place);
+            }
         }
         if matches!(change, MarketChange::Resolved { .. }) {
             self.learn_winner(&keys, change);

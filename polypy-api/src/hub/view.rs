@@ -5,11 +5,12 @@
 //! on, and compared with the copy when it is time to tell. Whoever joins is given what
 //! was told last, so that everybody's next delta is the same.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use polypy_core::{BookState, Level, LevelChange, OrderBook, Price, Side, Timestamp};
 
-use super::token::{Kept, ModeId};
+use super::token::{Kept, ModeId, Watcher};
 use crate::filter::Mode;
 use crate::message::Conflated;
 
@@ -27,6 +28,8 @@ pub(super) struct View {
     /// What they have, where that is not the copy.
     told: Option<Told>,
     told_top: Option<ToldTop>,
+    /// Clients that were given another top than the others have, and which.
+    ahead: Vec<(u32, TopOfBook)>,
     /// States of the venue since it was told last, if it is told at intervals.
     pub(super) states: u32,
     /// It is in the list of those that are due at the mode's next tick.
@@ -125,6 +128,7 @@ impl View {
             sequence: 0,
             told: None,
             told_top: None,
+            ahead: Vec::new(),
             states: 0,
             is_due: false,
             idle_since: None,
@@ -208,13 +212,41 @@ impl View {
         old.is_none_or(|old| old.top != new.top).then_some(new)
     }
 
-    /// The top for whoever joins: what its followers have, so that the next one is news
-    /// to all; but never an old state.
-    pub(super) fn shown_top(&self, kept: &Kept) -> ToldTop {
+    /// The top for a client that joins, or was behind: what the others have, so that the
+    /// next one is news to all; but never an old state.
+    pub(super) fn give_top(&mut self, client: u32, kept: &Kept) -> ToldTop {
         let new = ToldTop::of(kept);
-        let told = self.told_top.filter(|told| told.top != new.top);
-        told.filter(|told| told.top.state == new.top.state)
-            .unwrap_or(new)
+        self.ahead.retain(|(ahead, _)| *ahead != client);
+        match self.told_top {
+            Some(told) if told.top != new.top && told.top.state == new.top.state => told,
+            Some(told) if told.top != new.top => {
+                self.ahead.push((client, new.top));
+                new
+            }
+            _ => new,
+        }
+    }
+
+    /// The top at the end of an interval, and the watchers to whom it is news, if it is to
+    /// any: who was given it before the others has it.
+    pub(super) fn due_top<'a>(
+        &mut self,
+        kept: &Kept,
+        watchers: &'a [Watcher],
+    ) -> Option<(ToldTop, Cow<'a, [Watcher]>)> {
+        let news = self.new_top(kept);
+        if self.ahead.is_empty() {
+            return news.map(|top| (top, Cow::Borrowed(watchers)));
+        }
+        let top = ToldTop::of(kept);
+        let ahead = std::mem::take(&mut self.ahead);
+        let lacks_it = |watcher: &&Watcher| {
+            let mut ahead = ahead.iter().filter(|(client, _)| *client == watcher.client);
+            let given = ahead.next();
+            given.map_or(news.is_some(), |(_, given)| *given != top.top)
+        };
+        let lacking: Vec<_> = watchers.iter().filter(lacks_it).copied().collect();
+        (!lacking.is_empty()).then_some((top, Cow::Owned(lacking)))
     }
 
     /// Everything is told again.
@@ -222,6 +254,7 @@ impl View {
         self.sequence = kept.sequence;
         self.told = None;
         self.told_top = Some(ToldTop::of(kept));
+        self.ahead.clear();
         self.states = 0;
     }
 

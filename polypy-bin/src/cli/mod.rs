@@ -129,7 +129,7 @@ pub(crate) struct Book {
     /// Levels a side at most
     #[arg(long, value_name = "LEVELS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) depth: u16,
-    /// Print the answer of /orderbook; with --watch the stream's messages: docs/stream.md
+    /// Print the answer of /orderbook; with --watch an object a line, whenever what it shows changes
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -139,12 +139,15 @@ pub(crate) struct Book {
 /// Which server is asked.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// Where to ask: http://HOST:PORT, ws://HOST:PORT or unix:FILE [default: the address and port of the configuration]
+    /// Where to ask: http://HOST:PORT, ws://HOST:PORT, https or wss, or unix:FILE [default: the address and port of the configuration]
     #[arg(long)]
     pub(crate) url: Option<String>,
     /// File with the token to show [default: that of the configuration, without --url]
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
+    /// File with the certificate of who vouches for the server's own, in PEM form
+    #[arg(long)]
+    pub(crate) ca_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) file: File,
 }
@@ -216,7 +219,7 @@ Examples:
   polypy tail --channels trade
   polypy tail --channels top --interval 1s event:weather-in-lisbon
   polypy tail --json --count 1000 > messages.ndjson
-  polypy tail --url ws://localhost:8080
+  polypy tail --url wss://books.example:8443 --ca-file ca.pem --token-file token
 
 It comes back by itself when the connection is lost, and says what is missing then. Ends with
 Ctrl-C, or when its reader has seen enough.";

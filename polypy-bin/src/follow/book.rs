@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use polypy::exit::Exit;
-use polypy_client::{Book, Event, Filter, Message, Step};
+use polypy_client::{Book, Event, Filter};
 use polypy_core::{AssetId, Level, Side};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ladder::{Head, ladder};
 use super::line::plain;
@@ -113,6 +113,7 @@ async fn watch(target: &Target, token: &AssetId, depth: usize, json: bool) -> Re
     let mut stream = target.client()?.subscribe(filter);
     let is_terminal = std::io::stdout().is_terminal();
     let mut was_connected = false;
+    let mut last: Option<Shown> = None;
     loop {
         let event = match stream.next().await {
             Ok(event) => event,
@@ -124,56 +125,98 @@ async fn watch(target: &Target, token: &AssetId, depth: usize, json: bool) -> Re
                 return Err(target.refused(&error));
             }
         };
-        let is_new = match event {
-            Event::Message(received) => {
-                was_connected = true;
-                if json {
-                    terminal::print_more(&format!("{}\n", received.text))?;
-                    continue;
-                }
-                match received.step {
-                    Step::Replaced | Step::Changed | Step::Trusted => true,
-                    _ => matches!(received.message, Message::Ready(_) | Message::Gap(_)),
-                }
-            }
+        match event {
+            Event::Message(_) => was_connected = true,
             Event::Lost { cause, .. } if !was_connected => return Err(target.lost(&cause)),
-            Event::Lost { cause, retry } => {
-                if !is_terminal {
-                    let wait = retry.as_secs_f64();
-                    target.say(&format!("{cause}; asking again in {wait:.1} s"));
-                }
-                true
+            Event::Lost { cause, retry } if json || !is_terminal => {
+                let wait = retry.as_secs_f64();
+                target.say(&format!("{cause}; asking again in {wait:.1} s"));
             }
-            _ => true,
-        };
-        if !is_new || json {
-            continue;
+            _ => {}
         }
         let Some(book) = stream.books().get(token.as_str()) else {
             continue;
         };
-        let text = watched(book, depth);
-        // From the upper left corner, and nothing of before below it.
-        let (before, after) = if is_terminal {
-            ("\x1b[H\x1b[J", "")
+        // What happens below the depth is nothing that is shown.
+        let shown = Shown::of(book, depth);
+        if last.as_ref() == Some(&shown) {
+            continue;
+        }
+        let text = if json {
+            format!("{}\n", shown.json(token, book))
         } else {
-            ("", "\n")
+            // From the upper left corner, and nothing of before below it.
+            let (before, after) = if is_terminal {
+                ("\x1b[H\x1b[J", "")
+            } else {
+                ("", "\n")
+            };
+            format!("{before}{}{after}", shown.text(book))
         };
-        terminal::print_more(&format!("{before}{text}{after}"))?;
+        last = Some(shown);
+        terminal::print_more(&text)?;
     }
 }
 
-fn watched(book: &Book, depth: usize) -> String {
-    let levels = |side| book.levels().levels(side).take(depth).collect::<Vec<_>>();
-    let mut trust = trust(book.state().name(), book.reason(), book.verified());
-    if !book.is_followed() {
-        trust.push_str("; not followed now: something is missing, or there is no connection");
+/// What is shown of a watched book: another line comes when this is another one.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    state: String,
+    reason: Option<String>,
+    verified: Option<bool>,
+    is_followed: bool,
+    epoch: u64,
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+}
+
+impl Shown {
+    fn of(book: &Book, depth: usize) -> Self {
+        let levels = |side| book.levels().levels(side).take(depth).collect();
+        Self {
+            state: book.state().name().to_owned(),
+            reason: book.reason().map(str::to_owned),
+            verified: book.verified(),
+            is_followed: book.is_followed(),
+            epoch: book.epoch(),
+            bids: levels(Side::Bid),
+            asks: levels(Side::Ask),
+        }
     }
-    let head = Head {
-        trust,
-        detail: format!("epoch {}, sequence {}", book.epoch(), book.sequence()),
-    };
-    ladder(&head, &levels(Side::Bid), &levels(Side::Ask))
+
+    /// As a line for programs, in the words of the stream's messages.
+    fn json(&self, token: &AssetId, book: &Book) -> Value {
+        let levels = |levels: &[Level]| -> Value {
+            let pairs = levels.iter().map(|level| {
+                let (price, size) = (level.price.to_string(), level.size.to_string());
+                json!([price, size])
+            });
+            pairs.collect()
+        };
+        json!({
+            "token_id": token.as_str(),
+            "epoch": self.epoch,
+            "sequence": book.sequence(),
+            "state": self.state,
+            "reason": self.reason,
+            "verified": self.verified,
+            "followed": self.is_followed,
+            "bids": levels(&self.bids),
+            "asks": levels(&self.asks),
+        })
+    }
+
+    fn text(&self, book: &Book) -> String {
+        let mut trust = trust(&self.state, self.reason.as_deref(), self.verified);
+        if !self.is_followed {
+            trust.push_str("; not followed now: something is missing, or there is no connection");
+        }
+        let head = Head {
+            trust,
+            detail: format!("epoch {}, sequence {}", self.epoch, book.sequence()),
+        };
+        ladder(&head, &self.bids, &self.asks)
+    }
 }
 
 fn trust(state: &str, reason: Option<&str>, verified: Option<bool>) -> String {
@@ -270,16 +313,20 @@ async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
     let server = ask::Place {
         uri: &uri,
         socket,
-        ca_file: None,
+        ca_file: target.ca_file.as_deref(),
     };
     let answer = ask::get(server, target.token.as_deref(), MOST_BYTES);
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
-            target.say(&format!(
-                "{error}: is a server running there, with its HTTP server on (--enable-http)? \
-                 --url asks elsewhere"
-            ));
+            let remedy = match ask::remedy(&error) {
+                "" => {
+                    ": is a server running there, with its HTTP server on (--enable-http)? --url \
+                     asks elsewhere"
+                }
+                remedy => remedy,
+            };
+            target.say(&format!("{error}{remedy}"));
             Err(Exit::Failure)
         }
         Err(_elapsed) => {
@@ -291,8 +338,6 @@ async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

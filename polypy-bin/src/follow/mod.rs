@@ -6,11 +6,15 @@ mod line;
 mod tail;
 
 use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use hyper::Uri;
 use polypy::config::{Layer, Sources};
 use polypy::exit::Exit;
 use polypy::secrets;
-use polypy_client::{Client, Error, Lost};
+use polypy_client::{Client, Dial, Dialing, Error, Lost, Socket};
+use polypy_net::dial::{Dial as _, SystemDialer};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ask;
@@ -25,6 +29,21 @@ struct Target {
     /// As people know it.
     url: String,
     token: Option<String>,
+    /// What vouches for its certificate, beside those who do for everybody's.
+    ca_file: Option<PathBuf>,
+}
+
+/// Opens connections with TLS.
+struct Dialer(Arc<SystemDialer>);
+
+impl Dial for Dialer {
+    fn dial(&self, server: Uri) -> Dialing {
+        let dialer = Arc::clone(&self.0);
+        Box::pin(async move {
+            let stream = dialer.dial(&server).await?;
+            Ok(Box::new(stream) as Box<dyn Socket>)
+        })
+    }
 }
 
 impl Target {
@@ -52,11 +71,20 @@ impl Target {
             terminal::say(&error);
             Exit::Config
         })?;
-        Ok(Self { url, token })
+        Ok(Self {
+            url,
+            token,
+            ca_file: typed.ca_file,
+        })
     }
 
     fn client(&self) -> Result<Client, Exit> {
-        let client = Client::new(&self.url).map_err(|error| {
+        let dialer = ask::dialer(self.ca_file.as_deref()).map_err(|error| {
+            terminal::say(&format_args!("--ca-file {error}"));
+            Exit::Failure
+        })?;
+        let dialer = Arc::new(Dialer(Arc::new(dialer)));
+        let client = Client::with_tls(&self.url, dialer).map_err(|error| {
             terminal::say(&format_args!("--url {error}"));
             Exit::Usage
         })?;
@@ -81,6 +109,7 @@ impl Target {
     /// Says why there is no connection.
     fn lost(&self, cause: &Lost) -> Exit {
         let remedy = match cause {
+            Lost::Dial(error) if !ask::remedy(error).is_empty() => ask::remedy(error),
             Lost::Dial(_) | Lost::DialTimeout(_) => {
                 ": is a server running there, with its HTTP server on (--enable-http)? --url asks \
                  elsewhere"

@@ -287,6 +287,21 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
     let (code, said, _) = output(&mut polypy(&["health", "--url", &url, "--ca-file=none"]));
     assert_eq!(code, 1);
     assert!(said.contains("none: No such file"), "{said}");
+    // So it is for those who follow its streams.
+    for url in [url.clone(), url.replacen("https", "wss", 1)] {
+        let tail = ["tail", "--count=1", "--url", &url];
+        let (code, _, said) = output(&mut polypy(&tail));
+        assert_eq!(code, 1);
+        let words = "vouched for by nobody who is trusted here: --ca-file";
+        assert!(said.contains(words), "{said}");
+        let (code, printed, said) = output(&mut polypy(&[&tail[..], &[&vouched]].concat()));
+        assert_eq!((code, said.as_str()), (0, ""));
+        assert!(printed.contains("hello"), "{printed}");
+        let book = ["book", "1", "--url", &url, &vouched];
+        let (code, _, said) = output(&mut polypy(&book));
+        assert_eq!(code, 1);
+        assert!(said.contains("no such token here"), "{said}");
+    }
 
     std::fs::write(&cert, "nothing").unwrap();
     demo.signal("HUP");

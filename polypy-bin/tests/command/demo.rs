@@ -24,6 +24,8 @@ fn the_demo_shows_live_books_within_ten_seconds_and_ends_cleanly() {
     let stats = url(&demo.stdout_line("/stats"));
     let markets = url(&demo.stdout_line("/markets"));
     let book = url(&demo.stdout_line("/orderbook/"));
+    let tail = demo.stdout_line(" tail ");
+    let stream = url(&demo.stdout_line("/v1/stream"));
     let truth = url(&demo.stdout_line("/sim/book/"));
     assert!(
         begun.elapsed() < Duration::from_secs(10),
@@ -56,6 +58,15 @@ fn the_demo_shows_live_books_within_ten_seconds_and_ends_cleanly() {
         "{answer}"
     );
     assert_eq!(get(&truth).0, 200);
+
+    // The line that follows can be pasted: the program as it was called, and where.
+    let mut pasted = tail.split_whitespace();
+    assert_eq!(pasted.next(), polypy(&[]).get_program().to_str());
+    let arguments: Vec<_> = pasted.chain(["--count=3"]).collect();
+    let (code, printed, said) = output(&mut polypy(&arguments));
+    assert_eq!((code, said.as_str()), (0, ""), "{tail}");
+    assert!(printed.contains("hello"), "{printed}");
+    assert!(stream.ends_with("/v1/stream?channels=top"), "{stream}");
 
     // Only this machine reaches it, unless asked for otherwise.
     assert!(health.starts_with("http://127.0.0.1:"), "{health}");

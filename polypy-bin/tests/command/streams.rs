@@ -170,7 +170,7 @@ fn tail_says_what_is_in_the_way_and_what_to_do() {
         (&token, 1, &["a token is needed", "--token-file"]),
         (&older, 1, &["has no streams"]),
         (&mistake, 1, &["channels: no \\u{1b}["]),
-        ("https://localhost", 2, &["TLS is not spoken here"]),
+        ("https://localhost?a", 2, &["no part of the address"]),
         ("localhost:8080", 2, &["must be http://HOST:PORT"]),
     ] {
         let (found, printed, said) = output(&mut polypy(&["tail", "--url", url]));
@@ -222,6 +222,48 @@ fn a_watched_book_is_shown_whenever_it_changes() {
         "GET /v1/stream?tokens={TOKEN}&channels=book,state&mode=conflated&interval_ms=100&depth=10 "
     );
     assert!(head.starts_with(&asked), "{head}");
+}
+
+#[test]
+fn a_watched_book_is_printed_for_programs_when_what_is_printed_changes() {
+    let own = messages()
+        .into_iter()
+        .filter(|line| line.contains(&format!("\"token_id\":\"{TOKEN}\"")));
+    let mut sent: Vec<String> = own.map(str::to_owned).collect();
+    // After the first snapshot: levels below the first one alone, and nothing at all.
+    let below = r#"{"type":"delta","token_id":"TOKEN","epoch":1,"prev_sequence":4711,"sequence":4712,"ts_event_ms":1795429800012,"ts_recv_us":1795429800044016,"changes":[["bid","0.488","7"]],"best_bid":"0.489","best_ask":"0.5025","conflated":"interval","depth":1}"#;
+    let again = r#"{"type":"state","token_id":"TOKEN","state":"live","reason":null,"since_ms":1795429802000,"epoch":1,"sequence":4712,"verified":true,"winner":null}"#;
+    let first = sent.iter().position(|line| line.contains("\"snapshot\""));
+    let mut shown = vec![sent.swap_remove(first.unwrap())];
+    for line in [below, again] {
+        shown.push(line.replace("TOKEN", TOKEN));
+    }
+    let last = r#"{"type":"delta","token_id":"TOKEN","epoch":1,"prev_sequence":4712,"sequence":4713,"ts_event_ms":1795429800012,"ts_recv_us":1795429800044016,"changes":[["bid","0.489","8"]],"best_bid":"0.489","best_ask":"0.5025","conflated":null,"depth":1}"#;
+    shown.push(last.replace("TOKEN", TOKEN));
+    let (url, _server) = stream(shown);
+    let args = [
+        "book",
+        "--watch",
+        "--json",
+        "--depth=1",
+        TOKEN,
+        "--url",
+        &url,
+    ];
+    let mut book = Running::start(&args);
+    let lines = [book.stdout_line("{"), book.stdout_line("{")];
+    let expected = [(4711, "29.5"), (4713, "8")].map(|(sequence, size)| {
+        serde_json::json!({
+            "token_id": TOKEN, "epoch": 1, "sequence": sequence, "state": "live",
+            "reason": null, "verified": true, "followed": true,
+            "bids": [["0.489", size]], "asks": [["0.5025", "0.29"]],
+        })
+    });
+    for (line, expected) in lines.iter().zip(expected) {
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap(), expected);
+    }
+    book.signal("INT");
+    assert_eq!(book.end().code(), Some(0));
 }
 
 /// The demo, its address, and a token of it.

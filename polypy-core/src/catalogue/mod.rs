@@ -161,7 +161,8 @@ pub enum MarketChange {
         /// has ended.
         reason: &'static str,
     },
-    /// Its tokens are gone from here, and their keys with them.
+    /// Its tokens go from here, and their keys with them: said first, so that whoever
+    /// does not find them any more can know why.
     Forgotten {
         /// The market.
         market: Arc<Market>,

@@ -12,6 +12,7 @@
 //! | `http`, `ws` | 80 | plain |
 //! | `https`, `wss` | 443 | TLS 1.2 or 1.3, certificate checked against the name |
 
+mod handshake;
 mod proxy;
 
 use std::fmt;
@@ -176,7 +177,8 @@ impl SystemDialer {
                 .connect(name, BufReader::with_capacity(TLS_READ_BUFFER, socket)),
         )
         .await
-        .map_err(|_elapsed| timed_out("tls handshake deadline passed"))??;
+        .map_err(|_elapsed| timed_out("tls handshake deadline passed"))?
+        .map_err(handshake::explained)?;
         Ok(Box::new(stream))
     }
 }

@@ -180,8 +180,28 @@ async fn tls_refuses_an_unknown_certificate_and_sends_nothing() {
     let (address, server) = tls_echo().await;
     let dialer = SystemDialer::new(DialConfig::default()).unwrap();
     let result = dialer.dial(&uri(&format!("https://{address}"))).await;
-    assert_eq!(result.err().unwrap().kind(), io::ErrorKind::InvalidData);
+    let error = result.err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let words = "the certificate is vouched for by nobody who is trusted here";
+    assert_eq!(error.to_string(), words);
     assert!(server.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn one_that_speaks_no_tls_is_said_to() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        stream
+    });
+    let dialer = SystemDialer::new(DialConfig::default()).unwrap();
+    let result = dialer.dial(&uri(&format!("https://{address}"))).await;
+    let error = result.err().unwrap().to_string();
+    assert_eq!(error, "what answers there speaks no TLS");
+    drop(server.await);
 }
 
 #[tokio::test]
@@ -192,6 +212,7 @@ async fn tls_refuses_a_certificate_for_another_name() {
     let other = uri(&format!("https://127.0.0.2:{}", address.port()));
     let error = dialer.dial(&other).await.err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    assert_eq!(error.to_string(), "the certificate is for another name");
     assert!(server.await.unwrap().is_err());
 }
 

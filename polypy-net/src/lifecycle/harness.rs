@@ -46,6 +46,8 @@ pub(super) struct SimulatedVenue {
     pub(super) clob_is_down: bool,
     /// Dollars traded in a day, where they are stated.
     pub(super) traded: BTreeMap<u32, u64>,
+    /// Closed markets whose second token is said to have won.
+    pub(super) decided: BTreeSet<u32>,
 }
 
 pub(super) type SharedVenue = Arc<Mutex<SimulatedVenue>>;
@@ -98,6 +100,9 @@ impl SimulatedVenue {
                 let mut row = row(*market, *closed || called);
                 if let Some(dollars) = self.traded.get(market) {
                     row["volume24hr"] = (*dollars).into();
+                }
+                if *closed && self.decided.contains(market) {
+                    row["outcomePrices"] = "[\"0\", \"1\"]".into();
                 }
                 row
             })
@@ -169,7 +174,7 @@ impl BookFetch for Clob {
 pub(super) struct Sink {
     pub(super) settled: Mutex<Vec<AssetKey>>,
     pub(super) forgotten: Mutex<Vec<AssetKey>>,
-    told: Mutex<Vec<MarketChange>>,
+    told: Mutex<Vec<String>>,
     /// Asked whenever books are forgotten.
     registry: OnceLock<Arc<AssetRegistry>>,
     /// Assets whose books were forgotten when the registry still knew them.
@@ -178,15 +183,21 @@ pub(super) struct Sink {
 
 impl CatalogueSink for Sink {
     fn changed(&self, change: MarketChange) {
-        self.told.lock().push(change);
+        let mut word = word(&change);
+        if let MarketChange::Forgotten { market, .. } = &change
+            && let Some(registry) = self.registry.get()
+            && registry.market(&market.condition_id).is_none()
+        {
+            word.push_str(", too late");
+        }
+        self.told.lock().push(word);
     }
 }
 
 impl Sink {
     /// What happened since the last time, a word and a market each, and who won.
     pub(super) fn told(&self) -> Vec<String> {
-        let told = std::mem::take(&mut *self.told.lock());
-        told.into_iter().map(|change| word(&change)).collect()
+        std::mem::take(&mut *self.told.lock())
     }
 }
 

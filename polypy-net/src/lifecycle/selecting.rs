@@ -448,13 +448,15 @@ impl Held<'_> {
             market: Arc::clone(&market),
             reason,
         }));
-        shared.books.forget(&shared.registry.assets_of(condition));
-        let keys = shared.registry.forget(condition);
+        let assets = shared.registry.assets_of(condition);
+        // Said first: who asks for it by name at this moment finds either it or the word.
+        shared.tell_forgotten(Some(market), assets.clone());
+        shared.books.forget(&assets);
+        shared.registry.forget(condition);
         shared.delistings.known([condition]);
         self.state.seated.remove(condition);
         stats::count(&shared.stats.released);
         tracing::debug!(%condition, "market released");
-        shared.tell_forgotten(Some(market), keys);
     }
 
     /// Ends a market. Whether it was live.
@@ -507,12 +509,12 @@ impl Held<'_> {
     /// Forgets an ended market here and in the books, and says so.
     pub(super) fn forget(&mut self, condition: &ConditionId) {
         let shared = self.shared;
+        // Said first: who asks for it by name at this moment finds either it or the word.
         let market = shared.registry.market(condition);
-        let assets = shared.registry.forget(condition);
-        shared.books.forget(&assets);
+        shared.tell_forgotten(market, shared.registry.assets_of(condition));
+        shared.books.forget(&shared.registry.forget(condition));
         self.state.seated.remove(condition);
         self.state.listed.remove(condition);
-        shared.tell_forgotten(market, assets);
     }
 
     /// Forgets an ended market at once: it comes back as a new one.

@@ -175,6 +175,23 @@ async fn a_market_missing_twice_is_asked_for_and_ended_by_the_answer_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_won_is_told_by_gammas_closed_row_where_the_feed_did_not_say() {
+    let harness = Harness::started(1..=2).await;
+    harness.sink.told();
+    {
+        let mut world = harness.world.lock();
+        world.markets.insert(2, true);
+        world.decided.insert(2);
+    }
+    sleep(130 * SECOND).await;
+    assert!(!harness.lives(2));
+    assert_eq!(harness.sink.told(), ["resolved 0x2 22"]);
+    let winner = harness.registry.winner(&condition(2));
+    assert_eq!(winner.unwrap().as_str(), "22");
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_date_in_the_past_ends_nothing() {
     // All rows of this world ended in 2020.
     let harness = Harness::started(1..=3).await;

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 _MOST_BYTES = 16 << 20
+_CLOSE_TIMEOUT = 0.5
+"""Seconds for the server's part of a close, which stands behind all that is under way."""
 
 
 class LostError(Exception):
@@ -92,7 +94,11 @@ async def open_socket(url: str, operation: Mapping[str, Any], token: str | None)
     try:
         # No proxy of the environment: the server is near.
         connection = await connect(
-            url, additional_headers=headers, max_size=_MOST_BYTES, proxy=None
+            url,
+            additional_headers=headers,
+            max_size=_MOST_BYTES,
+            close_timeout=_CLOSE_TIMEOUT,
+            proxy=None,
         )
     except InvalidStatus as error:
         response = error.response

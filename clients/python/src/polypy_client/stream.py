@@ -114,6 +114,7 @@ class Stream:
         self._filter = filter
         self._token = token
         self._failures = 0
+        self._door: Door | None = None
         self._events = self._run()
 
     async def __aenter__(self) -> Stream:
@@ -130,6 +131,14 @@ class Stream:
     async def close(self) -> None:
         """Closes the connection; the iteration is over."""
         await self._events.aclose()
+
+    async def reconnect(self) -> None:
+        """Drops the connection and comes back at once, from where it was: for a machine that
+        slept, or went to another network. Not while an event is awaited."""
+        self.books.pause()
+        if self._door is not None:
+            door, self._door = self._door, None
+            await door.close()
 
     def __aiter__(self) -> AsyncGenerator[Event, None]:
         return self._events
@@ -161,8 +170,9 @@ class Stream:
         except TimeoutError:
             raise LostError(f"no connection within {_DIAL_TIMEOUT:.0f} s") from None
         silence = _FIRST_SILENCE
+        self._door = door
         try:
-            while True:
+            while self._door is door:
                 try:
                     arrived = await asyncio.wait_for(door.next(), silence)
                 except TimeoutError:

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -55,11 +56,17 @@ impl Clock for Program {
 pub(crate) struct Books(
     Mutex<HashMap<String, BookLookup>>,
     Mutex<HashMap<String, TradesView>>,
+    AtomicUsize,
 );
 
 impl Books {
     pub(crate) fn set(&self, asset_id: &str, lookup: BookLookup) {
         self.0.lock().insert(asset_id.to_owned(), lookup);
+    }
+
+    /// How often anybody has asked for a book.
+    pub(crate) fn looks(&self) -> usize {
+        self.2.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_trades(&self, asset_id: &str, view: TradesView) {
@@ -69,6 +76,7 @@ impl Books {
 
 impl BookSource for Books {
     fn book(&self, asset_id: &str, depth: usize) -> BookLookup {
+        self.2.fetch_add(1, Ordering::SeqCst);
         match self.0.lock().get(asset_id) {
             None => BookLookup::Unknown,
             Some(BookLookup::Found(view)) => {
@@ -254,6 +262,17 @@ impl Server {
             .await
             .unwrap_or_else(|_| panic!("never held: {}", self.http.stats()));
     }
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = timeout(PATIENCE, wait).await;
+    assert!(waited.is_ok(), "never: {what}");
 }
 
 /// Sends bytes and reads until the server closes.

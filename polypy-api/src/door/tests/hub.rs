@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use polypy_core::Selector;
 use tokio::task::JoinHandle;
 
+use super::common::eventually;
 use crate::client::{ClientId, Command, Shared, Streams, SubscribeError};
 use crate::config::StreamConfig;
 use crate::cursor::{Cursor, Instance};
@@ -99,16 +100,15 @@ impl Hub {
 
     /// Waits until there is a client.
     pub(crate) async fn opened(&self) {
-        while self.outboxes().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        eventually("a client opens", || !self.outboxes().is_empty()).await;
     }
 
     /// Waits until there is a question that it does not answer.
     pub(crate) async fn asked_in_vain(&self) {
-        while self.asked.lock().unanswered.is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        eventually("a question comes", || {
+            !self.asked.lock().unanswered.is_empty()
+        })
+        .await;
     }
 
     /// The queues of all clients.

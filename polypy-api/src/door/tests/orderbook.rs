@@ -60,9 +60,18 @@ async fn the_book_asked_for_comes_at_its_interval_until_another_one_is() {
     client.say(r#"{"unsubscribe":true}"#).await;
     client.say("{}").await;
     while client.hear().await["type"] != "error" {}
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    let looks = server.books.looks();
     client.say("[]").await;
     assert_eq!(client.hear().await["type"], "error");
+    // The next interval has passed once another client has had a book twice.
+    let mut other = Client::connect(server.address, PATH).await;
+    other.say(r#"{"subscribe":"11","interval_ms":50}"#).await;
+    for _ in 0..3 {
+        other.hear().await;
+    }
+    client.say("[]").await;
+    assert_eq!(client.hear().await["type"], "error");
+    assert!(server.books.looks() >= looks + 3);
     server.http.stop().await;
 }
 
@@ -74,7 +83,7 @@ async fn a_book_without_a_snapshot_is_waited_for_and_an_unknown_one_is_an_error(
     let mut client = Client::connect(server.address, PATH).await;
     client.say(r#"{"subscribe":"11","interval_ms":50}"#).await;
     // It is asked for again and again, and nothing is said.
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    eventually("it is asked for", || server.books.looks() >= 3).await;
     server.books.set("11", found("11", BookState::Live, "0.55"));
     assert_eq!(client.hear().await["asset_id"], "11");
 

@@ -1,11 +1,13 @@
 //! `/v1/ws`.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::SinkExt as _;
 use polypy_core::{Component as _, Selector, StatsSource as _};
 use polypy_http::HttpConfig;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -52,9 +54,10 @@ async fn subscriptions_come_and_go_and_messages_are_the_hubs_own_text() {
     assert_eq!(server.hub.asked.lock().unsubscribed, [4]);
     client.0.close(None).await.unwrap();
     server.until(|stats| stats["active_streams"] == 0).await;
-    while server.hub.asked.lock().closed == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the hub hears that a client left", || {
+        server.hub.asked.lock().closed > 0
+    })
+    .await;
     server.http.stop().await;
 }
 
@@ -154,6 +157,32 @@ async fn a_stop_sends_what_waits_then_the_last_word_then_closes() {
 }
 
 #[tokio::test]
+async fn one_that_does_not_read_holds_up_no_stop() {
+    let patient = HttpConfig {
+        drain_deadline: Duration::from_secs(300),
+        write_timeout: Duration::from_secs(300),
+        send_buffer: 4 * 1024,
+        ..config()
+    };
+    let server = Server::start(patient).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut client = Client::over(stream, server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    server.hub.publish(1, long(1_000_000));
+    eventually("what waits is taken", || {
+        server.hub.outboxes()[0].queued_bytes() == 0
+    })
+    .await;
+    let stopped = timeout(Duration::from_secs(60), server.http.stop()).await;
+    assert!(stopped.is_ok(), "it is cut after a second");
+    let left = client.0.into_inner().read_to_end(&mut Vec::new()).await;
+    assert_eq!(left.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn a_hub_that_does_not_answer_holds_up_no_stop() {
     let server = Server::start(config()).await;
     let mut client = Client::connect(server.address, PATH).await;
@@ -186,6 +215,41 @@ async fn a_hub_that_ends_ends_its_clients_and_takes_no_new_ones() {
     server.http.stop().await;
 }
 
+/// It waits in its queue, whose bounds are the hub's, and not in the socket.
+#[tokio::test]
+async fn of_what_waits_nothing_is_taken_before_the_socket_is_done_with_the_last() {
+    let narrow = HttpConfig {
+        send_buffer: 4 * 1024,
+        ..config()
+    };
+    let server = Server::start(narrow).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut client = Client::over(stream, server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    let outbox = server.hub.outboxes().remove(0);
+    server.hub.publish(1, long(1_000_000));
+    eventually("what waits is taken", || outbox.queued_bytes() == 0).await;
+    server.hub.publish(2, long(10_000));
+    // It is heard all the same, and its queue is left alone.
+    for id in 1..=5 {
+        let text = format!(r#"{{"op":"subscribe","id":{id},"tokens":["11"]}}"#);
+        client.say(&text).await;
+        let heard = || server.hub.asked.lock().subscribed.len() == id;
+        eventually("the client is heard", heard).await;
+        assert!(outbox.queued_bytes() > 10_000);
+    }
+    // Once it reads, it has all of it.
+    assert_eq!(client.hear().await["type"], "error");
+    assert_eq!(client.hear().await["type"], "error");
+    for id in 1..=5 {
+        assert_eq!(client.hear().await["id"], id);
+    }
+    server.http.stop().await;
+}
+
 #[tokio::test]
 async fn answers_that_nobody_reads_end_the_client() {
     let server = Server::start(HttpConfig {
@@ -202,16 +266,12 @@ async fn answers_that_nobody_reads_end_the_client() {
     let outbox = server.hub.outboxes().remove(0);
     // The socket has enough to do for the rest of the test.
     server.hub.publish(1, long(1_000_000));
-    while outbox.queued_bytes() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("what waits is taken", || outbox.queued_bytes() == 0).await;
     while outbox.push_own(long(4_000)) {}
     while outbox.push_own(long(1)) {}
     assert!(!outbox.is_closed());
     client.say("{}").await;
-    while !outbox.is_closed() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the client ends", || outbox.is_closed()).await;
     assert_eq!(named(&mut client, "closing").await["code"], 1013);
     server.http.stop().await;
 }

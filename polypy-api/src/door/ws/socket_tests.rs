@@ -46,6 +46,27 @@ async fn a_client_that_does_not_read_is_still_heard() {
     assert!(socket.is_idle());
 }
 
+/// Also with nothing to write: who waits for the client alone hears it at once.
+#[tokio::test(start_paused = true)]
+async fn a_client_is_heard_while_nothing_is_written() {
+    let (mut socket, mut client) = pair(1_000, SocketLimits::default()).await;
+    assert!(socket.is_idle());
+    let begun = Instant::now();
+    client.send(text("first")).await.unwrap();
+    client.send(text("second")).await.unwrap();
+    for said in ["first", "second"] {
+        let heard = timeout(Duration::from_secs(1), socket.turn()).await;
+        assert_eq!(heard, Ok(Turn::Text(said.into())));
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // One turn at a time: it writes and reads for one that waits for both.
+    socket.push([text("answer")]);
+    client.send(text("third")).await.unwrap();
+    assert_eq!(socket.turn().await, Turn::Written);
+    assert_eq!(socket.turn().await, Turn::Text("third".into()));
+    assert_eq!(client.next().await.unwrap().unwrap(), text("answer"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_taken_in_time_ends_the_socket() {
     let limits = SocketLimits::default();

@@ -1,0 +1,231 @@
+//! How subscriptions begin, what they cover, and how they end.
+
+use super::*;
+
+#[test]
+fn a_subscription_opens_with_each_book_and_goes_on_with_whole_states() {
+    let mut world = one_book();
+    world.add_token(false);
+    let client = world.open();
+    let mut filter = book_of(&["1", "2", "3"]);
+    filter.channels = filter.channels.with(Channel::Top).with(Channel::State);
+    world.subscribe(&client, 5, &filter, None).unwrap();
+    world.step();
+    let opening = read(&client);
+    assert_eq!(
+        names(&opening),
+        [
+            "hello",
+            "subscribed",
+            "snapshot",
+            "top",
+            "state",
+            "state",
+            "ready"
+        ]
+    );
+    let subscribed = opening[1].text().as_str();
+    assert!(
+        subscribed.contains(r#""tokens":2,"unknown":["3"]"#),
+        "{subscribed}"
+    );
+
+    // Two levels of one state, of which the second ends it.
+    world.set(0, &[(Side::Bid, 42, 5), (Side::Ask, 60, 0)], true);
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["delta", "top"]);
+    assert_eq!(deltas(&told), ["1>3 b0.42=5 a0.6=0"]);
+
+    // The worker does not know whether more of the state comes: it does not wait.
+    world.set(0, &[(Side::Bid, 42, 6)], false);
+    world.step();
+    assert_eq!(deltas(&read(&client)), ["3>4 b0.42=6"]);
+    // The state before was not ended, and the next one is of another time.
+    world.write(0, |_, _| Vec::new());
+    world.set(0, &[(Side::Bid, 42, 7)], false);
+    world.set(0, &[(Side::Bid, 42, 8)], true);
+    world.step();
+    assert_eq!(deltas(&read(&client)), ["4>5 b0.42=7", "5>6 b0.42=8"]);
+}
+
+#[test]
+fn subscriptions_come_and_go_and_agree() {
+    let mut world = one_book();
+    world.add_token(true);
+    let client = world.open();
+    world.subscribe(&client, 1, &book_of(&["1"]), None).unwrap();
+    let code = |result: Result<(), SubscribeError>| result.unwrap_err().code;
+    assert_eq!(
+        code(world.subscribe(&client, 1, &book_of(&["2"]), None)),
+        "id_in_use"
+    );
+    assert_eq!(
+        code(world.subscribe(&client, 2, &book_of(&["9"]), None)),
+        "unknown_token"
+    );
+    assert_eq!(code(world.unsubscribe(&client, 9)), "unknown_id");
+    let deep = with_mode(book_of(&["1", "2"]), None, Some(5));
+    let refused = world.subscribe(&client, 2, &deep, None).unwrap_err();
+    assert_eq!(refused.code, "conflict");
+    assert!(
+        refused.message.starts_with("token 1 is covered"),
+        "{refused}"
+    );
+    // What was refused has left nothing.
+    world
+        .subscribe(&client, 2, &book_of(&["1", "2"]), None)
+        .unwrap();
+    world.step();
+    read(&client);
+    world.unsubscribe(&client, 1).unwrap();
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.step();
+    assert_eq!(
+        names(&read(&client)),
+        ["unsubscribed", "delta"],
+        "once, and still covered"
+    );
+    world.unsubscribe(&client, 2).unwrap();
+    world.set(0, &[(Side::Bid, 41, 2)], true);
+    world.step();
+    assert_eq!(names(&read(&client)), ["unsubscribed"]);
+    let most = world.hub.out.config.max_subscriptions;
+    for id in 0..most {
+        let id = u64::try_from(id).unwrap();
+        world
+            .subscribe(&client, id, &book_of(&["1"]), None)
+            .unwrap();
+    }
+    let one_more = world.subscribe(&client, 99, &book_of(&["1"]), None);
+    assert_eq!(code(one_more), "too_many_subscriptions");
+}
+
+#[test]
+fn a_subscription_to_everything_takes_in_new_markets_and_hears_of_forgotten_ones() {
+    let mut world = one_book();
+    let client = world.open();
+    let channels = Channels::default();
+    world
+        .subscribe(&client, 0, &Filter::everything(channels), None)
+        .unwrap();
+    world.step();
+    read(&client);
+    world.add_token(true);
+    world.step();
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["market", "snapshot", "state"]);
+    assert!(told[0].text().as_str().contains(r#""change":"new""#));
+    world.forget(1);
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["state", "market"]);
+    assert!(told[0].text().as_str().contains(r#""state":"forgotten""#));
+    assert!(told[1].text().as_str().contains(r#""change":"forgotten""#));
+    world.pass(Duration::from_secs(70));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.hub.tokens.len(), 1, "nothing of it is left");
+}
+
+#[test]
+fn heartbeats_come_and_a_place_only_while_nothing_is_owed() {
+    let mut world = one_book();
+    let client = world.open();
+    world.model.inner.lock().is_busy = true;
+    world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+    world.pass(Duration::from_secs(6));
+    let told = read(&client);
+    assert_eq!(names(&told).last(), Some(&"heartbeat"));
+    let last = told.last().unwrap().text().as_str();
+    assert!(
+        last.contains(r#""cursor":null"#),
+        "the snapshot is owed: {last}"
+    );
+    world.model.inner.lock().is_busy = false;
+    world.step();
+    world.step();
+    assert_eq!(names(&read(&client)), ["snapshot", "ready"]);
+    client.ask_heartbeat();
+    world.step();
+    let told = read(&client);
+    let position = world.hub.out.position;
+    let expected = format!(r#""cursor":"0000000000000007-{position}""#);
+    assert!(told[0].text().as_str().contains(&expected));
+}
+
+#[test]
+fn a_market_whose_announcement_is_lost_is_covered_all_the_same() {
+    let mut world = world();
+    let key = world.add_token(true);
+    let client = world.open();
+    let filter = Filter::everything(Channels::NONE.with(Channel::Book));
+    world.subscribe(&client, 0, &filter, None).unwrap();
+    world.step();
+    read(&client);
+    let known = world.model.market(key).unwrap();
+    for _ in 0..20_000 {
+        let market = Arc::clone(&known);
+        let reason = "closed";
+        world
+            .markets
+            .changed(MarketChange::Ended { market, reason });
+    }
+    world.add_token(true);
+    world.step();
+    world.step();
+    assert!(world.numbers.lost_markets.get() > 0);
+    let told = read(&client);
+    assert_eq!(names(&told), ["snapshot"]);
+    assert_eq!(
+        told[0].event().token(),
+        world.model.resolve(&Selector::Token("2".into())).pop()
+    );
+}
+
+/// Who waits for messages is woken by the round that brings them, and by no later one.
+#[tokio::test]
+async fn a_round_wakes_those_who_wait_for_what_it_brings() {
+    let mut world = one_book();
+    let filter = book_of(&["1"]);
+    let clients = [world.following(&filter), world.following(&filter)];
+    let waiting = clients.each_ref().map(|client| {
+        let outbox = Arc::clone(client.outbox());
+        tokio::spawn(async move { outbox.next(usize::MAX).await })
+    });
+    tokio::task::yield_now().await;
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.step();
+    tokio::task::yield_now().await;
+    for waiting in &waiting {
+        assert!(waiting.is_finished());
+    }
+    clients[0].ask_heartbeat();
+    let outbox = Arc::clone(clients[0].outbox());
+    let waiting = tokio::spawn(async move { outbox.next(usize::MAX).await });
+    tokio::task::yield_now().await;
+    world.step();
+    tokio::task::yield_now().await;
+    assert!(waiting.is_finished(), "what is its own wakes it, too");
+}
+
+/// As the contract says: changes come without, so that it would be another book's.
+#[test]
+fn a_snapshot_has_the_hash_of_a_book_that_was_taken_whole_and_of_no_other() {
+    let mut world = one_book();
+    let snapshot = |world: &mut World| {
+        let client = world.open();
+        world.subscribe(&client, 0, &book_of(&["1"]), None).unwrap();
+        world.step();
+        read(&client)[2].text().as_str().to_owned()
+    };
+    let hash = format!(r#""hash":"{}""#, "7".repeat(40));
+    let _first = world.following(&book_of(&["1"]));
+    assert!(snapshot(&mut world).contains(&hash));
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    world.step();
+    assert!(snapshot(&mut world).contains(r#""hash":null"#));
+    world.begin_epoch(0, StaleReason::Disconnected);
+    world.step();
+    assert!(snapshot(&mut world).contains(&hash));
+}
