@@ -6,6 +6,7 @@
 use std::num::NonZeroUsize;
 
 use polypy_api::StreamConfig;
+use polypy_core::catalogue::{SeatOrder, SeatRule, Selection};
 use polypy_http::HttpConfig;
 use polypy_net::audit::AuditConfig;
 use polypy_net::connection::ConnectionConfig;
@@ -55,11 +56,23 @@ pub(crate) fn rest(section: &VenueSection) -> RestConfig {
     }
 }
 
+/// Which markets are followed.
+fn selection(section: &LifecycleSection) -> Selection {
+    let seats = NonZeroUsize::new(section.max_markets).map(|most| SeatRule {
+        most,
+        order: SeatOrder::VolumeDay,
+    });
+    Selection {
+        seats,
+        ..Selection::default()
+    }
+}
+
 /// Settings of discovery.
 pub(crate) fn lifecycle(section: &LifecycleSection) -> LifecycleConfig {
     LifecycleConfig {
         discovery_interval: section.discovery_interval,
-        max_markets: section.max_markets,
+        selection: selection(section),
         forget_after: section.forget_after,
         ..LifecycleConfig::default()
     }

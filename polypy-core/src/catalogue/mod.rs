@@ -115,8 +115,6 @@ pub struct SelectionView {
     pub listed: usize,
     /// Markets that are followed.
     pub followed: usize,
-    /// Markets that were released and that connections still carry.
-    pub released: usize,
 }
 
 /// Where the catalogue and the selection can be asked. No call waits for I/O.

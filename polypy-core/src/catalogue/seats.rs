@@ -31,7 +31,7 @@ pub struct SeatChanges {
 }
 
 /// The seats.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SeatTable {
     most: NonZeroUsize,
     sitting: HashSet<MarketNumber>,

@@ -26,6 +26,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use polypy_core::catalogue::SeatOrder;
 use polypy_core::metrics::Sheet;
 use polypy_core::{ConditionId, StatsSource};
 use serde::Deserialize;
@@ -79,9 +80,9 @@ impl Default for GammaConfig {
 pub enum Listing {
     /// The venue's own, which holds still: for crawls of everything.
     Steady,
-    /// The most traded of the day first: for crawls that are cut short. It
-    /// moves while it is being walked, so that rows may slip through.
-    MostTraded,
+    /// The first in this order first: for crawls that are cut short. It moves while it
+    /// is being walked, so that rows may slip through.
+    FirstBy(SeatOrder),
 }
 
 /// Which markets a look-up is about: Gamma answers for one kind at a time.
@@ -344,7 +345,13 @@ impl GammaClient {
         self.push_tags(&mut path);
         match listing {
             Listing::Steady => {}
-            Listing::MostTraded => path.push_str("&order=volume24hr&ascending=false"),
+            Listing::FirstBy(order) => match order {
+                SeatOrder::VolumeDay => path.push_str("&order=volume24hr&ascending=false"),
+                SeatOrder::Volume => path.push_str("&order=volumeNum&ascending=false"),
+                SeatOrder::Liquidity => path.push_str("&order=liquidityNum&ascending=false"),
+                SeatOrder::End => path.push_str("&order=endDate&ascending=true"),
+                SeatOrder::Listed => {}
+            },
         }
         if let Some(cursor) = cursor {
             path.push_str("&after_cursor=");

@@ -205,7 +205,9 @@ async fn a_bad_row_costs_no_other_and_a_page_of_bad_rows_is_not_the_end() {
 async fn whoever_takes_the_pages_may_stop() {
     let service = FakeService::scripted([page(1..3, Some("a")), page(3..5, Some("b"))]);
     let crawl = client(&service)
-        .crawl(Listing::MostTraded, |_| ControlFlow::Break(()))
+        .crawl(Listing::FirstBy(SeatOrder::VolumeDay), |_| {
+            ControlFlow::Break(())
+        })
         .await;
     assert!(matches!(crawl.end, CrawlEnd::Stopped), "{crawl:?}");
     assert_eq!(

@@ -165,7 +165,7 @@ impl Shared {
     /// Look-ups of both kinds found nothing of these.
     pub(super) fn not_found(&self, conditions: &[ConditionId]) {
         let now = Instant::now();
-        let needs_listing = self.selecting.choice().0.seats().is_none();
+        let needs_listing = self.selecting.selection().0.seats.is_none();
         for condition in conditions {
             let tokens = self.registry.assets_of(condition);
             if !self

@@ -2,7 +2,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::lifecycle::LifecycleConfig;
-use crate::lifecycle::harness::{Harness, SECOND, condition};
+use crate::lifecycle::harness::{Harness, SECOND, at_most, condition};
 use crate::registry::ConnectionId;
 use polypy_core::Component;
 
@@ -164,7 +164,7 @@ async fn anything_less_than_all_of_the_evidence_ends_nothing() {
 #[tokio::test(start_paused = true)]
 async fn with_a_cap_no_listing_is_needed() {
     let config = LifecycleConfig {
-        max_markets: 2,
+        selection: at_most(2),
         ..LifecycleConfig::default()
     };
     let harness = Harness::new(1..=3, config);

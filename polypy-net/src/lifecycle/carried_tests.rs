@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polypy_core::{AssetKey, Component};
 use serde_json::{Value, json};
 
-use super::tests::These;
+use super::tests::these;
 use super::*;
 use crate::connection::testing::{SimulatedVenue, until};
 use crate::gamma::{GammaClient, GammaConfig};
@@ -54,6 +54,11 @@ fn discovery(world: &SimulatedVenue) -> LifecycleController {
     )
 }
 
+fn selection(markets: &BTreeSet<u32>) -> Selection {
+    let id = |market: &u32| format!("0x{market:064x}").parse().unwrap();
+    these(markets.iter().map(id))
+}
+
 fn keys(world: &SimulatedVenue, markets: impl Iterator<Item = u32>) -> Vec<AssetKey> {
     let tokens = markets.flat_map(|market| [market * 2, market * 2 + 1]);
     let infos = world.assets(tokens.map(u64::from));
@@ -86,7 +91,7 @@ async fn a_hundred_choices(seed: u64, is_calm: bool, replicas: usize) {
         let chosen: BTreeSet<u32> = (0..MARKETS)
             .filter(|market| ALWAYS.contains(market) || random.u8(0..10) < share)
             .collect();
-        let change = discovery.select(Arc::new(These(chosen.clone())), None, None);
+        let change = discovery.select(selection(&chosen), None, None);
         if random.bool() {
             let selected = change.await.unwrap();
             assert_eq!(selected.followed, chosen.len());
@@ -119,7 +124,7 @@ async fn a_hundred_choices(seed: u64, is_calm: bool, replicas: usize) {
         world.sink.assert_kept(&stay, from);
     }
     while replacing.join_next().await.is_some() {}
-    let nothing = Arc::new(These(BTreeSet::new()));
+    let nothing = selection(&BTreeSet::new());
     discovery.select(nothing, None, None).await.unwrap();
     until("no connection", MINUTE, || pool.connections().is_empty()).await;
     until("no socket", SECOND, || world.subscribed.lock().is_empty()).await;

@@ -17,10 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::BoxFuture;
+use polypy_core::catalogue::{Selection, SelectionSource};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::selecting::{Choice, Plan, Planning};
+use super::plan::Tally;
 use super::{LifecycleController, Shared, stats};
 
 /// Markets brought to the choice under one hold.
@@ -28,8 +29,6 @@ const BATCH: usize = 256;
 /// Between two batches that changed something: what follows from one, in workers, pool
 /// and streams, is on its way before the next.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Markets judged between two looks at what else there is to do.
-const LOOK: usize = 256;
 /// Changes that may wait: more than anybody makes at once.
 pub(super) const CHANGES: usize = 16;
 /// Markets that a review may release without a second one, whatever is followed.
@@ -81,7 +80,7 @@ type Reply = oneshot::Sender<Result<Selected, SelectError>>;
 
 /// A change that is asked for.
 pub(super) struct Change {
-    choice: Arc<dyn Choice>,
+    selection: Selection,
     expected: Option<u64>,
     keep: Option<Keep>,
     reply: Reply,
@@ -90,7 +89,7 @@ pub(super) struct Change {
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Change")
-            .field("choice", &self.choice)
+            .field("selection", &self.selection)
             .finish_non_exhaustive()
     }
 }
@@ -101,19 +100,20 @@ impl LifecycleController {
     /// forgotten. Dropping the future changes nothing about that.
     ///
     /// If `expected` is given the change is made only to that generation; `keep` is
-    /// called when everything is decided and nothing is done yet.
+    /// called when everything is decided and nothing is done yet. To an equal selection
+    /// nothing changes, and it is no other generation.
     ///
     /// # Errors
     /// [`SelectError`]; but for [`SelectError::Superseded`] nothing has changed.
     pub async fn select(
         &self,
-        choice: Arc<dyn Choice>,
+        selection: Selection,
         expected: Option<u64>,
         keep: Option<Keep>,
     ) -> Result<Selected, SelectError> {
         let (reply, answer) = oneshot::channel();
         let change = Change {
-            choice,
+            selection,
             expected,
             keep,
             reply,
@@ -127,9 +127,9 @@ impl LifecycleController {
         answer.await.unwrap_or(Err(SelectError::Stopped))
     }
 
-    /// How many changes of what is followed there have been.
-    pub fn generation(&self) -> u64 {
-        self.shared.selecting.choice().1
+    /// Where the catalogue and the selection can be asked, at any time.
+    pub fn source(&self) -> Arc<dyn SelectionSource> {
+        Arc::<Shared>::clone(&self.shared)
     }
 }
 
@@ -183,29 +183,44 @@ fn answer(reply: Reply, result: Result<Selected, SelectError>) {
 impl Shared {
     async fn change(&self, change: Change, under_way: &mut UnderWay) {
         let Change {
-            choice,
+            selection,
             expected,
             keep,
             reply,
         } = change;
-        let (_, generation) = self.selecting.choice();
+        let (was, generation) = self.selecting.selection();
         if expected.is_some_and(|expected| expected != generation) {
             return answer(reply, Err(SelectError::Changed { generation }));
         }
-        let plan = self.plan(Arc::clone(&choice), false).await;
+        let selection = Arc::new(selection);
+        // What it comes to now, also where an older one is under way.
+        let plan = self
+            .selecting
+            .plan(&selection, &was, self.clock.now())
+            .await;
         if let Some(keep) = keep
             && let Err(error) = keep().await
         {
             return answer(reply, Err(SelectError::NotKept(error)));
         }
-        let Plan {
+        let Tally {
             listed,
             followed,
             added,
             released,
-            ..
-        } = plan;
-        let generation = self.hold().choose(choice, plan);
+        } = plan.tally();
+        if selection == was {
+            self.hold().replace(selection);
+            let selected = Selected {
+                generation,
+                listed,
+                followed: self.registry.live_market_count(),
+                added: 0,
+                released: 0,
+            };
+            return answer(reply, Ok(selected));
+        }
+        let generation = self.hold().choose(selection, plan);
         if let Some((_, older)) = under_way.take() {
             answer(older, Err(SelectError::Superseded));
         }
@@ -221,37 +236,28 @@ impl Shared {
         self.discover.notify_one();
     }
 
-    async fn plan(&self, choice: Arc<dyn Choice>, keeps_seats: bool) -> Plan {
-        let mut planning = Planning::new(choice, keeps_seats);
-        for markets in self.selecting.snapshot().chunks(LOOK) {
-            planning.look(markets, self);
-            tokio::task::yield_now().await;
-        }
-        planning.done()
-    }
-
     /// Judges all markets again. Whether it was put off.
     async fn review(&self, was_doubted: bool) -> bool {
-        let plan = self.plan(self.selecting.choice().0, true).await;
-        if plan.added == 0 && plan.released == 0 {
-            return false;
-        }
+        let (selection, _) = self.selecting.selection();
+        let plan = self
+            .selecting
+            .plan(&selection, &selection, self.clock.now())
+            .await;
+        let Tally {
+            added, released, ..
+        } = plan.tally();
         let live = self.registry.live_market_count();
-        if plan.released > FEW.max(live / SHARE) && !was_doubted {
-            stats::add(&self.stats.releases_doubted, plan.released);
+        if released > FEW.max(live / SHARE) && !was_doubted {
+            stats::add(&self.stats.releases_doubted, released);
             tracing::warn!(
-                markets = plan.released,
+                markets = released,
                 followed = live,
                 "what the venue says of many markets has changed so that they are followed no \
                  longer: they stay until it says so again"
             );
             return true;
         }
-        tracing::debug!(
-            added = plan.added,
-            released = plan.released,
-            "markets judged again"
-        );
+        tracing::debug!(added, released, "markets judged again");
         self.hold().unsettle(plan);
         false
     }

@@ -2,73 +2,32 @@
 
 use std::collections::BTreeSet;
 
-use polypy_core::{Cents, Component, NotFollowed, StatsSource};
+use polypy_core::{Cents, Component, ConditionId, MarketStatus, NotFollowed, StatsSource, Verdict};
 
 use super::*;
-use crate::lifecycle::harness::{Harness, SECOND, announced, condition, resolved};
-use crate::lifecycle::{Judgement, Known, LifecycleConfig, Rank};
+use crate::lifecycle::LifecycleConfig;
+use crate::lifecycle::harness::{Harness, SECOND, announced, at_most, condition, resolved};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Markets by their numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct These(pub(super) BTreeSet<u32>);
+pub(super) fn these(numbers: impl IntoIterator<Item = ConditionId>) -> Selection {
+    let mut selection = Selection::default();
+    // No id would be no check.
+    let nobody = ["0xdead".parse().unwrap()];
+    selection.filter.include.ids = numbers.into_iter().chain(nobody).collect();
+    selection
+}
+
+fn of(numbers: impl IntoIterator<Item = u32>) -> Selection {
+    these(numbers.into_iter().map(condition))
+}
 
 /// Those in which so many dollars are traded a day.
-#[derive(Debug)]
-struct AtLeast(u64);
-
-/// So many, the most traded first.
-#[derive(Debug)]
-struct Most(usize);
-
-fn number(known: &Known) -> u32 {
-    let id = known.market.condition_id.as_str();
-    u32::from_str_radix(id.trim_start_matches("0x"), 16).unwrap()
-}
-
-fn judged(is_wanted: bool) -> Judgement {
-    if is_wanted {
-        Judgement::Wanted
-    } else {
-        Judgement::Unwanted(NotFollowed::Id)
-    }
-}
-
-impl Choice for These {
-    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
-        judged(self.0.contains(&number(known)))
-    }
-
-    fn seats(&self) -> Option<usize> {
-        None
-    }
-}
-
-impl Choice for AtLeast {
-    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
-        let traded = known.figures.volume_day.map_or(0, Cents::get);
-        judged(traded >= self.0 * 100)
-    }
-
-    fn seats(&self) -> Option<usize> {
-        None
-    }
-}
-
-impl Choice for Most {
-    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
-        let traded = known.figures.volume_day.map_or(0, Cents::get);
-        Judgement::NeedsSeat(Rank(traded))
-    }
-
-    fn seats(&self) -> Option<usize> {
-        Some(self.0)
-    }
-}
-
-fn these(numbers: impl IntoIterator<Item = u32>) -> Arc<These> {
-    Arc::new(These(numbers.into_iter().collect()))
+fn at_least(dollars: u64) -> Selection {
+    let mut selection = Selection::default();
+    selection.filter.min_volume_day = Some(Cents::new(dollars * 100));
+    selection
 }
 
 fn ids(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<String> {
@@ -76,7 +35,7 @@ fn ids(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<String> {
     ids.collect()
 }
 
-async fn select(harness: &Harness, choice: Arc<dyn Choice>) -> Selected {
+async fn select(harness: &Harness, choice: Selection) -> Selected {
     harness.controller.select(choice, None, None).await.unwrap()
 }
 
@@ -85,7 +44,7 @@ async fn a_change_follows_and_releases_what_it_says_and_nothing_else() {
     let harness = Harness::started(1..=20).await;
     harness.sink.told();
     let stays = harness.registry.assets_of(&condition(3));
-    let selected = select(&harness, these(1..=5)).await;
+    let selected = select(&harness, of(1..=5)).await;
     let expected = Selected {
         generation: 1,
         listed: 20,
@@ -118,10 +77,14 @@ async fn a_change_follows_and_releases_what_it_says_and_nothing_else() {
     assert_eq!(harness.sink.settled.lock().len(), 0, "nothing has ended");
     assert_eq!(harness.stat("/markets_released"), 15);
     assert_eq!(harness.stat("/markets_awaiting_forget"), 0);
+    // An equal one is no other: nothing happens at all.
+    let again = select(&harness, of(1..=5)).await;
+    assert_eq!((again.generation, again.added, again.released), (1, 0, 0));
+    assert_eq!(harness.sink.told(), Vec::<String>::new());
     // Listed again and again, and not followed for that.
     sleep(5 * MINUTE).await;
     assert_eq!(harness.live(), ids(1..=5));
-    let selected = select(&harness, these(3..=8)).await;
+    let selected = select(&harness, of(3..=8)).await;
     assert_eq!((selected.added, selected.released), (3, 2));
     assert_eq!(harness.live(), ids(3..=8));
     assert_eq!(harness.registry.assets_of(&condition(3)), stays);
@@ -131,9 +94,57 @@ async fn a_change_follows_and_releases_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_see_what_is_listed_and_why_it_is_followed_or_not() {
+    let harness = Harness::started(1..=6).await;
+    select(&harness, of([2])).await;
+    let source = harness.controller.source();
+    let view = source.view();
+    assert_eq!((view.len(), source.selection().followed), (6, 1));
+    let followed = &source.find("0x2")[0];
+    assert_eq!(followed.verdict, Verdict::Followed);
+    let keys = harness.registry.assets_of(&condition(2));
+    assert_eq!(followed.keys.as_deref(), Some(&keys[..]));
+    let other = &source.find("0x3")[0];
+    assert_eq!(other.verdict, Verdict::NotFollowed(NotFollowed::Id));
+    assert_eq!(other.keys, None);
+    let explained = source.explain(other.number).unwrap();
+    assert_eq!(explained.generation, 1);
+    let checks: Vec<_> = explained.checks.iter().map(|c| (c.key, c.holds)).collect();
+    assert_eq!(checks, [("ids", false)]);
+    harness.controller.hints().offer(resolved(2));
+    sleep(SECOND).await;
+    let ended = &source.find("0x2")[0];
+    assert_eq!(ended.status, MarketStatus::Resolved);
+    // One that has ended is not released: it is kept for a while, as any other.
+    select(&harness, of([3])).await;
+    assert!(harness.registry.market(&condition(2)).is_some());
+    harness.stop().await;
+}
+
+/// A process has its part of the venue, and its parts are all of it.
+#[tokio::test(start_paused = true)]
+async fn every_market_is_followed_by_one_of_the_processes_that_divide_the_venue() {
+    let harness = Harness::started(1..=50).await;
+    let mut all = BTreeSet::new();
+    for part in 0..4 {
+        let shard = format!("{part}/4").parse().unwrap();
+        let selection = Selection {
+            shard: Some(shard),
+            ..Selection::default()
+        };
+        let selected = select(&harness, selection).await;
+        let live = harness.live();
+        assert_eq!(selected.followed, live.len());
+        assert!(live.iter().all(|id| all.insert(id.clone())));
+    }
+    assert_eq!(all, ids(1..=50));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_are_judged_by_the_choice_of_their_moment() {
     let harness = Harness::started(1..=4).await;
-    select(&harness, these([2, 5])).await;
+    select(&harness, of([2, 5])).await;
     harness
         .world
         .lock()
@@ -159,16 +170,10 @@ async fn a_newer_change_stops_an_older_one_and_is_carried_out() {
     harness.controller.start().await.unwrap();
     sleep(5 * SECOND).await;
     assert_eq!(harness.live().len(), 1_500);
-    let (older, newer) = tokio::join!(
-        harness.controller.select(these(1..=10), None, None),
-        async {
-            sleep(2 * PAUSE).await;
-            harness
-                .controller
-                .select(these(700..=720), None, None)
-                .await
-        }
-    );
+    let (older, newer) = tokio::join!(harness.controller.select(of(1..=10), None, None), async {
+        sleep(2 * PAUSE).await;
+        harness.controller.select(of(700..=720), None, None).await
+    });
     assert!(matches!(older, Err(SelectError::Superseded)), "{older:?}");
     assert_eq!(newer.unwrap().generation, 2);
     assert_eq!(harness.live(), ids(700..=720));
@@ -180,7 +185,7 @@ async fn a_change_whose_maker_has_gone_is_carried_out() {
     let harness = Harness::started(1..=600).await;
     sleep(MINUTE).await;
     {
-        let change = harness.controller.select(these([7]), None, None);
+        let change = harness.controller.select(of([7]), None, None);
         let gave_up = tokio::time::timeout(PAUSE / 2, change).await;
         assert!(gave_up.is_err());
     }
@@ -193,15 +198,12 @@ async fn a_change_whose_maker_has_gone_is_carried_out() {
 async fn a_change_that_cannot_be_kept_or_comes_too_late_changes_nothing() {
     let harness = Harness::started(1..=5).await;
     let fails: Keep = Box::new(|| Box::pin(async { Err(io::ErrorKind::StorageFull.into()) }));
-    let refused = harness
-        .controller
-        .select(these([1]), None, Some(fails))
-        .await;
+    let refused = harness.controller.select(of([1]), None, Some(fails)).await;
     assert!(
         matches!(refused, Err(SelectError::NotKept(_))),
         "{refused:?}"
     );
-    assert_eq!(harness.controller.generation(), 0);
+    assert_eq!(harness.controller.source().selection().generation, 0);
     let (sender, kept) = oneshot::channel();
     let keep: Keep = Box::new(|| {
         Box::pin(async {
@@ -211,7 +213,7 @@ async fn a_change_that_cannot_be_kept_or_comes_too_late_changes_nothing() {
     });
     let late = harness
         .controller
-        .select(these([1]), Some(7), Some(keep))
+        .select(of([1]), Some(7), Some(keep))
         .await;
     let is_late = matches!(late, Err(SelectError::Changed { generation: 0 }));
     assert!(is_late, "{late:?}");
@@ -220,12 +222,12 @@ async fn a_change_that_cannot_be_kept_or_comes_too_late_changes_nothing() {
     let keep: Keep = Box::new(|| Box::pin(async { Ok(()) }));
     let made = harness
         .controller
-        .select(these([1]), Some(0), Some(keep))
+        .select(of([1]), Some(0), Some(keep))
         .await;
     assert_eq!(made.unwrap().generation, 1);
     assert_eq!(harness.live(), ids([1]));
     harness.stop().await;
-    let stopped = harness.controller.select(these([2]), None, None).await;
+    let stopped = harness.controller.select(of([2]), None, None).await;
     assert!(matches!(stopped, Err(SelectError::Stopped)), "{stopped:?}");
 }
 
@@ -235,7 +237,7 @@ async fn seats_go_to_the_most_traded_at_a_change_and_stay_until_the_next() {
     harness.world.lock().traded = (1..=30).map(|n| (n, u64::from(n))).collect();
     harness.controller.start().await.unwrap();
     sleep(2 * SECOND).await;
-    select(&harness, Arc::new(Most(10))).await;
+    select(&harness, at_most(10)).await;
     assert_eq!(harness.live(), ids(21..=30));
     // One ends, and the next one follows; none gets up for one that is traded more.
     harness.world.lock().traded.insert(1, 1_000);
@@ -243,11 +245,11 @@ async fn seats_go_to_the_most_traded_at_a_change_and_stay_until_the_next() {
     sleep(3 * MINUTE).await;
     assert_eq!(harness.live().len(), 10);
     assert!(harness.live().is_superset(&ids((21..=24).chain(26..=30))));
-    let selected = select(&harness, Arc::new(Most(3))).await;
+    let selected = select(&harness, at_most(3)).await;
     assert_eq!(selected.followed, 3);
     assert_eq!(harness.live(), ids([1, 29, 30]));
     // All of it was not listed while there were seats: it is at once.
-    select(&harness, these(1..=30)).await;
+    select(&harness, of(1..=30)).await;
     sleep(2 * SECOND).await;
     assert_eq!(harness.live(), ids((1..=30).filter(|n| *n != 25)));
     harness.stop().await;
@@ -259,7 +261,7 @@ async fn what_ceases_to_match_is_released_after_a_round_and_many_at_once_after_t
     harness.world.lock().traded = (1..=20).map(|n| (n, 100)).collect();
     harness.controller.start().await.unwrap();
     sleep(2 * SECOND).await;
-    select(&harness, Arc::new(AtLeast(50))).await;
+    select(&harness, at_least(50)).await;
     assert_eq!(harness.live().len(), 20);
     harness.world.lock().traded.insert(20, 1);
     sleep(MINUTE + 5 * SECOND).await;
@@ -287,9 +289,9 @@ async fn what_ceases_to_match_is_released_after_a_round_and_many_at_once_after_t
     sleep(MINUTE + 2 * SECOND).await;
     assert_eq!(harness.live(), ids([1, 2, 3, 4, 9]));
     // A change of the choice is never doubted.
-    select(&harness, Arc::new(AtLeast(80))).await;
+    select(&harness, at_least(80)).await;
     assert_eq!(harness.live(), ids(1..=4));
-    select(&harness, these([])).await;
+    select(&harness, of([])).await;
     assert_eq!(harness.live(), ids([]));
     assert!(harness.controller.stats().is_object());
     harness.stop().await;
@@ -298,7 +300,7 @@ async fn what_ceases_to_match_is_released_after_a_round_and_many_at_once_after_t
 #[tokio::test(start_paused = true)]
 async fn what_nobody_follows_is_dropped_once_two_listings_lack_it() {
     let harness = Harness::started(1..=10).await;
-    select(&harness, these([1, 2])).await;
+    select(&harness, of([1, 2])).await;
     harness.world.lock().hidden.extend([2, 3]);
     sleep(MINUTE).await;
     assert_eq!(harness.stat("/listed_markets"), 10);
@@ -340,7 +342,7 @@ async fn after_any_changes_the_followed_are_those_that_are_chosen_and_open() {
                 _ => {
                     let share = [0, 1, 4, 10][random.usize(0..4)];
                     chosen = (1..=80).filter(|_| random.u8(0..10) < share).collect();
-                    let choice = these(chosen.iter().copied());
+                    let choice = of(chosen.iter().copied());
                     if random.bool() {
                         select(&harness, choice).await;
                     } else {
@@ -373,7 +375,7 @@ fn seats_are_never_exceeded() {
         .unwrap();
     let _inside = runtime.enter();
     let config = LifecycleConfig {
-        max_markets: 5,
+        selection: at_most(5),
         ..LifecycleConfig::default()
     };
     let harness = Harness::new([], config);

@@ -2,7 +2,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::lifecycle::LifecycleConfig;
-use crate::lifecycle::harness::{Harness, SECOND, announced, condition, resolved};
+use crate::lifecycle::harness::{Harness, SECOND, announced, at_most, condition, resolved};
 use polypy_core::Component;
 
 /// All that trade, in a catalogue of thirty.
@@ -169,7 +169,7 @@ async fn what_the_feed_called_resolved_does_not_come_back_while_gamma_lags() {
 #[tokio::test(start_paused = true)]
 async fn all_that_ended_wrongly_comes_back_and_a_cap_holds() {
     let config = LifecycleConfig {
-        max_markets: 5,
+        selection: at_most(5),
         ..LifecycleConfig::default()
     };
     let harness = Harness::new(1..=30, config);

@@ -146,20 +146,16 @@ impl Shared {
     async fn discover(&self, memory: &mut Memory) -> Result<(), Failure> {
         let known = self.registry.live_conditions();
         let mut round = Round::begin();
-        let has_seats = self.selecting.choice().0.seats().is_some();
+        let seats = self.selecting.selection().0.seats;
         memory.is_partial = true;
-        if has_seats {
+        if seats.is_some() {
             self.sweep(&known).await.map_err(Failure::Sweep)?;
             if self.hold().is_full() {
                 self.stats.round_succeeded(self.clock.now());
                 return Ok(());
             }
         }
-        let listing = if has_seats {
-            Listing::MostTraded
-        } else {
-            Listing::Steady
-        };
+        let listing = seats.map_or(Listing::Steady, |rule| Listing::FirstBy(rule.order));
         let crawl = self
             .gamma
             .crawl(listing, |rows| {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use polypy_core::catalogue::{SeatOrder, SeatRule};
 use polypy_core::{
     AssetId, AssetKey, BookControl, BookEvent, CatalogueSink, ConditionId, Interner, MarketChange,
     MarketResolved, NewMarket, StaleReason, Timestamp,
@@ -321,6 +322,18 @@ impl Harness {
     pub(super) async fn stop(&self) {
         self.controller.stop().await;
         assert_eq!(self.controller.state(), ComponentState::Stopped);
+    }
+}
+
+/// The most traded of a day, so many at most.
+pub(super) fn at_most(markets: usize) -> Selection {
+    let seats = std::num::NonZeroUsize::new(markets).map(|most| SeatRule {
+        most,
+        order: SeatOrder::VolumeDay,
+    });
+    Selection {
+        seats,
+        ..Selection::default()
     }
 }
 

@@ -27,6 +27,7 @@ mod discovery;
 mod expiry;
 mod hints;
 mod lookup;
+mod plan;
 mod selecting;
 mod stats;
 
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use polypy_core::catalogue::Selection;
 use polypy_core::metrics::Sheet;
 use polypy_core::{
     BookControl, BoxFuture, CatalogueSink, Clock, Component, ComponentError, ComponentState,
@@ -56,8 +58,7 @@ use closing::Closings;
 use expiry::RetentionQueue;
 pub use hints::LifecycleHints;
 use lookup::Lookups;
-pub use selecting::{Choice, Judgement, Known, Rank};
-use selecting::{MostTraded, Selecting};
+use selecting::Selecting;
 use stats::LifecycleStats;
 
 const NAME: &str = "lifecycle";
@@ -68,8 +69,8 @@ pub struct LifecycleConfig {
     /// Pause between two listings. Announcements on the feed are faster; this
     /// is what catches those that were missed.
     pub discovery_interval: Duration,
-    /// Markets kept at most, the most traded first; 0 for all.
-    pub max_markets: usize,
+    /// Which markets are followed, at first ([`LifecycleController::select`]).
+    pub selection: Selection,
     /// How long an ended market stays readable.
     pub forget_after: Duration,
     /// Announcements queued at most. The venue's busiest minute had 566.
@@ -80,7 +81,7 @@ impl Default for LifecycleConfig {
     fn default() -> Self {
         Self {
             discovery_interval: Duration::from_secs(60),
-            max_markets: 0,
+            selection: Selection::default(),
             forget_after: Duration::from_secs(3_600),
             hint_queue: 4_096,
         }
@@ -150,9 +151,8 @@ impl LifecycleController {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(config.hint_queue.max(1));
-        let most = (config.max_markets > 0).then_some(config.max_markets);
         let shared = Arc::new(Shared {
-            selecting: Selecting::new(Arc::new(MostTraded { most })),
+            selecting: Selecting::new(config.selection.clone()),
             reviews: Notify::new(),
             discover: Notify::new(),
             config,

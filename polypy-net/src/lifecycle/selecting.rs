@@ -1,9 +1,9 @@
 //! Which of the listed markets are followed: where that is decided, and done.
 //!
-//! [`Selecting`] keeps what the venue lists as open, followed or not, and the [`Choice`]
-//! that says which of it to follow. Verdict and effect are one act under its lock
-//! ([`Held`]): a market is taken in, ended, released, forgotten or taken back by nobody
-//! else, so that no two tasks can contradict each other.
+//! [`Selecting`] keeps the catalogue of what the venue lists as open, followed or not, and
+//! the selection that says which of it to follow. Verdict and effect are one act under its
+//! lock ([`Held`]): a market is taken in, ended, released, forgotten or taken back by
+//! nobody else, so that no two tasks can contradict each other.
 //!
 //! | a market | becomes | by |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | followed, wanted no longer | released, and forgotten in the same act | [`Held::settle`] |
 //! | followed | ended | [`Held::expire`] |
 //! | ended | forgotten, after a while | [`Held::forget`] |
-//! | ended, and listed again | forgotten, and followed if it is wanted | [`Held::take_back`] |
+//! | ended, and listed again | forgotten, and judged as a new one | [`Held::take_back`] |
 //!
 //! A released market needs no state in between: its keys name nothing from then on,
 //! connections pass on nothing that they do not carry, and workers let nothing of a
@@ -20,83 +20,24 @@
 //! Lock order: this, the registry's tables, the interner. Nothing here waits.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
-use polypy_core::{
-    AssetId, AssetKey, Cents, ConditionId, Figures, Listed, Market, MarketChange, NotFollowed,
-    StaleReason, Tag,
+use polypy_core::catalogue::{
+    CatalogueTable, CatalogueView, Explanation, Judgement, LeftOut, Listed, MarketEntry,
+    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, SeatTable, Selection,
+    SelectionSource, SelectionView, Verdict,
 };
+use polypy_core::{AssetId, ConditionId, Market, MarketChange, StaleReason, Timestamp};
 
+use super::plan::{Due, Plan};
 use super::{EndReason, Shared, stats};
 
-/// Markets that are kept in mind at most: ten times what the venue lists.
-const MAX_LISTED: usize = 500_000;
 /// Complete listings in a row that must lack a market that is not followed before it
 /// is dropped: rows shift between pages while a listing is walked.
 const MISSES: u8 = 2;
 
-/// What the venue says of a market that it lists as open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// The market.
-    pub market: Arc<Market>,
-    /// What is counted of it.
-    pub figures: Figures,
-    /// Its tags; `None` as long as the venue has not said.
-    pub tags: Option<Arc<[Tag]>>,
-}
-
-/// How far ahead a market is among those that want a seat: the larger the sooner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rank(pub u64);
-
-/// What a [`Choice`] says of a market.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
-    /// It is to be followed.
-    Wanted,
-    /// It is to be followed if it is among the first, of which there are
-    /// [`Choice::seats`].
-    NeedsSeat(Rank),
-    /// It is not to be followed, for this reason.
-    Unwanted(NotFollowed),
-}
-
-/// Says which markets are followed. Answers at once, and the same to the same question.
-pub trait Choice: fmt::Debug + Send + Sync {
-    /// Whether a market is to be followed, and whether it is now.
-    fn judge(&self, known: &Known, is_followed: bool) -> Judgement;
-
-    /// How many of those that need a seat are followed at most; `None`: none needs one.
-    fn seats(&self) -> Option<usize>;
-}
-
-/// All markets, or the most traded of the day.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MostTraded {
-    /// How many at most.
-    pub(super) most: Option<usize>,
-}
-
-impl Choice for MostTraded {
-    fn judge(&self, known: &Known, _is_followed: bool) -> Judgement {
-        match self.most {
-            None => Judgement::Wanted,
-            Some(_) => {
-                let traded = known.figures.volume_day.map_or(0, Cents::get);
-                Judgement::NeedsSeat(Rank(traded))
-            }
-        }
-    }
-
-    fn seats(&self) -> Option<usize> {
-        self.most
-    }
-}
-
-/// What is listed, and what is chosen of it.
+/// The catalogue, and what is chosen of it.
 #[derive(Debug)]
 pub(super) struct Selecting {
     state: Mutex<State>,
@@ -104,48 +45,15 @@ pub(super) struct Selecting {
 
 #[derive(Debug)]
 struct State {
-    choice: Arc<dyn Choice>,
-    /// How many choices there were.
+    table: CatalogueTable,
+    selection: Arc<Selection>,
+    /// How many changes of it there were.
     generation: u64,
-    listed: HashMap<ConditionId, Entry>,
-    /// Those followed that needed a seat.
-    seated: HashSet<ConditionId>,
-    /// Markets of which verdict and effect may differ.
-    unsettled: VecDeque<ConditionId>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    known: Known,
-    /// Complete listings in a row that lacked it.
-    misses: u8,
-}
-
-/// What the choice comes to, computed from what was listed at a moment.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// Who has a seat.
-    seated: HashSet<ConditionId>,
-    /// Markets looked at.
-    pub(super) listed: usize,
-    /// Those that are followed by it.
-    pub(super) followed: usize,
-    /// Those of them that are not followed yet.
-    pub(super) added: usize,
-    /// Those that are followed and will not be.
-    pub(super) released: usize,
-}
-
-/// A plan under way: markets are looked at one by one, with pauses where others run.
-#[derive(Debug)]
-pub(super) struct Planning {
-    choice: Arc<dyn Choice>,
-    plan: Plan,
-    /// Those that need a seat: rank, whether it stays rather than another of the same
-    /// rank, and whether it is followed.
-    ranked: Vec<(Rank, bool, ConditionId, bool)>,
-    /// Those that sit do not get up for others.
-    keeps_seats: bool,
+    seats: Option<SeatTable>,
+    /// What has yet to be brought about.
+    unsettled: VecDeque<(MarketNumber, Due)>,
+    /// Complete listings in a row that lacked a market that is not followed.
+    misses: HashMap<MarketNumber, u8>,
 }
 
 /// Where a market stands here.
@@ -157,28 +65,34 @@ enum Standing {
     Ended,
 }
 
+fn seats_of(selection: &Selection) -> Option<SeatTable> {
+    selection.seats.map(|rule| SeatTable::new(rule.most))
+}
+
 impl Selecting {
-    pub(super) fn new(choice: Arc<dyn Choice>) -> Self {
+    pub(super) fn new(selection: Selection) -> Self {
         Self {
             state: Mutex::new(State {
-                choice,
+                table: CatalogueTable::default(),
+                seats: seats_of(&selection),
+                selection: Arc::new(selection),
                 generation: 0,
-                listed: HashMap::new(),
-                seated: HashSet::new(),
                 unsettled: VecDeque::new(),
+                misses: HashMap::new(),
             }),
         }
     }
 
-    /// The choice, and which one it is.
-    pub(super) fn choice(&self) -> (Arc<dyn Choice>, u64) {
+    /// The selection, and which one it is.
+    pub(super) fn selection(&self) -> (Arc<Selection>, u64) {
         let state = self.state.lock();
-        (Arc::clone(&state.choice), state.generation)
+        (Arc::clone(&state.selection), state.generation)
     }
 
-    /// Markets kept in mind.
-    pub(super) fn listed(&self) -> usize {
-        self.state.lock().listed.len()
+    /// Markets in the catalogue, and what it left out.
+    pub(super) fn size(&self) -> (usize, LeftOut) {
+        let state = self.state.lock();
+        (state.table.len(), state.table.left_out())
     }
 
     /// Whether nothing is left to be done.
@@ -186,134 +100,62 @@ impl Selecting {
         self.state.lock().unsettled.is_empty()
     }
 
-    /// Whether a market is listed, as far as is known.
+    /// Whether a market is in the catalogue.
     pub(super) fn knows(&self, condition: &ConditionId) -> bool {
-        self.state.lock().listed.contains_key(condition)
+        self.state.lock().table.number_of(condition).is_some()
     }
 
-    /// All that is listed.
-    pub(super) fn snapshot(&self) -> Vec<Known> {
-        let state = self.state.lock();
-        let entries = state.listed.values();
-        entries.map(|entry| entry.known.clone()).collect()
-    }
-}
-
-impl Planning {
-    /// Of a choice that replaces another, or of one that goes on: then `keeps_seats`.
-    pub(super) fn new(choice: Arc<dyn Choice>, keeps_seats: bool) -> Self {
-        Self {
-            choice,
-            plan: Plan::default(),
-            ranked: Vec::new(),
-            keeps_seats,
-        }
-    }
-
-    /// Looks at some markets.
-    pub(super) fn look(&mut self, markets: &[Known], shared: &Shared) {
-        for known in markets {
-            let condition = &known.market.condition_id;
-            let standing = shared.standing(condition);
-            self.plan.listed += 1;
-            if standing == Standing::Ended {
-                continue;
-            }
-            let is_followed = standing == Standing::Followed;
-            match self.choice.judge(known, is_followed) {
-                Judgement::Wanted => self.plan.count(is_followed, true),
-                Judgement::Unwanted(_) => self.plan.count(is_followed, false),
-                Judgement::NeedsSeat(rank) => {
-                    self.ranked
-                        .push((rank, is_followed, condition.clone(), is_followed));
-                }
-            }
-        }
-    }
-
-    /// What it comes to.
-    pub(super) fn done(self) -> Plan {
-        let Self {
-            choice,
-            mut plan,
-            mut ranked,
-            keeps_seats,
-        } = self;
-        ranked.sort_unstable_by(|(rank, stays, condition, _), (other, others, next, _)| {
-            let order = if keeps_seats {
-                (stays, rank).cmp(&(others, other))
-            } else {
-                (rank, stays).cmp(&(other, others))
-            };
-            order.reverse().then_with(|| condition.cmp(next))
-        });
-        let seats = choice.seats().unwrap_or(0);
-        for (place, (_, _, condition, is_followed)) in ranked.into_iter().enumerate() {
-            let sits = place < seats;
-            plan.count(is_followed, sits);
-            if sits {
-                plan.seated.insert(condition);
-            }
-        }
-        plan
-    }
-}
-
-impl Plan {
-    fn count(&mut self, is_followed: bool, is_wanted: bool) {
-        self.followed += usize::from(is_wanted);
-        self.added += usize::from(is_wanted && !is_followed);
-        self.released += usize::from(!is_wanted && is_followed);
+    /// What `selection` would make of what is listed now, as [`Plan::of`] says it.
+    pub(super) async fn plan(
+        &self,
+        selection: &Selection,
+        was: &Selection,
+        now: Timestamp,
+    ) -> Plan {
+        let (view, seats) = {
+            let mut state = self.state.lock();
+            (state.table.view(), state.seats.clone())
+        };
+        Plan::of(&view, seats, selection, was, now).await
     }
 }
 
 impl State {
-    /// Takes in what a row says. `false`: there are too many markets.
-    fn learn(&mut self, market: &Arc<Market>, figures: Figures, tags: Option<Vec<Tag>>) -> bool {
-        let condition = &market.condition_id;
-        let tags: Option<Arc<[Tag]>> = tags.map(Into::into);
-        if let Some(entry) = self.listed.get_mut(condition) {
-            let known = &mut entry.known;
-            known.figures = figures.or(known.figures);
-            // Not every answer states them.
-            known.tags = tags.or_else(|| known.tags.take());
-            known.market = Arc::clone(market);
-            entry.misses = 0;
-            return true;
-        }
-        if self.listed.len() >= MAX_LISTED {
-            return false;
-        }
-        let known = Known {
-            market: Arc::clone(market),
-            figures,
-            tags,
+    /// What is decided of a market that is not followed; a free seat is taken for it.
+    fn judge(&mut self, number: MarketNumber, now: Timestamp) -> Option<Verdict> {
+        let found = self.table.get(number)?;
+        let judge = self.selection.judge(None, self.table.tags(), now);
+        let refusal = match judge.of(found, &mut ()) {
+            Judgement::Wanted => None,
+            Judgement::Unwanted(reason) => Some(reason),
+            Judgement::NeedsSeat(_) => {
+                let seats = self.seats.as_mut();
+                if seats.is_some_and(|seats| seats.admit(number)) {
+                    let condition = &found.entry.market.condition_id;
+                    judge.seated(condition, &mut ()).err()
+                } else {
+                    Some(NotFollowed::Seats)
+                }
+            }
         };
-        let entry = Entry { known, misses: 0 };
-        self.listed.insert(condition.clone(), entry);
-        true
+        Some(refusal.map_or(Verdict::Followed, Verdict::NotFollowed))
     }
 
-    /// Whether a market is to be followed; a free seat is taken for it.
-    fn wants(&mut self, condition: &ConditionId, is_followed: bool) -> bool {
-        let Some(entry) = self.listed.get(condition) else {
-            return false;
-        };
-        match self.choice.judge(&entry.known, is_followed) {
-            Judgement::Wanted => true,
-            Judgement::Unwanted(_) => false,
-            Judgement::NeedsSeat(_) if self.seated.contains(condition) => true,
-            Judgement::NeedsSeat(_) if self.is_full() => false,
-            Judgement::NeedsSeat(_) => {
-                self.seated.insert(condition.clone());
-                true
-            }
+    fn free_seat(&mut self, number: MarketNumber) {
+        if let Some(seats) = &mut self.seats {
+            seats.free(number);
         }
+    }
+
+    fn market(&self, number: MarketNumber) -> Option<Arc<Market>> {
+        let found = self.table.get(number)?;
+        Some(Arc::clone(&found.entry.market))
     }
 
     fn is_full(&self) -> bool {
-        let seats = self.choice.seats();
-        seats.is_some_and(|seats| self.seated.len() >= seats)
+        let rule = self.selection.seats;
+        let taken = self.seats.as_ref().map_or(0, SeatTable::len);
+        rule.is_some_and(|rule| taken >= rule.most.get())
     }
 }
 
@@ -348,87 +190,63 @@ impl Shared {
             told.changed(change);
         }
     }
-
-    fn tell_forgotten(&self, market: Option<Arc<Market>>, keys: Vec<AssetKey>) {
-        self.tell(market.map(|market| MarketChange::Forgotten { market, keys }));
-    }
 }
 
 impl Held<'_> {
     /// Takes in what a row says of an open market. Whether it is followed now and was
     /// not.
     pub(super) fn take_in(&mut self, listed: Listed) -> bool {
-        let Listed {
-            market,
-            figures,
-            tags,
-        } = listed;
-        let condition = market.condition_id.clone();
-        let has_vanished = self.shared.delistings.has_vanished(&condition);
-        let standing = self.shared.standing(&condition);
-        if standing != Standing::NotFollowed && !has_vanished {
-            let is_added = self.upsert(market);
-            // As it stands there: both share it.
-            if let Some(market) = self.shared.registry.market(&condition) {
-                self.learn(&market, figures, tags);
-            }
-            return is_added;
-        }
-        let market = Arc::new(market);
-        self.learn(&market, figures, tags);
-        let is_wanted = self.state.wants(&condition, false);
-        if is_wanted && has_vanished {
-            self.bring_back(&condition);
-        }
-        is_wanted && self.follow(&condition)
-    }
-
-    /// A market that vanished is listed again.
-    fn bring_back(&mut self, condition: &ConditionId) {
-        let entry = self.state.listed.remove(condition);
-        self.shared.delistings.forget(condition);
-        self.take_back(condition);
-        // What is known of it stays, and so does the seat that it was given.
-        if let Some(entry) = entry {
-            self.state.listed.insert(condition.clone(), entry);
-        }
-        self.state.wants(condition, false);
-    }
-
-    fn learn(&mut self, market: &Arc<Market>, figures: Figures, tags: Option<Vec<Tag>>) {
-        if !self.state.learn(market, figures, tags) {
-            stats::count(&self.shared.stats.listings_refused);
-        }
-    }
-
-    /// Follows a listed market. Whether it was not before.
-    fn follow(&mut self, condition: &ConditionId) -> bool {
-        let Some(entry) = self.state.listed.get(condition) else {
+        let condition = listed.market.condition_id.clone();
+        let Some(taken) = self.state.table.take_in(listed) else {
             return false;
         };
-        let market = Market::clone(&entry.known.market);
-        let is_added = self.upsert(market);
-        if let Some(entry) = self.state.listed.get_mut(condition)
-            && let Some(market) = self.shared.registry.market(condition)
-        {
-            entry.known.market = market;
+        let number = taken.number;
+        let has_vanished = self.shared.delistings.has_vanished(&condition);
+        if !has_vanished && self.shared.standing(&condition) != Standing::NotFollowed {
+            return self.follow(number);
         }
-        is_added
+        if has_vanished {
+            // It sits nowhere: it is full for it as for a new one.
+            if self.is_full() {
+                return false;
+            }
+            self.shared.delistings.forget(&condition);
+            self.take_back(&condition);
+        }
+        let now = self.shared.clock.now();
+        match self.state.judge(number, now) {
+            Some(Verdict::Followed) => self.follow(number),
+            Some(verdict) => {
+                self.state.table.set_verdict(number, verdict, None);
+                false
+            }
+            None => false,
+        }
     }
 
-    fn upsert(&self, market: Market) -> bool {
+    /// Follows a market, or what has changed about one that is followed. Whether it was
+    /// not before.
+    fn follow(&mut self, number: MarketNumber) -> bool {
         let shared = self.shared;
+        let Some(market) = self.state.market(number) else {
+            return false;
+        };
         let condition = market.condition_id.clone();
-        let upserted = shared.registry.upsert(market);
+        let upserted = shared.registry.upsert(Arc::clone(&market));
         // Before their new keys have a connection.
         shared.books.forget(&upserted.forgotten);
         let has_new_keys = !upserted.forgotten.is_empty();
+        let keys = shared.registry.assets_of(&condition);
+        let table = &mut self.state.table;
+        table.set_verdict(number, Verdict::Followed, Some(keys.into()));
+        if has_new_keys {
+            shared.tell(Some(MarketChange::Forgotten {
+                market: Arc::clone(&market),
+                keys: upserted.forgotten,
+            }));
+        }
         if upserted.added || has_new_keys {
-            let market = shared.registry.market(&condition);
-            if has_new_keys {
-                shared.tell_forgotten(market.clone(), upserted.forgotten);
-            }
-            shared.tell(market.map(MarketChange::New));
+            shared.tell(Some(MarketChange::New(market)));
         }
         if upserted.added {
             stats::count(&shared.stats.markets_added);
@@ -436,25 +254,29 @@ impl Held<'_> {
         upserted.added
     }
 
-    /// Lets go of a market that trades and that nobody wants here any more. Its books go
+    /// Lets go of a market that trades and that is not wanted any more. Its books go
     /// first: none is shown as live that is not fed.
-    fn release(&mut self, condition: &ConditionId) {
+    fn release(&mut self, number: MarketNumber, verdict: Verdict) {
         let shared = self.shared;
-        let Some(market) = shared.registry.market(condition) else {
+        let Some(market) = self.state.market(number) else {
             return;
         };
+        let condition = &market.condition_id;
         let reason = "released";
         shared.tell(Some(MarketChange::Ended {
             market: Arc::clone(&market),
             reason,
         }));
-        let assets = shared.registry.assets_of(condition);
+        let keys = shared.registry.assets_of(condition);
         // Said first: who asks for it by name at this moment finds either it or the word.
-        shared.tell_forgotten(Some(market), assets.clone());
-        shared.books.forget(&assets);
+        shared.tell(Some(MarketChange::Forgotten {
+            market: Arc::clone(&market),
+            keys: keys.clone(),
+        }));
+        shared.books.forget(&keys);
         shared.registry.forget(condition);
+        self.state.table.set_verdict(number, verdict, None);
         shared.delistings.known([condition]);
-        self.state.seated.remove(condition);
         stats::count(&shared.stats.released);
         tracing::debug!(%condition, "market released");
     }
@@ -471,7 +293,6 @@ impl Held<'_> {
             // Nobody said that it is settled.
             EndReason::Vanished => shared.books.mark_stale(&assets, StaleReason::Silent),
         }
-        self.state.seated.remove(condition);
         shared
             .retention
             .retain(condition.clone(), shared.config.forget_after);
@@ -482,8 +303,27 @@ impl Held<'_> {
         });
         tracing::debug!(%condition, reason = reason.name(), "market ended");
         let winner = shared.registry.winner(condition);
+        let is_resolved = reason == EndReason::Resolved || winner.is_some();
+        if let Some(number) = self.state.table.number_of(condition) {
+            let (status, resolution) = if is_resolved {
+                let source = match reason {
+                    EndReason::Resolved => ResolutionSource::Feed,
+                    EndReason::Closed | EndReason::Vanished => ResolutionSource::Listing,
+                };
+                let resolution = Resolution {
+                    winner: winner.clone(),
+                    at: None,
+                    source,
+                };
+                (MarketStatus::Resolved, Some(resolution))
+            } else {
+                (MarketStatus::Closed, None)
+            };
+            self.state.table.set_status(number, status, resolution);
+            self.state.free_seat(number);
+        }
         shared.tell(shared.registry.market(condition).map(|market| {
-            if reason == EndReason::Resolved || winner.is_some() {
+            if is_resolved {
                 let at = None;
                 MarketChange::Resolved { market, winner, at }
             } else {
@@ -506,21 +346,33 @@ impl Held<'_> {
         self.expire(condition, EndReason::Resolved)
     }
 
-    /// Forgets an ended market here and in the books, and says so.
+    /// Forgets an ended market everywhere, and says so.
     pub(super) fn forget(&mut self, condition: &ConditionId) {
-        let shared = self.shared;
-        // Said first: who asks for it by name at this moment finds either it or the word.
-        let market = shared.registry.market(condition);
-        shared.tell_forgotten(market, shared.registry.assets_of(condition));
-        shared.books.forget(&shared.registry.forget(condition));
-        self.state.seated.remove(condition);
-        self.state.listed.remove(condition);
+        self.forget_books(condition);
+        if let Some(number) = self.state.table.number_of(condition) {
+            self.state.table.remove(number);
+        }
     }
 
-    /// Forgets an ended market at once: it comes back as a new one.
+    fn forget_books(&mut self, condition: &ConditionId) {
+        let shared = self.shared;
+        let keys = shared.registry.assets_of(condition);
+        // Said first: who asks for it by name at this moment finds either it or the word.
+        let market = shared.registry.market(condition);
+        shared.tell(market.map(|market| MarketChange::Forgotten { market, keys }));
+        shared.books.forget(&shared.registry.forget(condition));
+    }
+
+    /// Forgets the books of an ended market at once: it is open again, and is to be
+    /// judged as a new one.
     pub(super) fn take_back(&mut self, condition: &ConditionId) {
         self.shared.retention.release(condition);
-        self.forget(condition);
+        self.forget_books(condition);
+        if let Some(number) = self.state.table.number_of(condition) {
+            let table = &mut self.state.table;
+            table.set_status(number, MarketStatus::Open, None);
+            table.set_verdict(number, Verdict::NotFollowed(NotFollowed::Unjudged), None);
+        }
         stats::count(&self.shared.stats.returned);
         tracing::info!(%condition, "market is back");
     }
@@ -532,68 +384,130 @@ impl Held<'_> {
 
     /// A complete listing named these: drops what it keeps lacking and nobody follows.
     pub(super) fn drop_unlisted(&mut self, seen: &HashSet<ConditionId>) {
-        let shared = self.shared;
-        let State { listed, seated, .. } = &mut *self.state;
-        listed.retain(|condition, entry| {
-            entry.misses = if seen.contains(condition) {
-                0
-            } else {
-                entry.misses.saturating_add(1)
-            };
-            let is_kept =
-                entry.misses < MISSES || shared.standing(condition) != Standing::NotFollowed;
-            if !is_kept {
-                seated.remove(condition);
+        let view = self.state.table.view();
+        let mut misses = HashMap::new();
+        for entry in view.iter().map(|found| found.entry) {
+            let condition = &entry.market.condition_id;
+            let is_unlisted = entry.status == MarketStatus::Open && !seen.contains(condition);
+            if !is_unlisted || self.shared.standing(condition) != Standing::NotFollowed {
+                continue;
             }
-            is_kept
-        });
+            let before = self.state.misses.get(&entry.number).copied();
+            let times = before.unwrap_or(0).saturating_add(1);
+            if times >= MISSES {
+                self.state.table.remove(entry.number);
+                self.state.free_seat(entry.number);
+            } else {
+                misses.insert(entry.number, times);
+            }
+        }
+        self.state.misses = misses;
     }
 
-    /// Replaces the choice. All that is listed is to be settled by it.
-    pub(super) fn choose(&mut self, choice: Arc<dyn Choice>, plan: Plan) -> u64 {
-        self.state.choice = choice;
+    /// Another selection is in force from now on; the plan says what follows from it.
+    /// Which one it is.
+    pub(super) fn choose(&mut self, selection: Arc<Selection>, plan: Plan) -> u64 {
+        self.state.selection = selection;
         self.state.generation += 1;
         self.unsettle(plan);
         self.state.generation
     }
 
-    /// All that is listed is to be settled again, with these seats.
-    pub(super) fn unsettle(&mut self, plan: Plan) {
-        let state = &mut *self.state;
-        state.seated = plan.seated;
-        // Some have come and gone since the plan was made.
-        state
-            .seated
-            .retain(|condition| state.listed.contains_key(condition));
-        state.unsettled = state.listed.keys().cloned().collect();
+    /// An equal one is: where it was set may be another place.
+    pub(super) fn replace(&mut self, selection: Arc<Selection>) {
+        self.state.selection = selection;
     }
 
-    /// Brings the next markets, `most` of them, to what is chosen. Whether any was
+    /// What a plan says is to be done, and what came meanwhile to be judged.
+    pub(super) fn unsettle(&mut self, plan: Plan) {
+        let state = &mut *self.state;
+        let view = state.table.view();
+        let (seats, due, end) = plan.into_parts();
+        state.seats = seats;
+        state.unsettled = due;
+        let newer = view.from(end).map(|found| found.entry);
+        let judged = newer.map(|entry| (entry.number, Due::Judge));
+        state.unsettled.extend(judged);
+    }
+
+    /// Brings the next markets, `most` of them, to what was decided. Whether any was
     /// followed or released.
     pub(super) fn settle(&mut self, most: usize) -> bool {
         let mut is_any = false;
         for _ in 0..most {
-            let Some(condition) = self.state.unsettled.pop_front() else {
+            let Some((number, due)) = self.state.unsettled.pop_front() else {
                 break;
             };
-            let is_followed = match self.shared.standing(&condition) {
-                Standing::Ended => {
-                    self.state.seated.remove(&condition);
+            let standing = self
+                .state
+                .market(number)
+                .map(|market| self.shared.standing(&market.condition_id));
+            let Some(standing @ (Standing::Followed | Standing::NotFollowed)) = standing else {
+                // It has ended, or is gone.
+                self.state.free_seat(number);
+                continue;
+            };
+            let verdict = match due {
+                Due::Settle(verdict) => verdict,
+                Due::Judge => {
+                    let now = self.shared.clock.now();
+                    let Some(verdict) = self.state.judge(number, now) else {
+                        continue;
+                    };
+                    verdict
+                }
+            };
+            match (standing, verdict) {
+                (Standing::Followed, Verdict::NotFollowed(_)) => self.release(number, verdict),
+                (Standing::NotFollowed, Verdict::Followed) => {
+                    self.follow(number);
+                }
+                _ => {
+                    if standing == Standing::NotFollowed {
+                        self.state.table.set_verdict(number, verdict, None);
+                    }
                     continue;
                 }
-                Standing::Followed => true,
-                Standing::NotFollowed => false,
-            };
-            let is_wanted = self.state.wants(&condition, is_followed);
-            match (is_followed, is_wanted) {
-                (true, false) => self.release(&condition),
-                (false, true) => {
-                    self.follow(&condition);
-                }
-                (true, true) | (false, false) => continue,
             }
             is_any = true;
         }
         is_any
+    }
+}
+
+impl SelectionSource for Shared {
+    fn view(&self) -> Arc<CatalogueView> {
+        self.hold().state.table.view()
+    }
+
+    fn find(&self, name: &str) -> Vec<MarketEntry> {
+        self.hold().state.table.find(name)
+    }
+
+    fn event(&self, slug: &str) -> Vec<MarketEntry> {
+        self.hold().state.table.event(slug)
+    }
+
+    fn explain(&self, number: MarketNumber) -> Option<Explanation> {
+        let held = self.hold();
+        let state = &held.state;
+        let found = state.table.get(number)?;
+        let (selection, now) = (&state.selection, self.clock.now());
+        let judge = selection.judge(Some(selection), state.table.tags(), now);
+        Some(Explanation {
+            entry: found.entry.clone(),
+            generation: state.generation,
+            checks: judge.explain(found),
+        })
+    }
+
+    fn selection(&self) -> SelectionView {
+        let held = self.hold();
+        SelectionView {
+            selection: Arc::clone(&held.state.selection),
+            generation: held.state.generation,
+            listed: held.state.table.len(),
+            followed: self.registry.live_market_count(),
+        }
     }
 }

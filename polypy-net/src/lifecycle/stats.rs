@@ -32,7 +32,6 @@ pub(super) struct LifecycleStats {
     pub(super) forgotten: Counter,
     pub(super) released: Counter,
     pub(super) releases_doubted: Counter,
-    pub(super) listings_refused: Counter,
     crawl_took: Histogram,
     discovery: Mutex<Discovery>,
 }
@@ -146,13 +145,19 @@ static KNOWN: &[Whole] = &[
         "polypy_markets_listed",
         "Markets that the venue lists as open, followed or not; ended ones until they are \
          forgotten.",
-        |shared| shared.selecting.listed().into(),
+        |shared| shared.selecting.size().0.into(),
+    ),
+    Whole::counter(
+        "listings_refused",
+        "polypy_market_listings_refused_total",
+        "Listed markets for which there was no room.",
+        |shared| shared.selecting.size().1.markets.into(),
     ),
     Whole::gauge(
         "selection_generation",
         "polypy_selection_generation",
         "How many changes of what is followed there have been.",
-        |shared| shared.selecting.choice().1.into(),
+        |shared| shared.selecting.selection().1.into(),
     ),
     Whole::gauge(
         "markets_awaiting_forget",
@@ -222,12 +227,6 @@ static MARKETS: &[Counted] = &[
         "Markets that stayed until a second listing said, as the first had, that they are \
          wanted no longer: those were many at once.",
         |stats| stats.releases_doubted.get().into(),
-    ),
-    Counted::counter(
-        "listings_refused",
-        "polypy_market_listings_refused_total",
-        "Listed markets for which there was no room.",
-        |stats| stats.listings_refused.get().into(),
     ),
     Counted::counter(
         "markets_forgotten",

@@ -4,7 +4,7 @@ use polypy_core::{AssetKey, Figures, LifecycleEvent, Listed, Market, MarketResol
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::harness::{Harness, SECOND, announced, condition, resolved, tokens, won_by};
+use super::harness::{Harness, SECOND, announced, at_most, condition, resolved, tokens, won_by};
 use super::*;
 use crate::rest::fake::Reply;
 
@@ -384,7 +384,7 @@ async fn a_cap_takes_the_most_traded_and_fills_up_when_markets_end() {
     let harness = Harness::new(
         1..=50,
         LifecycleConfig {
-            max_markets: 5,
+            selection: at_most(5),
             ..LifecycleConfig::default()
         },
     );

@@ -115,7 +115,8 @@ impl AssetRegistry {
     /// Takes a market in, or what has changed about a known one. A known
     /// asset's key and status stay, also of tokens that the market no longer
     /// lists: they wait for [`Self::delist`]. An expired market stays expired.
-    pub fn upsert(&self, mut market: Market) -> Upserted {
+    pub fn upsert(&self, market: impl Into<Arc<Market>>) -> Upserted {
+        let mut market = market.into();
         {
             let tables = self.tables.read();
             tables.complete(&mut market);

@@ -65,24 +65,30 @@ struct Asset {
 
 impl Tables {
     /// Takes over names that this row does not state: not every answer has them.
-    pub(super) fn complete(&self, market: &mut Market) {
-        if let Some(known) = self.markets.get(&market.condition_id) {
-            market.complete_from(&known.market);
+    pub(super) fn complete(&self, market: &mut Arc<Market>) {
+        // The catalogue completes what it shares.
+        if let Some(known) = self.markets.get(&market.condition_id)
+            && !Arc::ptr_eq(&known.market, market)
+        {
+            let mut whole = Market::clone(market);
+            whole.complete_from(&known.market);
+            if whole != **market {
+                *market = Arc::new(whole);
+            }
         }
     }
 
     /// Whether exactly this is known already, the usual case of a crawl. A
     /// market of which a token was refused is never: the token may be free now.
-    pub(super) fn is_same(&self, market: &Market) -> bool {
+    pub(super) fn is_same(&self, market: &Arc<Market>) -> bool {
         self.markets
             .get(&market.condition_id)
-            .is_some_and(|known| *known.market == *market && known.listed >= market.tokens.len())
+            .is_some_and(|known| known.market == *market && known.listed >= market.tokens.len())
     }
 
-    pub(super) fn upsert(&mut self, market: Market, interner: &mut Interner) -> Upsert {
+    pub(super) fn upsert(&mut self, market: Arc<Market>, interner: &mut Interner) -> Upsert {
         self.version += 1;
         let condition = market.condition_id.clone();
-        let market = Arc::new(market);
         let added = !self.markets.contains_key(&condition);
         let age = self.next_age;
         let listing = self
