@@ -25,7 +25,8 @@ const MOST_RUNTIME_THREADS: usize = 4;
 /// Threads of the venue's sockets, and of everything that is not for clients.
 const VENUE: &str = "polypy-io";
 /// Threads that serve clients. Apart, so that no number of clients stands in the way of
-/// a frame, and so that the system shows what they cost.
+/// a frame, and so that the system shows what they cost; half as many as there are cores, so
+/// that clients take no more from the books than that.
 const CLIENTS: &str = "polypy-http";
 
 /// What tasks get that outlived everything that owned them. There are none
@@ -90,7 +91,9 @@ where
             return Exit::Failure;
         }
     };
-    let runtimes = runtime(VENUE).and_then(|venue| Ok((venue, runtime(CLIENTS)?)));
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let runtimes =
+        runtime(VENUE, cores).and_then(|venue| Ok((venue, runtime(CLIENTS, cores.div_ceil(2))?)));
     let (runtime, clients) = match runtimes {
         Ok(runtimes) => runtimes,
         Err(error) => {
@@ -137,11 +140,10 @@ where
     exit
 }
 
-fn runtime(threads: &str) -> std::io::Result<Runtime> {
-    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+fn runtime(name: &str, threads: usize) -> std::io::Result<Runtime> {
     Builder::new_multi_thread()
-        .worker_threads(cores.min(MOST_RUNTIME_THREADS))
-        .thread_name(threads)
+        .worker_threads(threads.min(MOST_RUNTIME_THREADS))
+        .thread_name(name)
         .enable_all()
         .build()
 }

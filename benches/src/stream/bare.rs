@@ -1,6 +1,6 @@
 //! What there is at least to be paid for: a loop that writes messages, prepared with
 //! their frames, to the sockets that asked for their tokens. It renders nothing, keeps no
-//! books, waits for nobody, and gathers what is due for a socket at one time into one
+//! books, waits for nobody, and gathers what is due for a socket in one round into one
 //! write, as the program does.
 
 use std::collections::HashMap;
@@ -20,8 +20,8 @@ use crate::loopback::script::head;
 
 /// Makes this program the loop.
 pub const BARE: &str = "--serve-bare";
-/// Between two looks for what is due: as often as the program looks.
-const ROUND: Duration = Duration::from_micros(500);
+/// Nanoseconds from one look for what is due to the next: as often as the program looks.
+const ROUND: u64 = 500_000;
 /// What the system holds for a socket, as the program has it.
 const SEND_BUFFER: u32 = 64 << 10;
 const BACKLOG: u32 = 4_096;
@@ -179,10 +179,13 @@ impl Loop {
         let mut played = Played::default();
         let (start, cpu) = (machine_nanos(), process_nanos());
         let (mut at, mut touched, mut gathered) = (0, Vec::new(), Vec::new());
-        while at < self.messages.len() {
-            std::thread::sleep(ROUND);
-            let now = machine_nanos() - start;
-            while let Some(message) = self.messages.get(at).filter(|next| next.after <= now) {
+        while let Some(next) = self.messages.get(at) {
+            // One round after the other, however late: else a busy machine would have it
+            // write less often.
+            let end = (next.after / ROUND + 1) * ROUND;
+            let left = end.saturating_sub(machine_nanos() - start);
+            std::thread::sleep(Duration::from_nanos(left));
+            while let Some(message) = self.messages.get(at).filter(|next| next.after < end) {
                 for &to in self.subscribers.get(&message.token).into_iter().flatten() {
                     let due = &mut self.sockets[to].due;
                     if due.is_empty() {
