@@ -77,7 +77,7 @@ impl Shares {
     /// Shares out what the system allows. With `demo` the exchange is in this
     /// process and holds the other end of each of the venue's sockets.
     pub fn of(config: &Config, system: System, demo: bool) -> Self {
-        let markets = match (config.lifecycle.max_markets, demo) {
+        let markets = match (config.max_markets(), demo) {
             (0, true) => config.sim.markets,
             (0, false) => WHOLE_VENUE,
             (most, true) => most.min(config.sim.markets),
@@ -176,7 +176,7 @@ impl Shares {
                 http_places_wanted = self.http_wanted,
                 reserve = self.reserve(),
                 "too few descriptors: raise the limit of open files (ulimit -n, LimitNOFILE=, \
-                 --ulimit nofile=), or lower lifecycle.max_markets, http.max_connections or \
+                 --ulimit nofile=), or lower markets.max_markets, http.max_connections or \
                  http.max_streams"
             );
         }
@@ -187,7 +187,7 @@ impl Shares {
                 memory_mib = memory / MIB,
                 needed_mib = self.memory_needed / MIB,
                 "memory may run out when every client reads slowly: give the process more, or \
-                 lower lifecycle.max_markets, http.answer_memory, http.max_connections, \
+                 lower markets.max_markets, http.answer_memory, http.max_connections, \
                  http.max_streams or stream.ring"
             );
         }

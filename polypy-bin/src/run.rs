@@ -45,6 +45,9 @@ fn announce(loaded: &Loaded) {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::debug!("no configuration file"),
     }
+    if loaded.config.lifecycle.max_markets > 0 {
+        tracing::warn!("lifecycle.max_markets is called markets.max_markets now: rename it");
+    }
 }
 
 async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {

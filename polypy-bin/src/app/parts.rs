@@ -107,7 +107,7 @@ impl Parts {
         let router = Arc::new(MessageRouter::new(&workers));
         let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
         let lifecycle = Arc::new(LifecycleController::new(
-            conversion::lifecycle(&config.lifecycle),
+            conversion::lifecycle(config),
             GammaClient::new(gamma, GammaConfig::default()),
             Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&registry),

@@ -40,7 +40,7 @@ const EVERYDAY: [&str; 6] = [
     "http.port",
     "log.level",
     "log.format",
-    "lifecycle.max_markets",
+    "markets.max_markets",
     "workers.count",
 ];
 

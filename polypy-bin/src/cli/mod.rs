@@ -187,7 +187,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   polypy run --demo
   polypy run --demo --script faults.toml
-  polypy run --enable-http --http-port 9090 --lifecycle-max-markets 500
+  polypy run --enable-http --http-port 9090 --markets-max-markets 500
   ENABLE_HTTP=true HTTP_PORT=9090 LOG_LEVEL=debug polypy run
   polypy run --config polypy.toml --log-format json
 

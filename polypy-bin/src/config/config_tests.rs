@@ -230,3 +230,77 @@ fn temporary(name: &str) -> PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
+
+/// What a file with this text alone comes to.
+fn of_file(text: &str) -> Result<Loaded, ConfigError> {
+    let file = layer::from_toml(text, Path::new("p.toml"));
+    let nothing = Layer::default;
+    merge(None, [nothing(), file, nothing(), nothing()])
+}
+
+#[test]
+fn both_names_of_the_most_markets_count_and_not_together() {
+    let most = |text: &str| of_file(text).map(|loaded| loaded.config.max_markets());
+    assert_eq!(most("").unwrap(), 0);
+    assert_eq!(most("lifecycle.max_markets = 5").unwrap(), 5);
+    assert_eq!(most("markets.max_markets = 6").unwrap(), 6);
+    let both = most("[lifecycle]\nmax_markets = 5\n[markets]\nmax_markets = 5\n");
+    assert_eq!(
+        both.unwrap_err().to_string(),
+        "lifecycle.max_markets: is the former name of markets.max_markets, which is set as \
+         well: set that alone (p.toml line 2)"
+    );
+}
+
+#[test]
+fn a_window_that_ends_before_it_begins_is_a_mistake() {
+    for (after, before, is_wrong) in [
+        ("2026-12-31", "2026-12-30", true),
+        ("2026-12-31", "2026-12-31", false),
+        ("7d", "6d", true),
+        ("7d", "168h", false),
+        // Which is later changes with the clock.
+        ("7d", "2020-01-01", false),
+    ] {
+        let text = format!("[markets]\nends_after = '{after}'\nends_before = '{before}'\n");
+        let loaded = of_file(&text);
+        assert_eq!(loaded.is_err(), is_wrong, "{text}");
+        if let Err(error) = loaded {
+            let text = error.to_string();
+            assert!(text.starts_with("markets.ends_before: "), "{text}");
+            assert!(text.contains("markets.ends_after"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_array_is_what_commas_separate_and_dates_need_no_quotes() {
+    let written = [
+        "[markets]\ntags = ['Middle East', 'crypto']\nends_before = 2026-12-31\n",
+        "[markets]\ntags = 'middle-east, Crypto'\nends_before = '2026-12-31T00:00:00Z'\n",
+    ];
+    let [array, text] = written.map(|text| of_file(text).unwrap().config.markets);
+    assert_eq!(array, text);
+    assert_eq!(array.tags.0.len(), 2);
+    for odd in [
+        "markets.tags = ['a, b']",
+        "markets.tags = [['a']]",
+        "http.port = [1]",
+    ] {
+        assert_eq!(of_file(odd).unwrap_err().mistakes().len(), 1, "{odd}");
+    }
+}
+
+#[test]
+fn the_documented_examples_are_read_as_they_are_meant() {
+    let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let examples = text.split("```toml\n").skip(1);
+    let examples: Vec<_> = examples
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    assert!(examples.len() >= 4, "{examples:?}");
+    for example in examples {
+        let loaded = of_file(example).expect(example);
+        assert_ne!(loaded.config, Config::default(), "{example}");
+    }
+}

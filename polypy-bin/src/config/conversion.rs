@@ -6,7 +6,10 @@
 use std::num::NonZeroUsize;
 
 use polypy_api::StreamConfig;
-use polypy_core::catalogue::{SeatOrder, SeatRule, Selection};
+use polypy_core::ConditionId;
+use polypy_core::catalogue::{
+    Folded, Glob, Kinds, MarketFilter, Names, Phrase, SeatRule, Selection,
+};
 use polypy_http::HttpConfig;
 use polypy_net::audit::AuditConfig;
 use polypy_net::connection::ConnectionConfig;
@@ -19,7 +22,7 @@ use polypy_sim::SimConfig;
 use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
 use super::{
-    AuditSection, HttpSection, IntegritySection, LifecycleSection, MetricsSection, PoolSection,
+    AuditSection, Config, HttpSection, IntegritySection, List, MetricsSection, Name, PoolSection,
     RecyclerSection, SimSection, StreamSection, VenueSection, WorkersSection,
 };
 
@@ -57,22 +60,77 @@ pub(crate) fn rest(section: &VenueSection) -> RestConfig {
 }
 
 /// Which markets are followed.
-fn selection(section: &LifecycleSection) -> Selection {
-    let seats = NonZeroUsize::new(section.max_markets).map(|most| SeatRule {
-        most,
-        order: SeatOrder::VolumeDay,
-    });
+fn selection(config: &Config) -> Selection {
+    let section = &config.markets;
+    let kinds = |tags: &List<Folded>,
+                 categories: &List<Folded>,
+                 events: &List<Glob>,
+                 slugs: &List<Glob>,
+                 text: &List<Phrase>,
+                 ids: &List<ConditionId>| Kinds {
+        tags: tags.0.clone(),
+        categories: categories.0.clone(),
+        events: events.0.clone(),
+        slugs: slugs.0.clone(),
+        text: text.0.clone(),
+        ids: ids.0.iter().cloned().collect(),
+    };
+    let also = section.also.0.iter();
     Selection {
-        seats,
+        filter: MarketFilter {
+            include: kinds(
+                &section.tags,
+                &section.categories,
+                &section.events,
+                &section.slugs,
+                &section.text,
+                &section.ids,
+            ),
+            exclude: kinds(
+                &section.exclude_tags,
+                &section.exclude_categories,
+                &section.exclude_events,
+                &section.exclude_slugs,
+                &section.exclude_text,
+                &section.exclude_ids,
+            ),
+            min_volume: section.min_volume,
+            min_volume_day: section.min_volume_day,
+            min_liquidity: section.min_liquidity,
+            ends_after: section.ends_after,
+            ends_before: section.ends_before,
+            neg_risk: section.neg_risk,
+        },
+        also: Names {
+            ids: also
+                .clone()
+                .filter_map(|name| match name {
+                    Name::Id(id) => Some(id.clone()),
+                    Name::Slug(_) => None,
+                })
+                .collect(),
+            slugs: also
+                .filter_map(|name| match name {
+                    Name::Slug(slug) => Some(slug.clone()),
+                    Name::Id(_) => None,
+                })
+                .collect(),
+        },
+        seats: NonZeroUsize::new(config.max_markets()).map(|most| SeatRule {
+            most,
+            order: section.order,
+        }),
+        shard: section.shard,
         ..Selection::default()
     }
 }
 
 /// Settings of discovery.
-pub(crate) fn lifecycle(section: &LifecycleSection) -> LifecycleConfig {
+pub(crate) fn lifecycle(config: &Config) -> LifecycleConfig {
+    let section = &config.lifecycle;
     LifecycleConfig {
         discovery_interval: section.discovery_interval,
-        selection: selection(section),
+        selection: selection(config),
         forget_after: section.forget_after,
         ..LifecycleConfig::default()
     }
@@ -208,7 +266,7 @@ mod tests {
     use std::thread::available_parallelism;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{KEYS, Key};
 
     fn same(made: &impl Debug, default: &impl Debug) {
         assert_eq!(format!("{made:#?}"), format!("{default:#?}"));
@@ -224,7 +282,7 @@ mod tests {
             &stream(&config.stream, &config.http),
             &StreamConfig::default(),
         );
-        same(&lifecycle(&config.lifecycle), &LifecycleConfig::default());
+        same(&lifecycle(&config), &LifecycleConfig::default());
         same(
             &pool(&config.pool, &config.recycler),
             &PoolConfig::default(),
@@ -238,5 +296,38 @@ mod tests {
         same(&recycler(&config.recycler), &RecyclerConfig::default());
         same(&audit(&config.audit), &AuditConfig::default());
         same(&exchange(&config.sim), &SimConfig::default());
+    }
+
+    #[test]
+    fn every_key_of_markets_reaches_the_selection() {
+        let values = |key: &Key| match key.shape {
+            "words" => "crypto",
+            "slugs" => "btc-*",
+            "phrases" => "fed rate",
+            "ids" => "0x1",
+            "names" => "0x1, a-slug",
+            "dollars" | "number" => "7",
+            "date|duration" => "7d",
+            "any|true|false" => "true",
+            "i/n" => "1/2",
+            "order" => "end",
+            shape => panic!("no value for {shape}"),
+        };
+        let mut seen = vec![lifecycle(&Config::default()).selection];
+        let keys = KEYS.iter().filter(|key| key.section == "markets");
+        for key in keys {
+            let mut config = Config::default();
+            // Without a bound an order says nothing.
+            if key.field == "order" {
+                config.markets.max_markets = 7;
+            }
+            assert_eq!(key.set(&mut config, values(key)), Ok(()));
+            let selection = lifecycle(&config).selection;
+            assert!(!seen.contains(&selection), "{} is lost", key.name);
+            seen.push(selection);
+        }
+        let mut config = Config::default();
+        config.lifecycle.max_markets = 7;
+        assert!(seen.contains(&lifecycle(&config).selection));
     }
 }

@@ -131,10 +131,14 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
                 layer.refuse(&name, nearest_name(&name), &source);
                 continue;
             };
-            match scalar(value.get_ref()) {
+            match text_of(value.get_ref(), key) {
                 Some(text) => layer.set(key, text, source),
                 None => {
-                    let reason = format!("must be a single value ({})", key.shape);
+                    let reason = if key.list {
+                        format!("must be an array of texts without commas ({})", key.shape)
+                    } else {
+                        format!("must be a single value ({})", key.shape)
+                    };
                     layer.mistakes.push(Mistake::new(name, reason, &source));
                 }
             }
@@ -177,6 +181,17 @@ fn broken_lines(text: &str, offset: usize) -> Range<usize> {
     first..next_section.map_or(usize::MAX, |(index, _)| index + 1)
 }
 
+/// A value as text. An array of texts is what commas would separate.
+fn text_of(value: &DeValue<'_>, key: &Key) -> Option<String> {
+    let DeValue::Array(values) = value else {
+        return scalar(value);
+    };
+    let texts = values.iter().map(|value| scalar(value.get_ref()));
+    let texts = texts.map(|text| text.filter(|text| !text.contains(',')));
+    let texts: Option<Vec<_>> = texts.collect();
+    texts.filter(|_| key.list).map(|texts| texts.join(","))
+}
+
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
@@ -186,7 +201,8 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
             .map(|number| number.to_string()),
         DeValue::Float(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(truth) => Some(truth.to_string()),
-        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+        DeValue::Datetime(moment) => Some(moment.to_string()),
+        DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod conversion;
 mod file_mode;
 mod layer;
 mod log_targets;
+mod markets;
 mod mistake;
 mod origins;
 mod proxy;
@@ -25,9 +26,12 @@ mod value;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use polypy_core::catalogue::Bound;
+
 pub use conversion::exchange as exchange_config;
 pub use file_mode::FileMode;
 pub use layer::Layer;
+pub use markets::{Item, List, Name};
 pub use mistake::{ConfigError, Mistake, Source};
 pub use origins::Origins;
 pub use proxy::{NoProxy, ProxyUrl};
@@ -223,6 +227,13 @@ fn merge(file: Option<PathBuf>, layers: [Layer; 4]) -> Result<Loaded, ConfigErro
     ConfigError::of(mistakes).map_or(Ok(loaded), Err)
 }
 
+impl Config {
+    /// Most markets to follow, by either of the key's names; 0 for all.
+    pub fn max_markets(&self) -> usize {
+        self.markets.max_markets.max(self.lifecycle.max_markets)
+    }
+}
+
 /// What no value shows alone.
 #[derive(Debug)]
 pub(crate) struct Contradiction {
@@ -301,6 +312,40 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
             key: "admin.unix_socket",
             other: "http.unix_socket",
             reason: "must be another file than http.unix_socket".to_owned(),
+        });
+    }
+    found.extend(contradictions_of_markets(config));
+    found
+}
+
+/// Those of the choice of markets.
+fn contradictions_of_markets(config: &Config) -> Vec<Contradiction> {
+    let mut found = Vec::new();
+    let (markets, lifecycle) = (&config.markets, &config.lifecycle);
+    if markets.max_markets > 0 && lifecycle.max_markets > 0 {
+        found.push(Contradiction {
+            key: "lifecycle.max_markets",
+            other: "markets.max_markets",
+            reason: "is the former name of markets.max_markets, which is set as well: set that \
+                     alone"
+                .to_owned(),
+        });
+    }
+    let is_empty = match (markets.ends_after, markets.ends_before) {
+        (Some(Bound::At(after)), Some(Bound::At(before))) => after > before,
+        (Some(Bound::FromNow(after)), Some(Bound::FromNow(before))) => after > before,
+        // Of the others the clock says which is later; and one alone is no window.
+        (Some(_) | None, Some(_) | None) => false,
+    };
+    if is_empty {
+        found.push(Contradiction {
+            key: "markets.ends_before",
+            other: "markets.ends_after",
+            reason: format!(
+                "must not be before markets.ends_after ({}), as {} is",
+                markets.ends_after.show(),
+                markets.ends_before.show()
+            ),
         });
     }
     found

@@ -18,7 +18,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use polypy_core::ConditionId;
+use polypy_core::catalogue::{Bound, Cents, Folded, Glob, Phrase, SeatOrder, ShardOf};
+
 use super::file_mode::FileMode;
+use super::markets::{List, Name};
 use super::origins::Origins;
 use super::proxy::{NoProxy, ProxyUrl};
 use super::value::{
@@ -40,6 +44,8 @@ pub struct Key {
     pub shape: &'static str,
     /// Whether TOML writes the value without quotes.
     pub bare: bool,
+    /// Whether it has several values; TOML may write them as an array.
+    pub list: bool,
     /// The accepted range, lowest and highest value.
     pub range: Option<(&'static str, &'static str)>,
     doc: &'static [&'static str],
@@ -197,6 +203,7 @@ macro_rules! table {
                 default: $default,
                 shape: <$kind as Setting>::SHAPE,
                 bare: <$kind as Setting>::BARE,
+                list: <$kind as Setting>::LIST,
                 range: maybe!($(($low, $high))?),
                 doc: &[$($doc),+],
                 env: maybe!($($env)?),
@@ -341,13 +348,70 @@ table! {
         request_deadline: Duration = "20s", in "100ms" ..= "10m";
     }
 
-    /// Which markets are followed, and for how long.
+    /// Which markets are followed: all of them while nothing is set here. Values of one key are
+    /// alternatives, and each key that is set must hold; what an exclude_ key names is left out
+    /// whatever else holds. An array or a text with commas has several values.
+    markets: MarketsSection {
+        /// Slugs or labels of tags, such as crypto or Middle East. A market whose tags the venue has
+        /// not stated has none of them.
+        tags: List<Folded> = "";
+        /// Categories. The venue states them rarely: prefer tags.
+        categories: List<Folded> = "";
+        /// Slugs of events, with * for any text.
+        events: List<Glob> = "";
+        /// Slugs of markets, with * for any text, such as btc-updown-*.
+        slugs: List<Glob> = "";
+        /// Words of the question, the event's title or the slug: all words of a phrase begin a word
+        /// there. Capitals and accents make no difference.
+        text: List<Phrase> = "";
+        /// Condition ids.
+        ids: List<ConditionId> = "";
+        /// Left out: slugs or labels of tags.
+        exclude_tags: List<Folded> = "";
+        /// Left out: categories.
+        exclude_categories: List<Folded> = "";
+        /// Left out: slugs of events, with * for any text.
+        exclude_events: List<Glob> = "";
+        /// Left out: slugs of markets, with * for any text.
+        exclude_slugs: List<Glob> = "";
+        /// Left out: words of the question, the event's title or the slug.
+        exclude_text: List<Phrase> = "";
+        /// Left out: condition ids.
+        exclude_ids: List<ConditionId> = "";
+        /// Followed besides, unless they are left out: condition ids, whole slugs of markets or of
+        /// events. No other key but shard leaves them out, and max_markets does not count them.
+        also: List<Name> = "";
+        /// Dollars that were traded at least. A market that is followed goes when it falls below half,
+        /// here and in the next two.
+        min_volume: Option<Cents> = "";
+        /// Dollars that were traded within a day at least.
+        min_volume_day: Option<Cents> = "";
+        /// Dollars that the orders in its books are worth at least.
+        min_liquidity: Option<Cents> = "";
+        /// When a market ends at the earliest: a date (its first moment, UTC), a moment (RFC 3339),
+        /// or how long from now, such as 7d or 12h. What is followed stays when time moves on.
+        ends_after: Option<Bound> = "";
+        /// When it ends at the latest, written in the same way.
+        ends_before: Option<Bound> = "";
+        /// Whether only markets of negative-risk events are meant, or none of them.
+        neg_risk: Option<bool> = "any";
+        /// Most markets to follow, the first by order; 0 follows all, some 50,000 if no other key
+        /// is set.
+        max_markets: usize = "0";
+        /// Which come first where max_markets is set: volume_day, volume, liquidity, end (those
+        /// that end first) or listed (those that were listed first).
+        order: SeatOrder = "volume_day";
+        /// Which part of the markets this process follows, of several that divide them: 0/4 to 3/4.
+        /// All of them need the same other keys.
+        shard: Option<ShardOf> = "", flag "shard";
+    }
+
+    /// How markets are discovered, and for how long they are kept.
     lifecycle: LifecycleSection {
         /// Between two crawls of the catalogue. New markets are announced on the market channel
         /// meanwhile.
         discovery_interval: Duration = "60s", in "1s" ..= "24h";
-        /// Most markets to follow, those traded most in the last day; 0 follows all of them,
-        /// some 50,000.
+        /// Former name of markets.max_markets; 0 leaves it to that.
         max_markets: usize = "0";
         /// How long a settled market stays readable.
         forget_after: Duration = "1h", in "0ms" ..= "720h";

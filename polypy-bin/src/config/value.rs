@@ -22,6 +22,8 @@ pub trait Setting: Sized {
     const SHAPE: &'static str;
     /// Whether TOML writes it without quotes.
     const BARE: bool;
+    /// Whether it holds several values, separated by commas.
+    const LIST: bool = false;
 
     /// Reads what a person wrote.
     ///
