@@ -67,13 +67,7 @@ async fn a_change_follows_and_releases_what_it_says_and_nothing_else() {
     expected.sort();
     assert_eq!(told, expected);
     // Books first: none is shown that is not fed.
-    assert_eq!(
-        harness
-            .sink
-            .forgotten_first
-            .load(std::sync::atomic::Ordering::Relaxed),
-        30
-    );
+    assert_eq!(harness.sink.forgotten_first.load(Ordering::Relaxed), 30);
     assert_eq!(harness.sink.settled.lock().len(), 0, "nothing has ended");
     assert_eq!(harness.stat("/markets_released"), 15);
     assert_eq!(harness.stat("/markets_awaiting_forget"), 0);
@@ -307,6 +301,66 @@ async fn what_nobody_follows_is_dropped_once_two_listings_lack_it() {
     sleep(2 * MINUTE).await;
     assert_eq!(harness.stat("/listed_markets"), 9);
     assert_eq!(harness.live(), ids([1, 2]), "that one is asked for by name");
+    harness.stop().await;
+}
+
+/// What happens while a change is being kept: it was planned before, and is made after.
+fn meanwhile(harness: &Harness, act: impl FnOnce(&Shared) + Send + 'static) -> Option<Keep> {
+    let shared = Arc::clone(&harness.controller.shared);
+    Some(Box::new(move || {
+        act(&shared);
+        Box::pin(async { Ok(()) })
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_between_plan_and_change_is_judged_by_the_change() {
+    let harness = Harness::started(1..=4).await;
+    let keep = meanwhile(&harness, |shared| {
+        for market in [7, 8] {
+            assert!(
+                shared.hold().take_in(listed(market)),
+                "all are followed yet"
+            );
+        }
+    });
+    let change = harness.controller.select(of([1, 8]), None, keep);
+    change.await.unwrap();
+    assert_eq!(harness.live(), ids([1, 8]));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_of_one_that_ends_between_plan_and_change_is_free() {
+    let harness = Harness::new(1..=10, LifecycleConfig::default());
+    harness.world.lock().traded = (1..=10).map(|n| (n, u64::from(n))).collect();
+    harness.controller.start().await.unwrap();
+    sleep(2 * SECOND).await;
+    let keep = meanwhile(&harness, |shared| {
+        for market in [3, 10] {
+            assert!(shared.hold().resolve(&condition(market), None));
+        }
+    });
+    let change = harness.controller.select(at_most(3), None, keep);
+    change.await.unwrap();
+    assert_eq!(harness.live(), ids([8, 9]));
+    assert!(!harness.controller.shared.hold().is_full());
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_listed_is_listed_at_once_when_more_is_wanted() {
+    let config = LifecycleConfig {
+        selection: at_most(4),
+        ..LifecycleConfig::default()
+    };
+    let harness = Harness::new(1..=40, config);
+    harness.controller.start().await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(harness.live().len(), 4);
+    select(&harness, Selection::default()).await;
+    sleep(5 * SECOND).await;
+    assert_eq!(harness.live(), ids(1..=40));
     harness.stop().await;
 }
 

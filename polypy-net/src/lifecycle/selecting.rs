@@ -425,6 +425,12 @@ impl Held<'_> {
         let (seats, due, end) = plan.into_parts();
         state.seats = seats;
         state.unsettled = due;
+        // Some may have ended since: an ended one sits nowhere.
+        if let Some(seats) = &mut state.seats {
+            let ended = view.iter().map(|found| found.entry);
+            let ended = ended.filter(|entry| entry.status != MarketStatus::Open);
+            ended.for_each(|entry| seats.free(entry.number));
+        }
         let newer = view.from(end).map(|found| found.entry);
         let judged = newer.map(|entry| (entry.number, Due::Judge));
         state.unsettled.extend(judged);
