@@ -8,12 +8,13 @@
 //!
 //! After each round of discovery all markets are judged again, for what the venue says
 //! of them has moved. Where that would release many at once nothing is done before the
-//! next round says the same: a venue that leaves its tags or figures out must not empty
+//! next listing says the same: a venue that leaves its tags or figures out must not empty
 //! a server.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use polypy_core::BoxFuture;
@@ -247,7 +248,13 @@ impl Shared {
             added, released, ..
         } = plan.tally();
         let live = self.registry.live_market_count();
-        if released > FEW.max(live / SHARE) && !was_doubted {
+        let is_listed_anew = self.is_listed_anew.swap(false, Ordering::Relaxed);
+        let are_many = released > FEW.max(live / SHARE);
+        // Only the venue's word can confirm it.
+        if are_many && !is_listed_anew {
+            return was_doubted;
+        }
+        if are_many && !was_doubted {
             stats::add(&self.stats.releases_doubted, released);
             tracing::warn!(
                 markets = released,

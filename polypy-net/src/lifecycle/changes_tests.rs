@@ -242,7 +242,7 @@ async fn seats_go_to_the_most_traded_at_a_change_and_stay_until_the_next() {
     let selected = select(&harness, at_most(3)).await;
     assert_eq!(selected.followed, 3);
     assert_eq!(harness.live(), ids([1, 29, 30]));
-    // All of it was not listed while there were seats: it is at once.
+    // And all at once where there are no seats.
     select(&harness, of(1..=30)).await;
     sleep(2 * SECOND).await;
     assert_eq!(harness.live(), ids((1..=30).filter(|n| *n != 25)));
@@ -361,6 +361,102 @@ async fn what_was_never_listed_is_listed_at_once_when_more_is_wanted() {
     select(&harness, Selection::default()).await;
     sleep(5 * SECOND).await;
     assert_eq!(harness.live(), ids(1..=40));
+    harness.stop().await;
+}
+
+fn listings(harness: &Harness) -> usize {
+    let lines = harness.service.lines();
+    let is_first = |line: &&String| {
+        line.contains("closed=false")
+            && !line.contains("condition_ids")
+            && !line.contains("after_cursor")
+    };
+    lines.iter().filter(is_first).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_markets_are_asked_for_by_name_and_listings_come_every_ten_minutes() {
+    let harness = Harness::started(1..=40).await;
+    select(&harness, of([1, 2])).await;
+    sleep(MINUTE).await;
+    let before = listings(&harness);
+    sleep(30 * MINUTE).await;
+    let made = listings(&harness) - before;
+    assert!((2..=4).contains(&made), "{made} in half an hour");
+    // One that ends without a word is found out all the same.
+    harness.world.lock().markets.insert(2, true);
+    sleep(2 * MINUTE).await;
+    assert_eq!(harness.live(), ids([1]));
+    // Many are listed at each round.
+    select(&harness, of(1..=20)).await;
+    sleep(MINUTE).await;
+    let before = listings(&harness);
+    sleep(10 * MINUTE).await;
+    assert!(listings(&harness) - before >= 9);
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_followed_each_round_is_a_listing() {
+    // Something matches after an hour, whenever a listing was.
+    for minutes in [60, 63, 66] {
+        let harness = Harness::started(1..=40).await;
+        select(&harness, at_least(50)).await;
+        assert_eq!(harness.live(), ids([]));
+        sleep(minutes * MINUTE).await;
+        harness.world.lock().traded.insert(7, 51);
+        sleep(2 * MINUTE).await;
+        assert_eq!(harness.live(), ids([7]), "{minutes}");
+        harness.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_releases_are_confirmed_by_another_listing_and_not_by_time() {
+    let harness = Harness::new(1..=100, LifecycleConfig::default());
+    harness.world.lock().page = 100;
+    harness.world.lock().traded = (1..=9).map(|n| (n, 100)).collect();
+    harness.controller.start().await.unwrap();
+    sleep(2 * SECOND).await;
+    select(&harness, at_least(50)).await;
+    assert_eq!(harness.live(), ids(1..=9));
+    let before = harness.world.lock().traded.clone();
+    harness.world.lock().traded = (1..=5).map(|n| (n, 0)).collect();
+    for _ in 0..15 {
+        if harness.stat("/releases_doubted") == 0 {
+            sleep(MINUTE).await;
+        }
+    }
+    assert_eq!(harness.stat("/releases_doubted"), 5);
+    // By now they would be asked for by name a few times.
+    sleep(4 * MINUTE).await;
+    assert_eq!(harness.live(), ids(1..=9));
+    harness.world.lock().traded = before;
+    sleep(15 * MINUTE).await;
+    assert_eq!(harness.live(), ids(1..=9));
+    harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_seats_the_first_listing_ends_when_they_are_taken_and_the_next_is_whole() {
+    let config = LifecycleConfig {
+        selection: at_most(4),
+        ..LifecycleConfig::default()
+    };
+    let harness = Harness::new(1..=40, config);
+    harness.controller.start().await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(harness.live().len(), 4);
+    assert_eq!(harness.stat("/listed_markets"), 4);
+    sleep(MINUTE + SECOND).await;
+    assert_eq!(harness.stat("/listed_markets"), 40);
+    assert_eq!(harness.live(), ids(1..=4));
+    // One is clearly ahead: it gets a seat after the next listing, and one alone does.
+    harness.world.lock().traded = (1..=40).map(|n| (n, u64::from(n))).collect();
+    sleep(11 * MINUTE).await;
+    let moved = harness.live();
+    assert!(moved.contains("0x28"), "{moved:?}");
+    assert_eq!(moved.len(), 4);
     harness.stop().await;
 }
 

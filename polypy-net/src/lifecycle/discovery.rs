@@ -5,12 +5,16 @@
 //! a row lack is asked for by name, and only the answer can end it. A listing
 //! that broke off, or that has shrunk to less than half, is not compared.
 //!
-//! With a cap on markets there is no complete listing: then every known market
-//! is asked for by name at each round, which a cap keeps cheap.
+//! Where few of the listed markets are followed a round asks for those by name, which
+//! is cheap, and a listing comes every ten minutes only: announcements bring what is new
+//! meanwhile. Where none is followed there is no connection to bring them, and each round
+//! is a listing. With seats, the first listing goes by the order of the seats and ends
+//! when they are taken: few markets are live in seconds, and the next round lists all.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use polypy_core::{ConditionId, Listed};
@@ -27,6 +31,10 @@ use crate::reason::chain;
 /// Complete listings in a row that must lack a market before it is asked for:
 /// rows shift between pages while a listing is walked.
 const MISSES: u8 = 2;
+/// Time between two listings where markets are asked for by name meanwhile.
+const LISTING_INTERVAL: Duration = Duration::from_secs(600);
+/// Markets are few if they are less than one in so many of those that are listed.
+const SHARE: usize = 10;
 /// Time between two lines of progress while the first listing runs.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// First pause after a failure; the client below has retried by then.
@@ -39,8 +47,8 @@ struct Memory {
     missing: HashMap<ConditionId, u8>,
     /// Rows of the last complete listing.
     rows: usize,
-    /// The last round did not list all.
-    is_partial: bool,
+    /// When the last complete listing began.
+    listed: Option<Instant>,
 }
 
 /// One listing while it runs.
@@ -80,13 +88,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     failing.log_end();
                 }
                 backoff.reset();
-                if !memory.is_partial {
-                    shared.reviews.notify_one();
-                }
+                shared.reviews.notify_one();
                 tokio::select! {
                     () = sleep(interval) => {}
-                    // Not all was listed, and more may be wanted.
-                    () = shared.discover.notified(), if memory.is_partial => {}
+                    // Not all was ever listed, and more may be wanted.
+                    () = shared.discover.notified(), if memory.listed.is_none() => {}
                 }
             }
             Err(failure) => {
@@ -147,15 +153,18 @@ impl Shared {
         let known = self.registry.live_conditions();
         let mut round = Round::begin();
         let seats = self.selecting.selection().0.seats;
-        memory.is_partial = true;
-        if seats.is_some() {
+        let (listed, _) = self.selecting.size();
+        let are_few = known.len() < listed.div_ceil(SHARE);
+        if seats.is_some() || are_few {
             self.sweep(&known).await.map_err(Failure::Sweep)?;
-            if self.hold().is_full() {
-                self.stats.round_succeeded(self.clock.now());
-                return Ok(());
-            }
         }
-        let listing = seats.map_or(Listing::Steady, |rule| Listing::FirstBy(rule.order));
+        let is_recent = |at: Instant| at.elapsed() < LISTING_INTERVAL;
+        if are_few && !known.is_empty() && memory.listed.is_some_and(is_recent) {
+            self.stats.round_succeeded(self.clock.now());
+            return Ok(());
+        }
+        let first = seats.filter(|_| memory.listed.is_none() && !self.hold().is_full());
+        let listing = first.map_or(Listing::Steady, |rule| Listing::FirstBy(rule.order));
         let crawl = self
             .gamma
             .crawl(listing, |rows| {
@@ -175,7 +184,7 @@ impl Shared {
                     }
                 }
                 self.tell_progress(&mut round);
-                if self.hold().is_full() {
+                if first.is_some() && self.hold().is_full() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -206,7 +215,8 @@ impl Shared {
         self.doubt_closed(&round.closed, rows);
         match end {
             CrawlEnd::Complete => {
-                memory.is_partial = false;
+                memory.listed = Some(round.begun);
+                self.is_listed_anew.store(true, Ordering::Relaxed);
                 let open = rows.saturating_sub(round.closed.len());
                 if open.saturating_mul(2) >= memory.rows {
                     self.reconcile(&round.seen, known, memory);

@@ -119,6 +119,8 @@ struct Shared {
     selecting: Selecting,
     /// What is followed is to be judged again.
     reviews: Notify,
+    /// There was a complete listing since the last review.
+    is_listed_anew: AtomicBool,
     /// The next round need not wait.
     discover: Notify,
     lookups: Lookups,
@@ -154,6 +156,7 @@ impl LifecycleController {
         let shared = Arc::new(Shared {
             selecting: Selecting::new(config.selection.clone()),
             reviews: Notify::new(),
+            is_listed_anew: AtomicBool::new(false),
             discover: Notify::new(),
             config,
             gamma,
