@@ -7,9 +7,8 @@
 //! answers are handed to the caller at once. All requests are reads, `POST`
 //! ones too, so that repeating one is harmless.
 //!
-//! Answers are asked for packed (gzip): a page of markets is a quarter of its size then.
-//! What comes out is bounded like what comes plain, and by what went in, so that no
-//! small answer becomes a large one.
+//! Answers are asked for packed (gzip). What comes out is bounded like what comes plain,
+//! and by what went in, so that no small answer becomes a large one.
 //!
 //! It follows no redirects, keeps no cookies and never spawns: dropping the future of a
 //! request ends it.

@@ -9,8 +9,8 @@ use hyper::http::response::Parts;
 
 use super::error::RestError;
 
-/// Times its packed size that an answer may have at most. Pages of markets have seven
-/// times theirs; gzip goes to a thousand, for zeros.
+/// Times its packed size that an answer may have at most. Texts stay far below; gzip goes
+/// to a thousand, for zeros.
 const RATIO: usize = 200;
 
 /// Whether the body is packed as it was asked for; an error if it is in another way.
