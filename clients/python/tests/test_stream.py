@@ -20,6 +20,7 @@ from polypy_client import (
     stream,
 )
 from polypy_client.door import LostError, Parser
+from polypy_client.stream import within
 
 DOORS = ["http", "ws"]
 TOKEN = "71"
@@ -114,6 +115,36 @@ def test_a_lost_connection_is_resumed_from_the_last_place(door: str) -> None:
             else:
                 assert first == '{"op": "subscribe", "id": 1, "tokens": ["71"]}'
                 assert second.endswith('"cursor": "r-5"}')
+
+    run(work)
+
+
+def test_a_cancellation_that_comes_with_a_message_ends_the_stream() -> None:
+    async def work() -> None:
+        async def message() -> str:
+            reader.cancel()
+            return "come"
+
+        reader = asyncio.create_task(within(20, message()))
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+
+    run(work)
+
+
+def test_what_takes_too_long_is_ended_before_anything_else_is_read() -> None:
+    async def work() -> None:
+        ended: list[bool] = []
+
+        async def nothing() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(True)
+
+        with pytest.raises(TimeoutError):
+            await within(0.01, nothing())
+        assert ended == [True]
 
     run(work)
 

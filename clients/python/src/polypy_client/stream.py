@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from .book import Books, BrokenError, BrokenTradeError, Step
@@ -20,6 +20,30 @@ _FIRST_SILENCE = 15.0
 _FIRST_WAIT = 0.25
 _LONGEST_WAIT = 10.0
 _DIAL_TIMEOUT = 10.0
+
+
+_T = TypeVar("_T")
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
+    """What `work` returns, or `TimeoutError`.
+
+    Up to Python 3.11 `asyncio.wait_for` forgets a cancellation that comes together with
+    the result: on a busy stream nearly each does.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        # Nothing reads on after this has ended, in whatever way.
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
 
 
 class StreamError(Exception):
@@ -166,7 +190,7 @@ class Stream:
     async def _connection(self) -> AsyncGenerator[Event, None]:
         """The events of one connection; ends when it is to be opened again."""
         try:
-            door = await asyncio.wait_for(self._open(), _DIAL_TIMEOUT)
+            door = await within(_DIAL_TIMEOUT, self._open())
         except TimeoutError:
             raise LostError(f"no connection within {_DIAL_TIMEOUT:.0f} s") from None
         silence = _FIRST_SILENCE
@@ -174,7 +198,7 @@ class Stream:
         try:
             while self._door is door:
                 try:
-                    arrived = await asyncio.wait_for(door.next(), silence)
+                    arrived = await within(silence, door.next())
                 except TimeoutError:
                     raise LostError(f"nothing came for {silence} s", door.retry) from None
                 data = json.loads(arrived.text)
