@@ -17,7 +17,7 @@
 //!
 //! Fan-out is compared in processor time a message and not in messages a second: at full
 //! speed two cores would measure the clients. Nothing is pinned, nothing has a lower
-//! priority: whoever needs a core takes it from the others, and the table says how much of
+//! priority: a thread that needs a core takes it from the others, and the table says how much of
 //! the machine each had.
 //!
 //! The program fails if a bar is missed. `--json` prints the figures as one object.

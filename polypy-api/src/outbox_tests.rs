@@ -217,7 +217,7 @@ async fn a_door_waits_until_the_round_is_through() {
     assert_eq!(items.len(), 3);
 }
 
-/// Who waits is woken once, by whatever there is for it, whoever else looks.
+/// Who waits is woken once, by whatever there is for it, also if others look.
 #[test]
 fn a_door_that_waits_is_woken_by_a_message_and_by_the_end() {
     let outbox = outbox(BIG, BIG);

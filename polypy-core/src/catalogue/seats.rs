@@ -17,7 +17,7 @@ pub enum Round {
     /// The markets have changed.
     Steady,
     /// The rule has changed, or all candidates are known for the first time: the first
-    /// sit, whoever sat before.
+    /// sit, regardless of which sat before.
     Fresh,
 }
 

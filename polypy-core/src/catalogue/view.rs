@@ -7,7 +7,7 @@ use super::entry::{MarketEntry, MarketNumber};
 use super::tags::Tags;
 use super::text::{Fit, Phrase};
 
-/// All markets as they were at one moment. Never changes; whoever holds it for long holds
+/// All markets as they were at one moment. Never changes; a reader that holds it for long holds
 /// copies of what has changed since.
 #[derive(Debug)]
 pub struct CatalogueView {
