@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak soak-test streams rolling check rules fmt lint doc unit e2e clients latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-http bench-peers bench-stream instructions attack mutants deny setup
+.PHONY: help demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants deny setup
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ demo: setup ## run the server against the embedded exchange, on port 8080
 sim: setup ## run the embedded exchange alone
 	$(CARGO) run --locked -p polypy --features tokio/test-util,fault-injection -- sim
 
-test: check unit e2e clients instructions deny ## run every check and test, fast ones first
+test: check unit e2e clients schemathesis instructions deny ## run every check and test, fast ones first
 
 check: setup ## formatting, lints, documentation (no tests)
 	$(CARGO) fmt --all -- --check
@@ -29,6 +29,7 @@ rules: setup ## architecture and document rules alone
 
 unit: setup ## tests of every crate, with its documentation's examples
 	@.ci/autobahn
+	@.ci/tmux
 	$(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection
 
 e2e: setup ## architecture, document and end-to-end tests
@@ -38,7 +39,20 @@ e2e: setup ## architecture, document and end-to-end tests
 # In the demo's profile and with its features, so that all share one build.
 clients: setup ## tests of the clients in other languages, with the demo
 	$(CARGO) build --locked -p polypy -p polypy-client --example follow --bin polypy --features tokio/test-util,polypy/fault-injection
-	@POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/clients
+	@CARGO="$(CARGO)" POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/clients
+
+screenshots: setup ## photograph each view of the page into target/screenshots and docs/img, 4 minutes
+	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
+	@python=$$(.ci/python) || exit 1; POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" "$$python" clients/page/screenshots.py
+
+bench-page: setup ## what the page costs, in Chromium and on the server; fails if a bar is missed: 10 minutes on a quiet machine
+	$(CARGO) build --locked --release -p polypy
+	@python=$$(.ci/python) || exit 1; POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" "$$python" clients/page/bench.py $(FLAGS)
+
+# After `clients`, whose build this is.
+schemathesis: setup ## asks the demo everything that /openapi.json says that it answers
+	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
+	@POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/schemathesis
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
@@ -51,8 +65,10 @@ bench: setup ## what frames cost: decoding, decoding with applying, hashes
 	$(CARGO) bench --locked -p polypy-benches --bench hot_path
 	$(CARGO) bench --locked -p polypy-benches --bench hash
 
-bench-catalogue: setup ## what finding markets by their words costs, 1 minute
+bench-catalogue: setup ## what finding markets by their words costs, in memory and over HTTP beside a feed: 5 minutes on a quiet machine
 	$(CARGO) bench --locked -p polypy-benches --bench catalogue
+	$(CARGO) build --locked --release -p polypy
+	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench catalogue_http
 
 bench-http: setup ## answers a second beside a bare server of the same bytes, 2 minutes on a quiet machine
 	$(CARGO) build --locked --release -p polypy
@@ -61,9 +77,21 @@ bench-http: setup ## answers a second beside a bare server of the same bytes, 2 
 bench-end-to-end: setup ## from an exchange's socket into the books, 5 minutes on a quiet machine
 	$(CARGO) bench --locked -p polypy-benches --bench end_to_end
 
-bench-stream: setup ## a thousand clients of the streams, and what they cost the feed; fails if a bar is missed: 5 minutes on a quiet machine
+bench-stream: setup ## a thousand clients of the streams, and what they cost the feed; fails if a bar is missed: 9 minutes on a quiet machine
 	$(CARGO) build --locked --release -p polypy
 	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench stream -- $(FLAGS)
+
+bench-record: setup ## what recording 100,000 frames a second costs, and whom; fails if a bar is missed: 10 minutes on a quiet machine
+	$(CARGO) build --locked --release -p polypy
+	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench record
+
+bench-replay: setup ## frames a second of a recording, played to a bare client; fails below 300,000: 2 minutes on a quiet machine
+	$(CARGO) build --locked --release -p polypy
+	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench replay
+
+bench-first-client: setup ## what the first client of 100,000 tokens costs, and whom: 5 minutes on a quiet machine
+	$(CARGO) build --locked --release -p polypy
+	POLYPY_BENCH_PROGRAM="$(CURDIR)/target/release/polypy" $(CARGO) bench --locked -p polypy-benches --bench first_client
 
 bench-peers: setup ## ours beside the published clients, same frames; the first build takes long
 	CARGO="$(CARGO)" benches/peers/run
@@ -73,10 +101,14 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 # What `make test` runs in a short form, at full length. Each part runs alone, too.
-soak: soak-test streams rolling integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+soak: soak-test recordings streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
 
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
+
+recordings: setup ## a hundred kills of the program, files cut at every byte, disks that fail: 15 minutes
+	python=$$(.ci/python) || exit 1; POLYPY_PYTHON="$$python" POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test recording_faults -- --nocapture --test-threads=1
+	POLYPY_SOAK=full $(CARGO) test --release --locked -p polypy-archive
 
 streams: setup ## a million changes of the streams, in Rust and Python, through every kind of trouble: 10 minutes
 	python=$$(.ci/python) || exit 1; POLYPY_PYTHON="$$python" POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test streams -- --nocapture --test-threads=1
@@ -84,13 +116,16 @@ streams: setup ## a million changes of the streams, in Rust and Python, through 
 rolling: setup ## twenty rolling restarts behind a balancer, no request of 10,000 failing: 2 minutes
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test rolling -- --nocapture
 
+reselection: setup ## the selection changed a hundred times during flow, on one connection a token and on two: 4 minutes
+	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test reselection -- --nocapture
+
 integrity: setup ## the table of docs/integrity.md: a clean hour and every fault, 3 minutes
 	POLYPY_INTEGRITY=table $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1
 
 integrity-defaults: setup ## the same under the default settings, 20 minutes on a quiet machine
 	POLYPY_INTEGRITY=defaults $(CARGO) test --locked -p polypy-tests --test integrity -- --nocapture --test-threads=1
 
-attack: setup ## what strangers can do over the open port, done to the release binary, 5 minutes
+attack: setup ## what strangers can do over the open port, done to the release binary, 9 minutes
 	@.ci/slowhttptest
 	$(CARGO) build --release --locked -p polypy
 	$(CARGO) run --locked -p polypy-tests --bin attack

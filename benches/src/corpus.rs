@@ -94,32 +94,14 @@ impl Corpus {
         frames: usize,
         traffic: Traffic,
     ) -> (Self, Vec<Market>, u64) {
-        let mut rng = Rng::with_seed(SEED);
         let mut interner = Interner::default();
-        let mut markets: Vec<_> = (0..(tokens / 2).max(1))
-            .map(|_| Market::random(&mut rng, &mut interner))
-            .collect();
-        let openings = markets.iter().flat_map(|market| market.openings(START));
-        let openings = openings.collect();
-        // Where a market stands says nothing of how busy it is.
-        let mut by_rank: Vec<_> = (0..markets.len()).collect();
-        rng.shuffle(&mut by_rank);
-        let (mut changes, mut millis) = (0, START);
-        let warm_up = rounds * markets.len();
+        let mut telling = Telling::new(tokens, traffic, &mut interner);
+        let openings = telling.openings();
+        let warm_up = rounds * telling.markets.len();
         let frames = (0..warm_up + frames)
             .map(|at| {
-                // Mostly one order, which changes a level of both tokens.
-                let orders = if rng.u8(..10) == 0 { 2 } else { 1 };
-                changes += 2 * orders;
-                millis += u64::from(changes == 2 * orders || rng.u8(..6) > 0);
-                let market = match at {
-                    at if at < warm_up => at % markets.len(),
-                    _ => match traffic {
-                        Traffic::Zipf => by_rank[rank(&mut rng, markets.len())],
-                        Traffic::Even => rng.usize(..markets.len()),
-                    },
-                };
-                markets[market].change(&mut rng, orders, millis)
+                let market = (at < warm_up).then(|| at % telling.markets.len());
+                telling.frame(market)
             })
             .collect();
         let corpus = Self {
@@ -127,10 +109,10 @@ impl Corpus {
             openings,
             frames,
             warm_up,
-            changes,
+            changes: telling.changes,
             books: Vec::new(),
         };
-        (corpus, markets, millis)
+        (corpus, telling.markets, telling.millis)
     }
 
     fn with_books(mut self, markets: Vec<Market>) -> Self {
@@ -165,6 +147,70 @@ impl Corpus {
     pub fn frame_bytes(&self) -> usize {
         let bytes: usize = self.frames.iter().map(String::len).sum();
         bytes / self.frames.len().max(1)
+    }
+}
+
+/// The frames of [`Corpus::seeded`], one after the other: of more than memory holds.
+#[derive(Debug)]
+pub struct Telling {
+    rng: Rng,
+    markets: Vec<Market>,
+    /// Where a market stands says nothing of how busy it is.
+    by_rank: Vec<usize>,
+    traffic: Traffic,
+    changes: usize,
+    millis: u64,
+}
+
+impl Telling {
+    /// A venue of this many tokens, at least two.
+    pub fn seeded(tokens: usize) -> Self {
+        Self::new(tokens, Traffic::Zipf, &mut Interner::default())
+    }
+
+    fn new(tokens: usize, traffic: Traffic, interner: &mut Interner) -> Self {
+        let mut rng = Rng::with_seed(SEED);
+        let markets: Vec<_> = (0..(tokens / 2).max(1))
+            .map(|_| Market::random(&mut rng, interner))
+            .collect();
+        let mut by_rank: Vec<_> = (0..markets.len()).collect();
+        rng.shuffle(&mut by_rank);
+        Self {
+            rng,
+            markets,
+            by_rank,
+            traffic,
+            changes: 0,
+            millis: START,
+        }
+    }
+
+    /// A frame with the whole book of each token, before any other.
+    pub fn openings(&self) -> Vec<String> {
+        let openings = self
+            .markets
+            .iter()
+            .flat_map(|market| market.openings(START));
+        openings.collect()
+    }
+
+    /// The next `price_change`.
+    pub fn next_frame(&mut self) -> String {
+        self.frame(None)
+    }
+
+    /// The same, of this market.
+    fn frame(&mut self, market: Option<usize>) -> String {
+        let rng = &mut self.rng;
+        // Mostly one order, which changes a level of both tokens.
+        let orders = if rng.u8(..10) == 0 { 2 } else { 1 };
+        self.changes += 2 * orders;
+        self.millis += u64::from(self.changes == 2 * orders || rng.u8(..6) > 0);
+        let market = market.unwrap_or_else(|| match self.traffic {
+            Traffic::Zipf => self.by_rank[rank(rng, self.markets.len())],
+            Traffic::Even => rng.usize(..self.markets.len()),
+        });
+        self.markets[market].change(rng, orders, self.millis)
     }
 }
 

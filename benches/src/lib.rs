@@ -9,6 +9,7 @@
 //! | [`typed`] | the way clients commonly go |
 //! | [`loopback`] | an exchange in a process of its own, and who listens to it |
 //! | [`stream`] | the program, an exchange and a thousand clients in processes of their own |
+//! | [`recording`] | the program that records and replays, and a bare client |
 //! | [`listing`] | a made listing of the venue's markets |
 //! | [`clock`] | how long threads have run |
 //! | [`spent`] | processor time, and what was done in it |
@@ -27,6 +28,7 @@ pub mod listing;
 pub mod loopback;
 pub mod ours;
 pub mod reads;
+pub mod recording;
 pub mod runs;
 pub mod spent;
 pub mod story;

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import http.server
-import json
 import os
 import queue
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 
+from browser import Browser
 from demo import PATIENCE, read, run_demo
 
 HERE = Path(__file__).resolve().parent
@@ -135,59 +133,3 @@ def served_page() -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-class Browser:
-    """Headless Chromium, steered over the WebDriver protocol."""
-
-    def __enter__(self) -> Browser:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._driver = subprocess.Popen(
-            ["chromedriver", f"--port={port}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._url = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self._call("GET", "/status")
-                break
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        wanted = {"alwaysMatch": {"goog:chromeOptions": {"args": flags}}}
-        session = self._call("POST", "/session", {"capabilities": wanted})
-        self._url += f"/session/{session['sessionId']}"
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        try:
-            self._call("DELETE", "")
-        finally:
-            self._driver.terminate()
-            self._driver.wait(PATIENCE)
-
-    def open(self, url: str) -> None:
-        self._call("POST", "/url", {"url": url})
-
-    def wait(self, script: str, is_enough: Callable[[Any], bool]) -> None:
-        end = time.monotonic() + PATIENCE
-        while True:
-            value = self._call("POST", "/execute/sync", {"script": script, "args": []})
-            if is_enough(value):
-                return
-            if time.monotonic() > end:
-                pytest.fail(f"the page shows {value!r}")
-            time.sleep(0.05)
-
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self._url + path, data=data, method=method)
-        request.add_header("Content-Type", "application/json")
-        with urlopen(request, timeout=PATIENCE) as answer:
-            return json.load(answer)["value"]

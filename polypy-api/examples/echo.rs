@@ -64,7 +64,7 @@ async fn say_again(upgraded: Upgraded, stopping: impl Future<Output = ()> + Send
         }
     };
     let is_slow = end == End::Slow;
-    let upgraded = socket.end(end).await;
+    let upgraded = socket.end(end, |_, _| None).await;
     if is_slow {
         upgraded.reset();
     }

@@ -8,6 +8,14 @@ use polypy_core::Clock;
 /// clock does, so that what follows each other has times that do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Anchor {
+    pair: Pair,
+    /// What the clocks said when they had parted, the last time they were looked at.
+    parted: Option<Pair>,
+}
+
+/// What both clocks say at a moment.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
     at: Instant,
     wall_us: u64,
 }
@@ -18,32 +26,53 @@ const TOLERANCE_US: u64 = 10_000;
 impl Anchor {
     pub(crate) fn new(clock: &dyn Clock, now: Instant) -> Self {
         Self {
+            pair: Pair::read(clock, now),
+            parted: None,
+        }
+    }
+
+    /// Follows the wall clock if that was set: if the clocks are found as far apart twice in
+    /// a row. Once may be a thread that had to wait between its looks at the two. `false`:
+    /// they have parted, and have to be looked at again.
+    pub(crate) fn renew(&mut self, clock: &dyn Clock, now: Instant) -> bool {
+        let fresh = Pair::read(clock, now);
+        let goes_on = |pair: &Pair| fresh.wall_us.abs_diff(pair.micros(now)) <= TOLERANCE_US;
+        let is_apart = !goes_on(&self.pair);
+        let parted = self.parted.take();
+        match parted.filter(goes_on) {
+            Some(_) if is_apart => self.pair = fresh,
+            None if is_apart => self.parted = Some(fresh),
+            Some(_) | None => {}
+        }
+        self.parted.is_none()
+    }
+
+    /// Microseconds since 1970.
+    pub(crate) fn micros(&self, moment: Instant) -> u64 {
+        self.pair.micros(moment)
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn millis(&self, moment: Instant) -> u64 {
+        self.micros(moment) / 1_000
+    }
+}
+
+impl Pair {
+    fn read(clock: &dyn Clock, now: Instant) -> Self {
+        Self {
             at: now,
             wall_us: clock.now().millis().saturating_mul(1_000),
         }
     }
 
-    /// Follows the wall clock if that was set.
-    pub(crate) fn renew(&mut self, clock: &dyn Clock, now: Instant) {
-        let fresh = Self::new(clock, now);
-        if fresh.wall_us.abs_diff(self.micros(now)) > TOLERANCE_US {
-            *self = fresh;
-        }
-    }
-
-    /// Microseconds since 1970.
-    pub(crate) fn micros(&self, moment: Instant) -> u64 {
+    fn micros(&self, moment: Instant) -> u64 {
         let micros =
             |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         match moment.checked_duration_since(self.at) {
             Some(after) => self.wall_us.saturating_add(micros(after)),
             None => self.wall_us.saturating_sub(micros(self.at - moment)),
         }
-    }
-
-    /// Milliseconds since 1970.
-    pub(crate) fn millis(&self, moment: Instant) -> u64 {
-        self.micros(moment) / 1_000
     }
 }
 
@@ -78,10 +107,33 @@ mod tests {
         assert_eq!(anchor.millis(later), 1_001);
 
         wall.0.store(1_011, Ordering::SeqCst);
-        anchor.renew(&wall, later);
+        assert!(anchor.renew(&wall, later));
         assert_eq!(anchor.micros(later), 1_001_500, "within the tolerance");
         wall.0.store(1_012, Ordering::SeqCst);
-        anchor.renew(&wall, later);
-        assert_eq!(anchor.micros(later), 1_012_000, "beyond it");
+        assert!(!anchor.renew(&wall, later));
+        assert_eq!(
+            anchor.micros(later),
+            1_001_500,
+            "beyond it, for the first time"
+        );
+        assert!(anchor.renew(&wall, later));
+        assert_eq!(anchor.micros(later), 1_012_000, "and again");
+    }
+
+    #[test]
+    fn a_thread_that_waits_between_the_clocks_moves_no_time() {
+        let (wall, start) = (Wall::default(), Instant::now());
+        let mut anchor = Anchor::new(&wall, start);
+        // What the thread reads of the wall clock comes so much later.
+        for (waited, is_settled) in [(0, true), (56, false), (0, true), (56, false), (90, false)] {
+            wall.0.store(waited, Ordering::SeqCst);
+            assert_eq!(anchor.renew(&wall, start), is_settled, "{waited}");
+            assert_eq!(anchor.micros(start), 0);
+        }
+        // A clock that is set is set back, too.
+        let later = start + Duration::from_secs(9);
+        wall.0.store(1, Ordering::SeqCst);
+        assert!(!anchor.renew(&wall, later) && anchor.renew(&wall, later));
+        assert_eq!(anchor.millis(later), 1);
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::config::StreamConfig;
 use crate::cursor::{Cursor, Instance};
-use crate::filter::Filter;
-use crate::message::{Closing, ErrorMessage, Event, Hello};
+use crate::filter::{Channel, Channels, Filter};
+use crate::message::{Closing, ErrorMessage, Event, Health, Hello, Stats};
 use crate::outbox::{Batch, Bounds, Outbox};
 use crate::waker::Waker;
 
@@ -121,12 +121,43 @@ pub(crate) enum Command {
     Heartbeat {
         client: ClientId,
     },
-    Stats {
-        stats: Arc<str>,
-    },
+    Tell(Told),
     Close {
         client: ClientId,
     },
+}
+
+/// What the server says of itself, as JSON objects.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Its counters.
+    Stats(Arc<str>),
+    /// Its verdict, and its newest sample.
+    Health { health: Arc<str>, sample: Arc<str> },
+}
+
+impl Told {
+    pub(crate) fn channel(&self) -> Channel {
+        match self {
+            Self::Stats(_) => Channel::Stats,
+            Self::Health { .. } => Channel::Health,
+        }
+    }
+
+    /// The message of this moment, in microseconds since 1970.
+    pub(crate) fn event(&self, now_us: u64) -> Event {
+        match self {
+            Self::Stats(stats) => Event::Stats(Box::new(Stats {
+                now_us,
+                stats: Arc::clone(stats),
+            })),
+            Self::Health { health, sample } => Event::Health(Box::new(Health {
+                now_us,
+                health: Arc::clone(health),
+                sample: Arc::clone(sample),
+            })),
+        }
+    }
 }
 
 /// Where doors open clients. Cloned freely.
@@ -141,8 +172,8 @@ pub(crate) struct Shared {
     pub(crate) config: StreamConfig,
     pub(crate) waker: Arc<Waker>,
     server: Arc<str>,
-    /// Somebody wants the server's counters.
-    wants_stats: AtomicBool,
+    /// The channels that somebody wants.
+    wanted: AtomicU8,
     inbox: Mutex<Inbox>,
 }
 
@@ -161,7 +192,7 @@ impl Shared {
             config,
             waker: Arc::default(),
             server: server.into(),
-            wants_stats: AtomicBool::new(false),
+            wanted: AtomicU8::default(),
             inbox: Mutex::default(),
         }
     }
@@ -199,12 +230,12 @@ impl Shared {
         came.count()
     }
 
-    pub(crate) fn want_stats(&self, wanted: bool) {
-        self.wants_stats.store(wanted, Ordering::Relaxed);
+    pub(crate) fn want(&self, channels: Channels) {
+        self.wanted.store(channels.bits(), Ordering::Relaxed);
     }
 
-    pub(crate) fn wants_stats(&self) -> bool {
-        self.wants_stats.load(Ordering::Relaxed)
+    pub(crate) fn wants(&self, channel: Channel) -> bool {
+        Channels::of_bits(self.wanted.load(Ordering::Relaxed)).has(channel)
     }
 
     pub(crate) fn ask(&self, command: Command) {

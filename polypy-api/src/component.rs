@@ -12,23 +12,21 @@ use polypy_core::{
     BoxFuture, CatalogueSink, CatalogueSource, ChangeSink, ChangeSource, Clock, Component,
     ComponentError, ComponentState, Lifecycle, StatsSource, SuspensionWatch,
 };
+use tokio::time::MissedTickBehavior;
 
-use crate::client::{Command, Shared, Streams};
+use crate::client::{Command, Shared, Streams, Told};
 use crate::config::StreamConfig;
 use crate::cursor::Instance;
-use crate::hub::{Asked, Brought, Hub, Lanes, Markets, Numbers};
+use crate::filter::Channel;
+use crate::hub::{Asked, Brought, Hub, Lanes, Markets, Numbers, Rest};
 use crate::message::Closing;
+use crate::samples::{Samples, Watched};
+use crate::waker::Wakes;
 
 const NAME: &str = "stream";
 
-/// Between two rounds while there is something to do.
-const ROUND: Duration = Duration::from_micros(500);
-/// So long after the last change the hub goes on looking before it sleeps.
-const AWAKE: Duration = Duration::from_millis(2);
-/// Longest sleep: the hub looks at workers and at what is due.
-const SLEEP: Duration = Duration::from_millis(10);
-/// Between two stats.
-const STATS: Duration = Duration::from_secs(1);
+/// Between two samples.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The hub of the streams, as a part of the program.
 ///
@@ -38,8 +36,8 @@ pub struct StreamHub {
     brought: Brought,
     numbers: Arc<Numbers>,
     asked: Mutex<Option<Asked>>,
-    /// Shows what the channel `stats` brings.
-    stats: Mutex<Option<Arc<dyn Fn() -> String + Send + Sync>>>,
+    /// What the channels `health` and `stats` bring.
+    samples: Arc<Samples>,
     life: Lifecycle<Life>,
 }
 
@@ -47,7 +45,7 @@ pub struct StreamHub {
 struct Life {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
-    stats: tokio::task::JoinHandle<()>,
+    telling: tokio::task::JoinHandle<()>,
 }
 
 impl StreamHub {
@@ -66,7 +64,7 @@ impl StreamHub {
             },
             numbers: Arc::default(),
             asked: Mutex::default(),
-            stats: Mutex::default(),
+            samples: Arc::default(),
             life: Lifecycle::default(),
         }
     }
@@ -98,10 +96,15 @@ impl StreamHub {
         });
     }
 
-    /// Gives the JSON object that the channel `stats` brings. Asked once a second while
-    /// somebody wants it, on a thread that may wait.
-    pub fn show_stats(&self, stats: impl Fn() -> String + Send + Sync + 'static) {
-        *self.stats.lock() = Some(Arc::new(stats));
+    /// Of whom samples are taken, once a second from the start on; the channels `health`
+    /// and `stats` bring what these say of themselves.
+    pub fn watch(&self, watched: Watched) {
+        self.samples.watch(watched);
+    }
+
+    /// What the program has said of itself.
+    pub fn samples(&self) -> Arc<Samples> {
+        Arc::clone(&self.samples)
     }
 
     /// Where clients are opened.
@@ -134,11 +137,11 @@ impl StreamHub {
             .name("polypy-stream".to_owned())
             .spawn(move || thread.run(instance))
             .map_err(|error| ComponentError::new(NAME, error))?;
-        let stats = show_stats(Arc::clone(&self.brought.shared), self.stats.lock().clone());
+        let telling = tell(Arc::clone(&self.brought.shared), self.samples());
         Ok(Life {
             thread,
             stop,
-            stats: tokio::spawn(stats),
+            telling: tokio::spawn(telling),
         })
     }
 
@@ -146,7 +149,7 @@ impl StreamHub {
     fn end(&self, life: &Life) {
         life.stop.store(true, Ordering::SeqCst);
         self.brought.shared.waker.wake();
-        life.stats.abort();
+        life.telling.abort();
     }
 }
 
@@ -154,21 +157,28 @@ fn new_instance() -> Instance {
     Instance(fastrand::u64(..))
 }
 
-/// Brings the stats once a second while somebody wants them.
-async fn show_stats(shared: Arc<Shared>, show: Option<Arc<dyn Fn() -> String + Send + Sync>>) {
-    let Some(show) = show else { return };
-    let mut ticks = tokio::time::interval(STATS);
+/// Takes a sample once a second, and brings what somebody wants of it.
+async fn tell(shared: Arc<Shared>, samples: Arc<Samples>) {
+    let mut ticks = tokio::time::interval(SECOND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        samples.take(Instant::now());
         // A hub that has not taken the last ones gets no more.
-        if !shared.wants_stats() || shared.has_commands() {
+        if shared.has_commands() {
             continue;
         }
-        let show = Arc::clone(&show);
-        if let Ok(stats) = tokio::task::spawn_blocking(move || show()).await {
-            shared.ask(Command::Stats {
-                stats: stats.into(),
-            });
+        if shared.wants(Channel::Health)
+            && let Some(told) = samples.told()
+        {
+            shared.ask(Command::Tell(told));
+        }
+        if shared.wants(Channel::Stats) {
+            let samples = Arc::clone(&samples);
+            let stats = tokio::task::spawn_blocking(move || samples.stats_json());
+            if let Ok(Some(stats)) = stats.await {
+                shared.ask(Command::Tell(Told::Stats(stats.into())));
+            }
         }
     }
 }
@@ -214,17 +224,23 @@ impl HubThread {
             Arc::clone(&self.numbers),
             Instant::now(),
         );
-        let mut last_work = Instant::now();
         while !self.is_stopping() {
-            let now = Instant::now();
-            if hub.step(now) {
-                last_work = now;
+            hub.step(Instant::now());
+            self.rest(hub.rest(Instant::now()));
+        }
+    }
+
+    fn rest(&self, rest: Rest) {
+        let shared = &self.brought.shared;
+        match rest {
+            Rest::Sleep(time) => std::thread::sleep(time),
+            Rest::UntilChange(most) => {
+                let has_work = || self.brought.has_any() || self.is_stopping();
+                shared.waker.park(Wakes::Changes, most, has_work);
             }
-            if now.saturating_duration_since(last_work) < AWAKE {
-                std::thread::sleep(ROUND);
-            } else {
-                let waker = &self.brought.shared.waker;
-                waker.park(SLEEP, || self.brought.has_any() || self.is_stopping());
+            Rest::UntilAsked(most) => {
+                let has_work = || shared.has_commands() || self.is_stopping();
+                shared.waker.park(Wakes::Asking, most, has_work);
             }
         }
     }

@@ -229,19 +229,39 @@ async fn live_is_waited_for_and_what_is_not_live_is_counted() {
     hub.stop().await;
 }
 
-#[tokio::test]
-async fn stats_come_while_somebody_wants_them() {
-    let (hub, _books) = hub();
-    hub.show_stats(|| r#"{"running":true}"#.to_owned());
-    hub.start().await.unwrap();
-    let filter = Filter::everything(Channels::NONE.with(Channel::Stats));
+/// The next message that is shown by `shown`.
+async fn hear<T>(hub: &StreamHub, channels: Channels, shown: impl Fn(&Event) -> Option<T>) -> T {
+    let filter = Filter::everything(channels);
     let mut stream = hub.streams().subscribe(filter).await.unwrap();
-    let stats = loop {
+    loop {
         let message = stream.next().await.unwrap();
-        if let Event::Stats(stats) = message.event() {
-            break Arc::clone(&stats.stats);
+        if let Some(found) = shown(message.event()) {
+            return found;
         }
-    };
-    assert_eq!(&*stats, r#"{"running":true}"#);
+    }
+}
+
+#[tokio::test]
+async fn what_the_program_says_of_itself_comes_while_somebody_wants_it() {
+    let (hub, _books) = hub();
+    let program = Arc::<crate::samples::tests::Program>::default();
+    hub.watch(crate::samples::tests::watched(&program));
+    hub.start().await.unwrap();
+    let only = |channel| Channels::NONE.with(channel);
+    let stats = hear(&hub, only(Channel::Stats), |event| match event {
+        Event::Stats(stats) => Some(Arc::clone(&stats.stats)),
+        _ => None,
+    });
+    let stats: serde_json::Value = serde_json::from_str(&stats.await).unwrap();
+    assert_eq!(stats["workers"]["uptime_seconds"], 81);
+    let health = hear(&hub, only(Channel::Health), |event| match event {
+        Event::Health(health) => Some(health.clone()),
+        _ => None,
+    });
+    let health = health.await;
+    let verdict: serde_json::Value = serde_json::from_str(&health.health).unwrap();
+    assert_eq!(verdict["healthy"], true);
+    let sample: serde_json::Value = serde_json::from_str(&health.sample).unwrap();
+    assert_eq!(sample["books_stale"], 3);
     hub.stop().await;
 }

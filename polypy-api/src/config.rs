@@ -28,6 +28,8 @@ pub struct StreamConfig {
     pub max_subscriptions: usize,
     /// Tokens, markets and events that a subscription may name.
     pub max_tokens: usize,
+    /// Tokens that all subscriptions take in at once: everybody else waits so long.
+    pub joined_at_once: usize,
     /// Operations of a client a second, on average.
     pub operations_per_second: u32,
     /// Operations of a client at once.
@@ -49,6 +51,7 @@ impl Default for StreamConfig {
             lane_book_bytes: 32 << 20,
             max_subscriptions: 64,
             max_tokens: 5_000,
+            joined_at_once: 1_024,
             operations_per_second: 10,
             operations_burst: 50,
             max_message: 512 << 10,

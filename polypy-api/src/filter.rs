@@ -20,21 +20,35 @@ pub enum Channel {
     Market,
     /// The server's counters, once a second.
     Stats,
+    /// The server's verdict on itself, and its newest sample, once a second.
+    Health,
 }
 
 impl Channel {
     /// All, in the order in which they are listed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Book,
         Self::Top,
         Self::Trade,
         Self::State,
         Self::Market,
         Self::Stats,
+        Self::Health,
     ];
 
+    /// The names of all.
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::ALL[at].name();
+            at += 1;
+        }
+        names
+    };
+
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Book => "book",
             Self::Top => "top",
@@ -42,6 +56,7 @@ impl Channel {
             Self::State => "state",
             Self::Market => "market",
             Self::Stats => "stats",
+            Self::Health => "health",
         }
     }
 }
@@ -77,9 +92,23 @@ impl Channels {
         self.0 & (1 << channel as u8) != 0
     }
 
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) const fn of_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Whether there is none in it.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The channels in it that bring something of tokens.
+    #[must_use]
+    pub const fn of_tokens(self) -> Self {
+        self.without(Channel::Stats).without(Channel::Health)
     }
 
     /// Those in it, in the order in which they are listed.
@@ -130,9 +159,10 @@ pub struct Mode {
 impl Mode {
     /// The depths that can be asked for.
     pub const DEPTHS: [u16; 6] = [1, 5, 10, 20, 50, 100];
-    /// The intervals that there are, in milliseconds. What lies between is rounded up.
-    pub const INTERVALS: [u64; 10] = [
-        50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000,
+    /// The intervals that there are, in milliseconds: a screen's pace first. What lies
+    /// between is rounded up.
+    pub const INTERVALS: [u64; 11] = [
+        16, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000,
     ];
     /// The interval of who names none, in milliseconds.
     pub const DEFAULT_INTERVAL: u64 = 500;
@@ -230,8 +260,8 @@ impl BadParameter {
 #[derive(Debug, Clone, Default)]
 pub struct FilterBuilder {
     selectors: Vec<Selector>,
-    /// Something was to be selected, be it an empty list.
-    has_selected: bool,
+    /// The parameter by which something was to be selected last, be it an empty list.
+    selecting: Option<&'static str>,
     channels: Option<Channels>,
     is_conflated: Option<bool>,
     interval_ms: Option<u64>,
@@ -275,25 +305,26 @@ impl FilterBuilder {
 
     /// Adds tokens by their ids.
     pub fn tokens<'a>(&mut self, ids: impl IntoIterator<Item = &'a str>) {
-        self.select(ids, Selector::Token);
+        self.select("tokens", ids, Selector::Token);
     }
 
     /// Adds markets by condition id or slug.
     pub fn markets<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        self.select(names, Selector::Market);
+        self.select("markets", names, Selector::Market);
     }
 
     /// Adds events by slug.
     pub fn events<'a>(&mut self, slugs: impl IntoIterator<Item = &'a str>) {
-        self.select(slugs, Selector::Event);
+        self.select("events", slugs, Selector::Event);
     }
 
     fn select<'a>(
         &mut self,
+        parameter: &'static str,
         names: impl IntoIterator<Item = &'a str>,
         selector: fn(Box<str>) -> Selector,
     ) {
-        self.has_selected = true;
+        self.selecting = Some(parameter);
         let names = names.into_iter().map(|name| selector(name.into()));
         self.selectors.extend(names);
     }
@@ -312,7 +343,7 @@ impl FilterBuilder {
                 .into_iter()
                 .find(|channel| channel.name() == name);
             let channel = channel.ok_or_else(|| {
-                let known = Channel::ALL.map(Channel::name).join(", ");
+                let known = Channel::NAMES.join(", ");
                 let reason = format!("no channel {}: there are {known}", quoted(name));
                 BadParameter::new("channels", reason)
             })?;
@@ -356,7 +387,7 @@ impl FilterBuilder {
         let named = self.selectors.len();
         if named > most {
             let mut error = BadParameter::new(
-                "tokens",
+                self.selecting.unwrap_or("tokens"),
                 format!(
                     "{named} tokens, markets and events are named, {most} may be: use several \
                      subscriptions, or none of the three for everything"
@@ -366,9 +397,9 @@ impl FilterBuilder {
             return Err(error);
         }
         if self.selectors.is_empty() {
-            if self.has_selected {
+            if let Some(parameter) = self.selecting {
                 let reason = "names nothing: leave it out for everything";
-                return Err(BadParameter::new("tokens", reason));
+                return Err(BadParameter::new(parameter, reason));
             }
             self.selectors.push(Selector::Everything);
         }
@@ -376,6 +407,17 @@ impl FilterBuilder {
         if channels.is_empty() {
             let reason = "names nothing: leave it out for the usual ones";
             return Err(BadParameter::new("channels", reason));
+        }
+        if channels.of_tokens().is_empty()
+            && let Some(parameter) = self.selecting
+        {
+            let names: Vec<_> = channels.iter().map(Channel::name).collect();
+            let reason = format!(
+                "channels={} is about no token: leave one of the two out, or add a channel that \
+                 brings something of tokens",
+                names.join(",")
+            );
+            return Err(BadParameter::new(parameter, reason));
         }
         Ok(Filter {
             mode: Mode {
@@ -475,7 +517,13 @@ mod tests {
 
     #[test]
     fn intervals_between_classes_are_rounded_up_and_never_down() {
-        for (asked, given) in [("50", 50), ("51", 100), ("60000", 60_000), ("2500", 5_000)] {
+        for (asked, given) in [
+            ("16", 16),
+            ("17", 50),
+            ("51", 100),
+            ("60000", 60_000),
+            ("2500", 5_000),
+        ] {
             let filter = filter(&[("mode", "conflated"), ("interval_ms", asked)]).unwrap();
             assert_eq!(filter.mode.interval_ms(), Some(given), "{asked}");
         }
@@ -501,16 +549,16 @@ mod tests {
                 "interval_ms: is for mode=conflated alone: add that, or leave it out",
             ),
             (
-                &[("mode", "conflated"), ("interval_ms", "49")],
-                "interval_ms: must be 50 to 60000, not 49",
+                &[("mode", "conflated"), ("interval_ms", "15")],
+                "interval_ms: must be 16 to 60000, not 15",
             ),
             (
                 &[("mode", "conflated"), ("interval_ms", "60001")],
-                "interval_ms: must be 50 to 60000, not 60001",
+                "interval_ms: must be 16 to 60000, not 60001",
             ),
             (
                 &[("channels", "book,boo\nk")],
-                "channels: no channel \"boo\\nk\": there are book, top, trade, state, market, stats",
+                "channels: no channel \"boo\\nk\": there are book, top, trade, state, market, stats, health",
             ),
             (
                 &[("channels", "")],
@@ -520,12 +568,27 @@ mod tests {
                 &[("tokens", "")],
                 "tokens: names nothing: leave it out for everything",
             ),
+            (
+                &[("events", ",")],
+                "events: names nothing: leave it out for everything",
+            ),
+            (
+                &[("channels", "stats"), ("markets", "0xa")],
+                "markets: channels=stats is about no token: leave one of the two out, or add a \
+                 channel that brings something of tokens",
+            ),
         ] {
             assert_eq!(filter(query).unwrap_err().to_string(), error);
         }
+        let neither = [("channels", "health,stats"), ("events", "a")];
+        let error = filter(&neither).unwrap_err().to_string();
+        assert!(error.contains("channels=stats,health is about"), "{error}");
         let too_many = filter(&[("tokens", "1,2"), ("events", "a,b")]).unwrap_err();
         assert_eq!(too_many.code(), "too_many_tokens");
+        assert_eq!(too_many.name, "events");
         assert!(filter(&[("tokens", "1,2,3")]).is_ok(), "as many as may be");
+        let both = [("tokens", "1"), ("channels", "stats,top")];
+        assert!(filter(&both).is_ok(), "top is about the token");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! The messages of the streams, as values of this program. `docs/stream.md` says what
 //! they mean; the same text is made of each for all doors.
 
+mod gap;
+
 use std::sync::Arc;
 
 use polypy_core::{
-    AssetId, AssetKey, BookHash, BookState, ConditionId, DecimalText, Level, LevelChange, Owner,
-    Price, Side, Size, StaleReason, Timestamp, TokenInfo,
+    AssetId, AssetKey, BookHash, BookState, ConditionId, DecimalText, Level, LevelChange, Price,
+    Side, Size, Timestamp, TokenInfo,
 };
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::cursor::{Cursor, Instance};
 use crate::filter::{Channels, Mode};
 use crate::render;
+pub use gap::{Gap, GapReason, GapScope};
 
 /// The messages' version.
 pub const VERSION: u32 = 1;
@@ -97,6 +100,8 @@ pub enum Event {
     Gap(Box<Gap>),
     /// The server's counters.
     Stats(Box<Stats>),
+    /// The server's verdict on itself, and its newest sample.
+    Health(Box<Health>),
 }
 
 impl Event {
@@ -118,6 +123,7 @@ impl Event {
             Self::Market(_) => "market",
             Self::Gap(_) => "gap",
             Self::Stats(_) => "stats",
+            Self::Health(_) => "health",
         }
     }
 
@@ -131,6 +137,7 @@ impl Event {
                 size_of::<Delta>() + size_of::<LevelChange>() * delta.changes.len()
             }
             Self::Stats(stats) => stats.stats.len(),
+            Self::Health(health) => health.health.len() + health.sample.len(),
             _ => size_of::<Top>(),
         }
     }
@@ -476,80 +483,6 @@ pub struct Market {
     pub received_us: u64,
 }
 
-/// What a gap concerns.
-#[derive(Debug, Clone)]
-pub enum GapScope {
-    /// One token.
-    Token(Arc<TokenInfo>),
-    /// A subscription.
-    Subscription(u64),
-    /// All of the connection.
-    Connection,
-}
-
-/// Why something is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapReason {
-    /// For this the book was stale.
-    Stale(StaleReason),
-    /// The client read too slowly.
-    Slow,
-    /// A defect here, or more changes at once than could be published.
-    Internal,
-    /// The cursor is of another life of the hub.
-    Restarted,
-    /// The cursor is older than what is kept.
-    Expired,
-    /// A token was not followed all the time.
-    NotFollowed,
-}
-
-impl GapReason {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stale(reason) => reason.name(),
-            Self::Slow => "slow",
-            Self::Internal => "internal",
-            Self::Restarted => "restarted",
-            Self::Expired => "expired",
-            Self::NotFollowed => "not_followed",
-        }
-    }
-
-    /// Whose doing it is.
-    pub fn owner(self) -> Owner {
-        match self {
-            Self::Stale(reason) => reason.owner(),
-            Self::Slow | Self::Expired => Owner::Client,
-            Self::Internal | Self::Restarted | Self::NotFollowed => Owner::Us,
-        }
-    }
-}
-
-/// Something is missing here.
-#[derive(Debug, Clone)]
-pub struct Gap {
-    /// What it concerns.
-    pub scope: GapScope,
-    /// Why.
-    pub reason: GapReason,
-    /// The last epoch before it.
-    pub epoch: Option<u64>,
-    /// The last sequence before it.
-    pub after: Option<u64>,
-    /// The first one after it.
-    pub before: Option<u64>,
-    /// Messages that are missing, if that is known.
-    pub missing: Option<u64>,
-    /// From when on, in microseconds since 1970.
-    pub from_us: Option<u64>,
-    /// Until when; `None`: it goes on.
-    pub to_us: Option<u64>,
-    /// Whether a snapshot comes for what is missing.
-    pub next_is_snapshot: bool,
-}
-
 /// The server's counters.
 #[derive(Debug, Clone)]
 pub struct Stats {
@@ -557,6 +490,17 @@ pub struct Stats {
     pub now_us: u64,
     /// A JSON object.
     pub stats: Arc<str>,
+}
+
+/// The server's verdict on itself, and its newest sample.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// As of when, in microseconds since 1970.
+    pub now_us: u64,
+    /// The JSON object of `/health`.
+    pub health: Arc<str>,
+    /// The newest second of `/v1/history`, a JSON object; `null` before the first.
+    pub sample: Arc<str>,
 }
 
 impl Event {

@@ -14,7 +14,7 @@ use std::task::{Poll, Waker as Door};
 use parking_lot::Mutex;
 
 use crate::cursor::Cursor;
-use crate::message::{Closing, Event, Published};
+use crate::message::{Closing, Event, GapReason, Published};
 use crate::waker::Waker;
 
 /// A message on its way to a client.
@@ -254,6 +254,15 @@ impl Outbox {
         is_short
     }
 
+    /// The same, where there has to be room for a shared message of so many bytes.
+    pub(crate) fn asks_for(&self, bytes: usize) -> bool {
+        let mut inner = self.inner.lock();
+        let has_room = inner.shared_bytes + bytes <= self.bounds.shared;
+        let asks = self.is_short(&inner) && has_room;
+        inner.is_awaited = !asks;
+        asks
+    }
+
     fn is_short(&self, inner: &Inner) -> bool {
         !inner.is_unread
             && inner.shared_bytes <= self.bounds.shared / 4
@@ -281,6 +290,33 @@ impl Outbox {
         self.oldest.store(NOTHING, Ordering::Release);
         inner.is_unread = true;
         messages
+    }
+
+    /// Takes back what waits, in order, but for what nobody could say again. `ready` is
+    /// taken back with the openings before it.
+    pub(crate) fn take_back(&self) -> Vec<Arc<Published>> {
+        let mut inner = self.inner.lock();
+        let (mut kept, mut taken) = (Vec::new(), Vec::new());
+        while let Some(item) = inner.take() {
+            let is_own = item.message.position().is_none();
+            let stays = match item.message.event() {
+                Event::Ready(_) => false,
+                Event::Market(_) => is_own,
+                Event::State(state) => is_own && state.state.is_none(),
+                Event::Gap(gap) if gap.reason == GapReason::TradesLeftOut => true,
+                event => event.answer_without_place().is_some(),
+            };
+            if stays {
+                kept.push(item);
+            } else {
+                taken.push(item.message);
+            }
+        }
+        for item in kept {
+            inner.put(item);
+        }
+        self.oldest.store(inner.oldest(), Ordering::Release);
+        taken
     }
 
     /// Whether a shared message waits that was published before this place.

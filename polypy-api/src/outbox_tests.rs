@@ -5,6 +5,7 @@ use std::task::{Context, Wake};
 use super::*;
 use crate::cursor::Instance;
 use crate::message::{ErrorMessage, Heartbeat, Place};
+use crate::waker::Wakes;
 
 const BIG: usize = 1 << 20;
 
@@ -134,7 +135,7 @@ fn the_hub_is_woken_once_there_is_room_for_what_it_owes() {
         outbox.push(&message(Some(place)), None);
     }
     let take = |most| {
-        waker.park(std::time::Duration::ZERO, || {
+        waker.park(Wakes::Asking, std::time::Duration::ZERO, || {
             assert!(!taken(&outbox, most).is_empty());
             true
         })

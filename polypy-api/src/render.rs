@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::cursor::Cursor;
 use crate::message::{
-    Closing, Conflated, Delta, ErrorMessage, Event, Gap, GapScope, Heartbeat, Hello, Market, Place,
-    Snapshot, State, Stats, Subscribed, Top, Trade, VERSION,
+    Closing, Conflated, Delta, ErrorMessage, Event, Gap, GapScope, Health, Heartbeat, Hello,
+    Market, Place, Snapshot, State, Stats, Subscribed, Top, Trade, VERSION,
 };
 
 /// The text of a message.
@@ -33,6 +33,7 @@ pub(crate) fn text(event: &Event) -> Utf8Bytes {
         Event::Market(market) => market_fields(&mut object, market),
         Event::Gap(gap) => gap_fields(&mut object, gap),
         Event::Stats(stats) => stats_fields(&mut object, stats),
+        Event::Health(health) => health_fields(&mut object, health),
     }
     object.end();
     out.shrink_to_fit();
@@ -45,6 +46,7 @@ fn room(event: &Event) -> usize {
         Event::Snapshot(book) => 640 + 28 * (book.bids.len() + book.asks.len()),
         Event::Delta(delta) => 320 + 28 * delta.changes.len(),
         Event::Stats(stats) => 64 + stats.stats.len(),
+        Event::Health(health) => 80 + health.health.len() + health.sample.len(),
         _ => 512,
     }
 }
@@ -283,6 +285,14 @@ fn stats_fields(object: &mut Object<'_>, stats: &Stats) {
     object.out.push_str(&stats.stats);
 }
 
+fn health_fields(object: &mut Object<'_>, health: &Health) {
+    object.number("ts_us", health.now_us);
+    object.key("health");
+    object.out.push_str(&health.health);
+    object.key("sample");
+    object.out.push_str(&health.sample);
+}
+
 /// An object that is being written.
 struct Object<'a> {
     out: &'a mut String,
@@ -406,13 +416,13 @@ fn list<T>(
     out.push(']');
 }
 
-fn push_plain(out: &mut String, text: &str) {
+pub(crate) fn push_plain(out: &mut String, text: &str) {
     out.push('"');
     out.push_str(text);
     out.push('"');
 }
 
-fn push_text(out: &mut String, text: &str) {
+pub(crate) fn push_text(out: &mut String, text: &str) {
     let needs_care = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f;
     if !text.bytes().any(needs_care) {
         return push_plain(out, text);
@@ -423,18 +433,18 @@ fn push_text(out: &mut String, text: &str) {
     }
 }
 
-fn push_price(out: &mut String, price: Price) {
+pub(crate) fn push_price(out: &mut String, price: Price) {
     push_plain(
         out,
         write_millionths(price.millionths().into(), &mut [0; MAX_TEXT]),
     );
 }
 
-fn push_size(out: &mut String, size: Size) {
+pub(crate) fn push_size(out: &mut String, size: Size) {
     push_plain(out, write_millionths(size.millionths(), &mut [0; MAX_TEXT]));
 }
 
-fn push_number(out: &mut String, mut number: u64) {
+pub(crate) fn push_number(out: &mut String, mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();
     loop {

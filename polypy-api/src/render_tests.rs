@@ -357,6 +357,16 @@ fn messages() -> Vec<Event> {
             now_us: 1_795_429_804_000_000,
             stats: r#"{"running":true,"uptime_seconds":81.5}"#.into(),
         })),
+        Event::Health(Box::new(Health {
+            now_us: 1_795_429_804_000_000,
+            health: r#"{"healthy":true,"timestamp":"2026-11-23T10:30:04.000Z","components":{"pool":true},"reasons":[],"books":{"wanted":400,"live":400,"stale":0,"awaited":0}}"#.into(),
+            sample: r#"{"ts_ms":1795429804000,"books_live":400,"changes_per_second":812.5,"route_p99_ms":null}"#.into(),
+        })),
+        Event::Health(Box::new(Health {
+            now_us: 1_795_429_804_000_000,
+            health: r#"{"healthy":false,"timestamp":"2026-11-23T10:30:04.000Z","components":{"pool":false},"reasons":[{"code":"no_connection","text":"no connection to the venue is open"}],"books":{"wanted":400,"live":0,"stale":400,"awaited":0}}"#.into(),
+            sample: "null".into(),
+        })),
         heartbeat(cursor(57), 1_795_429_805_000_000, 0),
         error(
             None,

@@ -78,6 +78,12 @@ static ROWS: &[Stream] = &[
         |hub| hub.numbers().closed_slow.get().into(),
     ),
     Stream::counter(
+        "left_out_trades",
+        "polypy_stream_left_out_trades_total",
+        "Trades left out for clients of mode=conflated that read too slowly.",
+        |hub| hub.numbers().left_out.get().into(),
+    ),
+    Stream::counter(
         "gaps_venue",
         "polypy_stream_gaps_total",
         "Gaps of the venue's doing.",

@@ -12,6 +12,7 @@ use crate::cursor::Cursor;
 use crate::filter::{Channel, Channels, Filter};
 use crate::message::{Event, Published};
 use crate::outbox::{Batch, Item};
+use crate::read::Missing;
 
 /// Bytes taken from the queue at once.
 const BATCH: usize = 256 << 10;
@@ -146,8 +147,9 @@ impl Streams {
                         return Ok(());
                     }
                 }
-                // Not in the catalogue yet.
-                Err(FollowError::Refused(refused)) if refused.code == "unknown_token" => {}
+                // Not in the catalogue yet, or listed and not judged yet.
+                Err(FollowError::Refused(refused))
+                    if matches!(refused.code, "unknown_token" | Missing::NOT_FOLLOWED) => {}
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(RETRY).await;

@@ -1,7 +1,7 @@
 //! How the hub's thread is woken, at no cost while it is awake.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -11,19 +11,46 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub(crate) struct Waker {
     /// Set before the last look for work: whoever brings work after that look sees it.
-    is_parked: AtomicBool,
+    state: AtomicU8,
     thread: Mutex<Option<Thread>>,
 }
 
+/// What ends a sleep before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wakes {
+    /// A change, and a client that asks for something.
+    Changes,
+    /// Whoever asks for something, alone.
+    Asking,
+}
+
+const AWAKE: u8 = 0;
+
+impl Wakes {
+    fn code(self) -> u8 {
+        match self {
+            Self::Changes => 1,
+            Self::Asking => 2,
+        }
+    }
+}
+
 impl Waker {
-    /// There is work, which stands where the hub looks for it.
+    /// Somebody asks for something, which stands where the hub looks for it.
     pub(crate) fn wake(&self) {
-        // A load first: while the hub is awake, sockets share the line and do not
-        // write to it.
-        let is_mine =
-            self.is_parked.load(Ordering::SeqCst) && self.is_parked.swap(false, Ordering::SeqCst);
+        let is_mine = self.state.load(Ordering::SeqCst) != AWAKE
+            && self.state.swap(AWAKE, Ordering::SeqCst) != AWAKE;
         if is_mine && let Some(thread) = &*self.thread.lock() {
             thread.unpark();
+        }
+    }
+
+    /// Something has changed, and stands where the hub looks for it.
+    pub(crate) fn wake_for_change(&self) {
+        // A load first: while the hub is awake, sockets share the line and do not
+        // write to it.
+        if self.state.load(Ordering::SeqCst) == Wakes::Changes.code() {
+            self.wake();
         }
     }
 
@@ -34,19 +61,24 @@ impl Waker {
 
     /// Sleeps until it is woken, for `most` at the longest, unless `has_work` after
     /// everybody has been told that it sleeps. Whether somebody woke it.
-    pub(crate) fn park(&self, most: Duration, has_work: impl FnOnce() -> bool) -> bool {
-        self.is_parked.store(true, Ordering::SeqCst);
+    pub(crate) fn park(
+        &self,
+        wakes: Wakes,
+        most: Duration,
+        has_work: impl FnOnce() -> bool,
+    ) -> bool {
+        self.state.store(wakes.code(), Ordering::SeqCst);
         if !has_work() {
             std::thread::park_timeout(most);
         }
-        !self.is_parked.swap(false, Ordering::SeqCst)
+        self.state.swap(AWAKE, Ordering::SeqCst) == AWAKE
     }
 }
 
 impl fmt::Debug for Waker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waker")
-            .field("is_parked", &self.is_parked)
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }
@@ -57,18 +89,34 @@ mod tests {
 
     use super::*;
 
-    /// Work that comes between the last look and the sleep ends the sleep.
-    #[test]
-    fn work_that_comes_after_the_last_look_is_not_slept_through() {
+    /// Sleeps, is told something after its last look, and says whether that woke it.
+    fn sleep(wakes: Wakes, most: Duration, tell: fn(&Waker)) -> bool {
         let waker = Arc::new(Waker::default());
         waker.adopt();
         let theirs = Arc::clone(&waker);
-        let woken = waker.park(Duration::from_secs(1), || {
+        waker.park(wakes, most, || {
             // Looked, and found nothing; now it comes.
-            std::thread::spawn(move || theirs.wake()).join().unwrap();
+            std::thread::spawn(move || tell(&theirs)).join().unwrap();
             false
-        });
-        assert!(woken);
-        assert!(!waker.park(Duration::ZERO, || true), "nobody came");
+        })
+    }
+
+    #[test]
+    fn work_that_comes_after_the_last_look_is_not_slept_through() {
+        let long = Duration::from_secs(60);
+        assert!(sleep(Wakes::Changes, long, Waker::wake));
+        assert!(sleep(Wakes::Changes, long, Waker::wake_for_change));
+        assert!(sleep(Wakes::Asking, long, Waker::wake));
+        let waker = Waker::default();
+        assert!(
+            !waker.park(Wakes::Changes, Duration::ZERO, || true),
+            "nobody came"
+        );
+    }
+
+    #[test]
+    fn changes_wake_nobody_who_waits_to_be_asked() {
+        let short = Duration::from_millis(1);
+        assert!(!sleep(Wakes::Asking, short, Waker::wake_for_change));
     }
 }

@@ -12,7 +12,7 @@ use hyper::client::conn::http1::handshake;
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use polypy::config::{HttpSection, Layer, Setting, Sources};
+use polypy::config::{HttpSection, Layer, Overlay, Setting, Sources};
 use polypy::exit::Exit;
 use polypy::file;
 use polypy::secrets;
@@ -38,7 +38,7 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
                 demo: Layer::default(),
                 flags: Layer::default(),
             };
-            match sources.load() {
+            match sources.load_with(Overlay::default()) {
                 Ok(loaded) => {
                     let http = &loaded.config.http;
                     // Probes are answered without it, unless they are not.

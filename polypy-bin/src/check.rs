@@ -25,7 +25,7 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
         Err(error) => return terminal::refuse(&error),
     };
     // The files it names are read as `run` reads them, once: a pipe has them once.
-    let builder = PolyPy::builder().config(loaded.config.clone());
+    let builder = PolyPy::builder().loaded(loaded.clone());
     if let Err(error) = builder.read_every_file().build() {
         terminal::say(&error);
         return Exit::Config;

@@ -13,6 +13,12 @@ pub enum Exit {
     Failure,
     /// The command line was not understood.
     Usage,
+    /// A recording is not whole: something of it is damaged, missing or contradicted.
+    NotWhole,
+    /// Nothing of what was named can be read.
+    Unreadable,
+    /// What was named is not there.
+    NoInput,
     /// Standard output could not be written.
     Io,
     /// The configuration has mistakes; all of them have been named.
@@ -25,10 +31,13 @@ pub enum Exit {
 
 impl Exit {
     /// All of them, with what `--help` says of each.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Clean, "clean end, also by a signal"),
         (Self::Failure, "could not start, or a part died"),
         (Self::Usage, "command line not understood"),
+        (Self::NotWhole, "a recording is not whole"),
+        (Self::Unreadable, "a recording cannot be read"),
+        (Self::NoInput, "there is no such recording"),
         (Self::Io, "standard output could not be written"),
         (Self::Config, "mistakes in the configuration"),
         (Self::Interrupted, "drain cut short by a second interrupt"),
@@ -41,6 +50,9 @@ impl Exit {
             Self::Clean => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::NotWhole => 3,
+            Self::Unreadable => 65,
+            Self::NoInput => 66,
             Self::Io => 74,
             Self::Config => 78,
             Self::Interrupted => 130,

@@ -12,9 +12,18 @@ pub mod exit;
 pub mod file;
 pub mod limits;
 pub mod logging;
+pub mod recordings;
 pub mod secrets;
 
-pub use app::{BuildError, PolyPy, PolyPyBuilder, Progress, RunError, StartError};
+pub use app::{
+    BuildError, InForce, PolyPy, PolyPyBuilder, Preview, Progress, Reloaded, RunError, Selected,
+    SelectionError, StartError, preview,
+};
+
+/// Recordings as files: written, repaired, read.
+pub mod archive {
+    pub use polypy_archive::*;
+}
 
 /// Streams of changes: filters, messages, subscriptions.
 pub use polypy_api as stream;

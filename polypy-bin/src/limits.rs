@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use polypy_api::StreamConfig;
+use polypy_core::catalogue::ShardOf;
 
 use crate::config::Config;
 
@@ -29,6 +30,9 @@ const BASE_MEMORY: usize = 40 << 20;
 /// Bytes a token, with its book, its share of a market and of a socket
 /// (`docs/performance.md`, "Where memory goes").
 const TOKEN_MEMORY: usize = 5 << 10;
+/// Bytes a market takes that is listed, followed or not
+/// (`docs/performance.md`, "The catalogue").
+const LISTED_MEMORY: usize = 1 << 10;
 /// Bytes a connection of a client has beside the system's send buffer: its task,
 /// its timer, what was read of its request.
 const CLIENT_MEMORY: usize = 16 << 10;
@@ -77,12 +81,18 @@ impl Shares {
     /// Shares out what the system allows. With `demo` the exchange is in this
     /// process and holds the other end of each of the venue's sockets.
     pub fn of(config: &Config, system: System, demo: bool) -> Self {
-        let markets = match (config.max_markets(), demo) {
-            (0, true) => config.sim.markets,
-            (0, false) => WHOLE_VENUE,
-            (most, true) => most.min(config.sim.markets),
-            (most, false) => most.min(WHOLE_VENUE),
+        let listed = if demo {
+            config.sim.markets
+        } else {
+            WHOLE_VENUE
         };
+        // Of any other choice nobody knows how many markets it has before they are listed.
+        let most = match config.max_markets() {
+            0 => listed,
+            most => most.min(listed),
+        };
+        let parts = config.markets.shard.map_or(1, ShardOf::parts);
+        let markets = most.div_ceil(usize::from(parts));
         let tokens = markets * TOKENS_A_MARKET;
         let sockets = tokens.div_ceil(config.pool.target) * config.pool.replicas;
         let ends = if demo { 2 } else { 1 };
@@ -121,7 +131,8 @@ impl Shares {
         } else {
             0
         };
-        let memory = BASE_MEMORY + tokens * TOKEN_MEMORY * ends + clients + answers;
+        let books = tokens * TOKEN_MEMORY * ends;
+        let memory = BASE_MEMORY + listed * LISTED_MEMORY + books + clients + answers;
         Self {
             system,
             venue_needed,
@@ -289,6 +300,30 @@ mod tests {
         assert_eq!((without.venue, without.fits()), (None, true));
         let off = Shares::of(&Config::default(), system(1_024), false);
         assert_eq!((off.http_connections, off.venue), (0, Some(960)));
+    }
+
+    #[test]
+    fn what_is_not_followed_needs_memory_and_no_socket() {
+        let shares = |change: &dyn Fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            Shares::of(&config, system(20_000), false)
+        };
+        let all = shares(&|_| {});
+        let few = shares(&|config| config.markets.max_markets = 100);
+        assert_eq!(few.venue_needed, 1 + 2 + 32);
+        let saved = (WHOLE_VENUE - 100) * TOKENS_A_MARKET * TOKEN_MEMORY;
+        assert_eq!(all.memory_needed - few.memory_needed, saved as u64);
+        let listed =
+            few.memory_needed - shares(&|config| config.markets.max_markets = 1).memory_needed;
+        assert_eq!(listed, (99 * TOKENS_A_MARKET * TOKEN_MEMORY) as u64);
+        // A choice that may be anything may be everything.
+        let tagged = shares(&|config| config.markets.min_volume = "5".parse().ok());
+        assert_eq!(tagged.venue_needed, all.venue_needed);
+        // Those who divide the venue divide its connections.
+        let part = shares(&|config| config.markets.shard = "0/4".parse().ok());
+        assert_eq!(part.venue_needed, 125 + 2 + 32);
+        assert!(part.memory_needed > (BASE_MEMORY + WHOLE_VENUE * LISTED_MEMORY) as u64);
     }
 
     #[test]

@@ -6,12 +6,16 @@ mod check;
 mod cli;
 mod demo;
 mod follow;
+mod recorded;
 mod run;
 mod runtime;
 mod signals;
 mod sim;
+mod status;
 mod systemd;
 mod terminal;
+#[cfg(feature = "tui")]
+mod top;
 
 use std::process::ExitCode;
 
@@ -43,7 +47,18 @@ fn main() -> ExitCode {
         Command::Health(typed) => ask::ask(typed, variables),
         Command::Tail(typed) => follow::tail(typed, variables),
         Command::Book(typed) => follow::book(typed, variables),
+        Command::Markets(typed) => follow::markets(*typed, variables),
+        #[cfg(feature = "tui")]
+        Command::Top(typed) => top::top(typed, variables),
+        Command::Info(typed) => recorded::info(typed),
+        Command::Cat(typed) => recorded::cat(typed),
+        Command::Verify(typed) => recorded::verify(typed),
+        Command::Import(typed) => recorded::import(typed),
+        Command::Repair(typed) => recorded::repair(typed),
+        Command::Compact(typed) => recorded::compact(typed),
+        Command::Replay(typed) => recorded::replay(typed, variables),
         Command::Run(typed) => run::run(typed, variables),
+        Command::Record(typed) => run::run(typed.into_run(), variables),
         Command::Sim(typed) => sim::run(typed, variables),
     };
     exit.into()

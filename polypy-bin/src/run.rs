@@ -1,7 +1,7 @@
 //! `polypy run`: the server, from the configuration to the exit code.
 
 use polypy::PolyPy;
-use polypy::config::{self, Config, Loaded, Sources};
+use polypy::config::{self, Loaded, Sources};
 use polypy::exit::Exit;
 use polypy::limits::{Shares, System};
 
@@ -33,9 +33,9 @@ pub(crate) fn run(typed: Run, variables: Vec<(String, String)>) -> Exit {
         announce(&loaded);
         shares.log();
         if demo {
-            demo::serve(loaded.config, shares, wishes).await
+            demo::serve(loaded, shares, wishes, &sources).await
         } else {
-            serve(loaded.config, shares, wishes).await
+            serve(loaded, shares, wishes, &sources).await
         }
     })
 }
@@ -50,16 +50,16 @@ fn announce(loaded: &Loaded) {
     }
 }
 
-async fn serve(config: Config, shares: Shares, wishes: Wishes) -> Exit {
+async fn serve(loaded: Loaded, shares: Shares, wishes: Wishes, sources: &Sources) -> Exit {
     match PolyPy::builder()
-        .config(config)
+        .loaded(loaded)
         .shares(shares)
         .listeners(systemd::sockets())
         .log_level(wishes.log_level.clone())
         .serve_clients_on(wishes.clients.clone())
         .build()
     {
-        Ok(app) => drive(&app, wishes).await,
+        Ok(app) => drive(&app, wishes, sources).await,
         Err(error) => {
             tracing::error!(%error, "polypy cannot be built");
             Exit::Config

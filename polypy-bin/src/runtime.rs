@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use polypy::PolyPy;
 use polypy::clock::SystemClock;
-use polypy::config::Config;
+use polypy::config::{Config, Sources};
 use polypy::exit::Exit;
-use polypy::logging::{self, LogLevel};
+use polypy::logging::{self, Log, LogLevel, StatusLine};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::signals::Signals;
+use crate::status;
 use crate::systemd::Supervisor;
 use crate::terminal;
 
@@ -41,14 +42,19 @@ pub(crate) struct Wishes {
     pub(crate) reload: mpsc::Receiver<()>,
     /// For those who may change it.
     pub(crate) log_level: LogLevel,
+    /// What stands below the log, on a terminal.
+    pub(crate) status: Option<StatusLine>,
     /// Where clients are served.
     pub(crate) clients: Handle,
 }
 
-/// Runs `app` until it is to end.
-pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
+/// Runs `app` until it is to end. `sources` are read again when that is asked for.
+pub(crate) async fn drive(app: &PolyPy, wishes: Wishes, sources: &Sources) -> Exit {
     let Wishes {
-        drain, mut reload, ..
+        drain,
+        mut reload,
+        status,
+        ..
     } = wishes;
     let supervisor = Supervisor::of_environment();
     let shutdown = async {
@@ -59,7 +65,7 @@ pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
     };
     let reloads = async {
         while reload.recv().await.is_some() {
-            app.reload().await;
+            app.reload_from(sources.clone()).await;
         }
         std::future::pending().await
     };
@@ -67,6 +73,7 @@ pub(crate) async fn drive(app: &PolyPy, wishes: Wishes) -> Exit {
         ended = app.run(shutdown) => ended,
         ended = reloads => ended,
         never = supervisor.follow(app) => match never {},
+        never = status::follow(app, status) => match never {},
     };
     match ended {
         Ok(()) => Exit::Clean,
@@ -84,7 +91,11 @@ where
     F: Future<Output = Exit>,
 {
     let clock = Arc::new(SystemClock);
-    let (log, log_level) = match logging::init(&config.log, clock) {
+    let Log {
+        guard: log,
+        level: log_level,
+        status,
+    } = match logging::init(&config.log, clock) {
         Ok(opened) => opened,
         Err(error) => {
             terminal::say(&error);
@@ -112,14 +123,11 @@ where
         };
         let (drain, drained) = oneshot::channel();
         let (reload, reloaded) = mpsc::channel(1);
-        let (http, admin) = (&config.http, &config.admin);
-        let files = http.token_file.is_some() || http.tls_cert.is_some();
-        let files = (http.enabled && files) || admin.token_file.is_some();
-        let reload = files.then_some(reload);
         let wishes = Wishes {
             drain: drained,
             reload: reloaded,
             log_level,
+            status,
             clients: clients.handle().clone(),
         };
         let second_signal = async {

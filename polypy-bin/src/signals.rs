@@ -115,23 +115,20 @@ impl Signals {
         }
     }
 
-    /// The next one that is to end the program. Others are passed on to `reload`, if
-    /// there is something to read again.
-    async fn next_end(&mut self, reload: Option<&mpsc::Sender<()>>) -> Request {
+    /// The next one that is to end the program. Others are passed on to `reload`.
+    async fn next_end(&mut self, reload: &mpsc::Sender<()>) -> Request {
         loop {
             let request = self.next().await;
             if request != Request::HangUp || self.meaning == HangUp::Ends {
                 return request;
             }
-            match reload.map(|reload| reload.try_send(())) {
+            match reload.try_send(()) {
                 // One that waits already reads all there is.
-                Some(Ok(()) | Err(TrySendError::Full(()))) => {
-                    tracing::debug!("SIGHUP, reading again");
+                Ok(()) | Err(TrySendError::Full(())) => {
+                    tracing::info!("SIGHUP, reading again");
                 }
-                Some(Err(TrySendError::Closed(()))) | None => {
-                    tracing::info!(
-                        "SIGHUP, nothing to re-read: there is no token and no certificate"
-                    );
+                Err(TrySendError::Closed(())) => {
+                    tracing::info!("SIGHUP, nothing to re-read: the exchange has no such file");
                 }
             }
         }
@@ -142,9 +139,9 @@ impl Signals {
     pub(crate) async fn watch(
         mut self,
         drain: oneshot::Sender<()>,
-        reload: Option<mpsc::Sender<()>>,
+        reload: mpsc::Sender<()>,
     ) -> Exit {
-        let first = self.next_end(reload.as_ref()).await;
+        let first = self.next_end(&reload).await;
         tracing::info!(
             signal = first.name(),
             "ending, a second signal ends at once"
@@ -152,7 +149,7 @@ impl Signals {
         if drain.send(()).is_err() {
             tracing::debug!("the program had ended already");
         }
-        let second = self.next_end(reload.as_ref()).await;
+        let second = self.next_end(&reload).await;
         tracing::warn!(signal = second.name(), "ending at once");
         second.exit()
     }

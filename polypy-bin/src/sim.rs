@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use polypy::clock::SystemClock;
-use polypy::config::{Config, Layer, Sources, exchange_config};
+use polypy::config::{Config, Layer, Overlay, Sources, exchange_config};
 use polypy::exit::Exit;
 use polypy_sim::{Sim, SimError, SimHandle};
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ pub(crate) fn run(typed: cli::Sim, variables: Vec<(String, String)>) -> Exit {
         demo: Layer::default(),
         flags: typed.keys.0,
     };
-    let loaded = match sources.load() {
+    let loaded = match sources.load_with(Overlay::default()) {
         Ok(loaded) => loaded,
         Err(error) => return terminal::refuse(&error),
     };

@@ -31,6 +31,13 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// The columns of a terminal; 80 where it does not say.
+pub(crate) fn columns(output: &io::Stdout) -> usize {
+    let size = rustix::termios::tcgetwinsize(output);
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 80 } else { columns }
+}
+
 /// Whether the program was started without a standard output. What Rust opens in
 /// its place takes every write; that it is open for reading, too, tells it from
 /// what a shell's redirection opens. Elsewhere than on Linux nothing tells.

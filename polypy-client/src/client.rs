@@ -43,9 +43,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    address: Address,
-    dialer: Option<Arc<dyn Dial>>,
-    token: Option<String>,
+    pub(crate) address: Address,
+    pub(crate) dialer: Option<Arc<dyn Dial>>,
+    pub(crate) token: Option<String>,
 }
 
 // The token is nobody's business.

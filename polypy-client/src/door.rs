@@ -124,7 +124,17 @@ impl Address {
         })
     }
 
-    async fn dial(&self, dialer: Option<&dyn Dial>) -> Result<Box<dyn Socket>, Lost> {
+    /// What the server is called in requests.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// In front of the routes.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) async fn dial(&self, dialer: Option<&dyn Dial>) -> Result<Box<dyn Socket>, Lost> {
         Ok(match &self.place {
             Place::Tls(server) => {
                 let nobody = || io::Error::other("TLS is not spoken here");
@@ -222,10 +232,10 @@ impl Door {
 
 /// hyper's half of a connection, which makes no progress unless it is polled beside what
 /// waits for it. What it has to say of its end, the answer says, too.
-struct Driver(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+pub(crate) struct Driver(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Driver {
-    fn new<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
+    pub(crate) fn new<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
         Self(Some(Box::pin(async { drop(connection.await) })))
     }
 
@@ -238,7 +248,7 @@ impl Driver {
     }
 
     /// Waits for `wanted`, which may be dropped and made again if `wanted` may.
-    async fn beside<F: Future>(&mut self, wanted: F) -> F::Output {
+    pub(crate) async fn beside<F: Future>(&mut self, wanted: F) -> F::Output {
         let mut wanted = pin!(wanted);
         poll_fn(|context| {
             self.poll(context);
@@ -338,7 +348,7 @@ async fn open_socket(socket: Box<dyn Socket>, question: &Question) -> Result<Doo
     Ok(Door::Socket(Box::new(socket)))
 }
 
-const AGENT: &str = concat!("polypy-client/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("polypy-client/", env!("CARGO_PKG_VERSION"));
 
 fn unsendable(question: &Question, reason: &str) -> NoDoor {
     NoDoor::Refused(Error::Url {

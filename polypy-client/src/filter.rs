@@ -132,7 +132,7 @@ impl Filter {
     }
 }
 
-fn push(query: &mut String, name: &str, value: &str) {
+pub(crate) fn push(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {
         query.push('&');
     }
@@ -142,7 +142,7 @@ fn push(query: &mut String, name: &str, value: &str) {
 }
 
 /// Text inside a query: a comma of a name would divide it.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -8,6 +8,7 @@
 //! | [`books`] | the books and trades of a subscription |
 //! | [`filter`] | what a subscription asks for |
 //! | [`client`] | subscriptions over either door, with resume |
+//! | [`reads`] | markets by their words, events, books and best prices at a moment |
 //!
 //! `message`, `book` and `books` do no I/O. The client runs on the caller's tokio runtime
 //! and starts no task. It speaks no TLS; who does can be handed in ([`Dial`]).
@@ -19,6 +20,7 @@ mod door;
 pub mod error;
 pub mod filter;
 pub mod message;
+pub mod reads;
 mod sse;
 mod text;
 

@@ -43,6 +43,8 @@ pub enum Message {
     Gap(Box<Gap>),
     /// The server's counters.
     Stats(Stats),
+    /// The server's verdict on itself, and its newest sample.
+    Health(Health),
     /// A message of a type that is not known here.
     Other(String),
 }
@@ -100,6 +102,7 @@ impl Message {
             "market" => Self::Market(fields(text)?),
             "gap" => Self::Gap(fields(text)?),
             "stats" => Self::Stats(fields(text)?),
+            "health" => Self::Health(fields(text)?),
             _ => Self::Other(r#type),
         })
     }
@@ -555,4 +558,16 @@ pub struct Stats {
     pub ts_us: u64,
     /// The object of `/stats`.
     pub stats: serde_json::Value,
+}
+
+/// The server's verdict on itself, and its newest sample.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Health {
+    /// When they were read, microseconds since 1970.
+    pub ts_us: u64,
+    /// The object of `/health`.
+    pub health: serde_json::Value,
+    /// The newest second of `/v1/history`; null before the first.
+    pub sample: serde_json::Value,
 }

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{BookEvent, MarketEvent};
 use crate::key::AssetKey;
@@ -114,7 +114,7 @@ impl StaleReason {
 }
 
 /// Whose doing a loss is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// What the venue said was wrong, or it did not say what it should have.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Longest asset id accepted. A token id is a 256-bit number: 78 decimal digits.
 pub const MAX_ASSET_DIGITS: usize = 78;
@@ -114,6 +114,13 @@ macro_rules! text_id {
         impl Borrow<str> for $id {
             fn borrow(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
+                Self::new(&text).map_err(de::Error::custom)
             }
         }
     };

@@ -111,6 +111,17 @@ impl AssetKey {
 mod tests {
     use super::*;
 
+    /// Computed apart, by the definition. Processes of different versions divide the venue
+    /// between them: a market must never change its shard.
+    #[test]
+    fn a_market_has_the_same_shard_in_every_version() {
+        let whole = "0x5f65177b394277fd294cd75650044e32ba009a95022d88a0c1d565897d72f8f1";
+        for (id, shard) in [("0xa1", 57), ("0x0A1", 57), ("0x1", 230), (whole, 60)] {
+            let id = ConditionId::new(id).unwrap();
+            assert_eq!(Shard::of(&id).index(), shard, "{id}");
+        }
+    }
+
     #[test]
     fn of_two_keys_of_one_slot_the_later_is_known_round_the_end_of_the_numbers() {
         let shard = Shard::of(&ConditionId::new("0xa1").unwrap());

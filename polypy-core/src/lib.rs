@@ -7,7 +7,7 @@
 //! |---|---|
 //! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | below both | [`token_bucket`] |
-//! | the contracts between layers | [`component`], [`lifecycle`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`source`], [`change`], [`catalogue`], [`suspension`] |
+//! | the contracts between layers | [`component`], [`lifecycle`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`frames`], [`recording`], [`source`], [`change`], [`checkpoint`], [`catalogue`], [`suspension`] |
 //!
 //! A book kept from exact decimals:
 //!
@@ -27,7 +27,9 @@
 //! ```
 
 pub mod change;
+pub mod checkpoint;
 pub mod component;
+pub mod connection;
 pub mod health;
 pub mod lifecycle;
 pub mod metrics;
@@ -35,6 +37,8 @@ pub mod probe;
 pub mod stats;
 
 pub mod feed;
+pub mod frames;
+pub mod recording;
 pub mod source;
 pub mod suspension;
 
@@ -69,7 +73,9 @@ pub use change::{
     BookChange, BookPosition, BookStatus, ChangeSink, ChangeSource, Lane, LevelSet, StatusChange,
     TradeKept, WholeBook,
 };
+pub use checkpoint::{Checkpoint, CheckpointSource, Copied};
 pub use component::{BoxFuture, Component, ComponentError, ComponentState};
+pub use connection::{ConnectionEnd, ConnectionReport, ConnectionSource};
 pub use decimal::{DecimalError, DecimalText, SignedDecimal};
 pub use event::{
     BestBidAsk, BookEvent, LifecycleEvent, MarketEvent, MarketResolved, NewMarket, PriceChange,
@@ -77,6 +83,7 @@ pub use event::{
 };
 pub use feed::{AuditSink, BookControl, EventSink, FeedId, Owner, ResyncSink, Scope, StaleReason};
 pub use fingerprint::BookHash;
+pub use frames::{Answer, Asked, BookOrigin, FrameSink, Opened, Purpose, SocketId, SocketSink};
 pub use health::{Health, HealthSource, Reason};
 pub use history::{HistoryPoint, TopHistory};
 pub use id::{AssetId, ConditionId, IdError};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::book;
 use crate::change::{BookPosition, TradeKept};
 use crate::decimal::{DecimalText, SignedDecimal};
 use crate::feed::StaleReason;
@@ -105,10 +106,28 @@ pub struct BookTop {
     pub ask: Option<Level>,
     /// How far to trust it.
     pub state: BookState,
+    /// Whether the venue's hash came out, as in [`BookView`].
+    pub verified: Option<bool>,
     /// Where the book stands, as in [`BookView`].
     pub position: BookPosition,
     /// Exchange time of the last change.
     pub last_update: Timestamp,
+}
+
+impl BookTop {
+    /// Best ask less best bid.
+    pub fn spread(&self) -> Option<SignedDecimal> {
+        self.prices().map(|(bid, ask)| book::spread(bid, ask))
+    }
+
+    /// Mean of the two.
+    pub fn mid_price(&self) -> Option<SignedDecimal> {
+        self.prices().map(|(bid, ask)| book::mid(bid, ask))
+    }
+
+    fn prices(&self) -> Option<(Price, Price)> {
+        Some((self.bid?.price, self.ask?.price))
+    }
 }
 
 /// A trade of one token, as the venue announced it.
@@ -196,6 +215,30 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::OrderBook;
+
+    #[test]
+    fn a_top_has_the_spread_and_the_middle_of_its_book() {
+        let level = |price: &str| Level::new(price.parse().unwrap(), "1".parse().unwrap());
+        let mut book = OrderBook::default();
+        book.apply_snapshot(vec![level("0.489")], vec![level("0.5025")]);
+        let mut names = crate::Interner::default();
+        let asset = AssetId::new("1").unwrap();
+        let condition = crate::ConditionId::new("0x1").unwrap();
+        let describe = |key| crate::AssetInfo::new(key, asset.clone(), condition.clone());
+        let mut top = BookTop {
+            asset: names.insert(&asset, &condition, describe).key,
+            bid: book.best_bid(),
+            ask: book.best_ask(),
+            state: BookState::Live,
+            verified: None,
+            position: BookPosition::default(),
+            last_update: Timestamp::from_millis(0),
+        };
+        assert_eq!((top.spread(), top.mid_price()), (book.spread(), book.mid()));
+        top.ask = None;
+        assert_eq!((top.spread(), top.mid_price()), (None, None));
+    }
 
     #[test]
     fn a_state_has_the_name_json_shows() {

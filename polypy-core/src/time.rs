@@ -57,6 +57,11 @@ impl fmt::Debug for Timestamp {
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// The same in nanoseconds since the Unix epoch, as exactly as the clock has it.
+    fn now_nanos(&self) -> u64 {
+        self.now().millis().saturating_mul(1_000_000)
+    }
 }
 
 #[cfg(test)]

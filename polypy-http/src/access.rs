@@ -214,10 +214,12 @@ pub(crate) fn end_session(secure: bool) -> String {
     cookie("", Duration::ZERO, secure)
 }
 
+/// Without a path: the browser's default is the folder of `/login`, so that below the path of
+/// a proxy it goes to nobody else on that host.
 fn cookie(value: &str, lasts: Duration, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
     format!(
-        "{COOKIE_NAME}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        "{COOKIE_NAME}={value}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
         lasts.as_secs()
     )
 }
@@ -343,12 +345,14 @@ mod tests {
     fn cookies_are_for_this_site_and_no_script() {
         let access = Access::new(TOKEN).unwrap();
         let open = access.begin_session(now(), false);
-        assert!(open.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"));
+        assert!(
+            open.ends_with("; Max-Age=43200; HttpOnly; SameSite=Strict") && !open.contains("Path")
+        );
         assert!(
             access
                 .begin_session(now(), true)
                 .ends_with("SameSite=Strict; Secure")
         );
-        assert!(end_session(false).starts_with("polypy_session=; Path=/; Max-Age=0;"));
+        assert!(end_session(false).starts_with("polypy_session=; Max-Age=0;"));
     }
 }

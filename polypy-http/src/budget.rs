@@ -13,19 +13,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The unit in which memory is counted.
 const UNIT: usize = 1024;
 
-/// The sum.
+/// The sum: `http.answer_memory`.
 #[derive(Debug, Clone)]
-pub(crate) struct Memory {
+pub struct Memory {
     units: Arc<Semaphore>,
     all: usize,
 }
 
-/// A share of it, given back when this is dropped.
+/// A share of [`Memory`], given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Share(OwnedSemaphorePermit);
+pub struct Share(OwnedSemaphorePermit);
 
 impl Memory {
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
         let all = (bytes / UNIT).min(Semaphore::MAX_PERMITS);
         Self {
             units: Arc::new(Semaphore::new(all)),
@@ -34,7 +35,7 @@ impl Memory {
     }
 
     /// Takes so many bytes out of the sum; `None` if they are not there.
-    pub(crate) fn take(&self, bytes: usize) -> Option<Share> {
+    pub fn take(&self, bytes: usize) -> Option<Share> {
         // More than the whole sum is refused like anything that does not fit.
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         let permit = Arc::clone(&self.units).try_acquire_many_owned(units).ok()?;
@@ -45,6 +46,15 @@ impl Memory {
     pub(crate) fn taken(&self) -> usize {
         let free = self.units.available_permits();
         self.all.saturating_sub(free) * UNIT
+    }
+}
+
+impl Share {
+    /// Gives back what goes beyond so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let kept = bytes.div_ceil(UNIT);
+        let surplus = self.0.num_permits().saturating_sub(kept);
+        drop(self.0.split(surplus));
     }
 }
 

@@ -10,11 +10,13 @@ use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use polypy_core::Clock;
 
 use crate::access::Access;
+use crate::assets::Assets;
 use crate::body::Body;
 use crate::budget::Memory;
 use crate::config::HttpConfig;
 use crate::cors::Origins;
 use crate::counters::Counters;
+use crate::describe::{Answer, Content, Description};
 use crate::handler;
 use crate::host::Names;
 use crate::places::Places;
@@ -32,6 +34,9 @@ use crate::tls::Tls;
 const OWN_PARTS: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 );
+
+/// Makes a route of what all others say of themselves.
+type Describe = Box<dyn FnOnce(&[Description]) -> Route + Send>;
 
 /// A [`HttpServer`] that is to be built.
 ///
@@ -71,6 +76,8 @@ pub struct HttpServerBuilder {
     /// The component.
     name: &'static str,
     own_pages_only: bool,
+    describe: Option<Describe>,
+    page: Option<Arc<Assets>>,
     /// All but the landing page and `/version`.
     routes: Routes,
 }
@@ -96,6 +103,8 @@ impl HttpServerBuilder {
             clock,
             name,
             own_pages_only: false,
+            describe: None,
+            page: None,
             routes: Routes::default(),
         }
     }
@@ -164,6 +173,25 @@ impl HttpServerBuilder {
         self
     }
 
+    /// Adds a route that is made of what all routes say of themselves, the landing page
+    /// first; of itself it is told nothing.
+    pub fn describe(
+        mut self,
+        describe: impl FnOnce(&[Description]) -> Route + Send + 'static,
+    ) -> Self {
+        self.describe = Some(Box::new(describe));
+        self
+    }
+
+    /// Answers `/` with this page to those who prefer HTML, and serves its files. Both are
+    /// open to everyone: they hold no data.
+    pub fn page(mut self, page: Assets) -> Self {
+        let page = Arc::new(page);
+        self = self.routes(page.routes());
+        self.page = Some(page);
+        self
+    }
+
     /// Adds something that never changes: a page, a script, a picture.
     ///
     /// # Errors
@@ -176,11 +204,14 @@ impl HttpServerBuilder {
     ) -> Result<Self, RouteError> {
         let bytes = bytes.into();
         let content_type = HeaderValue::from_static(content_type);
-        self.route(Route::get(path, "an asset", move |_call| {
-            let body = Body::from(bytes.clone());
-            let reply = Reply::bytes(StatusCode::OK, content_type.clone(), body);
-            reply.with_header(CONTENT_SECURITY_POLICY, OWN_PARTS)
-        }))
+        self.route(
+            Route::get(path, "an asset", move |_call| {
+                let body = Body::from(bytes.clone());
+                let reply = Reply::bytes(StatusCode::OK, content_type.clone(), body);
+                reply.with_header(CONTENT_SECURITY_POLICY, OWN_PARTS)
+            })
+            .answers(const { &[Answer::new(200, Content::Other("*/*"), "the asset")] }),
+        )
     }
 
     /// The server. It does not listen yet.
@@ -193,11 +224,19 @@ impl HttpServerBuilder {
             .filter(|guard| guard.access.has_sessions())
             .flat_map(|guard| handler::login(&guard.access, &guard.clock))
             .collect::<Vec<_>>();
+        let described = self.describe.map(|describe| {
+            let own = [
+                &handler::landing(self.service.clone(), None, [].iter()),
+                &version,
+            ];
+            let all = own.into_iter().chain(self.routes.iter()).chain(&login);
+            describe(&all.map(Route::description).collect::<Vec<_>>())
+        });
         let others = || {
             let own = std::iter::once(&version).chain(self.routes.iter());
-            own.chain(&login)
+            own.chain(&described).chain(&login)
         };
-        let landing = handler::landing(self.service.clone(), others());
+        let landing = handler::landing(self.service.clone(), self.page.clone(), others());
         for route in std::iter::once(&landing).chain(others()) {
             if let Err(error) = routes.add(route.clone()) {
                 tracing::error!(%error, "a route is not served");

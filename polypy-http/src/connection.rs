@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::activity::{Activity, Expired, Phase};
+use crate::call::Client;
 use crate::config::{HttpConfig, MIN_HEADER_BYTES};
 use crate::counters::count;
 use crate::io::{DeadlineStream, Limits};
@@ -38,7 +39,6 @@ use crate::places::{Place, Refused};
 use crate::reply::canned;
 use crate::reserve::Notice;
 use crate::responder::{Admission, Connected, Shared, UpgradeSlot};
-use crate::route::Client;
 use crate::service::Responder;
 use crate::socket::Socket;
 

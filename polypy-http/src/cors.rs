@@ -41,10 +41,11 @@ impl Origins {
     }
 
     /// Answers this server's own pages alone.
-    pub(crate) fn own_only() -> Self {
+    pub(crate) const fn own_only() -> Self {
         Self {
+            any: false,
+            exact: Vec::new(),
             own_only: true,
-            ..Self::default()
         }
     }
 

@@ -9,13 +9,14 @@ use flate2::write::GzEncoder;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 
 use crate::budget::{Memory, counted};
-use crate::market_list::BY_ENCODING;
+use crate::call::Call;
 use crate::negotiate::weight;
 use crate::refusal::busy;
 use crate::reply::Reply;
-use crate::route::Call;
 
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+
+pub(crate) const BY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 /// Below this the head of an answer outweighs what compression saves.
 pub(crate) const WORTH_COMPRESSING: usize = 1024;
@@ -45,7 +46,9 @@ pub(crate) fn finished(mut reply: Reply, call: &Call, memory: &Memory) -> Reply 
         reply = reply.with_header(CONTENT_ENCODING, GZIP);
         bytes = packed;
     }
-    match memory.take(bytes.len()) {
+    // What was taken for the answer before it was made is enough for a smaller one.
+    let share = reply.share.take();
+    match share.or_else(|| memory.take(bytes.len())) {
         Some(share) => {
             reply.body = counted(bytes, share).into();
             reply
@@ -89,7 +92,12 @@ pub(crate) fn wants_gzip(headers: &HeaderMap) -> bool {
 /// The bytes compressed; `None` if the compressor fails, which writing to memory
 /// does not.
 pub(crate) fn gzip(bytes: &[u8]) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), LEVEL);
+    pack(bytes, LEVEL)
+}
+
+/// The same at a level of the caller's.
+pub(crate) fn pack(bytes: &[u8], level: Compression) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), level);
     encoder.write_all(bytes).ok()?;
     let mut packed = encoder.finish().ok()?;
     // What is held is counted by its capacity.

@@ -26,12 +26,15 @@ use hyper::StatusCode;
 use polypy_core::probe::Probe;
 
 use crate::budget::Memory;
+use crate::describe::{Answer, Content};
 use crate::market_list::MarketList;
 use crate::query::QueryError;
 use crate::reply::{ErrorBody, Reply};
 use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::sources::Sources;
+
+pub use self::health::health_json;
 
 /// Statistics computed at once.
 const STATS_THREADS: u32 = 4;
@@ -42,6 +45,33 @@ const MARKETS_THREADS: u32 = 1;
 /// Bytes of statistics that are written on the event loop at most, some tens of
 /// microseconds.
 const QUICK: usize = 64 * 1024;
+
+const HEALTH: &[Answer] = &[
+    Answer::json("health", "healthy"),
+    Answer::new(503, Content::Json("health"), "not healthy"),
+];
+const PROBE: &[Answer] = &[
+    Answer::json("probe", "yes"),
+    Answer::new(503, Content::Json("probe"), "no"),
+];
+const STATS: &[Answer] = &[Answer::json("stats", "the statistics")];
+const METRICS: &[Answer] = &[
+    Answer::new(200, Content::Other("text/plain"), "Prometheus' text"),
+    Answer::new(
+        200,
+        Content::Other("application/openmetrics-text"),
+        "OpenMetrics, for those who name it",
+    ),
+];
+const MARKETS: &[Answer] = &[
+    Answer::json("market_list", "the markets"),
+    Answer::error(503, "there is no catalogue, or no room for the list"),
+];
+const ORDERBOOK: &[Answer] = &[
+    Answer::json("orderbook", "the book"),
+    Answer::new(404, Content::Json("orderbook"), "there is none"),
+    Answer::new(503, Content::Json("orderbook"), "it has yet to come"),
+];
 
 /// The routes that every server has but the landing page and `/version`.
 ///
@@ -68,6 +98,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
         let source = Arc::clone(&sources.probes);
         Route::get(path, summary, move |call| probe::get(&*source, probe, call))
             .with_parameters(probe::PARAMETERS)
+            .answers(PROBE)
             .for_probes()
     };
     let metrics = Arc::new(metrics::Metrics::new(sources.clone(), metric_details));
@@ -78,6 +109,7 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
             "200 when healthy, 503 when not, with the verdict on each part",
             move |call| health::get(&health, &newest, call),
         )
+        .answers(HEALTH)
         .for_probes(),
         probe(
             "/livez",
@@ -100,14 +132,16 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
             STATS_THREADS,
             move |call| stats::ready(&quick, call),
             move |_call| stats::get(&stats),
-        ),
+        )
+        .answers(STATS),
         Route::kept(
             "/metrics",
             "the same numbers for Prometheus, as text or OpenMetrics",
             METRICS_THREADS,
             move |call| scraped.ready(call),
             move |call| metrics.get(call),
-        ),
+        )
+        .answers(METRICS),
         Route::kept(
             "/markets",
             "the catalogue",
@@ -115,15 +149,17 @@ pub(crate) fn routes(sources: &Sources, memory: &Memory, metric_details: bool) -
             move |call| markets::ready(kept.as_deref(), call),
             move |call| markets::compute(markets.as_deref(), call),
         )
-        .with_parameters(markets::PARAMETERS),
+        .with_parameters(markets::PARAMETERS)
+        .answers(MARKETS),
         Route::get("/orderbook/{asset_id}", "one book", move |call| {
             orderbook::get(&books, call)
         })
-        .with_parameters(orderbook::PARAMETERS),
+        .with_parameters(orderbook::PARAMETERS)
+        .answers(ORDERBOOK),
     ]
 }
 
-pub(crate) use index::landing;
+pub(crate) use index::{landing, wants_page};
 pub(crate) use login::routes as login;
 pub(crate) use probe::OfHealth;
 pub(crate) use version::{PATH as VERSION_PATH, version};
@@ -132,7 +168,7 @@ pub(crate) use version::{PATH as VERSION_PATH, version};
 pub(crate) fn bad_query(error: &QueryError, request_id: &RequestId) -> Reply {
     let text = error.to_string();
     ErrorBody {
-        parameter: Some(error.parameter()),
+        parameter: Some(error.parameter().to_owned()),
         ..ErrorBody::new(StatusCode::BAD_REQUEST, request_id, &text)
     }
     .reply()
@@ -158,6 +194,7 @@ mod tests {
     use polypy_core::{Clock, Health, HealthSource, StatsSource, Timestamp};
 
     use super::*;
+    use crate::parameter;
 
     struct Nothing;
 
@@ -210,7 +247,9 @@ mod tests {
     fn the_manual_has_a_section_for_each_route_and_no_other() {
         let manual = include_str!("../../docs/http-api.md");
         // Those of `polypy-api` are compared there.
-        let elsewhere = |path: &&str| path.starts_with("/v1/") || path.starts_with("/ws/");
+        let elsewhere = |path: &&str| {
+            path.starts_with("/v1/") || path.starts_with("/ws/") || *path == "/openapi.json"
+        };
         let headings: Vec<&str> = manual
             .lines()
             .filter_map(|line| line.strip_prefix("### GET "))
@@ -222,19 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_names_each_query_parameter() {
+    fn the_manual_has_a_table_of_each_routes_parameters() {
         let manual = include_str!("../../docs/http-api.md");
         for route in all() {
-            let heading = format!("### GET {}\n", route.path);
-            let section = manual.split_once(&heading).map_or("", |(_, rest)| rest);
-            let section = section.split("\n### ").next().unwrap_or("");
-            for parameter in route.parameters {
-                assert!(
-                    section.contains(&format!("| `{parameter}` |")),
-                    "{} does not document {parameter}",
-                    route.path
-                );
-            }
+            let mistakes = parameter::manual_mistakes(manual, route.path, route.parameters);
+            assert_eq!(mistakes, Vec::<String>::new());
         }
     }
 }

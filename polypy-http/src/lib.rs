@@ -117,17 +117,31 @@ mod route;
 
 mod handler;
 
+mod parameter;
+
+mod describe;
+
 mod query;
 
 mod reply;
 
 mod body;
 
+mod cached;
+
+mod assets;
+
+mod rendering;
+
+mod call;
+
 mod market_list;
 
 mod encoding;
 
 mod responder;
+
+mod change;
 
 mod service;
 
@@ -172,16 +186,24 @@ mod exposition;
 mod negotiate;
 
 pub use access::{Access, TokenError};
+pub use assets::Assets;
 pub use body::Body;
+pub use budget::{Memory, Share};
 pub use builder::HttpServerBuilder;
+pub use cached::CachedBody;
+pub use call::Call;
 pub use config::{HttpConfig, MIN_HEADER_BYTES};
 pub use connection::Upgraded;
+pub use describe::{Answer, Content, Deprecation, Description};
 pub use error::HttpError;
+pub use handler::health_json;
 pub use hyper::{StatusCode, header};
+pub use parameter::{Kind, Parameter, manual_mistakes};
 pub use peer::Peer;
 pub use query::{Query, QueryError};
+pub use rendering::Rendering;
 pub use reply::Reply;
-pub use route::{Call, Route, RouteError};
+pub use route::{Route, RouteError};
 pub use server::HttpServer;
 pub use socket::Listener;
 pub use sources::Sources;

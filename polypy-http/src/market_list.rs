@@ -22,12 +22,10 @@ use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::budget::{Memory, counted};
-use crate::encoding::gzip;
+use crate::encoding::{BY_ENCODING, GZIP, gzip};
 use crate::reply::Reply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
-pub(crate) const BY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 const HEAD: &[u8] = b"{\"markets\":[";
 /// How much longer a rendering lasts than it took.

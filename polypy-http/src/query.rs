@@ -2,9 +2,9 @@
 //!
 //! Strict on purpose: a misspelt `depht=5` that was ignored would be a right
 //! answer to another question. Names and values are percent-decoded once, `+`
-//! is a space, a name may stand once, and numbers are plain digits.
+//! is a space, a name may stand once, and a value is of its parameter's kind.
 
-use std::ops::RangeInclusive;
+use crate::parameter::{Parameter, items, whole};
 
 /// Why a query was refused. Every variant names the parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,15 +30,13 @@ pub enum QueryError {
         /// The parameter.
         name: String,
     },
-    /// No number, or one out of its range.
-    #[error("query parameter {name:?} must be a whole number from {least} to {most}")]
-    Number {
+    /// Its value is not of its kind.
+    #[error("query parameter {name:?} must be {wanted}")]
+    Value {
         /// The parameter.
         name: String,
-        /// The lowest value.
-        least: usize,
-        /// The highest value.
-        most: usize,
+        /// What it may be.
+        wanted: String,
     },
 }
 
@@ -49,22 +47,25 @@ impl QueryError {
             Self::Encoding { name }
             | Self::Unknown { name, .. }
             | Self::Duplicate { name }
-            | Self::Number { name, .. } => name,
+            | Self::Value { name, .. } => name,
         }
     }
 }
 
-/// Decoded parameters, each name once.
+/// Decoded parameters, each name once and with a value of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
-    pairs: Vec<(String, String)>,
+    pairs: Vec<(&'static str, String)>,
 }
 
 impl Query {
-    /// Reads `a=1&b=2`; only names in `known` are accepted. Empty pieces
+    /// Reads `a=1&b=2`; only parameters in `known` are accepted. Empty pieces
     /// (`a=1&&`) are skipped.
-    pub(crate) fn parse(raw: &str, known: &[&str]) -> Result<Self, QueryError> {
-        let mut pairs: Vec<(String, String)> = Vec::new();
+    ///
+    /// # Errors
+    /// For the first thing that is wrong.
+    pub fn parse(raw: &str, known: &[Parameter]) -> Result<Self, QueryError> {
+        let mut query = Self::default();
         for piece in raw.split('&').filter(|piece| !piece.is_empty()) {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             let decoded = decode_form(name).zip(decode_form(value));
@@ -73,23 +74,30 @@ impl Query {
                     name: shown(name).to_owned(),
                 });
             };
-            if !known.contains(&name.as_str()) {
+            let Some(parameter) = known.iter().find(|known| known.name == name) else {
+                let names: Vec<_> = known.iter().map(|known| known.name).collect();
                 return Err(QueryError::Unknown {
                     name: shown(&name).to_owned(),
-                    known: known.join(", "),
+                    known: names.join(", "),
                 });
-            }
-            if pairs.iter().any(|(seen, _)| *seen == name) {
+            };
+            if query.text(&name).is_some() {
                 return Err(QueryError::Duplicate { name });
             }
-            pairs.push((name, value));
+            if !parameter.kind.has(&value) {
+                return Err(QueryError::Value {
+                    name,
+                    wanted: parameter.kind.wanted(),
+                });
+            }
+            query.pairs.push((parameter.name, value));
         }
-        Ok(Self { pairs })
+        Ok(query)
     }
 
     /// The same, without those that are not known or cannot be read; of one that is
     /// given twice the first counts.
-    pub(crate) fn parse_known(raw: &str, known: &[&str]) -> Self {
+    pub(crate) fn parse_known(raw: &str, known: &[Parameter]) -> Self {
         let mut query = Self::default();
         for piece in raw.split('&') {
             if let Ok(Self { pairs }) = Self::parse(piece, known) {
@@ -101,34 +109,24 @@ impl Query {
 
     /// The decoded value, `None` when the parameter is absent.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let found = self.pairs.iter().find(|(known, _)| known == name);
+        let found = self.pairs.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// A whole number in `range`, `None` when the parameter is absent.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn number(
-        &self,
-        name: &str,
-        range: RangeInclusive<usize>,
-    ) -> Result<Option<usize>, QueryError> {
-        let Some(value) = self.text(name) else {
-            return Ok(None);
-        };
-        // `parse` alone would take "+5".
-        let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-        value
-            .parse()
-            .ok()
-            .filter(|number| digits && range.contains(number))
-            .map(Some)
-            .ok_or_else(|| QueryError::Number {
-                name: name.to_owned(),
-                least: *range.start(),
-                most: *range.end(),
-            })
+    /// The whole number that a parameter of that kind has, `None` when it is absent.
+    pub fn whole(&self, name: &str) -> Option<usize> {
+        self.text(name).and_then(whole)
+    }
+
+    /// What a flag says, `None` when it is absent.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        let value = self.text(name)?;
+        Some(!matches!(value, "0" | "false"))
+    }
+
+    /// The values of a list, `None` when it is absent.
+    pub fn list(&self, name: &str) -> Option<impl Iterator<Item = &str>> {
+        self.text(name).map(items)
     }
 }
 
@@ -170,9 +168,29 @@ pub(crate) fn shown(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameter::Kind;
     use proptest::prelude::*;
 
-    const KNOWN: &[&str] = &["depth", "limit"];
+    const KNOWN: &[Parameter] = &[
+        Parameter::new(
+            "depth",
+            Kind::Whole {
+                least: 1,
+                most: 1_000,
+            },
+            "",
+        ),
+        Parameter::new(
+            "limit",
+            Kind::Whole {
+                least: 1,
+                most: 1_000,
+            },
+            "",
+        ),
+        Parameter::new("tops", Kind::Flag, ""),
+        Parameter::new("tags", Kind::List { most: 2 }, ""),
+    ];
 
     #[test]
     fn numbers_are_plain_digits_in_range() {
@@ -197,8 +215,7 @@ mod tests {
             ("depth=100000000000000000000", Err(())),
         ] {
             let got = Query::parse(raw, KNOWN)
-                .unwrap()
-                .number("depth", 1..=1000)
+                .map(|query| query.whole("depth"))
                 .map_err(|error| assert_eq!(error.parameter(), "depth"));
             assert_eq!(got, expected, "{raw}");
         }
@@ -215,6 +232,21 @@ mod tests {
         for raw in ["depth=%", "depth=%1", "depth=%zz", "depth=%ff"] {
             assert!(matches!(parse(raw), QueryError::Encoding { .. }), "{raw}");
         }
+        let error = parse("limit=0").to_string();
+        assert!(error.ends_with("\"limit\" must be a whole number from 1 to 1000"));
+    }
+
+    #[test]
+    fn flags_stand_alone_and_lists_are_cut_at_commas() {
+        let query = Query::parse("tops&tags=a%2Cb,", KNOWN).unwrap();
+        assert_eq!(query.flag("tops"), Some(true));
+        assert_eq!(query.list("tags").unwrap().collect::<Vec<_>>(), ["a", "b"]);
+        let query = Query::parse("tops=false", KNOWN).unwrap();
+        assert_eq!(query.flag("tops"), Some(false));
+        assert!(query.list("tags").is_none() && query.flag("depth").is_none());
+        assert!(Query::parse("tags=a,b,c", KNOWN).is_err());
+        let query = Query::parse_known("tops=yes&depth=7&depth=8&more=1", KNOWN);
+        assert_eq!((query.flag("tops"), query.whole("depth")), (None, Some(7)));
     }
 
     #[test]
@@ -233,8 +265,7 @@ mod tests {
         #[test]
         fn no_query_panics(raw in "[%&=+a-f0-9dehpt\u{e9}]{0,60}") {
             if let Ok(query) = Query::parse(&raw, KNOWN) {
-                let number = query.number("depth", 1..=1000);
-                prop_assert!(number.is_err() || number.unwrap().is_none_or(|n| n <= 1000));
+                prop_assert!(query.whole("depth").is_none_or(|n| (1..=1_000).contains(&n)));
             }
         }
     }

@@ -39,7 +39,7 @@ pub(crate) fn misdirected(host: &Host<'_>, request_id: &RequestId) -> Reply {
     let text = "this server does not answer to that name; if it is its own, list it in \
                 http.allowed_hosts";
     ErrorBody {
-        host: Some(shown(host.name())),
+        host: Some(shown(host.name()).to_owned()),
         ..ErrorBody::new(StatusCode::MISDIRECTED_REQUEST, request_id, text)
     }
     .reply()
@@ -89,8 +89,8 @@ pub(crate) fn method_not_allowed(
     request_id: &RequestId,
 ) -> Reply {
     ErrorBody {
-        method: Some(shown(parts.method.as_str())),
-        path: Some(shown(parts.uri.path())),
+        method: Some(shown(parts.method.as_str()).to_owned()),
+        path: Some(shown(parts.uri.path()).to_owned()),
         allow: Some(allow),
         ..ErrorBody::new(
             StatusCode::METHOD_NOT_ALLOWED,

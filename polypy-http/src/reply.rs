@@ -3,8 +3,10 @@
 //! Handlers make a [`Reply`] and cannot fail; the server adds the headers that
 //! every answer carries. Every error is one JSON object with the
 //! same first fields, so that a client needs one way to read them:
-//! `{"error": "...", "status": 404, "request_id": "...", ...}`.
+//! `{"error": "...", "status": 404, "request_id": "...", ...}`. Below `/v1` the fields of
+//! RFC 9457 stand before them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -16,12 +18,19 @@ use hyper::header::{
 };
 use polypy_core::BoxFuture;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::body::Body;
+use crate::budget::Share;
 use crate::connection::Upgraded;
+use crate::describe::Deprecation;
 use crate::request_id::RequestId;
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// What the type of a problem that has one begins with.
+const PROBLEM_TYPE: &str = "urn:polypy:problem:";
+const PROBLEM_INSTANCE: &str = "urn:polypy:request:";
 /// As much as most answers have, so that their memory is asked for once.
 const JSON_ROOM: usize = 512;
 const HEADERS: usize = 12;
@@ -33,6 +42,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// An answer is data: where a browser shows it as a page, nothing of it is carried out.
 const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
@@ -62,6 +73,10 @@ pub struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
     pub(crate) task: Option<Task>,
+    /// What its memory was taken as before it was made.
+    pub(crate) share: Option<Share>,
+    /// Written once it is known which way: see [`Reply::written`].
+    error: Option<Box<ErrorBody>>,
 }
 
 impl Reply {
@@ -88,6 +103,8 @@ impl Reply {
             headers: TYPED.clone(),
             body: body.into(),
             task: None,
+            share: None,
+            error: None,
         }
         .with_header(CONTENT_TYPE, content_type)
     }
@@ -120,6 +137,8 @@ impl Reply {
             headers: UNTYPED.clone(),
             body: Body::default(),
             task: None,
+            share: None,
+            error: None,
         }
     }
 
@@ -132,6 +151,63 @@ impl Reply {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// Says in an error at which path there is more to read about it.
+    #[must_use]
+    pub fn with_explanation(mut self, path: &str) -> Self {
+        if let Some(error) = &mut self.error {
+            error.explain = Some(path.to_owned());
+        }
+        self
+    }
+
+    /// Holds memory that was taken before this answer was made, until it is sent.
+    #[must_use]
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
+    }
+
+    /// Adds members of its own to the object that an error is. Nothing to any other answer.
+    #[must_use]
+    pub fn with_members(mut self, members: Map<String, Value>) -> Self {
+        if let Some(error) = &mut self.error {
+            error.members = members;
+        }
+        self
+    }
+
+    /// Says that the route is going to go (RFC 9745 and RFC 8594).
+    pub(crate) fn with_deprecation(self, deprecation: Deprecation) -> Self {
+        let Deprecation { since, sunset } = deprecation;
+        let reply = match HeaderValue::from_str(&format!("@{since}")) {
+            Ok(since) => self.with_header(DEPRECATION, since),
+            Err(_) => self,
+        };
+        reply.with_header(SUNSET, HeaderValue::from_static(sunset))
+    }
+
+    /// Writes the error that this is, if it is one, for this path: below `/v1` as a problem
+    /// of RFC 9457, elsewhere as it always was.
+    pub(crate) fn written(mut self, path: &str) -> Self {
+        let Some(error) = self.error.take() else {
+            return self;
+        };
+        let is_problem = path == "/v1" || path.starts_with("/v1/");
+        let written = if is_problem {
+            json(&error.problem())
+        } else {
+            json(&*error)
+        };
+        match written {
+            Ok(body) => self.body = body.into(),
+            Err(error) => return Self::unwritable(&error),
+        }
+        if is_problem {
+            return self.with_header(CONTENT_TYPE, PROBLEM);
+        }
         self
     }
 
@@ -213,48 +289,96 @@ impl Service {
 
 /// The object that every error is.
 #[derive(Debug, Serialize)]
-pub(crate) struct ErrorBody<'a> {
-    pub(crate) error: &'a str,
+pub(crate) struct ErrorBody {
+    pub(crate) error: String,
     pub(crate) status: u16,
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: RequestId,
     /// The query parameter or path part at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) parameter: Option<&'a str>,
+    pub(crate) parameter: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) method: Option<&'a str>,
+    pub(crate) method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) path: Option<&'a str>,
+    pub(crate) path: Option<String>,
     /// The methods that would have been accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) allow: Option<&'a str>,
+    pub(crate) allow: Option<&'static str>,
     /// The routes there are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<&'static str>,
     /// The hosts that the configuration would have to list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) host: Option<&'a str>,
+    pub(crate) host: Option<String>,
+    /// A path that says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) explain: Option<String>,
+    /// What programs tell it by, where its status does not say.
+    #[serde(skip)]
+    pub(crate) kind: Option<&'static str>,
+    /// What the route has to say beside that.
+    #[serde(flatten)]
+    pub(crate) members: Map<String, Value>,
 }
 
-impl<'a> ErrorBody<'a> {
+/// The same with the fields of RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: Cow<'static, str>,
+    title: Cow<'static, str>,
+    detail: &'a str,
+    instance: String,
+    #[serde(flatten)]
+    error: &'a ErrorBody,
+}
+
+impl ErrorBody {
     /// With nothing but what every error has.
-    pub(crate) fn new(status: StatusCode, request_id: &'a RequestId, error: &'a str) -> Self {
+    pub(crate) fn new(status: StatusCode, request_id: &RequestId, error: &str) -> Self {
         Self {
-            error,
+            error: error.to_owned(),
             status: status.as_u16(),
-            request_id: request_id.as_str(),
+            request_id: request_id.clone(),
             parameter: None,
             method: None,
             path: None,
             allow: None,
             routes: Vec::new(),
             host: None,
+            explain: None,
+            kind: None,
+            members: Map::new(),
         }
     }
 
     /// The answer.
-    pub(crate) fn reply(&self) -> Reply {
+    pub(crate) fn reply(self) -> Reply {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        Reply::json(status, self)
+        Reply {
+            error: Some(Box::new(self)),
+            ..Reply::bytes(status, JSON, Body::default())
+        }
+    }
+
+    fn problem(&self) -> Problem<'_> {
+        let (kind, title) = match self.kind {
+            Some(kind) => {
+                let mut title = kind.replace('_', " ");
+                title[..1].make_ascii_uppercase();
+                (format!("{PROBLEM_TYPE}{kind}").into(), title.into())
+            }
+            None => {
+                let status = StatusCode::from_u16(self.status).ok();
+                let title = status.and_then(|status| status.canonical_reason());
+                ("about:blank".into(), title.unwrap_or("Error").into())
+            }
+        };
+        Problem {
+            r#type: kind,
+            title,
+            detail: &self.error,
+            instance: format!("{PROBLEM_INSTANCE}{}", self.request_id),
+            error: self,
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Serialize, Serializer};
+
 /// Longest id taken over from a client.
 const MAX_LENGTH: usize = 128;
 /// Longest id of our own: eight digits, a hyphen, and sixteen more.
@@ -51,6 +53,12 @@ impl RequestId {
             Text::Own(text, length) => str::from_utf8(&text[..*length]).unwrap_or_default(),
             Text::Client(text) => text,
         }
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -15,11 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{
-    CONTENT_ENCODING, EXPECT, HeaderMap, HeaderName, HeaderValue, SERVER, UPGRADE,
-};
+use hyper::header::{EXPECT, HeaderMap, HeaderName, HeaderValue, SERVER, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
@@ -30,6 +27,7 @@ use tokio::time::{Instant, timeout};
 use crate::access::Access;
 use crate::activity::Activity;
 use crate::budget::Memory;
+use crate::call::{Call, Client};
 use crate::cors::Origins;
 use crate::counters::{Counters, count};
 use crate::encoding::finished;
@@ -41,9 +39,7 @@ use crate::queue::Queue;
 use crate::refusal::{busy, framed, method_not_allowed, misdirected, unauthorized};
 use crate::reply::{ErrorBody, Reply, Service, Task, X_REQUEST_ID};
 use crate::request_id::{RequestId, RequestIds};
-use crate::route::{
-    Call, Change, Client, Handler, Matched, NoMatch, READ, Ready, Route, RouteIndex, Routes,
-};
+use crate::route::{Handler, Matched, NoMatch, Open, READ, Ready, Route, RouteIndex, Routes};
 use crate::service::Outgoing;
 use crate::tls::Tls;
 
@@ -53,6 +49,9 @@ const MAX_TARGET: usize = 8 * 1024;
 /// How a client came to the proxy in front. Who lies here gets a cookie that his own
 /// browser will not send.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// For routes that answer the server's own pages alone.
+static OWN_ONLY: Origins = Origins::own_only();
 
 /// What all connections share.
 #[derive(Debug)]
@@ -111,9 +110,10 @@ pub(crate) struct Connected {
 
 /// A request, and when it came.
 pub(crate) struct Asked {
-    parts: Parts,
-    request_id: RequestId,
-    has_body: bool,
+    pub(crate) parts: Parts,
+    pub(crate) request_id: RequestId,
+    /// There is a body, of which something may not have been read.
+    pub(crate) has_body: bool,
     since: Instant,
 }
 
@@ -164,6 +164,11 @@ impl Connected {
             since,
         } = asked;
         let shared = &*self.shared;
+        let route = index.and_then(|index| shared.routes.get(index));
+        reply = reply.written(route.map_or(parts.uri.path(), |route| route.path));
+        if let Some(deprecation) = route.and_then(|route| route.deprecation) {
+            reply = reply.with_deprecation(deprecation);
+        }
         let once = matches!(self.admission, Admission::Reserved(_));
         let leaving = shared.leaving.load(Ordering::Relaxed);
         let stopping = || *self.client.stopping.borrow();
@@ -275,14 +280,18 @@ impl Connected {
         if let Some(refusal) = self.unauthorized(parts, route, request_id) {
             return Err(Box::new(refusal));
         }
-        if self.shared.origins.is_refused(parts, &host, authority) {
+        let origins = match route {
+            Some(route) if route.own_pages_only => &OWN_ONLY,
+            Some(_) | None => &self.shared.origins,
+        };
+        if origins.is_refused(parts, &host, authority) {
             let text = "a page of another site may do nothing here";
             return Err(refuse(StatusCode::FORBIDDEN, text));
         }
         found.map_err(|reason| {
             Box::new(match reason {
                 NoMatch::Encoding => ErrorBody {
-                    path: Some(shown(target.path())),
+                    path: Some(shown(target.path()).to_owned()),
                     ..ErrorBody::new(
                         StatusCode::BAD_REQUEST,
                         request_id,
@@ -291,7 +300,7 @@ impl Connected {
                 }
                 .reply(),
                 NoMatch::Unknown => ErrorBody {
-                    path: Some(shown(target.path())),
+                    path: Some(shown(target.path()).to_owned()),
                     routes: routes.iter().map(|route| route.path).collect(),
                     ..ErrorBody::new(StatusCode::NOT_FOUND, request_id, "no such route")
                 }
@@ -309,7 +318,11 @@ impl Connected {
         request_id: &RequestId,
     ) -> Option<Reply> {
         let Guard { access, clock } = self.shared.access.as_ref()?;
-        let open = |route: &Route| route.open || (route.probe && access.has_open_probes());
+        let open = |route: &Route| match route.open {
+            Open::Everyone => true,
+            Open::Pages => handler::wants_page(&parts.headers),
+            Open::Never => route.probe && access.has_open_probes(),
+        };
         // What is asked before a request brings no token.
         if parts.method == Method::OPTIONS || route.is_some_and(open) {
             return None;
@@ -383,18 +396,15 @@ impl Connected {
     }
 
     /// The rest of an answer.
-    pub(crate) async fn later(&self, asked: &Asked, rest: Rest, body: Incoming) -> Reply {
-        let request_id = &asked.request_id;
+    pub(crate) async fn later(&self, asked: &mut Asked, rest: Rest, body: Incoming) -> Reply {
+        let request_id = &asked.request_id.clone();
         let gone = || Reply::error(StatusCode::NOT_FOUND, request_id, "no such route");
         match rest {
             Rest::Change(matched) => {
                 let Some(route) = self.shared.routes.get(matched.index) else {
                     return gone();
                 };
-                match &route.change {
-                    Some(change) => self.change(route, change, asked, matched, body).await,
-                    None => method_not_allowed(&asked.parts, route.allow, request_id),
-                }
+                self.change(route, asked, matched, body).await
             }
             Rest::Answer(index, call) => {
                 let Some(route) = self.shared.routes.get(index) else {
@@ -404,15 +414,12 @@ impl Connected {
                     let answer = self.guarded(route, request_id, || answer(*call));
                     return self.wait_for(answer, route, request_id).await;
                 }
-                let queue = self.shared.queues.get(index.get());
-                let Some(queue) = queue.and_then(Option::as_ref) else {
+                let Handler::Computed { ready, compute, .. } = &route.handler else {
                     return busy(request_id, "the answer cannot be computed");
                 };
-                let compute = self.compute(route, queue, *call);
-                let limit = self.shared.answer_timeout;
-                timeout(limit, compute).await.unwrap_or_else(|_elapsed| {
-                    busy(request_id, "the answer took too long to compute")
-                })
+                let compute = Arc::clone(compute);
+                self.compute(index, *call, ready.as_ref(), move |call| compute(call))
+                    .await
             }
         }
     }
@@ -424,7 +431,7 @@ impl Connected {
             .unwrap_or_else(|panicked| Some(*panicked))
     }
 
-    fn call(
+    pub(crate) fn call(
         &self,
         headers: HeaderMap,
         segments: Vec<(&'static str, String)>,
@@ -439,52 +446,12 @@ impl Connected {
             secure: self.client.secure || forwarded.is_some_and(|scheme| scheme == "https"),
             headers,
             client: Arc::clone(&self.client),
+            memory: self.shared.memory.clone(),
         }
-    }
-
-    /// Reads the body, and does what it asks for.
-    async fn change(
-        &self,
-        route: &Route,
-        change: &Change,
-        asked: &Asked,
-        matched: Matched,
-        body: Incoming,
-    ) -> Reply {
-        let Asked {
-            parts, request_id, ..
-        } = asked;
-        let refuse = |status, text: &str| Reply::error(status, request_id, text);
-        if parts.headers.contains_key(CONTENT_ENCODING) {
-            let text = "an encoded body is not read here";
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
-        }
-        let body = Limited::new(body, change.most_bytes).collect();
-        let body = match timeout(self.shared.answer_timeout, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let text = match change.most_bytes {
-                    0 => "no body is read here".to_owned(),
-                    most => format!("the body has more than {most} bytes"),
-                };
-                return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
-            }
-            Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body cannot be read"),
-            Err(_elapsed) => {
-                return refuse(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body did not arrive in time",
-                );
-            }
-        };
-        let headers = parts.headers.clone();
-        let call = self.call(headers, matched.segments, Query::default(), request_id);
-        let answer = self.guarded(route, request_id, || (change.answer)(call, body));
-        self.wait_for(answer, route, request_id).await
     }
 
     /// Waits for an answer, unless it could not even be begun.
-    async fn wait_for(
+    pub(crate) async fn wait_for(
         &self,
         answer: Result<BoxFuture<'static, Reply>, Box<Reply>>,
         route: &Route,
@@ -504,19 +471,42 @@ impl Connected {
 
     /// Runs a handler on the blocking pool. What takes too long is left to
     /// finish there, counted by its permit, and its client told 503.
-    async fn compute(&self, route: &Route, queue: &Queue, call: Call) -> Reply {
+    pub(crate) async fn compute(
+        &self,
+        index: RouteIndex,
+        call: Call,
+        ready: Option<&Ready>,
+        compute: impl FnOnce(&Call) -> Reply + Send + 'static,
+    ) -> Reply {
         let request_id = call.request_id.clone();
-        let Handler::Computed { ready, compute, .. } = &route.handler else {
+        let queue = self.shared.queues.get(index.get());
+        let route = self.shared.routes.get(index);
+        let Some((queue, route)) = queue.and_then(Option::as_ref).zip(route) else {
             return busy(&request_id, "the answer cannot be computed");
         };
+        let computed = self.computed(route, queue, call, ready, compute);
+        let limit = self.shared.answer_timeout;
+        timeout(limit, computed)
+            .await
+            .unwrap_or_else(|_elapsed| busy(&request_id, "the answer took too long to compute"))
+    }
+
+    async fn computed(
+        &self,
+        route: &Route,
+        queue: &Queue,
+        call: Call,
+        ready: Option<&Ready>,
+        compute: impl FnOnce(&Call) -> Reply + Send + 'static,
+    ) -> Reply {
+        let request_id = call.request_id.clone();
         let Some(thread) = queue.thread().await else {
             return busy(&request_id, "too many wait for this answer already");
         };
         // The one before may have left what this one came for.
-        if let Some(reply) = self.ready(route, ready.as_ref(), &call) {
+        if let Some(reply) = self.ready(route, ready, &call) {
             return reply;
         }
-        let compute = Arc::clone(compute);
         let memory = self.shared.memory.clone();
         let job = spawn_blocking(move || {
             let reply = finished(compute(&call), &call, &memory);
@@ -561,7 +551,7 @@ impl Connected {
     }
 
     /// Runs code that may panic; the panic is a 500 then.
-    fn guarded<T>(
+    pub(crate) fn guarded<T>(
         &self,
         route: &Route,
         request_id: &RequestId,

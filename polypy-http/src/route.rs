@@ -10,16 +10,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::HeaderMap;
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use polypy_core::BoxFuture;
-use tokio::sync::watch;
 
-use crate::connection::stopped;
-use crate::peer::Peer;
-use crate::query::{Query, percent_decode};
-use crate::reply::{ErrorBody, Reply};
-use crate::request_id::RequestId;
+use crate::call::Call;
+use crate::change::{Change, Does};
+use crate::describe::{Answer as Stated, Content, Deprecation, Description};
+use crate::parameter::Parameter;
+use crate::query::percent_decode;
+use crate::reply::Reply;
 
 /// What a resource that is only read accepts, as `Allow` lists it.
 pub(crate) const READ: &str = "GET, HEAD, OPTIONS";
@@ -28,7 +27,6 @@ const READ_AND_PUT: &str = "GET, HEAD, OPTIONS, PUT";
 const POST: &str = "OPTIONS, POST";
 
 type Answer = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
-type Action = Arc<dyn Fn(Call, Bytes) -> BoxFuture<'static, Reply> + Send + Sync>;
 pub(crate) type Ready = Arc<dyn Fn(&Call) -> Option<Reply> + Send + Sync>;
 type Waiting = Arc<dyn Fn(Call) -> BoxFuture<'static, Reply> + Send + Sync>;
 
@@ -52,43 +50,6 @@ pub(crate) enum Handler {
     Absent,
 }
 
-/// What a POST or a PUT does. It runs on the event loop once the body is here.
-#[derive(Clone)]
-pub(crate) struct Change {
-    pub(crate) method: Method,
-    pub(crate) answer: Action,
-    /// Longest body.
-    pub(crate) most_bytes: usize,
-}
-
-impl Change {
-    /// One whose answer does not wait.
-    fn at_once(
-        method: Method,
-        most_bytes: usize,
-        answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let answer = Arc::new(answer);
-        Self {
-            method,
-            answer: Arc::new(move |call, body| {
-                let answer = Arc::clone(&answer);
-                Box::pin(async move { answer(&call, &body) })
-            }),
-            most_bytes,
-        }
-    }
-}
-
-impl fmt::Debug for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Change")
-            .field("method", &self.method)
-            .field("most_bytes", &self.most_bytes)
-            .finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -98,6 +59,15 @@ impl fmt::Debug for Handler {
             Self::Absent => "Absent",
         })
     }
+}
+
+/// To whom a route is open where others need a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    Never,
+    Everyone,
+    /// To requests that are answered with a page, which holds no data.
+    Pages,
 }
 
 /// A row of the table of routes.
@@ -110,14 +80,19 @@ pub struct Route {
     pub(crate) allow: &'static str,
     /// Query parameters. A route that has none ignores the query: a health
     /// probe that adds one must not fail for it.
-    pub(crate) parameters: &'static [&'static str],
+    pub(crate) parameters: &'static [Parameter],
+    answers: &'static [Stated],
+    body: Option<Content>,
+    pub(crate) deprecation: Option<Deprecation>,
     pub(crate) handler: Handler,
     /// One line for people.
     pub(crate) summary: &'static str,
     /// Whether it is answered in the reserved places, too.
     pub(crate) probe: bool,
-    /// Whether it is answered without a token.
-    pub(crate) open: bool,
+    /// Who is answered without a token.
+    pub(crate) open: Open,
+    /// Whether pages of other origins are refused, whatever they ask.
+    pub(crate) own_pages_only: bool,
     pub(crate) change: Option<Change>,
     /// What to do where a target that is too long comes from.
     pub(crate) shorter: Option<&'static str>,
@@ -189,10 +164,14 @@ impl Route {
             has_names: path.contains('{'),
             allow: READ,
             parameters: &[],
+            answers: &[],
+            body: None,
+            deprecation: None,
             handler,
             summary,
             probe: false,
-            open: false,
+            open: Open::Never,
+            own_pages_only: false,
             change: None,
             shorter: None,
         }
@@ -222,7 +201,29 @@ impl Route {
         answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
     ) -> Self {
         self.allow = READ_AND_POST;
-        self.change = Some(Change::at_once(Method::POST, most_bytes, answer));
+        self.change = Some(Change {
+            method: Method::POST,
+            most_bytes,
+            does: Does::at_once(answer),
+        });
+        self
+    }
+
+    /// Answers a POST as well, which asks by a body of at most so many bytes what does not
+    /// fit into a target. Computed by the route's threads, of which it has some already:
+    /// see [`computed`](Self::computed). A page of another site in a browser is refused.
+    #[must_use]
+    pub fn with_computed_post(
+        mut self,
+        most_bytes: usize,
+        compute: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        self.allow = READ_AND_POST;
+        self.change = Some(Change {
+            method: Method::POST,
+            most_bytes,
+            does: Does::Compute(Arc::new(compute)),
+        });
         self
     }
 
@@ -235,7 +236,31 @@ impl Route {
         answer: impl Fn(&Call, &Bytes) -> Reply + Send + Sync + 'static,
     ) -> Self {
         self.allow = READ_AND_PUT;
-        self.change = Some(Change::at_once(Method::PUT, most_bytes, answer));
+        self.change = Some(Change {
+            method: Method::PUT,
+            most_bytes,
+            does: Does::at_once(answer),
+        });
+        self
+    }
+
+    /// Is set as well, by a PUT whose answer takes a while: its client waits as with
+    /// [`action`](Self::action).
+    #[must_use]
+    pub fn with_put_action<F>(
+        mut self,
+        most_bytes: usize,
+        answer: impl Fn(Call, Bytes) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        self.allow = READ_AND_PUT;
+        self.change = Some(Change {
+            method: Method::PUT,
+            most_bytes,
+            does: Does::action(answer),
+        });
         self
     }
 
@@ -255,8 +280,8 @@ impl Route {
         let route = Self::new(path, summary, Handler::Absent);
         let change = Change {
             method: Method::POST,
-            answer: Arc::new(move |call, body| Box::pin(answer(call, body))),
             most_bytes,
+            does: Does::action(answer),
         };
         Self {
             allow: POST,
@@ -268,15 +293,68 @@ impl Route {
     /// Is answered to everyone, where others need a token.
     #[must_use]
     pub fn open(mut self) -> Self {
-        self.open = true;
+        self.open = Open::Everyone;
+        self
+    }
+
+    /// Is answered to no page of another origin, whatever it asks, nor to one of this host
+    /// from another port, whichever origins the server lists.
+    #[must_use]
+    pub fn own_pages_only(mut self) -> Self {
+        self.own_pages_only = true;
+        self
+    }
+
+    /// Is answered to everyone who wants the page, and else to those with a token.
+    #[must_use]
+    pub(crate) fn open_to_pages(mut self) -> Self {
+        self.open = Open::Pages;
         self
     }
 
     /// Takes these query parameters and refuses all others.
     #[must_use]
-    pub fn with_parameters(mut self, parameters: &'static [&'static str]) -> Self {
+    pub fn with_parameters(mut self, parameters: &'static [Parameter]) -> Self {
         self.parameters = parameters;
         self
+    }
+
+    /// States what it answers, beside the errors that every route may answer with.
+    #[must_use]
+    pub fn answers(mut self, answers: &'static [Stated]) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// States what is sent to it.
+    #[must_use]
+    pub fn takes(mut self, body: Content) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Says with each answer that it is going to go (`Deprecation` and `Sunset`): since
+    /// when that is said, in seconds since 1970, and the last day, as HTTP writes dates
+    /// (`Sun, 06 Nov 2027 08:49:37 GMT`).
+    #[must_use]
+    pub fn deprecated(mut self, since: u64, sunset: &'static str) -> Self {
+        self.deprecation = Some(Deprecation { since, sunset });
+        self
+    }
+
+    /// What it says of itself.
+    pub fn description(&self) -> Description {
+        Description {
+            path: self.path,
+            methods: self.allow,
+            summary: self.summary,
+            parameters: self.parameters,
+            answers: self.answers,
+            body: self.body,
+            deprecation: self.deprecation,
+            is_open: self.open == Open::Everyone || self.probe,
+            takes_any_query: self.probe || self.parameters.is_empty(),
+        }
     }
 
     /// What a client whose target is too long is told beside that.
@@ -384,81 +462,6 @@ pub(crate) struct RouteIndex(usize);
 impl RouteIndex {
     pub(crate) fn get(self) -> usize {
         self.0
-    }
-}
-
-/// Who asks, the same for all requests of a connection.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) peer: Peer,
-    /// Came over TLS.
-    pub(crate) secure: bool,
-    /// True once the server is stopping.
-    pub(crate) stopping: watch::Receiver<bool>,
-}
-
-/// A request as handlers see it.
-#[derive(Debug)]
-pub struct Call {
-    pub(crate) request_id: RequestId,
-    pub(crate) segments: Vec<(&'static str, String)>,
-    pub(crate) query: Query,
-    pub(crate) headers: HeaderMap,
-    /// Came over TLS, here or to a proxy in front that says so.
-    pub(crate) secure: bool,
-    pub(crate) client: Arc<Client>,
-}
-
-impl Call {
-    /// The request's name, in its answer and in the log.
-    pub fn request_id(&self) -> &str {
-        self.request_id.as_str()
-    }
-
-    /// What stood for `{name}` in the path, decoded; empty if nothing did.
-    pub fn segment(&self, name: &str) -> &str {
-        let found = self.segments.iter().find(|(known, _)| *known == name);
-        found.map_or("", |(_, segment)| segment.as_str())
-    }
-
-    /// An error as this server writes them all: JSON, with the request's name.
-    pub fn error(&self, status: StatusCode, error: &str) -> Reply {
-        Reply::error(status, &self.request_id, error)
-    }
-
-    /// 400 for a query parameter or a part of the path, which the object names.
-    pub fn bad_parameter(&self, parameter: &str, error: &str) -> Reply {
-        ErrorBody {
-            parameter: Some(parameter),
-            ..ErrorBody::new(StatusCode::BAD_REQUEST, &self.request_id, error)
-        }
-        .reply()
-    }
-
-    /// The query parameters that the route takes.
-    pub fn query(&self) -> &Query {
-        &self.query
-    }
-
-    /// The request's headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// Who asks.
-    pub fn peer(&self) -> Peer {
-        self.client.peer
-    }
-
-    /// Whether the client's way here was encrypted, as far as is known.
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-
-    /// Resolves when the server is told to stop. A stream says its last words then.
-    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut stopping = self.client.stopping.clone();
-        async move { stopped(&mut stopping).await }
     }
 }
 

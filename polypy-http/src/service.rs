@@ -61,7 +61,7 @@ impl HyperService<Request<Incoming>> for Responder {
             Served::Later(rest) => {
                 let connected = Arc::clone(&self.0);
                 Answering::Waiting(Box::pin(async move {
-                    let reply = connected.later(&asked, rest, body).await;
+                    let reply = connected.later(&mut asked, rest, body).await;
                     let reply = connected.keep_place(reply, &asked);
                     connected.respond(asked, index, reply)
                 }))

@@ -4,15 +4,19 @@
 //! Bodies are decoded by [`crate::wire`], as frames are. Tokens without a book
 //! (settled, or unknown to the venue) are left out of an answer: that is an
 //! answer, not an error. It joins nothing to a feed: which book is newer is for
-//! the caller to say.
+//! the caller to say. A recorder, if there is one, gets the answers as they came.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use parking_lot::RwLock;
 use polypy_core::metrics::{Counter, Entry, Part, Sheet, count};
-use polypy_core::{AssetId, BookEvent, BoxFuture, Interner, StatsSource, Timestamp};
+use polypy_core::{
+    Answer, AssetId, BookEvent, BoxFuture, FrameSink, Interner, Purpose, StatsSource, Timestamp,
+};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -64,12 +68,13 @@ pub struct Fetched {
 
 /// Where whole books can be fetched. Handed to what resyncs books.
 pub trait BookFetch: Send + Sync {
-    /// `POST /books`. Assets without a book are left out of the answer. What
-    /// the CLOB refuses is divided.
+    /// `POST /books`, for some purpose. Assets without a book are left out of the
+    /// answer. What the CLOB refuses is divided.
     fn books<'a>(
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
+        purpose: Purpose,
     ) -> BoxFuture<'a, Fetched>;
 }
 
@@ -88,9 +93,9 @@ impl Default for ClobConfig {
 }
 
 /// Asks the CLOB.
-#[derive(Debug)]
 pub struct ClobClient {
     rest: RestClient,
+    frames: Option<Arc<dyn FrameSink>>,
     batches: Batches<AssetId>,
     counters: Counters,
 }
@@ -135,8 +140,14 @@ impl ClobClient {
         Self {
             rest: rest.with_endpoints(&[BOOK, MANY, TIME]),
             batches: Batches::new("clob", config.chunk),
+            frames: None,
             counters: Counters::default(),
         }
+    }
+
+    /// Tells this one of each answer with books, before it is decoded.
+    pub fn with_frames(self, frames: Option<Arc<dyn FrameSink>>) -> Self {
+        Self { frames, ..self }
     }
 
     /// `GET /book`; `None` if the venue has no book of this token.
@@ -182,11 +193,25 @@ impl ClobClient {
         &self,
         assets: &[AssetId],
         known: &RwLock<Interner>,
+        purpose: Purpose,
     ) -> Result<Vec<BookEvent>, ClobError> {
         let wanted: Vec<_> = assets.iter().map(|token_id| Wanted { token_id }).collect();
         let body = serde_json::to_vec(&wanted).map_err(WireError::Json)?;
         self.counters.asked.add_shared(count(assets.len()));
-        let answer = self.rest.post(MANY, Bytes::from(body)).await?;
+        let (request, requested) = (Bytes::from(body), Instant::now());
+        let answer = self.rest.post(MANY, request.clone()).await?;
+        if let Some(frames) = &self.frames {
+            frames.answered(&Answer {
+                path: MANY,
+                request: std::str::from_utf8(&request).unwrap_or_default(),
+                // Any other one is an error.
+                status: StatusCode::OK.as_u16(),
+                body: &answer,
+                purpose,
+                requested: requested.into_std(),
+                received: Instant::now().into_std(),
+            });
+        }
         let decoded = wire::decode_books(&answer, &known.read())?;
         for error in &decoded.refused {
             tracing::debug!(error = chain(error), "book in a rest answer refused");
@@ -209,12 +234,13 @@ impl BookFetch for ClobClient {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
+        purpose: Purpose,
     ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             let mut fetched = Fetched::default();
             let mut division = self.batches.divide(assets, Instant::now());
             while let Some(set) = division.next() {
-                let answer = self.chunk(&set, known).await;
+                let answer = self.chunk(&set, known, purpose).await;
                 let now = Instant::now();
                 match answer {
                     Ok(mut books) => {
@@ -231,6 +257,14 @@ impl BookFetch for ClobClient {
             fetched.unanswered = division.finish(Instant::now());
             fetched
         })
+    }
+}
+
+impl fmt::Debug for ClobClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClobClient")
+            .field("rest", &self.rest)
+            .finish_non_exhaustive()
     }
 }
 

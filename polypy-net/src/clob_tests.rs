@@ -60,7 +60,7 @@ async fn asks_in_chunks_and_leaves_out_what_has_no_book() {
     let assets = ["1", "2", "3", "4", "5"];
     let clob = client(&service, 2);
     let known = interner(&assets);
-    let books = clob.books(&ids(&assets), &known).await.books;
+    let books = clob.books(&ids(&assets), &known, Purpose::Seed).await.books;
     assert_eq!(names(&books), ["1", "2", "4", "5"]);
     assert_eq!(books[0].min_order_size.unwrap().as_str(), "5");
     assert_eq!(books[0].neg_risk, Some(true));
@@ -86,7 +86,10 @@ async fn a_bad_book_or_one_not_asked_for_costs_no_other() {
     let service = FakeService::scripted([Reply::Ok(answer.to_string())]);
     let clob = client(&service, 100);
     let known = interner(&["1", "2", "3", "4"]);
-    let books = clob.books(&ids(&["1", "2", "3"]), &known).await.books;
+    let books = clob
+        .books(&ids(&["1", "2", "3"]), &known, Purpose::Seed)
+        .await
+        .books;
     assert_eq!(names(&books), ["1", "3"]);
     assert_eq!(clob.stats()["books"]["refused"], 1);
     assert_eq!(clob.stats()["books"]["missing"], 0);
@@ -96,7 +99,9 @@ async fn a_bad_book_or_one_not_asked_for_costs_no_other() {
 async fn nothing_asked_is_nothing_sent() {
     let service = FakeService::scripted([]);
     let known = interner(&[]);
-    let fetched = client(&service, 100).books(&[], &known).await;
+    let fetched = client(&service, 100)
+        .books(&[], &known, Purpose::Seed)
+        .await;
     assert!(fetched.books.is_empty() && fetched.failure.is_none());
     assert!(service.seen().is_empty());
 }
@@ -174,4 +179,52 @@ fn collect_books(value: Value, books: &mut Vec<Value>) {
             .for_each(|item| collect_books(item, books)),
         _ => {}
     }
+}
+
+/// A recorder of answers: how many books were known when each came.
+#[derive(Default)]
+struct Answers {
+    told: parking_lot::Mutex<Vec<(String, String, Purpose)>>,
+}
+
+impl FrameSink for Answers {
+    fn opened(&self, _opened: &polypy_core::Opened<'_>) -> Box<dyn polypy_core::SocketSink> {
+        unreachable!("no socket here")
+    }
+
+    fn answered(&self, answer: &Answer<'_>) {
+        assert_eq!((answer.path, answer.status), ("/books", 200));
+        assert!(answer.requested <= answer.received);
+        let body = std::str::from_utf8(answer.body).unwrap();
+        let told = (answer.request.to_owned(), body.to_owned(), answer.purpose);
+        self.told.lock().push(told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_is_told_as_it_came_also_one_that_cannot_be_read() {
+    let service = FakeService::scripted([
+        Reply::Ok(json!([book("1")]).to_string()),
+        Reply::Ok("no books".to_owned()),
+        Reply::Status(500, Vec::new(), "no answer".to_owned()),
+    ]);
+    let answers = Arc::new(Answers::default());
+    let recorder = Arc::clone(&answers) as Arc<dyn FrameSink>;
+    let clob = client(&service, 1).with_frames(Some(recorder));
+    let known = interner(&["1", "2"]);
+    clob.books(&ids(&["1"]), &known, Purpose::Seed).await;
+    clob.books(&ids(&["2"]), &known, Purpose::Audit).await;
+    let expected = [
+        (
+            r#"[{"token_id":"1"}]"#.to_owned(),
+            json!([book("1")]).to_string(),
+            Purpose::Seed,
+        ),
+        (
+            r#"[{"token_id":"2"}]"#.to_owned(),
+            "no books".to_owned(),
+            Purpose::Audit,
+        ),
+    ];
+    assert_eq!(answers.told.lock()[..2], expected);
 }

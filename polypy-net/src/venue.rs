@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hyper::Uri;
-use polypy_core::{AssetKey, Clock, EventSink, LifecycleEvent, SuspensionWatch};
+use polypy_core::{AssetKey, Clock, EventSink, FrameSink, LifecycleEvent, SuspensionWatch};
 
 use crate::clob::BookFetch;
 use crate::dial::Dial;
@@ -35,6 +35,8 @@ pub struct Venue {
     pub books: Arc<dyn BookFetch>,
     /// Takes the events.
     pub sink: Arc<dyn EventSink>,
+    /// Takes what sockets say, before it is decoded, if that is recorded.
+    pub frames: Option<Arc<dyn FrameSink>>,
     /// Takes what the feed says about markets.
     pub lifecycle: Arc<dyn LifecycleListener>,
     /// Takes requests for fresh snapshots.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use fastrand::Rng;
 use polypy_core::{AssetId, ConditionId, DecimalText, Timestamp, Token};
 
+use crate::subject::{EventListing, Group, Subject, Subjects, Tag, slug};
+
 /// A market as Gamma lists it.
 #[derive(Debug, Clone)]
 pub(crate) struct Listing {
@@ -19,34 +21,22 @@ pub(crate) struct Listing {
     /// Two; one in recordings that hold one of them only.
     pub(crate) tokens: Vec<Token>,
     pub(crate) event: Arc<EventListing>,
-    /// The market's name among those of its event; empty when alone.
-    pub(crate) group_title: String,
-    pub(crate) tag: &'static str,
+    /// Its place among those of its event; `None` when alone.
+    pub(crate) group: Option<Group>,
+    pub(crate) tags: Vec<&'static Tag>,
     pub(crate) tick_size: DecimalText,
     pub(crate) min_order_size: DecimalText,
     pub(crate) neg_risk: bool,
     pub(crate) created: Timestamp,
     pub(crate) end: Timestamp,
-    /// Dollars traded, in cents.
+    /// Dollars traded before it was opened here, in cents.
     pub(crate) volume: u64,
-    /// Dollars resting, in cents.
-    pub(crate) liquidity: u64,
     /// Where trading starts: the first outcome's price in millionths.
     pub(crate) opening_price: u32,
 }
 
-/// What groups markets; negative-risk events hold several.
-#[derive(Debug)]
-pub(crate) struct EventListing {
-    pub(crate) id: u64,
-    pub(crate) slug: String,
-    pub(crate) title: String,
-    pub(crate) neg_risk: bool,
-}
-
 /// Gamma ids had reached about 5.23 million in October 2026.
 const FIRST_MARKET_ID: u64 = 9_200_001;
-const FIRST_EVENT_ID: u64 = 960_001;
 
 /// Shares in percent of markets by tick. Nearly all are 0.01 or 0.001.
 const TICKS: [(&str, u32); 6] = [
@@ -58,48 +48,12 @@ const TICKS: [(&str, u32); 6] = [
     ("0.1", 2),
 ];
 
-const ASSETS: [&str; 6] = ["Bitcoin", "Ethereum", "Solana", "XRP", "Dogecoin", "BNB"];
-const PLACES: [&str; 8] = [
-    "Zürich",
-    "São Paulo",
-    "London",
-    "Seoul",
-    "Łódź",
-    "Austin",
-    "Québec",
-    "Nairobi",
-];
-const TEAMS: [&str; 8] = [
-    "Ravens",
-    "Comets",
-    "Mariners",
-    "Atlético",
-    "Harbour",
-    "Foxes",
-    "Union",
-    "Capitals",
-];
-const NAMES: [&str; 10] = [
-    "A. Okafor",
-    "B. Lindqvist",
-    "C. Moreau",
-    "D. Tanaka",
-    "E. O'Brien",
-    "F. Müller",
-    "G. Rossi",
-    "H. Novak",
-    "I. Haddad",
-    "J. Peña",
-];
-
 /// Makes listings for ever.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     rng: Rng,
     made: u64,
-    events: u64,
-    /// The negative-risk event being filled and the markets it still lacks.
-    open_event: Option<(Arc<EventListing>, usize)>,
+    subjects: Subjects,
 }
 
 impl Catalogue {
@@ -107,34 +61,31 @@ impl Catalogue {
         Self {
             rng: Rng::with_seed(seed ^ 0x5eed_ca7a_1060_0001),
             made: 0,
-            events: 0,
-            open_event: None,
+            subjects: Subjects::default(),
         }
     }
 
     /// Whether the last listing's event has more markets to come.
     pub(crate) fn has_open_event(&self) -> bool {
-        self.open_event.is_some()
+        self.subjects.has_open_event()
     }
 
     /// The next market, created `now`.
     pub(crate) fn next_listing(&mut self, now: Timestamp) -> Listing {
         let number = self.made;
         self.made += 1;
-        let (event, question, group_title, outcomes, tag) = self.subject(number);
+        let Subject {
+            question,
+            event,
+            group,
+            outcomes,
+            tags,
+            hours,
+        } = self.subjects.next(&mut self.rng, number);
         let slug = format!("{}-{number}", slug(&question));
-        let event = event.unwrap_or_else(|| {
-            self.events += 1;
-            Arc::new(EventListing {
-                id: FIRST_EVENT_ID + self.events,
-                slug: slug.clone(),
-                title: question.clone(),
-                neg_risk: false,
-            })
-        });
+        let event = event.unwrap_or_else(|| self.subjects.own_event(&slug, &question));
         let tick_size = self.tick();
         let rng = &mut self.rng;
-        let hours = rng.u64(1..24 * 90);
         let age = rng.u64(1..48) * 3_600_000;
         // Heavy-tailed, as volumes are: 10 dollars to 10 million.
         let volume = 10u64.pow(rng.u32(3..9)) * rng.u64(1..10) + rng.u64(0..1_000);
@@ -152,79 +103,19 @@ impl Catalogue {
                 .collect(),
             neg_risk: event.neg_risk,
             event,
-            group_title,
-            tag,
+            group,
+            tags,
             tick_size,
             min_order_size: DecimalText::new("5").unwrap_or_default(),
             created: Timestamp::from_millis(now.millis().saturating_sub(age)),
             end: Timestamp::from_millis((now.millis() / 1_000 + hours * 3_600) * 1_000),
             volume,
-            liquidity: volume / rng.u64(2..20) + 100,
             // One in eight starts near an edge, where the grid soon becomes finer.
             opening_price: match rng.u32(0..16) {
                 0 => rng.u32(42_000..60_000),
                 1 => rng.u32(940_000..958_000),
                 _ => rng.u32(60_000..940_000),
             },
-        }
-    }
-
-    /// Which event (if it groups several), question, group title, outcomes, tag.
-    fn subject(
-        &mut self,
-        number: u64,
-    ) -> (
-        Option<Arc<EventListing>>,
-        String,
-        String,
-        [&'static str; 2],
-        &'static str,
-    ) {
-        if let Some((event, left)) = self.open_event.take() {
-            let name = NAMES[left % NAMES.len()];
-            let question = format!("{}: {name}?", event.title);
-            if left > 1 {
-                self.open_event = Some((Arc::clone(&event), left - 1));
-            }
-            return (
-                Some(event),
-                question,
-                name.to_owned(),
-                ["Yes", "No"],
-                "Politics",
-            );
-        }
-        let rng = &mut self.rng;
-        match rng.u32(0..10) {
-            0 => {
-                self.events += 1;
-                let place = PLACES[rng.usize(..PLACES.len())];
-                let event = Arc::new(EventListing {
-                    id: FIRST_EVENT_ID + self.events,
-                    slug: format!("who-will-win-{}-{number}", slug(place)),
-                    title: format!("Who will win the {place} election"),
-                    neg_risk: true,
-                });
-                self.open_event = Some((event, rng.usize(3..8)));
-                self.subject(number)
-            }
-            1..=4 => {
-                let asset = ASSETS[rng.usize(..ASSETS.len())];
-                let question = format!("{asset} Up or Down, round {number}");
-                (None, question, String::new(), ["Up", "Down"], "Crypto")
-            }
-            5 | 6 => {
-                let home = TEAMS[rng.usize(..TEAMS.len())];
-                let away = TEAMS[rng.usize(..TEAMS.len())];
-                let question = format!("Will {home} beat {away} in game {number}?");
-                (None, question, String::new(), ["Yes", "No"], "Sports")
-            }
-            _ => {
-                let place = PLACES[rng.usize(..PLACES.len())];
-                let degrees = rng.u32(10..40);
-                let question = format!("Will it reach {degrees} °C in {place}, day {number}?");
-                (None, question, String::new(), ["Yes", "No"], "Weather")
-            }
         }
     }
 
@@ -249,8 +140,13 @@ fn asset_id(rng: &mut Rng) -> AssetId {
     AssetId::new(&text).expect("76 to 78 digits are an asset id")
 }
 
+/// Some begin with zeros, which the venue leaves out in some places.
 fn condition_id(rng: &mut Rng) -> ConditionId {
-    ConditionId::new(&hex32(rng)).expect("0x and 64 hexadecimal digits are a condition id")
+    let mut text = hex32(rng);
+    if rng.u32(0..8) == 0 {
+        text.replace_range(2..4, "00");
+    }
+    ConditionId::new(&text).expect("0x and 64 hexadecimal digits are a condition id")
 }
 
 /// `0x` and 64 hexadecimal digits: a condition id or a transaction hash.
@@ -262,16 +158,6 @@ pub(crate) fn hex32(rng: &mut Rng) -> String {
         rng.u64(..),
         rng.u64(..)
     )
-}
-
-/// Lower-case ASCII words joined by hyphens.
-fn slug(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    let words: Vec<&str> = lower
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join("-")
 }
 
 #[cfg(test)]

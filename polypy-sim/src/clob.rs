@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::exchange::Exchange;
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::http::{Answer, Query, error, json_text, ok};
 use crate::render;
 use crate::venue::{MarketState, TokenRef};

@@ -64,6 +64,8 @@ pub struct SimConfig {
     /// How long after the latest subscription playback begins, so that a client
     /// that subscribes in several frames misses nothing.
     pub playback_settle: Duration,
+    /// Whether playback begins again at its end, with all sockets dropped.
+    pub playback_loops: bool,
 }
 
 impl Default for SimConfig {
@@ -94,6 +96,7 @@ impl Default for SimConfig {
             playback: None,
             playback_speed: 1.0,
             playback_settle: Duration::from_millis(500),
+            playback_loops: false,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::config;
 use crate::delivery::{About, Frame, FrameKind};
 use crate::exchange::{Due, Exchange, Link};
 use crate::fault::Fault;
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::flow;
 use crate::mangle;
 use crate::outbox::{CLOSE_TRY_AGAIN, Ending, SLOW_CONSUMER};

@@ -20,7 +20,7 @@ const MAX_DEBT: Duration = Duration::from_secs(1);
 /// Runs until the exchange stops.
 pub(crate) async fn drive(world: Arc<World>) {
     let mut stop = world.stop.clone();
-    let plays = world.config.playback.is_some();
+    let plays = world.exchange.lock().player.is_some();
     let mut pace = Pace::new(0.0, Instant::now());
     loop {
         let now = Instant::now();
@@ -41,8 +41,10 @@ pub(crate) async fn drive(world: Arc<World>) {
                 .into_iter()
                 .flatten()
                 .min();
-            // While nothing may happen, what is owed is no reason to hurry.
-            (next, pace.owes() && !rests)
+            // While nothing may happen, what is owed is no reason to hurry. What is due
+            // already must not wait for a timer, which counts milliseconds.
+            let is_due = next.is_some_and(|due| due <= now);
+            (next, is_due || pace.owes() && !rests)
         };
         if owes {
             tokio::task::yield_now().await;

@@ -54,6 +54,15 @@ pub enum SimError {
         /// The file.
         path: PathBuf,
     },
+    /// What is to be played cannot be read.
+    #[error("cannot read the recording")]
+    Source(#[source] polypy_core::recording::RecordingError),
+    /// What is to be played has nothing to play.
+    #[error("the recording holds no frame that names an asset")]
+    NoTokens,
+    /// There can be no thread that reads the recording.
+    #[error("no thread for the recording")]
+    Thread(#[source] io::Error),
     /// A line of the recording is neither a frame nor a frame with its time.
     #[error("the recording {path}, line {line}: {reason}")]
     RecordingLine {

@@ -27,8 +27,8 @@ use crate::config::SimConfig;
 use crate::delivery::Frame;
 use crate::disturbance::Held;
 use crate::fault::Fault;
+use crate::fault_kind::FaultKind;
 use crate::fault_set::{Active, FaultSet};
-use crate::fault_table::FaultKind;
 use crate::flow::{Action, Flow};
 use crate::journal::Ledger;
 use crate::lag::{RestPast, Trail};
@@ -68,6 +68,8 @@ pub(crate) enum Due {
         connection: u64,
         places: Vec<TokenRef>,
     },
+    /// A token that was unsubscribed goes silent.
+    LetGo { connection: u64, place: TokenRef },
     /// A settlement is announced.
     Resolved { market: usize, winner: usize },
     /// One socket gets one frame.
@@ -130,8 +132,8 @@ impl std::fmt::Debug for Exchange {
 }
 
 impl Exchange {
-    /// An exchange with its first markets open.
-    pub(crate) fn new(config: Arc<SimConfig>, clock: Arc<dyn Clock>) -> Self {
+    /// An exchange with its first markets open, unless it is to play a recording.
+    pub(crate) fn new(config: Arc<SimConfig>, clock: Arc<dyn Clock>, plays: bool) -> Self {
         let mut exchange = Self {
             counters: Arc::default(),
             venue: Venue::default(),
@@ -158,7 +160,7 @@ impl Exchange {
             clock,
         };
         let listed_at = Instant::now();
-        if exchange.config.playback.is_none() {
+        if !plays {
             for _ in 0..exchange.config.markets {
                 exchange.open_market(listed_at);
             }
@@ -252,6 +254,7 @@ impl Exchange {
             match due {
                 Due::Print { market, print } => self.publish_print(market, &print),
                 Due::Open { connection, places } => self.open_books(connection, &places),
+                Due::LetGo { connection, place } => self.let_go(connection, place),
                 Due::Resolved { market, winner } => self.publish_resolved(market, winner),
                 Due::Deliver { link, text } => self.push(&link, text),
                 Due::Release { connection } => self.release(connection),
@@ -279,7 +282,9 @@ impl Exchange {
     pub(crate) fn refuses(&mut self, kind: FaultKind) -> Option<StatusCode> {
         let fault = self.faults.on_request(kind, &mut self.rng)?;
         Some(match kind {
-            FaultKind::Gamma5xx | FaultKind::Clob5xx => status_of(fault),
+            FaultKind::Gamma5xx | FaultKind::Clob5xx | FaultKind::GammaRefusesTag => {
+                status_of(fault)
+            }
             FaultKind::Clob425 => StatusCode::TOO_EARLY,
             _ => StatusCode::TOO_MANY_REQUESTS,
         })
@@ -324,7 +329,8 @@ impl Exchange {
     /// any book of the token was played there is none.
     pub(crate) fn rest_book(&mut self, place: TokenRef) -> Option<String> {
         if let Some(player) = &self.player {
-            if let Some(recorded) = player.rest_book(place) {
+            let changed = self.venue.token(place).changed;
+            if let Some(recorded) = player.rest_book(place, changed) {
                 return Some(recorded.clone());
             }
             if !self.has_book(place) {

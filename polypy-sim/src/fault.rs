@@ -7,7 +7,8 @@ use std::time::Duration;
 use polypy_core::AssetId;
 use serde_json::{Map, Value, json};
 
-use crate::fault_table::{FAULTS, FaultInfo, FaultKind, Parameter, Scope, Values};
+use crate::fault_kind::{FaultInfo, FaultKind, Parameter, Scope, Values};
+use crate::fault_table::FAULTS;
 use crate::venue::Venue;
 
 /// Unknown assets that an answer names; the others are counted.
@@ -38,6 +39,13 @@ impl FaultError {
             field: field.to_owned(),
             reason: reason.into(),
         }
+    }
+
+    pub(crate) fn too_many(most: usize) -> Self {
+        Self::new(
+            "name",
+            format!("{most} faults are on: switch one off first"),
+        )
     }
 }
 

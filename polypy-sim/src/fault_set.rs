@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::delivery::{About, Frame};
 use crate::fault::Fault;
-use crate::fault_table::{FaultKind, Scope};
+use crate::fault_kind::{FaultKind, Scope};
 use crate::venue::{TokenRef, Venue};
 
 /// Targets of a fault that the listing names; all are counted.
@@ -214,6 +214,11 @@ impl FaultSet {
     /// When the next one ends by itself.
     pub(crate) fn next_end(&self) -> Option<Instant> {
         self.active.iter().filter_map(|active| active.until).min()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Active> {
+        self.active.iter()
     }
 
     /// Those of one kind.

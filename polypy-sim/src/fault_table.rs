@@ -4,137 +4,7 @@
 //! /sim/faults` lists it, and `docs/sim.md` is held against it by a test. Each
 //! entry has been seen on the real venue or reported by those who trade there.
 
-/// A fault by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the table beside it says what each does")]
-pub enum FaultKind {
-    StallSocket,
-    StallAll,
-    StallAsset,
-    DropConnection,
-    Close1013,
-    MissingFirstBook,
-    OmitChange,
-    Duplicate,
-    Reorder,
-    OversizedSubscribeClose,
-    UnknownEvent,
-    Garbage,
-    ControlText,
-    PongDelay,
-    GiantFrame,
-    Whitespace,
-    EmptyTops,
-    TickChangeTwice,
-    Handshake429,
-    Gamma5xx,
-    Gamma429,
-    GammaStuckCursor,
-    Clob5xx,
-    Clob429,
-    Clob425,
-    Close1000,
-    WrongHash,
-    NextHash,
-    SharedHash,
-    PriceAhead,
-    MissingFields,
-    LateSnapshotDelta,
-    OpeningDuplicateToken,
-    RestLag,
-    RestLead,
-    GammaListedLate,
-    GammaClosedLate,
-    EngineRestart,
-    GammaBatch,
-    GammaPoisoned,
-    GammaEmptyPage,
-    GammaRepeatedPage,
-    GammaCallsClosed,
-    ClobBatch,
-    ClobPoisoned,
-    ClobDenies,
-    UnreadableChange,
-    RenamedEvent,
-}
-
-/// What a fault's target and share choose from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Sockets: `connections` or `share` of them; else every one.
-    Connection,
-    /// Assets: `assets` or `share` of them, on `connections` if given; else
-    /// every asset.
-    Asset,
-    /// Requests: `share` is the probability of each; else every one.
-    Request,
-    /// The exchange as a whole: there is nothing to choose.
-    Exchange,
-}
-
-impl Scope {
-    /// Its name in the listing and in the documentation.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Asset => "asset",
-            Self::Request => "request",
-            Self::Exchange => "exchange",
-        }
-    }
-
-    /// The fields of a request that choose whom a fault hits.
-    pub fn target_fields(self) -> &'static [&'static str] {
-        match self {
-            Self::Connection => &["connections", "share"],
-            Self::Asset => &["assets", "share", "connections"],
-            Self::Request => &["share"],
-            Self::Exchange => &[],
-        }
-    }
-}
-
-/// One thing a fault can be told beyond its target.
-#[derive(Debug, Clone, Copy)]
-pub struct Parameter {
-    /// Its key in the request.
-    pub name: &'static str,
-    /// What it is when not given, as text.
-    pub default: &'static str,
-    /// What values it takes.
-    pub values: Values,
-}
-
-/// What values a parameter takes.
-#[derive(Debug, Clone, Copy)]
-pub enum Values {
-    /// A number within these bounds.
-    Number(f64, f64),
-    /// A duration such as `"120ms"`, up to an hour.
-    Duration,
-    /// Any text.
-    Text,
-    /// One of these texts.
-    OneOf(&'static [&'static str]),
-    /// `true` or `false`.
-    Flag,
-}
-
-/// One row of the table of faults.
-#[derive(Debug, Clone, Copy)]
-pub struct FaultInfo {
-    /// Which it is.
-    pub kind: FaultKind,
-    /// Its name in requests.
-    pub name: &'static str,
-    /// What its target chooses from.
-    pub scope: Scope,
-    /// What it does.
-    pub summary: &'static str,
-    /// What else it can be told.
-    pub parameters: &'static [Parameter],
-}
+use crate::fault_kind::{FaultInfo, FaultKind, Parameter, Scope, Values};
 
 const fn number(name: &'static str, default: &'static str, low: f64, high: f64) -> Parameter {
     Parameter {
@@ -170,6 +40,9 @@ const RATE: Parameter = number("rate", "0.05", 0.0, 1.0);
 pub(crate) const UNREADABLE_SHAPES: &[&str] = &[
     "any", "object", "null", "missing", "text", "no_id", "null_id", "empty_id", "hex_id",
 ];
+
+/// How Gamma may spell an id.
+const SPELLINGS: &[&str] = &["upper_case", "without_zeros"];
 
 /// Every fault there is.
 pub const FAULTS: &[FaultInfo] = &[
@@ -549,15 +422,66 @@ pub const FAULTS: &[FaultInfo] = &[
             },
         ],
     },
+    FaultInfo {
+        kind: FaultKind::GammaTagsMissing,
+        name: "gamma_tags_missing",
+        scope: Scope::Asset,
+        summary: "Gamma leaves the tags of the asset's market out, though it is asked for them",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaTagsEmpty,
+        name: "gamma_tags_empty",
+        scope: Scope::Asset,
+        summary: "Gamma says that the asset's market has no tags",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaVolumeWild,
+        name: "gamma_volume_wild",
+        scope: Scope::Asset,
+        summary: "volumes and liquidity of the asset's market are up to factor times as much in \
+                  one answer, and as little in another",
+        parameters: &[number("factor", "1000", 1.0, 1e6)],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaEndMoved,
+        name: "gamma_end_moved",
+        scope: Scope::Asset,
+        summary: "Gamma says that the asset's market ends so many hours later; earlier if they \
+                  are below 0",
+        parameters: &[number("hours", "-4800", -87_600.0, 87_600.0)],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaSlugTwice,
+        name: "gamma_slug_twice",
+        scope: Scope::Asset,
+        summary: "Gamma lists the asset's market under the slug of the exchange's first",
+        parameters: &[],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaRefusesTag,
+        name: "gamma_refuses_tag",
+        scope: Scope::Request,
+        summary: "Gamma refuses to answer when it is asked for tags",
+        parameters: &[status("422")],
+    },
+    FaultInfo {
+        kind: FaultKind::GammaIdSpelling,
+        name: "gamma_id_spelling",
+        scope: Scope::Asset,
+        summary: "Gamma spells the condition id of the asset's market another way than the feed",
+        parameters: &[Parameter {
+            name: "spelling",
+            default: "upper_case",
+            values: Values::OneOf(SPELLINGS),
+        }],
+    },
+    FaultInfo {
+        kind: FaultKind::LateFrames,
+        name: "late_frames",
+        scope: Scope::Asset,
+        summary: "events of the asset go on for delay after a socket has unsubscribed it",
+        parameters: &[duration("delay", "2s")],
+    },
 ];
-
-impl FaultKind {
-    /// Its row of the table.
-    pub fn info(self) -> &'static FaultInfo {
-        // A test holds that every kind has a row.
-        FAULTS
-            .iter()
-            .find(|info| info.kind == self)
-            .unwrap_or(&FAULTS[0])
-    }
-}

@@ -27,7 +27,7 @@ fn exchange(seed: u64) -> Exchange {
         ..SimConfig::for_tests()
     };
     let clock = StepClock(AtomicU64::new(1_795_000_000_000));
-    Exchange::new(Arc::new(config), Arc::new(clock))
+    Exchange::new(Arc::new(config), Arc::new(clock), false)
 }
 
 /// Everything that can be seen of the truth, but for time.
@@ -103,7 +103,7 @@ async fn prices_wander_to_the_edges_and_ticks_refine() {
         ..SimConfig::for_tests()
     };
     let clock = StepClock(AtomicU64::new(1_795_000_000_000));
-    let mut exchange = Exchange::new(Arc::new(config), Arc::new(clock));
+    let mut exchange = Exchange::new(Arc::new(config), Arc::new(clock), false);
     (0..60_000).for_each(|_| exchange.step());
     assert!(exchange.stats().totals.tick_changes > 0);
 }

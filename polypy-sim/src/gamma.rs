@@ -11,28 +11,28 @@
 //! A page is continued by `after_cursor`, which is bound to the filters it was
 //! made for; `next_cursor` is absent on the last page; `cursor` and
 //! `next_cursor` as parameters are ignored, as every unknown one is. `closed`
-//! is false when omitted. A market is listed some time after its announcement
+//! is false when omitted. Markets state their tags only where `include_tag` is
+//! true; events always do. A market is listed some time after its announcement
 //! and closed some time after its settlement.
-
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::exchange::Exchange;
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
+use crate::gamma_filter::{Filter, Position, read_cursor, write_cursor};
 use crate::gamma_row as row;
+use crate::gamma_view::View;
 use crate::http::{Answer, Query, error, json_text, not_found, ok};
-use crate::venue::{MarketState, Phase, TokenRef, Venue};
+use crate::venue::{TokenRef, Venue};
 
 /// Most rows of a legacy page, whatever was asked.
 const LEGACY_LIMIT: usize = 100;
 /// Deepest offset of the legacy lists.
 const MAX_OFFSET: usize = 2_000;
 const DEFAULT_LIMIT: usize = 20;
-const MARKETS_LIMIT: usize = 100;
+pub(crate) const MARKETS_LIMIT: usize = 100;
 const EVENTS_LIMIT: usize = 500;
 
 /// Whether a path is one of Gamma's.
@@ -46,7 +46,7 @@ pub(crate) fn owns(path: &str) -> bool {
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum List {
+pub(crate) enum List {
     Markets,
     Events,
 }
@@ -71,18 +71,29 @@ pub(crate) fn answer(exchange: &mut Exchange, path: &str, query: &Query) -> Answ
     if let Some(status) = refused {
         return error(status, "fault");
     }
+    let has_tags = match query.get("include_tag") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return validation_error("invalid include_tag"),
+    };
+    if has_tags && let Some(status) = exchange.refuses(FaultKind::GammaRefusesTag) {
+        return error(status, "fault");
+    }
     let turn = Turn::take(exchange);
-    let view = View::new(exchange, Instant::now());
+    let view = View::new(exchange, Instant::now(), has_tags);
     match (parts.next(), parts.next(), parts.next()) {
         (None, None, None) => legacy(&view, list, query),
         (Some("keyset"), None, None) => keyset(&view, list, query, turn),
         (Some("slug"), Some(slug), None) => single(&view, list, |market| match list {
-            List::Markets => market.listing.slug == slug,
-            List::Events => market.listing.event.slug == slug,
+            List::Markets => view.slug(market) == slug,
+            List::Events => view.venue.markets[market].listing.event.slug == slug,
         }),
-        (Some(id), None, None) => single(&view, list, |market| match list {
-            List::Markets => market.listing.id.to_string() == id,
-            List::Events => market.listing.event.id.to_string() == id,
+        (Some(id), None, None) => single(&view, list, |market| {
+            let listing = &view.venue.markets[market].listing;
+            match list {
+                List::Markets => listing.id.to_string() == id,
+                List::Events => listing.event.id.to_string() == id,
+            }
         }),
         _ => not_found(),
     }
@@ -140,67 +151,14 @@ impl Turn {
     }
 }
 
-/// What Gamma shows at one moment.
-pub(crate) struct View<'a> {
-    pub(crate) venue: &'a Venue,
-    pub(crate) now: Instant,
-    /// Markets that it wrongly calls closed, wherever it names them.
-    wrong: HashSet<usize>,
-    /// The same, in rows of lists of open ones.
-    wrong_in_lists: HashSet<usize>,
-    /// Tells the cursors of one page that comes again from each other.
-    nonce: u32,
-}
-
-impl<'a> View<'a> {
-    fn new(exchange: &'a mut Exchange, now: Instant) -> Self {
-        let nonce = exchange.rng.u32(..);
-        let (mut wrong, mut wrong_in_lists) = (HashSet::new(), HashSet::new());
-        for active in exchange.faults.of(FaultKind::GammaCallsClosed) {
-            let tokens = exchange.venue.tokens();
-            let hit = tokens.filter(|(place, _)| active.hits_asset(*place));
-            let markets = hit.map(|(place, _)| place.market);
-            if active.fault.flag("in_open_lists") {
-                wrong_in_lists.extend(markets);
-            } else {
-                wrong.extend(markets);
-            }
-            active.struck();
-        }
-        Self {
-            venue: &exchange.venue,
-            now,
-            wrong,
-            wrong_in_lists,
-            nonce,
-        }
-    }
-
-    /// Whether Gamma takes a market for closed.
-    pub(crate) fn is_closed(&self, market: usize) -> bool {
-        self.wrong.contains(&market) || is_closed(&self.venue.markets[market], self.now)
-    }
-}
-
 fn validation_error(message: &str) -> Answer {
     let body = json!({ "type": "validation error", "error": message });
     json_text(StatusCode::UNPROCESSABLE_ENTITY, body.to_string())
 }
 
-/// Whether Gamma calls a market closed by now.
-fn is_closed(market: &MarketState, now: Instant) -> bool {
-    match market.phase {
-        Phase::Trading => false,
-        Phase::Settled { closed_at, .. } => now >= closed_at,
-    }
-}
-
-fn single(view: &View<'_>, list: List, matches: impl Fn(&MarketState) -> bool) -> Answer {
-    let found = view
-        .venue
-        .markets
-        .iter()
-        .position(|market| view.now >= market.listed_at && matches(market));
+fn single(view: &View<'_>, list: List, matches: impl Fn(usize) -> bool) -> Answer {
+    let mut all = 0..view.venue.markets.len();
+    let found = all.find(|market| view.is_listed(*market) && matches(*market));
     match found {
         Some(market) => ok(&one(view, list, market)),
         None => not_found(),
@@ -280,7 +238,7 @@ fn keyset(view: &View<'_>, list: List, query: &Query, turn: Turn) -> Answer {
     let is_open_list = filter.closed == Some(false) && !filter.is_by_name();
     let row = |(_, market): &Position| {
         let mut row = one(view, list, *market);
-        if is_open_list && view.wrong_in_lists.contains(market) {
+        if is_open_list && view.is_closed_in_lists(*market) {
             row["closed"] = true.into();
         }
         row
@@ -305,159 +263,6 @@ fn keyset(view: &View<'_>, list: List, query: &Query, turn: Turn) -> Answer {
         body.insert("next_cursor".to_owned(), cursor.into());
     }
     ok(&Value::Object(body))
-}
-
-/// A row's place in the order asked for: its key (descending keys are
-/// complemented) and its market.
-type Position = (u64, usize);
-
-/// Opaque to clients: the filters' digest and the last row's position; behind
-/// that may stand what tells two cursors to one page from each other.
-fn write_cursor((key, market): Position, binding: u64) -> String {
-    format!("{binding:016x}{key:016x}{market:08x}")
-}
-
-fn read_cursor(cursor: &str, binding: u64) -> Option<Position> {
-    if !matches!(cursor.len(), 40 | 48) || !cursor.is_ascii() {
-        return None;
-    }
-    let bound = u64::from_str_radix(&cursor[..16], 16).ok()?;
-    let key = u64::from_str_radix(&cursor[16..32], 16).ok()?;
-    let market = usize::from_str_radix(&cursor[32..40], 16).ok()?;
-    (bound == binding).then_some((key, market))
-}
-
-/// Which rows, and in which order.
-#[derive(Debug, Default, Hash)]
-struct Filter {
-    closed: Option<bool>,
-    neg_risk: Option<bool>,
-    condition_ids: Vec<String>,
-    clob_token_ids: Vec<String>,
-    ids: Vec<String>,
-    slugs: Vec<String>,
-    order: Order,
-    descending: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-enum Order {
-    #[default]
-    Id,
-    Volume,
-    Liquidity,
-    Created,
-    End,
-}
-
-impl Filter {
-    fn parse(query: &Query, closed: Option<bool>) -> Result<Self, String> {
-        let flag = |key: &str| match query.get(key) {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(_) => Err(format!("invalid {key}")),
-        };
-        let list = |key| query.all(key).map(str::to_owned).collect::<Vec<_>>();
-        let order = match query.get("order") {
-            None | Some("id") => Order::Id,
-            Some("volumeNum" | "volume24hr") => Order::Volume,
-            Some("liquidityNum") => Order::Liquidity,
-            Some("createdAt" | "startDate") => Order::Created,
-            Some("endDate") => Order::End,
-            Some(_) => return Err("order fields are not valid".to_owned()),
-        };
-        let filter = Self {
-            closed: flag("closed")?.or(closed),
-            neg_risk: flag("neg_risk")?,
-            condition_ids: list("condition_ids"),
-            clob_token_ids: list("clob_token_ids"),
-            ids: list("id"),
-            slugs: list("slug"),
-            order,
-            descending: flag("ascending")? == Some(false),
-        };
-        if filter.condition_ids.len() > MARKETS_LIMIT {
-            return Err("condition_ids: at most 100".to_owned());
-        }
-        Ok(filter)
-    }
-
-    fn binding(&self, list: List) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        (list == List::Events).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// The rows that match, in order. Of an event's markets the first that
-    /// matches stands for the event.
-    fn select(&self, view: &View<'_>, list: List) -> Vec<Position> {
-        let venue = view.venue;
-        let mut named: HashSet<usize> = self
-            .condition_ids
-            .iter()
-            .filter_map(|id| venue.find_condition(id))
-            .collect();
-        named.extend(
-            self.clob_token_ids
-                .iter()
-                .filter_map(|id| venue.find(id))
-                .map(|place| place.market),
-        );
-        let candidates: Vec<usize> = if self.is_by_name() {
-            named.into_iter().collect()
-        } else {
-            (0..venue.markets.len()).collect()
-        };
-        let mut selected: Vec<Position> = candidates
-            .into_iter()
-            .filter(|&market| self.matches(view, market, list))
-            .map(|market| (self.key(&venue.markets[market]), market))
-            .collect();
-        if list == List::Events {
-            selected.sort_unstable_by_key(|(_, market)| *market);
-            let mut seen = HashSet::new();
-            selected.retain(|(_, market)| seen.insert(venue.markets[*market].listing.event.id));
-        }
-        selected.sort_unstable();
-        selected
-    }
-
-    /// Whether it names the markets that are wanted.
-    fn is_by_name(&self) -> bool {
-        !self.condition_ids.is_empty() || !self.clob_token_ids.is_empty()
-    }
-
-    fn matches(&self, view: &View<'_>, market: usize, list: List) -> bool {
-        let state = &view.venue.markets[market];
-        let listing = &state.listing;
-        let (id, slug) = match list {
-            List::Markets => (listing.id, &listing.slug),
-            List::Events => (listing.event.id, &listing.event.slug),
-        };
-        view.now >= state.listed_at
-            && self
-                .closed
-                .is_none_or(|closed| closed == view.is_closed(market))
-            && self
-                .neg_risk
-                .is_none_or(|neg_risk| neg_risk == listing.neg_risk)
-            && (self.ids.is_empty() || self.ids.contains(&id.to_string()))
-            && (self.slugs.is_empty() || self.slugs.contains(slug))
-    }
-
-    fn key(&self, market: &MarketState) -> u64 {
-        let listing = &market.listing;
-        let key = match self.order {
-            Order::Id => listing.id,
-            Order::Volume => listing.volume,
-            Order::Liquidity => listing.liquidity,
-            Order::Created => listing.created.millis(),
-            Order::End => listing.end.millis(),
-        };
-        if self.descending { u64::MAX - key } else { key }
-    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! sizes are numbers, volumes both.
 
 use polypy_core::{Side, Timestamp};
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Number, Value, json};
 
-use crate::gamma::View;
-use crate::venue::{MarketState, Phase};
+use crate::gamma_view::View;
+use crate::subject::Tag;
+use crate::venue::Phase;
 
 /// A market row.
 pub(crate) fn market(view: &View<'_>, market: usize) -> Value {
@@ -23,8 +24,12 @@ pub(crate) fn market(view: &View<'_>, market: usize) -> Value {
                 "active": true,
                 "closed": view.is_closed(market),
                 "negRisk": event.neg_risk,
+                "negRiskAugmented": event.neg_risk_augmented,
             }]),
         );
+        if let Some(tags) = view.tags(market) {
+            row.insert("tags".to_owned(), tags_of(tags));
+        }
     }
     row
 }
@@ -37,14 +42,22 @@ pub(crate) fn event(view: &View<'_>, first: usize) -> Value {
     // The markets of an event are announced together, so they are neighbours.
     let siblings: Vec<usize> = (first..states.len())
         .take_while(|market| states[*market].listing.event.id == event.id)
-        .filter(|market| view.now >= states[*market].listed_at)
+        .filter(|market| view.is_listed(*market))
         .collect();
     let closed = siblings.iter().all(|market| view.is_closed(*market));
     let markets: Vec<Value> = siblings
         .iter()
         .map(|market| bare_market(view, *market))
         .collect();
-    let siblings: Vec<&MarketState> = siblings.iter().map(|market| &states[*market]).collect();
+    let figures = siblings.iter().map(|market| view.figures(*market));
+    let (volume, volume_day, liquidity) = figures.fold((0, 0, 0), |sums, own| {
+        let (volume, volume_day, liquidity) = sums;
+        (
+            volume + own.volume,
+            volume_day + own.volume_day,
+            liquidity + own.liquidity,
+        )
+    });
     json!({
         "id": event.id.to_string(),
         "ticker": event.slug,
@@ -53,25 +66,28 @@ pub(crate) fn event(view: &View<'_>, first: usize) -> Value {
         "description": "",
         "startDate": date(listing.created),
         "creationDate": date(listing.created),
-        "endDate": date(listing.end),
+        "endDate": date(view.end(first)),
         "active": true,
         "closed": closed,
         "archived": false,
         "new": false,
         "featured": false,
         "restricted": true,
-        "liquidity": dollars(siblings.iter().map(|market| market.listing.liquidity).sum()),
-        "volume": dollars(siblings.iter().map(|market| market.listing.volume).sum()),
+        "liquidity": dollars(liquidity),
+        "volume": dollars(volume),
+        "volume24hr": dollars(volume_day),
         "enableOrderBook": true,
         "negRisk": event.neg_risk,
+        "negRiskAugmented": event.neg_risk_augmented,
         "markets": markets,
-        "tags": [{ "id": "1", "label": listing.tag, "slug": listing.tag.to_ascii_lowercase() }],
+        "tags": tags_of(&listing.tags),
     })
 }
 
-/// A market row without the event it belongs to, as events hold them.
+/// A market row without the event it belongs to and without tags, as events hold them.
 fn bare_market(view: &View<'_>, market: usize) -> Value {
-    let closed = view.is_closed(market);
+    let (closed, slug, end) = (view.is_closed(market), view.slug(market), view.end(market));
+    let (figures, condition_id) = (view.figures(market), view.condition_id(market));
     let market = &view.venue.markets[market];
     let listing = &market.listing;
     let trading = market.is_live();
@@ -107,16 +123,16 @@ fn bare_market(view: &View<'_>, market: usize) -> Value {
     let mut row = json!({
         "id": listing.id.to_string(),
         "question": listing.question,
-        "conditionId": listing.condition_id.as_str(),
-        "slug": listing.slug,
+        "conditionId": condition_id,
+        "slug": slug,
         "resolutionSource": "",
-        "endDate": date(listing.end),
-        "liquidity": dollars(listing.liquidity).to_string(),
+        "endDate": date(end),
+        "liquidity": dollars(figures.liquidity).to_string(),
         "startDate": date(listing.created),
         "description": "",
         "outcomes": json_in_string(&outcomes),
         "outcomePrices": json_in_string(&prices),
-        "volume": dollars(listing.volume).to_string(),
+        "volume": dollars(figures.volume).to_string(),
         "active": true,
         "closed": closed,
         "createdAt": date(listing.created),
@@ -125,42 +141,43 @@ fn bare_market(view: &View<'_>, market: usize) -> Value {
         "featured": false,
         "archived": false,
         "restricted": true,
-        "groupItemTitle": listing.group_title,
+        "groupItemTitle": listing.group.as_ref().map(|group| &group.title),
+        "groupItemThreshold": listing.group.as_ref().map_or(0, |group| group.order).to_string(),
         "enableOrderBook": true,
         "orderPriceMinTickSize": number(market.tick_size.as_str()),
         "orderMinSize": number(listing.min_order_size.as_str()),
-        "volumeNum": dollars(listing.volume),
-        "liquidityNum": dollars(listing.liquidity),
-        "endDateIso": date(listing.end).get(..10),
+        "volumeNum": dollars(figures.volume),
+        "liquidityNum": dollars(figures.liquidity),
+        "endDateIso": date(end).get(..10),
         "startDateIso": date(listing.created).get(..10),
-        "volume24hr": dollars(listing.volume / 10),
+        "volume24hr": dollars(figures.volume_day),
         "clobTokenIds": json_in_string(&token_ids),
         "umaResolutionStatuses": "[]",
         "acceptingOrders": trading,
         "acceptingOrdersTimestamp": date(listing.created),
         "negRisk": listing.neg_risk,
+        "negRiskOther": listing.group.as_ref().is_some_and(|group| group.is_other),
         "makerBaseFee": 1000,
         "takerBaseFee": 1000,
         "bestBid": top(Side::Bid).unwrap_or_else(|| json!(0)),
         "bestAsk": top(Side::Ask).unwrap_or_else(|| json!(1)),
         "feesEnabled": true,
     });
-    if let Value::Object(fields) = &mut row {
-        if !market.last_trade_price.is_empty() {
-            let price = number(market.last_trade_price.as_str());
-            fields.insert("lastTradePrice".to_owned(), price);
-        }
-        tag(fields, listing.tag);
+    if let Value::Object(fields) = &mut row
+        && !market.last_trade_price.is_empty()
+    {
+        let price = number(market.last_trade_price.as_str());
+        fields.insert("lastTradePrice".to_owned(), price);
     }
     row
 }
 
-fn tag(fields: &mut Map<String, Value>, tag: &str) {
-    let slug = tag.to_ascii_lowercase();
-    fields.insert(
-        "tags".to_owned(),
-        json!([{ "id": "1", "label": tag, "slug": slug }]),
-    );
+fn tags_of(tags: &[&Tag]) -> Value {
+    let tag = |tag: &&Tag| {
+        let id = tag.id.to_string();
+        json!({ "id": id, "label": tag.label, "slug": tag.slug })
+    };
+    tags.iter().map(tag).collect()
 }
 
 /// A list as Gamma writes it: a string that holds a JSON array, spaced.

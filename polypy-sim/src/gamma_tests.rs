@@ -21,6 +21,7 @@ fn exchange(markets: usize) -> Exchange {
             ..SimConfig::for_tests()
         }),
         Arc::new(Fixed),
+        false,
     )
 }
 

@@ -7,7 +7,7 @@
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::{AssetInfo, DecimalText, OrderBook};
 
-use crate::recording::RecordedBook;
+use crate::effects::RecordedBook;
 
 const TICKS: [&str; 6] = ["0.01", "0.001", "0.0001", "0.1", "0.0025", "0.005"];
 const MIN_ORDER_SIZES: [&str; 7] = ["5", "15", "1", "10", "20", "50", "100"];
@@ -21,18 +21,20 @@ pub(crate) struct Terms {
 }
 
 /// The terms under which the book's hash verifies; what the book states, and
-/// the venue's most frequent values, where none do.
-pub(crate) fn terms(info: &AssetInfo, book: &RecordedBook) -> Terms {
+/// those that are `listed`, where none do.
+pub(crate) fn terms(info: &AssetInfo, book: &RecordedBook, listed: Terms) -> Terms {
     let text = |text: &str| DecimalText::new(text).unwrap_or_default();
-    let choices = |stated: Option<DecimalText>, all: &[&str]| -> Vec<DecimalText> {
+    let choices = |stated: Option<DecimalText>, listed, all: &[&str]| -> Vec<DecimalText> {
+        let all = all.iter().map(|value| text(value));
         stated.map_or_else(
-            || all.iter().map(|value| text(value)).collect(),
+            || [listed].into_iter().chain(all).collect(),
             |value| vec![value],
         )
     };
-    let ticks = choices(book.tick_size, &TICKS);
-    let sizes = choices(book.min_order_size, &MIN_ORDER_SIZES);
-    let risks = book.neg_risk.map_or(vec![false, true], |risk| vec![risk]);
+    let ticks = choices(book.tick_size, listed.tick_size, &TICKS);
+    let sizes = choices(book.min_order_size, listed.min_order_size, &MIN_ORDER_SIZES);
+    let risks = [listed.neg_risk, !listed.neg_risk];
+    let risks = book.neg_risk.map_or(risks.to_vec(), |risk| vec![risk]);
     let mut levels = OrderBook::default();
     levels.apply_snapshot(book.bids.clone(), book.asks.clone());
     let price = book.last_trade_price.unwrap_or_default();

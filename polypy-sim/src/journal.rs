@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::delivery::{About, Frame, FrameKind};
 use crate::exchange::{Exchange, Link, Subscriber};
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::venue::TokenRef;
 
 /// Most withheld events kept, and as many answers, over all assets: half an hour of

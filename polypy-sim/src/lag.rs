@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::exchange::{Due, Exchange, Link};
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::render;
 use crate::venue::TokenRef;
 

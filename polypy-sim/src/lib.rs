@@ -12,15 +12,17 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `catalogue`, `flow` | the seeded world: which markets, what happens next |
+//! | `catalogue`, `subject`, `flow` | the seeded world: which markets, what they are about, what happens next |
 //! | `venue`, `journal` | the truth: books, sequences, hashes, and the newest states there were |
-//! | `recording`, `inference`, `player` | a recording played in place of the flow |
+//! | `recording`, `lines`, `effects`, `listed`, `inference` | a recording: its markets, its frames, what they do |
+//! | `reading`, `once`, `mixer`, `feed`, `player` | played in place of the flow |
 //! | `exchange`, `publication`, `subscription`, `delivery` | who gets what and in which order |
-//! | `fault_table`, `fault`, `fault_set`, `script` | what can go wrong, is going wrong and will go wrong |
+//! | `fault_kind`, `fault_table`, `fault`, `fault_set`, `script` | what can go wrong, is going wrong and will go wrong |
 //! | `disturbance`, `lies`, `lag`, `mangle` | what that makes of frames, of the truth, of time and of texts |
 //! | `render`, `request` | the wire: what is sent, what is understood |
-//! | `gamma`, `clob`, `control` | the REST side |
+//! | `gamma`, `gamma_filter`, `gamma_row`, `gamma_view`, `clob`, `control` | the REST side |
 //! | `server`, `socket`, `outbox`, `driver`, `timeline` | sockets, tasks and time |
+//! | `sim`, `sim_control` | the running exchange, for the program that embeds it |
 //!
 //! ```no_run
 //! # async fn demo(clock: std::sync::Arc<dyn polypy_core::Clock>) -> Result<(), polypy_sim::SimError> {
@@ -38,10 +40,19 @@
 mod catalogue;
 mod flow;
 mod journal;
+mod subject;
 mod venue;
+mod waiting;
 
+mod effects;
+mod feed;
 mod inference;
+mod lines;
+mod listed;
+mod mixer;
+mod once;
 mod player;
+mod reading;
 mod recording;
 
 mod delivery;
@@ -51,6 +62,7 @@ mod publication;
 mod subscription;
 
 mod fault;
+mod fault_kind;
 mod fault_set;
 mod fault_table;
 mod lag;
@@ -64,13 +76,16 @@ mod request;
 mod clob;
 mod control;
 mod gamma;
+mod gamma_filter;
 mod gamma_row;
+mod gamma_view;
 mod http;
 
 mod driver;
 mod outbox;
 mod server;
 mod sim;
+mod sim_control;
 mod socket;
 mod timeline;
 mod world;
@@ -82,9 +97,11 @@ mod stats;
 pub use config::SimConfig;
 pub use error::SimError;
 pub use fault::{Fault, FaultError};
-pub use fault_table::{FAULTS, FaultInfo, FaultKind, Parameter, Scope, Values};
+pub use fault_kind::{FaultInfo, FaultKind, Parameter, Scope, Values};
+pub use fault_table::FAULTS;
 pub use journal::{JournalEntry, Served, Withheld, digest};
 pub use script::{Script, ScriptError, ScriptMistake};
 pub use sim::{Sim, SimHandle};
+pub use sim_control::{FlowState, SimControl};
 pub use stats::{PlaybackStats, SimStats, Totals};
 pub use venue::TrueBook;

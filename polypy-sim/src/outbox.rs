@@ -16,10 +16,19 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub(crate) enum Ending {
     /// TCP closes; no close frame.
     Drop,
+    /// The same, after everything that waits.
+    DropAfterQueue,
     /// A close frame, before anything that still waits.
     Close(u16, Cow<'static, str>),
     /// A close frame, after everything that waits.
     CloseAfterQueue(u16, Cow<'static, str>),
+}
+
+impl Ending {
+    /// Whether what waits goes out before.
+    fn waits(&self) -> bool {
+        matches!(self, Self::DropAfterQueue | Self::CloseAfterQueue(..))
+    }
 }
 
 /// Why a socket is a slow consumer, in the venue's own words.
@@ -100,8 +109,8 @@ impl Outbox {
     /// and the earlier still waits for the queue.
     pub(crate) fn end(&self, ending: Ending) {
         let mut queue = self.queue.lock();
-        if matches!(queue.ending, None | Some(Ending::CloseAfterQueue(..))) {
-            if !matches!(ending, Ending::CloseAfterQueue(..)) {
+        if queue.ending.as_ref().is_none_or(Ending::waits) {
+            if !ending.waits() {
                 queue.frames.clear();
                 queue.bytes = 0;
             }
@@ -110,6 +119,14 @@ impl Outbox {
         drop(queue);
         self.ready.notify_one();
         self.urgent.notify_one();
+    }
+
+    /// Ends the socket behind all that waits, without a close frame; whether it was not
+    /// ending yet.
+    pub(crate) fn end_after_queue(&self) -> bool {
+        let is_news = self.queue.lock().ending.is_none();
+        self.end(Ending::DropAfterQueue);
+        is_news
     }
 
     /// Waits for something to do. Cancelling it loses nothing.
@@ -139,16 +156,18 @@ impl Outbox {
         loop {
             let wake = self.urgent.notified();
             match &self.queue.lock().ending {
-                Some(Ending::CloseAfterQueue(..)) | None => {}
-                Some(ending) => return ending.clone(),
+                Some(ending) if !ending.waits() => return ending.clone(),
+                Some(_) | None => {}
             }
             wake.await;
         }
     }
 
-    /// Whether as much waits as a considerate sender would let wait.
+    /// Whether as much waits as a considerate sender would let wait. One that is ending
+    /// takes no more.
     pub(crate) fn is_half_full(&self) -> bool {
-        self.queue.lock().bytes > self.limit / 2
+        let queue = self.queue.lock();
+        queue.ending.is_none() && queue.bytes > self.limit / 2
     }
 
     /// Frames and bytes that wait.

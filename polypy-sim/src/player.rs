@@ -5,52 +5,77 @@
 //! one of its assets, or to all when it names none. The books are rebuilt beside
 //! that from the same frames: for late subscribers, and for REST. Their
 //! hashes are those the recording states.
+//!
+//! Where the recording has lost a token, so has the exchange: it drops the sockets that
+//! carry it, without a word, and waits for them to come back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{DecimalText, OrderBook, Timestamp, Token};
+use polypy_core::Timestamp;
 use tokio::time::Instant;
 
-use crate::catalogue::{EventListing, Listing};
 use crate::delivery::{About, Frame, FrameKind};
+use crate::effects::{Effect, Place};
 use crate::exchange::{Exchange, Link};
-use crate::inference::{self, Terms};
-use crate::recording::{Effect, Line, Place, RecordedMarket, Recording};
+use crate::feed::{Fed, Feed};
+use crate::outbox::Ending;
+use crate::reading::{Line, LineKind};
+use crate::render;
 use crate::stats::PlaybackStats;
 use crate::venue::{Phase, TokenRef};
 
-/// Frames played without letting go of the exchange.
+/// Lines played without letting go of the exchange.
 const BATCH: usize = 256;
-/// How often full sockets are looked at when playing as fast as they take it.
+/// How often full sockets are looked at when playing as fast as they take it, and lines
+/// that are being made.
 const RETRY: Duration = Duration::from_millis(1);
+/// How long those who were dropped are waited for.
+const RETURN: Duration = Duration::from_secs(5);
 
 /// How far a recording has been played.
 #[derive(Debug)]
 pub(crate) struct Player {
-    lines: Arc<[Line]>,
-    next: usize,
+    feed: Feed,
+    /// Made, and not played yet.
+    lines: VecDeque<Line>,
+    sent: usize,
+    total: usize,
+    state: State,
     speed: f64,
     settle: Duration,
     /// When the latest subscription came.
     subscribed: Option<Instant>,
-    /// Recorded time played so far, once it has begun.
-    position: Option<Duration>,
+    /// Recorded time played so far.
+    position: Duration,
     looked: Instant,
-    /// REST answers of the recording that have been played.
-    rest: HashMap<TokenRef, String>,
+    /// REST answers of the recording that have been played, and of which moment they are.
+    rest: HashMap<TokenRef, (Timestamp, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody has subscribed, or not long enough ago.
+    Waiting,
+    Playing,
+    /// The same, and those who were dropped at this moment are waited for.
+    Dropped(Instant),
+    Done,
 }
 
 impl Player {
-    fn new(lines: Vec<Line>, speed: f64, settle: Duration) -> Self {
+    fn new(feed: Feed, total: usize, speed: f64, settle: Duration) -> Self {
         Self {
-            lines: lines.into(),
-            next: 0,
+            feed,
+            lines: VecDeque::new(),
+            sent: 0,
+            total,
+            state: State::Waiting,
             speed,
             settle,
             subscribed: None,
-            position: None,
+            position: Duration::ZERO,
             looked: Instant::now(),
             rest: HashMap::new(),
         }
@@ -62,39 +87,44 @@ impl Player {
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        self.position.is_some()
+        self.state != State::Waiting
     }
 
-    /// The recorded REST answer of a token, if one has been played.
-    pub(crate) fn rest_book(&self, place: TokenRef) -> Option<&String> {
-        self.rest.get(&place)
+    /// The recorded REST answer of a token, if one has been played and its book has not
+    /// changed since.
+    pub(crate) fn rest_book(&self, place: TokenRef, changed: Timestamp) -> Option<&String> {
+        let (stamp, text) = self.rest.get(&place)?;
+        (changed <= *stamp).then_some(text)
     }
 
     pub(crate) fn stats(&self) -> PlaybackStats {
-        let total = self.lines.len();
         PlaybackStats {
-            sent: self.next,
-            total,
-            done: self.next == total,
+            sent: self.sent,
+            total: self.total,
+            done: self.state == State::Done,
         }
     }
 
-    /// Moves the recorded time on; `None` before it begins.
-    fn advance(&mut self, now: Instant, paused: bool) -> Option<Duration> {
+    /// Moves the recorded time on. The moment to look again, while it stands still.
+    fn advance(&mut self, now: Instant) -> Result<(), Option<Instant>> {
         let passed = now.duration_since(self.looked);
         self.looked = now;
-        match self.position {
-            Some(position) if !paused => {
-                self.position = Some(position + passed.mul_f64(self.speed));
-            }
-            Some(_) => {}
-            None => {
-                if !paused && now >= self.subscribed? + self.settle {
-                    self.position = Some(Duration::ZERO);
+        let settled = self.subscribed.map(|at| at + self.settle);
+        match self.state {
+            State::Playing => self.position += passed.mul_f64(self.speed),
+            State::Done => return Err(None),
+            State::Waiting if settled.is_some_and(|at| now >= at) => self.state = State::Playing,
+            State::Waiting => return Err(settled),
+            State::Dropped(at) => {
+                let latest = at + RETURN;
+                let back = settled.map_or(latest, |settled| settled.min(latest));
+                if now < back {
+                    return Err(Some(back));
                 }
+                self.state = State::Playing;
             }
         }
-        self.position
+        Ok(())
     }
 
     /// When to look again, with `lead` of recorded time still to pass.
@@ -103,102 +133,175 @@ impl Player {
         let wait = lead.as_secs_f64() / self.speed;
         now + Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(86_400))
     }
+
+    /// Has lines, if there are any.
+    fn fetch(&mut self) -> Fetched {
+        if !self.lines.is_empty() {
+            return Fetched::Some;
+        }
+        match self.feed.take() {
+            Fed::Lines(lines) if lines.is_empty() => Fetched::Again,
+            Fed::Lines(lines) => {
+                self.lines.extend(lines);
+                Fetched::Some
+            }
+            Fed::Soon => Fetched::Soon,
+            Fed::Over => Fetched::Over,
+        }
+    }
+}
+
+enum Fetched {
+    Some,
+    Soon,
+    /// It begins again from here.
+    Again,
+    Over,
 }
 
 impl Exchange {
-    /// Opens the recording's markets and stands ready to play.
-    pub(crate) fn load(&mut self, recording: Recording) {
-        let now = Instant::now();
-        for (number, market) in recording.markets.iter().enumerate() {
-            let listing = listing(number, market, recording.start);
-            let place = self
-                .venue
-                .add(listing, &OrderBook::default(), recording.start, now);
-            self.subscribers.push(Vec::new());
-            if let Some((outcome, book)) = &market.first_book {
-                let state = &mut self.venue.markets[place];
-                let terms = inference::terms(&state.tokens[*outcome].info, book);
-                let Terms {
-                    tick_size,
-                    min_order_size,
-                    neg_risk,
-                } = terms;
-                state.listing.tick_size = tick_size;
-                state.listing.min_order_size = min_order_size;
-                state.listing.neg_risk = neg_risk;
-                state.set_tick(tick_size);
-            }
-        }
+    /// Stands ready to play what is fed.
+    pub(crate) fn load(&mut self, feed: Feed, frames: usize) {
         let (speed, settle) = (self.config.playback_speed, self.config.playback_settle);
-        tracing::info!(
-            frames = recording.lines.len(),
-            markets = recording.markets.len(),
-            "recording loaded"
-        );
-        self.player = Some(Player::new(recording.lines, speed, settle));
+        self.player = Some(Player::new(feed, frames, speed, settle));
     }
 
     /// Plays what is due and says when to look again; `None` when that is only
     /// after something else happens.
     pub(crate) fn play(&mut self, now: Instant) -> Option<Instant> {
         let paused = self.paused;
+        self.player.as_ref()?;
+        if let Some(soon) = self.play_unseen(now) {
+            return Some(soon);
+        }
         let player = self.player.as_mut()?;
-        let lines = Arc::clone(&player.lines);
-        let Some(position) = player.advance(now, paused) else {
-            let begins = player.subscribed? + player.settle;
-            return (!paused).then_some(begins);
-        };
         if paused {
+            player.looked = now;
             return None;
         }
-        let unhurried = player.speed > 0.0;
+        let had_begun = player.has_begun();
+        if let Err(next) = player.advance(now) {
+            return next;
+        }
+        if !had_begun {
+            let places = self.venue.tokens().map(|(place, _)| place);
+            let with_books: Vec<_> = places.filter(|place| self.has_book(*place)).collect();
+            self.open_subscribed(&with_books);
+        }
+        let is_timed = self.config.playback_speed > 0.0;
+        // At full speed the slowest reader decides. Looked at once a batch, which then has
+        // the other half of each buffer.
+        if !is_timed && self.is_any_half_full() {
+            return Some(now + RETRY);
+        }
+        let mut room = self.config.send_buffer / 2;
+        let mut links = Vec::new();
         for _ in 0..BATCH {
-            let player = self.player.as_ref()?;
-            let line = lines.get(player.next)?;
-            if unhurried && line.at > position {
-                return Some(player.after(now, line.at - position));
+            let player = self.player.as_mut()?;
+            match player.fetch() {
+                Fetched::Some => {}
+                Fetched::Soon => return Some(now + RETRY),
+                Fetched::Again => return self.begin_again(now),
+                Fetched::Over => {
+                    player.state = State::Done;
+                    return None;
+                }
             }
-            let links = self.audience(line);
-            if !unhurried && links.iter().any(|link| link.outbox.is_half_full()) {
-                return Some(now + RETRY);
+            let line = player.lines.front()?;
+            if is_timed && line.at > player.position {
+                return Some(player.after(now, line.at - player.position));
             }
+            if !is_timed && room == 0 {
+                return Some(now);
+            }
+            room = room.saturating_sub(line.text.len());
+            let line = player.lines.pop_front()?;
+            self.audience(&line, &mut links);
             self.play_line(line, &links);
-            self.player.as_mut()?.next += 1;
+            if let State::Dropped(_) = self.player.as_ref()?.state {
+                return Some(now);
+            }
         }
         Some(now)
     }
 
-    /// Whose frame this is.
-    fn audience(&self, line: &Line) -> Vec<Arc<Link>> {
-        if line.markets.is_empty() {
-            return self
-                .sessions
-                .values()
-                .map(|session| Arc::clone(&session.link))
-                .collect();
+    fn is_any_half_full(&self) -> bool {
+        let mut sessions = self.sessions.values();
+        sessions.any(|session| session.link.outbox.is_half_full())
+    }
+
+    /// Plays what is before the moment at which playing begins, to all who listen. When to
+    /// look again, if there is more of it.
+    fn play_unseen(&mut self, now: Instant) -> Option<Instant> {
+        for _ in 0..BATCH {
+            let player = self.player.as_mut()?;
+            if player.has_begun() {
+                return None;
+            }
+            match player.fetch() {
+                Fetched::Soon => return Some(now + RETRY),
+                Fetched::Some => {}
+                Fetched::Again | Fetched::Over => return None,
+            }
+            let line = player.lines.front()?;
+            if line.kind != LineKind::Quiet {
+                return None;
+            }
+            let line = player.lines.pop_front()?;
+            self.play_line(line, &[]);
         }
-        let mut links: Vec<Arc<Link>> = Vec::new();
+        Some(now)
+    }
+
+    /// All are dropped, nothing has been played.
+    fn begin_again(&mut self, now: Instant) -> Option<Instant> {
+        let all: Vec<_> = self.venue.tokens().map(|(place, _)| place).collect();
+        self.forget_books(&all);
+        let links = self.sessions.values().map(|session| &session.link);
+        links.for_each(|link| link.outbox.end(Ending::DropAfterQueue));
+        let player = self.player.as_mut()?;
+        tracing::info!(frames = player.sent, "the recording begins again");
+        player.state = State::Waiting;
+        player.subscribed = None;
+        player.sent = 0;
+        player.position = Duration::ZERO;
+        player.rest.clear();
+        Some(now + RETRY)
+    }
+
+    /// Whose frame this is.
+    fn audience(&self, line: &Line, links: &mut Vec<Arc<Link>>) {
+        links.clear();
+        if line.kind != LineKind::Frame {
+            return;
+        }
+        if line.markets.is_empty() {
+            let all = self.sessions.values();
+            links.extend(all.map(|session| Arc::clone(&session.link)));
+            return;
+        }
         for &market in &line.markets {
-            let listed = line.places.iter().any(|place| place.0 == market);
-            let outcomes = line
-                .places
-                .iter()
-                .filter(|place| place.0 == market)
-                .fold(0, |bits, place| bits | 1 << place.1);
+            let of_market = line.places.iter().filter(|place| place.0 == market);
+            let outcomes = of_market.fold(0, |bits, place| bits | 1 << place.1);
             for subscriber in &self.subscribers[market] {
-                let wanted = !listed || subscriber.outcomes & outcomes != 0;
+                let wanted = outcomes == 0 || subscriber.outcomes & outcomes != 0;
                 if wanted && links.iter().all(|link| link.id != subscriber.link.id) {
                     links.push(Arc::clone(&subscriber.link));
                 }
             }
         }
-        links
     }
 
-    fn play_line(&mut self, line: &Line, links: &[Arc<Link>]) {
-        for effect in &line.effects {
-            self.take_effect(effect);
+    fn play_line(&mut self, line: Line, links: &[Arc<Link>]) {
+        if let Some(player) = &mut self.player {
+            player.sent += line.frames;
         }
+        let begins: Vec<_> = match line.kind {
+            LineKind::Begin => books_of(&line)
+                .filter(|place| !self.has_book(*place))
+                .collect(),
+            LineKind::Frame | LineKind::Quiet | LineKind::Lose => Vec::new(),
+        };
         let kind = match line.effects.first() {
             Some(Effect::Change { .. }) => FrameKind::PriceChange,
             Some(Effect::LastPrice(..)) => FrameKind::Trade,
@@ -207,25 +310,106 @@ impl Exchange {
             Some(Effect::Book(..)) if line.text.starts_with('[') => FrameKind::Opening,
             Some(Effect::Book(..)) | None => FrameKind::Book,
         };
-        let about = match (&line.markets[..], &line.places[..]) {
-            (_, [place]) if kind != FrameKind::PriceChange => About::Token(token_ref(*place)),
-            ([market], _) => About::Market(*market),
-            _ => About::Connection,
-        };
-        let frame = Frame {
-            kind,
-            about,
-            text: line.text.clone().into(),
-        };
-        for link in links {
-            self.deliver(link, &frame);
+        for effect in line.effects {
+            self.take_effect(effect);
+        }
+        match line.kind {
+            LineKind::Quiet => {}
+            LineKind::Begin => self.open_subscribed(&begins),
+            LineKind::Lose => {
+                let places: Vec<_> = line.places.into_iter().map(token_ref).collect();
+                self.lose_and_drop(&places);
+            }
+            LineKind::Frame => {
+                let about = match (&line.markets[..], &line.places[..]) {
+                    (_, [place]) if kind != FrameKind::PriceChange => {
+                        About::Token(token_ref(*place))
+                    }
+                    ([market], _) => About::Market(*market),
+                    _ => About::Connection,
+                };
+                let frame = Frame {
+                    kind,
+                    about,
+                    text: line.text,
+                };
+                for link in links {
+                    self.deliver(link, &frame);
+                }
+            }
         }
     }
 
-    fn take_effect(&mut self, effect: &Effect) {
+    /// Sends the books of these places to those who wait for them.
+    fn open_subscribed(&mut self, places: &[TokenRef]) {
+        let mut by_link: Vec<(Arc<Link>, String)> = Vec::new();
+        for &place in places {
+            let market = &mut self.venue.markets[place.market];
+            let book = render::opening_book(market, place.outcome);
+            for subscriber in &self.subscribers[place.market] {
+                if subscriber.outcomes & 1 << place.outcome == 0 {
+                    continue;
+                }
+                let known = by_link
+                    .iter_mut()
+                    .find(|(link, _)| link.id == subscriber.link.id);
+                match known {
+                    Some((_, text)) => {
+                        text.push(',');
+                        text.push_str(&book);
+                    }
+                    None => {
+                        let link = Arc::clone(&subscriber.link);
+                        by_link.push((link, format!("[{book}")));
+                    }
+                }
+                self.counters.opening_books.increment();
+            }
+        }
+        for (link, mut text) in by_link {
+            text.push_str("]\n");
+            self.deliver(&link, &Frame::of_connection(FrameKind::Opening, text));
+        }
+    }
+
+    /// There is no book of these places until one comes.
+    fn forget_books(&mut self, places: &[TokenRef]) {
+        for &place in places {
+            self.venue.token_mut(place).forget_recorded();
+            if let Some(player) = &mut self.player {
+                player.rest.remove(&place);
+            }
+        }
+    }
+
+    /// The same, and each socket that carries one of them is dropped.
+    fn lose_and_drop(&mut self, places: &[TokenRef]) {
+        self.forget_books(places);
+        let mut dropped = 0;
+        for place in places {
+            for subscriber in &self.subscribers[place.market] {
+                if subscriber.outcomes & 1 << place.outcome != 0
+                    && subscriber.link.outbox.end_after_queue()
+                {
+                    dropped += 1;
+                }
+            }
+        }
+        tracing::info!(
+            tokens = places.len(),
+            connections = dropped,
+            "the recording has lost tokens here, so their connections are dropped"
+        );
+        if let Some(player) = self.player.as_mut().filter(|_| dropped > 0) {
+            player.state = State::Dropped(Instant::now());
+            player.subscribed = None;
+        }
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
         match effect {
             Effect::Book(place, book) => {
-                let place = token_ref(*place);
+                let place = token_ref(place);
                 let market = &mut self.venue.markets[place.market];
                 if let Some(tick) = book.tick_size {
                     // Not through set_tick: the other token's hash stays as stated.
@@ -235,13 +419,11 @@ impl Exchange {
                     market.last_trade_price = price;
                 }
                 let token = self.venue.token_mut(place);
-                token
-                    .book
-                    .apply_snapshot(book.bids.clone(), book.asks.clone());
+                token.book.apply_snapshot(book.bids, book.asks);
                 token.state_recorded(book.stamp, book.hash);
                 self.enter_token(place);
-                if let (Some(text), Some(player)) = (&book.rest, &mut self.player) {
-                    player.rest.insert(place, text.clone());
+                if let (Some(text), Some(player)) = (book.rest, &mut self.player) {
+                    player.rest.insert(place, (book.stamp, text));
                 }
             }
             Effect::Change {
@@ -252,73 +434,34 @@ impl Exchange {
                 stamp,
                 hash,
             } => {
-                let place = token_ref(*place);
+                let place = token_ref(place);
                 let token = self.venue.token_mut(place);
                 // Without a book there is nothing to change.
                 if token.sequence > 1 {
-                    token.book.apply_change(*side, *price, *size);
-                    token.state_recorded(*stamp, *hash);
+                    token.book.apply_change(side, price, size);
+                    token.state_recorded(stamp, hash);
                     self.enter_token(place);
                 }
             }
             Effect::LastPrice(market, price) => {
-                self.venue.markets[*market].last_trade_price = *price;
+                self.venue.markets[market].last_trade_price = price;
             }
-            Effect::Tick(market, tick) => self.venue.markets[*market].tick_size = *tick,
+            Effect::Tick(market, tick) => self.venue.markets[market].tick_size = tick,
             Effect::Resolved(market, winner) => {
                 let closed_at = Instant::now() + self.config.closing_lag;
-                self.venue.markets[*market].phase = Phase::Settled {
-                    winner: *winner,
-                    closed_at,
-                };
+                self.venue.markets[market].phase = Phase::Settled { winner, closed_at };
             }
         }
     }
 }
 
-fn token_ref((market, outcome): Place) -> TokenRef {
-    TokenRef { market, outcome }
+fn books_of(line: &Line) -> impl Iterator<Item = TokenRef> + '_ {
+    line.effects.iter().filter_map(|effect| match effect {
+        Effect::Book(place, _) => Some(token_ref(*place)),
+        _ => None,
+    })
 }
 
-/// How Gamma lists a recorded market: its ids are real, its texts made up.
-fn listing(number: usize, market: &RecordedMarket, start: Timestamp) -> Listing {
-    let name = |outcome: usize| match outcome {
-        0 => "Yes".to_owned(),
-        1 => "No".to_owned(),
-        more => format!("Outcome {}", more + 1),
-    };
-    let slug = format!("recorded-market-{}", number + 1);
-    let question = format!("Recorded market {}", number + 1);
-    let id = u64::try_from(number).unwrap_or(u64::MAX) + 1;
-    Listing {
-        id,
-        condition_id: market.condition_id.clone(),
-        question: question.clone(),
-        slug: slug.clone(),
-        tokens: market
-            .tokens
-            .iter()
-            .enumerate()
-            .map(|(outcome, id)| Token {
-                token_id: id.clone(),
-                outcome: name(outcome).into(),
-            })
-            .collect(),
-        event: Arc::new(EventListing {
-            id,
-            slug,
-            title: question,
-            neg_risk: false,
-        }),
-        group_title: String::new(),
-        tag: "Recorded",
-        tick_size: DecimalText::new("0.01").unwrap_or_default(),
-        min_order_size: DecimalText::new("5").unwrap_or_default(),
-        neg_risk: false,
-        created: start,
-        end: Timestamp::from_millis(start.millis() + 30 * 86_400_000),
-        volume: 0,
-        liquidity: 0,
-        opening_price: 500_000,
-    }
+fn token_ref((market, outcome): Place) -> TokenRef {
+    TokenRef { market, outcome }
 }

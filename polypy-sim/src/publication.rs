@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::delivery::{Frame, FrameKind};
 use crate::exchange::{Due, Exchange};
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::flow;
 use crate::outbox::Ending;
 use crate::render::{self, Print};
@@ -65,6 +65,7 @@ impl Exchange {
         state.last_trade_price = hashed_price(print.price);
         state.last_trade_side = Some(print.side);
         self.publish_change(market, changes, false);
+        self.venue.markets[market].count_trade(print.price, print.size);
         // A trade's books follow its changes and never overtake them.
         self.release_changes(market);
         if self.subscribers[market].is_empty() {
@@ -189,8 +190,8 @@ impl Exchange {
             let Some(session) = self.sessions.get_mut(&subscriber.link.id) else {
                 continue;
             };
-            session.forget_market(market);
-            if session.is_idle() {
+            let was_subscribed = session.forget_market(market);
+            if was_subscribed && session.is_idle() {
                 self.counters.closed_resolved.increment();
                 let ending = Ending::CloseAfterQueue(1000, ALL_RESOLVED.into());
                 subscriber.link.outbox.end(ending);

@@ -1,429 +1,291 @@
-//! A recording: frames as they were received, read from a file of JSON lines.
-//!
-//! Each line is a frame (object or array), or `{"t_ms":..,"frame":..}` with its
-//! time of reception; a `frame` that is a string is the frame's text itself.
-//! Frames keep their bytes. Everything else here is what the rest of the
-//! exchange needs to know of them: which assets they concern, what they do to a
-//! book, when they are due. What cannot be read in a frame plays no part in
-//! that; the frame is played all the same.
+//! A recording that is to be played: which markets it is about, found by reading it once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
-use polypy_core::{
-    AssetId, BookHash, ConditionId, DecimalText, Level, Price, Side, Size, Timestamp,
+use polypy_core::recording::{
+    self, CatalogueEvent, Entry, Recorded, RecordingError, RecordingSource,
 };
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use polypy_core::{AssetId, ConditionId, Timestamp};
 
+use crate::effects::{Effect, Event, Places, RecordedBook, Text, asset_id, events};
 use crate::error::SimError;
-use crate::publication::hashed_price;
+use crate::lines::{LineError, Lines};
 
-/// Where a token stands in [`Recording::markets`]: market, token.
-pub(crate) type Place = (usize, usize);
+/// Subscriptions are bits of 32: more tokens than that no market has.
+const MOST_TOKENS: usize = 32;
 
 /// What is played, and of which markets.
-#[derive(Debug)]
 pub(crate) struct Recording {
-    pub(crate) lines: Vec<Line>,
+    pub(crate) source: Box<dyn RecordingSource>,
+    pub(crate) places: Arc<Places>,
     pub(crate) markets: Vec<RecordedMarket>,
     /// The earliest time stamp of the events.
     pub(crate) start: Timestamp,
-}
-
-/// One frame.
-#[derive(Debug)]
-pub(crate) struct Line {
-    /// Time since the first frame.
-    pub(crate) at: Duration,
-    pub(crate) text: String,
-    /// Whom it concerns; nobody in particular when empty.
-    pub(crate) markets: Vec<usize>,
-    pub(crate) places: Vec<Place>,
-    pub(crate) effects: Vec<Effect>,
-}
-
-/// What a frame does to a book.
-#[derive(Debug, Clone)]
-pub(crate) enum Effect {
-    Book(Place, Box<RecordedBook>),
-    Change {
-        place: Place,
-        side: Side,
-        price: Price,
-        size: Size,
-        stamp: Timestamp,
-        hash: Option<BookHash>,
-    },
-    LastPrice(usize, DecimalText),
-    Tick(usize, DecimalText),
-    Resolved(usize, usize),
-}
-
-/// A whole book as a frame holds it.
-#[derive(Debug, Clone)]
-pub(crate) struct RecordedBook {
-    pub(crate) bids: Vec<Level>,
-    pub(crate) asks: Vec<Level>,
-    pub(crate) stamp: Timestamp,
-    pub(crate) hash: Option<BookHash>,
-    pub(crate) tick_size: Option<DecimalText>,
-    pub(crate) last_trade_price: Option<DecimalText>,
-    pub(crate) min_order_size: Option<DecimalText>,
-    pub(crate) neg_risk: Option<bool>,
-    pub(crate) version: Option<String>,
-    /// Present when the frame was a REST answer: its text.
-    pub(crate) rest: Option<String>,
+    /// Frames of sockets.
+    pub(crate) frames: usize,
+    /// Whether long pauses are passed over.
+    pub(crate) jumps_pauses: bool,
 }
 
 /// A market of the recording.
 #[derive(Debug)]
 pub(crate) struct RecordedMarket {
     pub(crate) condition_id: ConditionId,
-    /// Those of which the recording holds a book; if of none, all that occur.
+    /// As it was followed, if the recording says so.
+    pub(crate) described: Option<Box<recording::RecordedMarket>>,
+    /// All that it has, if that is known. Else those of which the recording holds a book; if
+    /// of none, all that occur.
     pub(crate) tokens: Vec<AssetId>,
     /// The first book with a hash, to infer what the stream does not say.
     pub(crate) first_book: Option<(usize, Box<RecordedBook>)>,
 }
 
-#[derive(Deserialize)]
-struct Timed<'a> {
-    t_ms: f64,
-    #[serde(borrow)]
-    frame: &'a RawValue,
-}
-
-/// A line before its assets are placed.
-struct Raw {
-    received: Option<f64>,
-    text: String,
-    events: Vec<Value>,
-}
-
 impl Recording {
-    /// Reads a file.
+    /// Reads a file of lines.
     pub(crate) fn read(path: &Path) -> Result<Self, SimError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SimError::Recording {
-            path: path.to_owned(),
+        let path = || path.to_owned();
+        let lines = Lines::open(&path()).map_err(|source| SimError::Recording {
+            path: path(),
             source,
         })?;
-        let mut raw = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() {
-                continue;
+        let recording = Self::of(Box::new(lines)).map_err(|error| {
+            let path = path();
+            let reason = match error.into_inner().downcast::<LineError>() {
+                Ok(error) => {
+                    let LineError { line, reason } = *error;
+                    return SimError::RecordingLine { path, line, reason };
+                }
+                Err(reason) => reason,
+            };
+            let source = match reason.downcast::<io::Error>() {
+                Ok(error) => *error,
+                Err(reason) => io::Error::other(reason),
+            };
+            SimError::Recording { path, source }
+        })?;
+        recording.ok_or_else(|| SimError::EmptyRecording { path: path() })
+    }
+
+    /// Reads what comes from somewhere else; `None`: it names no token.
+    pub(crate) fn of(mut source: Box<dyn RecordingSource>) -> Result<Option<Self>, RecordingError> {
+        let mut index = Index::default();
+        let mut entries = Vec::new();
+        source.rewind()?;
+        loop {
+            let goes_on = source.read(&mut entries)?;
+            entries.drain(..).for_each(|entry| index.note(&entry));
+            if !goes_on {
+                break;
             }
-            raw.push(Raw::parse(line).map_err(|reason| SimError::RecordingLine {
-                path: path.to_owned(),
-                line: at + 1,
-                reason,
-            })?);
         }
-        Self::build(raw).ok_or_else(|| SimError::EmptyRecording {
-            path: path.to_owned(),
-        })
-    }
-
-    fn build(raw: Vec<Raw>) -> Option<Self> {
-        let mut index = Index::of(&raw);
-        if index.markets.is_empty() {
-            return None;
-        }
-        let mut clock = Pace::default();
-        let lines = raw
-            .into_iter()
-            .map(|raw| index.line(raw, &mut clock))
-            .collect();
-        let start = clock.earliest.unwrap_or_default();
-        Some(Self {
-            lines,
-            markets: index.markets,
-            start,
-        })
+        source.rewind()?;
+        Ok(index.recording(source))
     }
 }
 
-impl Raw {
-    fn parse(line: &str) -> Result<Self, &'static str> {
-        if let Ok(timed) = serde_json::from_str::<Timed<'_>>(line) {
-            let frame = timed.frame.get();
-            return Ok(match serde_json::from_str::<String>(frame) {
-                Ok(text) => Self {
-                    received: Some(timed.t_ms),
-                    events: events(&text),
-                    text,
-                },
-                Err(_) => Self {
-                    received: Some(timed.t_ms),
-                    ..Self::frame(frame)
-                },
-            });
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording")
+            .field("markets", &self.markets.len())
+            .field("frames", &self.frames)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Markets and tokens in the order in which they came.
+#[derive(Debug, Default)]
+struct Named {
+    tokens: Vec<(ConditionId, AssetId)>,
+    known: HashSet<String>,
+}
+
+impl Named {
+    fn note(&mut self, event: &Event<'_>, id: &Text<'_>) {
+        let Some(text) = id.as_str().filter(|text| !self.known.contains(*text)) else {
+            return;
+        };
+        if let (Some(condition), Some(asset)) = (event.condition(), asset_id(id)) {
+            self.known.insert(text.to_owned());
+            self.tokens.push((condition, asset));
         }
-        if !line.starts_with(['{', '[']) || serde_json::from_str::<&RawValue>(line).is_err() {
-            return Err("neither a frame nor {\"t_ms\":..,\"frame\":..}");
-        }
-        Ok(Self::frame(line))
     }
 
-    fn frame(text: &str) -> Self {
-        // The venue ends opening arrays with a line feed, which lines cannot hold.
-        let ending = if text.starts_with('[') { "\n" } else { "" };
-        Self {
-            received: None,
-            events: events(text),
-            text: format!("{text}{ending}"),
+    fn note_ids(&mut self, condition: &ConditionId, asset: &AssetId) {
+        if self.known.insert(asset.to_string()) {
+            self.tokens.push((condition.clone(), asset.clone()));
         }
     }
 }
 
-fn events(text: &str) -> Vec<Value> {
-    match serde_json::from_str(text) {
-        Ok(Value::Array(events)) => events,
-        Ok(event @ Value::Object(_)) => vec![event],
-        Ok(_) | Err(_) => Vec::new(),
-    }
-}
-
-/// The assets and markets of a recording, by id.
+#[derive(Debug, Default)]
 struct Index {
-    markets: Vec<RecordedMarket>,
-    by_condition: HashMap<String, usize>,
-    by_asset: HashMap<String, Place>,
+    /// Of which there is a book.
+    booked: Named,
+    /// All that change.
+    changed: Named,
+    /// All that are announced or resolved.
+    announced: Named,
+    /// The first book with a hash of each market, and its token.
+    first_books: HashMap<String, (String, Box<RecordedBook>)>,
+    /// Markets as they were followed.
+    catalogue: HashMap<String, Box<recording::RecordedMarket>>,
+    earliest: Option<Timestamp>,
+    frames: usize,
 }
 
 impl Index {
-    fn of(raw: &[Raw]) -> Self {
-        let mut index = Self {
-            markets: Vec::new(),
-            by_condition: HashMap::new(),
-            by_asset: HashMap::new(),
+    fn note(&mut self, entry: &Recorded) {
+        let bytes = match &entry.entry {
+            Entry::Frame(frame) => {
+                self.frames += 1;
+                &*frame.bytes
+            }
+            Entry::Answer(answer) => answer.body.as_bytes(),
+            Entry::Checkpoint(book) if book.is_live() => {
+                self.note_checkpoint(book);
+                return;
+            }
+            Entry::Catalogue(
+                CatalogueEvent::New { market } | CatalogueEvent::Followed { market },
+            ) => {
+                let id = market.condition_id.to_string();
+                self.catalogue.insert(id, market.clone());
+                return;
+            }
+            _ => return,
+        };
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        for event in events(text) {
+            if event.bids.is_some() {
+                self.booked.note(&event, &event.asset_id);
+                self.note_book(&event);
+            } else {
+                self.changed.note(&event, &event.asset_id);
+            }
+            for entry in &event.price_changes {
+                self.changed.note(&event, &entry.asset_id);
+            }
+            for id in &event.assets_ids {
+                self.announced.note(&event, id);
+            }
+            let stamps = self.earliest.into_iter().chain(event.stamp());
+            self.earliest = stamps.min();
+        }
+    }
+
+    fn note_checkpoint(&mut self, book: &recording::RecordedBook) {
+        self.booked.note_ids(&book.condition_id, &book.token_id);
+        let market = book.condition_id.as_str();
+        let found = RecordedBook::from(book);
+        self.earliest = self.earliest.into_iter().chain([found.stamp]).min();
+        if !self.first_books.contains_key(market) && found.hash.is_some() {
+            let first = (book.token_id.to_string(), Box::new(found));
+            self.first_books.insert(market.to_owned(), first);
+        }
+    }
+
+    fn note_book(&mut self, event: &Event<'_>) {
+        let (Some(market), Some(asset)) = (event.market.as_str(), event.asset_id.as_str()) else {
+            return;
+        };
+        if !self.first_books.contains_key(market)
+            && let Some(book) = event.book().filter(|book| book.hash.is_some())
+        {
+            let first = (asset.to_owned(), Box::new(book));
+            self.first_books.insert(market.to_owned(), first);
+        }
+    }
+
+    /// Where a market stands among those that are listed: behind the first of its event.
+    fn rank(&self, firsts: &mut HashMap<String, usize>, condition: &ConditionId) -> usize {
+        let described = self.catalogue.get(condition.as_str());
+        let event = described.and_then(|market| market.event.as_ref());
+        let name = event.map_or(condition.as_str(), |event| &event.slug);
+        let next = firsts.len();
+        *firsts.entry(name.to_owned()).or_insert(next)
+    }
+
+    fn recording(mut self, source: Box<dyn RecordingSource>) -> Option<Recording> {
+        let mut markets: Vec<RecordedMarket> = Vec::new();
+        let mut places = Places::default();
+        let mut booked_tokens = std::mem::take(&mut self.booked.tokens);
+        let mut firsts = HashMap::new();
+        booked_tokens.sort_by_cached_key(|(condition, _)| self.rank(&mut firsts, condition));
+        let catalogue = &mut self.catalogue;
+        let mut add = |condition: ConditionId, asset: AssetId, places: &mut Places| {
+            let market = *places
+                .by_condition
+                .entry(condition.to_string())
+                .or_insert_with(|| {
+                    markets.push(RecordedMarket {
+                        described: catalogue.remove(condition.as_str()),
+                        condition_id: condition,
+                        tokens: Vec::new(),
+                        first_book: None,
+                    });
+                    markets.len() - 1
+                });
+            let RecordedMarket {
+                described, tokens, ..
+            } = &mut markets[market];
+            let all = described.iter().flat_map(|market| &market.tokens);
+            let all: Vec<_> = all.map(|token| token.token_id.clone()).collect();
+            for asset in all.into_iter().chain([asset]) {
+                let is_known = places.by_asset.contains_key(asset.as_str());
+                if tokens.len() < MOST_TOKENS && !is_known {
+                    let place = (market, tokens.len());
+                    places.by_asset.insert(asset.to_string(), place);
+                    tokens.push(asset);
+                }
+            }
         };
         // Tokens with a book first; those of the other markets afterwards.
-        for event in raw.iter().flat_map(|raw| &raw.events) {
-            if event.get("bids").is_some() {
-                index.add(event, &event["asset_id"]);
+        for (condition, asset) in booked_tokens {
+            add(condition, asset, &mut places);
+        }
+        let booked: HashSet<String> = places.by_condition.keys().cloned().collect();
+        for (condition, asset) in self.changed.tokens {
+            if !booked.contains(condition.as_str()) {
+                add(condition, asset, &mut places);
             }
         }
-        let booked = index.markets.len();
-        for event in raw.iter().flat_map(|raw| &raw.events) {
-            let known = event["market"]
-                .as_str()
-                .and_then(|id| index.by_condition.get(id));
-            if known.is_some_and(|&market| market < booked) {
-                continue;
-            }
-            index.add(event, &event["asset_id"]);
-            for entry in event["price_changes"].as_array().into_iter().flatten() {
-                index.add(event, &entry["asset_id"]);
-            }
-        }
-        if index.markets.is_empty() {
+        if places.by_condition.is_empty() {
             // Announcements and resolutions name a market's assets all at once.
-            for event in raw.iter().flat_map(|raw| &raw.events) {
-                for asset_id in event["assets_ids"].as_array().into_iter().flatten() {
-                    index.add(event, asset_id);
-                }
+            for (condition, asset) in self.announced.tokens {
+                add(condition, asset, &mut places);
             }
         }
-        index
-    }
-
-    fn add(&mut self, event: &Value, asset_id: &Value) {
-        let condition = event["market"]
-            .as_str()
-            .and_then(|id| ConditionId::new(id).ok());
-        let asset = asset_id.as_str().and_then(|id| AssetId::new(id).ok());
-        let (Some(condition_id), Some(asset)) = (condition, asset) else {
-            return;
-        };
-        if self.by_asset.contains_key(asset.as_str()) {
-            return;
+        if markets.is_empty() {
+            return None;
         }
-        let id = condition_id.to_string();
-        let market = *self.by_condition.entry(id).or_insert_with(|| {
-            self.markets.push(RecordedMarket {
-                condition_id,
-                tokens: Vec::new(),
-                first_book: None,
+        for market in &mut markets {
+            let first = self.first_books.remove(market.condition_id.as_str());
+            market.first_book = first.and_then(|(asset, book)| {
+                let (_, outcome) = *places.by_asset.get(&asset)?;
+                Some((outcome, book))
             });
-            self.markets.len() - 1
-        });
-        let tokens = &mut self.markets[market].tokens;
-        // Subscriptions are bits of 32: more tokens than that no market has.
-        if tokens.len() < 32 {
-            self.by_asset
-                .insert(asset.to_string(), (market, tokens.len()));
-            tokens.push(asset);
         }
-    }
-
-    fn place(&self, event: &Value) -> Option<Place> {
-        self.by_asset.get(event["asset_id"].as_str()?).copied()
-    }
-
-    fn line(&mut self, raw: Raw, clock: &mut Pace) -> Line {
-        let mut line = Line {
-            at: Duration::ZERO,
-            markets: Vec::new(),
-            places: Vec::new(),
-            effects: Vec::new(),
-            text: raw.text,
-        };
-        let mut stamp = None;
-        for event in &raw.events {
-            let market = event["market"]
-                .as_str()
-                .and_then(|id| self.by_condition.get(id));
-            line.markets.extend(market);
-            line.places.extend(self.place(event));
-            let entries = event["price_changes"].as_array().into_iter().flatten();
-            line.places
-                .extend(entries.filter_map(|entry| self.place(entry)));
-            self.effects(event, &raw.events, &line.text, &mut line.effects);
-            // Opening books bear the stamps of changes long past.
-            let opening = raw.events.len() > 1 || event.get("tick_size").is_some();
-            if let Some(at) = read_stamp(event) {
-                clock.saw(at);
-                stamp = if opening { stamp } else { Some(at) };
-            }
-        }
-        line.markets.sort_unstable();
-        line.markets.dedup();
-        line.places.sort_unstable();
-        line.places.dedup();
-        line.at = clock.due(raw.received, stamp);
-        line
-    }
-
-    fn effects(&mut self, event: &Value, all: &[Value], text: &str, effects: &mut Vec<Effect>) {
-        let stamp = read_stamp(event).unwrap_or_default();
-        let kind = event["event_type"].as_str();
-        if let (Some("book") | None, Some(place)) = (kind, self.place(event))
-            && let Some(mut book) = read_book(event, stamp)
-        {
-            if kind.is_none() && all.len() == 1 {
-                book.rest = Some(text.trim_end().to_owned());
-            }
-            let first = &mut self.markets[place.0].first_book;
-            if first.is_none() && book.hash.is_some() {
-                *first = Some((place.1, Box::new(book.clone())));
-            }
-            effects.push(Effect::Book(place, Box::new(book)));
-            return;
-        }
-        let market = event["market"]
-            .as_str()
-            .and_then(|id| self.by_condition.get(id))
-            .copied();
-        let decimal = |key: &str| {
-            event[key]
-                .as_str()
-                .and_then(|text| DecimalText::new(text).ok())
-        };
-        match (kind, market) {
-            (Some("price_change"), _) => {
-                for entry in event["price_changes"].as_array().into_iter().flatten() {
-                    effects.extend(self.change(entry, stamp));
-                }
-            }
-            (Some("last_trade_price"), Some(market)) => {
-                let price = event["price"].as_str().and_then(|text| text.parse().ok());
-                effects.extend(price.map(|price| Effect::LastPrice(market, hashed_price(price))));
-            }
-            (Some("tick_size_change"), Some(market)) => {
-                effects.extend(decimal("new_tick_size").map(|tick| Effect::Tick(market, tick)));
-            }
-            (Some("market_resolved"), Some(market)) => {
-                let winner = event["winning_asset_id"].as_str();
-                let winner = winner.and_then(|id| self.by_asset.get(id));
-                effects.push(Effect::Resolved(market, winner.map_or(0, |place| place.1)));
-            }
-            _ => {}
-        }
-    }
-
-    fn change(&self, entry: &Value, stamp: Timestamp) -> Option<Effect> {
-        let side = match entry["side"].as_str()?.to_ascii_uppercase().as_str() {
-            "BUY" => Side::Bid,
-            "SELL" => Side::Ask,
-            _ => return None,
-        };
-        Some(Effect::Change {
-            place: self.place(entry)?,
-            side,
-            price: entry["price"].as_str()?.parse().ok()?,
-            size: entry["size"].as_str()?.parse().ok()?,
-            stamp,
-            hash: read_hash(entry),
+        Some(Recording {
+            source,
+            places: Arc::new(places),
+            markets,
+            start: self.earliest.unwrap_or_default(),
+            frames: self.frames,
+            jumps_pauses: false,
         })
     }
 }
 
-fn read_stamp(event: &Value) -> Option<Timestamp> {
-    let stamp = &event["timestamp"];
-    let millis = stamp.as_u64().or_else(|| stamp.as_str()?.parse().ok())?;
-    Some(Timestamp::from_millis(millis))
-}
-
-fn read_hash(event: &Value) -> Option<BookHash> {
-    BookHash::from_hex(event["hash"].as_str()?.as_bytes())
-}
-
-fn read_book(event: &Value, stamp: Timestamp) -> Option<RecordedBook> {
-    let levels = |key: &str| -> Option<Vec<Level>> {
-        let levels = event[key].as_array()?;
-        let level = |level: &Value| {
-            let price = level["price"].as_str()?.parse().ok()?;
-            Some(Level::new(price, level["size"].as_str()?.parse().ok()?))
-        };
-        levels.iter().map(level).collect()
-    };
-    let decimal = |key: &str| DecimalText::new(event[key].as_str()?).ok();
-    Some(RecordedBook {
-        bids: levels("bids")?,
-        asks: levels("asks")?,
-        stamp,
-        hash: read_hash(event),
-        tick_size: decimal("tick_size"),
-        last_trade_price: decimal("last_trade_price"),
-        min_order_size: decimal("min_order_size"),
-        neg_risk: event["neg_risk"].as_bool(),
-        version: event["version"].as_str().map(str::to_owned),
-        rest: None,
-    })
-}
-
-/// When frames are due: by time of reception where it is known, else by the
-/// events' stamps; never earlier than the frame before.
-#[derive(Debug, Default)]
-struct Pace {
-    first_received: Option<f64>,
-    first_stamp: Option<Timestamp>,
-    earliest: Option<Timestamp>,
-    latest: Duration,
-}
-
-impl Pace {
-    fn saw(&mut self, stamp: Timestamp) {
-        self.earliest = Some(self.earliest.map_or(stamp, |earliest| earliest.min(stamp)));
-    }
-
-    fn due(&mut self, received: Option<f64>, stamp: Option<Timestamp>) -> Duration {
-        let at = match (received, stamp) {
-            (Some(received), _) => {
-                let first = *self.first_received.get_or_insert(received);
-                Duration::try_from_secs_f64((received - first) / 1e3).unwrap_or_default()
-            }
-            (None, Some(stamp)) => {
-                let first = *self.first_stamp.get_or_insert(stamp);
-                Duration::from_millis(stamp.millis_since(first))
-            }
-            (None, None) => Duration::ZERO,
-        };
-        self.latest = self.latest.max(at);
-        self.latest
+/// Tokens of a book that an effect brings whole.
+pub(crate) fn booked(effect: &Effect) -> Option<(crate::effects::Place, Timestamp)> {
+    match effect {
+        Effect::Book(place, book) => Some((*place, book.stamp)),
+        _ => None,
     }
 }
 

@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::reading::{Line, Reading};
 
 /// A file that is gone when the test is over.
 struct File(PathBuf);
@@ -23,8 +24,25 @@ impl Drop for File {
     }
 }
 
-fn read(name: &str, lines: &[String]) -> Result<Recording, SimError> {
-    Recording::read(&File::new(name, &lines.join("\n")).0)
+/// All of a recording.
+struct Whole {
+    lines: Vec<Line>,
+    markets: Vec<RecordedMarket>,
+}
+
+fn read(name: &str, lines: &[String]) -> Result<Whole, SimError> {
+    let file = File::new(name, &lines.join("\n"));
+    let mut recording = Recording::read(&file.0)?;
+    let markets = std::mem::take(&mut recording.markets);
+    let mut reading = Reading::new(recording, 0..u64::MAX);
+    let mut lines = Vec::new();
+    loop {
+        let batch = reading.next_batch().unwrap();
+        if batch.is_empty() {
+            return Ok(Whole { lines, markets });
+        }
+        lines.extend(batch);
+    }
 }
 
 fn book(asset: &str, stamp: u64) -> Value {
@@ -70,7 +88,7 @@ fn frames_keep_their_bytes_and_arrays_their_line_feed() {
 
 #[test]
 fn frames_are_due_by_reception_or_stamp_and_never_run_back() {
-    let at = |recording: &Recording| -> Vec<u128> {
+    let at = |recording: &Whole| -> Vec<u128> {
         recording
             .lines
             .iter()
@@ -142,7 +160,7 @@ fn a_recording_of_nothing_but_resolutions_lists_what_they_resolve() {
 
 #[test]
 fn what_cannot_be_played_is_named() {
-    let error = |name: &str, lines: &[String]| read(name, lines).unwrap_err().to_string();
+    let error = |name: &str, lines: &[String]| read(name, lines).err().unwrap().to_string();
     let lines = [
         change(&["1"], 1).to_string(),
         String::new(),

@@ -41,6 +41,13 @@ impl Text {
         self
     }
 
+    fn quotes<'a>(mut self, texts: impl Iterator<Item = &'a str>) -> Self {
+        for (at, text) in texts.enumerate() {
+            self = self.push(if at == 0 { "" } else { "," }).quote(text);
+        }
+        self
+    }
+
     fn levels(mut self, book: &OrderBook, side: Side) -> Self {
         for (at, level) in book.worst_first(side).enumerate() {
             self = self
@@ -325,7 +332,7 @@ pub(crate) fn new_market(market: &MarketState, stamp: Timestamp) -> String {
         .push(",\"description\":\"\"},\"timestamp\":\"")
         .show(stamp.millis())
         .push("\",\"event_type\":\"new_market\",\"tags\":[")
-        .quote(listing.tag)
+        .quotes(listing.tags.iter().map(|tag| tag.label))
         .push("],\"condition_id\":\"")
         .show(&listing.condition_id)
         .push("\",\"active\":true,\"clob_token_ids\":")
@@ -336,7 +343,7 @@ pub(crate) fn new_market(market: &MarketState, stamp: Timestamp) -> String {
         )
         .show(market.tick_size)
         .push("\",\"group_item_title\":")
-        .quote(&listing.group_title)
+        .quote(listing.group.as_ref().map_or("", |group| &group.title))
         .push(
             ",\"taker_base_fee\":\"1000\",\"fees_enabled\":true,\"fee_schedule\":\
              {\"exponent\":\"1\",\"rate\":\"0.07\",\"taker_only\":true,\"rebate_rate\":\"0.2\"}}",
@@ -368,7 +375,7 @@ pub(crate) fn market_resolved(market: &MarketState, winner: usize, stamp: Timest
         .push(",\"event_message\":null,\"timestamp\":\"")
         .show(stamp.millis())
         .push("\",\"event_type\":\"market_resolved\",\"tags\":[")
-        .quote(listing.tag)
+        .quotes(listing.tags.iter().map(|tag| tag.label))
         .push("]}")
         .0
 }

@@ -27,7 +27,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::exchange::Exchange;
 use crate::fault::{self, Fault, FaultError};
-use crate::fault_table::{FAULTS, FaultInfo};
+use crate::fault_kind::FaultInfo;
+use crate::fault_table::FAULTS;
 
 /// What a step may say.
 const KEYS: [&str; 7] = [

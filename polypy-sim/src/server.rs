@@ -29,7 +29,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::http::{Answer, Query, error, not_found};
 use crate::socket::{self, stopped};
 use crate::world::World;

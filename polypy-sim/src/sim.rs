@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use polypy_core::recording::{RecordingError, RecordingSource};
 use polypy_core::{AssetId, Clock};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
@@ -15,9 +17,12 @@ use crate::config::{self, SimConfig};
 use crate::error::SimError;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
+use crate::feed::Feed;
 use crate::journal::{JournalEntry, Served, Withheld};
+use crate::reading::Reading;
 use crate::recording::Recording;
 use crate::script::Script;
+use crate::sim_control::SimControl;
 use crate::stats::SimStats;
 use crate::venue::TrueBook;
 use crate::world::{Tasks, World};
@@ -49,6 +54,38 @@ impl Sim {
     /// recording cannot be read; nothing is left running then.
     pub async fn start(config: SimConfig, clock: Arc<dyn Clock>) -> Result<SimHandle, SimError> {
         let (recording, script) = read_files(&config).await?;
+        Self::begin(config, clock, recording, 0..u64::MAX, script)
+    }
+
+    /// Starts an exchange that plays a recording, of which what is within `span` is seen, in
+    /// nanoseconds since the epoch: what is before makes the books that it begins with. What
+    /// the settings say of the flow does not count.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn play(
+        config: SimConfig,
+        clock: Arc<dyn Clock>,
+        source: Box<dyn RecordingSource>,
+        span: Range<u64>,
+    ) -> Result<SimHandle, SimError> {
+        config.validate()?;
+        let read = tokio::task::spawn_blocking(move || Recording::of(source));
+        let read = read
+            .await
+            .unwrap_or_else(|died| Err(RecordingError::new(died)));
+        let mut recording = read.map_err(SimError::Source)?.ok_or(SimError::NoTokens)?;
+        recording.jumps_pauses = true;
+        Self::begin(config, clock, Some(recording), span, None)
+    }
+
+    fn begin(
+        config: SimConfig,
+        clock: Arc<dyn Clock>,
+        recording: Option<Recording>,
+        span: Range<u64>,
+        script: Option<Script>,
+    ) -> Result<SimHandle, SimError> {
         let address = config.listen;
         let listen = |source| SimError::Listen { address, source };
         let socket = if address.is_ipv4() {
@@ -66,9 +103,13 @@ impl Sim {
         let address = listener.local_addr().map_err(listen)?;
 
         let config = Arc::new(config);
-        let mut exchange = Exchange::new(Arc::clone(&config), clock);
+        let mut exchange = Exchange::new(Arc::clone(&config), clock, recording.is_some());
         if let Some(recording) = recording {
-            exchange.load(recording);
+            exchange.list(&recording);
+            let frames = recording.frames;
+            let reading = Reading::new(recording, span);
+            let feed = Feed::start(reading, config.playback_loops).map_err(SimError::Thread)?;
+            exchange.load(feed, frames);
         }
         if let Some(script) = script {
             exchange.begin(script);
@@ -168,6 +209,11 @@ impl SimHandle {
     /// The market socket's address.
     pub fn ws_url(&self) -> String {
         format!("ws://{}/ws/market", self.address)
+    }
+
+    /// What reaches it from other tasks, for as long as they like.
+    pub fn control(&self) -> SimControl {
+        SimControl::new(&self.world)
     }
 
     /// Stops the flow after the current step. What is queued or scheduled

@@ -64,7 +64,7 @@ where
         CLOSE_DEADLINE
     };
     let frame = match end {
-        End::Client | End::Exchange(Ending::Drop) => None,
+        End::Client | End::Exchange(Ending::Drop | Ending::DropAfterQueue) => None,
         End::Idle => {
             world.counters.closed_idle.increment();
             None

@@ -10,7 +10,7 @@
 //! | more ids than [`SimConfig::snapshot_id_limit`](crate::SimConfig) | no books, only events |
 //! | more ids than [`SimConfig::frame_id_limit`](crate::SimConfig) | the socket closes 100 to 200 ms later |
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::config;
 use crate::delivery::{Frame, FrameKind};
 use crate::exchange::{Due, Exchange, Link, Subscriber};
-use crate::fault_table::FaultKind;
+use crate::fault_kind::FaultKind;
 use crate::outbox::Ending;
 use crate::player::Player;
 use crate::render;
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     /// Whether its first frame has come.
     opened: bool,
     tokens: HashMap<TokenRef, Stage>,
+    /// Unsubscribed, and not silent yet.
+    late: HashSet<TokenRef>,
 }
 
 impl Session {
@@ -50,12 +52,13 @@ impl Session {
             link,
             opened: false,
             tokens: HashMap::new(),
+            late: HashSet::new(),
         }
     }
 
-    /// What it is subscribed to, in no order.
+    /// What it may be sent events of, in no order.
     pub(crate) fn places(&self) -> impl Iterator<Item = TokenRef> + '_ {
-        self.tokens.keys().copied()
+        self.tokens.keys().chain(&self.late).copied()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -67,8 +70,12 @@ impl Session {
         self.tokens.is_empty()
     }
 
-    pub(crate) fn forget_market(&mut self, market: usize) {
+    /// Whether it was subscribed to a token of the market.
+    pub(crate) fn forget_market(&mut self, market: usize) -> bool {
+        let before = self.tokens.len();
         self.tokens.retain(|place, _stage| place.market != market);
+        self.late.retain(|place| place.market != market);
+        self.tokens.len() < before
     }
 }
 
@@ -269,17 +276,45 @@ impl Exchange {
         let Some(session) = self.sessions.get_mut(&connection) else {
             return;
         };
+        let mut late = Vec::new();
         for place in asset_ids.iter().filter_map(|id| self.venue.find(id)) {
             session.tokens.remove(&place);
-            let subscribers = &mut self.subscribers[place.market];
-            if let Some(subscriber) = subscribers
-                .iter_mut()
-                .find(|subscriber| subscriber.link.id == connection)
-            {
-                subscriber.outcomes &= !(1 << place.outcome);
-            }
-            subscribers.retain(|subscriber| subscriber.outcomes != 0);
+            let fault = self
+                .faults
+                .on_asset(FaultKind::LateFrames, connection, place);
+            let delay = fault.map(|fault| fault.duration("delay"));
+            late.push((place, delay.unwrap_or_default()));
         }
+        for (place, delay) in late {
+            let due = Instant::now() + delay;
+            if !delay.is_zero() && self.schedule(due, Due::LetGo { connection, place }) {
+                if let Some(session) = self.sessions.get_mut(&connection) {
+                    session.late.insert(place);
+                }
+            } else {
+                self.let_go(connection, place);
+            }
+        }
+    }
+
+    /// Lets no more events of an unsubscribed token flow; one that was subscribed again
+    /// meanwhile stays.
+    pub(crate) fn let_go(&mut self, connection: u64, place: TokenRef) {
+        let Some(session) = self.sessions.get_mut(&connection) else {
+            return;
+        };
+        session.late.remove(&place);
+        if session.tokens.get(&place) == Some(&Stage::Active) {
+            return;
+        }
+        let subscribers = &mut self.subscribers[place.market];
+        if let Some(subscriber) = subscribers
+            .iter_mut()
+            .find(|subscriber| subscriber.link.id == connection)
+        {
+            subscriber.outcomes &= !(1 << place.outcome);
+        }
+        subscribers.retain(|subscriber| subscriber.outcomes != 0);
     }
 
     fn answer_ping(&mut self, link: &Arc<Link>) {

@@ -83,6 +83,10 @@ pub(crate) struct MarketState {
     /// Taker's side of the last trade.
     pub(crate) last_trade_side: Option<Side>,
     pub(crate) phase: Phase,
+    /// Dollars traded since it was opened here, in cents.
+    pub(crate) traded: u64,
+    /// Dollars resting in its books at its last trade, or at its opening, in cents.
+    pub(crate) liquidity: u64,
     /// From when Gamma lists it.
     pub(crate) listed_at: Instant,
 }
@@ -142,6 +146,12 @@ impl MarketState {
         self.tokens.iter_mut().for_each(|token| token.hash = None);
     }
 
+    /// Counts a trade of one outcome, whose books are already as it left them.
+    pub(crate) fn count_trade(&mut self, price: Price, size: Size) {
+        self.traded = self.traded.saturating_add(cents(price, size));
+        self.liquidity = resting(&self.tokens);
+    }
+
     /// Every level gone: the changes that empty the first outcome's book.
     pub(crate) fn clearing(&self) -> Vec<LevelChange> {
         let Some(token) = self.tokens.first() else {
@@ -167,11 +177,36 @@ impl TokenState {
         self.hash = None;
     }
 
+    /// There is no book any more, as before any was played.
+    pub(crate) fn forget_recorded(&mut self) {
+        self.book = OrderBook::default();
+        self.sequence = 1;
+        self.hash = None;
+    }
+
     /// Takes over what a recording stated: the book after one of its frames.
     pub(crate) fn state_recorded(&mut self, stamp: Timestamp, hash: Option<BookHash>) {
         self.touch(stamp);
         self.hash = hash;
     }
+}
+
+/// What so many shares cost.
+fn cents(price: Price, size: Size) -> u64 {
+    let units = u128::from(price.millionths()) * u128::from(size.millionths());
+    u64::try_from(units / 10_000_000_000).unwrap_or(u64::MAX)
+}
+
+/// What rests in the books of a market: its first outcome's, which the others mirror.
+fn resting(tokens: &[TokenState]) -> u64 {
+    let Some(token) = tokens.first() else {
+        return 0;
+    };
+    let bids = token.book.levels(Side::Bid);
+    let bids = bids.map(|level| cents(level.price, level.size));
+    let asks = token.book.levels(Side::Ask);
+    let asks = asks.map(|level| cents(level.price.complement(), level.size));
+    bids.chain(asks).fold(0, u64::saturating_add)
 }
 
 /// A token's true book at one moment.
@@ -202,7 +237,8 @@ pub(crate) struct Venue {
     /// By the slot of the token's key.
     places: Vec<TokenRef>,
     pub(crate) markets: Vec<MarketState>,
-    by_condition: HashMap<ConditionId, usize>,
+    /// By what all spellings of the id have in common.
+    by_condition: HashMap<Box<str>, usize>,
 }
 
 impl Venue {
@@ -239,7 +275,9 @@ impl Venue {
                 hash: None,
             });
         }
-        self.by_condition.insert(condition, market);
+        self.by_condition
+            .insert(condition.canonical().into(), market);
+        let liquidity = resting(&tokens);
         self.markets.push(MarketState {
             tick_size: listing.tick_size,
             listing,
@@ -247,6 +285,8 @@ impl Venue {
             last_trade_price: DecimalText::default(),
             last_trade_side: None,
             phase: Phase::Trading,
+            traded: 0,
+            liquidity,
             listed_at,
         });
         market
@@ -258,9 +298,10 @@ impl Venue {
         self.places.get(info.key.slot()).copied()
     }
 
-    /// Where a market is kept.
+    /// Where a market is kept; its id may be in any spelling.
     pub(crate) fn find_condition(&self, condition_id: &str) -> Option<usize> {
-        self.by_condition.get(condition_id).copied()
+        let condition = ConditionId::new(condition_id).ok()?;
+        self.by_condition.get(&*condition.canonical()).copied()
     }
 
     pub(crate) fn token(&self, place: TokenRef) -> &TokenState {

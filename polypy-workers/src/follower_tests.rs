@@ -9,79 +9,18 @@
 //! `POLYPY_HISTORIES` is their number (10,000 unless said).
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use polypy_core::{
     AssetKey, BookChange, BookControl, BookPosition, BookState, BookStatus, BookTop, BookView,
-    EventSink, FeedId, Level, LevelChange, MarketEvent, Price, Side, Size, StaleReason,
+    Checkpoint, EventSink, FeedId, Lane, Level, LevelChange, MarketEvent, Price, Side, Size,
+    StaleReason,
 };
 use proptest::prelude::*;
 
 use crate::config::HashChecking;
-use crate::testing::{Harness, Truth, assets, one_worker, price, timeless};
-
-const SOCKETS: usize = 2;
-
-#[derive(Debug, Clone)]
-enum Step {
-    /// The venue changes both tokens' books by these orders, in one message.
-    Orders(Vec<(u8, u8)>),
-    /// It changes a level and changes it back, within a millisecond.
-    Flicker(u8),
-    /// It changes one and tells nobody.
-    Conceal(u8, u8),
-    /// It sends a whole book to every socket.
-    Whole(usize),
-    /// A socket brings so many of the events that wait.
-    Read(usize, usize),
-    /// What a socket has brought last comes again.
-    Again(usize),
-    /// The next two events of a socket change places.
-    Swap(usize),
-    /// A socket is never sent the next event.
-    Omit(usize),
-    /// Something is lost on a socket, or on all.
-    Gap(usize),
-    Mark(usize),
-    /// A socket closes and opens again.
-    Reopen(usize),
-    /// A whole book is asked of a socket.
-    Resync(usize, usize),
-    Audit(usize),
-    Trade(u8),
-    Look(u64),
-    /// The worker dies after the first event of what it applies.
-    Panic(usize),
-    Settle(usize),
-    Follow(usize),
-    Unfollow(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    use Step::*;
-    let (token, socket) = (0..2usize, 0..SOCKETS);
-    prop_oneof![
-        16 => prop::collection::vec((40..60u8, 0..4u8), 1..3).prop_map(Orders),
-        2 => (40..60u8).prop_map(Flicker),
-        1 => (40..60u8, 0..4u8).prop_map(|(tick, size)| Conceal(tick, size)),
-        2 => token.clone().prop_map(Whole),
-        20 => (socket.clone(), 1..7usize).prop_map(|(socket, events)| Read(socket, events)),
-        2 => socket.clone().prop_map(Again),
-        2 => socket.clone().prop_map(Swap),
-        1 => socket.clone().prop_map(Omit),
-        1 => socket.clone().prop_map(Gap),
-        1 => token.clone().prop_map(Mark),
-        2 => socket.clone().prop_map(Reopen),
-        2 => (socket.clone(), token.clone()).prop_map(|(socket, token)| Resync(socket, token)),
-        1 => token.clone().prop_map(Audit),
-        1 => (1..99u8).prop_map(Trade),
-        2 => prop::sample::select(vec![300, 1_500, 2_500, 6_000]).prop_map(Look),
-        1 => socket.prop_map(Panic),
-        2 => token.clone().prop_map(Follow),
-        1 => token.clone().prop_map(Unfollow),
-        1 => token.prop_map(|token| if token == 0 { Settle(0) } else { Look(300) }),
-    ]
-}
+use crate::histories::{Call, Step, Venue, histories, step};
+use crate::testing::{Harness, Truth, one_worker, timeless};
 
 /// What a consumer makes of what is written.
 #[derive(Default)]
@@ -157,18 +96,9 @@ impl Follower {
     }
 }
 
-#[derive(Default)]
-struct Socket {
-    feed: u64,
-    waiting: Vec<MarketEvent>,
-    last: Vec<MarketEvent>,
-}
-
 struct History {
     bench: Harness,
-    tokens: [Truth; 2],
-    sockets: [Socket; SOCKETS],
-    feeds: u64,
+    venue: Venue,
     followers: [Follower; 2],
     /// What readers saw, by what is said to tell it from everything else.
     views: HashMap<(u64, BookPosition, BookState), String>,
@@ -181,15 +111,10 @@ impl History {
         let mut config = one_worker();
         config.integrity.hash = hash;
         let bench = Harness::new(config);
-        let market = assets(1);
-        let yes = Truth::new(&market[0]);
-        let mut no = Truth::new(&market[1]);
-        no.book = yes.book.mirror();
+        let (venue, opening) = Venue::open();
         let mut history = Self {
             bench,
-            tokens: [yes, no],
-            sockets: Default::default(),
-            feeds: 0,
+            venue,
             followers: Default::default(),
             views: HashMap::new(),
             now: Instant::now(),
@@ -197,151 +122,60 @@ impl History {
         history.bench.written.take();
         (0..2).for_each(|token| history.follow(token));
         history.read();
-        (0..SOCKETS).for_each(|socket| history.open(socket));
+        opening.into_iter().for_each(|call| history.apply(call));
         history
     }
 
     fn follow(&mut self, token: usize) {
-        assert!(self.bench.follow(&self.tokens[token]));
+        assert!(self.bench.follow(&self.venue.tokens()[token]));
         self.followers[token].begin();
     }
 
-    fn open(&mut self, socket: usize) {
-        self.feeds += 1;
-        self.bench.open(self.feeds);
-        let whole = self.tokens.iter().map(Truth::opening).collect();
-        self.sockets[socket] = Socket {
-            feed: self.feeds,
-            waiting: whole,
-            last: Vec::new(),
-        };
-    }
-
-    fn tell(&mut self, events: &[MarketEvent]) {
-        for socket in &mut self.sockets {
-            socket.waiting.extend_from_slice(events);
+    fn take(&mut self, step: &Step) {
+        for call in self.venue.take(step) {
+            self.apply(call);
         }
     }
 
-    /// Changes a level of both tokens, and says so.
-    fn order(&mut self, tick: u8, size: u8) -> [MarketEvent; 2] {
-        let side = if tick < 50 { Side::Bid } else { Side::Ask };
-        let (at, to) = (format!("0.{tick}"), size.to_string());
-        let other = price(&at).complement().to_string();
-        let [yes, no] = &mut self.tokens;
-        [
-            yes.change_within(side, &at, &to),
-            no.change_within(side.opposite(), &other, &to),
-        ]
-    }
-
-    fn next_moment(&mut self) {
-        self.tokens.iter_mut().for_each(|token| token.now += 1);
-    }
-
-    fn take(&mut self, step: &Step) {
-        match *step {
-            Step::Orders(ref orders) => {
-                for (tick, size) in orders {
-                    self.next_moment();
-                    let events = self.order(*tick, *size);
-                    self.tell(&events);
-                }
-            }
-            Step::Flicker(tick) => {
-                self.next_moment();
-                for size in [9, 8, 9] {
-                    let events = self.order(tick, size);
-                    self.tell(&events);
-                }
-            }
-            Step::Conceal(tick, size) => {
-                self.next_moment();
-                let _: [MarketEvent; 2] = self.order(tick, size);
-            }
-            Step::Whole(token) => {
-                let event = self.tokens[token].snapshot();
-                self.tell(&[event]);
-            }
-            Step::Read(socket, events) => {
-                let socket = &mut self.sockets[socket];
-                let events = events.min(socket.waiting.len());
-                socket.last = socket.waiting.drain(..events).collect();
-                self.bench.send(socket.feed, socket.last.clone());
-            }
-            Step::Again(socket) => {
-                let socket = &self.sockets[socket];
-                self.bench.send(socket.feed, socket.last.clone());
-            }
-            Step::Swap(socket) => {
-                if let [one, other, ..] = &mut *self.sockets[socket].waiting {
-                    std::mem::swap(one, other);
-                }
-            }
-            Step::Omit(socket) => {
-                let waiting = &mut self.sockets[socket].waiting;
-                drop(waiting.drain(..1.min(waiting.len())));
-            }
-            Step::Gap(socket) => {
-                let feed = FeedId(self.sockets[socket].feed);
-                let key = self.tokens[0].key();
+    fn apply(&mut self, call: Call) {
+        let bench = &self.bench;
+        match call {
+            Call::Open(feed) => bench.open(feed),
+            Call::Close(feed) => bench.close(feed),
+            Call::Deliver(feed, events) => bench.send(feed, events),
+            Call::Gap(feed, key) => {
                 let reason = StaleReason::Undecodable;
-                self.bench.router.mark_feed_stale(feed, &[key], reason);
-                self.bench.settle_down();
+                bench.router.mark_feed_stale(FeedId(feed), &[key], reason);
             }
-            Step::Mark(token) => {
-                let key = self.tokens[token].key();
-                self.bench
-                    .router
-                    .mark_stale(&[key], StaleReason::Resubscribing);
-                self.bench.settle_down();
+            Call::Mark(key) => bench.router.mark_stale(&[key], StaleReason::Resubscribing),
+            Call::Audit(event) => bench.audit(event),
+            Call::Pass(time) => {
+                self.now += time;
+                bench.look_at(self.now);
             }
-            Step::Reopen(socket) => {
-                self.bench.close(self.sockets[socket].feed);
-                self.bench.settle_down();
-                self.open(socket);
-            }
-            Step::Resync(socket, token) => {
-                let event = self.tokens[token].opening();
-                self.sockets[socket].waiting.push(event);
-            }
-            Step::Audit(token) => self.bench.audit(self.tokens[token].snapshot()),
-            Step::Trade(cents) => {
-                let event = self.tokens[0].trade(&format!("0.{cents:02}"));
-                self.tell(&[event]);
-            }
-            Step::Look(millis) => {
-                self.now += Duration::from_millis(millis);
-                self.bench.look_at(self.now);
-            }
-            Step::Panic(socket) => self.panic(socket),
-            Step::Settle(token) => {
-                self.bench.router.settle(&[self.tokens[token].key()]);
-                self.bench.settle_down();
-            }
-            Step::Follow(token) => self.follow(token),
-            Step::Unfollow(token) => {
-                assert!(self.bench.unfollow(&self.tokens[token]));
+            Call::Panic(feed, events) => self.panic(feed, events),
+            Call::Settle(key) => bench.router.settle(&[key]),
+            Call::Follow(token) => self.follow(token),
+            Call::Unfollow(token) => {
+                assert!(bench.unfollow(&self.venue.tokens()[token]));
                 self.followers[token] = Follower::default();
             }
         }
+        self.bench.settle_down();
     }
 
     /// The worker dies in the middle of what a socket brings, and is replaced.
-    fn panic(&mut self, socket: usize) {
-        let socket = &mut self.sockets[socket];
-        let events = std::mem::take(&mut socket.waiting);
+    fn panic(&mut self, feed: u64, events: Vec<MarketEvent>) {
         if events.is_empty() {
             return;
         }
         self.bench.manager.inject_panic(0);
-        self.bench.queue(socket.feed, events);
+        self.bench.queue(feed, events);
         self.bench.iterate();
         assert!(!self.bench.is_running());
         let written = self.bench.written.take();
         assert!(written.is_empty(), "half of a change: {written:?}");
         self.bench.restart_worker();
-        self.bench.settle_down();
     }
 
     /// Takes in what was written, and follows again what is not followed any more.
@@ -361,11 +195,11 @@ impl History {
                 }
             };
             let of = |token: &Truth| token.key() == asset;
-            let token = self.tokens.iter().position(of).unwrap();
+            let token = self.venue.tokens().iter().position(of).unwrap();
             self.followers[token].take(&change);
         }
         if is_reset {
-            for token in 0..self.tokens.len() {
+            for token in 0..self.followers.len() {
                 if self.followers[token].is_following {
                     self.follow(token);
                 }
@@ -376,7 +210,7 @@ impl History {
 
     /// Of what has one position and state readers see one thing, but for its age.
     fn check_positions(&mut self) -> Result<(), TestCaseError> {
-        for token in &self.tokens {
+        for token in self.venue.tokens() {
             let Some(view) = self.bench.store.book(token.key(), usize::MAX) else {
                 continue;
             };
@@ -392,7 +226,7 @@ impl History {
     /// Books that are read together are those that are read one by one.
     fn check_many(&self) -> Result<(), TestCaseError> {
         let store = &self.bench.store;
-        let keys: Vec<_> = self.tokens.iter().rev().map(Truth::key).collect();
+        let keys: Vec<_> = self.venue.tokens().iter().rev().map(Truth::key).collect();
         let one = |key: &AssetKey| store.book(*key, 2).map(timeless);
         let one_by_one: Vec<_> = keys.iter().map(one).collect();
         let together = store.books(&keys, 2).into_iter();
@@ -404,6 +238,7 @@ impl History {
                 bid: view.bids.first().copied(),
                 ask: view.asks.first().copied(),
                 state: view.state,
+                verified: view.hash_verified,
                 position: view.position,
                 last_update: view.last_update,
             })
@@ -413,10 +248,39 @@ impl History {
         Ok(())
     }
 
+    /// What is copied for a recorder is what readers see.
+    fn check_copies(&self) -> Result<(), TestCaseError> {
+        let mut copies = Vec::new();
+        let source = self.bench.manager.checkpoints();
+        let copied = source.copy(Lane(0), 0, &|_, _| true, &mut copies).unwrap();
+        prop_assert_eq!(copied.next, None);
+        for token in self.venue.tokens() {
+            let is_its = |copy: &&Checkpoint| copy.whole.info.key == token.key();
+            let copy = copies.iter().find(is_its);
+            let view = self.bench.store.book(token.key(), usize::MAX);
+            let Some((copy, view)) = copy.zip(view) else {
+                prop_assert!(copy.is_none(), "nobody can read it");
+                prop_assert!(self.bench.store.book(token.key(), 0).is_none());
+                continue;
+            };
+            let (whole, event) = (&copy.whole, copy.as_event());
+            prop_assert_eq!(whole.position, view.position);
+            prop_assert_eq!(whole.status.state, view.state);
+            prop_assert_eq!(whole.status.verified, view.hash_verified);
+            prop_assert_eq!(event.tick_size, view.tick_size);
+            prop_assert_eq!((whole.at, whole.hash), (view.last_update, view.hash));
+            let mut levels = (event.bids, event.asks);
+            levels.0.reverse();
+            levels.1.reverse();
+            prop_assert_eq!(levels, (view.bids, view.asks));
+        }
+        Ok(())
+    }
+
     /// The followers have what readers see.
     fn check(&mut self) -> Result<(), TestCaseError> {
         self.read();
-        for (token, follower) in self.tokens.iter().zip(&self.followers) {
+        for (token, follower) in self.venue.tokens().iter().zip(&self.followers) {
             if !follower.is_following {
                 continue;
             }
@@ -440,11 +304,6 @@ impl History {
     }
 }
 
-fn histories() -> u32 {
-    let said = std::env::var("POLYPY_HISTORIES");
-    said.map_or(10_000, |text| text.parse().expect("is a number"))
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: histories(), ..ProptestConfig::default() })]
 
@@ -459,6 +318,7 @@ proptest! {
             history.check()?;
             history.check_positions()?;
             history.check_many()?;
+            history.check_copies()?;
         }
     }
 }

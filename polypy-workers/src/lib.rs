@@ -20,6 +20,7 @@
 //! Knows nothing of sockets, JSON or HTTP, and reads no wall clock: exchange
 //! time comes with the events, durations come from the monotonic clock.
 
+mod checkpointing;
 mod compact_instant;
 mod config;
 mod feeds;
@@ -31,6 +32,7 @@ mod integrity;
 mod partition;
 
 mod manager;
+mod offline;
 mod router;
 mod shared;
 mod stats;
@@ -39,10 +41,13 @@ mod worker;
 
 pub use config::{HashChecking, IntegrityConfig, WorkersConfig};
 pub use manager::WorkerManager;
+pub use offline::{Findings, OfflineBooks};
 pub use router::MessageRouter;
 pub use stats::BookCounts;
 pub use store::BookStore;
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod testing;
 

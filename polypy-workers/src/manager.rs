@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use polypy_core::metrics::{Entry, Sheet, count};
 use polypy_core::{
-    BoxFuture, ChangeSink, ChangeSource, Component, ComponentError, ComponentState, Health,
-    HealthSource, Lifecycle, ResyncSink, Scope, StaleReason, StatsSource, SuspensionWatch,
+    BoxFuture, ChangeSink, ChangeSource, CheckpointSource, Component, ComponentError,
+    ComponentState, Health, HealthSource, Lifecycle, ResyncSink, Scope, StaleReason, StatsSource,
+    SuspensionWatch,
 };
 use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use crate::checkpointing::Checkpointing;
 use crate::config::WorkersConfig;
 use crate::following::Following;
 use crate::queue::{Liveness, Transition};
@@ -81,6 +83,11 @@ impl WorkerManager {
     /// in none ever is, and nothing is written.
     pub fn changes(&self) -> Arc<dyn ChangeSource> {
         Arc::new(Following::new(Arc::clone(&self.shared)))
+    }
+
+    /// Copies of the books for a recorder.
+    pub fn checkpoints(&self) -> Arc<dyn CheckpointSource> {
+        Arc::new(Checkpointing::new(self.store()))
     }
 
     /// Workers that run.

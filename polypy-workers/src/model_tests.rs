@@ -24,6 +24,7 @@ use polypy_core::{
 use proptest::prelude::*;
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
+use crate::stats::BookCounts;
 use crate::testing::{Harness, LIVE, Truth, assets};
 
 const BOOKS: usize = 3;
@@ -293,6 +294,18 @@ impl Model {
             prop_assert!(truth.equals(&self.bench.view(truth)));
         }
         prop_assert_eq!(self.bench.store.counts().live, 3);
+        self.check_counts()
+    }
+
+    /// What is counted is what the books are.
+    fn check_counts(&self) -> Result<(), TestCaseError> {
+        let mut expected = BookCounts::default();
+        {
+            let books = self.bench.worker().books();
+            let slots = (0..books.places()).filter_map(|place| books.slot_at(place));
+            slots.for_each(|slot| expected.enter(slot.book().seen()));
+        }
+        prop_assert_eq!(self.bench.store.counts(), expected);
         Ok(())
     }
 }
@@ -316,6 +329,9 @@ fn run_with(
     for step in steps {
         model.take(step);
         model.check()?;
+        if matches!(step, Step::Settle) {
+            model.check_counts()?;
+        }
     }
     model.finish()?;
     if !steps.iter().any(is_lie) {

@@ -33,7 +33,7 @@ use crate::queue::{Batch, ControlMessage, ControlMessages, StalenessMark};
 use crate::stats::WorkerStats;
 
 /// Between two looks at what only time changes.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Events that a frame of the same state may come behind. Frames carry an entry
 /// of each token of a market.
@@ -65,8 +65,12 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    pub(crate) fn new(config: &WorkersConfig, feeds: Arc<Feeds>, stats: Arc<WorkerStats>) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(
+        config: &WorkersConfig,
+        feeds: Arc<Feeds>,
+        stats: Arc<WorkerStats>,
+        now: Instant,
+    ) -> Self {
         Self {
             slots: Slots::default(),
             trades: Trades::new(config.trades_kept),
@@ -88,6 +92,16 @@ impl Partition {
         self.slots.get(asset)
     }
 
+    /// Places in which slots may stand: of each asset at most one.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The slot in such a place, if there is one.
+    pub(crate) fn slot_at(&self, place: usize) -> Option<&BookSlot> {
+        self.slots.at(place)
+    }
+
     /// The token's own last trade.
     pub(crate) fn last_trade(&self, asset: AssetKey) -> Option<LastTrade> {
         self.trades.last(asset)
@@ -104,8 +118,32 @@ impl Partition {
         self.context.watched.len()
     }
 
-    /// Applies a batch.
+    /// Applies a batch. Inlined where workers do, as it was while only they did.
+    #[inline(always)]
     pub(crate) fn apply(&mut self, batch: &mut Batch, now: Instant) {
+        self.apply_each(batch, now, |_, _| {});
+    }
+
+    /// The same, and `tells` of the book concerned after each event.
+    pub(crate) fn apply_and_tell(
+        &mut self,
+        batch: &mut Batch,
+        now: Instant,
+        mut tells: impl FnMut(&BookSlot),
+    ) {
+        self.apply_each(batch, now, |slots, asset| {
+            slots.get(asset).into_iter().for_each(&mut tells);
+        });
+    }
+
+    /// Inlined, so that nothing is left of an `applied` that does nothing.
+    #[inline(always)]
+    fn apply_each(
+        &mut self,
+        batch: &mut Batch,
+        now: Instant,
+        mut applied: impl FnMut(&Slots, AssetKey),
+    ) {
         self.applying = true;
         self.touched.clear();
         self.touched
@@ -136,6 +174,7 @@ impl Partition {
                 change.last_in_frame = false;
             }
             apply_event(slots, &mut self.trades, cx, event, origin);
+            applied(slots, event.asset());
             #[cfg(any(test, feature = "fault-injection"))]
             if std::mem::take(&mut self.panics_next) {
                 injected_panic();
@@ -145,6 +184,7 @@ impl Partition {
         batch.events.clear();
         if let Some((book, requested)) = batch.audit.take() {
             audit(slots, cx, &book, requested);
+            applied(slots, book.info.key);
         }
         if let Some(suspensions) = batch.resumed {
             cx.feeds.resume_applied(batch.feed, suspensions);
@@ -201,6 +241,11 @@ impl Partition {
 
     /// Looks at what only time changes, if it is time to.
     pub(crate) fn look(&mut self, now: Instant) {
+        self.look_and_tell(now, |_| {});
+    }
+
+    /// The same, and `tells` of each book that was looked at.
+    pub(crate) fn look_and_tell(&mut self, now: Instant, mut tells: impl FnMut(&BookSlot)) {
         if now.saturating_duration_since(self.looked) < LOOK_INTERVAL {
             return;
         }
@@ -208,7 +253,11 @@ impl Partition {
         self.context.checker.now = now;
         let (slots, cx) = (&mut self.slots, &mut self.context);
         let mut watched = std::mem::take(&mut cx.watched);
-        watched.retain(|&key| slots.with(key, cx, BookSlot::look).unwrap_or(false));
+        watched.retain(|&key| {
+            let is_watched = slots.with(key, cx, BookSlot::look).unwrap_or(false);
+            slots.get(key).into_iter().for_each(&mut tells);
+            is_watched
+        });
         // Some are watched from this look on.
         cx.watched.append(&mut watched);
         while let Some(Reverse((at, key))) = self.retries.peek().copied()
@@ -219,6 +268,11 @@ impl Partition {
         }
         self.end_batch();
         self.publish();
+    }
+
+    /// Whether a book waits to be looked at.
+    pub(crate) fn awaits_look(&self) -> bool {
+        !self.context.watched.is_empty() || !self.retries.is_empty()
     }
 
     // ---- who follows the books ----------------------------------------------
@@ -433,7 +487,7 @@ fn take_message(slots: &mut Slots, cx: &mut Context, asset: AssetKey, message: C
 
 /// Whether another frame of the batch carries the same state of the asset on:
 /// until then there is nothing to be checked.
-#[inline]
+#[inline(always)]
 fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
     let state = |change: &PriceChange| (change.timestamp, change.hash);
     let carries_on = |event: &MarketEvent| match event {

@@ -181,6 +181,17 @@ impl WorkerQueue {
         self.change(|contents| contents.batches.finish(batch));
     }
 
+    /// When the oldest batch that waits was queued, or now: everything that was queued
+    /// before is applied. `None` while the worker does not run. The caller holds the
+    /// partition, or a batch may be with somebody who is applying it.
+    pub(crate) fn applied_before(&self) -> Option<Instant> {
+        let contents = self.contents.lock();
+        let oldest = contents.batches.oldest();
+        // Now, with the queue held: what is queued from here on is younger.
+        let is_running = contents.liveness == Liveness::Running;
+        is_running.then(|| oldest.unwrap_or_else(Instant::now))
+    }
+
     /// Waits until there is work, at most `timeout`; `false` once the worker is
     /// stopped.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
@@ -206,9 +217,9 @@ impl WorkerQueue {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// The newest number that was given out.
-    pub(crate) fn number(&self) -> u64 {
-        self.contents.lock().number
+    /// A number that is younger than all that were given out.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.contents.lock().next_number()
     }
 
     /// Whether nothing waits or is being applied.

@@ -8,6 +8,8 @@ use polypy_core::metrics::{
 };
 use polypy_core::{BookState, StaleReason, counters};
 
+use crate::book::Seen;
+
 /// Books by state, as the workers have marked them so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BookCounts {
@@ -19,23 +21,31 @@ pub struct BookCounts {
     pub stale: u64,
     /// Of settled markets.
     pub settled: u64,
+    /// The live ones whose hash came out at the last check.
+    pub verified: u64,
+    /// The stale ones that something speaks against, which is not decided yet.
+    pub suspect: u64,
     /// The stale ones by reason, in the order of [`StaleReason::ALL`].
     pub by_reason: [u64; StaleReason::ALL.len()],
 }
 
 impl BookCounts {
-    /// One more book is in this state.
-    pub(crate) fn enter(&mut self, state: BookState) {
-        *self.of(state) += 1;
-        if let BookState::Stale(reason) = state {
+    /// One more book is seen so.
+    pub(crate) fn enter(&mut self, seen: Seen) {
+        *self.of(seen.state) += 1;
+        self.verified += u64::from(seen.is_verified());
+        self.suspect += u64::from(seen.is_suspect);
+        if let BookState::Stale(reason) = seen.state {
             self.by_reason[reason as usize] += 1;
         }
     }
 
     /// One fewer is.
-    pub(crate) fn leave(&mut self, state: BookState) {
-        *self.of(state) -= 1;
-        if let BookState::Stale(reason) = state {
+    pub(crate) fn leave(&mut self, seen: Seen) {
+        *self.of(seen.state) -= 1;
+        self.verified -= u64::from(seen.is_verified());
+        self.suspect -= u64::from(seen.is_suspect);
+        if let BookState::Stale(reason) = seen.state {
             self.by_reason[reason as usize] -= 1;
         }
     }
@@ -52,6 +62,8 @@ impl BookCounts {
     /// The live ones counted as stale.
     pub(crate) fn with_live_as(mut self, reason: StaleReason) -> Self {
         let live = std::mem::take(&mut self.live);
+        // What is wrong with them is known now.
+        (self.verified, self.suspect) = (0, 0);
         self.stale += live;
         self.by_reason[reason as usize] += live;
         self
@@ -68,6 +80,8 @@ impl BookCounts {
             live: self.live + other.live,
             stale: self.stale + other.stale,
             settled: self.settled + other.settled,
+            verified: self.verified + other.verified,
+            suspect: self.suspect + other.suspect,
             by_reason: std::array::from_fn(|at| self.by_reason[at] + other.by_reason[at]),
         }
     }
@@ -111,6 +125,18 @@ static BOOKS_BY_STATE: &[Books] = &[
     })
     .label("state=\"settled\"")
     .family("Books by state."),
+    Books::gauge(
+        "verified",
+        "polypy_books_verified",
+        "Live books whose hash came out at the last check.",
+        |books| books.verified.into(),
+    ),
+    Books::gauge(
+        "suspect",
+        "polypy_books_suspect",
+        "Stale books that something speaks against, which is not decided yet.",
+        |books| books.suspect.into(),
+    ),
 ];
 static STALE_BY_REASON: Row = Row::by(
     Kind::Gauge,
@@ -378,6 +404,8 @@ pub(crate) struct WorkerStats {
     pub(crate) live: Gauge,
     pub(crate) stale: Gauge,
     pub(crate) settled: Gauge,
+    pub(crate) verified: Gauge,
+    pub(crate) suspect: Gauge,
     pub(crate) by_reason: [Gauge; StaleReason::ALL.len()],
     pub(crate) memory_bytes: Gauge,
     /// When the worker's thread last looked for work, in milliseconds since it was made.
@@ -403,6 +431,8 @@ impl WorkerStats {
             live: self.live.get(),
             stale: self.stale.get(),
             settled: self.settled.get(),
+            verified: self.verified.get(),
+            suspect: self.suspect.get(),
             by_reason: std::array::from_fn(|at| self.by_reason[at].get()),
         }
     }
@@ -412,6 +442,8 @@ impl WorkerStats {
         self.live.set(books.live);
         self.stale.set(books.stale);
         self.settled.set(books.settled);
+        self.verified.set(books.verified);
+        self.suspect.set(books.suspect);
         for (gauge, count) in self.by_reason.iter().zip(books.by_reason) {
             gauge.set(count);
         }

@@ -132,13 +132,18 @@ impl BookStore {
         }
     }
 
+    /// The workers, each of which has a lane.
+    pub(crate) fn workers(&self) -> &[Arc<Worker>] {
+        &self.shared.workers
+    }
+
     fn worker(&self, asset: AssetKey) -> &Worker {
         &self.shared.workers[self.shared.worker_of(asset)]
     }
 
     /// The state with everything that the worker has not seen yet; `None` if
     /// the asset is forgotten.
-    fn state_of(&self, slot: &BookSlot, worker: &Worker) -> Option<BookState> {
+    pub(crate) fn state_of(&self, slot: &BookSlot, worker: &Worker) -> Option<BookState> {
         let queue = worker.queue();
         let message = queue.control_message(slot.key()).unwrap_or_default();
         if message.forgotten {

@@ -1,6 +1,7 @@
 //! What the tests share: a small venue with true books, and a router whose
 //! workers are turned by hand, so that every interleaving can be written down.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -392,6 +393,19 @@ impl Harness {
                 books.apply(&mut batch, now);
                 queue.finish(batch);
             }
+        });
+    }
+
+    /// The worker dies in the middle of the oldest batch, and is back, at this moment.
+    pub(crate) fn die_at(&self, now: Instant) {
+        let queue = self.worker().queue();
+        self.worker().execute(|books| {
+            let mut batch = queue.take().expect("something is queued");
+            books.inject_panic();
+            let dies = AssertUnwindSafe(|| books.apply(&mut batch, now));
+            catch_unwind(dies).unwrap_err();
+            queue.finish(batch);
+            books.recover(queue.next_number(), now);
         });
     }
 

@@ -44,7 +44,7 @@ const HELPER_WAITS: Duration = Duration::from_millis(5);
 /// costs some 40 µs, and readers wait for the end of it.
 const HELP_LASTS: Duration = Duration::from_millis(1);
 
-/// How long whoever wants to follow books waits for them.
+/// How long those wait for the books who want to follow or to copy some.
 const FOLLOWER_WAITS: Duration = Duration::from_millis(1);
 
 /// Eighths of a queue's bounds beyond which there is help, and at which it ends.
@@ -80,14 +80,15 @@ impl Worker {
         failed: &Arc<Notify>,
     ) -> Self {
         let stats = Arc::new(WorkerStats::default());
-        let partition = Partition::new(config, Arc::clone(feeds), Arc::clone(&stats));
+        let (feeds, made) = (Arc::clone(feeds), Instant::now());
+        let partition = Partition::new(config, Arc::clone(&feeds), Arc::clone(&stats), made);
         Self {
             number,
             queue: WorkerQueue::new(config.queue_events.get()),
             partition: Mutex::new(partition),
-            feeds: Arc::clone(feeds),
+            feeds,
             stats,
-            made: Instant::now(),
+            made,
             resync: Arc::clone(resync),
             changes: changes.map(Arc::clone),
             // There are far fewer workers than that.
@@ -108,6 +109,12 @@ impl Worker {
     /// The books. Its holder keeps every executor from them.
     pub(crate) fn books(&self) -> MutexGuard<'_, Partition> {
         self.partition.lock()
+    }
+
+    /// The same for those who leave them alone while others hold them for longer than a
+    /// moment.
+    pub(crate) fn try_books(&self) -> Option<MutexGuard<'_, Partition>> {
+        self.partition.try_lock_for(FOLLOWER_WAITS)
     }
 
     /// The worker's thread: runs until the worker is stopped.
@@ -276,7 +283,7 @@ impl Worker {
     /// Does something with the books for those who follow them; `None` if others hold
     /// them, or they are half done.
     pub(crate) fn attend<T>(&self, act: impl FnOnce(&mut Partition, Instant) -> T) -> Option<T> {
-        let mut partition = self.partition.try_lock_for(FOLLOWER_WAITS)?;
+        let mut partition = self.try_books()?;
         if self.queue.liveness() == Liveness::Failed {
             return None;
         }
@@ -336,7 +343,9 @@ impl Worker {
     /// fetched again.
     pub(crate) fn begin(&self, transition: Transition) -> Vec<AssetKey> {
         let mut partition = self.partition.lock();
-        let (number, mut assets) = (self.queue.number(), Vec::new());
+        // Of its own: a whole book of the batch that was lost must not be taken for one that
+        // came later.
+        let (number, mut assets) = (self.queue.next_number(), Vec::new());
         let is_whole = self.contain(0, || assets = partition.recover(number, Instant::now()));
         // With broken books it stays failed, and the supervisor tries again.
         if is_whole || !matches!(transition, Transition::Restart) {

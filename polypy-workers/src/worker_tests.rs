@@ -10,7 +10,7 @@ use polypy_core::{
     StatsSource,
 };
 
-use crate::config::WorkersConfig;
+use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
 use crate::testing::{Harness, LIVE, Truth, assets, one_worker, opened_with, stale};
 
 /// Events up to which a delivery is applied inline.
@@ -344,6 +344,27 @@ fn a_lost_batch_is_missed_by_whole_books_that_were_queued_behind_it() {
             .take()
             .contains(&(second.key(), StaleReason::WorkerDied))
     );
+}
+
+#[test]
+fn a_whole_book_of_a_lost_batch_is_lost_with_it_though_no_number_was_given_out_since() {
+    let (harness, mut truth) = opened_with(WorkersConfig {
+        direct_events: INLINE,
+        integrity: IntegrityConfig {
+            hash: HashChecking::Off,
+            ..one_worker().integrity
+        },
+        ..one_worker()
+    });
+    harness.open(2);
+    let whole = truth.opening();
+    let lost = truth.change(Side::Bid, "0.45", "1");
+    harness.manager.inject_panic(0);
+    harness.queue(2, [whole, lost]);
+    harness.restart_worker();
+    // Its feed goes on, and its copy has a hole.
+    harness.queue(2, [truth.change(Side::Bid, "0.46", "1")]);
+    assert_eq!(harness.state(&truth), stale(StaleReason::WorkerDied));
 }
 
 #[test]

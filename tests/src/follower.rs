@@ -61,7 +61,7 @@ enum Wish {
     End,
 }
 
-/// A client that follows everything.
+/// A client that follows.
 #[derive(Debug)]
 pub struct Follower {
     wishes: mpsc::Sender<Wish>,
@@ -78,17 +78,25 @@ struct Counts {
 }
 
 impl Follower {
-    /// Connects to a server, and follows.
+    /// Connects to a server, and follows each change of everything.
     ///
     /// # Panics
     /// When the address is none.
     pub fn start(address: SocketAddr, door: Door) -> Self {
+        let filter = Filter::everything().channels(["book", "state", "trade"]);
+        Self::of(address, door, filter)
+    }
+
+    /// Connects to a server, and follows what the filter says.
+    ///
+    /// # Panics
+    /// When the address is none.
+    pub fn of(address: SocketAddr, door: Door, filter: Filter) -> Self {
         let scheme = match door {
             Door::Events => "http",
             Door::Socket => "ws",
         };
         let client = Client::new(&format!("{scheme}://{address}")).expect("an address");
-        let filter = Filter::everything().channels(["book", "state", "trade"]);
         let (wishes, receiver) = mpsc::channel(8);
         let counts = Arc::new(Counts::default());
         let task = tokio::spawn(follow(

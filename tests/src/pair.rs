@@ -63,33 +63,14 @@ impl Pair {
         let assets = assets.map(|asset| asset["asset_id"].as_str().expect("an id").to_owned());
         let assets = assets.collect();
 
-        let mut args: Vec<String> = own(&[
-            "run",
-            "--enable-http",
-            "--http-host=127.0.0.1",
-            "--http-port=0",
-            "--log-format=json",
-            "--log-level=warn,polypy_http=info",
-        ]);
-        args.push(format!("--venue-gamma-url={gamma}"));
-        args.push(format!("--venue-clob-url={gamma}"));
-        args.push(format!("--venue-ws-url={ws}"));
-        args.extend(
-            flags
-                .iter()
-                .map(|(flag, value)| format!("--{flag}={value}")),
-        );
         let began = Instant::now();
-        let program = Program::start(&args);
-        let listening = program.logs("http server listening");
-        let listening: Value = serde_json::from_str(&listening).expect("a line of JSON");
-        let server = listening["address"].as_str().expect("an address").parse();
+        let (program, server) = follow(&gamma, &ws, flags);
         Self {
             exchange,
             program,
             began,
             venue,
-            server: server.expect("an address"),
+            server,
             assets,
         }
     }
@@ -299,6 +280,36 @@ impl Pair {
         self.program.stop();
         self.exchange.stop();
     }
+}
+
+/// Starts a program with these flags that follows an exchange, of which Gamma and CLOB
+/// have one address; where it answers.
+///
+/// # Panics
+/// When it does not start.
+pub fn follow(gamma: &str, ws: &str, flags: &[(&str, &str)]) -> (Program, SocketAddr) {
+    let own = [
+        "run",
+        "--enable-http",
+        "--http-host=127.0.0.1",
+        "--http-port=0",
+        "--log-format=json",
+        "--log-level=warn,polypy_http=info",
+    ];
+    let mut args: Vec<String> = own.iter().map(|word| (*word).to_owned()).collect();
+    args.push(format!("--venue-gamma-url={gamma}"));
+    args.push(format!("--venue-clob-url={gamma}"));
+    args.push(format!("--venue-ws-url={ws}"));
+    args.extend(
+        flags
+            .iter()
+            .map(|(flag, value)| format!("--{flag}={value}")),
+    );
+    let program = Program::start(&args);
+    let listening = program.logs("http server listening");
+    let listening: Value = serde_json::from_str(&listening).expect("a line of JSON");
+    let server = listening["address"].as_str().expect("an address").parse();
+    (program, server.expect("an address"))
 }
 
 async fn get(address: SocketAddr, path: &str) -> Value {

@@ -50,7 +50,14 @@ impl World {
     /// # Panics
     /// When either cannot start.
     pub async fn configured(exchange_config: SimConfig, config: Config) -> Self {
-        let sim = exchange(exchange_config).await;
+        Self::of_exchange(exchange(exchange_config).await, config).await
+    }
+
+    /// The same with an exchange that runs already.
+    ///
+    /// # Panics
+    /// When the program cannot start.
+    pub async fn of_exchange(sim: SimHandle, config: Config) -> Self {
         let builder = PolyPy::builder().config(config);
         let builder = builder.venue(&sim.gamma_url(), &sim.clob_url(), &sim.ws_url());
         Self::of(sim, builder.enable_http(true).http_port(0)).await

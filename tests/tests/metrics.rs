@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -201,6 +202,10 @@ async fn every_number_of_a_running_program_has_its_line_and_every_line_its_numbe
     };
     let mut own = polypy::config::Config::default();
     own.metrics.per_connection = true;
+    // The recorder has numbers of its own.
+    let recording = Path::new(env!("CARGO_TARGET_TMPDIR")).join("recording-of-metrics");
+    drop(std::fs::remove_dir_all(&recording));
+    own.record.dir = Some(recording);
     let world = World::configured(config, own).await;
     world.all_live(SOON).await;
     let stats = world.stats().await;

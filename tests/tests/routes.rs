@@ -152,7 +152,8 @@ fn exchange(address: &str, request: &str) -> std::io::Result<Option<Answer>> {
             let answer = read_head(&bytes[..end], &bytes[end..]);
             let kind = answer.header("content-type").unwrap_or_default();
             let is_stream = answer.status == 101 || kind.starts_with("text/event-stream");
-            if is_stream || bytes.len() > ENOUGH {
+            let has_end = answer.header("content-length").is_some();
+            if is_stream || !has_end && bytes.len() > ENOUGH {
                 return Ok(Some(answer));
             }
         }

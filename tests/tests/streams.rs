@@ -344,6 +344,84 @@ async fn a_client_that_sleeps_is_told_what_it_missed_and_nobody_else_notices() {
     world.stop().await;
 }
 
+/// Levels that were set in books.
+fn applied(stats: &Value) -> u64 {
+    let workers = stats["workers"]["worker_stats"].as_object();
+    let workers = workers.expect("an object").values();
+    let applied = workers.map(|worker| worker["updates_applied"].as_u64().expect("a count"));
+    applied.sum()
+}
+
+/// The latest state merged for two clients that read nothing for seconds: far more than
+/// their queues hold, at six thousand changes a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conflated_clients_that_sleep_are_never_cut_and_end_with_the_books() {
+    let busy = SimConfig {
+        events_per_second: 2_700.0,
+        ..config(11)
+    };
+    let world = World::start(busy, |builder| {
+        let program = builder.clone().build().expect("the settings are usable");
+        let mut config = program.config().clone();
+        config.stream.buffer = polypy::config::ByteSize(64 << 10);
+        builder.config(config)
+    })
+    .await;
+    world.all_live(SOON).await;
+    let filter = Filter::everything()
+        .channels(["book", "state", "trade"])
+        .conflated(Duration::from_millis(50));
+    let followers = DOORS.map(|door| Follower::of(world.http(), door, filter.clone()));
+    wait::until("both follow", SOON, async || {
+        followers.iter().all(|follower| follower.changes() > 1_000)
+    })
+    .await;
+    for _ in 0..if is_full() { 20 } else { 1 } {
+        let mut asleep = Vec::new();
+        for follower in &followers {
+            asleep.push(follower.sleep().await);
+        }
+        let before = world.stats().await;
+        let mut now = Value::Null;
+        wait::until("much is missed", SOON, async || {
+            now = world.stats().await;
+            applied(&now) >= applied(&before) + 12_000
+        })
+        .await;
+        let grown = |name: &str| {
+            let count = |stats: &Value| stats["stream"][name].as_u64().expect("a count");
+            count(&now) - count(&before)
+        };
+        // Each message is for both, and most of them were for neither to have.
+        let (published, delivered) = (grown("published"), grown("delivered"));
+        assert!(
+            delivered < published,
+            "{delivered} put into queues, {published} published"
+        );
+        let seen: Vec<_> = followers.iter().map(Follower::changes).collect();
+        drop(asleep);
+        wait::until("they follow again", SOON, async || {
+            let mut both = followers.iter().zip(&seen);
+            both.all(|(follower, seen)| follower.changes() > seen + 1_000)
+        })
+        .await;
+    }
+    at_rest(&world, &followers).await;
+    for (follower, door) in followers.into_iter().zip(DOORS) {
+        let record = follower.end().await;
+        println!("{}", report(door, &record, &States::new()).1);
+        assert_eq!(record.lost, Vec::<String>::new(), "{door:?}");
+        let left_out = ("trades_left_out".to_owned(), "client".to_owned());
+        let other = record.gaps.keys().find(|gap| **gap != left_out);
+        assert_eq!(other, None, "{door:?}");
+    }
+    let stats = world.stats().await;
+    for name in ["emptied_queues", "slow_closed", "slow_warnings"] {
+        assert_eq!(stats["stream"][name], 0, "{name}");
+    }
+    world.stop().await;
+}
+
 /// What Gamma says of a market by its slug.
 async fn gamma_row(world: &World, slug: &str) -> Value {
     let gamma: Uri = world.sim.gamma_url().parse().expect("a URL");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
     AssetId, AssetKey, BoxFuture, Clock, Component, EventSink, FeedId, Interner, LifecycleEvent,
-    Market, MarketEvent, ResyncSink, StaleReason, StatsSource, Timestamp, Token,
+    Market, MarketEvent, Purpose, ResyncSink, StaleReason, StatsSource, Timestamp, Token,
 };
 use polypy_net::clob::{BookFetch, Fetched};
 use polypy_net::connection::ConnectionConfig;
@@ -99,6 +99,7 @@ impl Product {
             dialer: Arc::clone(&to.dialer),
             books: Arc::new(Absent),
             sink: Arc::clone(&watch) as Arc<dyn EventSink>,
+            frames: None,
             lifecycle: Arc::new(Absent),
             resync,
             early_audits: Arc::default(),
@@ -332,6 +333,7 @@ impl BookFetch for Absent {
         &'a self,
         _assets: &'a [AssetId],
         _known: &'a RwLock<Interner>,
+        _purpose: Purpose,
     ) -> BoxFuture<'a, Fetched> {
         Box::pin(async { Fetched::default() })
     }

@@ -82,6 +82,8 @@ pub struct Got {
     /// How old changes were when they came, in microseconds: half, and all but one in a
     /// hundred.
     pub age_us: [u64; 2],
+    /// The oldest of them.
+    pub longest_us: u64,
     /// Since the clients were opened, as what follows.
     pub snapshots: u64,
     /// Clients that had all their openings.
@@ -191,6 +193,7 @@ impl Crowd {
             changes: tally.changes,
             reads: tally.reads,
             age_us: [age(0.5), age(0.99)],
+            longest_us: tally.ages.max(),
             snapshots: tally.snapshots,
             ready: tally.ready,
             gaps: tally.gaps,

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +44,8 @@ pub enum Part {
     Feed,
     /// The hub, and those that serve clients.
     Api,
+    /// What writes the recording.
+    Recorder,
     /// The rest.
     Other,
 }
@@ -74,6 +77,14 @@ impl Program {
     /// # Errors
     /// When it does not start, or does not get them.
     pub fn start(path: &str, venue: &Place) -> Result<Self, Failure> {
+        Self::start_with(path, venue, &[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Errors
+    /// When it does not start, or does not get them.
+    pub fn start_with(path: &str, venue: &Place, further: &[String]) -> Result<Self, Failure> {
         let mut command = Command::new(path);
         // Variables of the benchmark are no keys of the program.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POLYPY_")) {
@@ -91,7 +102,8 @@ impl Program {
             ])
             .arg(format!("--venue-gamma-url={}", venue.rest))
             .arg(format!("--venue-clob-url={}", venue.rest))
-            .arg(format!("--venue-ws-url={}", venue.socket));
+            .arg(format!("--venue-ws-url={}", venue.socket))
+            .args(further);
         let mut child = command.stderr(Stdio::piped()).spawn()?;
         let log = child.stderr.take().ok_or("no log")?;
         let mut lines = BufReader::new(log).lines();
@@ -144,7 +156,7 @@ impl Program {
     /// # Errors
     /// When it does not answer.
     pub fn counts(&self) -> Result<Counts, Failure> {
-        let stats: Value = serde_json::from_slice(&fetch(self.address, "/stats")?)?;
+        let stats = self.stats()?;
         let number = |path: &str| -> Result<u64, Failure> {
             let found = stats.pointer(path).and_then(Value::as_u64);
             found.ok_or_else(|| format!("/stats has no {path}").into())
@@ -174,6 +186,29 @@ impl Program {
             ])?,
             slow: sum(&["/stream/emptied_queues", "/stream/slow_closed"])?,
         })
+    }
+
+    /// `/stats`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn stats(&self) -> Result<Value, Failure> {
+        Ok(serde_json::from_slice(&fetch(self.address, "/stats")?)?)
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not, or not well.
+    pub fn end(mut self) -> Result<(), Failure> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.ok_or("no process")?, Signal::TERM)?;
+        let status = self.child.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the program ended with {status}").into())
+        }
     }
 
     /// What its threads have taken so far.
@@ -227,6 +262,7 @@ impl Part {
         match thread {
             "polypy-io" => Self::Feed,
             "polypy-http" | "polypy-stream" => Self::Api,
+            "polypy-record" => Self::Recorder,
             worker if worker.starts_with("polypy-worker") => Self::Feed,
             _ => Self::Other,
         }

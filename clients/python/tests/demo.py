@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
@@ -23,6 +24,8 @@ PATIENCE = 60
 class Demo:
     url: str
     process: subprocess.Popen[str]
+    exchange: str
+    """Where the embedded exchange is told what to do."""
 
     @property
     def socket_url(self) -> str:
@@ -66,11 +69,11 @@ def wait_for(lines: Lines, text: str) -> str:
 
 
 @contextmanager
-def run_demo(*flags: str, program: str | None = None) -> Iterator[Demo]:
+def run_demo(*flags: str, program: str | None = None, port: int = 0) -> Iterator[Demo]:
     program = program or os.environ.get("POLYPY_PROGRAM")
     if program is None:
         pytest.skip("POLYPY_PROGRAM names no program: make clients does")
-    command = [program, "run", "--demo", "--http-port=0", "--http-host=127.0.0.1", *flags]
+    command = [program, "run", "--demo", f"--http-port={port}", "--http-host=127.0.0.1", *flags]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={}
     )
@@ -79,8 +82,9 @@ def run_demo(*flags: str, program: str | None = None) -> Iterator[Demo]:
         printed, said = read(process.stdout), read(process.stderr)
         address = re.search(r"http://[^/]+", wait_for(printed, "/health"))
         assert address
+        listens = json.loads(wait_for(said, "simulated exchange listens"))
         wait_for(said, "every book is live")
-        yield Demo(address[0], process)
+        yield Demo(address[0], process, f"http://{listens['address']}")
     finally:
         process.kill()
         process.wait()

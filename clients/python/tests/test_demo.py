@@ -117,7 +117,7 @@ def test_merged_and_limited_books_fit_together(demo: Demo, door: str) -> None:
 def test_what_is_unknown_is_refused(demo: Demo, door: str) -> None:
     async def work() -> None:
         for parameters, text in [
-            ({"channels": ["boook"]}, "boook"),
+            ({"channels": ["boook"]}, "channels"),
             ({"depth": 7}, "depth"),
             ({"tokens": ["12345"]}, "12345"),
         ]:

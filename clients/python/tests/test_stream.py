@@ -132,6 +132,52 @@ def test_a_cancellation_that_comes_with_a_message_ends_the_stream() -> None:
     run(work)
 
 
+def test_what_was_opened_for_one_who_is_cancelled_is_closed() -> None:
+    async def work() -> None:
+        closed: list[str] = []
+
+        async def opened() -> str:
+            opener.cancel()
+            return "door"
+
+        async def close(door: str) -> None:
+            closed.append(door)
+
+        opener = asyncio.create_task(within(20, opened(), close))
+        with pytest.raises(asyncio.CancelledError):
+            await opener
+        assert closed == ["door"]
+
+        async def too_late() -> str:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return "late"
+            raise AssertionError
+
+        with pytest.raises(TimeoutError):
+            await within(0.01, too_late(), close)
+        assert closed == ["door", "late"]
+        assert await within(20, taken(), close) == "taken"
+        assert closed == ["door", "late"]
+
+    async def taken() -> str:
+        return "taken"
+
+    run(work)
+
+
+@pytest.mark.parametrize("path", ["/v1/ws", "/v1/ws/", "/v1/stream", "/"])
+@pytest.mark.parametrize("door", DOORS)
+def test_an_address_may_end_in_the_route(door: str, path: str) -> None:
+    async def work() -> None:
+        async with play(door, [[ready("a"), HOLD]]) as played:
+            async with stream(played.url + path) as events:
+                await expect(events, "ready")
+
+    run(work)
+
+
 def test_what_takes_too_long_is_ended_before_anything_else_is_read() -> None:
     async def work() -> None:
         ended: list[bool] = []

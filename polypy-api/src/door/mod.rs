@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `/v1/stream` | every change, as Server-Sent Events |
 //! | `/v1/ws` | every change, over a WebSocket |
-//! | `/v1/books/{token_id}`, `/v1/trades/{token_id}` | a book at a moment, its newest trades |
+//! | `/v1/books`, `/v1/tops`, `/v1/trades`, `/v1/markets`, `/v1/events`, `/v1/tokens` | what books and the catalogue have at a moment |
+//! | `/v1/connections`, `/v1/history`, `/v1/failures` | the program itself |
 //! | `/ws/orderbook` | one book at an interval, in the original program's messages |
 
+mod notice;
 mod orderbook;
 pub mod origin;
-mod reads;
 mod sse;
 mod websocket;
 pub mod ws;
@@ -18,13 +19,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polypy_core::catalogue::SelectionSource;
 use polypy_core::{BookSource, CatalogueSource, Clock};
-use polypy_http::{Call, HttpConfig, Reply, Route, StatusCode, Upgraded};
+use polypy_http::{Answer, Call, Content, HttpConfig, Reply, Route, StatusCode, Upgraded};
 
 use crate::client::{OpenError, Streams};
+use crate::failures::FailureLog;
+use crate::read::{self, Reads};
+use crate::samples::Samples;
 use origin::Origins;
-use reads::Reads;
-use ws::{End, Socket, SocketLimits};
+use ws::{End, Message, Socket, SocketLimits};
+
+/// What a WebSocket's route answers.
+const ANSWERS: &[Answer] = &[
+    Answer::new(101, Content::Empty, "the WebSocket"),
+    FOREIGN,
+    Answer::error(426, "the request is no WebSocket handshake"),
+    Answer::error(503, "there are too many streams"),
+];
+const FOREIGN: Answer = Answer::error(403, "a page of another origin asks");
 
 /// What clients are told when the server stops.
 const STOPPING: &str = "the server is stopping";
@@ -35,8 +48,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Doors {
     books: Arc<dyn BookSource>,
+    answer_memory: usize,
     streams: Option<Streams>,
     reads: Option<Arc<Reads>>,
+    own: Option<(Arc<Samples>, Arc<dyn Clock>)>,
+    failures: Option<Arc<FailureLog>>,
     origins: Arc<Origins>,
     limits: SocketLimits,
 }
@@ -47,8 +63,11 @@ impl Doors {
     pub fn new(config: &HttpConfig, books: Arc<dyn BookSource>) -> Self {
         Self {
             books,
+            answer_memory: config.answer_memory,
             streams: None,
             reads: None,
+            own: None,
+            failures: None,
             origins: Arc::new(Origins::new(&config.cors_origins)),
             limits: SocketLimits {
                 write: config.write_timeout,
@@ -65,15 +84,33 @@ impl Doors {
         self
     }
 
-    /// Serves single books and their trades as well; the clock stamps them.
+    /// Serves what can be read at a moment as well: of what is followed and of what is
+    /// listed. The clock stamps it.
     #[must_use]
     pub fn with_reads(
         mut self,
         catalogue: Arc<dyn CatalogueSource>,
+        listed: Arc<dyn SelectionSource>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let books = Arc::clone(&self.books);
-        self.reads = Some(Arc::new(Reads::new(books, catalogue, clock)));
+        let reads = Reads::new(books, catalogue, listed, clock, self.answer_memory);
+        self.reads = Some(Arc::new(reads));
+        self
+    }
+
+    /// Serves what the program says of itself as well: its connections, and its numbers
+    /// over time. The clock stamps it.
+    #[must_use]
+    pub fn with_samples(mut self, samples: Arc<Samples>, clock: Arc<dyn Clock>) -> Self {
+        self.own = Some((samples, clock));
+        self
+    }
+
+    /// Serves which books were asked for again as well, beside the reads.
+    #[must_use]
+    pub fn with_failures(mut self, log: Arc<FailureLog>) -> Self {
+        self.failures = Some(log);
         self
     }
 
@@ -85,7 +122,13 @@ impl Doors {
             routes.push(websocket::route(self, streams));
         }
         if let Some(reads) = &self.reads {
-            routes.extend(reads::routes(reads));
+            routes.extend(read::routes(reads));
+        }
+        if let Some((samples, clock)) = &self.own {
+            routes.extend(read::own_routes(samples, clock));
+        }
+        if let (Some(reads), Some(log)) = (&self.reads, &self.failures) {
+            routes.push(read::failures_route(reads, log));
         }
         routes.push(orderbook::route(self));
         routes
@@ -109,10 +152,14 @@ fn unopened(call: &Call, error: OpenError) -> Reply {
         .with_retry_after(1)
 }
 
-/// What there is to do with a socket that ended by itself.
-async fn leave(socket: Socket<Upgraded>, end: End) {
+/// What there is to do with a socket that ended by itself; `last` as for [`Socket::end`].
+async fn leave(
+    socket: Socket<Upgraded>,
+    end: End,
+    last: impl FnOnce(u16, &str) -> Option<Message>,
+) {
     let is_slow = end == End::Slow;
-    let upgraded = socket.end(end).await;
+    let upgraded = socket.end(end, last).await;
     if is_slow {
         tracing::debug!("slow websocket client reset");
         upgraded.reset();
@@ -120,4 +167,4 @@ async fn leave(socket: Socket<Upgraded>, end: End) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -64,6 +64,7 @@ pub(super) fn route(doors: &Doors) -> Route {
             Box::pin(client.serve(upgraded, limits, stopping))
         })
     })
+    .answers(super::ANSWERS)
 }
 
 /// What a client wants.
@@ -249,7 +250,7 @@ impl Client {
                 Turn::Written | Turn::Ended(_) => Verdict::Fine,
             };
             let answer = match (turn, verdict) {
-                (Turn::Ended(end), _) => return leave(socket, end).await,
+                (Turn::Ended(end), _) => return leave(socket, end, |_, _| None).await,
                 (_, Verdict::Enough) => {
                     socket.close(1008, "too many messages").await;
                     return;

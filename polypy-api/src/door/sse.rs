@@ -13,14 +13,15 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use polypy_core::BoxFuture;
 use polypy_http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use polypy_http::{Body, Call, Reply, Route, StatusCode};
+use polypy_http::{Answer, Body, Call, Content, Kind, Parameter, Reply, Route, StatusCode};
 
 use super::{Doors, STOPPING, unopened};
 use crate::client::{Client, Door, Streams};
 use crate::cursor::{Cursor, Instance};
-use crate::filter::{BadParameter, Filter, FilterBuilder};
+use crate::filter::{BadParameter, Channel, Filter, FilterBuilder};
 use crate::message::{Closing, Published};
 use crate::outbox::{Batch, Item, Outbox};
+use crate::read::Missing;
 
 const SUMMARY: &str = "every change as Server-Sent Events";
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -30,15 +31,47 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const NO: HeaderValue = HeaderValue::from_static("no");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-const PARAMETERS: &[&str] = &[
-    "tokens",
-    "markets",
-    "events",
-    "channels",
-    "mode",
-    "interval_ms",
-    "depth",
-    "cursor",
+/// As many as fit into a target; what is too many otherwise, the filter says.
+const NAMES: Kind = Kind::List { most: 8_192 };
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("tokens", NAMES, "token ids").or("everything"),
+    Parameter::new("markets", NAMES, "condition ids or slugs of markets").or("everything"),
+    Parameter::new("events", NAMES, "slugs of events").or("everything"),
+    Parameter::new(
+        "channels",
+        Kind::Words(&Channel::NAMES),
+        "book, top, trade, state, market, stats, health",
+    )
+    .or("book,trade,state,market"),
+    Parameter::new(
+        "mode",
+        Kind::OneOf(&["every", "conflated"]),
+        "every change, or the latest state at an interval",
+    )
+    .or("every"),
+    Parameter::new(
+        "interval_ms",
+        Kind::Whole {
+            least: 16,
+            most: 60_000,
+        },
+        "the shortest time between two messages of a token, with mode=conflated alone",
+    )
+    .or("500"),
+    Parameter::new(
+        "depth",
+        Kind::Whole {
+            least: 1,
+            most: 100,
+        },
+        "levels a side: 1, 5, 10, 20, 50 or 100",
+    )
+    .or("all"),
+    Parameter::new(
+        CURSOR,
+        Kind::Cursor,
+        "the place to go on from; the header Last-Event-ID outranks it",
+    ),
 ];
 const CURSOR: &str = "cursor";
 const SHORTER: &str = "some 95 token ids fit; name markets= or events= instead, or subscribe over \
@@ -51,6 +84,20 @@ const PIECE: usize = 64 * 1024;
 /// When a browser comes back after a connection that broke, in milliseconds. One that was
 /// told to go is told when to come back, too.
 const RETRY_MS: u64 = 2_000;
+
+const ANSWERS: &[Answer] = &[
+    Answer::new(
+        200,
+        Content::Other("text/event-stream"),
+        "events, of docs/schemas/messages.json",
+    ),
+    super::FOREIGN,
+    Answer::error(404, "nothing that is named is known"),
+    Answer::error(
+        503,
+        "there are too many streams, or they are being restarted",
+    ),
+];
 
 /// The route.
 pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
@@ -70,14 +117,15 @@ pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
                 Err(error) if error.is_temporary => call
                     .error(StatusCode::SERVICE_UNAVAILABLE, &error.message)
                     .with_retry_after(1),
-                Err(error) if error.code == "unknown_token" => {
-                    call.error(StatusCode::NOT_FOUND, &error.message)
+                Err(error) if matches!(error.code, "unknown_token" | Missing::NOT_FOLLOWED) => {
+                    call.problem(StatusCode::NOT_FOUND, error.code, &error.message)
                 }
                 Err(error) => call.error(StatusCode::BAD_REQUEST, &error.message),
             }
         }
     })
     .with_parameters(PARAMETERS)
+    .answers(ANSWERS)
     .with_shorter(SHORTER)
 }
 
@@ -85,7 +133,7 @@ pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
 fn asked(call: &Call, streams: &Streams) -> Result<(Client, Filter, Option<Cursor>), Box<Reply>> {
     let bad = |error: BadParameter| Box::new(call.bad_parameter(error.name, &error.to_string()));
     let mut filter = FilterBuilder::default();
-    for name in PARAMETERS {
+    for Parameter { name, .. } in PARAMETERS {
         if let Some(value) = call.query().text(name) {
             filter.set(name, value).map_err(bad)?;
         }

@@ -10,6 +10,7 @@ use polypy_http::{Route, Upgraded};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use super::notice::Notice;
 use super::ws::{
     BadOperation, End, Message, Operation, Pace, Socket, SocketLimits, Turn, Verdict, upgrade,
 };
@@ -21,6 +22,8 @@ use crate::outbox::Batch;
 const SUMMARY: &str = "WebSocket: every change, by subscriptions that come and go";
 /// About what is handed to the socket at once.
 const PIECE: usize = 64 * 1024;
+/// The close code for a message that is longer than may be.
+const TOO_LONG: u16 = 1009;
 
 /// The route.
 pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
@@ -45,11 +48,13 @@ pub(super) fn route(doors: &Doors, streams: &Streams) -> Route {
             pace: Pace::new(burst, per_second),
             stopping: Some(Box::pin(call.stopping())),
             cut_at: None,
+            others: Notice::new(),
         };
         upgrade(call, move |upgraded| {
             Box::pin(connection.serve(upgraded, limits))
         })
     })
+    .answers(super::ANSWERS)
 }
 
 /// What happens to a connection.
@@ -64,6 +69,7 @@ enum Next {
 
 /// Looks whether the server stops, or the client did something.
 fn poll_others<S>(
+    others: &Notice,
     stopping: &mut Option<BoxFuture<'static, ()>>,
     socket: &mut Socket<S>,
     cx: &mut Context<'_>,
@@ -71,10 +77,16 @@ fn poll_others<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if poll_stopped(stopping, cx).is_ready() {
-        return Poll::Ready(Next::Stopping);
+    if !socket.is_idle() {
+        // It was written to by the task itself, whose waker the system has.
+        others.set();
     }
-    socket.poll_turn(cx).map(Next::Turn)
+    others.poll(cx, |cx| {
+        if poll_stopped(stopping, cx).is_ready() {
+            return Poll::Ready(Next::Stopping);
+        }
+        socket.poll_turn(cx).map(Next::Turn)
+    })
 }
 
 /// One client and what it may.
@@ -86,6 +98,8 @@ struct Connection {
     stopping: Option<BoxFuture<'static, ()>>,
     /// From then on: until when what waits has to be taken.
     cut_at: Option<Instant>,
+    /// Whether the server or the client has done something.
+    others: Notice,
 }
 
 impl Connection {
@@ -110,10 +124,10 @@ impl Connection {
                     socket.push(texts.map(Message::Text));
                     // As a rule the system takes it all: then nothing else is looked at.
                     if let Err(end) = socket.write_at_once().await {
-                        return leave(socket, end).await;
+                        return leave(socket, end, last_word).await;
                     }
                 }
-                Next::Turn(Turn::Ended(end)) => return leave(socket, end).await,
+                Next::Turn(Turn::Ended(end)) => return leave(socket, end, last_word).await,
                 Next::Turn(Turn::Written) => {}
                 Next::Turn(Turn::Text(text)) => self.hear(Some(&text)).await,
                 Next::Turn(Turn::Binary(_)) => self.hear(None).await,
@@ -129,11 +143,11 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut batch = pin!(self.client.next(PIECE));
-        let stopping = &mut self.stopping;
+        let (others, stopping) = (&self.others, &mut self.stopping);
         let mut is_others_turn = was_fed;
         poll_fn(|cx| {
             let others_first = std::mem::take(&mut is_others_turn);
-            if others_first && let Poll::Ready(next) = poll_others(stopping, socket, cx) {
+            if others_first && let Poll::Ready(next) = poll_others(others, stopping, socket, cx) {
                 return Poll::Ready(next);
             }
             if socket.is_idle()
@@ -144,7 +158,7 @@ impl Connection {
             if others_first {
                 return Poll::Pending;
             }
-            poll_others(stopping, socket, cx)
+            poll_others(others, stopping, socket, cx)
         })
         .await
     }
@@ -250,6 +264,26 @@ async fn answered<T>(
     }
 }
 
+/// The last message to a client that broke the protocol, or said nothing for long.
+fn last_word(code: u16, reason: &str) -> Option<Message> {
+    let closing = match code {
+        Closing::LATER => Closing::with_retry(code, reason),
+        code => {
+            let mut reason = reason.to_owned();
+            if code == TOO_LONG {
+                reason.push_str(": hello.limits.message_bytes may be sent in one");
+            }
+            Closing {
+                code,
+                reason,
+                retry_ms: None,
+            }
+        }
+    };
+    let last = Published::own(Event::Closing(Box::new(closing)));
+    Some(Message::Text(last.text().clone()))
+}
+
 /// The last message, and the close frame behind it.
 async fn say_goodbye(mut socket: Socket<Upgraded>, closing: Closing) {
     let (code, reason) = (closing.code, closing.reason.clone());
@@ -280,6 +314,7 @@ mod tests {
             pace: Pace::new(1, 1),
             stopping: None,
             cut_at: None,
+            others: Notice::new(),
         };
         let more = |connection: &Connection| connection.answer(BadOperation::binary().into_event());
         let (near, far) = duplex(1_000);

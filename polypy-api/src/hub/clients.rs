@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polypy_core::{AssetKey, Price, Side};
+use polypy_core::AssetKey;
 
+use super::backlog::Backlog;
+use super::behind::Merged;
 use super::token::{Kind, Watcher};
 use crate::filter::{Channel, Filter};
-use crate::message::{Cause, Conflated, Event};
+use crate::message::{Cause, Event, Published};
 use crate::outbox::Outbox;
 
 /// A client.
@@ -16,20 +18,36 @@ use crate::outbox::Outbox;
 pub(super) struct ClientState {
     pub(super) outbox: Arc<Outbox>,
     pub(super) subscriptions: Vec<Subscription>,
-    /// Tokens of which nothing that happens is given: their opening, or what happened
-    /// before, is to come first.
-    pub(super) held: HashSet<u32>,
-    /// Tokens whose opening is owed, and why. What is no longer in `held` is not.
-    pub(super) due: VecDeque<(u32, Cause)>,
+    /// How many of them have not taken in all their tokens.
+    pub(super) joining: usize,
+    /// Tokens of which nothing that happens is given: their opening is to come first, or
+    /// what happened before.
+    pub(super) held: HashMap<u32, Held>,
+    /// Tokens whose opening is owed, in order. What is no longer in `held` is not.
+    pub(super) due: VecDeque<u32>,
     /// What the client missed while it was away.
     pub(super) replay: Option<Replay>,
     /// What is merged for a client of conflated streams that is behind.
-    pub(super) behind: HashMap<u32, Behind>,
+    pub(super) merged: Merged,
+    /// What waits for it besides.
+    pub(super) backlog: Backlog,
+    /// The backlog is given before what is merged: they take turns, since for a client that
+    /// is slow for good the first one fills the queue.
+    pub(super) is_backlogs_turn: bool,
     /// When its queue was emptied lately.
     overflows: VecDeque<Instant>,
     pub(super) next_heartbeat: Instant,
     /// Something was put into the outbox in this round.
     pub(super) is_touched: bool,
+}
+
+/// A token of which something has to come first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// Its opening, for this cause; `None`: what happened before.
+    pub(super) cause: Option<Cause>,
+    /// The client has heard of it.
+    pub(super) is_heard_of: bool,
 }
 
 /// A subscription.
@@ -40,6 +58,8 @@ pub(super) struct Subscription {
     pub(super) tokens: HashSet<u32>,
     /// Those whose opening the client has not had; `None`: it is told that it has had all.
     pub(super) opening: Option<HashSet<u32>>,
+    /// It has not taken in all its tokens.
+    pub(super) is_joining: bool,
 }
 
 /// The messages since a cursor that are given first.
@@ -49,6 +69,9 @@ pub(super) struct Replay {
     pub(super) subscription: u64,
     /// Whose they are.
     pub(super) tokens: HashSet<u32>,
+    /// Those that came since, and begin with their openings. The client may have heard of
+    /// their trades before it went away: these are given, too.
+    pub(super) new: HashSet<u32>,
     /// Whose markets' they are.
     pub(super) covered: HashSet<AssetKey>,
     /// It covers every market.
@@ -57,51 +80,24 @@ pub(super) struct Replay {
     pub(super) watcher: Watcher,
     /// The last one that was looked at.
     pub(super) position: u64,
+    /// It is known whose they are.
+    pub(super) is_begun: bool,
 }
 
-/// The changes of a token that wait for a client that is behind.
-#[derive(Debug, Default)]
-pub(super) struct Behind {
-    /// The sequence that the client has; `None`: no delta waits.
-    pub(super) previous: Option<u64>,
-    /// Where something changed.
-    pub(super) levels: Vec<(Side, Price)>,
-    pub(super) deltas: Waiting,
-    pub(super) tops: Waiting,
-}
-
-/// Messages of which the client gets one.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    count: u32,
-    /// As the newest says of itself.
-    conflated: Option<Conflated>,
-}
-
-impl Waiting {
-    fn note(&mut self, conflated: Option<Conflated>) {
-        self.count += 1;
-        self.conflated = conflated;
-    }
-
-    pub(super) fn is_any(&self) -> bool {
-        self.count > 0
-    }
-
-    /// What the one is told to be: the only one is what it was.
-    pub(super) fn conflated(&self) -> Option<Conflated> {
-        match self.count {
-            0 | 1 => self.conflated,
-            _ => Some(Conflated::Backlog),
-        }
-    }
-}
-
-/// Levels that are merged for a client; past it a snapshot is shorter.
-const MOST_MERGED: usize = 256;
 /// So often within [`PATIENCE`] may a client be too slow.
 const MOST_OVERFLOWS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Openings that are owed no longer and still stand in their queue, at most, beside as
+/// many again as are owed.
+const MOST_OVER: usize = 1_024;
+
+impl Replay {
+    /// Whether it gives messages of this kind of a token.
+    pub(super) fn gives(&self, token: u32, kind: Kind) -> bool {
+        let is_of_trades = matches!(kind, Kind::Trade | Kind::Gap { .. });
+        self.tokens.contains(&token) || (is_of_trades && self.new.contains(&token))
+    }
+}
 
 impl Subscription {
     /// Whether its tokens begin with a message each.
@@ -111,35 +107,18 @@ impl Subscription {
     }
 }
 
-impl Behind {
-    /// Notes what a message says that the client does not get.
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::Delta(delta) => {
-                self.previous.get_or_insert(delta.previous);
-                self.deltas.note(delta.conflated);
-                for change in &delta.changes {
-                    let level = (change.side, change.price);
-                    if !self.levels.contains(&level) {
-                        self.levels.push(level);
-                    }
-                }
-            }
-            Event::Top(top) => self.tops.note(top.conflated),
-            _ => {}
-        }
-    }
-}
-
 impl ClientState {
     pub(super) fn new(outbox: Arc<Outbox>, next_heartbeat: Instant) -> Self {
         Self {
             outbox,
             subscriptions: Vec::new(),
-            held: HashSet::new(),
+            joining: 0,
+            held: HashMap::new(),
             due: VecDeque::new(),
             replay: None,
-            behind: HashMap::new(),
+            merged: Merged::default(),
+            backlog: Backlog::default(),
+            is_backlogs_turn: false,
             overflows: VecDeque::new(),
             next_heartbeat,
             is_touched: false,
@@ -152,7 +131,10 @@ impl ClientState {
 
     /// Whether its place vouches for everything before it.
     pub(super) fn is_owed_nothing(&self) -> bool {
-        self.held.is_empty() && self.behind.is_empty()
+        self.held.is_empty()
+            && self.merged.is_empty()
+            && self.backlog.is_empty()
+            && self.joining == 0
     }
 
     /// Whether none of its subscriptions can be resumed: what is merged is not kept.
@@ -169,46 +151,97 @@ impl ClientState {
 
     /// Whether a message of the token has to wait: for its opening, or for what happened
     /// before. A trade needs no opening, and so does a gap, in which trades may be.
-    pub(super) fn holds(&self, token: u32, kind: Kind) -> bool {
-        let is_replayed = || {
-            let replay = self.replay.as_ref();
-            replay.is_some_and(|replay| replay.tokens.contains(&token))
+    pub(super) fn holds(&mut self, token: u32, kind: Kind) -> bool {
+        let Some(held) = self.held.get_mut(&token) else {
+            return false;
         };
         let needs_opening = !matches!(kind, Kind::Trade | Kind::Gap { .. });
-        self.held.contains(&token) && (needs_opening || is_replayed())
+        let is_replayed = || {
+            let replay = self.replay.as_ref();
+            replay.is_some_and(|replay| replay.gives(token, kind))
+        };
+        let holds = needs_opening || is_replayed();
+        held.is_heard_of |= !holds;
+        holds
     }
 
     /// The token's opening is owed from now on.
     pub(super) fn owe(&mut self, token: u32, cause: Cause) {
-        self.held.insert(token);
-        self.behind.remove(&token);
-        self.due.push_back((token, cause));
+        let before = self.held.get(&token);
+        let was_heard_of = before.is_some_and(|held| held.is_heard_of);
+        let held = Held {
+            cause: Some(cause),
+            is_heard_of: was_heard_of || cause != Cause::Subscribed,
+        };
+        self.held.insert(token, held);
+        self.merged.remove(token);
+        if self.due.len() > 2 * self.held.len() + MOST_OVER {
+            // A client that reads nothing for long sees many tokens come and go.
+            let held = &self.held;
+            let mut seen = HashSet::new();
+            let is_due = |token: &u32| held.contains_key(token) && seen.insert(*token);
+            self.due.retain(is_due);
+        }
+        self.due.push_back(token);
     }
 
-    /// A message of a conflated stream: whether it is merged, because the client is
-    /// behind.
-    pub(super) fn merges(&mut self, token: u32, event: &Event) -> bool {
-        if matches!(event, Event::Snapshot(_)) {
-            // It replaces what waits.
-            self.behind.remove(&token);
-            return false;
+    /// Whether it is behind, so that a message of conflated streams has to wait.
+    pub(super) fn is_behind(&self, message: &Published) -> bool {
+        !self.merged.is_empty()
+            || !self.backlog.is_empty()
+            || !self.outbox.asks_for(message.bytes())
+    }
+
+    /// Keeps, of a message of conflated streams, what the client has to be told once it
+    /// reads. How many trades, of which so many bytes may wait, are left out for it.
+    pub(super) fn keep(&mut self, token: u32, message: &Arc<Published>, most: usize) -> u64 {
+        match message.event() {
+            // It stands for all that waits.
+            Event::Snapshot(snapshot) => self.owe(token, snapshot.cause),
+            Event::State(state) if state.state.is_none() => {
+                self.merged.remove(token);
+                return self.backlog.add(message, most);
+            }
+            event @ (Event::Delta(_) | Event::Top(_) | Event::State(_)) => {
+                if !self.merged.note(token, event) {
+                    self.owe(token, Cause::Backlog);
+                }
+            }
+            event @ Event::Gap(gap) => {
+                if let Some(key) = event.token() {
+                    self.backlog.miss(key, gap);
+                }
+            }
+            _ => return self.backlog.add(message, most),
         }
-        if self.behind.is_empty() && self.outbox.asks_for_more() {
-            return false;
+        0
+    }
+
+    /// The word that a subscription has had its openings was taken back.
+    pub(super) fn is_not_ready(&mut self, id: u64) {
+        let mut its = self.subscriptions.iter_mut();
+        if let Some(one) = its.find(|one| one.id == id) {
+            one.opening.get_or_insert_default();
         }
-        let behind = self.behind.entry(token).or_default();
-        behind.note(event);
-        if behind.levels.len() > MOST_MERGED {
-            self.owe(token, Cause::Backlog);
+    }
+
+    /// Openings that were taken back are owed by those subscriptions that are not ready.
+    pub(super) fn open_again(&mut self) {
+        let held = &self.held;
+        for one in &mut self.subscriptions {
+            if let Some(opening) = &mut one.opening {
+                let its = one.tokens.iter().filter(|token| held.contains_key(token));
+                opening.extend(its);
+            }
         }
-        true
     }
 
     /// What waits was thrown away: everything begins again. `false`: that has happened
     /// too often.
     pub(super) fn begin_again(&mut self, now: Instant) -> bool {
         self.replay = None;
-        self.behind.clear();
+        self.merged = Merged::default();
+        self.backlog = Backlog::default();
         self.due.clear();
         self.held.clear();
         let opening = self.subscriptions.iter().filter(|one| one.opens());
@@ -236,6 +269,7 @@ impl ClientState {
         let is_through = |opening: &HashSet<u32>| opening.is_empty();
         let through = self.subscriptions.iter_mut();
         through
+            .filter(|one| !one.is_joining)
             .filter_map(|one| {
                 one.opening
                     .take_if(|opening| is_through(opening))
@@ -247,9 +281,10 @@ impl ClientState {
     /// Nothing of the token is wanted any more.
     pub(super) fn forget(&mut self, token: u32) {
         self.held.remove(&token);
-        self.behind.remove(&token);
+        self.merged.remove(token);
         if let Some(replay) = &mut self.replay {
             replay.tokens.remove(&token);
+            replay.new.remove(&token);
         }
     }
 }

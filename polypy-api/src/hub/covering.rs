@@ -6,7 +6,7 @@ use polypy_core::{AssetKey, Market, Selector};
 
 use super::Hub;
 use super::token::ModeId;
-use crate::filter::{Channel, Channels, Filter};
+use crate::filter::{Channels, Filter};
 use crate::message::Cause;
 
 impl Hub {
@@ -57,8 +57,8 @@ impl Hub {
 
     /// Takes tokens that are new here into each subscription to everything. So what is
     /// followed is covered by all of them, whether its announcement has come or not, and
-    /// a cursor vouches for it.
-    pub(super) fn cover_everywhere(&mut self, keys: &[AssetKey], now: Instant) {
+    /// a cursor vouches for it. `but` is the subscription that brings them.
+    pub(super) fn cover_everywhere(&mut self, keys: &[AssetKey], but: (u32, u64), now: Instant) {
         if keys.is_empty() {
             return;
         }
@@ -68,7 +68,8 @@ impl Hub {
             let of_everything = its.filter(|(_, filter)| {
                 filter.selectors.contains(&Selector::Everything) && watches_tokens(filter.channels)
             });
-            of_everything.map(move |(id, filter)| (at, id, filter.channels, filter.mode))
+            let others = of_everything.filter(move |(id, _)| (at, *id) != but);
+            others.map(move |(id, filter)| (at, id, filter.channels, filter.mode))
         });
         for (at, id, channels, mode) in subscriptions.collect::<Vec<_>>() {
             let mode = self.mode_id(mode, now);
@@ -78,8 +79,8 @@ impl Hub {
         }
     }
 
-    /// Takes a token into a subscription.
-    fn take_in(
+    /// Takes a token that came into a subscription.
+    pub(super) fn take_in(
         &mut self,
         at: u32,
         id: u64,
@@ -88,6 +89,11 @@ impl Hub {
         mode: ModeId,
         now: Instant,
     ) {
+        let mut joining = self.joining.iter_mut();
+        if let Some(joining) = joining.find(|one| one.is_of(at, Some(id))) {
+            joining.note_coming(key);
+            return;
+        }
         let Some(token) = self.watch(at, key, channels, mode, now) else {
             return;
         };
@@ -119,5 +125,5 @@ impl Hub {
 
 /// Whether any of the channels brings something of tokens.
 pub(super) fn watches_tokens(channels: Channels) -> bool {
-    !channels.without(Channel::Stats).is_empty()
+    !channels.of_tokens().is_empty()
 }

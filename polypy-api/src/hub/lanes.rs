@@ -102,7 +102,7 @@ impl ChangeSink for Lanes {
     }
 
     fn wake(&self) {
-        self.waker.wake();
+        self.waker.wake_for_change();
     }
 }
 

@@ -56,7 +56,7 @@ impl CatalogueSink for Markets {
                 queue.lost += 1;
             }
         }
-        self.waker.wake();
+        self.waker.wake_for_change();
     }
 }
 

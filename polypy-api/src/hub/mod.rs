@@ -9,14 +9,19 @@
 //! A round is [`Hub::step`]: it reads what the workers have written, takes what doors
 //! ask, and gives what is owed. It knows no thread and reads no clock.
 
+mod backlog;
+mod behind;
+mod catching_up;
 mod clients;
 mod compose;
 mod covering;
+mod joining;
 mod lanes;
 mod markets;
 mod news;
 mod numbers;
 mod openings;
+mod pace;
 mod passage;
 mod publisher;
 mod resuming;
@@ -29,7 +34,7 @@ mod token;
 mod tokens;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,10 +44,13 @@ use crate::anchor::Anchor;
 use crate::client::{Command, Shared};
 use crate::cursor::Instance;
 use crate::message::GapReason;
+use joining::Joining;
 pub(crate) use lanes::Lanes;
 use lanes::Queue;
 pub(crate) use markets::Markets;
 pub(crate) use numbers::Numbers;
+pub(crate) use pace::Rest;
+use pace::{Pace, Round};
 use passage::Passage;
 use publisher::Publisher;
 use token::ModeId;
@@ -84,6 +92,10 @@ pub(crate) struct Hub {
     /// Read from a lane, and empty between.
     read: Queue,
     commands: Vec<Command>,
+    /// Subscriptions on the way to their tokens.
+    joining: VecDeque<Joining>,
+    /// Tokens that may be taken in yet in this round.
+    room: usize,
     /// Tokens with a state that is open.
     open: Vec<u32>,
     passage: Passage,
@@ -93,6 +105,7 @@ pub(crate) struct Hub {
     down: Vec<bool>,
     /// Rounds in which somebody was owed something.
     turn: usize,
+    pace: Pace,
     suspensions: u64,
     /// Some books' feeds have not answered since a suspension.
     is_suspended: bool,
@@ -102,8 +115,48 @@ pub(crate) struct Hub {
 /// When a mode's tokens are told next, and which.
 #[derive(Debug)]
 struct Tick {
+    /// An interval after the last time.
     at: Instant,
     due: Vec<u32>,
+    /// Since when the first of them is.
+    since: Instant,
+}
+
+impl Tick {
+    fn new(now: Instant) -> Self {
+        Self {
+            at: now,
+            due: Vec::new(),
+            since: now,
+        }
+    }
+
+    /// The token is told when it is time.
+    fn note(&mut self, token: u32, now: Instant) {
+        if self.due.is_empty() {
+            self.since = now;
+        }
+        self.due.push(token);
+    }
+
+    /// When something is told next, or would be; `None` if what comes is told at once.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        (!self.due.is_empty() || self.at > now).then_some(self.at)
+    }
+
+    /// Takes those that are to be told now. A round that is late, or long, takes nothing
+    /// from the rate: the next time is an interval after this one should have been.
+    fn take(&mut self, interval: Duration, now: Instant) -> Vec<u32> {
+        if self.due.is_empty() || now < self.at {
+            return Vec::new();
+        }
+        let should_be = self.at.max(self.since);
+        let late = now.saturating_duration_since(should_be).as_nanos();
+        let missed = late / interval.as_nanos().max(1);
+        let intervals = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+        self.at = should_be + interval.saturating_mul(intervals);
+        std::mem::take(&mut self.due)
+    }
 }
 
 /// Between two looks for what is old.
@@ -127,11 +180,14 @@ impl Hub {
             ticks: Vec::new(),
             read: Queue::default(),
             commands: Vec::new(),
+            joining: VecDeque::new(),
+            room: 0,
             open: Vec::new(),
             passage: Passage::default(),
             strays: HashSet::new(),
             down: vec![false; usize::from(lanes)],
             turn: 0,
+            pace: Pace::new(now),
             suspensions: asked.suspension.count(),
             is_suspended: false,
             next_sweep: now,
@@ -142,7 +198,7 @@ impl Hub {
 
     /// One round; whether there was something to do.
     pub(crate) fn step(&mut self, now: Instant) -> bool {
-        let mut did = false;
+        let mut round = Round::default();
         self.notice_suspension();
         let mut is_over = true;
         for lane in (0..self.asked.changes.lanes()).map(Lane) {
@@ -154,24 +210,32 @@ impl Hub {
                     continue;
                 }
             }
-            did |= self.read_lane(lane, now);
+            round.read |= self.read_lane(lane, now);
             self.notice_worker(lane, now);
         }
         self.is_suspended &= !is_over || self.asked.suspension.is_late();
-        did |= self.read_markets(now);
-        did |= self.obey(now);
-        did |= self.follow();
-        did |= self.give_what_is_owed(now);
+        round.read |= self.read_markets(now);
+        self.room = self.out.config.joined_at_once;
+        round.served |= self.join(now);
+        round.served |= self.obey(now);
+        round.served |= self.follow();
+        round.served |= self.give_what_is_owed(now);
         self.tick(now);
         if now >= self.next_sweep {
             self.next_sweep = now + SWEEP;
             self.sweep(now);
         }
         for at in self.out.holding_on() {
-            self.out.overflow(at, now);
+            self.let_go_of(at, now);
         }
         self.out.flush();
-        did
+        self.pace.note(round, &self.out, now);
+        round.read || round.served
+    }
+
+    /// What the thread does before the next round, from `now` on.
+    pub(crate) fn rest(&self, now: Instant) -> Rest {
+        self.pace.rest(&self.ticks, now)
     }
 
     fn notice_suspension(&mut self) {
@@ -243,12 +307,7 @@ impl Hub {
             let Some(interval) = self.out.mode(id).interval else {
                 continue;
             };
-            let tick = &mut self.ticks[mode];
-            if tick.due.is_empty() || now < tick.at {
-                continue;
-            }
-            tick.at = now + interval;
-            for at in std::mem::take(&mut self.ticks[mode].due) {
+            for at in self.ticks[mode].take(interval, now) {
                 self.tell_latest(at, id, now);
             }
         }

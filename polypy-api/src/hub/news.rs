@@ -272,10 +272,8 @@ impl Hub {
         let Some(token) = self.tokens.get_mut(at) else {
             return;
         };
-        let (status, place) = match &token.stage {
-            Stage::Kept(kept) => (kept.status, (kept.epoch, kept.sequence)),
-            Stage::Pending(status) => (*status, (0, 0)),
-            Stage::Awaited { .. } | Stage::Gone => return,
+        let Some((status, place)) = token.stage.status() else {
+            return;
         };
         if status.state == BookState::Settled
             && token.info.winner.is_none()
@@ -312,8 +310,8 @@ impl Hub {
         let event = compose::tick_size(&token.info, &market, status, self.anchor.micros(now));
         let watchers = token.watchers.iter();
         let wanting = watchers.filter(|watcher| watcher.wants(Kind::Market));
-        let clients: Vec<_> = wanting.map(|watcher| watcher.client).collect();
-        self.out.publish_market(&clients, &[token.key], event, now);
+        let watchers: Vec<_> = wanting.copied().collect();
+        self.out.publish_market(&watchers, &[token.key], event, now);
     }
 
     fn take_trade(&mut self, trade: &TradeKept, now: Instant) {
@@ -342,7 +340,13 @@ impl Hub {
         };
         let kept = token.forget(now);
         let event = compose::forgotten(&token.info, kept.as_deref(), now, teller.anchor);
+        // By the time at which a client that is behind reads, nothing may be left here of
+        // the token: it is told now, and not in the place of the book that it is owed.
+        let told = teller.out.release_ends(at, &token.watchers);
         teller.publish(whom(at, token), Kind::State, event);
+        for client in told {
+            self.opened(client, at);
+        }
     }
 
     /// The lane lacks something: its books are read again.

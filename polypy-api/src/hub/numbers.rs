@@ -20,6 +20,8 @@ pub(crate) struct Numbers {
     pub(crate) overflows: Counter,
     /// Clients closed since they were too slow too often.
     pub(crate) closed_slow: Counter,
+    /// Trades that were left out for clients of conflated streams that were behind.
+    pub(crate) left_out: Counter,
     /// Gaps told, by whose doing they are.
     pub(crate) gaps_venue: Counter,
     pub(crate) gaps_network: Counter,

@@ -1,4 +1,4 @@
-//! What clients are owed: how their tokens begin, what they missed, what was merged.
+//! What clients are owed: how their tokens begin, and what they missed.
 //!
 //! Given at the pace at which each of them reads, a piece in each round.
 
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Hub;
-use super::clients::Behind;
 use super::compose;
 use super::ring::About;
 use super::token::{Stage, Token, Watcher};
@@ -28,7 +27,10 @@ impl Hub {
     pub(super) fn give_what_is_owed(&mut self, now: Instant) -> bool {
         let clients = self.out.clients.iter();
         let owed = clients.filter(|(_, client)| {
-            !client.due.is_empty() || client.replay.is_some() || !client.behind.is_empty()
+            !client.due.is_empty()
+                || client.replay.is_some()
+                || !client.merged.is_empty()
+                || !client.backlog.is_empty()
         });
         let mut owed: Vec<_> = owed.map(|(at, _)| at).collect();
         // Whose turn it is first is another one's each time.
@@ -39,8 +41,16 @@ impl Hub {
         let mut did = false;
         for at in owed {
             did |= self.replay(at, now);
-            did |= self.give_openings(at, &mut room, now);
-            did |= self.catch_up(at);
+            let client = self.out.clients.get(at);
+            let is_backlogs_turn = client.is_some_and(|client| client.is_backlogs_turn);
+            let mut gave = is_backlogs_turn && self.give_backlog(at, now);
+            gave |= self.give_openings(at, &mut room, now);
+            gave |= self.catch_up(at);
+            gave |= !is_backlogs_turn && self.give_backlog(at, now);
+            if let Some(client) = self.out.clients.get_mut(at) {
+                client.is_backlogs_turn ^= gave;
+            }
+            did |= gave;
         }
         did
     }
@@ -57,12 +67,12 @@ impl Hub {
             if state.replay.is_some() || !state.outbox.asks_for_more() {
                 break;
             }
-            let Some((at, cause)) = state.due.pop_front() else {
+            let Some(at) = state.due.pop_front() else {
                 break;
             };
-            if !state.held.contains(&at) {
+            let Some(cause) = state.held.get(&at).and_then(|held| held.cause) else {
                 continue;
-            }
+            };
             let token = self.tokens.get_mut(at);
             let watched = token.and_then(|token| {
                 let watcher = *token.watcher(client)?;
@@ -73,14 +83,21 @@ impl Hub {
                 continue;
             };
             if !token.is_known() {
-                state.due.push_back((at, cause));
+                state.due.push_back(at);
                 passed_over += 1;
                 if passed_over >= state.due.len() {
                     break;
                 }
                 continue;
             }
-            for event in opening(token, watcher, cause, now, &self.anchor) {
+            let mut events = Vec::new();
+            // What is missing is said before the book that replaces it.
+            while let Some(gap) = state.backlog.missing_of(token.key) {
+                self.out.numbers.count_gap(gap.reason);
+                events.push(Event::Gap(Box::new(gap)));
+            }
+            events.extend(opening(token, watcher, cause, now, &self.anchor));
+            for event in events {
                 let message = Arc::new(Published::own(event));
                 *room = room.saturating_sub(message.bytes());
                 self.out.numbers.openings.increment();
@@ -101,7 +118,7 @@ impl Hub {
         self.say_who_is_ready(client);
     }
 
-    fn say_who_is_ready(&mut self, client: u32) {
+    pub(super) fn say_who_is_ready(&mut self, client: u32) {
         let ready = self.out.clients.get_mut(client);
         for id in ready.map_or_else(Vec::new, |client| client.take_ready()) {
             self.say_ready(client, id);
@@ -119,7 +136,7 @@ impl Hub {
         let Some(state) = self.out.clients.get_mut(client) else {
             return false;
         };
-        let Some(replay) = &state.replay else {
+        let Some(replay) = state.replay.as_ref().filter(|replay| replay.is_begun) else {
             return false;
         };
         if !state.outbox.asks_for_more() {
@@ -145,7 +162,7 @@ impl Hub {
             position = entry.message.position().unwrap_or(position);
             let is_its = |key| {
                 let at = self.tokens.find(key);
-                at.is_some_and(|at| replay.tokens.contains(&at))
+                at.is_some_and(|at| replay.gives(at, entry.kind))
             };
             let concerns = match &entry.about {
                 About::Token(key) => is_its(*key),
@@ -160,20 +177,18 @@ impl Hub {
             }
         }
         let instance = self.out.instance;
+        // Before the last of them less than half of the queue is used: if that one does not
+        // fit, nothing follows it.
         for message in messages {
             let position = message.position().unwrap_or(position);
             let place = is_alone.then_some(Cursor { instance, position });
             self.out.give_with(client, &message, place, now);
-            let state = self.out.clients.get(client);
-            if state.is_none_or(|state| state.replay.is_none()) {
-                // The queue was full, and everything begins again.
-                return true;
-            }
         }
         let Some(state) = self.out.clients.get_mut(client) else {
             return true;
         };
         let Some(replay) = &mut state.replay else {
+            // The queue was full, and everything begins again.
             return true;
         };
         replay.position = position;
@@ -186,59 +201,6 @@ impl Hub {
             self.say_who_is_ready(client);
         }
         true
-    }
-
-    /// Gives a client of conflated streams what was merged while it was behind.
-    fn catch_up(&mut self, client: u32) -> bool {
-        let mut did = false;
-        while let Some(state) = self.out.clients.get_mut(client) {
-            if state.behind.is_empty() || !state.outbox.asks_for_more() {
-                break;
-            }
-            let ready = state.behind.keys().copied().find(|at| {
-                let token = self.tokens.get(*at);
-                token.is_none_or(|token| token.kept().is_some())
-            });
-            let Some(at) = ready else { break };
-            let Some(behind) = state.behind.remove(&at) else {
-                break;
-            };
-            let events = self.merged(client, at, behind);
-            for event in events {
-                self.out.answer(client, event);
-            }
-            did = true;
-        }
-        did
-    }
-
-    /// What a client that was behind has to be told of a token.
-    fn merged(&mut self, client: u32, at: u32, behind: Behind) -> Vec<Event> {
-        let mut events = Vec::new();
-        let Some(token) = self.tokens.get_mut(at) else {
-            return events;
-        };
-        let Some(watcher) = token.watcher(client).copied() else {
-            return events;
-        };
-        let (info, stage, views) = (&token.info, &token.stage, &mut token.views);
-        let (Stage::Kept(kept), Some(view)) =
-            (stage, views.iter_mut().find(|view| view.id == watcher.mode))
-        else {
-            return events;
-        };
-        if let Some(previous) = behind.previous {
-            let step = view.merged(kept, previous, behind.levels);
-            let (depth, conflated) = (view.mode.depth, behind.deltas.conflated());
-            let delta = compose::delta(info, kept, step, depth, conflated, &self.anchor);
-            events.push(delta);
-        }
-        if behind.tops.is_any() {
-            let top = view.give_top(client, kept);
-            let conflated = behind.tops.conflated();
-            events.push(compose::top(info, kept, top, conflated, &self.anchor));
-        }
-        events
     }
 }
 

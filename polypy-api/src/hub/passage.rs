@@ -13,6 +13,8 @@ pub(super) struct Passage {
     /// Places at which tokens were said to be forgotten, and whose they were: nobody else
     /// knows by what names they went.
     went: HashMap<AssetKey, (u64, Arc<Market>)>,
+    /// Places at which tokens that are still there were let go of, since nobody wanted them.
+    let_go: HashMap<AssetKey, u64>,
     /// Place before which a word was lost: of a token that came or went.
     blind_before: u64,
 }
@@ -26,6 +28,16 @@ impl Passage {
     /// A token of a market was said to be forgotten at a place.
     pub(super) fn note_going(&mut self, key: AssetKey, market: &Arc<Market>, place: u64) {
         self.went.insert(key, (place, Arc::clone(market)));
+    }
+
+    /// A token was let go of at a place: what happens to it is published no longer.
+    pub(super) fn note_letting_go(&mut self, key: AssetKey, place: u64) {
+        self.let_go.insert(key, place);
+    }
+
+    /// Whether a token was followed after a place, and then let go of.
+    pub(super) fn was_let_go_after(&self, key: AssetKey, place: u64) -> bool {
+        self.let_go.get(&key).is_some_and(|let_go| *let_go > place)
     }
 
     /// A word was lost before this place.
@@ -53,6 +65,7 @@ impl Passage {
     pub(super) fn forget_before(&mut self, place: u64) {
         self.came.retain(|_, came| *came > place);
         self.went.retain(|_, (went, _)| *went > place);
+        self.let_go.retain(|_, let_go| *let_go > place);
     }
 }
 

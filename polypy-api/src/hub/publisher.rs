@@ -80,27 +80,59 @@ impl Publisher {
         now: Instant,
     ) {
         let message = self.next(event);
-        let conflated = self.is_conflated(kind);
-        if !conflated {
+        if !self.is_conflated(kind) {
             self.ring.push(&message, About::Token(key), kind, now);
         }
+        let most = self.most_trade_bytes();
         for watcher in watchers.iter().filter(|watcher| watcher.wants(kind)) {
+            let merges = self.merges(*watcher);
             let Some(client) = self.clients.get_mut(watcher.client) else {
                 continue;
             };
-            let waits = client.holds(at, kind);
-            if waits || conflated && client.merges(at, message.event()) {
+            if client.holds(at, kind) {
+                continue;
+            }
+            if merges && client.is_behind(&message) {
+                let left_out = client.keep(at, &message, most);
+                self.numbers.left_out.add(left_out);
                 continue;
             }
             self.give(watcher.client, &message, now);
         }
     }
 
+    /// Whether what is told of the token waits where the client is behind.
+    fn merges(&self, watcher: Watcher) -> bool {
+        self.mode(watcher.mode).interval.is_some()
+    }
+
+    /// Bytes of trades that may wait for a client of conflated streams, beside its queue.
+    pub(super) fn most_trade_bytes(&self) -> usize {
+        self.config.buffer / 4
+    }
+
+    /// Lets the word that a token is forgotten pass to the clients of conflated streams
+    /// that have heard of it and are owed its book. Which these are.
+    pub(super) fn release_ends(&mut self, at: u32, watchers: &[Watcher]) -> Vec<u32> {
+        let mut released = Vec::new();
+        for watcher in watchers {
+            let merges = self.merges(*watcher);
+            let Some(client) = self.clients.get_mut(watcher.client).filter(|_| merges) else {
+                continue;
+            };
+            if client.held.get(&at).is_some_and(|held| held.is_heard_of) {
+                client.held.remove(&at);
+                released.push(watcher.client);
+            }
+        }
+        released
+    }
+
     /// Publishes a message about a market. It has no place among the changes of its
     /// tokens' books, and waits for no opening.
     pub(super) fn publish_market(
         &mut self,
-        clients: &[u32],
+        watchers: &[Watcher],
         keys: &[AssetKey],
         event: Event,
         now: Instant,
@@ -108,13 +140,28 @@ impl Publisher {
         let message = self.next(event);
         let about = About::Market(keys.into());
         self.ring.push(&message, about, Kind::Market, now);
-        for client in clients {
-            self.give(*client, &message, now);
+        // Once to each client, and at once if it wants each change of any of them.
+        let mut clients: Vec<_> = watchers
+            .iter()
+            .map(|watcher| (watcher.client, self.merges(*watcher)))
+            .collect();
+        clients.sort_unstable();
+        clients.dedup_by_key(|(client, _)| *client);
+        let most = self.most_trade_bytes();
+        for (at, merges) in clients {
+            let client = self.clients.get_mut(at).filter(|_| merges);
+            match client.filter(|client| client.is_behind(&message)) {
+                Some(client) => {
+                    let left_out = client.backlog.add(&message, most);
+                    self.numbers.left_out.add(left_out);
+                }
+                None => self.give(at, &message, now),
+            }
         }
     }
 
     /// Puts a published message into a client's queue.
-    fn give(&mut self, at: u32, message: &Arc<Published>, now: Instant) {
+    pub(super) fn give(&mut self, at: u32, message: &Arc<Published>, now: Instant) {
         let place = self.place(at);
         self.give_with(at, message, place, now);
     }
@@ -181,7 +228,8 @@ impl Publisher {
         let Some(client) = self.clients.get_mut(at) else {
             return;
         };
-        let missing = client.outbox.empty();
+        let waited = u64::try_from(client.backlog.len()).unwrap_or(u64::MAX);
+        let missing = client.outbox.empty().saturating_add(waited);
         self.numbers.overflows.increment();
         self.numbers.count_gap(GapReason::Slow);
         if client.begin_again(now) {

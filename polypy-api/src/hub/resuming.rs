@@ -24,11 +24,14 @@ pub(super) enum Beginning {
 }
 
 /// How a subscription goes on, token by token.
+#[derive(Debug)]
 pub(super) struct Resumed {
     pub(super) position: u64,
     /// Those that begin with their openings: the client cannot have had them, or not
     /// everything of them was published.
     pub(super) late: HashSet<AssetKey>,
+    /// Those of them that came since: nothing of them is missing.
+    pub(super) new: HashSet<AssetKey>,
     /// Those that the catalogue has forgotten: the client is to be told so, and their
     /// workers' word of it may be on its way.
     pub(super) leaving: Vec<AssetKey>,
@@ -69,15 +72,25 @@ impl Hub {
             *place > position && words.iter().any(|word| passage::names(word, market))
         });
         let mut covered: HashSet<_> = gone.map(|(key, ..)| key).collect();
-        let (mut late, mut has_whole, mut has_hole) = (HashSet::new(), false, false);
+        let (mut late, mut new) = (HashSet::new(), HashSet::new());
+        let (mut has_whole, mut has_hole) = (false, false);
         for key in keys.iter().chain(&leaving) {
             covered.insert(*key);
-            let is_new = self.passage.came_after(*key, position);
-            let is_whole = self.is_whole_since(*key, position, channels, mode);
-            has_whole |= is_whole;
-            has_hole |= !is_whole && !is_new;
-            if is_new || !is_whole {
+            let is_announced = self.passage.came_after(*key, position);
+            // Who covered everything had all that anybody wanted, announced or not. Who named
+            // it may have had it before it was announced, or not.
+            let goes_on = self.is_whole_since(*key, position, channels, mode)
+                && (is_of_everything || !is_announced);
+            let is_new = !goes_on
+                && (is_of_everything || is_announced)
+                && self.is_first_wanted_after(*key, position);
+            has_whole |= goes_on;
+            has_hole |= !goes_on && !is_new;
+            if !goes_on {
                 late.insert(*key);
+            }
+            if is_new {
+                new.insert(*key);
             }
         }
         // A few may come and go; the others go on all the same.
@@ -87,6 +100,7 @@ impl Hub {
         Beginning::Resumed(Resumed {
             position,
             late,
+            new,
             leaving,
             covered,
         })
@@ -119,8 +133,16 @@ impl Hub {
         leaving
     }
 
+    /// Whether nobody wanted a token up to a place. So who covered everything there was
+    /// cannot have had it: it came later, though nobody has said so.
+    fn is_first_wanted_after(&self, key: AssetKey, position: u64) -> bool {
+        let token = self.tokens.find(key).and_then(|at| self.tokens.get(at));
+        token.is_none_or(|token| token.wanted_since > position)
+            && !self.passage.was_let_go_after(key, position)
+    }
+
     /// Whether all that these channels bring of a token was published from a place on.
-    fn is_whole_since(
+    pub(super) fn is_whole_since(
         &self,
         key: AssetKey,
         position: u64,

@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_core::{AssetKey, Selector};
+use polypy_core::{AssetKey, CatalogueSource, Selector, TokenInfo};
 
-use super::clients::{ClientState, Replay, Subscription};
-use super::compose;
+use super::clients::ClientState;
 use super::covering::watches_tokens;
 use super::resuming::Beginning;
 use super::token::{ModeId, Stage, Watcher};
 use super::{Hub, Tick};
 use crate::client::{Command, SubscribeError};
 use crate::cursor::Cursor;
-use crate::filter::{Channel, Channels, Filter, Mode, quoted};
-use crate::message::{Cause, Event, GapReason, GapScope, Heartbeat, Place, Published, Subscribed};
+use crate::filter::{Channels, Filter, Mode, quoted};
+use crate::message::{Event, Heartbeat, Place, Published};
+use crate::read::Missing;
 
 /// What a filter names.
 #[derive(Debug, Default)]
@@ -28,28 +28,52 @@ pub(super) struct Resolved {
 
 impl Resolved {
     /// Why there is nothing to subscribe to.
-    fn refusal(&self) -> SubscribeError {
-        let mut names: Vec<_> = self.unknown.iter().map(|name| quoted(name)).collect();
-        let more = names.len().saturating_sub(3);
+    fn refusal(&self, filter: &Filter, catalogue: &dyn CatalogueSource) -> SubscribeError {
+        let selectors = filter.selectors.iter();
+        let mut listed = selectors.filter_map(|selector| {
+            let entry = catalogue.not_followed(selector)?;
+            Some(Missing::not_followed(selector.text(), &entry))
+        });
+        let listed = listed.next();
+        let mut names: Vec<_> = match &listed {
+            Some(missing) => vec![quoted(&missing.name)],
+            None => self.unknown.iter().map(|name| quoted(name)).collect(),
+        };
+        let more = self.unknown.len().saturating_sub(names.len().min(3));
         names.truncate(3);
         let mut names = names.join(", ");
         if more > 0 {
             names.push_str(&format!(" and {more} more"));
         }
-        let message = format!(
-            "no token of the subscription is known here: {names}; /markets lists the tokens"
-        );
-        SubscribeError::new("unknown_token", message)
+        match listed {
+            Some(Missing { code, message, .. }) => SubscribeError::new(
+                code,
+                format!("no book of the subscription is kept here: {names}; {message}"),
+            ),
+            None => SubscribeError::new(
+                "unknown_token",
+                format!(
+                    "no token of the subscription is known here: {names}; /markets lists the tokens"
+                ),
+            ),
+        }
     }
 }
 
+/// What a client asks for.
+pub(super) struct Asking {
+    pub(super) id: u64,
+    pub(super) filter: Filter,
+    pub(super) mode: ModeId,
+}
+
 /// What a subscription covers.
-struct Accepted {
+pub(super) struct Accepted {
     /// Tokens that the catalogue knows.
-    covered: usize,
-    unknown: Vec<Box<str>>,
+    pub(super) covered: usize,
+    pub(super) unknown: Vec<Box<str>>,
     /// Those, and those that it has forgotten, of which the client may have to hear.
-    tokens: Vec<u32>,
+    pub(super) keys: Vec<AssetKey>,
 }
 
 impl Hub {
@@ -94,7 +118,7 @@ impl Hub {
                         self.beat(at, now);
                     }
                 }
-                Command::Stats { stats } => self.tell_stats(&stats, now),
+                Command::Tell(told) => self.tell(&told, now),
                 Command::Close { client } => {
                     if let Some(at) = self.out.by_id.remove(&client) {
                         self.close(at, now);
@@ -143,31 +167,16 @@ impl Hub {
             keys.extend(&resumed.leaving);
         }
         if resolved.is_unknown && keys.is_empty() {
-            return Err(resolved.refusal());
+            return Err(resolved.refusal(&filter, &*self.asked.catalogue));
         }
         self.agrees(at, mode, filter.mode, &keys)?;
-        // In the order in which they were named.
-        let mut tokens = Vec::new();
-        let mut new = Vec::new();
-        for key in &keys {
-            if self.tokens.find(*key).is_none() {
-                new.push(*key);
-            }
-            tokens.extend(self.watch(at, *key, filter.channels, mode, now));
-        }
-        let subscription = Subscription {
-            id,
-            tokens: tokens.iter().copied().collect(),
-            opening: None,
-            filter,
-        };
-        self.cover_everywhere(&new, now);
         let accepted = Accepted {
             covered: resolved.keys.len(),
             unknown: resolved.unknown,
-            tokens,
+            keys,
         };
-        self.begin(at, subscription, accepted, beginning, mode);
+        let asked = Asking { id, filter, mode };
+        self.begin(at, asked, accepted, beginning, now);
         Ok(())
     }
 
@@ -230,15 +239,13 @@ impl Hub {
             if let Some(watcher) = token.watcher(at)
                 && watcher.mode != mode
             {
-                let (token_id, other) = (&token.info.info.asset_id, self.out.mode(watcher.mode));
-                let message = format!(
-                    "token {token_id} is covered by another subscription of this connection with \
-                     {}, not with {}: ask for the same, or use another connection",
-                    described(other),
-                    described(asked)
-                );
-                return Err(SubscribeError::new("conflict", message));
+                return Err(conflict(&token.info, self.out.mode(watcher.mode), asked));
             }
+        }
+        if let Some((key, other)) = self.on_their_way(at, mode, keys)
+            && let Some(info) = self.asked.catalogue.token(key)
+        {
+            return Err(conflict(&info, self.out.mode(other), asked));
         }
         Ok(())
     }
@@ -248,10 +255,7 @@ impl Hub {
         let known = self.out.modes.iter().position(|known| *known == mode);
         let at = known.unwrap_or_else(|| {
             self.out.modes.push(mode);
-            self.ticks.push(Tick {
-                at: now,
-                due: Vec::new(),
-            });
+            self.ticks.push(Tick::new(now));
             self.out.modes.len() - 1
         });
         ModeId(u8::try_from(at).unwrap_or(u8::MAX))
@@ -267,12 +271,19 @@ impl Hub {
         now: Instant,
     ) -> Option<u32> {
         let asked = &self.asked;
-        let at = self.tokens.want(key, &*asked.catalogue, &*asked.changes)?;
+        if self.tokens.find(key).is_none() {
+            // Behind each cursor that was given before.
+            self.out.position += 1;
+        }
+        let place = self.out.position;
+        let at = self
+            .tokens
+            .want(key, place, &*asked.catalogue, &*asked.changes)?;
         let token = self.tokens.get_mut(at)?;
         let mut watcher = Watcher {
             client,
             mode,
-            channels: channels.without(Channel::Stats),
+            channels: channels.of_tokens(),
         };
         if let Some(known) = token.watcher(client) {
             watcher.mode = known.mode;
@@ -288,110 +299,6 @@ impl Hub {
         Some(at)
     }
 
-    fn begin(
-        &mut self,
-        at: u32,
-        mut subscription: Subscription,
-        accepted: Accepted,
-        beginning: Beginning,
-        mode: ModeId,
-    ) {
-        let Some(client) = self.out.clients.get_mut(at) else {
-            return;
-        };
-        let (id, opens) = (subscription.id, subscription.opens());
-        let Accepted {
-            covered,
-            unknown,
-            tokens,
-        } = accepted;
-        let filter = &subscription.filter;
-        let has_books = filter.channels.has(Channel::Book);
-        let mut accepted = Subscribed {
-            id,
-            tokens: u64::try_from(covered).unwrap_or(u64::MAX),
-            unknown,
-            channels: filter.channels,
-            mode: filter.mode,
-            heartbeat_ms: self.out.config.heartbeat_ms(),
-            was_resuming: !matches!(beginning, Beginning::New),
-            recovered: false,
-            cursor: None,
-        };
-        let mut gaps = Vec::new();
-        match beginning {
-            Beginning::Resumed(resumed) => {
-                let position = resumed.position;
-                accepted.recovered = true;
-                self.out.numbers.resumed.increment();
-                let is_of_everything = filter.selectors.contains(&Selector::Everything);
-                let (late, missed): (Vec<u32>, Vec<u32>) =
-                    tokens.iter().copied().partition(|token| {
-                        let token = self.tokens.get(*token);
-                        token.is_none_or(|token| resumed.late.contains(&token.key))
-                    });
-                let missed: HashSet<u32> = missed.into_iter().collect();
-                for at in &late {
-                    client.owe(*at, Cause::Subscribed);
-                    let Some(token) = self.tokens.get(*at) else {
-                        continue;
-                    };
-                    let is_new = self.passage.came_after(token.key, position);
-                    if token.since.is_some() || !is_new {
-                        // What happened to it since then is not given again.
-                        let reason = GapReason::NotFollowed;
-                        let (info, kept) = (&token.info, token.kept());
-                        let opens = has_books && !matches!(token.stage, Stage::Gone);
-                        let gap = compose::gap(info, None, kept, reason, opens, &self.anchor);
-                        gaps.push((reason, gap));
-                    }
-                }
-                client.held.extend(missed.iter().copied());
-                let channels = filter.channels;
-                subscription.opening = Some(missed.iter().chain(&late).copied().collect());
-                client.replay = Some(Replay {
-                    subscription: id,
-                    tokens: missed,
-                    covered: resumed.covered,
-                    position,
-                    is_of_everything,
-                    watcher: Watcher {
-                        client: at,
-                        mode,
-                        channels,
-                    },
-                });
-            }
-            Beginning::New | Beginning::Refused(_) => {
-                let mut cause = Cause::Subscribed;
-                if let Beginning::Refused(reason) = beginning {
-                    cause = Cause::Resumed;
-                    self.out.numbers.resume_refused.increment();
-                    let scope = GapScope::Subscription(id);
-                    gaps.push((reason, compose::wide_gap(scope, reason, None, has_books)));
-                }
-                if opens {
-                    for token in &tokens {
-                        client.owe(*token, cause);
-                    }
-                    let opening: HashSet<_> = tokens.into_iter().collect();
-                    subscription.opening = Some(opening).filter(|tokens| !tokens.is_empty());
-                }
-            }
-        }
-        let is_ready = subscription.opening.is_none();
-        client.subscriptions.push(subscription);
-        accepted.cursor = self.out.place(at);
-        self.out.answer(at, Event::Subscribed(Box::new(accepted)));
-        for (reason, gap) in gaps {
-            self.out.numbers.count_gap(reason);
-            self.out.answer(at, gap);
-        }
-        if is_ready {
-            self.say_ready(at, id);
-        }
-    }
-
     fn unsubscribe(&mut self, at: u32, id: u64, now: Instant) -> Result<(), SubscribeError> {
         let Some(client) = self.out.clients.get_mut(at) else {
             return Ok(());
@@ -402,6 +309,10 @@ impl Hub {
             return Err(SubscribeError::new("unknown_id", message));
         };
         let ended = client.subscriptions.remove(position);
+        if ended.is_joining {
+            client.joining -= 1;
+            self.joining.retain(|one| !one.is_of(at, Some(id)));
+        }
         let replays = client.replay.as_ref();
         if replays.is_some_and(|replay| replay.subscription == id)
             && let Some(replay) = client.replay.take()
@@ -410,9 +321,10 @@ impl Hub {
                 client.held.remove(&token);
             }
         }
-        for token in ended.tokens {
-            self.unwatch(at, token, now);
+        for token in &ended.tokens {
+            self.unwatch(at, *token, now);
         }
+        self.narrow_backlog(at);
         let is_merged = ended.filter.mode.interval.is_some();
         let cursor = self.out.place(at).filter(|_| !is_merged);
         let place = Place { id, cursor };
@@ -428,7 +340,7 @@ impl Hub {
             channels = its
                 .filter(|one| one.tokens.contains(&at))
                 .fold(channels, |all, one| all.union(one.filter.channels));
-            channels = channels.without(Channel::Stats);
+            channels = channels.of_tokens();
             if channels.is_empty() {
                 state.forget(at);
             }
@@ -453,12 +365,25 @@ impl Hub {
             return;
         };
         let ended = std::mem::take(&mut client.subscriptions);
+        self.joining.retain(|one| !one.is_of(at, None));
         let tokens: HashSet<u32> = ended.into_iter().flat_map(|one| one.tokens).collect();
         for token in tokens {
             self.unwatch(at, token, now);
         }
         self.out.clients.remove(at);
     }
+}
+
+/// Another subscription of the connection shows the token otherwise.
+fn conflict(token: &TokenInfo, other: Mode, asked: Mode) -> SubscribeError {
+    let message = format!(
+        "token {} is covered by another subscription of this connection with {}, not with {}: \
+         ask for the same, or use another connection",
+        token.info.asset_id,
+        described(other),
+        described(asked)
+    );
+    SubscribeError::new("conflict", message)
 }
 
 /// A mode as errors name it.

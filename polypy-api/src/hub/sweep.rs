@@ -9,8 +9,13 @@ use polypy_core::{AssetKey, Lane, MarketChange, Selector};
 use super::Hub;
 use super::compose;
 use super::token::{Follow, Kind, Stage, Token};
-use crate::filter::Channel;
-use crate::message::{Event, Published, Stats};
+use crate::client::Told;
+use crate::filter::Channels;
+use crate::message::Published;
+
+/// Tokens that are let go of at once, at most: their writers and everybody else wait so
+/// long.
+const LET_GO: usize = 4_096;
 
 impl Hub {
     /// Lets go of what is old, says that connections live, and shows numbers.
@@ -19,6 +24,7 @@ impl Hub {
         self.out.ring.age(now);
         let evicted = self.out.ring.evicted();
         self.passage.forget_before(evicted);
+        self.age_backlogs();
         self.let_go(now);
         self.unfollow_strays();
         let clients = self.out.clients.iter();
@@ -29,16 +35,14 @@ impl Hub {
                 client.next_heartbeat = now + self.out.config.heartbeat;
             }
         }
-        let mut wants_stats = false;
+        let mut wanted = Channels::NONE;
         let mut subscriptions = 0;
         for (_, client) in self.out.clients.iter() {
             subscriptions += client.subscriptions.len();
             let its = client.subscriptions.iter();
-            wants_stats |= its
-                .map(|one| one.filter.channels)
-                .any(|channels| channels.has(Channel::Stats));
+            wanted = its.fold(wanted, |all, one| all.union(one.filter.channels));
         }
-        self.brought.shared.want_stats(wants_stats);
+        self.brought.shared.want(wanted);
         let numbers = &self.out.numbers;
         numbers.subscriptions.set(count(subscriptions));
         numbers.followed.set(count(self.tokens.len()));
@@ -54,13 +58,15 @@ impl Hub {
             since.is_some_and(|since| now.saturating_duration_since(since) > linger)
         };
         let mut over: Vec<Vec<u32>> = vec![Vec::new(); self.down.len()];
-        let mut has_hole = false;
+        let (mut left, mut has_hole) = (LET_GO, false);
         for (at, token) in self.tokens.iter_mut() {
             let views = token.views.len();
             token.views.retain(|view| !is_over(view.idle_since));
             has_hole |= token.views.len() < views;
             let is_gone = matches!(token.stage, Stage::Gone);
-            if is_over(token.idle_since) && (is_gone || token.watchers.is_empty()) {
+            let is_unwanted = is_gone || token.watchers.is_empty();
+            if left > 0 && is_unwanted && is_over(token.idle_since) {
+                left -= 1;
                 over[usize::from(token.lane.0)].push(at);
             }
         }
@@ -73,9 +79,12 @@ impl Hub {
                 continue;
             }
             let tokens = over.iter().filter_map(|at| self.tokens.get(*at));
-            let followed = tokens
-                .filter(|token| token.follow == Follow::Yes && !matches!(token.stage, Stage::Gone));
-            let keys: Vec<_> = followed.map(|token| token.key).collect();
+            let still_there = tokens.filter(|token| !matches!(token.stage, Stage::Gone));
+            let keys: Vec<_> = still_there
+                .inspect(|token| self.passage.note_letting_go(token.key, self.out.position))
+                .filter(|token| token.follow == Follow::Yes)
+                .map(|token| token.key)
+                .collect();
             if keys.is_empty() || self.asked.changes.unfollow(lane, &keys) {
                 for at in over {
                     self.remove(at);
@@ -161,17 +170,15 @@ impl Hub {
         if matches!(change, MarketChange::Resolved { .. }) {
             self.learn_winner(&keys, change);
         }
-        let mut clients: Vec<_> = keys
+        let watchers: Vec<_> = keys
             .iter()
             .filter_map(|key| self.tokens.get(self.tokens.find(*key)?))
             .flat_map(|token| &token.watchers)
             .filter(|watcher| watcher.wants(Kind::Market))
-            .map(|watcher| watcher.client)
+            .copied()
             .collect();
-        clients.sort_unstable();
-        clients.dedup();
         let event = compose::market(change, self.anchor.micros(now));
-        self.out.publish_market(&clients, &keys, event, now);
+        self.out.publish_market(&watchers, &keys, event, now);
     }
 
     fn learn_winner(&mut self, keys: &[AssetKey], change: &MarketChange) {
@@ -189,17 +196,15 @@ impl Hub {
         }
     }
 
-    /// Tells the server's counters to those who want them.
-    pub(super) fn tell_stats(&mut self, stats: &Arc<str>, now: Instant) {
-        let message = Arc::new(Published::own(Event::Stats(Box::new(Stats {
-            now_us: self.anchor.micros(now),
-            stats: Arc::clone(stats),
-        }))));
+    /// Tells what the server says of itself to those who want it.
+    pub(super) fn tell(&mut self, told: &Told, now: Instant) {
+        let now_us = self.anchor.micros(now);
+        let message = Arc::new(Published::own(told.event(now_us)));
         let clients = self.out.clients.iter();
         let wanting = clients.filter(|(_, client)| {
             let its = client.subscriptions.iter();
             its.map(|one| one.filter.channels)
-                .any(|channels| channels.has(Channel::Stats))
+                .any(|channels| channels.has(told.channel()))
         });
         for at in wanting.map(|(at, _)| at).collect::<Vec<_>>() {
             let place = self.out.place(at);

@@ -112,7 +112,7 @@ impl Teller<'_> {
     /// The token is told at the next tick of the view's mode.
     pub(super) fn note_due(&mut self, at: u32, view: &mut View) {
         if !std::mem::replace(&mut view.is_due, true) {
-            self.ticks[usize::from(view.id.0)].due.push(at);
+            self.ticks[usize::from(view.id.0)].note(at, self.now);
         }
     }
 }

@@ -74,6 +74,17 @@ pub(super) enum Stage {
     Gone,
 }
 
+impl Stage {
+    /// How far to trust the book, and the book's epoch and sequence.
+    pub(super) fn status(&self) -> Option<(BookStatus, (u64, u64))> {
+        match self {
+            Self::Kept(kept) => Some((kept.status, (kept.epoch, kept.sequence))),
+            Self::Pending(status) => Some((*status, (0, 0))),
+            Self::Awaited { .. } | Self::Gone => None,
+        }
+    }
+}
+
 /// The copy of a book.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -170,6 +181,8 @@ pub(super) struct Token {
     pub(super) lane: Lane,
     pub(super) stage: Stage,
     pub(super) follow: Follow,
+    /// At which place somebody first wanted it, since nobody did.
+    pub(super) wanted_since: u64,
     /// From which place on everything of it was published; `None` before.
     pub(super) since: Option<u64>,
     /// Why its book was stale last.
@@ -181,13 +194,14 @@ pub(super) struct Token {
 }
 
 impl Token {
-    pub(super) fn new(info: TokenInfo, lane: Lane) -> Self {
+    pub(super) fn new(info: TokenInfo, lane: Lane, place: u64) -> Self {
         Self {
             key: info.info.key,
             info: Arc::new(info),
             lane,
             stage: Stage::Awaited { had: None },
             follow: Follow::No,
+            wanted_since: place,
             since: None,
             last_stale: None,
             watchers: Vec::new(),

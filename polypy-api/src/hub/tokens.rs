@@ -52,11 +52,12 @@ impl Tokens {
         self.all.iter_mut()
     }
 
-    /// The token, which is followed from now on; `None` if the catalogue does not know
-    /// it any more.
+    /// The token, which is followed from now on, at this place; `None` if the catalogue
+    /// does not know it any more.
     pub(super) fn want(
         &mut self,
         key: AssetKey,
+        place: u64,
         catalogue: &dyn CatalogueSource,
         changes: &dyn ChangeSource,
     ) -> Option<u32> {
@@ -64,7 +65,9 @@ impl Tokens {
             Some(at) => *at,
             None => {
                 let info = catalogue.token(key)?;
-                let at = self.all.insert(Token::new(info, changes.lane_of(key)));
+                let at = self
+                    .all
+                    .insert(Token::new(info, changes.lane_of(key), place));
                 self.by_key.insert(key, at);
                 at
             }

@@ -1,20 +1,22 @@
 //! Puts a program together, and refuses values that cannot work.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use polypy_core::Clock;
-use polypy_http::{Access, Listener, Tls};
+use polypy_http::{Access, Listener, Route, Tls};
 use polypy_net::dial::{Dial, DialConfig, Proxy, SystemDialer, certificates};
+use polypy_net::lifecycle::SocketBudget;
 use tokio::runtime::Handle;
 
 use super::PolyPy;
 use super::admin::Administration;
 use super::error::BuildError;
 use super::parts::Parts;
-use super::sockets::SharedDialer;
+use super::sockets::{SharedDialer, parts_of};
 use crate::clock::SystemClock;
-use crate::config::{self, Config, HttpSection, VenueSection};
+use crate::config::{self, Config, HttpSection, Loaded, VenueSection};
 use crate::file;
 use crate::limits::Shares;
 use crate::logging::LogLevel;
@@ -26,12 +28,15 @@ use crate::secrets::{self, CertificateFiles};
 #[derive(Clone)]
 pub struct PolyPyBuilder {
     config: Config,
+    /// Where its values were written, if it was loaded.
+    loaded: Option<Loaded>,
     /// Values that were given as text or numbers and do not read.
     mistakes: Vec<(&'static str, String)>,
     clock: Arc<dyn Clock>,
     dialer: Option<Arc<dyn Dial>>,
     shares: Option<Shares>,
     listeners: Vec<Listener>,
+    routes: Vec<Route>,
     log_level: Option<LogLevel>,
     clients: Option<Handle>,
     reads_every_file: bool,
@@ -41,11 +46,13 @@ impl Default for PolyPyBuilder {
     fn default() -> Self {
         Self {
             config: Config::default(),
+            loaded: None,
             mistakes: Vec::new(),
             clock: Arc::new(SystemClock),
             dialer: None,
             shares: None,
             listeners: Vec::new(),
+            routes: Vec::new(),
             log_level: None,
             clients: None,
             reads_every_file: false,
@@ -66,6 +73,15 @@ impl PolyPyBuilder {
     /// Takes over a whole configuration.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self.loaded = None;
+        self
+    }
+
+    /// Takes over a whole configuration with its layers: what is followed can be told from
+    /// where it is set, and be read again.
+    pub fn loaded(mut self, loaded: Loaded) -> Self {
+        self.config = loaded.config.clone();
+        self.loaded = Some(loaded);
         self
     }
 
@@ -121,6 +137,12 @@ impl PolyPyBuilder {
         self
     }
 
+    /// Routes that the HTTP server has beside its own.
+    pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
+        self.routes.extend(routes);
+        self
+    }
+
     /// The log, for the administration listener to change. Without it the log's level is
     /// not served there.
     pub fn log_level(mut self, log_level: LogLevel) -> Self {
@@ -160,6 +182,11 @@ impl PolyPyBuilder {
         if self.listeners.is_empty() {
             one_address(&self.config)?;
         }
+        let loaded = match self.loaded {
+            Some(loaded) => loaded,
+            None => of_program(&self.config)?,
+        };
+        self.config.markets = loaded.config.markets.clone();
         let dialer = match self.dialer {
             Some(dialer) => dialer,
             None => Arc::new(system_dialer(&self.config.venue)?),
@@ -168,7 +195,9 @@ impl PolyPyBuilder {
             Some(shares) => within(shares, dialer, &mut self.config),
             None => dialer,
         };
-        let parts = Parts::new(&self.config, &self.clock, &dialer)?;
+        let sockets = self.shares.and_then(|shares| budget(shares, &self.config));
+        let selection = loaded.selection();
+        let parts = Parts::new(&self.config, selection, sockets, &self.clock, &dialer)?;
         let every = self.reads_every_file;
         let access = access(&self.config.http, every)?;
         let tls = tls(&self.config, every)?;
@@ -181,8 +210,9 @@ impl PolyPyBuilder {
                 reason: secrets::SAME_TOKEN.to_owned(),
             });
         }
-        let mut app = PolyPy::new(self.config, parts, self.clock, admin);
+        let mut app = PolyPy::new(self.config, loaded, parts, self.clock, admin);
         app.listeners = self.listeners;
+        app.routes = self.routes;
         app.clients = self.clients;
         app.access = access;
         app.tls = tls;
@@ -197,6 +227,15 @@ impl PolyPyBuilder {
             self.mistakes.push((name, reason));
         }
     }
+}
+
+/// What a Rust program has set, with the overlay that it kept.
+fn of_program(config: &Config) -> Result<Loaded, BuildError> {
+    let loaded = Loaded::of_program(config.clone()).with_overlay_file();
+    loaded.map_err(|error| BuildError::Value {
+        key: "markets.overlay_file",
+        reason: error.to_string(),
+    })
 }
 
 /// A server that is wanted and could be reached by nobody.
@@ -230,7 +269,7 @@ fn one_address(config: &Config) -> Result<(), BuildError> {
 }
 
 /// The way to the venue that the configuration describes.
-fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
+pub(super) fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
     let value = |key, reason| BuildError::Value { key, reason };
     let proxy = venue.proxy.0.as_deref();
     let proxy = proxy.map(|url| Proxy::new(url, &venue.no_proxy.0));
@@ -284,6 +323,20 @@ fn tls(config: &Config, even_if_off: bool) -> Result<Option<Arc<Tls>>, BuildErro
             "http.tls_cert"
         },
         reason: error.to_string(),
+    })
+}
+
+/// What markets may take of the venue's share: all of the market channel's part but what
+/// connections need that are being replaced.
+fn budget(shares: Shares, config: &Config) -> Option<SocketBudget> {
+    let (channel, _rest) = parts_of(shares.venue?);
+    let sockets = channel.saturating_sub(config.recycler.concurrency);
+    let at_least_one = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
+    Some(SocketBudget {
+        // Of less than a connection for each copy nothing could be followed.
+        sockets: at_least_one(sockets.max(config.pool.replicas)),
+        tokens: at_least_one(config.pool.target),
+        replicas: at_least_one(config.pool.replicas),
     })
 }
 

@@ -1,18 +1,21 @@
-//! The registry as streams ask it.
+//! What is followed, as streams and reads ask for it.
 
 use std::sync::Arc;
 
-use polypy_core::{AssetKey, CatalogueSource, Market, Selector, TokenInfo};
+use polypy_core::catalogue::SelectionSource;
+use polypy_core::{AssetKey, CatalogueSource, Market, MarketEntry, Selector, TokenInfo};
 use polypy_net::registry::AssetRegistry;
 
-/// Answers by the registry. Holds its locks for one look-up at a time.
+/// Answers by the registry, and by the whole catalogue of what is not in there. Holds their
+/// locks for one look-up at a time.
 pub(super) struct Names {
     registry: Arc<AssetRegistry>,
+    listed: Arc<dyn SelectionSource>,
 }
 
 impl Names {
-    pub(super) fn new(registry: Arc<AssetRegistry>) -> Self {
-        Self { registry }
+    pub(super) fn new(registry: Arc<AssetRegistry>, listed: Arc<dyn SelectionSource>) -> Self {
+        Self { registry, listed }
     }
 }
 
@@ -68,5 +71,15 @@ impl CatalogueSource for Names {
     fn market(&self, asset: AssetKey) -> Option<Arc<Market>> {
         let info = self.registry.interner().read().info(asset).cloned()?;
         self.registry.market(&info.condition_id)
+    }
+
+    fn not_followed(&self, selector: &Selector) -> Option<MarketEntry> {
+        let named = match selector {
+            Selector::Token(id) => self.listed.of_token(id).into_iter().collect(),
+            Selector::Market(name) => self.listed.find(name),
+            Selector::Event(slug) => self.listed.event(slug),
+            _ => Vec::new(),
+        };
+        named.into_iter().find(|entry| entry.keys.is_none())
     }
 }

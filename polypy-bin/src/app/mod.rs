@@ -1,8 +1,9 @@
 //! The whole program as one value.
 //!
 //! ```text
-//! start: registry, stream, workers, router, pool, lifecycle, recycler, audit, http, admin
-//! stop:  admin, audit, recycler, http, lifecycle, pool, router, workers, stream, registry
+//! start: registry, recorder, stream, workers, router, pool, lifecycle, recycler, audit, http, admin
+//! stop:  admin, audit, recycler, http, lifecycle, pool, recorder, router, workers, stream,
+//!        registry
 //! ```
 //!
 //! A failed start stops what had started and is an error; the HTTP server alone
@@ -18,9 +19,13 @@ mod error;
 mod legacy;
 mod overview;
 mod parts;
+mod preview;
 mod probes;
 mod process;
 mod progress;
+mod recorder;
+mod reload;
+mod selection;
 mod sequence;
 mod socket_file;
 mod sockets;
@@ -29,7 +34,6 @@ mod verdict;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -39,7 +43,7 @@ use polypy_api::door::Doors;
 use polypy_api::{Filter, FollowError, NotLive, Streams, Subscription};
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
-use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Sources, Tls};
+use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Route, Sources, Tls};
 use polypy_net::pool::ConnectionPool;
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
@@ -48,15 +52,17 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::config::{Config, conversion};
-use crate::secrets::{self, CertificateFiles};
+use crate::config::{Config, Loaded, conversion};
 use admin::Administration;
 pub use builder::PolyPyBuilder;
 use catalogue::Names;
 pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
 use parts::Parts;
+pub use preview::{Preview, preview};
 pub use progress::Progress;
+use selection::SelectionControl;
+pub use selection::{InForce, Reloaded, Selected, SelectionError, warnings};
 use socket_file::SocketFile;
 
 /// The Polymarket market-data server.
@@ -87,11 +93,14 @@ pub struct PolyPy {
     tls: Option<Arc<Tls>>,
     /// Opened elsewhere, for the HTTP server.
     listeners: Vec<Listener>,
+    /// What the HTTP server has beside its own.
+    routes: Vec<Route>,
     /// Where the HTTP server runs, if not where everything does.
     clients: Option<Handle>,
     /// There while the HTTP server listens at it.
     socket_file: Mutex<Option<SocketFile>>,
     admin: Administration,
+    selection: Arc<SelectionControl>,
     /// Held by `start` and `stop`, so that neither overtakes the other.
     turn: tokio::sync::Mutex<()>,
 }
@@ -102,9 +111,18 @@ impl PolyPy {
         PolyPyBuilder::default()
     }
 
-    fn new(config: Config, parts: Parts, clock: Arc<dyn Clock>, admin: Administration) -> Self {
+    fn new(
+        config: Config,
+        loaded: Loaded,
+        parts: Parts,
+        clock: Arc<dyn Clock>,
+        admin: Administration,
+    ) -> Self {
         let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
-        let overview = Overview::new(parts, &config);
+        let lifecycle = Arc::clone(&parts.lifecycle);
+        let selection = SelectionControl::new(loaded, lifecycle, Arc::clone(&clock));
+        let selection = Arc::new(selection);
+        let overview = Overview::new(parts, Arc::clone(&selection), &config, Arc::clone(&clock));
         Self {
             config,
             overview,
@@ -114,9 +132,11 @@ impl PolyPy {
             access: None,
             tls: None,
             listeners: Vec::new(),
+            routes: Vec::new(),
             clients: None,
             socket_file: Mutex::default(),
             admin,
+            selection,
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -147,7 +167,10 @@ impl PolyPy {
         self.refresh_process().await;
         let with_http = self.start_http().await;
         let (parts, tls) = (self.parts(), self.tls.as_ref());
-        let admin = self.admin.start(&self.config, parts, &self.clock, tls);
+        let control = &self.selection;
+        let admin = self
+            .admin
+            .start(&self.config, parts, control, &self.clock, tls);
         admin.await;
         *self.overview.phase.lock() = Phase::Running {
             since: Instant::now(),
@@ -219,22 +242,37 @@ impl PolyPy {
         .with_books(Arc::clone(&self.books));
         let mut config = conversion::http(&self.config.http, &self.config.metrics);
         config.tcp &= self.listeners.is_empty();
-        let names = Arc::new(Names::new(Arc::clone(&self.parts().registry)));
+        let listed = self.parts().lifecycle.source();
+        let registry = Arc::clone(&self.parts().registry);
+        let names = Arc::new(Names::new(registry, Arc::clone(&listed)));
         let doors = Doors::new(&config, Arc::clone(&self.books))
             .with_streams(self.streams())
-            .with_reads(names, Arc::clone(&self.clock));
+            .with_reads(names, listed, Arc::clone(&self.clock))
+            .with_samples(self.parts().stream.samples(), Arc::clone(&self.clock))
+            .with_failures(Arc::clone(&self.parts().failures));
         let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
             .detail("rustc", env!("BUILD_RUSTC"))
             .detail("target", env!("BUILD_TARGET"))
-            .routes(doors.routes());
+            .routes(doors.routes())
+            .routes([selection::public(&self.selection)])
+            .routes(self.routes.iter().cloned())
+            .describe(polypy_api::openapi::route(
+                "PolyPy",
+                env!("CARGO_PKG_VERSION"),
+            ));
         let server = listeners
             .into_iter()
             .fold(server, HttpServerBuilder::listen_on);
         let server = match &self.tls {
             Some(tls) => server.tls(Arc::clone(tls)),
             None => server,
+        };
+        let server = if self.config.http.page {
+            server.page(polypy_api::page::assets())
+        } else {
+            server
         };
         match &self.access {
             Some(access) => server.access(Arc::clone(access)).build(),
@@ -256,6 +294,9 @@ impl PolyPy {
             *phase = Phase::Stopping;
         }
         let before = Instant::now();
+        if let Some(recorder) = &self.parts().recorder {
+            recorder.ending();
+        }
         let http = self.http_server.lock().take();
         let http = http.map(|server| server as Arc<dyn Component>);
         let parts = self.parts().in_stop_order(self.admin.take(), http);
@@ -336,54 +377,6 @@ impl PolyPy {
             self.stop().await;
         }
         result
-    }
-
-    /// Reads again what may change while it runs: tokens and the certificate. What
-    /// cannot be read is logged, and the old one stays.
-    pub async fn reload(&self) {
-        if let (Some(tls), Some(files)) =
-            (self.tls.clone(), CertificateFiles::of(&self.config.http))
-        {
-            let read = tokio::task::spawn_blocking(move || files.replace(&tls)).await;
-            match read {
-                Ok(Ok(())) => tracing::info!("certificate read again"),
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "certificate not read again, the old one stays");
-                }
-                Err(error) => {
-                    tracing::error!(%error, "certificate not read again, the old one stays");
-                }
-            }
-        }
-        self.reload_tokens().await;
-    }
-
-    /// Both are read before either is replaced: they may have changed places.
-    async fn reload_tokens(&self) {
-        let files = [
-            (self.access.as_ref(), self.config.http.token_file.as_deref()),
-            self.admin.token(),
-        ];
-        let mut read = Vec::with_capacity(files.len());
-        for (access, path) in files {
-            if let (Some(access), Some(path)) = (access, path) {
-                read.push((access, path, read_token_again(path).await));
-            }
-        }
-        if let [(first, _, new_first), (second, path, new_second)] = &read[..] {
-            let first = new_first.as_ref().unwrap_or(first);
-            if first.has_token_of(new_second.as_ref().unwrap_or(second)) {
-                let error = format!("{}: {}", path.display(), secrets::SAME_TOKEN);
-                tracing::error!(error, "tokens not read again, the old ones stay");
-                return;
-            }
-        }
-        for (access, path, new) in read {
-            if let Some(new) = new {
-                access.take_token_of(new);
-                tracing::info!(file = %path.display(), "token read again");
-            }
-        }
     }
 
     /// Whether the start is through and no stop has begun.
@@ -525,18 +518,6 @@ impl PolyPy {
     fn parts(&self) -> &Parts {
         &self.overview.parts
     }
-}
-
-/// A guard with the token that the file has now. A failure is logged.
-async fn read_token_again(path: &Path) -> Option<Access> {
-    let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || secrets::access(&file)).await;
-    match read {
-        Ok(Ok(access)) => return Some(access),
-        Ok(Err(error)) => tracing::error!(%error, "token not read again, the old one stays"),
-        Err(error) => tracing::error!(%error, "token not read again, the old one stays"),
-    }
-    None
 }
 
 impl fmt::Debug for PolyPy {

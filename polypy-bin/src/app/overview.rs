@@ -7,14 +7,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use polypy_api::Watched;
+use polypy_archive::{Numbers, RecorderState};
 use polypy_core::metrics::{Entry, Kind, Part, Sheet};
-use polypy_core::{Component, ComponentState, Health, HealthSource, StatsSource};
+use polypy_core::{Clock, Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
+use polypy_net::pool::ConnectionPool;
 use tokio::time::Instant;
 
 use super::legacy;
 use super::parts::Parts;
 use super::process::Process;
+use super::selection::{CONFIGURATION, SelectionControl};
 use super::verdict::Facts;
 use crate::config::Config;
 
@@ -30,6 +34,7 @@ pub(super) enum Phase {
 /// The program as others see it.
 pub(super) struct Overview {
     pub(super) parts: Parts,
+    selection: Arc<SelectionControl>,
     pub(super) phase: Mutex<Phase>,
     /// Set while the server runs. It reads from here, so it is not owned here.
     pub(super) http: Mutex<Weak<HttpServer>>,
@@ -43,9 +48,15 @@ pub(super) struct Overview {
 }
 
 impl Overview {
-    pub(super) fn new(parts: Parts, config: &Config) -> Arc<Self> {
+    pub(super) fn new(
+        parts: Parts,
+        selection: Arc<SelectionControl>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let overview = Arc::new(Self {
             parts,
+            selection,
             phase: Mutex::new(Phase::Stopped),
             http: Mutex::default(),
             process: Process::default(),
@@ -54,11 +65,13 @@ impl Overview {
             legacy: config.metrics.legacy,
         });
         // The hub is a part of what it shows.
-        let shown = Arc::downgrade(&overview);
-        overview.parts.stream.show_stats(move || {
-            let shown = shown.upgrade();
-            let stats = shown.map(|overview| overview.stats());
-            stats.map_or_else(|| "{}".to_owned(), |stats| stats.to_string())
+        let shown: Weak<Self> = Arc::downgrade(&overview);
+        let pool: Weak<ConnectionPool> = Arc::downgrade(&overview.parts.pool);
+        overview.parts.stream.watch(Watched {
+            stats: shown.clone(),
+            health: shown,
+            connections: pool,
+            clock,
         });
         overview
     }
@@ -81,6 +94,8 @@ impl HealthSource for Overview {
         let runs = |part: &dyn Component| part.state() == ComponentState::Running;
         let (pending, subscribed, _expired) = parts.registry.counts();
         let books = parts.workers.store().counts();
+        let verdicts = parts.lifecycle.verdicts();
+        let is_empty = verdicts.followed() == 0 && parts.lifecycle.has_listed();
         Facts {
             running: self.is_running(),
             registry: runs(&*parts.registry),
@@ -93,6 +108,11 @@ impl HealthSource for Overview {
             live_books: books.live,
             stale_books: books.stale,
             formats_unknown: parts.workers.formats_unknown(),
+            left_out: if is_empty { verdicts.open() } else { 0 },
+            recorder: parts
+                .recorder
+                .as_ref()
+                .map_or(RecorderState::Off, |recorder| recorder.condition()),
         }
         .judge()
     }
@@ -152,6 +172,7 @@ static WORKERS: Part = Part::new(
 static STREAM: Part = Part::new("stream", "Streams of changes and their clients.");
 static LIFECYCLE: Part = Part::new("lifecycle", "Discovery and expiry of markets.");
 static RECYCLER: Part = Part::new("recycler", "Replacements of connections.");
+static RECORDER: Part = Part::new("recorder", "The recording of what sockets say.");
 static AUDIT: Part = Part::new("audit", "Books compared with those of the REST interface.");
 pub(super) static HTTP: Part = Part::new("http", "This server.");
 static WIRE: Part = Part::new("wire", "What the decoders have read.");
@@ -174,15 +195,30 @@ impl Overview {
         sheet.part(&LIFECYCLE, |sheet| parts.lifecycle.show(sheet));
         sheet.part(&RECYCLER, |sheet| parts.recycler.show(sheet));
         sheet.part(&AUDIT, |sheet| parts.audit.show(sheet));
+        self.show_recorder(sheet);
         sheet.table(ABOUT, self);
         sheet.part(&HTTP, |sheet| {
             if let Some(server) = self.http.lock().upgrade() {
                 server.show(sheet);
             }
         });
+        sheet.part(&CONFIGURATION, |sheet| self.selection.show(sheet));
         sheet.part(&WIRE, |sheet| parts.wire.show(sheet));
         sheet.part(&CLOB, |sheet| parts.clob.show(sheet));
         self.process.show(sheet);
+    }
+}
+
+impl Overview {
+    /// Left out where nothing is recorded.
+    fn show_recorder(&self, sheet: &mut dyn Sheet) {
+        match &self.parts.recorder {
+            Some(recorder) => sheet.part(&RECORDER, |sheet| recorder.show(sheet)),
+            None if sheet.wants_every_row() => sheet.part(&RECORDER, |sheet| {
+                Numbers::default().show(sheet, std::time::Instant::now());
+            }),
+            None => {}
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The parts, and who is told of whom.
 //!
 //! ```text
+//! recorder ◄── resync, lifecycle, pool; workers, whose books it copies; if there is one
+//!
 //!             stream
 //!                ▲
 //! resync queue ◄── workers ◄── router ◄── lifecycle ──► registry
@@ -16,16 +18,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use polypy_api::StreamHub;
+use polypy_api::{FailureLog, StreamHub};
+use polypy_core::catalogue::Selection;
 use polypy_core::{
-    AuditSink, BookControl, Clock, Component, EventSink, ResyncSink, SuspensionWatch,
+    AuditSink, BookControl, CatalogueSink, Clock, Component, EventSink, FrameSink, ResyncSink,
+    SuspensionWatch,
 };
 use polypy_net::audit::BookAuditor;
 use polypy_net::clob::{BookFetch, ClobClient, ClobConfig};
 use polypy_net::dial::Dial;
 use polypy_net::early_audit::EarlyAudits;
-use polypy_net::gamma::{GammaClient, GammaConfig};
-use polypy_net::lifecycle::LifecycleController;
+use polypy_net::gamma::GammaClient;
+use polypy_net::lifecycle::{LifecycleConfig, LifecycleController, SocketBudget};
 use polypy_net::pool::ConnectionPool;
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
@@ -37,12 +41,17 @@ use polypy_workers::{MessageRouter, WorkerManager};
 
 use super::catalogue::Names;
 use super::error::BuildError;
+use super::recorder::{Incidents, RecorderPart};
 use crate::clock::since_start;
 use crate::config::{Config, conversion};
 
 /// Every part of the program but the HTTP server.
 pub(super) struct Parts {
     pub(super) registry: Arc<AssetRegistry>,
+    /// Takes what sockets say, if that is recorded.
+    pub(super) recorder: Option<Arc<RecorderPart>>,
+    /// Which books were asked for again.
+    pub(super) failures: Arc<FailureLog>,
     /// Follows what the workers write.
     pub(super) stream: Arc<StreamHub>,
     pub(super) workers: Arc<WorkerManager>,
@@ -64,6 +73,8 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(
         config: &Config,
+        selection: Selection,
+        sockets: Option<SocketBudget>,
         clock: &Arc<dyn Clock>,
         dialer: &Arc<dyn Dial>,
     ) -> Result<Self, BuildError> {
@@ -83,7 +94,19 @@ impl Parts {
         let url = url.map_err(|error| unusable("venue.ws_url")(&error))?;
 
         let registry = Arc::new(AssetRegistry::default());
+        let recorder = RecorderPart::of(&config.record, clock).map(Arc::new);
+        let inlet = recorder.as_ref().map(|recorder| recorder.inlet());
         let resync = Arc::new(ResyncQueue::new(conversion::resync(&config.pool)));
+        let passed_on: Arc<dyn ResyncSink> = match &inlet {
+            None => Arc::clone(&resync) as Arc<dyn ResyncSink>,
+            Some(inlet) => Arc::new(Incidents::new(
+                Arc::clone(&resync) as Arc<dyn ResyncSink>,
+                inlet.clone(),
+                Arc::clone(&registry),
+            )),
+        };
+        let failures = Arc::new(FailureLog::new(passed_on));
+        let wishes = Arc::clone(&failures) as Arc<dyn ResyncSink>;
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let suspension = Arc::new(SuspensionWatch::new(since_start));
         let settings = conversion::workers(&config.workers, &config.integrity, cores);
@@ -94,27 +117,40 @@ impl Parts {
         ));
         let workers = Arc::new(WorkerManager::watched(
             settings,
-            Arc::clone(&resync) as Arc<dyn ResyncSink>,
+            Arc::clone(&wishes),
             Arc::clone(&suspension),
             Some(stream.sink()),
         ));
-        stream.connect(
-            workers.changes(),
-            Arc::new(Names::new(Arc::clone(&registry))),
-            Arc::clone(clock),
-            Arc::clone(&suspension),
-        );
+        if let Some(recorder) = &recorder {
+            recorder.copy_books(workers.checkpoints());
+        }
         let router = Arc::new(MessageRouter::new(&workers));
-        let clob = Arc::new(ClobClient::new(clob, ClobConfig::default()));
+        let frames = inlet
+            .clone()
+            .map(|inlet| Arc::new(inlet) as Arc<dyn FrameSink>);
+        let clob = ClobClient::new(clob, ClobConfig::default()).with_frames(frames.clone());
+        let clob = Arc::new(clob);
+        let mut markets = vec![stream.market_sink()];
+        markets.extend(inlet.map(|inlet| Arc::new(inlet) as Arc<dyn CatalogueSink>));
         let lifecycle = Arc::new(LifecycleController::new(
-            conversion::lifecycle(config),
-            GammaClient::new(gamma, GammaConfig::default()),
+            LifecycleConfig {
+                selection,
+                sockets,
+                ..conversion::lifecycle(config)
+            },
+            GammaClient::new(gamma, conversion::gamma(config)),
             Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&registry),
             Arc::clone(&router) as Arc<dyn BookControl>,
-            Some(stream.market_sink()),
+            markets,
             Arc::clone(clock),
         ));
+        stream.connect(
+            workers.changes(),
+            Arc::new(Names::new(Arc::clone(&registry), lifecycle.source())),
+            Arc::clone(clock),
+            Arc::clone(&suspension),
+        );
         let wire = Arc::new(WireStats::default());
         let early_audits = Arc::new(EarlyAudits::default());
         let venue = Venue {
@@ -122,6 +158,7 @@ impl Parts {
             dialer: Arc::clone(dialer),
             books: Arc::clone(&clob) as Arc<dyn BookFetch>,
             sink: Arc::clone(&router) as Arc<dyn EventSink>,
+            frames,
             lifecycle: Arc::new(lifecycle.hints()),
             resync: Arc::clone(&resync),
             early_audits: Arc::clone(&early_audits),
@@ -135,6 +172,10 @@ impl Parts {
             Arc::clone(&registry),
             venue,
         ));
+        lifecycle.heard_if({
+            let pool = Arc::downgrade(&pool);
+            move || pool.upgrade().is_some_and(|pool| pool.is_connected())
+        });
         let recycler = Arc::new(ConnectionRecycler::new(
             conversion::recycler(&config.recycler),
             Arc::clone(&pool),
@@ -146,11 +187,13 @@ impl Parts {
             Arc::clone(&clob) as Arc<dyn BookFetch>,
             Arc::clone(&router) as Arc<dyn AuditSink>,
             Arc::new(lifecycle.hints()),
-            Arc::clone(&resync) as Arc<dyn ResyncSink>,
+            wishes,
             early_audits,
         ));
         Ok(Self {
             registry,
+            recorder,
+            failures,
             stream,
             workers,
             router,
@@ -166,15 +209,16 @@ impl Parts {
     }
 
     pub(super) fn in_start_order(&self) -> Vec<Arc<dyn Component>> {
-        let mut parts = vec![
-            Arc::clone(&self.registry) as Arc<dyn Component>,
+        let mut parts = vec![Arc::clone(&self.registry) as Arc<dyn Component>];
+        parts.extend(self.recorder());
+        parts.extend([
             Arc::clone(&self.stream) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.pool) as Arc<dyn Component>,
             Arc::clone(&self.lifecycle) as Arc<dyn Component>,
             Arc::clone(&self.recycler) as Arc<dyn Component>,
-        ];
+        ]);
         if self.audited {
             parts.push(Arc::clone(&self.audit) as Arc<dyn Component>);
         }
@@ -196,11 +240,20 @@ impl Parts {
         parts.extend([
             Arc::clone(&self.lifecycle) as Arc<dyn Component>,
             Arc::clone(&self.pool) as Arc<dyn Component>,
+        ]);
+        // After the sockets: that they close is recorded.
+        parts.extend(self.recorder());
+        parts.extend([
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
             Arc::clone(&self.stream) as Arc<dyn Component>,
             Arc::clone(&self.registry) as Arc<dyn Component>,
         ]);
         parts
+    }
+
+    fn recorder(&self) -> Option<Arc<dyn Component>> {
+        let recorder = self.recorder.as_ref()?;
+        Some(Arc::clone(recorder) as Arc<dyn Component>)
     }
 }

@@ -8,8 +8,8 @@
 //! | ready, started | `started` | the start is through |
 //! | ready, started | `first_crawl` | a crawl of the catalogue has succeeded |
 //! | ready | `not_draining` | no end has been asked for |
-//! | ready | `markets` | there are markets to follow |
-//! | ready | `live_books` | the share of live books is `http.ready_live_share` at least |
+//! | ready | `markets` | there are markets to follow, or the venue was listed to its end and none is meant |
+//! | ready | `live_books` | the share of live books is `http.ready_live_share` at least; what a change of the selection added within a minute need not be |
 //!
 //! What the process mends itself is no reason to restart it: a venue that is away, a
 //! worker that is being replaced, a discovery that fails.
@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use polypy_core::ComponentState;
+use polypy_core::catalogue::NotFollowed;
 use polypy_core::probe::{Check, Probe, ProbeSource};
 
 use super::overview::{Overview, Phase};
@@ -37,6 +38,14 @@ struct Facts {
     draining: bool,
     discovered: bool,
     wanted_assets: usize,
+    /// Those of them that a change has added a moment ago.
+    recently_added: usize,
+    /// The venue was listed to its end.
+    listed: bool,
+    open_markets: usize,
+    /// Open markets of which the venue has not said which tags they have, where that
+    /// decides.
+    tags_unknown: usize,
     live_books: u64,
     least_live_share: f64,
 }
@@ -110,19 +119,46 @@ impl Facts {
     }
 
     fn markets(&self) -> Check {
-        let text = match self.wanted_assets {
-            0 => "no market is followed".to_owned(),
-            wanted => format!("{wanted} tokens are followed"),
+        let Self {
+            wanted_assets: wanted,
+            open_markets: open,
+            tags_unknown: unknown,
+            ..
+        } = *self;
+        let (holds, text) = match wanted {
+            0 if !self.listed => (false, "no market is followed".to_owned()),
+            // A venue that lists nothing is one that does not answer as it should.
+            0 if open == 0 => (false, "the venue lists no open market".to_owned()),
+            0 if unknown > 0 => (
+                false,
+                format!("no market is followed: the venue has not said which tags {unknown} have"),
+            ),
+            0 => (
+                true,
+                format!("the selection matches none of {open} open markets"),
+            ),
+            _ => (true, format!("{wanted} tokens are followed")),
         };
-        Check::new("markets", self.wanted_assets > 0, text)
+        Check::new("markets", holds, text)
     }
 
+    /// What a change has added has a minute: until then the others alone have to be live.
     fn live(&self) -> Check {
-        let wanted = u32::try_from(self.wanted_assets).unwrap_or(u32::MAX);
+        let wanted = self.wanted_assets.saturating_sub(self.recently_added);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         let live = u32::try_from(self.live_books).unwrap_or(u32::MAX);
         let least = self.least_live_share;
         let enough = f64::from(live) >= f64::from(wanted) * least;
-        let text = format!("{live} of {wanted} books are live, of which {least} must be");
+        let mut text = format!(
+            "{live} of {} books are live, of which {least} must be",
+            self.wanted_assets
+        );
+        if self.recently_added > 0 {
+            text.push_str(&format!(
+                " without {} that were added within a minute",
+                self.recently_added
+            ));
+        }
         Check::new("live_books", enough, text)
     }
 }
@@ -132,6 +168,7 @@ impl ProbeSource for Overview {
         let parts = &self.parts;
         let (pending, subscribed, _expired) = parts.registry.counts();
         let phase = *self.phase.lock();
+        let verdicts = parts.lifecycle.verdicts();
         Facts {
             ended: parts
                 .in_start_order()
@@ -145,6 +182,10 @@ impl ProbeSource for Overview {
             draining: phase == Phase::Stopping || self.draining.load(Ordering::SeqCst),
             discovered: parts.lifecycle.has_discovered(),
             wanted_assets: pending + subscribed,
+            recently_added: parts.lifecycle.recently_added(),
+            listed: parts.lifecycle.has_listed(),
+            open_markets: verdicts.open(),
+            tags_unknown: verdicts.not_followed(NotFollowed::TagsUnknown),
             live_books: parts.workers.store().counts().live,
             least_live_share: self.ready_live_share,
         }
@@ -161,10 +202,40 @@ mod tests {
             started: true,
             discovered: true,
             wanted_assets: 400,
+            listed: true,
+            open_markets: 200,
             live_books: 400,
             least_live_share: 0.9,
             ..Facts::default()
         }
+    }
+
+    impl Facts {
+        /// None of so many open markets is followed.
+        fn select_nothing(&mut self, listed: bool, open: usize, tags_unknown: usize) {
+            (self.wanted_assets, self.live_books) = (0, 0);
+            (self.listed, self.open_markets) = (listed, open);
+            self.tags_unknown = tags_unknown;
+        }
+    }
+
+    #[test]
+    fn what_was_added_a_moment_ago_need_not_be_live_and_everything_else_does() {
+        let facts = |recently_added, live_books| Facts {
+            wanted_assets: 1_000,
+            recently_added,
+            live_books,
+            ..good()
+        };
+        assert_eq!(failed(&facts(600, 360), Probe::Ready), [""; 0]);
+        assert_eq!(failed(&facts(600, 359), Probe::Ready), ["live_books"]);
+        assert_eq!(failed(&facts(0, 899), Probe::Ready), ["live_books"]);
+        let check = facts(600, 360).live();
+        assert!(
+            check
+                .text
+                .ends_with("without 600 that were added within a minute")
+        );
     }
 
     fn failed(facts: &Facts, probe: Probe) -> Vec<&'static str> {
@@ -177,7 +248,7 @@ mod tests {
     fn each_probe_fails_for_its_own_reasons_and_no_other() {
         use Probe::{Live, Ready, Started};
         type Change = fn(&mut Facts);
-        let cases: [(Change, [&[&str]; 3]); 9] = [
+        let cases: [(Change, [&[&str]; 3]); 12] = [
             (|_| {}, [&[], &[], &[]]),
             (|facts| facts.ended.push("router"), [&["parts"], &[], &[]]),
             (
@@ -198,9 +269,18 @@ mod tests {
                 [&[], &["first_crawl"], &["first_crawl"]],
             ),
             (
-                |facts| (facts.wanted_assets, facts.live_books) = (0, 0),
+                |facts| facts.select_nothing(false, 200, 0),
                 [&[], &["markets"], &[]],
             ),
+            (
+                |facts| facts.select_nothing(true, 0, 0),
+                [&[], &["markets"], &[]],
+            ),
+            (
+                |facts| facts.select_nothing(true, 200, 1),
+                [&[], &["markets"], &[]],
+            ),
+            (|facts| facts.select_nothing(true, 200, 0), [&[], &[], &[]]),
             (|facts| facts.live_books = 359, [&[], &["live_books"], &[]]),
         ];
         for (at, (change, expected)) in cases.into_iter().enumerate() {

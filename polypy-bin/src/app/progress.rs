@@ -79,6 +79,9 @@ pub(super) async fn report(app: &PolyPy) {
         let progress = app.progress();
         if teller.wants(progress, began.elapsed()) {
             progress.log(began.elapsed());
+            if let (true, Some(recorder)) = (teller.settled, &app.parts().recorder) {
+                recorder.log();
+            }
         }
     }
 }

@@ -26,10 +26,15 @@ pub(super) struct SharedDialer {
     rest: Arc<Semaphore>,
 }
 
+/// What the market channel and REST have of a share, one each at the least.
+pub(super) fn parts_of(all: usize) -> (usize, usize) {
+    let rest = REST.min(all / 2).max(1);
+    (all.saturating_sub(rest).max(1), rest)
+}
+
 impl SharedDialer {
     pub(super) fn new(inner: Arc<dyn Dial>, all: usize) -> Self {
-        let rest = REST.min(all / 2).max(1);
-        let channel = all.saturating_sub(rest).max(1);
+        let (channel, rest) = parts_of(all);
         Self {
             inner,
             all,

@@ -20,14 +20,16 @@
 //! | `worker_dead` | not healthy |
 //! | `discovery_failing` | not healthy |
 //! | `no_connection`, `no_live_books` | not healthy |
-//! | `no_markets` | healthy |
+//! | `no_markets`, `selection_empty` | healthy |
 //! | `books_not_live` | healthy |
 //! | `hashes_not_reproduced` | healthy |
+//! | `recorder_behind`, `recorder_failed` | healthy |
 
+use polypy_archive::RecorderState;
 use polypy_core::Health;
 
 /// What is known at the moment of the question.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
     pub(super) running: bool,
     pub(super) registry: bool,
@@ -41,6 +43,11 @@ pub(super) struct Facts {
     pub(super) stale_books: u64,
     /// Books whose hashes were reproduced once and are not now.
     pub(super) formats_unknown: u64,
+    /// Open markets that the venue lists, all of which the selection leaves out; zero if it
+    /// leaves any in, or not all were listed yet.
+    pub(super) left_out: usize,
+    /// How well the recorder does, if there is one.
+    pub(super) recorder: RecorderState,
 }
 
 impl Facts {
@@ -104,7 +111,7 @@ impl Facts {
                 "no connection to the venue is open",
             ),
             (
-                wanted > 0 || !self.running,
+                wanted > 0 || !self.running || self.left_out > 0,
                 "no_markets",
                 "no market is followed yet",
             ),
@@ -114,12 +121,32 @@ impl Facts {
                 health = health.because(code, text);
             }
         }
+        if wanted == 0 && self.running && self.left_out > 0 {
+            let text = format!(
+                "the selection matches none of {} open markets; /v1/selection shows it",
+                self.left_out
+            );
+            health = health.because("selection_empty", text);
+        }
         if self.formats_unknown > 0 {
             let text = format!(
                 "hashes of {} books are no longer reproduced: these are checked by top, mirror and audit only",
                 self.formats_unknown
             );
             health = health.because("hashes_not_reproduced", text);
+        }
+        // The books are not concerned.
+        match self.recorder {
+            RecorderState::Behind => {
+                let text =
+                    "the recorder has dropped frames within the last minute; /stats says how many";
+                health = health.because("recorder_behind", text);
+            }
+            RecorderState::Failed => {
+                let text = "nothing is recorded, since the disk fails or is full; /stats says why";
+                health = health.because("recorder_failed", text);
+            }
+            RecorderState::Off | RecorderState::Recording => {}
         }
         let text = || format!("{live} of {wanted} books are live");
         match live {
@@ -161,13 +188,30 @@ mod tests {
         live_books: 1,
         stale_books: 0,
         formats_unknown: 0,
+        left_out: 0,
+        recorder: RecorderState::Recording,
+    };
+
+    /// What is known before the start.
+    const NOTHING: Facts = Facts {
+        running: false,
+        registry: false,
+        router: false,
+        workers: false,
+        lifecycle: false,
+        recycler: false,
+        connected: false,
+        wanted_assets: 0,
+        live_books: 0,
+        recorder: RecorderState::Off,
+        ..GOOD
     };
 
     #[test]
     fn everything_counts() {
         let cases = [
             ("all well", GOOD, true),
-            ("before the start", Facts::default(), false),
+            ("before the start", NOTHING, false),
             (
                 "stopped",
                 Facts {
@@ -251,9 +295,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_selection_that_matches_nothing_is_told_from_a_venue_that_lists_nothing() {
+        let nothing = Facts {
+            connected: false,
+            wanted_assets: 0,
+            live_books: 0,
+            ..GOOD
+        };
+        let code = |facts: Facts| {
+            let health = facts.judge();
+            assert!(health.healthy);
+            let codes: Vec<_> = health.reasons.iter().map(|reason| reason.code).collect();
+            codes
+        };
+        assert_eq!(code(nothing), ["no_markets"]);
+        let left_out = 7;
+        assert_eq!(
+            code(Facts {
+                left_out,
+                ..nothing
+            }),
+            ["selection_empty"]
+        );
+        assert_eq!(code(Facts { left_out, ..GOOD }), ["books_not_live"]);
+    }
+
     /// All combinations of what the verdict depends on.
     fn all() -> impl Iterator<Item = Facts> {
-        (0..1_u32 << 6).flat_map(|bits| {
+        (0..1_u32 << 7).flat_map(|bits| {
             let bit = move |at: u32| bits >> at & 1 == 1;
             [(false, 0), (false, 4), (true, 4)]
                 .into_iter()
@@ -271,6 +341,12 @@ mod tests {
                             live_books: live,
                             stale_books: stale,
                             formats_unknown: unknown,
+                            left_out: usize::from(bit(6)) * 9,
+                            recorder: match bits % 3 {
+                                0 => RecorderState::Recording,
+                                1 => RecorderState::Behind,
+                                _ => RecorderState::Failed,
+                            },
                         },
                     )
                 })
@@ -279,7 +355,14 @@ mod tests {
 
     #[test]
     fn what_is_not_healthy_says_why_and_degraded_says_what() {
-        const HARMLESS: [&str; 3] = ["no_markets", "books_not_live", "hashes_not_reproduced"];
+        const HARMLESS: [&str; 6] = [
+            "no_markets",
+            "selection_empty",
+            "books_not_live",
+            "hashes_not_reproduced",
+            "recorder_behind",
+            "recorder_failed",
+        ];
         for facts in all() {
             let health = facts.judge();
             let grave = |reason: &&polypy_core::Reason| !HARMLESS.contains(&reason.code);
@@ -312,7 +395,7 @@ mod tests {
             .flat_map(|facts| facts.judge().reasons)
             .map(|reason| reason.code)
             .collect();
-        assert_eq!(codes.len(), 11);
+        assert_eq!(codes.len(), 14);
         for code in codes {
             let quoted = format!("`{code}`");
             let documented = table

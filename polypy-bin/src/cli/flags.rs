@@ -52,6 +52,16 @@ pub(crate) struct AllKeys(pub(crate) Layer);
 #[derive(Debug)]
 pub(crate) struct SimKeys(pub(crate) Layer);
 
+/// The flags of what is followed, and of the venue.
+#[derive(Debug)]
+pub(crate) struct MarketKeys(pub(crate) Layer);
+
+fn market_texts() -> impl Iterator<Item = &'static Text> {
+    TEXTS
+        .iter()
+        .filter(|text| matches!(text.key.section, "markets" | "venue"))
+}
+
 fn sim_texts() -> impl Iterator<Item = &'static Text> {
     TEXTS
         .iter()
@@ -108,6 +118,34 @@ impl Args for AllKeys {
 impl FromArgMatches for AllKeys {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let flags = TEXTS.iter().map(|text| (text.key, text.long.as_str()));
+        Ok(Self(layer(matches, flags)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for MarketKeys {
+    fn augment_args(command: Command) -> Command {
+        market_texts().fold(command, |command, text| {
+            command.arg(
+                flag(text, &text.long)
+                    .requires("dry_run")
+                    .hide_short_help(true),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for MarketKeys {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let flags = market_texts().map(|text| (text.key, text.long.as_str()));
         Ok(Self(layer(matches, flags)))
     }
 

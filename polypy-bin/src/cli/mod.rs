@@ -5,16 +5,25 @@
 //! reported together with them.
 
 mod flags;
+mod markets;
+mod recordings;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use polypy::config::Source;
 use polypy::exit::Exit;
 
 use crate::ask;
 use flags::{AllKeys, SimKeys};
+pub(crate) use markets::{Markets, flag};
+use recordings::{
+    CAT_EXAMPLES, COMPACT_EXAMPLES, IMPORT_EXAMPLES, INFO_EXAMPLES, REPAIR_EXAMPLES,
+    REPLAY_EXAMPLES, VERIFY_EXAMPLES,
+};
+pub(crate) use recordings::{Cat, Compact, Import, Info, Repair, Replay, Verify};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -37,6 +46,9 @@ pub(crate) enum Command {
     /// Follow the venue and keep every book
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
+    /// The same, and record what the venue says to a folder
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record(Record),
     /// Run the embedded exchange alone: Gamma, CLOB and market channel on one port
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -49,6 +61,34 @@ pub(crate) enum Command {
     /// Show the book of a token of a running server, and keep it up to date with --watch
     #[command(after_help = BOOK_EXAMPLES)]
     Book(Book),
+    /// Find markets of a running server by their words, with their best prices
+    #[command(after_help = MARKETS_EXAMPLES)]
+    Markets(Box<Markets>),
+    /// Watch a running server: totals, markets or connections, the ladder of a market
+    #[cfg(feature = "tui")]
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(Top),
+    /// Show what is in a recording: files, times, sockets, bytes, and what is missing
+    #[command(after_help = INFO_EXAMPLES)]
+    Info(Info),
+    /// Print the entries of a recording, a JSON object a line
+    #[command(after_help = CAT_EXAMPLES)]
+    Cat(Cat),
+    /// Hold a recording against the venue's hashes, its best prices and itself
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Verify),
+    /// Make a recording of frames that were kept as lines of JSON
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(Import),
+    /// End what a kill has cut of a recording, and leave out what is damaged
+    #[command(after_help = REPAIR_EXAMPLES)]
+    Repair(Repair),
+    /// Compress the files of a recording again, for keeping
+    #[command(after_help = COMPACT_EXAMPLES)]
+    Compact(Compact),
+    /// Serve a recording as the venue served it, to any client
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
     /// Check the configuration and name every mistake
     #[command(after_help = CHECK_EXAMPLES)]
     CheckConfig(CheckConfig),
@@ -63,6 +103,27 @@ pub(crate) struct Run {
     pub(crate) file: File,
     #[command(flatten)]
     pub(crate) keys: AllKeys,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    /// The folder, which is created if it is not there
+    #[arg(value_name = "DIR", conflicts_with = "record.dir")]
+    dir: String,
+    #[command(flatten)]
+    run: Run,
+}
+
+impl Record {
+    /// As `run --record DIR`.
+    pub(crate) fn into_run(self) -> Run {
+        let Self { dir, mut run } = self;
+        let flag = "DIR".to_owned();
+        if let Some(key) = polypy::config::key("record.dir") {
+            run.keys.0.set(key, dir, Source::Flag { flag });
+        }
+        run
+    }
 }
 
 #[derive(Debug, Args)]
@@ -99,7 +160,7 @@ pub(crate) struct Tail {
     /// Token ids, markets by condition id or slug, events as event:SLUG [default: everything]
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
-    /// What to follow: book, top, trade, state, market, stats [default: book,trade,state,market]
+    /// What to follow: book, top, trade, state, market, stats, health [default: book,trade,state,market]
     #[arg(long, value_name = "CHANNEL", value_delimiter = ',')]
     pub(crate) channels: Vec<String>,
     /// Only the latest state of each token, at most this often
@@ -120,7 +181,7 @@ pub(crate) struct Tail {
 
 #[derive(Debug, Args)]
 pub(crate) struct Book {
-    /// The token's id, as /markets lists it
+    /// The token's id, or its first ten digits and more, as `polypy markets` shows them
     #[arg(value_name = "TOKEN")]
     pub(crate) token: String,
     /// Show it again whenever it changes
@@ -132,6 +193,36 @@ pub(crate) struct Book {
     /// Print the answer of /orderbook; with --watch an object a line, whenever what it shows changes
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[cfg(feature = "tui")]
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Words of question, event or slug: only markets that have them [default: all that are followed]
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// Begin with the connections to the venue
+    #[arg(long, conflicts_with = "query")]
+    pub(crate) connections: bool,
+    /// Order: volume_day, change, spread, volume, liquidity, end, listed or relevance; of connections
+    /// trouble, name, messages, bytes, silence, tokens or reconnects [default: volume_day, relevance
+    /// with words; trouble]
+    #[arg(long, value_name = "ORDER")]
+    pub(crate) sort: Option<String>,
+    /// Between two looks at the table; totals and ladders come by themselves
+    #[arg(short, long, value_name = "DURATION", default_value = "2s", value_parser = ask::duration)]
+    pub(crate) delay: Duration,
+    /// Print it once as plain text, and end; so does an output that is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print it once as a JSON object: health, sample, and markets or connections
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Rows of what is printed once, at most [default: 20]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: Option<u16>,
     #[command(flatten)]
     pub(crate) server: Server,
 }
@@ -178,6 +269,8 @@ const AFTER_HELP: &str = "\
 Examples:
   polypy run --demo                    books of an embedded exchange, served on port 8080
   polypy run --enable-http             the real venue
+  polypy record recordings             the same, and what it says goes to a folder
+  polypy markets bitcoin               markets of a running server, with their best prices
   polypy tail --channels trade         every trade that a running server sees
   polypy check-config --print          every value in force, and where it was written
 
@@ -195,6 +288,16 @@ Every key can also be set in the file and in the environment; flags outrank both
 SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the files of
 token and certificate again, if there are any; with a terminal it ends like SIGTERM, and under
 nohup it does nothing.";
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  polypy record recordings --demo
+  polypy record /var/lib/polypy/recordings --markets-tags politics
+  polypy record recordings --record-keep-for 720h --record-keep-bytes 200GiB
+
+It is `polypy run --record DIR`: books are kept and served as ever, and what sockets bring is
+written as it came, with the time of arrival. Another run to the same folder goes on in new files,
+and repairs what a kill has left. See docs/recording.md.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
@@ -231,6 +334,33 @@ Examples:
   polypy book --json TOKEN | jq .state
 
 Ends with 0 if there is a book, be it one that is not to be trusted: the first line says.";
+
+const MARKETS_EXAMPLES: &str = "\
+Examples:
+  polypy markets bitcoin
+  polypy markets bitcoin --ends-before 7d --sort spread
+  polypy markets --tags politics --min-volume-day 10000 --limit 10
+  polypy markets --json --limit 100000 > markets.ndjson
+  polypy markets --slugs 'btc-updown-*' --all --status any
+  polypy markets --dry-run --config polypy.toml
+  polypy markets --dry-run --markets-tags crypto --markets-min-volume-day 10000
+
+A row for each token: its best bid and ask, or how far its book is instead of prices that are not
+to be traded on; the beginning of its id, which `polypy book` takes; when the market ends; dollars
+traded within a day. Ends with 0 if the server answered, be it that nothing matches.";
+
+#[cfg(feature = "tui")]
+const TOP_EXAMPLES: &str = "\
+Examples:
+  polypy top
+  polypy top --url http://localhost:8080 bitcoin
+  polypy top --connections --sort silence
+  polypy top --once --limit 10 | mail -s books operator
+  polypy top --json | jq '.sample.books_live'
+
+Keys: Tab markets or connections, s the next order, / search, Enter the ladder of a market, o its
+other outcome, Ctrl-L draw again, Ctrl-Z to the shell, ? all of them, q quit. 80 columns and 24 lines
+or more; sixteen colours, none with NO_COLOR.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

@@ -50,12 +50,7 @@ fn the_documented_keys_are_the_table() {
 fn the_example_file_has_every_key_and_means_the_defaults() {
     let layer = layer::from_toml(&example(), Path::new("example"));
     assert_eq!(layer.entries.len(), KEYS.len());
-    let loaded = merge(
-        None,
-        [Layer::default(), layer, Layer::default(), Layer::default()],
-    )
-    .unwrap();
-    assert_eq!(loaded.config, Config::default());
+    assert_eq!(of_layer(layer).unwrap().config, Config::default());
 }
 
 #[test]
@@ -233,9 +228,18 @@ fn temporary(name: &str) -> PathBuf {
 
 /// What a file with this text alone comes to.
 fn of_file(text: &str) -> Result<Loaded, ConfigError> {
-    let file = layer::from_toml(text, Path::new("p.toml"));
+    of_layer(layer::from_toml(text, Path::new("p.toml")))
+}
+
+fn of_layer(file: Layer) -> Result<Loaded, ConfigError> {
     let nothing = Layer::default;
-    merge(None, [nothing(), file, nothing(), nothing()])
+    let mut merged = Merged::of([nothing(), file, nothing(), nothing()]);
+    merged.judge();
+    merged.loaded(None)
+}
+
+fn overlay(json: &str) -> Overlay {
+    Overlay::parse(json).unwrap()
 }
 
 #[test]
@@ -303,4 +307,116 @@ fn the_documented_examples_are_read_as_they_are_meant() {
         let loaded = of_file(example).expect(example);
         assert_ne!(loaded.config, Config::default(), "{example}");
     }
+}
+
+#[test]
+fn an_overlay_outranks_every_layer_key_by_key_and_goes_without_a_trace() {
+    let file = "[markets]\ntags = 'crypto'\nmin_volume = 5\n[lifecycle]\nmax_markets = 7\n";
+    let loaded = of_file(file).unwrap();
+    let over = loaded.with_overlay(overlay(r#"{"tags": ["sports"], "max_markets": 0}"#));
+    let over = over.unwrap();
+    let show = |loaded: &Loaded, name: &str| {
+        let key = key(name).unwrap();
+        (
+            key.show(&loaded.config),
+            loaded.origin_of_choice(key).to_string(),
+        )
+    };
+    let is = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(show(&over, "markets.tags"), is("sports", "overlay"));
+    assert_eq!(show(&over, "markets.min_volume"), is("5", "p.toml line 3"));
+    // By whichever name the layers below set it.
+    assert_eq!(show(&over, "markets.max_markets"), is("0", "overlay"));
+    assert_eq!(over.config.max_markets(), 0);
+    let layers: Vec<_> = over.selection().origins.iter().cloned().collect();
+    assert!(layers.contains(&("tags", "overlay".into())), "{layers:?}");
+    assert!(
+        layers.contains(&("min_volume", "file".into())),
+        "{layers:?}"
+    );
+    assert!(layers.contains(&("order", "default".into())), "{layers:?}");
+    // Each replaces the one before.
+    let again = over.with_overlay(overlay(r#"{"order": "end"}"#)).unwrap();
+    assert_eq!(show(&again, "markets.tags"), is("crypto", "p.toml line 2"));
+    let former = ("max_markets", "file".into());
+    assert!(again.selection().origins.contains(&former));
+    assert_eq!(again.config.max_markets(), 7);
+    let none = again.with_overlay(Overlay::default()).unwrap();
+    assert_eq!(none.config, loaded.config);
+    assert!(none.overlay().is_empty());
+}
+
+#[test]
+fn what_overlay_and_file_contradict_each_other_in_is_the_overlays_mistake() {
+    let loaded = of_file("[markets]\nends_before = '2026-12-30'\n").unwrap();
+    let error = loaded.with_overlay(overlay(r#"{"ends_after": "2026-12-31"}"#));
+    let text = error.unwrap_err().to_string();
+    assert!(text.starts_with("markets.ends_before: "), "{text}");
+    assert!(text.ends_with("(overlay)"), "{text}");
+}
+
+#[test]
+fn the_file_of_the_overlay_is_read_at_the_start_with_all_other_mistakes() {
+    let folder = temporary("overlay");
+    let (file, kept) = (folder.join("p.toml"), folder.join("overlay.json"));
+    let text = format!(
+        "[markets]\noverlay_file = {:?}\ntags = 'crypto'\n",
+        kept.display()
+    );
+    std::fs::write(&file, &text).unwrap();
+    let sources = Sources {
+        named_file: Some(file.clone()),
+        ..Sources::default()
+    };
+    assert!(
+        sources.load().unwrap().overlay().is_empty(),
+        "not there yet"
+    );
+    std::fs::write(&kept, r#"{"tags": "sports"}"#).unwrap();
+    let loaded = sources.load().unwrap();
+    assert_eq!(loaded.config.markets.tags.show(), "sports");
+    let printed = effective(&loaded);
+    let origin = format!("# overlay {}\n", kept.display());
+    assert!(printed.contains(&origin), "{printed}");
+    // Asked for without, or with another, none is read.
+    let without = sources.load_with(Overlay::default()).unwrap();
+    assert_eq!(without.config.markets.tags.show(), "crypto");
+    let other = sources
+        .load_with(overlay(r#"{"tags": "politics"}"#))
+        .unwrap();
+    assert_eq!(other.config.markets.tags.show(), "politics");
+    std::fs::write(&kept, r#"{"tgas": "sports"}"#).unwrap();
+    std::fs::write(&file, format!("{text}[http]\nport = 70000\n")).unwrap();
+    let error = sources.load().unwrap_err();
+    std::fs::remove_dir_all(folder).unwrap();
+    let named: Vec<_> = error
+        .mistakes()
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(named, ["http.port", "tgas"], "{error}");
+}
+
+#[test]
+fn what_is_settled_at_the_start_is_kept_by_a_reload() {
+    let before = of_file("markets.shard = '0/2'\nmarkets.overlay_file = '/a'").unwrap();
+    let after = of_file("markets.shard = '1/2'\nmarkets.tags = 'crypto'").unwrap();
+    let settled = after.settled_as(&before);
+    assert_eq!(settled.config.markets.shard.show(), "0/2");
+    assert_eq!(settled.config.markets.overlay_file.show(), "/a");
+    assert_eq!(settled.config.markets.tags.show(), "crypto");
+    let origin = |loaded: &Loaded| loaded.origin(key("markets.shard").unwrap()).to_string();
+    assert_eq!(origin(&settled), origin(&before));
+}
+
+#[test]
+fn what_a_program_sets_is_told_from_defaults() {
+    let mut config = Config::default();
+    config.markets.max_markets = 5;
+    let loaded = Loaded::of_program(config);
+    assert_eq!(
+        loaded.origin(key("markets.max_markets").unwrap()).layer(),
+        "program"
+    );
+    assert_eq!(loaded.origin(key("http.port").unwrap()).layer(), "default");
 }

@@ -6,13 +6,15 @@
 use std::num::NonZeroUsize;
 
 use polypy_api::StreamConfig;
+use polypy_archive::{RecorderConfig, Retention, WriterConfig};
 use polypy_core::ConditionId;
 use polypy_core::catalogue::{
-    Folded, Glob, Kinds, MarketFilter, Names, Phrase, SeatRule, Selection,
+    Folded, Glob, Kinds, MarketFilter, Names, Phrase, SeatRule, Selection, ShardOf,
 };
 use polypy_http::HttpConfig;
 use polypy_net::audit::AuditConfig;
 use polypy_net::connection::ConnectionConfig;
+use polypy_net::gamma::GammaConfig;
 use polypy_net::lifecycle::LifecycleConfig;
 use polypy_net::pool::PoolConfig;
 use polypy_net::recycler::RecyclerConfig;
@@ -23,7 +25,7 @@ use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
 use super::{
     AuditSection, Config, HttpSection, IntegritySection, List, MetricsSection, Name, PoolSection,
-    RecyclerSection, SimSection, StreamSection, VenueSection, WorkersSection,
+    RecordSection, RecyclerSection, SimSection, StreamSection, VenueSection, WorkersSection,
 };
 
 /// Settings of the HTTP server.
@@ -60,7 +62,7 @@ pub(crate) fn rest(section: &VenueSection) -> RestConfig {
 }
 
 /// Which markets are followed.
-fn selection(config: &Config) -> Selection {
+pub(crate) fn selection(config: &Config) -> Selection {
     let section = &config.markets;
     let kinds = |tags: &List<Folded>,
                  categories: &List<Folded>,
@@ -125,6 +127,17 @@ fn selection(config: &Config) -> Selection {
     }
 }
 
+/// How Gamma is asked for its list. Its limit is by address, and those who divide the
+/// venue between them have one in the worst case: each waits so many times as long.
+pub(crate) fn gamma(config: &Config) -> GammaConfig {
+    let defaults = GammaConfig::default();
+    let parts = config.markets.shard.map_or(1, ShardOf::parts);
+    GammaConfig {
+        page_interval: defaults.page_interval * u32::from(parts),
+        ..defaults
+    }
+}
+
 /// Settings of discovery.
 pub(crate) fn lifecycle(config: &Config) -> LifecycleConfig {
     let section = &config.lifecycle;
@@ -142,6 +155,7 @@ pub(crate) fn pool(section: &PoolSection, recycler: &RecyclerSection) -> PoolCon
     PoolConfig {
         target: section.target,
         cap: section.cap,
+        merge_after: section.merge_after,
         unsubscribe_expired: section.unsubscribe_settled,
         replace_deadline: recycler.deadline,
         replicas: NonZeroUsize::new(section.replicas).unwrap_or(defaults.replicas),
@@ -244,6 +258,29 @@ pub(crate) fn audit(section: &AuditSection) -> AuditConfig {
     }
 }
 
+/// Settings of the recorder; `None` if nothing is to be recorded.
+pub(crate) fn recorder(section: &RecordSection) -> Option<RecorderConfig> {
+    let folder = section.dir.as_deref()?;
+    let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    let keep_bytes = bytes(section.keep_bytes.0);
+    Some(RecorderConfig {
+        queue: section.queue.0,
+        writer: WriterConfig {
+            rotate_size: bytes(section.rotate_size.0),
+            rotate_after: section.rotate_after,
+            chunk: section.chunk.0,
+            chunk_after: section.chunk_after,
+            sync: section.sync,
+            retention: Retention {
+                keep_for: Some(section.keep_for).filter(|keep| !keep.is_zero()),
+                keep_bytes: Some(keep_bytes).filter(|keep| *keep > 0),
+            },
+            disk_reserve: bytes(section.disk_reserve.0),
+        },
+        ..RecorderConfig::new(folder)
+    })
+}
+
 /// Settings of the embedded exchange.
 pub fn exchange(section: &SimSection) -> SimConfig {
     SimConfig {
@@ -282,6 +319,7 @@ mod tests {
             &stream(&config.stream, &config.http),
             &StreamConfig::default(),
         );
+        same(&gamma(&config), &GammaConfig::default());
         same(&lifecycle(&config), &LifecycleConfig::default());
         same(
             &pool(&config.pool, &config.recycler),
@@ -295,7 +333,23 @@ mod tests {
         );
         same(&recycler(&config.recycler), &RecyclerConfig::default());
         same(&audit(&config.audit), &AuditConfig::default());
+        assert_eq!(recorder(&config.record), None);
+        let record = RecordSection {
+            dir: Some("a".into()),
+            ..RecordSection::default()
+        };
+        let folder = std::path::Path::new("a");
+        same(&recorder(&record).unwrap(), &RecorderConfig::new(folder));
         same(&exchange(&config.sim), &SimConfig::default());
+    }
+
+    /// Four processes ask no more often than one does.
+    #[test]
+    fn those_who_divide_the_venue_divide_the_rate_at_which_it_may_be_listed() {
+        let mut config = Config::default();
+        let whole = gamma(&config).page_interval;
+        config.markets.shard = "1/4".parse().ok();
+        assert_eq!(gamma(&config).page_interval, whole * 4);
     }
 
     #[test]
@@ -314,8 +368,9 @@ mod tests {
             shape => panic!("no value for {shape}"),
         };
         let mut seen = vec![lifecycle(&Config::default()).selection];
-        let keys = KEYS.iter().filter(|key| key.section == "markets");
-        for key in keys {
+        // Where the overlay is kept says nothing of which markets are followed.
+        let is_asked = |key: &&Key| key.section == "markets" && key.field != "overlay_file";
+        for key in KEYS.iter().filter(is_asked) {
             let mut config = Config::default();
             // Without a bound an order says nothing.
             if key.field == "order" {

@@ -8,9 +8,14 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
     (
         "polypy",
         &[
-            "app", "demo", "limits", "logging", "run", "runtime", "secrets", "signals", "sim",
-            "systemd",
+            "app", "demo", "limits", "logging", "recorded", "run", "runtime", "secrets", "signals",
+            "sim", "systemd",
         ],
+    ),
+    ("polypy_api", &["component", "door", "hub", "read"]),
+    (
+        "polypy_archive",
+        &["checkpoints", "files", "flight", "recorder", "writer"],
     ),
     // Logs nothing so far.
     ("polypy_core", &[]),
@@ -49,14 +54,20 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
             "delivery",
             "disturbance",
             "fault_set",
+            "feed",
+            "listed",
             "player",
+            "reading",
             "server",
             "sim",
             "socket",
             "world",
         ],
     ),
-    ("polypy_workers", &["manager", "router", "worker"]),
+    (
+        "polypy_workers",
+        &["manager", "offline", "router", "worker"],
+    ),
 ];
 
 #[cfg(test)]

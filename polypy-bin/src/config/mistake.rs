@@ -11,6 +11,8 @@ pub enum Source {
     Default,
     /// What `--demo` sets, for lack of anything said.
     Demo,
+    /// The Rust program of which this one is a part.
+    Program,
     /// A TOML file.
     File {
         /// Which one.
@@ -33,13 +35,33 @@ pub enum Source {
         /// The flag, with its dashes.
         flag: String,
     },
+    /// The overlay, which is set while the program runs.
+    Overlay {
+        /// The file that it was read from; `None` where it was handed over.
+        file: Option<PathBuf>,
+    },
+}
+
+impl Source {
+    /// The layer's name, which says nothing of where its files are.
+    pub fn layer(&self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Demo => "demo",
+            Self::Program => "program",
+            Self::File { .. } | Self::WholeFile { .. } => "file",
+            Self::Environment { .. } => "environment",
+            Self::Flag { .. } => "flag",
+            Self::Overlay { .. } => "overlay",
+        }
+    }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::Demo => f.write_str("demo"),
+            Self::Demo | Self::Program | Self::Overlay { file: None } => f.write_str(self.layer()),
             Self::File { path, line } => {
                 write!(f, "{} line {line}", one_line(&path.to_string_lossy()))
             }
@@ -48,6 +70,9 @@ impl fmt::Display for Source {
             }
             Self::Environment { variable } => write!(f, "environment {}", one_line(variable)),
             Self::Flag { flag } => write!(f, "flag {flag}"),
+            Self::Overlay { file: Some(file) } => {
+                write!(f, "overlay {}", one_line(&file.to_string_lossy()))
+            }
         }
     }
 }
@@ -89,6 +114,10 @@ impl ConfigError {
     /// `None` when there is nothing to correct.
     pub(super) fn of(mistakes: Vec<Mistake>) -> Option<Self> {
         Some(Self { mistakes }).filter(|error| !error.mistakes.is_empty())
+    }
+
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        self.mistakes
     }
 
     /// The mistakes, in the order of the layers.

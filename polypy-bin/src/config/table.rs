@@ -22,120 +22,13 @@ use polypy_core::ConditionId;
 use polypy_core::catalogue::{Bound, Cents, Folded, Glob, Phrase, SeatOrder, ShardOf};
 
 use super::file_mode::FileMode;
+pub use super::key::{Key, Section};
 use super::markets::{List, Name};
 use super::origins::Origins;
 use super::proxy::{NoProxy, ProxyUrl};
 use super::value::{
     ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within,
 };
-
-/// A key: one row of the table.
-#[derive(Debug)]
-pub struct Key {
-    /// `section.field`: the name in mistakes and documents, and the TOML path.
-    pub name: &'static str,
-    /// Its section, the first half of its name.
-    pub section: &'static str,
-    /// Its field, the second half of its name.
-    pub field: &'static str,
-    /// The default, as a person would write it.
-    pub default: &'static str,
-    /// What to write, from [`Setting::SHAPE`].
-    pub shape: &'static str,
-    /// Whether TOML writes the value without quotes.
-    pub bare: bool,
-    /// Whether it has several values; TOML may write them as an array.
-    pub list: bool,
-    /// The accepted range, lowest and highest value.
-    pub range: Option<(&'static str, &'static str)>,
-    doc: &'static [&'static str],
-    env: Option<&'static str>,
-    flag: Option<&'static str>,
-    set: fn(&mut Config, &str) -> Result<(), String>,
-    show: fn(&Config) -> String,
-}
-
-impl Key {
-    /// The environment variable.
-    pub fn env(&self) -> String {
-        self.env.map_or_else(|| self.long_env(), str::to_owned)
-    }
-
-    /// The name that its variable has by rule. A key with another one has both.
-    pub fn long_env(&self) -> String {
-        format!("POLYPY_{}__{}", self.section, self.field).to_ascii_uppercase()
-    }
-
-    /// Whether `variable` is another name of its variable. Those of proxies are written
-    /// in lower case, too, by custom.
-    pub(super) fn has_env(&self, variable: &str) -> bool {
-        let is_proxy = |name: &str| name.ends_with("_PROXY");
-        let lower_case = self.env.filter(|name| is_proxy(name));
-        lower_case.is_some_and(|name| {
-            variable.bytes().all(|byte| !byte.is_ascii_uppercase())
-                && name.eq_ignore_ascii_case(variable)
-        })
-    }
-
-    /// The flag, without its dashes.
-    pub fn flag(&self) -> String {
-        self.flag.map_or_else(
-            || format!("{}-{}", self.section, self.field).replace('_', "-"),
-            str::to_owned,
-        )
-    }
-
-    /// What it does, in a sentence or two.
-    pub fn doc(&self) -> String {
-        joined(self.doc)
-    }
-
-    /// Sets it from what a person wrote.
-    ///
-    /// # Errors
-    /// The reason, worded to follow the key's name.
-    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
-        (self.set)(config, text)
-    }
-
-    /// Its value, as a person would write it.
-    pub fn show(&self, config: &Config) -> String {
-        (self.show)(config)
-    }
-
-    /// Whether a value is a truth: its flag may stand without one.
-    pub fn is_switch(&self) -> bool {
-        self.shape == bool::SHAPE
-    }
-}
-
-/// A group of keys.
-#[derive(Debug)]
-pub struct Section {
-    /// Its name.
-    pub name: &'static str,
-    doc: &'static [&'static str],
-}
-
-impl Section {
-    /// What its keys have in common.
-    pub fn doc(&self) -> String {
-        joined(self.doc)
-    }
-
-    /// Its keys, in the order of the table.
-    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
-        KEYS.iter().filter(|key| key.section == self.name)
-    }
-}
-
-fn joined(lines: &[&str]) -> String {
-    lines
-        .iter()
-        .map(|line| line.trim())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
 
 /// The key called `section.field`.
 pub fn key(name: &str) -> Option<&'static Key> {
@@ -262,6 +155,9 @@ table! {
         token_file: Option<PathBuf> = "";
         /// Whether /health, /livez, /readyz and /startupz are answered without the token.
         open_probes: bool = "true";
+        /// Whether / answers browsers with the page that shows health, markets and books. It is
+        /// open to everyone; what it shows needs the token.
+        page: bool = "true";
         /// Origins whose pages may read the answers in a browser, separated by commas, such as
         /// `https://app.example.org`; * for every page.
         cors_origins: Origins = "";
@@ -404,6 +300,10 @@ table! {
         /// Which part of the markets this process follows, of several that divide them: 0/4 to 3/4.
         /// All of them need the same other keys.
         shard: Option<ShardOf> = "", flag "shard";
+        /// File in which the keys are kept that are set while the program runs, at the administration
+        /// listener; none when empty, and they are gone with the program. Its folder must be there
+        /// and be writable. It is read at the start.
+        overlay_file: Option<PathBuf> = "";
     }
 
     /// How markets are discovered, and for how long they are kept.
@@ -431,6 +331,8 @@ table! {
         /// Least time between two connection attempts of the whole pool; bursts are answered with
         /// 429.
         pace: Duration = "100ms", in "0ms" ..= "1m";
+        /// How long two small connections have had all their books before they are made one.
+        merge_after: Duration = "10m", in "100ms" ..= "24h";
         /// Whether settled tokens are unsubscribed at once. If not, they stay until their connection is
         /// recycled.
         unsubscribe_settled: bool = "true";
@@ -544,6 +446,32 @@ table! {
         ring_age: Duration = "60s", in "1s" ..= "1h";
         /// Between two heartbeats of a client's stream.
         heartbeat: Duration = "5s", in "1s" ..= "1m";
+    }
+
+    /// Recording what the venue says, frame by frame, to a folder: docs/recording.md.
+    record: RecordSection {
+        /// The folder, which is created if it is not there; nothing is recorded when empty.
+        dir: Option<PathBuf> = "", flag "record";
+        /// A file ends once it has so many bytes.
+        rotate_size: ByteSize = "512MiB", in "1MiB" ..= "1024GiB";
+        /// Or once it is so old. A file that is lost, or is to be copied, is as much as this.
+        rotate_after: Duration = "10m", in "10s" ..= "24h";
+        /// Bytes that are compressed together. More makes files smaller; a kill loses what waits.
+        chunk: ByteSize = "4MiB", in "64KiB" ..= "32MiB";
+        /// Or those of so much time.
+        chunk_after: Duration = "2s", in "100ms" ..= "1m";
+        /// Between two syncs: a power cut loses this much beside what a kill does.
+        sync: Duration = "1s", in "100ms" ..= "1m";
+        /// Bytes that may wait for the writer. When they do, frames are dropped, and a gap says so:
+        /// the feed waits for no disk.
+        queue: ByteSize = "64MiB", in "1MiB" ..= "4GiB";
+        /// Files whose last entry is older are removed; none when zero.
+        keep_for: Duration = "0ms", in "0ms" ..= "87600h";
+        /// The oldest files are removed while all take more than this; none when zero.
+        keep_bytes: ByteSize = "0B", in "0B" ..= "1048576GiB";
+        /// Bytes of the disk that are left to others: with less the recorder stops until there is
+        /// more.
+        disk_reserve: ByteSize = "1GiB", in "0B" ..= "1048576GiB";
     }
 
     /// How the program ends.

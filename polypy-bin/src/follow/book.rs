@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::ladder::{Head, ladder};
 use super::line::plain;
-use super::{Target, run};
+use super::{Target, run, short};
 use crate::ask::{self, Answer};
 use crate::cli;
 use crate::terminal;
@@ -20,10 +20,8 @@ use crate::terminal;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer that is read: the list of 100,000 markets has less.
-const MOST_BYTES: usize = 128 << 20;
-/// Ids that are proposed for one that is unknown.
-const PROPOSED: usize = 3;
+/// Longest answer that is read: a book of the finest grid, or some tokens.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Shows a book, once or for as long as it changes.
 pub(crate) fn book(typed: cli::Book, variables: Vec<(String, String)>) -> Exit {
@@ -32,7 +30,7 @@ pub(crate) fn book(typed: cli::Book, variables: Vec<(String, String)>) -> Exit {
         Err(error) => {
             let typed = typed.token.escape_debug();
             terminal::say(&format_args!(
-                "{typed}: {error}: /markets lists the token ids"
+                "{typed}: {error}: `polypy markets` shows the token ids"
             ));
             return Exit::Usage;
         }
@@ -43,6 +41,10 @@ pub(crate) fn book(typed: cli::Book, variables: Vec<(String, String)>) -> Exit {
         Err(exit) => return exit,
     };
     run(async {
+        let token = match short::meant(&target, token).await {
+            Ok(token) => token,
+            Err(exit) => return exit,
+        };
         let shown = if is_watched {
             watch(&target, &token, depth, json).await
         } else {
@@ -246,56 +248,15 @@ async fn absent(target: &Target, token: &AssetId, state: Option<&str>) -> Exit {
             ));
         }
         _ => {
-            let near = nearest(target, token).await;
-            let near: String = near
-                .iter()
-                .map(|line| format!("\n  {}", plain(line)))
-                .collect();
-            let like = if near.is_empty() {
-                ""
-            } else {
-                "; most like it:"
-            };
-            terminal::say(&format_args!(
-                "{}: {token}: no such token here{like}{near}",
-                target.url
-            ));
+            let why = short::unknown(target, token).await;
+            terminal::say(&format_args!("{}: {why}", target.url));
         }
     }
     Exit::Failure
 }
 
-/// The tokens whose ids begin most like this one, each with its market.
-async fn nearest(target: &Target, token: &AssetId) -> Vec<String> {
-    let Ok(answer) = ask(target, "/markets").await else {
-        return Vec::new();
-    };
-    most_like(token, &answer.body)
-}
-
-/// The same in a list of markets.
-fn most_like(token: &AssetId, markets: &Value) -> Vec<String> {
-    let mut found: Vec<(usize, String)> = Vec::new();
-    for market in markets["markets"].as_array().into_iter().flatten() {
-        for other in market["tokens"].as_array().into_iter().flatten() {
-            let id = other["token_id"].as_str().unwrap_or_default();
-            let same = id.bytes().zip(token.as_str().bytes());
-            let same = same.take_while(|(a, b)| a == b).count();
-            // Fewer are the same by chance.
-            if same >= 3 {
-                let question = market["question"].as_str().unwrap_or_default();
-                let outcome = other["outcome"].as_str().unwrap_or_default();
-                found.push((same, format!("{id}  {outcome}: {question}")));
-            }
-        }
-    }
-    found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    found.truncate(PROPOSED);
-    found.into_iter().map(|(_, line)| line).collect()
-}
-
 /// Asks one of the server's other routes.
-async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
+pub(crate) async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
     let (socket, base) = match target.url.strip_prefix("unix:") {
         Some(path) => (Some(PathBuf::from(path)), "http://localhost".to_owned()),
         None => (None, target.url.clone()),
@@ -333,23 +294,5 @@ async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
             target.say(&format!("no answer within {} s", PATIENCE.as_secs()));
             Err(Exit::Failure)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ids_that_begin_most_alike_come_first() {
-        let token = |id: &str| json!({ "token_id": id, "outcome": "Yes" });
-        let ids = ["1299", "123499", "1234567", "12345", "9", "123"];
-        let tokens: Vec<_> = ids.into_iter().map(token).collect();
-        let markets = json!({ "markets": [{ "question": "Rain?", "tokens": tokens }] });
-        let found = most_like(&"1234568".parse().unwrap(), &markets);
-        let line = |id: &str| format!("{id}  Yes: Rain?");
-        assert_eq!(found, [line("1234567"), line("12345"), line("123499")]);
-        let none = most_like(&"7777777".parse().unwrap(), &markets);
-        assert_eq!(none, Vec::<String>::new());
     }
 }

@@ -93,6 +93,14 @@ impl Lines {
                 let text = "counters, which --json shows".to_owned();
                 (Some(stats.ts_us), "stats", text)
             }
+            Message::Health(health) => {
+                let is_well = health.health["healthy"].as_bool().unwrap_or(false);
+                let reasons = health.health["reasons"].as_array().into_iter().flatten();
+                let reasons = reasons.filter_map(|reason| reason["text"].as_str());
+                let verdict = if is_well { "healthy" } else { "not healthy" };
+                let words: Vec<_> = std::iter::once(verdict).chain(reasons).collect();
+                (Some(health.ts_us), "health", plain(&words.join("; ")))
+            }
             Message::Other(name) => (None, "other", plain(name)),
             _ => return None,
         };
@@ -226,8 +234,11 @@ fn owner(owner: &str) -> String {
 }
 
 /// What another program sent must not steer the terminal.
-pub(super) fn plain(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { '?' } else { c });
+pub(crate) fn plain(text: &str) -> String {
+    // Nor may it turn the direction of what stands behind it.
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| c.is_control() || turns(c);
+    let plain = text.chars().map(|c| if steers(c) { '?' } else { c });
     plain.collect()
 }
 

@@ -1,8 +1,13 @@
-//! `polypy tail` and `polypy book`: a running server's streams at a terminal.
+//! `polypy tail`, `polypy book` and `polypy markets`: a running server at a terminal.
 
 mod book;
+mod dry_run;
 mod ladder;
 mod line;
+mod markets;
+mod short;
+mod shown;
+mod table;
 mod tail;
 
 use std::future::Future;
@@ -10,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::Uri;
-use polypy::config::{Layer, Sources};
+use polypy::config::{Layer, Overlay, Sources};
 use polypy::exit::Exit;
 use polypy::secrets;
 use polypy_client::{Client, Dial, Dialing, Error, Lost, Socket};
@@ -22,10 +27,17 @@ use crate::cli;
 use crate::terminal;
 
 pub(crate) use book::book;
+pub(crate) use markets::markets;
 pub(crate) use tail::tail;
+#[cfg(feature = "tui")]
+pub(crate) use {
+    book::ask,
+    line::plain,
+    shown::{cut, padded, width},
+};
 
 /// A server that is to be asked.
-struct Target {
+pub(crate) struct Target {
     /// As people know it.
     url: String,
     token: Option<String>,
@@ -48,7 +60,7 @@ impl Dial for Dialer {
 
 impl Target {
     /// The server that was named, or the one of the configuration.
-    fn find(typed: cli::Server, variables: Vec<(String, String)>) -> Result<Self, Exit> {
+    pub(crate) fn find(typed: cli::Server, variables: Vec<(String, String)>) -> Result<Self, Exit> {
         let mut token_file = typed.token_file;
         let url = match typed.url {
             Some(url) => url,
@@ -59,7 +71,9 @@ impl Target {
                     demo: Layer::default(),
                     flags: Layer::default(),
                 };
-                let loaded = sources.load().map_err(|error| terminal::refuse(&error))?;
+                let loaded = sources
+                    .load_with(Overlay::default())
+                    .map_err(|error| terminal::refuse(&error))?;
                 let http = loaded.config.http;
                 let url = ask::own_url(&http);
                 token_file = token_file.or(http.token_file);
@@ -78,7 +92,7 @@ impl Target {
         })
     }
 
-    fn client(&self) -> Result<Client, Exit> {
+    pub(crate) fn client(&self) -> Result<Client, Exit> {
         let dialer = ask::dialer(self.ca_file.as_deref()).map_err(|error| {
             terminal::say(&format_args!("--ca-file {error}"));
             Exit::Failure
@@ -95,7 +109,7 @@ impl Target {
     }
 
     /// Says why there is no subscription, and what to do.
-    fn refused(&self, error: &Error) -> Exit {
+    pub(crate) fn refused(&self, error: &Error) -> Exit {
         let remedy = match error {
             Error::Status { status, .. } if status.as_u16() == 401 => {
                 ": --token-file names the file with the token"
@@ -107,7 +121,7 @@ impl Target {
     }
 
     /// Says why there is no connection.
-    fn lost(&self, cause: &Lost) -> Exit {
+    pub(crate) fn lost(&self, cause: &Lost) -> Exit {
         let remedy = match cause {
             Lost::Dial(error) if !ask::remedy(error).is_empty() => ask::remedy(error),
             Lost::Dial(_) | Lost::DialTimeout(_) => {
@@ -121,14 +135,14 @@ impl Target {
     }
 
     /// What another program sent must not steer the terminal.
-    fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         let text = text.escape_debug().to_string().replace("\\\"", "\"");
         terminal::say(&format_args!("{}: {text}", self.url));
     }
 }
 
 /// Runs until it is done, or until it is told to end.
-fn run(work: impl Future<Output = Exit>) -> Exit {
+pub(crate) fn run(work: impl Future<Output = Exit>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

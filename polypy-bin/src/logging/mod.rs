@@ -26,7 +26,7 @@ use crate::config::{LogFormat, LogSection};
 
 use format::{Json, Text};
 pub use level::LogLevel;
-pub use writer::LogGuard;
+pub use writer::{LogGuard, StatusLine};
 
 /// Sends the program's events and panics to standard error from here on.
 ///
@@ -34,20 +34,23 @@ pub use writer::LogGuard;
 ///
 /// # Errors
 /// When the process has a subscriber already, or no thread can be had.
-pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<(LogGuard, LogLevel), LogError> {
+pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<Log, LogError> {
     let filter: Targets = config.level.as_str().parse()?;
     let (filter, handle) = reload::Layer::new(filter);
     let terminal = io::stderr().is_terminal();
-    let (guard, lines) = writer::spawn(io::stderr(), |lost_lines| {
+    let (guard, lines) = writer::spawn(io::stderr(), columns, |lost_lines| {
         tracing::warn!(lost_lines, "log lines were lost");
     })?;
+    let is_text = wants_text(config.format, terminal);
+    let status = (is_text && terminal && !is_dumb(|name| std::env::var_os(name)))
+        .then(|| guard.status_line());
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(lines)
         // A failed write must stay silent: the default reports it on standard
         // error, which is what just failed, and panics there.
         .log_internal_errors(false);
-    if wants_text(config.format, terminal) {
+    if is_text {
         let colour = terminal && !no_colour(|name| std::env::var_os(name));
         registry
             .with(layer.event_format(Text::new(clock, colour)))
@@ -62,7 +65,29 @@ pub fn init(config: &LogSection, clock: Arc<dyn Clock>) -> Result<(LogGuard, Log
         let message = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(panic = message, place, "a thread panicked");
     }));
-    Ok((guard, LogLevel::new(handle, config.level.clone())))
+    Ok(Log {
+        guard,
+        level: LogLevel::new(handle, config.level.clone()),
+        status,
+    })
+}
+
+/// A log that is open.
+#[derive(Debug)]
+pub struct Log {
+    /// Dropping it writes what is queued, and ends the log.
+    pub guard: LogGuard,
+    /// Which lines it has.
+    pub level: LogLevel,
+    /// What stands below its lines, where people read them on a terminal.
+    pub status: Option<StatusLine>,
+}
+
+/// The columns of the terminal; 80 where it does not say.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 80 } else { columns }
 }
 
 fn wants_text(format: LogFormat, terminal: bool) -> bool {
@@ -76,8 +101,12 @@ fn wants_text(format: LogFormat, terminal: bool) -> bool {
 /// Whether colours are unwanted: <https://no-color.org> (any value but the empty
 /// one), or a terminal that shows their codes as text.
 fn no_colour(variable: impl Fn(&str) -> Option<OsString>) -> bool {
-    variable("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || variable("TERM").is_some_and(|value| value == "dumb")
+    variable("NO_COLOR").is_some_and(|value| !value.is_empty()) || is_dumb(variable)
+}
+
+/// Whether the terminal shows codes as text.
+fn is_dumb(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    variable("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// Why the log could not be opened.

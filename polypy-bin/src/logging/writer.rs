@@ -1,4 +1,7 @@
 //! A thread that writes finished lines, behind a queue that never blocks.
+//!
+//! On a terminal there may be a status below the last line. The thread alone writes there:
+//! it takes the status away before a line, and puts it back behind it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,11 +20,42 @@ const QUEUE_LINES: usize = 2_048;
 /// error does not take.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Back to the beginning of the line, and nothing behind it.
+const CLEARED: &[u8] = b"\r\x1b[K";
+
+/// Something to write.
+#[derive(Debug)]
+enum Piece {
+    Line(Vec<u8>),
+    /// What stands below all lines from now on; nothing if it is empty.
+    Status(String),
+    /// Data for standard output, which is the same terminal.
+    Output(String),
+}
+
 /// Where formatted lines go: one write is one line.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
-    queue: SyncSender<Vec<u8>>,
+    queue: SyncSender<Piece>,
     shared: Arc<Shared>,
+}
+
+/// The status below the log of a terminal.
+#[derive(Debug, Clone)]
+pub struct StatusLine(Lines);
+
+impl StatusLine {
+    /// Shows this from now on, cut to the terminal's width; nothing if it is empty. One that
+    /// finds the queue full is left out: another one comes.
+    pub fn show(&self, status: String) {
+        drop(self.0.queue.try_send(Piece::Status(status)));
+    }
+
+    /// Writes data to standard output, above the status. False if there is no room for it.
+    #[must_use]
+    pub fn print(&self, text: String) -> bool {
+        self.0.queue.try_send(Piece::Output(text)).is_ok()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +74,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Write for &Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(line.to_vec()).is_err() {
+        if self.queue.try_send(Piece::Line(line.to_vec())).is_err() {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -60,12 +94,19 @@ pub struct LogGuard {
     thread: Option<JoinHandle<()>>,
 }
 
+impl LogGuard {
+    /// The status below the log. For a log that is written to a terminal.
+    pub(super) fn status_line(&self) -> StatusLine {
+        StatusLine(self.lines.clone())
+    }
+}
+
 impl Drop for LogGuard {
     fn drop(&mut self) {
         self.lines.shared.closing.store(true, Ordering::SeqCst);
         // An empty line wakes a writer that waits. When the queue is full the
         // writer is not waiting, and sees the flag after its next line.
-        drop(self.lines.queue.try_send(Vec::new()));
+        drop(self.lines.queue.try_send(Piece::Line(Vec::new())));
         let ended = self.done.recv_timeout(FLUSH_DEADLINE);
         let finished = ended != Err(RecvTimeoutError::Timeout);
         if let Some(thread) = self.thread.take().filter(|_| finished) {
@@ -76,12 +117,13 @@ impl Drop for LogGuard {
 }
 
 /// Starts the writer. `report` is called on its thread, after a line could be
-/// written again, with the number of lines that could not.
+/// written again, with the number of lines that could not. A status is cut to `columns`.
 pub(super) fn spawn(
     output: impl Write + Send + 'static,
+    columns: impl Fn() -> usize + Send + 'static,
     report: impl Fn(u64) + Send + 'static,
 ) -> io::Result<(LogGuard, Lines)> {
-    let (queue, received) = sync_channel::<Vec<u8>>(QUEUE_LINES);
+    let (queue, received) = sync_channel::<Piece>(QUEUE_LINES);
     let (finished, done) = sync_channel::<()>(1);
     let shared = Arc::<Shared>::default();
     let lines = Lines {
@@ -91,7 +133,12 @@ pub(super) fn spawn(
     let thread = std::thread::Builder::new()
         .name("polypy-log".to_owned())
         .spawn(move || {
-            write_lines(output, &received, &shared, report);
+            let paper = Paper {
+                output,
+                columns,
+                status: String::new(),
+            };
+            write_pieces(paper, &received, &shared, report);
             drop(finished);
         })?;
     let guard = LogGuard {
@@ -102,28 +149,91 @@ pub(super) fn spawn(
     Ok((guard, lines))
 }
 
-fn write_lines(
-    mut output: impl Write,
-    received: &Receiver<Vec<u8>>,
+/// What is written on, and the status that stands there.
+struct Paper<O, C> {
+    output: O,
+    columns: C,
+    status: String,
+}
+
+impl<O: Write, C: Fn() -> usize> Paper<O, C> {
+    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.status.is_empty() || line.is_empty() {
+            return self.output.write_all(line);
+        }
+        // One write: nothing of others comes between.
+        let text = [CLEARED, line, self.shown().as_bytes()].concat();
+        self.output.write_all(&text)
+    }
+
+    fn status(&mut self, status: String) -> io::Result<()> {
+        if status == self.status {
+            return Ok(());
+        }
+        self.status = status;
+        let text = [CLEARED, self.shown().as_bytes()].concat();
+        self.output.write_all(&text)
+    }
+
+    /// The status as it fits into a line: the last column stays free, or some terminals
+    /// would begin another one.
+    fn shown(&self) -> String {
+        let most = (self.columns)().saturating_sub(1);
+        self.status.chars().take(most).collect()
+    }
+
+    fn output(&mut self, text: &str) -> io::Result<()> {
+        let status = std::mem::take(&mut self.status);
+        if !status.is_empty() {
+            self.output.write_all(CLEARED)?;
+        }
+        let mut output = io::stdout().lock();
+        let written = output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush());
+        self.status(status)?;
+        written
+    }
+}
+
+fn write_pieces<O: Write, C: Fn() -> usize>(
+    mut paper: Paper<O, C>,
+    received: &Receiver<Piece>,
     shared: &Shared,
     report: impl Fn(u64),
 ) {
     loop {
-        let line = if shared.closing.load(Ordering::SeqCst) {
+        let piece = if shared.closing.load(Ordering::SeqCst) {
             received.try_recv().ok()
         } else {
             received.recv().ok()
         };
-        let Some(line) = line else { return };
-        if output.write_all(&line).is_err() {
-            shared.lost.fetch_add(1, Ordering::Relaxed);
-        } else if !line.is_empty() {
-            match shared.lost.swap(0, Ordering::Relaxed) {
+        let written = match piece {
+            None => break,
+            // Who has closed the terminal does not want to know.
+            Some(Piece::Status(status)) => {
+                drop(paper.status(status));
+                continue;
+            }
+            Some(Piece::Output(text)) => {
+                drop(paper.output(&text));
+                continue;
+            }
+            Some(Piece::Line(line)) => paper.line(&line).map(|()| line.is_empty()),
+        };
+        match written {
+            Err(_) => {
+                shared.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(true) => {}
+            Ok(false) => match shared.lost.swap(0, Ordering::Relaxed) {
                 0 => {}
                 lost => report(lost),
-            }
+            },
         }
     }
+    // What comes after the log begins in a line of its own.
+    drop(paper.status(String::new()));
 }
 
 #[cfg(test)]
@@ -185,7 +295,7 @@ mod tests {
     fn dropping_the_guard_writes_what_is_queued() {
         let pipe = Pipe::default();
         let (lost, report) = counter();
-        let (guard, mut lines) = spawn(pipe.clone(), report).map(by_line).unwrap();
+        let (guard, mut lines) = spawn(pipe.clone(), || 80, report).map(by_line).unwrap();
         for number in 0..100 {
             lines(number);
         }
@@ -201,7 +311,7 @@ mod tests {
         let pipe = Pipe::default();
         let (lost, report) = counter();
         pipe.change(|state| state.blocked = true);
-        let (guard, mut lines) = spawn(pipe.clone(), report).map(by_line).unwrap();
+        let (guard, mut lines) = spawn(pipe.clone(), || 80, report).map(by_line).unwrap();
         for number in 0..QUEUE_LINES + OVER {
             lines(number);
         }
@@ -214,11 +324,31 @@ mod tests {
     }
 
     #[test]
+    fn a_status_stands_below_every_line_until_the_end() {
+        let pipe = Pipe::default();
+        let (_, report) = counter();
+        let (guard, lines) = spawn(pipe.clone(), || 8, report).unwrap();
+        let status = guard.status_line();
+        let line = |text: &str| (&lines).write_all(text.as_bytes()).unwrap();
+        line("one\n");
+        status.show("2 of 9 books".to_owned());
+        status.show("2 of 9 books".to_owned());
+        line("two\n");
+        status.show("9 of 9".to_owned());
+        drop(guard);
+        let cleared = "\r\x1b[K";
+        assert_eq!(
+            pipe.text(),
+            format!("one\n{cleared}2 of 9 {cleared}two\n2 of 9 {cleared}9 of 9{cleared}")
+        );
+    }
+
+    #[test]
     fn a_broken_output_ends_nothing() {
         let pipe = Pipe::default();
         let (_, report) = counter();
         pipe.change(|state| state.broken = true);
-        let (guard, mut lines) = spawn(pipe.clone(), report).map(by_line).unwrap();
+        let (guard, mut lines) = spawn(pipe.clone(), || 80, report).map(by_line).unwrap();
         lines(1);
         drop(guard);
         assert_eq!(pipe.text(), "");

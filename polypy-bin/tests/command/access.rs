@@ -297,7 +297,7 @@ fn a_certificate_is_read_again_and_a_bad_one_leaves_the_old_in_use() {
         let (code, printed, said) = output(&mut polypy(&[&tail[..], &[&vouched]].concat()));
         assert_eq!((code, said.as_str()), (0, ""));
         assert!(printed.contains("hello"), "{printed}");
-        let book = ["book", "1", "--url", &url, &vouched];
+        let book = ["book", "0", "--url", &url, &vouched];
         let (code, _, said) = output(&mut polypy(&book));
         assert_eq!(code, 1);
         assert!(said.contains("no such token here"), "{said}");

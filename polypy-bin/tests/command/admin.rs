@@ -9,12 +9,18 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::description::mistakes;
 use crate::process::{PATIENCE, Running, get, output, polypy};
 
 const TOKEN: &str = "a-token-to-administer-with";
 
 /// One request: its status and its body as JSON.
-fn ask(mut stream: impl Read + Write, line: &str, headers: &str, body: &str) -> (u16, Value) {
+pub(crate) fn ask(
+    mut stream: impl Read + Write,
+    line: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, Value) {
     let length = body.len();
     let request = format!(
         "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\
@@ -28,7 +34,7 @@ fn ask(mut stream: impl Read + Write, line: &str, headers: &str, body: &str) -> 
     (status, serde_json::from_str(body).unwrap())
 }
 
-fn tcp(address: &str) -> TcpStream {
+pub(crate) fn tcp(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
@@ -66,7 +72,14 @@ fn those_with_the_token_change_the_level_a_connection_and_a_book() {
     let health = demo.stdout_line("/health");
     let public = health.split('/').nth(2).unwrap().to_owned();
     let header = format!("Authorization: Bearer {TOKEN}\r\n");
-    let change = |line: &str, body: &str| ask(tcp(&admin), line, &header, body);
+    let (_, document) = ask(tcp(&admin), "GET /openapi.json", &header, "");
+    // What is answered is what the document states.
+    let change = |line: &str, body: &str| {
+        let (status, answer) = ask(tcp(&admin), line, &header, body);
+        let wrong = mistakes(&document, line, status, &answer);
+        assert_eq!(wrong, Vec::<String>::new(), "{line}: {status} {answer:#}");
+        (status, answer)
+    };
 
     // Not for everyone, not for pages, and not over the public port.
     for line in [
@@ -84,7 +97,7 @@ fn those_with_the_token_change_the_level_a_connection_and_a_book() {
     let (status, landing) = change("GET /", "");
     assert_eq!(status, 200);
     let listed = landing["endpoints"].as_array().unwrap().len();
-    assert_eq!(listed, 5, "{landing:#}");
+    assert_eq!(listed, 7, "{landing:#}");
 
     // The level: refused with what is allowed, then changed, and shown at once.
     let (status, refused) = change("PUT /log-level", "loud");
@@ -152,6 +165,149 @@ fn those_with_the_token_change_the_level_a_connection_and_a_book() {
     assert_eq!(demo.end().code(), Some(0));
     let told = |line: &&String| line.contains(TOKEN);
     assert_eq!(demo.seen.iter().find(told), None, "the token in the log");
+}
+
+/// One request with these headers: its status, its `ETag` and its body.
+fn ask_for_tag(admin: &str, line: &str, headers: &str, body: &str) -> (u16, String, Value) {
+    let mut stream = tcp(admin);
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{headers}\
+         Authorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: "));
+    let body = serde_json::from_str(body).unwrap();
+    (status, tag.unwrap_or_default().to_owned(), body)
+}
+
+#[test]
+fn the_selection_is_shown_with_its_origins_and_changed_as_a_whole() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("selection");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (token, kept) = (folder.join("token"), folder.join("overlay.json"));
+    std::fs::write(&token, TOKEN).unwrap();
+    let kept_text = || std::fs::read_to_string(&kept).unwrap_or_default();
+    if kept.exists() {
+        std::fs::remove_file(&kept).unwrap();
+    }
+    let token_file = format!("--admin-token-file={}", token.display());
+    let overlay_file = format!("--markets-overlay-file={}", kept.display());
+    let arguments = [
+        "run",
+        "--demo",
+        "--http-port=0",
+        "--sim-markets=20",
+        "--sim-resolve-per-minute=0",
+        "--sim-new-markets-per-minute=0",
+        "--admin-listen=127.0.0.1:0",
+        "--markets-min-volume=0",
+        &token_file,
+        &overlay_file,
+    ];
+    let mut demo = Running::start(&arguments);
+    let line = demo.stderr_line("\"server\":\"admin\"");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let admin = line["address"].as_str().unwrap().to_owned();
+    let health = demo.stdout_line("/health");
+    let public = health.split('/').nth(2).unwrap().to_owned();
+    let url = |path: &str| format!("http://{public}/{path}");
+    until(&url("readyz"), |ready| ready["ok"] == true);
+    until(&url("v1/selection"), |selection| {
+        selection["followed"] == 20
+    });
+
+    let (_, _, document) = ask_for_tag(&admin, "GET /openapi.json", "", "");
+    let ask_for_tag = |admin: &str, line: &str, headers: &str, body: &str| {
+        let (status, tag, answer) = ask_for_tag(admin, line, headers, body);
+        let wrong = mistakes(&document, line, status, &answer);
+        assert_eq!(wrong, Vec::<String>::new(), "{line}: {status} {answer:#}");
+        (status, tag, answer)
+    };
+    let (status, first, shown) = ask_for_tag(&admin, "GET /v1/selection", "", "");
+    assert_eq!(
+        (status, &shown["generation"]),
+        (200, &0.into()),
+        "{shown:#}"
+    );
+    assert_eq!(shown["overlay"], serde_json::json!({}));
+    assert_eq!(shown["overlay_file"], kept.display().to_string());
+    let flag = &shown["keys"]["min_volume"];
+    assert_eq!(flag["origin"], "flag --markets-min-volume", "{flag}");
+    let tag = format!("\"{}-0\"", shown["instance"].as_str().unwrap());
+    assert_eq!(first, tag);
+
+    // All mistakes at once, and nothing of it is taken or kept.
+    let wrong = r#"{"tgas": "x", "max_markets": -1, "shard": "0/2"}"#;
+    let (status, _, refused) = ask_for_tag(&admin, "PUT /v1/selection", "", wrong);
+    let kind = "urn:polypy:problem:mistakes_in_selection";
+    assert_eq!(
+        (status, &refused["type"]),
+        (400, &kind.into()),
+        "{refused:#}"
+    );
+    assert_eq!(
+        refused["mistakes"].as_array().unwrap().len(),
+        3,
+        "{refused:#}"
+    );
+    assert_eq!(
+        refused["mistakes"][0]["reason"],
+        "unknown key, did you mean tags?"
+    );
+    let long = format!("{{\"tags\": \"{}\"}}", "x".repeat(256 * 1024));
+    let (status, ..) = ask_for_tag(&admin, "PUT /v1/selection", "", &long);
+    assert_eq!(status, 413);
+    assert_eq!(kept_text(), "");
+
+    let few = r#"{"max_markets": 3, "tags": []}"#;
+    let matching = format!("If-Match: {first}\r\n");
+    let (status, second, set) = ask_for_tag(&admin, "PUT /v1/selection", &matching, few);
+    assert_eq!(status, 200, "{set:#}");
+    assert_eq!(
+        (&set["followed"], &set["released"]),
+        (&3.into(), &17.into())
+    );
+    assert_ne!(second, first);
+    assert_eq!(kept_text(), "{\"tags\":[],\"max_markets\":3}\n");
+    let line = demo.stderr_line("selection changed by administration");
+    for part in ["127.0.0.1:", "\"old\":\"{}\"", "max_markets"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    // What the public may know: layers, and no paths.
+    let (status, told) = get(&url("v1/selection"));
+    assert_eq!((status, &told["followed"]), (200, &3.into()), "{told:#}");
+    assert_eq!(told["keys"]["max_markets"]["layer"], "overlay");
+    assert!(!told.to_string().contains("overlay.json"), "{told:#}");
+
+    // The other one has seen what is not there any more.
+    let (status, now, refused) = ask_for_tag(&admin, "PUT /v1/selection", &matching, "{}");
+    let kind = "urn:polypy:problem:selection_changed";
+    assert_eq!(
+        (status, &refused["type"]),
+        (412, &kind.into()),
+        "{refused:#}"
+    );
+    assert_eq!(now, second);
+    assert_eq!(kept_text(), "{\"tags\":[],\"max_markets\":3}\n");
+    // The same again is no other generation.
+    let (status, again, set) = ask_for_tag(&admin, "PUT /v1/selection", "", few);
+    assert_eq!((status, again, &set["released"]), (200, second, &0.into()));
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+
+    // Kept over a restart.
+    let mut demo = Running::start(&arguments);
+    let health = demo.stdout_line("/health");
+    let public = health.split('/').nth(2).unwrap().to_owned();
+    let selection = format!("http://{public}/v1/selection");
+    until(&selection, |selection| selection["followed"] == 3);
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
 }
 
 #[test]

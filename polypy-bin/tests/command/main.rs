@@ -10,9 +10,17 @@ mod access;
 mod admin;
 mod cli;
 mod demo;
+mod demo_routes;
+mod description;
 mod hang_up;
 mod health;
+mod markets;
 mod process;
+mod record;
+mod status;
 mod streams;
 mod supervised;
 mod suspension;
+mod tmux;
+#[cfg(feature = "tui")]
+mod top;

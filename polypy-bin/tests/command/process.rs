@@ -157,15 +157,28 @@ fn wait(lines: &Receiver<String>, seen: &mut Vec<String>, text: &str) -> String 
 
 /// `GET` of a URL as the demo prints it: status and body.
 pub(crate) fn get(url: &str) -> (u16, serde_json::Value) {
+    send("GET", url, &[], "")
+}
+
+/// A request with these header lines and this body: status and body of the answer.
+pub(crate) fn send(
+    method: &str,
+    url: &str,
+    headers: &[&str],
+    body: &str,
+) -> (u16, serde_json::Value) {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(
-        stream,
-        "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    let mut head = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    for header in headers {
+        head.push_str(&format!("{header}\r\n"));
+    }
+    if method != "GET" {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    write!(stream, "{head}\r\n{body}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -63,7 +63,7 @@ fn stream(messages: Vec<String>) -> (String, JoinHandle<String>) {
 }
 
 /// A server that answers one request so.
-fn answer(status: &'static str, body: &'static str) -> String {
+pub(crate) fn answer(status: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -120,7 +120,7 @@ fn tail_prints_lines_for_people() {
     assert_eq!((code, said.as_str()), (0, ""));
     let expected: Vec<_> = LINES.lines().take(printed.lines().count()).collect();
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
-    assert_eq!(expected.len(), 25, "all but heartbeats");
+    assert_eq!(expected.len(), 27, "all but heartbeats");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_watched_book_is_printed_for_programs_when_what_is_printed_changes() {
 }
 
 /// The demo, its address, and a token of it.
-fn demo() -> (Running, String, String) {
+pub(crate) fn demo() -> (Running, String, String) {
     let mut demo = Running::start(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
     let health = demo.stdout_line("/health");
     let address = health.split('/').nth(2).unwrap();
@@ -308,6 +308,18 @@ fn a_book_is_shown_once() {
         (0, &Value::from(token.as_str()))
     );
 
+    // The beginning of several ids is none of them.
+    let digits = (0..10).map(|digit| digit.to_string());
+    let several = digits.map(|digit| {
+        let (code, printed, said) = output(&mut polypy(&["book", &digit, "--url", &url]));
+        assert!((code, printed.is_empty()) != (0, true), "{said}");
+        said.contains("the ids of several tokens begin so:\n  ")
+    });
+    assert!(
+        several.filter(|several| *several).count() > 0,
+        "ten tokens, ten digits"
+    );
+
     // One digit is wrong: the right one is proposed first.
     let last = if token.ends_with('7') { "8" } else { "7" };
     let wrong = format!("{}{last}", &token[..token.len() - 1]);
@@ -321,7 +333,7 @@ fn a_book_is_shown_once() {
     let (code, _, said) = output(&mut polypy(&["book", "rain", "--url", &url]));
     assert_eq!(code, 2);
     assert!(
-        said.starts_with("rain: ") && said.contains("/markets"),
+        said.starts_with("rain: ") && said.contains("polypy markets"),
         "{said}"
     );
 }

@@ -195,19 +195,19 @@ impl MarketStatus {
 pub enum Verdict {
     /// They are.
     Followed,
-    /// They will be once what was released is forgotten.
-    Waiting,
     /// They are not, for this reason.
     NotFollowed(NotFollowed),
 }
 
 impl Verdict {
-    /// Whether the selection wants it, here or in the process that has its shard: all
-    /// processes judge alike.
+    /// Whether the selection wants it, here or in the process that has its shard, be there
+    /// room for it or not: all processes judge alike.
     pub fn is_wanted(self) -> bool {
         match self {
-            Self::Followed | Self::Waiting => true,
-            Self::NotFollowed(reason) => reason == NotFollowed::Shard,
+            Self::Followed => true,
+            Self::NotFollowed(reason) => {
+                matches!(reason, NotFollowed::Shard | NotFollowed::Sockets)
+            }
         }
     }
 }
@@ -274,6 +274,11 @@ impl NotFollowed {
         Self::Sockets,
     ];
 
+    /// Its place in [`Self::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
     /// Its name in JSON and in counters.
     pub fn name(self) -> &'static str {
         match self {
@@ -295,6 +300,53 @@ impl NotFollowed {
             Self::Shard => "shard",
             Self::Sockets => "sockets",
         }
+    }
+}
+
+/// How many open markets are followed, and how many are not, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerdictCounts {
+    followed: usize,
+    /// By [`NotFollowed::index`].
+    not_followed: [usize; NotFollowed::ALL.len()],
+}
+
+impl VerdictCounts {
+    /// Open markets of which the books are kept here.
+    pub fn followed(&self) -> usize {
+        self.followed
+    }
+
+    /// Open markets of which they are not, for this reason.
+    pub fn not_followed(&self, reason: NotFollowed) -> usize {
+        self.not_followed[reason.index()]
+    }
+
+    /// All open markets.
+    pub fn open(&self) -> usize {
+        self.followed + self.not_followed.iter().sum::<usize>()
+    }
+
+    pub(super) fn add(&mut self, entry: &MarketEntry) {
+        if let Some(count) = self.of(entry) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn subtract(&mut self, entry: &MarketEntry) {
+        if let Some(count) = self.of(entry) {
+            *count -= 1;
+        }
+    }
+
+    fn of(&mut self, entry: &MarketEntry) -> Option<&mut usize> {
+        if entry.status != MarketStatus::Open {
+            return None;
+        }
+        Some(match entry.verdict {
+            Verdict::Followed => &mut self.followed,
+            Verdict::NotFollowed(reason) => &mut self.not_followed[reason.index()],
+        })
     }
 }
 
@@ -370,18 +422,22 @@ mod tests {
     }
 
     #[test]
-    fn all_processes_hold_another_ones_market_for_wanted() {
+    fn what_another_process_has_or_no_socket_is_left_for_is_wanted() {
         let wanted = NotFollowed::ALL
             .into_iter()
             .filter(|reason| Verdict::NotFollowed(*reason).is_wanted());
-        assert_eq!(wanted.collect::<Vec<_>>(), [NotFollowed::Shard]);
-        assert!(Verdict::Followed.is_wanted() && Verdict::Waiting.is_wanted());
+        let expected = [NotFollowed::Shard, NotFollowed::Sockets];
+        assert_eq!(wanted.collect::<Vec<_>>(), expected);
+        assert!(Verdict::Followed.is_wanted());
     }
 
     #[test]
     fn reasons_are_named_once_and_stand_in_the_order_of_the_checks() {
         let mut names = NotFollowed::ALL.map(NotFollowed::name).to_vec();
         assert!(NotFollowed::ALL.is_sorted());
+        for (at, reason) in NotFollowed::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), at);
+        }
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), NotFollowed::ALL.len());

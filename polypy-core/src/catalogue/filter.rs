@@ -4,8 +4,8 @@
 //! whatever else holds. A check that is not set is not made.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
+use super::bound::Bound;
 use super::chunk::EntryRef;
 use super::entry::{Cents, NotFollowed, TagId};
 use super::glob::Glob;
@@ -83,27 +83,6 @@ impl FromIterator<ConditionId> for Ids {
     fn from_iter<I: IntoIterator<Item = ConditionId>>(ids: I) -> Self {
         let by_digits = |id: ConditionId| (id.canonical().into(), id);
         Self(ids.into_iter().map(by_digits).collect())
-    }
-}
-
-/// A moment, or one that moves along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// This one.
-    At(Timestamp),
-    /// So long from now.
-    FromNow(Duration),
-}
-
-impl Bound {
-    fn at(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::At(at) => at,
-            Self::FromNow(ahead) => {
-                let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
-                Timestamp::from_millis(now.millis().saturating_add(ahead))
-            }
-        }
     }
 }
 
@@ -283,6 +262,12 @@ impl Kinds {
 }
 
 impl MarketFilter {
+    /// The tags that are named and that no market was ever listed with: misspelt, perhaps.
+    pub fn unknown_tags<'a>(&'a self, tags: &'a Tags) -> impl Iterator<Item = &'a Folded> {
+        let named = self.include.tags.iter().chain(&self.exclude.tags);
+        named.filter(|name| tags.named(name).is_none())
+    }
+
     /// Made ready for many markets with these tags. `was` is what chose those that are
     /// wanted now: where it has the same bounds, they need not meet them quite.
     pub fn ready<'a>(

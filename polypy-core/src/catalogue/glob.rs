@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Bytes of a pattern at most: as many as the venue's names have.
+/// Characters of a pattern at most: as many as the venue's names have.
 const MAX_PATTERN: usize = 512;
 
 /// Why a text is no pattern.
@@ -13,8 +13,8 @@ pub enum GlobError {
     /// Nothing.
     #[error("it is empty")]
     Empty,
-    /// Too many bytes.
-    #[error("more than {MAX_PATTERN} bytes")]
+    /// Too many characters.
+    #[error("more than {MAX_PATTERN} characters")]
     TooLong,
     /// The venue's names have none.
     #[error("there is a space in it; names in addresses have none")]
@@ -41,7 +41,7 @@ impl FromStr for Glob {
         if text.is_empty() {
             return Err(GlobError::Empty);
         }
-        if text.len() > MAX_PATTERN {
+        if text.chars().nth(MAX_PATTERN).is_some() {
             return Err(GlobError::TooLong);
         }
         if text.contains(char::is_whitespace) {

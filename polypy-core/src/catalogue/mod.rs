@@ -6,12 +6,13 @@
 //! | `entry` | what is kept of one market |
 //! | `table`, `tags`, `chunk` | all of them: one writer |
 //! | `view` | all of them at one moment: any number of readers |
-//! | `filter` | which of them are meant: by readers, and by the selection |
+//! | `filter`, `bound` | which of them are meant: by readers, and by the selection |
 //! | `selection` | which of them are followed, and why one is not |
 //! | `seats` | who is followed where not all can be |
 //! | `text` | words as they are compared, and looked for |
 //! | `glob` | names with `*` |
 
+mod bound;
 mod chunk;
 mod entry;
 mod filter;
@@ -30,12 +31,13 @@ use crate::key::AssetKey;
 use crate::market::{AssetInfo, Market};
 use crate::time::Timestamp;
 
+pub use self::bound::{Bound, BoundError};
 pub use self::chunk::EntryRef;
 pub use self::entry::{
     Cents, Figures, Listed, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Resolution,
-    ResolutionSource, Tag, TagId, Verdict,
+    ResolutionSource, Tag, TagId, Verdict, VerdictCounts,
 };
-pub use self::filter::{Bound, Check, Ids, Kinds, MarketFilter, ReadyFilter, Trace};
+pub use self::filter::{Check, Ids, Kinds, MarketFilter, ReadyFilter, Trace};
 pub use self::glob::{Glob, GlobError};
 pub use self::seats::{Round, SeatChanges, SeatTable};
 pub use self::selection::{
@@ -91,6 +93,12 @@ pub trait CatalogueSource: Send + Sync {
 
     /// A token's market; `None` once forgotten.
     fn market(&self, asset: AssetKey) -> Option<Arc<Market>>;
+
+    /// A market that is named, and that is listed while its books are not kept here: of
+    /// several the first.
+    fn not_followed(&self, _selector: &Selector) -> Option<MarketEntry> {
+        None
+    }
 }
 
 /// How a verdict came about.
@@ -125,6 +133,9 @@ pub trait SelectionSource: Send + Sync {
     /// The markets with this condition id, in any spelling, or this slug; those that have
     /// not ended first.
     fn find(&self, name: &str) -> Vec<MarketEntry>;
+
+    /// The market that has this token; of several one that has not ended.
+    fn of_token(&self, token_id: &str) -> Option<MarketEntry>;
 
     /// The markets of the event with this slug, in the order in which the venue shows them.
     fn event(&self, slug: &str) -> Vec<MarketEntry>;

@@ -347,7 +347,7 @@ fn who_is_wanted_need_not_meet_the_same_bounds_quite() {
         (
             bounds(200_000, 9),
             bounds(200_000, 9),
-            Verdict::Waiting,
+            Verdict::NotFollowed(NotFollowed::Sockets),
             Judgement::Wanted,
         ),
         (
@@ -680,7 +680,7 @@ proptest! {
                 prop_assert!(!last.holds && key_of(reason).contains(&last.key), "{:?}", checks);
                 prop_assert!(before.iter().all(|check| check.holds));
             }
-            Verdict::Followed | Verdict::Waiting => {
+            Verdict::Followed => {
                 prop_assert!(checks.iter().all(|check| check.holds));
             }
         }

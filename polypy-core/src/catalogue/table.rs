@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::chunk::{CHUNK, Chunk, EntryRef};
 use super::entry::{
     Listed, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Resolution, Tag, TagId, Verdict,
+    VerdictCounts,
 };
 use super::tags::Tags;
 use super::text::{fold, words};
@@ -76,8 +77,10 @@ pub struct LeftOut {
 #[derive(Debug, Default)]
 pub struct CatalogueTable {
     chunks: Vec<Chunk>,
-    /// Hashes of condition ids, slugs and events' slugs, each with a market that has it.
-    names: BTreeSet<(u64, MarketNumber)>,
+    /// Hashes of condition ids, token ids, slugs and events' slugs, each with a market that
+    /// has it. There are five of a market: in half of their bits they take half the memory,
+    /// and what is found by them is compared anyway.
+    names: BTreeSet<(u32, u32)>,
     hasher: RandomState,
     tags: Arc<Tags>,
     outcomes: HashSet<Arc<str>>,
@@ -88,6 +91,7 @@ pub struct CatalogueTable {
     /// The newest, until something changes.
     view: Option<Arc<CatalogueView>>,
     left_out: LeftOut,
+    counts: VerdictCounts,
 }
 
 /// What a market is found by.
@@ -95,6 +99,7 @@ pub struct CatalogueTable {
 enum Name<'a> {
     /// In the one spelling that all have in common.
     Condition(Cow<'a, str>),
+    Token(&'a str),
     Slug(&'a str),
     Event(&'a str),
 }
@@ -103,11 +108,19 @@ fn names(market: &Market) -> impl Iterator<Item = Name<'_>> {
     let id = Name::Condition(market.condition_id.canonical());
     let slug = market.slug.as_deref().map(Name::Slug);
     let event = market.event.as_ref().map(|event| Name::Event(&event.slug));
-    std::iter::once(id).chain(slug).chain(event)
+    let tokens = market.tokens.iter();
+    let tokens = tokens.map(|token| Name::Token(token.token_id.as_str()));
+    std::iter::once(id).chain(slug).chain(event).chain(tokens)
+}
+
+/// A market's number in the index of names: no larger one is given out.
+fn short(number: MarketNumber) -> u32 {
+    u32::try_from(number.get()).unwrap_or(u32::MAX)
 }
 
 fn has_other_names(market: &Market, before: &Market) -> bool {
     market.question != before.question
+        || market.tokens != before.tokens
         || market.slug != before.slug
         || market.event != before.event
         || market.group != before.group
@@ -129,6 +142,11 @@ impl CatalogueTable {
     /// What was left out so far.
     pub fn left_out(&self) -> LeftOut {
         self.left_out
+    }
+
+    /// How many open markets are followed or not.
+    pub fn counts(&self) -> VerdictCounts {
+        self.counts
     }
 
     /// The tags that entries have.
@@ -179,6 +197,13 @@ impl CatalogueTable {
         found
     }
 
+    /// The market that has this token; of several one that has not ended, and the newest.
+    pub fn of_token(&self, token_id: &str) -> Option<MarketEntry> {
+        let found = self.named(Name::Token(token_id));
+        let rank = |entry: &&MarketEntry| (entry.status == MarketStatus::Open, entry.number);
+        found.max_by_key(rank).cloned()
+    }
+
     /// The markets of the event with this slug, in the order in which the venue shows them.
     pub fn event(&self, slug: &str) -> Vec<MarketEntry> {
         let mut found: Vec<_> = self.named(Name::Event(slug)).cloned().collect();
@@ -191,13 +216,16 @@ impl CatalogueTable {
 
     /// The markets that have this name.
     fn named<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = &'a MarketEntry> {
-        let hash = self.hasher.hash_one(&name);
-        let all = (hash, MarketNumber::new(0))..=(hash, MarketNumber::new(u64::MAX));
+        let hash = self.hash(&name);
         self.names
-            .range(all)
-            .filter_map(|(_, number)| Some(self.get(*number)?.entry))
+            .range((hash, 0)..=(hash, u32::MAX))
+            .filter_map(|(_, number)| Some(self.get(MarketNumber::new((*number).into()))?.entry))
             .filter(move |entry| match &name {
                 Name::Condition(id) => entry.market.condition_id.canonical() == *id,
+                Name::Token(id) => {
+                    let mut tokens = entry.market.tokens.iter();
+                    tokens.any(|token| token.token_id.as_str() == *id)
+                }
                 Name::Slug(slug) => entry.market.slug.as_deref() == Some(slug),
                 Name::Event(slug) => {
                     let event = entry.market.event.as_ref();
@@ -270,7 +298,7 @@ impl CatalogueTable {
             figures,
             tags,
         } = listed;
-        if self.len >= MOST_MARKETS {
+        if self.len >= MOST_MARKETS || self.next > u32::MAX.into() {
             self.left_out.markets += 1;
             return None;
         }
@@ -297,6 +325,7 @@ impl CatalogueTable {
             verdict: Verdict::NotFollowed(NotFollowed::Unjudged),
             keys: None,
         };
+        self.counts.add(&entry);
         if let Some(last) = self.chunks.last_mut() {
             last.push(entry, &words);
         }
@@ -345,13 +374,12 @@ impl CatalogueTable {
 
     /// Leaves a market out from now on. Whether it was there.
     pub fn remove(&mut self, number: MarketNumber) -> bool {
-        let Some(market) = self
-            .get(number)
-            .map(|found| Arc::clone(&found.entry.market))
-        else {
+        let Some(entry) = self.get(number).map(|found| found.entry.clone()) else {
             return false;
         };
-        self.leave(&market, number);
+        let market = &entry.market;
+        self.counts.subtract(&entry);
+        self.leave(market, number);
         self.view = None;
         self.version += 1;
         self.len -= 1;
@@ -392,21 +420,28 @@ impl CatalogueTable {
         if let Some(chunk) = self.chunks.get_mut(at) {
             let at = chunk.position(number);
             if let Some(entry) = chunk.entry_mut(at) {
+                self.counts.subtract(entry);
                 change(entry);
+                self.counts.add(entry);
             }
         }
     }
 
     fn enter(&mut self, market: &Market, number: MarketNumber) {
         for name in names(market) {
-            self.names.insert((self.hasher.hash_one(&name), number));
+            self.names.insert((self.hash(&name), short(number)));
         }
     }
 
     fn leave(&mut self, market: &Market, number: MarketNumber) {
         for name in names(market) {
-            self.names.remove(&(self.hasher.hash_one(&name), number));
+            self.names.remove(&(self.hash(&name), short(number)));
         }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of the bits will do")]
+    fn hash(&self, name: &Name<'_>) -> u32 {
+        self.hasher.hash_one(name) as u32
     }
 
     fn rename(&mut self, before: &Market, market: &Market, number: MarketNumber) {

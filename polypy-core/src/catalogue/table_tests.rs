@@ -185,6 +185,35 @@ fn markets_are_found_by_their_names() {
 }
 
 #[test]
+fn a_market_is_found_by_each_of_its_tokens() {
+    let mut table = CatalogueTable::default();
+    let numbers = [1, 2].map(|number| table.take_in(listed(market(number))).unwrap().number);
+    let found = |table: &CatalogueTable, id: &str| table.of_token(id).map(|entry| entry.number);
+    for (id, expected) in [("2", 0), ("3", 0), ("4", 1), ("5", 1)] {
+        assert_eq!(found(&table, id), Some(numbers[expected]), "{id}");
+    }
+    for unknown in ["6", "", "02", "2 "] {
+        assert_eq!(found(&table, unknown), None, "{unknown}");
+    }
+    // Another market has the tokens as well: the newer one counts, unless it has ended.
+    let same = Market {
+        condition_id: condition(3),
+        ..market(1)
+    };
+    let other = table.take_in(listed(same)).unwrap().number;
+    assert_eq!(found(&table, "2"), Some(other));
+    table.set_status(other, MarketStatus::Closed, None);
+    assert_eq!(found(&table, "2"), Some(numbers[0]));
+    // A market has other tokens now.
+    table.take_in(listed(Market {
+        condition_id: condition(2),
+        ..market(4)
+    }));
+    assert_eq!(found(&table, "8"), Some(numbers[1]));
+    assert_eq!(found(&table, "4"), None);
+}
+
+#[test]
 fn chunks_that_are_half_empty_are_joined() {
     let mut table = CatalogueTable::default();
     for number in 0..40 {
@@ -280,7 +309,7 @@ fn steps() -> impl Strategy<Value = Step> {
     );
     let verdicts = prop_oneof![
         Just(Verdict::Followed),
-        Just(Verdict::Waiting),
+        Just(Verdict::NotFollowed(NotFollowed::Shard)),
         Just(Verdict::NotFollowed(NotFollowed::Seats)),
     ];
     let ends = prop_oneof![
@@ -451,6 +480,18 @@ proptest! {
         }
         let view = table.view();
         prop_assert_eq!(table.len(), model.len());
+        let open = |verdict| {
+            let is_so = |known: &&Known| {
+                known.status == Some(MarketStatus::Open) && known.verdict == Some(verdict)
+            };
+            model.values().filter(is_so).count()
+        };
+        let counts = table.counts();
+        prop_assert_eq!(counts.followed(), open(Verdict::Followed));
+        for reason in NotFollowed::ALL {
+            let expected = open(Verdict::NotFollowed(reason));
+            prop_assert_eq!(counts.not_followed(reason), expected);
+        }
         // By number, from a number on.
         for number in (0..=u64::from(MARKETS) * 2).map(MarketNumber::new) {
             prop_assert_eq!(view.get(number).is_some(), model.contains_key(&number));
@@ -460,13 +501,18 @@ proptest! {
             prop_assert_eq!(rest, expected);
         }
         // By names, of which nothing stays behind.
-        let stated = |known: &Known| 1 + usize::from(known.slug.is_some()) + usize::from(known.event.is_some());
+        let stated = |known: &Known| 3 + usize::from(known.slug.is_some()) + usize::from(known.event.is_some());
         prop_assert_eq!(table.names.len(), model.values().map(stated).sum::<usize>());
         for name in 0..4 {
             let found = sorted(&table.find(&format!("slug-{name}")));
             prop_assert_eq!(found, found_by(&model, |known| known.slug == Some(name)));
             let found = sorted(&table.event(&format!("event-{name}")));
             prop_assert_eq!(found, found_by(&model, |known| known.event == Some(name)));
+        }
+        for token in 0..u16::from(MARKETS) * 2 + 4 {
+            let found = table.of_token(&token.to_string()).map(|entry| entry.number);
+            let expected = found_by(&model, |known| u16::from(known.condition) == token / 2);
+            prop_assert_eq!(found, expected.first().copied());
         }
         // By words, as by looking at each.
         let phrase = Phrase::parse(&sought).unwrap();

@@ -16,7 +16,7 @@ use memchr::memmem;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// Bytes of a phrase at most: longer than any question of the venue.
+/// Characters of a phrase at most: longer than any question of the venue.
 const MAX_PHRASE: usize = 256;
 /// Words of a phrase at most: each is looked for.
 const MAX_WORDS: usize = 8;
@@ -28,8 +28,8 @@ pub enum PhraseError {
     /// Nothing but spaces and signs.
     #[error("there is no word in it")]
     NoWord,
-    /// Too many bytes.
-    #[error("more than {MAX_PHRASE} bytes")]
+    /// Too many characters.
+    #[error("more than {MAX_PHRASE} characters")]
     TooLong,
     /// Too many words.
     #[error("more than {MAX_WORDS} words")]
@@ -141,8 +141,11 @@ pub struct Phrase {
     folded: Box<str>,
     /// Looks for the word that is likely to be the rarest: the longest.
     rarest: memmem::Finder<'static>,
-    /// The others, each with its space.
-    others: Vec<Box<str>>,
+    /// Look for the others, each with its space. Made once: a common word is looked for in
+    /// tens of thousands of texts, each shorter than what making it ready takes.
+    others: Vec<memmem::Finder<'static>>,
+    /// Looks for all words side by side.
+    whole: memmem::Finder<'static>,
 }
 
 impl PartialEq for Phrase {
@@ -159,7 +162,7 @@ impl Phrase {
     /// # Errors
     /// [`PhraseError`] if there is no word in it, or too much.
     pub fn parse(text: &str) -> Result<Self, PhraseError> {
-        if text.len() > MAX_PHRASE {
+        if text.chars().nth(MAX_PHRASE).is_some() {
             return Err(PhraseError::TooLong);
         }
         let mut folded = String::with_capacity(text.len() + 1);
@@ -174,11 +177,13 @@ impl Phrase {
         // Of equals the last: questions begin alike.
         let longest = (0..sought.len()).max_by_key(|at| sought[*at].len());
         let rarest = sought.remove(longest.ok_or(PhraseError::NoWord)?);
+        let finder = |text: &str| memmem::Finder::new(text.as_bytes()).into_owned();
         Ok(Self {
             written: text.trim().into(),
+            rarest: finder(&rarest),
+            others: sought.iter().map(|word| finder(word)).collect(),
+            whole: finder(&folded),
             folded: folded.into(),
-            rarest: memmem::Finder::new(rarest.as_bytes()).into_owned(),
-            others: sought,
         })
     }
 
@@ -195,12 +200,13 @@ impl Phrase {
 
     /// How well it fits a folded text in which its rarest word is.
     fn fit_of_others(&self, folded: &str) -> Option<Fit> {
-        if !self.others.iter().all(|word| folded.contains(&**word)) {
+        let text = folded.as_bytes();
+        if !self.others.iter().all(|word| word.find(text).is_some()) {
             return None;
         }
         Some(if folded.starts_with(&*self.folded) {
             Fit::Beginning
-        } else if self.others.is_empty() || folded.contains(&*self.folded) {
+        } else if self.others.is_empty() || self.whole.find(text).is_some() {
             Fit::Phrase
         } else {
             Fit::Words

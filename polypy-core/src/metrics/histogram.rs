@@ -78,6 +78,18 @@ impl Reading {
         self.total_micros
     }
 
+    /// What was recorded after an earlier reading of the same histograms.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let buckets = self.buckets.iter().zip(earlier.buckets);
+        let mut since = Self::default();
+        for (left, (later, earlier)) in since.buckets.iter_mut().zip(buckets) {
+            *left = later.saturating_sub(earlier);
+        }
+        since.total_micros = self.total_micros.wrapping_sub(earlier.total_micros);
+        since
+    }
+
     /// The mean in milliseconds, zero before anything was recorded.
     pub fn mean_ms(&self) -> f64 {
         ratio(self.total_micros, self.count()) / 1_000.0

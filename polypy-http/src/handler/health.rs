@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use polypy_core::{Health, Timestamp};
 use serde::{Serialize, Serializer};
 
+use crate::call::Call;
 use crate::negotiate::{Offer, best};
 use crate::reply::{JSON, Reply, json};
-use crate::route::Call;
 use crate::sources::Sources;
 
 /// What is not acceptable is answered in the first: a probe looks at the status.
@@ -80,6 +80,14 @@ impl<T: Serialize, N: Serialize> Serialize for Fields<T, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
+}
+
+/// The verdict in our form, as a JSON object: for those who tell it in another way.
+///
+/// # Errors
+/// None that can be met: a verdict can be written.
+pub fn health_json(health: Health, at: Timestamp) -> serde_json::Result<String> {
+    serde_json::to_string(&ours(health, at.to_string()))
 }
 
 pub(super) fn get(sources: &Sources, newest: &Newest, call: &Call) -> Reply {

@@ -11,22 +11,40 @@ use polypy_core::Clock;
 use serde::Deserialize;
 
 use crate::access::{Access, INVALID, end_session};
+use crate::call::Call;
+use crate::describe::{Answer, Content};
+use crate::parameter::{Kind, Parameter};
 use crate::query::Query;
 use crate::reply::Reply;
-use crate::route::{Call, Route};
+use crate::route::Route;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-const HOME: HeaderValue = HeaderValue::from_static("/");
+/// Relative, so that it is right below the path of a proxy, too.
+const HOME: HeaderValue = HeaderValue::from_static("./");
 /// The form may be sent here, and nothing else happens on the page.
 const FORM_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 );
 const FORM: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-    <title>Log in</title>\n<form method=\"post\" action=\"/login\">\n\
+    <title>Log in</title>\n<form method=\"post\" action=\"login\">\n\
     <label>Token <input type=\"password\" name=\"token\" autocomplete=\"current-password\" \
     required autofocus></label>\n<button>Log in</button>\n</form>\n";
 /// A form with a token of any length that makes sense.
 const MOST_BYTES: usize = 4 * 1024;
+const FIELDS: &[Parameter] = &[Parameter::new(
+    "token",
+    Kind::Text { most: MOST_BYTES },
+    "the token",
+)];
+
+const SEEN: Answer = Answer::new(303, Content::Empty, "done, for a form: to the page at /");
+const DONE: Answer = Answer::new(204, Content::Empty, "done, for JSON");
+const ANSWERS: &[Answer] = &[
+    Answer::new(200, Content::Other("text/html"), "the form").to("GET"),
+    SEEN.to("POST"),
+    DONE.to("POST"),
+    Answer::error(401, "that is not the token").to("POST"),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +79,8 @@ pub(crate) fn routes(access: &Arc<Access>, clock: &Arc<dyn Clock>) -> [Route; 2]
         let cookie = access.begin_session(clock.now(), call.is_secure());
         with_cookie(is_form, &cookie)
     })
+    .takes(Content::Json("login"))
+    .answers(ANSWERS)
     .open();
     let logout = Route::post(
         "/logout",
@@ -68,6 +88,7 @@ pub(crate) fn routes(access: &Arc<Access>, clock: &Arc<dyn Clock>) -> [Route; 2]
         MOST_BYTES,
         |call, _| with_cookie(is_form(call), &end_session(call.is_secure())),
     )
+    .answers(const { &[SEEN, DONE] })
     .open();
     [login, logout]
 }
@@ -84,7 +105,7 @@ fn is_form(call: &Call) -> bool {
 fn token(is_form: bool, body: &Bytes) -> Option<String> {
     if is_form {
         let text = std::str::from_utf8(body).ok()?;
-        let form = Query::parse(text, &["token"]).ok()?;
+        let form = Query::parse(text, FIELDS).ok()?;
         return form.text("token").map(str::to_owned);
     }
     let credentials: Credentials = serde_json::from_slice(body).ok()?;

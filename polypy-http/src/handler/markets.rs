@@ -5,11 +5,12 @@
 
 use hyper::StatusCode;
 
+use crate::call::Call;
 use crate::encoding::wants_gzip;
 use crate::handler;
 use crate::market_list::{MarketList, NoList, Page};
+use crate::parameter::{Kind, Parameter};
 use crate::reply::Reply;
-use crate::route::Call;
 
 /// Largest accepted `limit` and `offset`: the venue lists some 46,500 active
 /// markets, so this is "all" with room for growth.
@@ -17,14 +18,30 @@ const MOST: usize = 1_000_000;
 /// When a list that found no room is worth asking for again.
 const RETRY_SECONDS: u32 = 5;
 
-pub(super) const PARAMETERS: &[&str] = &["limit", "offset"];
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter::new(
+        "limit",
+        Kind::Whole {
+            least: 1,
+            most: MOST,
+        },
+        "markets in the answer at most",
+    )
+    .or("all"),
+    Parameter::new(
+        "offset",
+        Kind::Whole {
+            least: 0,
+            most: MOST,
+        },
+        "markets to leave out before",
+    )
+    .or("0"),
+];
 
 /// The answer, unless a list has to be made for it.
 pub(super) fn ready(markets: Option<&MarketList>, call: &Call) -> Option<Reply> {
-    let page = match page(call) {
-        Ok(page) => page,
-        Err(refusal) => return Some(*refusal),
-    };
+    let page = page(call);
     let Some(markets) = markets else {
         return Some(handler::absent("markets", &call.request_id));
     };
@@ -37,10 +54,7 @@ pub(super) fn ready(markets: Option<&MarketList>, call: &Call) -> Option<Reply> 
 
 /// The answer, with a list made for it and for those who come next.
 pub(super) fn compute(markets: Option<&MarketList>, call: &Call) -> Reply {
-    let page = match page(call) {
-        Ok(page) => page,
-        Err(refusal) => return *refusal,
-    };
+    let page = page(call);
     let Some(markets) = markets else {
         return handler::absent("markets", &call.request_id);
     };
@@ -64,14 +78,9 @@ pub(super) fn compute(markets: Option<&MarketList>, call: &Call) -> Reply {
     }
 }
 
-fn page(call: &Call) -> Result<Page, Box<Reply>> {
-    let number = |name, least| call.query.number(name, least..=MOST);
-    let page = number("limit", 1).and_then(|limit| Ok((limit, number("offset", 0)?)));
-    match page {
-        Ok((limit, offset)) => Ok(Page {
-            offset: offset.unwrap_or(0),
-            limit: limit.unwrap_or(MOST),
-        }),
-        Err(error) => Err(Box::new(handler::bad_query(&error, &call.request_id))),
+fn page(call: &Call) -> Page {
+    Page {
+        offset: call.query.whole("offset").unwrap_or(0),
+        limit: call.query.whole("limit").unwrap_or(MOST),
     }
 }

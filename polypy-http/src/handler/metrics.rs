@@ -9,11 +9,11 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, VARY};
 use parking_lot::Mutex;
 
+use crate::call::Call;
 use crate::encoding::wants_gzip;
 use crate::exposition::{Exposition, Format};
 use crate::negotiate::{Offer, best};
 use crate::reply::Reply;
-use crate::route::Call;
 use crate::sources::Sources;
 
 /// What is not acceptable is answered all the same: a scraper that cannot read the

@@ -21,9 +21,10 @@ use polypy_core::{
 };
 use serde::Serialize;
 
+use crate::call::Call;
 use crate::handler;
-use crate::reply::{ErrorBody, Reply};
-use crate::route::Call;
+use crate::parameter::{Kind, Parameter};
+use crate::reply::Reply;
 use crate::sources::Sources;
 
 /// Levels a side when the request names none.
@@ -40,7 +41,15 @@ const RETRY_SECONDS: u32 = 1;
 const REQUESTED: &str = "requested";
 const NO_SNAPSHOT: &str = "no snapshot of this book has arrived yet";
 
-pub(super) const PARAMETERS: &[&str] = &["depth"];
+pub(super) const PARAMETERS: &[Parameter] = &[Parameter::new(
+    "depth",
+    Kind::Whole {
+        least: 1,
+        most: MAX_DEPTH,
+    },
+    "levels a side at most, best first",
+)
+.or("10")];
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -176,17 +185,9 @@ fn pairs(levels: &[Level]) -> Vec<(Price, Size)> {
 }
 
 pub(super) fn get(sources: &Sources, call: &Call) -> Reply {
-    let depth = match call.query.number("depth", 1..=MAX_DEPTH) {
-        Ok(depth) => depth.unwrap_or(DEFAULT_DEPTH),
-        Err(error) => return handler::bad_query(&error, &call.request_id),
-    };
+    let depth = call.query.whole("depth").unwrap_or(DEFAULT_DEPTH);
     if let Err(error) = AssetId::new(call.segment("asset_id")) {
-        let text = error.to_string();
-        return ErrorBody {
-            parameter: Some("asset_id"),
-            ..ErrorBody::new(StatusCode::BAD_REQUEST, &call.request_id, &text)
-        }
-        .reply();
+        return call.bad_parameter("asset_id", &error.to_string());
     }
     let Some(source) = &sources.books else {
         return handler::absent("order books", &call.request_id);

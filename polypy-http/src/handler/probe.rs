@@ -7,10 +7,16 @@ use polypy_core::HealthSource;
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use serde::Serialize;
 
+use crate::call::Call;
+use crate::parameter::{Kind, Parameter};
 use crate::reply::Reply;
-use crate::route::Call;
 
-pub(super) const PARAMETERS: &[&str] = &["verbose"];
+pub(super) const PARAMETERS: &[Parameter] = &[Parameter::new(
+    "verbose",
+    Kind::Flag,
+    "lists each check, also those that hold",
+)
+.or("off")];
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -53,10 +59,7 @@ pub(super) fn get(source: &dyn ProbeSource, probe: Probe, call: &Call) -> Reply 
         ok: check.passed,
         text: &check.text,
     });
-    let is_verbose = call
-        .query()
-        .text("verbose")
-        .is_some_and(|value| !matches!(value, "0" | "false"));
+    let is_verbose = call.query().flag("verbose").unwrap_or(false);
     let body = Body {
         ok,
         reasons,

@@ -4,9 +4,9 @@
 use hyper::StatusCode;
 use polypy_core::metrics::JsonSheet;
 
+use crate::call::Call;
 use crate::encoding::wants_gzip;
 use crate::reply::{JSON, Reply};
-use crate::route::Call;
 use crate::sources::Sources;
 
 /// The answer, if it takes microseconds.

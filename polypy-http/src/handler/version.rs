@@ -2,6 +2,7 @@
 
 use hyper::StatusCode;
 
+use crate::describe::Answer;
 use crate::reply::{Reply, Service};
 use crate::route::Route;
 
@@ -19,4 +20,5 @@ pub(crate) fn version(service: Service) -> Route {
             .collect();
         Reply::json(StatusCode::OK, &fields)
     })
+    .answers(const { &[Answer::json("version", "the build")] })
 }

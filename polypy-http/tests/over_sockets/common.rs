@@ -447,3 +447,26 @@ pub(crate) async fn until(server: &HttpServer, holds: impl Fn(&Value) -> bool) -
         .await
         .unwrap_or_else(|_| panic!("never held: {}", server.stats()))
 }
+
+/// The paused clock, held still until it is advanced or this is dropped.
+///
+/// A paused clock jumps to the next deadline whenever every task waits, also while the
+/// system still carries bytes from one socket to another. A busy machine takes its time
+/// for that, and a peer's deadline would pass in between. The clock does not jump while
+/// blocking work runs, so this is some.
+pub(crate) struct HeldClock {
+    _release: std::sync::mpsc::SyncSender<()>,
+}
+
+impl HeldClock {
+    pub(crate) fn hold() -> Self {
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(0);
+        // Ends with an error once `release` is dropped.
+        drop(tokio::task::spawn_blocking(move || held.recv()));
+        Self { _release: release }
+    }
+
+    pub(crate) async fn advance(&self, by: Duration) {
+        tokio::time::advance(by).await;
+    }
+}

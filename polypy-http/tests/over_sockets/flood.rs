@@ -235,6 +235,7 @@ async fn a_list_that_is_being_made_keeps_nothing_else_waiting() {
 async fn a_slow_and_steady_reader_gets_its_whole_list() {
     let sources = sources(&Probe::healthy()).with_markets(markets(20_000));
     let (server, address) = started(config(), sources).await;
+    let clock = HeldClock::hold();
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
     let mut client = socket.connect(address).await.unwrap();
@@ -248,8 +249,9 @@ async fn a_slow_and_steady_reader_gets_its_whole_list() {
             0 => break,
             read => text.extend_from_slice(&lump[..read]),
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        clock.advance(Duration::from_secs(1)).await;
     }
+    drop(clock);
     let answer = Answer::all(std::str::from_utf8(&text).unwrap()).remove(0);
     let length = answer.header("content-length").unwrap();
     assert_eq!(answer.body.len().to_string(), length);

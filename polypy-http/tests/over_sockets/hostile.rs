@@ -289,11 +289,13 @@ async fn a_slow_sender_is_closed_at_its_deadline() {
 async fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let (server, address) = full().await;
     let limit = server.config().idle_timeout;
+    let clock = HeldClock::hold();
     let mut client = TcpStream::connect(address).await.unwrap();
     assert_eq!(exchange(&mut client, KEEP_ALIVE).await.status, 200);
     // Longer than a head may take, shorter than idleness may last.
-    sleep(limit - Duration::from_secs(5)).await;
+    clock.advance(limit - Duration::from_secs(5)).await;
     assert_eq!(exchange(&mut client, KEEP_ALIVE).await.status, 200);
+    drop(clock);
 
     let started = Instant::now();
     assert_eq!(read_all(client).await, "");

@@ -20,6 +20,8 @@ mod probes;
 
 mod access;
 
+mod page;
+
 mod changes;
 
 mod tls;

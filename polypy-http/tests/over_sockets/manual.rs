@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use polypy_core::Component;
+use polypy_http::{HttpServer, Kind, Parameter, Reply, Route, StatusCode};
 use serde_json::Value;
 
 const MANUAL: &str = include_str!("../../../docs/http-api.md");
@@ -95,6 +96,26 @@ async fn the_error_shown_is_the_error_sent() {
     let mut sent = get(address, "/orderbook/1?depht=5").await.json();
     shown["request_id"].take();
     sent["request_id"].take();
+    assert_eq!(shown, sent);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_problem_shown_is_the_problem_sent() {
+    const DEPTH: &[Parameter] = &[Parameter::new("depth", Kind::Flag, "")];
+    let route = Route::get("/v1/book", "", |_| Reply::empty(StatusCode::OK));
+    let server = HttpServer::builder(config(), sources(&Probe::healthy()))
+        .routes([route.with_parameters(DEPTH)])
+        .build();
+    server.start().await.unwrap();
+    let address = server.local_addr().unwrap();
+    let mut shown: Value = serde_json::from_str(blocks(MANUAL, "json")[1]).unwrap();
+    let mut sent = get(address, "/v1/book?depht=5").await.json();
+    for name in ["request_id", "instance"] {
+        let start = |value: Value| value.as_str().unwrap()[..9].to_owned();
+        let (shown, sent) = (shown[name].take(), sent[name].take());
+        assert!(name == "request_id" || start(shown) == start(sent));
+    }
     assert_eq!(shown, sent);
     server.stop().await;
 }

@@ -12,13 +12,25 @@ use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use polypy_core::{Component, StatsSource};
-use polypy_http::{Body, HttpConfig, HttpServer, Reply, Route, RouteError};
+use polypy_http::{
+    Answer as Stated, Body, HttpConfig, HttpServer, Kind, Parameter, Reply, Route, RouteError,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+const DETAIL: &[Parameter] = &[Parameter::new(
+    "detail",
+    Kind::Text { most: 100 },
+    "how much is told",
+)];
+const DEPTH: &[Parameter] = &[Parameter::new(
+    "depth",
+    Kind::Whole { least: 0, most: 9 },
+    "how far down",
+)];
 const EVENTS: &str = "GET /events HTTP/1.1\r\nHost: here\r\n\r\n";
 const SWITCH: &str =
     "GET /echo HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
@@ -123,7 +135,7 @@ async fn a_program_adds_routes_assets_and_its_name() {
                 Reply::json(StatusCode::OK, &body)
                     .with_header(CACHE_CONTROL, HeaderValue::from_static("max-age=5"))
             })
-            .with_parameters(&["detail"]),
+            .with_parameters(DETAIL),
         )
         .unwrap()
         .route(Route::computed("/flour", "all of it", 2, |_call| {
@@ -194,6 +206,7 @@ fn a_path_is_given_out_once() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_sends_as_it_comes_and_may_be_quiet_for_hours() {
     let (server, address, mut opened) = serving(config()).await;
+    let clock = HeldClock::hold();
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(EVENTS.as_bytes()).await.unwrap();
     let sender = opened.recv().await.unwrap();
@@ -201,9 +214,12 @@ async fn a_stream_sends_as_it_comes_and_may_be_quiet_for_hours() {
     let text = read_until(&mut client, "one\n\r\n").await;
     assert!(text.contains("content-type: text/event-stream"), "{text}");
     assert!(text.contains("transfer-encoding: chunked"), "{text}");
-    tokio::time::sleep(Duration::from_secs(4 * 3_600)).await;
+    for _ in 0..4 * 3_600 {
+        clock.advance(Duration::from_secs(1)).await;
+    }
     sender.send("two\n").await.unwrap();
     read_until(&mut client, "two\n\r\n").await;
+    drop(clock);
     assert_eq!(server.stats()["active_streams"], 1);
     assert_eq!(server.stats()["active_connections"], 0);
     // Its end is the answer's, and the connection's.
@@ -317,7 +333,7 @@ async fn an_answer_may_wait_for_another_part_and_is_given_up_in_time() {
                     _ => word("soon"),
                 }
             })
-            .with_parameters(&["depth"])
+            .with_parameters(DEPTH)
             .with_shorter("ask for less"),
             Route::awaited("/never", "waits", |_call| std::future::pending()),
             Route::awaited("/panics", "waits", |_call| async { panic!("at last") }),
@@ -343,5 +359,124 @@ async fn an_answer_may_wait_for_another_part_and_is_given_up_in_time() {
     assert_eq!(get(address, "/never").await.status, 503);
     assert_eq!(before.elapsed(), server.config().answer_timeout);
     assert_eq!(get(address, "/panics").await.status, 500);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn errors_below_v1_are_problems_and_others_stay_as_they_were() {
+    let routes = [
+        Route::get("/v1/sacks/{number}", "one sack", |call| {
+            match call.segment("number") {
+                "1" => Reply::json(StatusCode::OK, &json!({ "number": 1 })),
+                "2" => call.problem(StatusCode::GONE, "sack_sold", "it was sold"),
+                _ => panic!("no such sack"),
+            }
+        })
+        .with_parameters(DETAIL),
+        Route::get("/sacks", "as before", |call| {
+            call.problem(StatusCode::GONE, "sack_sold", "it was sold")
+        }),
+    ];
+    let server = HttpServer::builder(config(), sources(&Probe::healthy()));
+    let server = server.routes(routes).build();
+    server.start().await.unwrap();
+    let address = server.local_addr().unwrap();
+    let head = "Host: here\r\nConnection: close\r\nX-Request-Id: me\r\n";
+    let ask = async |line: &str| {
+        let request = format!("{line} HTTP/1.1\r\n{head}\r\n");
+        Answer::all(&raw(address, request.as_bytes()).await).remove(0)
+    };
+    let sold = ask("GET /%761/sacks/2").await;
+    assert_eq!(
+        sold.header("content-type"),
+        Some("application/problem+json")
+    );
+    assert_eq!(
+        sold.json(),
+        json!({
+            "type": "urn:polypy:problem:sack_sold", "title": "Sack sold", "status": 410,
+            "detail": "it was sold", "instance": "urn:polypy:request:me",
+            "error": "it was sold", "request_id": "me",
+        })
+    );
+    let head = ask("HEAD /v1/sacks/2").await;
+    assert_eq!(head.header("content-length"), sold.header("content-length"));
+    for (line, status, title) in [
+        ("GET /v1/sacks/1?detal=x", 400, "Bad Request"),
+        ("GET /v1/sacks/3", 500, "Internal Server Error"),
+        ("POST /v1/sacks/1", 405, "Method Not Allowed"),
+        ("GET /v1", 404, "Not Found"),
+        ("GET /v1/flour", 404, "Not Found"),
+    ] {
+        let answer = ask(line).await;
+        assert_eq!(answer.status, status, "{line}");
+        let body = answer.json();
+        let kind = answer.header("content-type");
+        assert_eq!(kind, Some("application/problem+json"), "{line}");
+        assert_eq!(
+            (&body["type"], &body["title"]),
+            (&json!("about:blank"), &json!(title))
+        );
+        assert_eq!(body["error"], body["detail"]);
+    }
+    assert_eq!(
+        ask("GET /v1/sacks/1?detal=x").await.json()["parameter"],
+        "detal"
+    );
+    for line in [
+        "GET /sacks",
+        "GET /v2",
+        "GET /v10",
+        "GET /health?%zz",
+        "GET /markets?x=1",
+    ] {
+        let answer = ask(line).await;
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/json"),
+            "{line}"
+        );
+        assert!(!answer.body.contains("\"type\""), "{line}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_route_is_made_of_what_all_others_say_and_says_that_it_will_go() {
+    const ANSWERS: &[Stated] = &[Stated::json("sack", "the sack"), Stated::error(410, "sold")];
+    let server = HttpServer::bare("mill", config(), std::sync::Arc::new(FixedClock))
+        .routes([
+            Route::get("/sacks", "all sacks", |_| Reply::empty(StatusCode::OK))
+                .with_parameters(DETAIL)
+                .answers(ANSWERS)
+                .deprecated(1_795_429_800, "Sun, 06 Nov 2027 08:49:37 GMT"),
+        ])
+        .describe(|routes| {
+            let paths: Vec<_> = routes.iter().map(|route| route.path).collect();
+            assert_eq!(paths, ["/", "/version", "/sacks"]);
+            let sacks = routes[2];
+            assert_eq!((sacks.parameters, sacks.answers), (DETAIL, ANSWERS));
+            assert_eq!(
+                (sacks.methods, sacks.is_open),
+                ("GET, HEAD, OPTIONS", false)
+            );
+            let text = paths.join(" ");
+            Route::get("/described", "them", move |_| {
+                Reply::json(StatusCode::OK, &text)
+            })
+        })
+        .build();
+    server.start().await.unwrap();
+    let address = server.local_addr().unwrap();
+    assert_eq!(get(address, "/described").await.json(), "/ /version /sacks");
+    let listed = get(address, "/").await.body;
+    assert!(listed.contains("/described"), "{listed}");
+    let going = get(address, "/sacks").await;
+    assert_eq!(going.header("deprecation"), Some("@1795429800"));
+    assert_eq!(
+        going.header("sunset"),
+        Some("Sun, 06 Nov 2027 08:49:37 GMT")
+    );
+    assert_eq!(get(address, "/described").await.header("deprecation"), None);
     server.stop().await;
 }

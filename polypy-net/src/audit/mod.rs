@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use polypy_core::metrics::{Sheet, count, millis};
 use polypy_core::{
     AssetId, AssetKey, AuditSink, BoxFuture, Component, ComponentError, ComponentState,
-    HealthSource, ResyncSink, Scope, StaleReason, StatsSource,
+    HealthSource, Purpose, ResyncSink, Scope, StaleReason, StatsSource,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -217,7 +217,9 @@ impl Work {
         let ids: Vec<AssetId> = chunk.iter().map(|(_, id)| id.clone()).collect();
         self.counters.requests.add_shared(1);
         let requested = Instant::now().into_std();
-        let answer = self.books.books(&ids, self.registry.interner());
+        let answer = self
+            .books
+            .books(&ids, self.registry.interner(), Purpose::Audit);
         let Fetched {
             books,
             unanswered,

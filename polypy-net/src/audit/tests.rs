@@ -22,6 +22,7 @@ impl BookFetch for Clob {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
+        _purpose: Purpose,
     ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             self.asked.lock().push((Instant::now(), assets.len()));

@@ -49,6 +49,23 @@ pub(super) struct Effects {
     pub(super) close: bool,
 }
 
+/// What is to be resubscribed, by the reason for it: a frame is sent for one.
+pub(super) fn by_reason(
+    rekeyed: Vec<Arc<AssetInfo>>,
+    again: Vec<(Arc<AssetInfo>, StaleReason)>,
+) -> BTreeMap<&'static str, (StaleReason, Vec<Arc<AssetInfo>>)> {
+    let rekeyed = rekeyed
+        .into_iter()
+        .map(|info| (info, StaleReason::Resubscribing));
+    let mut groups = BTreeMap::new();
+    for (info, reason) in rekeyed.chain(again) {
+        let group = groups.entry(reason.name());
+        let (_, infos) = group.or_insert_with(|| (reason, Vec::new()));
+        infos.push(info);
+    }
+    groups
+}
+
 impl Carried {
     pub(super) fn new(role: Role) -> Self {
         Self {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
+use std::time::Duration;
 
 use polypy_core::metrics::{Entry, Kind, Part, Row, Sheet};
 use tokio::time::Instant;
@@ -26,6 +27,11 @@ pub(crate) struct ConnectionCounters {
     pub(super) bytes: u64,
     pub(super) parse_errors: u64,
     pub(super) last_data: Option<Instant>,
+    /// Silence after which it is probed, by how often its data has come.
+    pub(super) silence_limit: Option<Duration>,
+    pub(super) last_end: Option<LastEnd>,
+    /// When its next socket is to be opened, while it waits for that.
+    pub(super) next_attempt: Option<Instant>,
     pub(super) sockets: u64,
     pub(super) open_failures: u64,
     pub(super) refusals: Codes,
@@ -38,6 +44,16 @@ pub(crate) struct ConnectionCounters {
     pub(super) probes: u64,
     pub(super) resubscribes: u64,
     pub(super) escalation: EscalationCounts,
+}
+
+/// How a connection's last socket ended, or why it was not opened.
+#[derive(Debug, Clone)]
+pub(crate) struct LastEnd {
+    pub(super) at: Instant,
+    pub(super) cause: &'static str,
+    /// What the other side or the system said about it.
+    pub(super) detail: String,
+    pub(super) close_code: Option<u16>,
 }
 
 /// Counters of the escalation; in assets.
@@ -220,6 +236,10 @@ impl AddAssign<&Self> for ConnectionCounters {
             bytes,
             parse_errors,
             last_data,
+            // Of one connection each.
+            silence_limit: _,
+            last_end: _,
+            next_attempt: _,
             sockets,
             open_failures,
             refusals,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use polypy_core::Owner;
+
 use super::socket::End;
 use crate::reason::{chain, printable};
 
@@ -53,6 +55,25 @@ impl DisconnectReason {
             Self::Stalled => "stalled",
             Self::NeverFed => "never_fed",
             Self::Overflowed => "overflowed",
+        }
+    }
+
+    /// Its name with what was said about it, for people.
+    pub(super) fn cause(&self) -> String {
+        match self.detail().trim_end() {
+            "" => self.name().to_owned(),
+            detail => format!("{}: {detail}", self.name()),
+        }
+    }
+
+    /// Whose doing it is, as far as that can be told from here.
+    pub(super) fn owner(&self) -> Owner {
+        match self {
+            Self::Asked | Self::Overflowed => Owner::Us,
+            Self::End(End::Closed { .. }) | Self::Stalled | Self::NeverFed => Owner::Venue,
+            Self::End(End::Dropped | End::Broken(_)) | Self::NoPong | Self::Unresponsive => {
+                Owner::Network
+            }
         }
     }
 

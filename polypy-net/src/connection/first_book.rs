@@ -95,6 +95,15 @@ pub(super) struct Steps {
     pub(super) exhausted: u64,
 }
 
+/// What became of a read.
+#[derive(Debug, Default)]
+pub(super) struct Sifted {
+    /// Events of assets that are not carried.
+    pub(super) strays: usize,
+    /// Assets whose first book came.
+    pub(super) begun: Vec<AssetKey>,
+}
+
 /// What became of a REST answer.
 #[derive(Debug, Default)]
 pub(super) struct Seeds {
@@ -102,7 +111,9 @@ pub(super) struct Seeds {
     pub(super) given: u64,
     /// Those books.
     pub(super) events: Vec<MarketEvent>,
-    /// Those among them of which the feed says nothing.
+    /// Those among them with which the feed's own copy begins.
+    pub(super) begun: Vec<AssetKey>,
+    /// Those of which the feed says nothing.
     pub(super) silent: Vec<AssetKey>,
     /// Assets REST knows no book of.
     pub(super) missing: Vec<AssetKey>,
@@ -215,15 +226,14 @@ impl FirstBooks {
     }
 
     /// Takes out of `events` what must not be handed over, and notes the books
-    /// that arrived, and how long they `took`. How many were of assets that are not
-    /// carried.
+    /// that arrived, and how long they `took`.
     pub(super) fn sift(
         &mut self,
         events: &mut Vec<MarketEvent>,
         took: &Histogram,
         now: Instant,
         is_carried: impl Fn(AssetKey) -> bool,
-    ) -> usize {
+    ) -> Sifted {
         let before = events.len();
         // Neighbours are mostly of the same market.
         let mut carried = [None; 2];
@@ -238,15 +248,24 @@ impl FirstBooks {
             }
             false
         });
-        let strays = before - events.len();
+        let mut sifted = Sifted {
+            strays: before - events.len(),
+            begun: Vec::new(),
+        };
         if !self.waiting.is_empty() {
-            events.retain(|event| self.admit(event, took, now));
+            events.retain(|event| self.admit(event, took, now, &mut sifted.begun));
         }
-        strays
+        sifted
     }
 
     /// Whether an event of a carried asset is to be handed over.
-    fn admit(&mut self, event: &MarketEvent, took: &Histogram, now: Instant) -> bool {
+    fn admit(
+        &mut self,
+        event: &MarketEvent,
+        took: &Histogram,
+        now: Instant,
+        begun: &mut Vec<AssetKey>,
+    ) -> bool {
         let key = event.asset();
         let Some(waiting) = self.waiting.get_mut(&key) else {
             return true;
@@ -259,6 +278,7 @@ impl FirstBooks {
         if is_opening {
             took.record_shared(now.saturating_duration_since(waiting.named_at));
             self.waiting.remove(&key);
+            begun.push(key);
         } else {
             waiting.hear(now);
         }
@@ -340,6 +360,7 @@ impl FirstBooks {
             seeds.events.push(MarketEvent::Book(Box::new(book)));
             if waiting.heard {
                 self.waiting.remove(&info.key);
+                seeds.begun.push(info.key);
             } else {
                 waiting.has_rest_book = true;
                 seeds.silent.push(info.key);

@@ -108,7 +108,7 @@ fn nothing_gets_out_of_what_is_not_carried() {
         });
         let keys: Vec<_> = events.iter().map(MarketEvent::asset).collect();
         let expected: Vec<_> = left.iter().map(|number| infos[*number].key).collect();
-        assert_eq!((keys, strays), (expected, given.len() - left.len()));
+        assert_eq!((keys, strays.strays), (expected, given.len() - left.len()));
     }
 }
 

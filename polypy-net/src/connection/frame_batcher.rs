@@ -7,11 +7,13 @@
 //! tokens, those frames' tables are fetched from memory together
 //! ([`Reading::expect`]).
 //!
-//! Does not know where events go.
+//! A recorder gets each group before any of it is decoded: a frame that breaks the decoder
+//! is recorded. Does not know where events go.
 
 use parking_lot::RwLock;
 use polypy_core::Interner;
 
+use super::tap::Tap;
 use crate::counter::count;
 use crate::wire::{Decoded, Frame, Reading, WireStats};
 
@@ -33,10 +35,19 @@ pub(super) struct FrameBatcher {
 }
 
 impl FrameBatcher {
-    /// Takes a frame in. It is decoded at [`Self::finish`] at the latest.
-    pub(super) fn take(&mut self, frame: &[u8], known: &RwLock<Interner>, stats: &WireStats) {
-        if frame.len() > LONGEST {
-            self.finish(known, stats);
+    /// Takes a frame in, which came as text or as binary. It is decoded at
+    /// [`Self::finish`] at the latest.
+    pub(super) fn take(
+        &mut self,
+        (frame, is_text): (&[u8], bool),
+        known: &RwLock<Interner>,
+        stats: &WireStats,
+        tap: &mut Tap,
+    ) {
+        // Those of a group came the same way: a binary one is by itself.
+        if frame.len() > LONGEST || !is_text {
+            self.finish(known, stats, tap);
+            tap.received(frame, &[frame.len()], is_text);
             let known = known.read();
             let mut reading = Reading::new(&known, stats, &mut self.decoded);
             self.summary.count(&reading.frame(frame), frame);
@@ -45,15 +56,16 @@ impl FrameBatcher {
         self.near.extend_from_slice(frame);
         self.ends.push(self.near.len());
         if self.ends.len() == GROUP {
-            self.finish(known, stats);
+            self.finish(known, stats, tap);
         }
     }
 
     /// Decodes what waits.
-    pub(super) fn finish(&mut self, known: &RwLock<Interner>, stats: &WireStats) {
+    pub(super) fn finish(&mut self, known: &RwLock<Interner>, stats: &WireStats, tap: &mut Tap) {
         if self.ends.is_empty() {
             return;
         }
+        tap.received(&self.near, &self.ends, true);
         let known = known.read();
         let mut reading = Reading::new(&known, stats, &mut self.decoded);
         each(&self.near, &self.ends, |frame| reading.expect(frame));
@@ -115,7 +127,40 @@ fn each(bytes: &[u8], ends: &[usize], mut work: impl FnMut(&[u8])) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use polypy_core::{
+        Answer, Asked, AssetInfo, AssetKey, BookOrigin, FeedId, FrameSink, Opened, Owner, SocketId,
+        SocketSink,
+    };
+
     use super::*;
+
+    /// A recorder that holds how many frames were decoded against how many it has had.
+    #[derive(Clone, Default)]
+    struct Ahead {
+        stats: Arc<WireStats>,
+        had: u64,
+    }
+
+    impl FrameSink for Ahead {
+        fn opened(&self, _opened: &Opened<'_>) -> Box<dyn SocketSink> {
+            Box::new(self.clone())
+        }
+        fn answered(&self, _answer: &Answer<'_>) {}
+    }
+
+    impl SocketSink for Ahead {
+        fn received(&mut self, _bytes: &[u8], ends: &[usize], _is_text: bool, _at: Instant) {
+            assert_eq!(self.stats.snapshot().frames, self.had, "decoded before");
+            self.had += ends.len() as u64;
+        }
+        fn sent(&mut self, _: &str, _: Asked, _: &[Arc<AssetInfo>], _: Instant) {}
+        fn first_books(&mut self, _: &[AssetKey], _: BookOrigin, _: Instant) {}
+        fn delivers(&mut self, _: FeedId, _: Instant) {}
+        fn closed(&mut self, _: &str, _: Owner, _: Instant) {}
+    }
 
     /// A frame whose decoding can be told from the others'.
     fn frame(number: usize, length: usize) -> String {
@@ -128,16 +173,23 @@ mod tests {
 
     #[test]
     fn every_frame_is_decoded_once_and_in_its_order() {
-        let (known, stats) = (RwLock::default(), WireStats::default());
+        let (known, stats) = (RwLock::default(), Arc::<WireStats>::default());
+        let recorder: Arc<dyn FrameSink> = Arc::new(Ahead {
+            stats: Arc::clone(&stats),
+            had: 0,
+        });
+        let mut tap = Tap::open(Some(&recorder), (SocketId(1), "conn-1"), false);
         let mut batcher = FrameBatcher::default();
         for number in [0, 1, GROUP - 1, GROUP, GROUP + 1, 5 * GROUP + 3] {
             for at in 0..number {
                 // Every tenth is a long one.
                 let length = if at % 10 == 4 { LONGEST } else { at % 7 };
-                batcher.take(frame(at, length).as_bytes(), &known, &stats);
+                let frame = frame(at, length);
+                let is_text = at % 10 != 6;
+                batcher.take((frame.as_bytes(), is_text), &known, &stats, &mut tap);
             }
-            batcher.finish(&known, &stats);
-            batcher.finish(&known, &stats);
+            batcher.finish(&known, &stats, &mut tap);
+            batcher.finish(&known, &stats, &mut tap);
             let told = |event: &polypy_core::LifecycleEvent| match event {
                 polypy_core::LifecycleEvent::Resolved(event) => event.condition_id.to_string(),
                 polypy_core::LifecycleEvent::NewMarket(event) => event.condition_id.to_string(),

@@ -41,6 +41,7 @@ mod shown;
 mod socket;
 mod state;
 mod suspended;
+mod tap;
 mod task;
 mod view;
 mod watchdog;
@@ -50,7 +51,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use polypy_core::metrics::{Histogram, Row, Sheet, Span};
-use polypy_core::{AssetInfo, AssetKey, FeedId, Interner, StaleReason};
+use polypy_core::{AssetInfo, AssetKey, FeedId, Interner, SocketId, StaleReason};
 use tokio::sync::Semaphore;
 
 use crate::counter::millis;
@@ -83,6 +84,8 @@ pub(crate) struct Context {
     interner: Arc<RwLock<Interner>>,
     /// The last feed number given out.
     feeds: AtomicU64,
+    /// The last socket's number.
+    sockets: AtomicU64,
     pacer: Pacer,
     seeds: Semaphore,
     reconnects: Reconnects,
@@ -118,6 +121,7 @@ impl Context {
             venue,
             interner,
             feeds: AtomicU64::new(0),
+            sockets: AtomicU64::new(0),
             pacer: Pacer::new(config.pace),
             seeds: Semaphore::new(config.seeds_in_flight.max(1)),
             reconnects: Reconnects::default(),
@@ -163,6 +167,10 @@ impl Context {
                 "the process stood still: no book is live before its connection has answered"
             );
         }
+    }
+
+    fn next_socket(&self) -> SocketId {
+        SocketId(self.sockets.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     fn next_feed(&self) -> FeedId {

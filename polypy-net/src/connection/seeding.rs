@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::AssetInfo;
+use polypy_core::{AssetInfo, Purpose};
 use tokio::time::timeout;
 
 use super::Context;
@@ -44,7 +44,10 @@ async fn fetch(context: Arc<Context>, assets: Vec<Arc<AssetInfo>>) -> Fetched {
     let asking = async {
         let _permit = context.seeds.acquire().await.ok()?;
         let venue = &context.venue;
-        let fetched = venue.books.books(&ids, &context.interner).await;
+        let fetched = venue
+            .books
+            .books(&ids, &context.interner, Purpose::Seed)
+            .await;
         if let Some(error) = &fetched.failure {
             tracing::warn!(
                 error = chain(error),

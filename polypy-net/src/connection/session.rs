@@ -7,13 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::{AssetInfo, AssetKey, MarketEvent, ResyncSink, Scope, StaleReason};
+use polypy_core::{
+    Asked, AssetInfo, AssetKey, BookOrigin, MarketEvent, ResyncSink, Scope, StaleReason,
+};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::clob::Fetched;
 use crate::counter::count;
 
-use super::carried::{Carried, Effects};
+use super::carried::{Carried, Effects, by_reason};
 use super::commands::CommandMailbox;
 use super::disconnect::{DisconnectReason, SessionOutcome};
 use super::event_output::EventOutput;
@@ -26,6 +29,7 @@ use super::seeding::{Seeding, answered};
 use super::socket::{End, Socket};
 use super::state::{AwaitedBook, ConnectionState};
 use super::suspended::{Resumption, Step};
+use super::tap::Tap;
 use super::view::ConnectionView;
 use super::watchdog::{MeanGap, Verdict, Watchdog};
 use super::{Context, Role};
@@ -48,6 +52,9 @@ pub(super) struct Kept<'a> {
 pub(super) struct FeedSession<'a> {
     kept: Kept<'a>,
     socket: Socket,
+    /// Dropped before the feed closes: a recording has the end of a socket before what
+    /// follows from it.
+    tap: Tap,
     output: EventOutput,
     first_books: FirstBooks,
     watchdog: Watchdog,
@@ -83,6 +90,7 @@ impl<'a> FeedSession<'a> {
             Role::Serving => Some(context.next_feed()),
             Role::Replacement => None,
         };
+        let tap = Tap::of(context, kept.view, feed);
         let output = match feed {
             Some(feed) => EventOutput::open(sink, feed),
             None => EventOutput::held(sink, context.config.held_back_events),
@@ -100,6 +108,7 @@ impl<'a> FeedSession<'a> {
             resumption,
             kept,
             socket,
+            tap,
             output,
             first_books: FirstBooks::default(),
             opened: now,
@@ -125,6 +134,7 @@ impl<'a> FeedSession<'a> {
         let had_data = self.watchdog.last_data().is_some();
         let now = Instant::now();
         self.kept.carried.end_record();
+        self.tap.closed(&reason);
         // The feed closes before anybody can see that the socket has ended, and
         // before the good-bye: nothing more will come of it.
         drop(self.output);
@@ -141,14 +151,16 @@ impl<'a> FeedSession<'a> {
 
     async fn step(&mut self, check: &mut Interval) -> Option<DisconnectReason> {
         let commands = self.kept.commands;
-        let (batcher, context) = (&mut self.batcher, self.kept.context);
+        let (batcher, tap, context) = (&mut self.batcher, &mut self.tap, self.kept.context);
         let (known, stats) = (&context.interner, &context.venue.wire);
         let wake = tokio::select! {
             biased;
             () = commands.arrived() => Wake::Commands,
             _ = check.tick() => Wake::Check,
             answer = answered(&mut self.seeding) => Wake::Answer(answer),
-            read = self.socket.read(|frame| batcher.take(frame, known, stats)) => Wake::Read(read),
+            read = self.socket.read(|frame| batcher.take(frame, known, stats, tap)) => {
+                Wake::Read(read)
+            }
         };
         match wake {
             Wake::Commands => self.on_commands(),
@@ -186,7 +198,7 @@ impl<'a> FeedSession<'a> {
         self.kept
             .view
             .count(|counters| counters.escalation.moved += moved);
-        self.send(Request::Unsubscribe, &gone);
+        self.send(Request::Unsubscribe, Asked::Unsubscribe, &gone);
         if !gone.is_empty() {
             self.publish_awaited();
         }
@@ -201,9 +213,9 @@ impl<'a> FeedSession<'a> {
         }
         let keys: Vec<_> = rekeyed.iter().map(|info| info.key).collect();
         self.output.mark_stale(&keys, StaleReason::Resubscribing);
-        let again = again.into_iter().map(|(info, _)| info);
-        let all: Vec<_> = rekeyed.into_iter().chain(again).collect();
-        self.resubscribe(&all);
+        for (reason, infos) in by_reason(rekeyed, again).into_values() {
+            self.resubscribe(&infos, reason);
+        }
         if retire {
             self.kept.view.publish(ConnectionState::retire);
         }
@@ -231,7 +243,12 @@ impl<'a> FeedSession<'a> {
         if !self.resumption.is_confirmed(suspensions) {
             return false;
         }
+        if self.output.has_overflowed() {
+            return false;
+        }
         let feed = self.kept.context.next_feed();
+        // Before anything is delivered as it.
+        self.tap.delivers(feed);
         if !self.output.take_over(feed) {
             return false;
         }
@@ -287,7 +304,9 @@ impl<'a> FeedSession<'a> {
     }
 
     fn ping(&mut self) {
-        self.socket.send(request::PING);
+        if self.socket.send(request::PING.into()) {
+            self.tap.sent(request::PING, Asked::Ping, &[]);
+        }
         self.resumption.pinged();
         self.kept.view.count(|counters| counters.pings += 1);
     }
@@ -311,7 +330,7 @@ impl<'a> FeedSession<'a> {
                 assets = steps.resubscribe.len(),
                 "no first book within the deadline: resubscribing"
             );
-            self.resubscribe(&steps.resubscribe);
+            self.resubscribe(&steps.resubscribe, StaleReason::Silent);
         }
         if !steps.seed.is_empty() && self.seeding.is_none() {
             self.first_books.asked(&steps.seed);
@@ -359,6 +378,7 @@ impl<'a> FeedSession<'a> {
             counts.missing += count(seeds.missing.len());
         });
         self.kept.carried.record(&seeds.events);
+        self.tap.first_books(&seeds.begun, BookOrigin::Rest);
         self.output.deliver(&mut seeds.events);
         self.output.mark_stale(&seeds.silent, StaleReason::Silent);
         self.publish_awaited();
@@ -383,7 +403,8 @@ impl<'a> FeedSession<'a> {
     fn on_frames(&mut self) {
         let now = Instant::now();
         let stats = &self.kept.context.venue.wire;
-        self.batcher.finish(&self.kept.context.interner, stats);
+        self.batcher
+            .finish(&self.kept.context.interner, stats, &mut self.tap);
         let summary = self.batcher.summary;
         self.watchdog.on_frame(now);
         if !self.batcher.decoded.events.is_empty() {
@@ -395,11 +416,12 @@ impl<'a> FeedSession<'a> {
         self.note_lag();
         let took = &self.kept.context.first_book;
         let carried = &self.kept.carried;
-        let strays = self
+        let sifted = self
             .first_books
             .sift(&mut self.batcher.decoded.events, took, now, |key| {
                 carried.get(key).is_some()
             });
+        self.tap.first_books(&sifted.begun, BookOrigin::Snapshot);
         self.kept.carried.record(&self.batcher.decoded.events);
         self.kept.carried.report(&self.batcher.decoded.events, now);
         if self.batcher.decoded.undecodable.is_empty() {
@@ -427,9 +449,11 @@ impl<'a> FeedSession<'a> {
             counters.bytes += summary.bytes;
             counters.parse_errors += self.batcher.decoded.errors;
             counters.refused_frames += summary.refused;
-            counters.stray_events += count(strays);
+            counters.stray_events += count(sifted.strays);
             counters.pongs += summary.pongs;
             counters.last_data = self.watchdog.last_data().or(counters.last_data);
+            let config = &self.kept.context.config;
+            counters.silence_limit = Some(self.kept.mean_gap.probe_threshold(config));
         });
         self.batcher.clear();
         if summary.data > 0 && !self.heard {
@@ -466,7 +490,7 @@ impl<'a> FeedSession<'a> {
                 .iter()
                 .filter_map(|key| self.kept.carried.get(*key).cloned())
                 .collect();
-            self.resubscribe(&infos);
+            self.resubscribe(&infos, StaleReason::Undecodable);
         }
     }
 
@@ -496,7 +520,7 @@ impl<'a> FeedSession<'a> {
         let keys: Vec<_> = market.iter().map(|info| info.key).collect();
         tracing::debug!(connection = %self.kept.view.id(), "silent: probing one market");
         self.output.mark_stale(&keys, StaleReason::Resubscribing);
-        self.resubscribe(&market);
+        self.resubscribe(&market, StaleReason::Silent);
         self.watchdog.probed(now, &self.kept.context.config);
         self.kept.view.count(|counters| counters.probes += 1);
     }
@@ -507,15 +531,15 @@ impl<'a> FeedSession<'a> {
             return;
         }
         let now = Instant::now();
-        self.send(Request::Subscribe, assets);
+        self.send(Request::Subscribe, Asked::Subscribe, assets);
         self.first_books
             .named(assets, now, &self.kept.context.config);
         self.publish_awaited();
     }
 
-    /// Takes assets off and subscribes to them again: a subscription that is merely
-    /// repeated brings no snapshot.
-    fn resubscribe(&mut self, assets: &[Arc<AssetInfo>]) {
+    /// Takes assets off and subscribes to them again, for a reason: a subscription that is
+    /// merely repeated brings no snapshot.
+    fn resubscribe(&mut self, assets: &[Arc<AssetInfo>], reason: StaleReason) {
         if assets.is_empty() {
             return;
         }
@@ -523,8 +547,9 @@ impl<'a> FeedSession<'a> {
         self.kept
             .carried
             .note_gap(assets.iter().map(|info| info.key));
-        self.send(Request::Unsubscribe, assets);
-        self.send(Request::Subscribe, assets);
+        let asked = Asked::Resubscribe(reason);
+        self.send(Request::Unsubscribe, asked, assets);
+        self.send(Request::Subscribe, asked, assets);
         self.first_books
             .renewed(assets, now, &self.kept.context.config);
         let again = count(assets.len());
@@ -534,7 +559,7 @@ impl<'a> FeedSession<'a> {
         self.publish_awaited();
     }
 
-    fn send(&mut self, request: Request, assets: &[Arc<AssetInfo>]) {
+    fn send(&mut self, request: Request, asked: Asked, assets: &[Arc<AssetInfo>]) {
         for chunk in assets.chunks(self.kept.context.config.chunk.max(1)) {
             let request = match request {
                 Request::Subscribe if !self.opening_sent => Request::Open,
@@ -545,7 +570,11 @@ impl<'a> FeedSession<'a> {
                 return;
             }
             self.opening_sent = true;
-            self.socket.send(request::frame(request, chunk));
+            let text: Utf8Bytes = request::frame(request, chunk).into();
+            // Said once it is accepted: what is not has asked for nothing.
+            if self.socket.send(text.clone()) {
+                self.tap.sent(&text, asked, chunk);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::dial::{Dial, Stream as Bytes};
@@ -119,14 +119,15 @@ impl Socket {
         })
     }
 
-    /// Accepts a text frame for writing. It leaves while the socket is read.
-    pub(super) fn send(&mut self, text: impl Into<String>) {
-        self.enqueue(Message::text(text.into()));
+    /// Accepts a text frame for writing. It leaves while the socket is read. `false`: the
+    /// socket has ended.
+    pub(super) fn send(&mut self, text: Utf8Bytes) -> bool {
+        self.enqueue(Message::Text(text))
     }
 
     /// Says good-bye, as far as the peer takes it without waiting.
     pub(super) async fn part(mut self) {
-        self.enqueue(Message::Close(Some(CloseFrame {
+        let _accepted = self.enqueue(Message::Close(Some(CloseFrame {
             code: CloseCode::Normal,
             reason: "".into(),
         })));
@@ -137,19 +138,23 @@ impl Socket {
         .await;
     }
 
-    /// Waits for frames, then has `take` see all that are there, in order. Text
-    /// and binary only. Cancel-safe: what `take` saw was the last of this wait.
-    pub(super) async fn read(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), End> {
+    /// Waits for frames, then has `take` see all that are there, in order, and whether
+    /// each is text or binary. Cancel-safe: what `take` saw was the last of this wait.
+    pub(super) async fn read(&mut self, mut take: impl FnMut((&[u8], bool))) -> Result<(), End> {
         poll_fn(|poller| self.poll_read(poller, &mut take)).await
     }
 
-    fn enqueue(&mut self, message: Message) {
+    fn enqueue(&mut self, message: Message) -> bool {
+        self.unflushed = true;
         // What cannot be accepted ends the socket at the next read: only there
         // is an end reported.
-        if let Err(error) = Pin::new(&mut self.ws).start_send(message) {
-            self.end.get_or_insert(End::Broken(Box::new(error)));
+        match Pin::new(&mut self.ws).start_send(message) {
+            Ok(()) => true,
+            Err(error) => {
+                self.end.get_or_insert(End::Broken(Box::new(error)));
+                false
+            }
         }
-        self.unflushed = true;
     }
 
     fn flush(&mut self, poller: &mut Poller<'_>) {
@@ -168,7 +173,7 @@ impl Socket {
     fn poll_read(
         &mut self,
         poller: &mut Poller<'_>,
-        mut take: impl FnMut(&[u8]),
+        mut take: impl FnMut((&[u8], bool)),
     ) -> Poll<Result<(), End>> {
         self.flush(poller);
         let (mut frames, mut bytes) = (0, 0);
@@ -180,11 +185,11 @@ impl Socket {
                 Poll::Ready(Some(Ok(message))) => match message {
                     Message::Text(text) => {
                         (frames, bytes) = (frames + 1, bytes + text.len());
-                        take(text.as_bytes());
+                        take((text.as_bytes(), true));
                     }
                     Message::Binary(binary) => {
                         (frames, bytes) = (frames + 1, bytes + binary.len());
-                        take(&binary);
+                        take((&binary, false));
                     }
                     Message::Close(frame) => {
                         self.end = Some(End::Closed {

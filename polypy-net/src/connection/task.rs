@@ -12,6 +12,7 @@ use crate::reason::chain;
 
 use super::carried::Carried;
 use super::commands::CommandMailbox;
+use super::counters::LastEnd;
 use super::disconnect::{DisconnectReason, SessionOutcome};
 use super::reconnect::OutageWatch;
 use super::session::{FeedSession, Kept};
@@ -23,6 +24,8 @@ use super::{Context, Role};
 
 /// A socket that has lasted for so long was worth opening ahead of its time.
 const LASTING: Duration = Duration::from_secs(10);
+/// The cause of a socket that could not be opened, beside those by which one ends.
+const NOT_OPENED: &str = "not_opened";
 /// Close code of a venue that could not send fast enough.
 const TRY_AGAIN_LATER: u16 = 1013;
 
@@ -95,7 +98,11 @@ impl Task {
 
     /// One socket, from the wait before it to its end.
     async fn next_socket(&mut self, pause: Pause) -> Result<Pause, Closing> {
+        let next_attempt = pause.length().map(|wait| Instant::now() + wait);
+        self.view
+            .count(|counters| counters.next_attempt = next_attempt);
         self.wait(pause).await?;
+        self.view.count(|counters| counters.next_attempt = None);
         self.wait_for_assets().await?;
         let context = Arc::clone(&self.context);
         self.run_while_commanded(context.pacer.turn()).await?;
@@ -207,6 +214,12 @@ impl Task {
         let wait = self.backoff.next_delay();
         self.view.count(|counters| {
             counters.open_failures += 1;
+            counters.last_end = Some(LastEnd {
+                at: Instant::now(),
+                cause: NOT_OPENED,
+                detail: chain(error),
+                close_code: None,
+            });
             if let OpenError::Refused { status, .. } = error {
                 counters.refusals.count(*status);
             }
@@ -239,6 +252,12 @@ impl Task {
         let SessionOutcome { reason, time, .. } = outcome;
         self.view.count(|counters| {
             *counters.closes.entry(reason.name()).or_default() += 1;
+            counters.last_end = Some(LastEnd {
+                at: Instant::now(),
+                cause: reason.name(),
+                detail: reason.detail(),
+                close_code: reason.close_code(),
+            });
             if let Some(code) = reason.close_code() {
                 counters.close_codes.count(code);
             }
@@ -268,11 +287,9 @@ impl Task {
             Pause::For(self.backoff.next_delay())
         };
         let (id, detail) = (self.view.id(), reason.detail());
-        let cause = match detail.as_str() {
-            "" => reason.name().to_owned(),
-            detail => format!("{}: {}", reason.name(), detail.trim_end()),
-        };
-        self.context.outages.lost(id, cause, Instant::now());
+        self.context
+            .outages
+            .lost(id, reason.cause(), Instant::now());
         tracing::debug!(
             connection = %id,
             cause = reason.name(),

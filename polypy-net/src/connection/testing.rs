@@ -3,6 +3,7 @@
 //! everything that reaches the sink is recorded. Time can be paused.
 
 mod sink;
+mod tapped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,8 +15,8 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::Uri;
 use parking_lot::{Mutex, RwLock};
 use polypy_core::{
-    AssetId, AssetInfo, AssetKey, BoxFuture, Clock, Interner, LifecycleEvent, Market, MarketEvent,
-    SuspensionWatch, Timestamp, Token,
+    AssetId, AssetInfo, AssetKey, BoxFuture, Clock, FrameSink, Interner, LifecycleEvent, Market,
+    MarketEvent, Purpose, SuspensionWatch, Timestamp, Token,
 };
 use serde_json::Value;
 use tokio::io::DuplexStream;
@@ -36,6 +37,7 @@ use crate::venue::{LifecycleListener, Venue};
 use crate::wire::{self, WireStats};
 
 pub(crate) use sink::{Recorder, Told};
+pub(crate) use tapped::{Said, Tapped};
 
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
@@ -65,6 +67,7 @@ impl BookFetch for Rest {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
+        _purpose: Purpose,
     ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             let ids: Vec<_> = assets.iter().map(|id| id.as_str().to_owned()).collect();
@@ -248,6 +251,11 @@ impl Peer {
         }
     }
 
+    /// A frame that is no text.
+    pub(crate) async fn say_binary(&mut self, bytes: &[u8]) {
+        drop(self.ws.send(Message::binary(bytes.to_vec())).await);
+    }
+
     pub(crate) async fn say(&mut self, text: impl Into<String>) {
         // A client that is gone is not the venue's concern.
         drop(self.ws.send(Message::text(text.into())).await);
@@ -413,6 +421,8 @@ pub(crate) struct SimulatedVenue {
     pub(crate) registry: Arc<AssetRegistry>,
     pub(crate) sink: Arc<Recorder>,
     pub(crate) listener: Arc<Listener>,
+    /// Nothing is recorded unless it is set.
+    pub(crate) frames: Option<Arc<dyn FrameSink>>,
     pub(crate) rest: Arc<Rest>,
     pub(crate) network: Arc<Network>,
     pub(crate) resync: Arc<ResyncQueue>,
@@ -437,6 +447,7 @@ impl SimulatedVenue {
             registry,
             sink: Arc::default(),
             listener: Arc::default(),
+            frames: None,
             rest: Arc::default(),
             network: Arc::new(Network {
                 answers: Mutex::default(),
@@ -480,6 +491,7 @@ impl SimulatedVenue {
             dialer: self.network.clone(),
             books: self.rest.clone(),
             sink: self.sink.clone(),
+            frames: self.frames.clone(),
             lifecycle: self.listener.clone(),
             resync: self.resync.clone(),
             early_audits: self.early_audits.clone(),

@@ -1,3 +1,4 @@
+mod recording;
 mod replacement;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::AssetKey;
+use polypy_core::{AssetKey, ConnectionEnd, ConnectionReport};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -127,6 +127,43 @@ impl ConnectionView {
             exhausted_tokens: state.exhausted().count(),
             last_data_age_ms: counters.last_data.map(since),
             counters,
+        }
+    }
+
+    /// The same for who shows connections one by one.
+    pub(crate) fn report_of(&self, load: ConnectionLoad, now: Instant) -> ConnectionReport {
+        let shown = self.shown(load, now);
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let counters = shown.counters;
+        ConnectionReport {
+            name: shown.id,
+            status: shown.status.name(),
+            is_open: shown.is_open,
+            is_draining: shown.is_retired,
+            is_healthy: shown.is_healthy,
+            is_lagging: shown.is_lagging,
+            age: Duration::from_millis(shown.age_ms),
+            open_for: shown
+                .is_open
+                .then(|| Duration::from_millis(shown.uptime_ms)),
+            feed: shown.feed,
+            tokens: shown.subscribed,
+            ended_tokens: shown.expired,
+            awaited_books: shown.awaiting_books,
+            messages: counters.messages,
+            bytes: counters.bytes,
+            reconnects: counters.sockets.saturating_sub(1),
+            silent_for: counters.last_data.map(since),
+            silence_limit: counters.silence_limit,
+            last_end: counters.last_end.map(|end| ConnectionEnd {
+                ago: since(end.at),
+                cause: end.cause,
+                detail: end.detail,
+                close_code: end.close_code,
+            }),
+            next_attempt_in: counters
+                .next_attempt
+                .map(|at| at.saturating_duration_since(now)),
         }
     }
 

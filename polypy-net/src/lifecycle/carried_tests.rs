@@ -49,7 +49,7 @@ fn discovery(world: &SimulatedVenue) -> LifecycleController {
         world.rest.clone(),
         Arc::clone(&world.registry),
         Arc::new(Sink::default()),
-        None,
+        Vec::new(),
         Arc::new(StillClock::default()),
     )
 }

@@ -66,6 +66,14 @@ pub enum SelectError {
         /// Which one it is now.
         generation: u64,
     },
+    /// It would need more connections than there may be, and nothing was done.
+    #[error("{needed} connections would be needed, and there may be {allowed}")]
+    TooManySockets {
+        /// Connections that its markets would need.
+        needed: usize,
+        /// Connections that there may be.
+        allowed: usize,
+    },
     /// A newer change has stopped it.
     #[error("a newer change has replaced this one")]
     Superseded,
@@ -197,19 +205,27 @@ impl Shared {
         // What it comes to now, also where an older one is under way.
         let plan = self
             .selecting
-            .plan(&selection, &was, self.clock.now())
+            .plan(&selection, &was, self.most_tokens(), self.clock.now())
             .await;
-        if let Some(keep) = keep
-            && let Err(error) = keep().await
-        {
-            return answer(reply, Err(SelectError::NotKept(error)));
-        }
         let Tally {
             listed,
             followed,
             added,
             released,
+            tokens,
         } = plan.tally();
+        if selection != was
+            && let Some(sockets) = self.config.sockets
+            && let (needed, allowed) = (sockets.needed(tokens), sockets.sockets.get())
+            && needed > allowed
+        {
+            return answer(reply, Err(SelectError::TooManySockets { needed, allowed }));
+        }
+        if let Some(keep) = keep
+            && let Err(error) = keep().await
+        {
+            return answer(reply, Err(SelectError::NotKept(error)));
+        }
         if selection == was {
             self.hold().replace(selection);
             let selected = Selected {
@@ -242,7 +258,7 @@ impl Shared {
         let (selection, _) = self.selecting.selection();
         let plan = self
             .selecting
-            .plan(&selection, &selection, self.clock.now())
+            .plan(&selection, &selection, self.most_tokens(), self.clock.now())
             .await;
         let Tally {
             added, released, ..

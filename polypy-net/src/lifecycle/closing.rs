@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetId, ConditionId, Listed};
+use polypy_core::{AssetId, ConditionId, Listed, Purpose};
 use tokio::time::{Instant, timeout};
 
 use super::{EndReason, Shared, stats};
@@ -163,7 +163,9 @@ impl Shared {
             conditions.iter().flat_map(of).collect()
         };
         let ids: Vec<AssetId> = tokens.iter().map(|(_, id)| id.clone()).collect();
-        let asking = self.clob.books(&ids, self.registry.interner());
+        let asking = self
+            .clob
+            .books(&ids, self.registry.interner(), Purpose::Lookup);
         let Ok(fetched) = timeout(CLOB_DEADLINE, asking).await else {
             return HashMap::new();
         };

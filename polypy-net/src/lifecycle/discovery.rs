@@ -7,8 +7,7 @@
 //!
 //! Where few of the listed markets are followed a round asks for those by name, which
 //! is cheap, and a listing comes every ten minutes only: announcements bring what is new
-//! meanwhile. Where none is followed there is no connection to bring them, and each round
-//! is a listing. With seats, the first listing goes by the order of the seats and ends
+//! meanwhile. While no connection is open to bring them, each round is a listing. With seats, the first listing goes by the order of the seats and ends
 //! when they are taken: few markets are live in seconds, and the next round lists all.
 
 use std::collections::{HashMap, HashSet};
@@ -159,7 +158,7 @@ impl Shared {
             self.sweep(&known).await.map_err(Failure::Sweep)?;
         }
         let is_recent = |at: Instant| at.elapsed() < LISTING_INTERVAL;
-        if are_few && !known.is_empty() && memory.listed.is_some_and(is_recent) {
+        if are_few && self.is_heard() && memory.listed.is_some_and(is_recent) {
             self.stats.round_succeeded(self.clock.now());
             return Ok(());
         }

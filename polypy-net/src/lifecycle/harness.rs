@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use polypy_core::catalogue::{SeatOrder, SeatRule};
 use polypy_core::{
     AssetId, AssetKey, BookControl, BookEvent, CatalogueSink, ConditionId, Interner, MarketChange,
-    MarketResolved, NewMarket, StaleReason, Timestamp,
+    MarketResolved, NewMarket, Purpose, StaleReason, Timestamp,
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -135,6 +135,7 @@ impl BookFetch for Clob {
         &'a self,
         assets: &'a [AssetId],
         known: &'a RwLock<Interner>,
+        _purpose: Purpose,
     ) -> BoxFuture<'a, Fetched> {
         Box::pin(async move {
             let world = self.0.lock();
@@ -250,6 +251,8 @@ pub(super) struct Harness {
     pub(super) registry: Arc<AssetRegistry>,
     pub(super) sink: Arc<Sink>,
     pub(super) controller: LifecycleController,
+    /// No connection is open.
+    pub(super) is_silent: Arc<AtomicBool>,
 }
 
 impl Harness {
@@ -278,15 +281,22 @@ impl Harness {
             Arc::new(Clob(Arc::clone(&world))),
             Arc::clone(&registry),
             Arc::<Sink>::clone(&sink),
-            Some(Arc::<Sink>::clone(&sink)),
+            vec![Arc::<Sink>::clone(&sink)],
             Arc::new(StillClock::default()),
         );
+        // As the pool says it: one carries what is followed, unless a test says otherwise.
+        let is_silent = Arc::<AtomicBool>::default();
+        controller.heard_if({
+            let (registry, is_silent) = (Arc::clone(&registry), Arc::clone(&is_silent));
+            move || registry.live_market_count() > 0 && !is_silent.load(Ordering::Relaxed)
+        });
         Self {
             world,
             service,
             registry,
             sink,
             controller,
+            is_silent,
         }
     }
 

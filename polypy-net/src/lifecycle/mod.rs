@@ -21,6 +21,8 @@
 //! subscribes: the pool does, from the registry.
 
 mod absent;
+mod additions;
+mod budget;
 mod changes;
 mod closing;
 mod discovery;
@@ -33,11 +35,11 @@ mod stats;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use polypy_core::catalogue::Selection;
+use polypy_core::catalogue::{Selection, VerdictCounts};
 use polypy_core::metrics::Sheet;
 use polypy_core::{
     BookControl, BoxFuture, CatalogueSink, Clock, Component, ComponentError, ComponentState,
@@ -45,6 +47,7 @@ use polypy_core::{
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::clob::BookFetch;
 use crate::gamma::GammaClient;
@@ -52,6 +55,8 @@ use crate::registry::AssetRegistry;
 use crate::task::{not_started, not_stopped};
 
 use absent::Delistings;
+use additions::Additions;
+pub use budget::SocketBudget;
 use changes::{CHANGES, Change};
 pub use changes::{Keep, SelectError, Selected};
 use closing::Closings;
@@ -71,6 +76,9 @@ pub struct LifecycleConfig {
     pub discovery_interval: Duration,
     /// Which markets are followed, at first ([`LifecycleController::select`]).
     pub selection: Selection,
+    /// What the markets that are followed may take of connections; no bound if there is
+    /// none.
+    pub sockets: Option<SocketBudget>,
     /// How long an ended market stays readable.
     pub forget_after: Duration,
     /// Announcements queued at most. The venue's busiest minute had 566.
@@ -82,6 +90,7 @@ impl Default for LifecycleConfig {
         Self {
             discovery_interval: Duration::from_secs(60),
             selection: Selection::default(),
+            sockets: None,
             forget_after: Duration::from_secs(3_600),
             hint_queue: 4_096,
         }
@@ -114,7 +123,7 @@ struct Shared {
     registry: Arc<AssetRegistry>,
     books: Arc<dyn BookControl>,
     /// Who is told what happens to markets.
-    told: Option<Arc<dyn CatalogueSink>>,
+    told: Vec<Arc<dyn CatalogueSink>>,
     clock: Arc<dyn Clock>,
     selecting: Selecting,
     /// What is followed is to be judged again.
@@ -127,7 +136,17 @@ struct Shared {
     retention: RetentionQueue,
     delistings: Delistings,
     closings: Closings,
+    additions: Additions,
+    /// Whether announcements come: a connection is open that brings them.
+    is_heard: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     stats: LifecycleStats,
+}
+
+impl Shared {
+    /// Whether what the venue announces is heard at this moment.
+    fn is_heard(&self) -> bool {
+        self.is_heard.get().is_some_and(|is_heard| is_heard())
+    }
 }
 
 impl fmt::Debug for LifecycleController {
@@ -141,15 +160,15 @@ impl fmt::Debug for LifecycleController {
 
 impl LifecycleController {
     /// A controller that writes markets into `registry` and tells `books`
-    /// which of them are settled or forgotten, and `told` what happens to them. `clob` is
-    /// asked where Gamma alone is not enough.
+    /// which of them are settled or forgotten, and each of `told`, in that order, what
+    /// happens to them. `clob` is asked where Gamma alone is not enough.
     pub fn new(
         config: LifecycleConfig,
         gamma: GammaClient,
         clob: Arc<dyn BookFetch>,
         registry: Arc<AssetRegistry>,
         books: Arc<dyn BookControl>,
-        told: Option<Arc<dyn CatalogueSink>>,
+        told: Vec<Arc<dyn CatalogueSink>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(config.hint_queue.max(1));
@@ -169,6 +188,8 @@ impl LifecycleController {
             retention: RetentionQueue::default(),
             delistings: Delistings::default(),
             closings: Closings::default(),
+            additions: Additions::default(),
+            is_heard: OnceLock::new(),
             stats: LifecycleStats::default(),
         });
         Self {
@@ -187,9 +208,34 @@ impl LifecycleController {
         self.hints.clone()
     }
 
+    /// Says how it is learned whether announcements come at a moment: whether a
+    /// connection is open. The first word counts; without one none comes, and each round
+    /// of discovery is a listing.
+    pub fn heard_if(&self, is_heard: impl Fn() -> bool + Send + Sync + 'static) {
+        if self.shared.is_heard.set(Box::new(is_heard)).is_err() {
+            tracing::debug!("it is known already whether announcements come");
+        }
+    }
+
+    /// How many of the listed markets that are open are followed, and how many are not.
+    pub fn verdicts(&self) -> VerdictCounts {
+        self.shared.selecting.counts()
+    }
+
+    /// Tokens that a change or a review has added within a minute, and whose books may be on
+    /// their way.
+    pub fn recently_added(&self) -> usize {
+        self.shared.additions.count(Instant::now())
+    }
+
     /// Whether a crawl of the catalogue has succeeded since it was made.
     pub fn has_discovered(&self) -> bool {
         self.shared.stats.has_succeeded()
+    }
+
+    /// Whether the venue was listed to its end since it was made.
+    pub fn has_listed(&self) -> bool {
+        self.shared.stats.has_listed()
     }
 
     fn spawn(&self) -> Running {
@@ -312,6 +358,8 @@ impl EndReason {
     }
 }
 
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]

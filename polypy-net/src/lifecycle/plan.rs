@@ -43,16 +43,20 @@ pub(super) struct Tally {
     pub(super) added: usize,
     /// Those that are followed and will not be.
     pub(super) released: usize,
+    /// Tokens of all that are wanted, be there room for them or not.
+    pub(super) tokens: usize,
 }
 
 impl Plan {
-    /// What `selection` makes of these markets and seats. `was` is the selection before;
-    /// the same one, where only the markets have changed. Takes a while, with pauses.
+    /// What `selection` makes of these markets and seats, where so many tokens may be
+    /// followed. `was` is the selection before; the same one, where only the markets have
+    /// changed. Takes a while, with pauses.
     pub(super) async fn of(
         view: &CatalogueView,
         seats: Option<SeatTable>,
         selection: &Selection,
         was: &Selection,
+        most_tokens: usize,
         now: Timestamp,
     ) -> Self {
         let judge = selection.judge(Some(was), view.tags(), now);
@@ -96,30 +100,48 @@ impl Plan {
             listed,
             ..Tally::default()
         };
-        let mut due = VecDeque::new();
-        for (entry, mut verdict) in verdicts {
+        let tokens = |entry: &MarketEntry| entry.market.tokens.len();
+        let mut kept = 0;
+        for (entry, verdict) in &mut verdicts {
             let has_seat = seats.as_ref().is_some_and(|seats| seats.has(entry.number));
             if has_seat {
                 let condition = &entry.market.condition_id;
-                verdict = match judge.seated(condition, &mut ()) {
+                *verdict = match judge.seated(condition, &mut ()) {
                     Ok(()) => Verdict::Followed,
                     Err(reason) => Verdict::NotFollowed(reason),
                 };
             }
-            let (is, will) = (
-                entry.verdict == Verdict::Followed,
-                verdict == Verdict::Followed,
-            );
+            let will = *verdict == Verdict::Followed;
+            tally.tokens += if will { tokens(entry) } else { 0 };
+            if will && entry.verdict == Verdict::Followed {
+                kept += tokens(entry);
+            }
+        }
+        // What is followed goes on; what is new has what that leaves.
+        let mut room = most_tokens.saturating_sub(kept);
+        let (mut due, mut releases) = (VecDeque::new(), VecDeque::new());
+        for (entry, mut verdict) in verdicts {
+            let is = entry.verdict == Verdict::Followed;
+            if verdict == Verdict::Followed && !is {
+                match room.checked_sub(tokens(entry)) {
+                    Some(rest) => room = rest,
+                    None => verdict = Verdict::NotFollowed(NotFollowed::Sockets),
+                }
+            }
+            let will = verdict == Verdict::Followed;
             tally.followed += usize::from(will);
             tally.added += usize::from(will && !is);
             tally.released += usize::from(is && !will);
             if verdict != entry.verdict {
+                let due = if is { &mut releases } else { &mut due };
                 due.push_back((entry.number, Due::Settle(verdict)));
             }
         }
+        // First: what is added takes the connections of what goes.
+        releases.append(&mut due);
         Self {
             seats,
-            due,
+            due: releases,
             end,
             tally,
         }

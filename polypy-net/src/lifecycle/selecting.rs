@@ -26,12 +26,14 @@ use parking_lot::{Mutex, MutexGuard};
 use polypy_core::catalogue::{
     CatalogueTable, CatalogueView, Explanation, Judgement, LeftOut, Listed, MarketEntry,
     MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, SeatTable, Selection,
-    SelectionSource, SelectionView, Verdict,
+    SelectionSource, SelectionView, Verdict, VerdictCounts,
 };
 use polypy_core::{AssetId, ConditionId, Market, MarketChange, StaleReason, Timestamp};
 
+use tokio::time::Instant;
+
 use super::plan::{Due, Plan};
-use super::{EndReason, Shared, stats};
+use super::{EndReason, Shared, SocketBudget, stats};
 
 /// Complete listings in a row that must lack a market that is not followed before it
 /// is dropped: rows shift between pages while a listing is walked.
@@ -95,6 +97,11 @@ impl Selecting {
         (state.table.len(), state.table.left_out())
     }
 
+    /// How many open markets are followed or not.
+    pub(super) fn counts(&self) -> VerdictCounts {
+        self.state.lock().table.counts()
+    }
+
     /// Whether nothing is left to be done.
     pub(super) fn is_settled(&self) -> bool {
         self.state.lock().unsettled.is_empty()
@@ -110,19 +117,21 @@ impl Selecting {
         &self,
         selection: &Selection,
         was: &Selection,
+        most_tokens: usize,
         now: Timestamp,
     ) -> Plan {
         let (view, seats) = {
             let mut state = self.state.lock();
             (state.table.view(), state.seats.clone())
         };
-        Plan::of(&view, seats, selection, was, now).await
+        Plan::of(&view, seats, selection, was, most_tokens, now).await
     }
 }
 
 impl State {
-    /// What is decided of a market that is not followed; a free seat is taken for it.
-    fn judge(&mut self, number: MarketNumber, now: Timestamp) -> Option<Verdict> {
+    /// What is decided of a market that is not followed, where so many more tokens may be; a
+    /// free seat is taken for it.
+    fn judge(&mut self, number: MarketNumber, room: usize, now: Timestamp) -> Option<Verdict> {
         let found = self.table.get(number)?;
         let judge = self.selection.judge(None, self.table.tags(), now);
         let refusal = match judge.of(found, &mut ()) {
@@ -138,6 +147,8 @@ impl State {
                 }
             }
         };
+        let has_room = found.entry.market.tokens.len() <= room;
+        let refusal = refusal.or_else(|| (!has_room).then_some(NotFollowed::Sockets));
         Some(refusal.map_or(Verdict::Followed, Verdict::NotFollowed))
     }
 
@@ -174,6 +185,18 @@ impl Shared {
         }
     }
 
+    /// Tokens that may be followed, by the connections that there may be.
+    pub(super) fn most_tokens(&self) -> usize {
+        let sockets = self.config.sockets;
+        sockets.map_or(usize::MAX, SocketBudget::most_tokens)
+    }
+
+    /// Tokens for which there is room at this moment.
+    fn room(&self) -> usize {
+        let (pending, subscribed, _) = self.registry.counts();
+        self.most_tokens().saturating_sub(pending + subscribed)
+    }
+
     fn standing(&self, condition: &ConditionId) -> Standing {
         if self.registry.is_live(condition) {
             Standing::Followed
@@ -186,8 +209,10 @@ impl Shared {
 
     /// With none of the registry's locks held: who is told may ask there.
     fn tell(&self, change: Option<MarketChange>) {
-        if let (Some(told), Some(change)) = (&self.told, change) {
-            told.changed(change);
+        if let Some(change) = change {
+            for told in &self.told {
+                told.changed(change.clone());
+            }
         }
     }
 }
@@ -213,8 +238,8 @@ impl Held<'_> {
             self.shared.delistings.forget(&condition);
             self.take_back(&condition);
         }
-        let now = self.shared.clock.now();
-        match self.state.judge(number, now) {
+        let (room, now) = (self.shared.room(), self.shared.clock.now());
+        match self.state.judge(number, room, now) {
             Some(Verdict::Followed) => self.follow(number),
             Some(verdict) => {
                 self.state.table.set_verdict(number, verdict, None);
@@ -456,8 +481,15 @@ impl Held<'_> {
             let verdict = match due {
                 Due::Settle(verdict) => verdict,
                 Due::Judge => {
+                    // What is followed has its room.
+                    let is_in = standing == Standing::Followed;
+                    let room = if is_in {
+                        usize::MAX
+                    } else {
+                        self.shared.room()
+                    };
                     let now = self.shared.clock.now();
-                    let Some(verdict) = self.state.judge(number, now) else {
+                    let Some(verdict) = self.state.judge(number, room, now) else {
                         continue;
                     };
                     verdict
@@ -467,6 +499,8 @@ impl Held<'_> {
                 (Standing::Followed, Verdict::NotFollowed(_)) => self.release(number, verdict),
                 (Standing::NotFollowed, Verdict::Followed) => {
                     self.follow(number);
+                    let tokens = self.state.market(number).map_or(0, |it| it.tokens.len());
+                    self.shared.additions.note(tokens, Instant::now());
                 }
                 _ => {
                     if standing == Standing::NotFollowed {
@@ -488,6 +522,10 @@ impl SelectionSource for Shared {
 
     fn find(&self, name: &str) -> Vec<MarketEntry> {
         self.hold().state.table.find(name)
+    }
+
+    fn of_token(&self, token_id: &str) -> Option<MarketEntry> {
+        self.hold().state.table.of_token(token_id)
     }
 
     fn event(&self, slug: &str) -> Vec<MarketEntry> {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::metrics::{Counter, Entry, Histogram, Kind, Number, Part, Row, Sheet, Span, Unit};
+use polypy_core::catalogue::NotFollowed;
+use polypy_core::metrics::{
+    Counter, Entry, Histogram, Kind, Number, Part, Row, Sheet, Span, Unit, count as count_of,
+};
 use polypy_core::{StatsSource, Timestamp};
 
 use super::lookup::Lookup;
@@ -96,6 +99,10 @@ impl LifecycleStats {
         self.discovery.lock().successes > 0
     }
 
+    pub(super) fn has_listed(&self) -> bool {
+        self.discovery.lock().complete > 0
+    }
+
     /// Whether discovery has succeeded once, or has not failed yet.
     pub(super) fn is_hopeful(&self) -> bool {
         let discovery = self.discovery.lock();
@@ -166,6 +173,14 @@ static KNOWN: &[Whole] = &[
         |shared| shared.retention.len().into(),
     ),
 ];
+static NOT_FOLLOWED: Row = Row::by(
+    Kind::Gauge,
+    "not_followed",
+    "polypy_markets_not_followed",
+    "reason",
+    "Open markets that the venue lists and that are not followed, by the check that left them \
+     out.",
+);
 static MARKETS: &[Counted] = &[
     Counted::counter(
         "markets_added",
@@ -442,6 +457,11 @@ impl Shared {
             age_ms: last.map(|last| self.clock.now().millis_since(last)),
         };
         sheet.table(KNOWN, self);
+        let verdicts = self.selecting.counts();
+        let left_out = |reason: NotFollowed| count_of(verdicts.not_followed(reason));
+        let reasons = NotFollowed::ALL.into_iter();
+        let mut named = reasons.map(|reason| (reason.name(), left_out(reason)));
+        sheet.members(&NOT_FOLLOWED, &mut named);
         sheet.table(MARKETS, stats);
         sheet.part(&DISCOVERY, |sheet| {
             shown.show(sheet);

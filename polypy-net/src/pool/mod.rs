@@ -20,6 +20,7 @@ mod moving;
 mod owner;
 mod placement;
 mod replicas;
+mod report;
 mod slot;
 mod slow_consumer;
 mod stats;

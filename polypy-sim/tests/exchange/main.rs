@@ -9,6 +9,7 @@
 mod client;
 mod control;
 mod faults;
+mod late;
 mod lies;
 mod market_socket;
 mod playback;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{
     AssetKey, BestBidAsk, BookChange, BookEvent, BookPosition, BookState, BookStatus, BookTop,
-    BookView, DecimalText, PriceChange, Side, StaleReason, StatusChange, TickSizeChange, Trade,
-    TradeKept, WholeBook,
+    BookView, Checkpoint, DecimalText, PriceChange, Side, StaleReason, StatusChange,
+    TickSizeChange, Trade, TradeKept, WholeBook,
 };
 
 use super::checks::{Checks, Verification};
@@ -40,8 +40,18 @@ pub(crate) struct Seen {
     pub(crate) state: BookState,
     pub(crate) verified: Option<bool>,
     pub(crate) tick_size: Option<DecimalText>,
+    /// Something speaks against it, and it is not decided whether it is wrong. Nothing
+    /// that readers are told: they see the reason.
+    pub(crate) is_suspect: bool,
     /// Then the state depends on the copies of other feeds, too.
     pub(crate) is_detached: bool,
+}
+
+impl Seen {
+    /// Whether it is live and its hash came out at the last check.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.state == BookState::Live && self.verified == Some(true)
+    }
 }
 
 /// Down to the head of `trust` stands what nearly every change reads, in three cache
@@ -155,6 +165,7 @@ impl CheckedBook {
             bid: levels.best_bid(),
             ask: levels.best_ask(),
             state,
+            verified: self.checks.hash().last(),
             position: self.position(),
             last_update: copy.newest(),
         })
@@ -163,11 +174,12 @@ impl CheckedBook {
     /// What readers see apart from the levels.
     #[inline]
     pub(crate) fn seen(&self) -> Seen {
-        let hash = self.checks.hash();
+        let (hash, state) = (self.checks.hash(), self.state());
         Seen {
-            state: self.state(),
+            state,
             verified: hash.last(),
             tick_size: hash.tick_size(),
+            is_suspect: state != BookState::Live && self.trust.is_kept_whole(),
             is_detached: self.trust.detached().is_some(),
         }
     }
@@ -175,6 +187,10 @@ impl CheckedBook {
     /// What readers see may have changed since it was `before`.
     pub(crate) fn note_seen(&mut self, before: Seen, cx: &mut Context) {
         let after = self.seen();
+        let before = Seen {
+            is_suspect: after.is_suspect,
+            ..before
+        };
         let is_other = after != before;
         if self.shown.is_followed() && (is_other || after.is_detached) {
             cx.log.published_mut().touch(self.key);
@@ -267,6 +283,12 @@ impl CheckedBook {
             at: copy.newest(),
             received: self.shown.received(),
         })
+    }
+
+    /// The same with what its hashes are made of.
+    pub(crate) fn checkpoint(&self, status: BookStatus) -> Option<Checkpoint> {
+        let whole = self.whole(status)?;
+        Some(self.checks.hash().checkpoint(whole))
     }
 
     /// What the checks of other sources compare with.

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use polypy_core::{BestBidAsk, MarketEvent, Side, StaleReason, Timestamp, Top};
+use polypy_core::{BestBidAsk, BookState, MarketEvent, Side, StaleReason, Timestamp, Top};
 
 use crate::config::HashChecking;
-use crate::testing::{Harness, LIVE, Truth, assets, one_worker, opened, opened_with, price, stale};
+use crate::testing::{
+    Harness, LIVE, Truth, altered, assets, one_worker, opened, opened_with, price, size, stale,
+};
 
 /// The best prices, stated apart from changes so long after the book.
 fn best_prices(truth: &Truth, later_ms: u64, bid: &str) -> MarketEvent {
@@ -228,4 +230,29 @@ fn a_book_of_the_same_feed_is_no_takeover() {
     bench.send(2, [truth.opening()]);
     assert_eq!(bench.count("takeovers"), 1);
     assert_eq!(bench.state(&truth), LIVE);
+}
+
+/// A late frame that sets a level and sets it back: its levels are there already, and
+/// its time and hash are others.
+#[test]
+fn a_state_that_is_found_among_what_was_left_out_has_a_position_of_its_own() {
+    let (bench, mut truth) = opened();
+    truth.now += 1_000;
+    bench.send(1, [truth.change(Side::Bid, "0.45", "1")]);
+    let before = bench.view(&truth);
+    // The venue's clock is set back.
+    truth.now -= 500;
+    let last = truth.say(Side::Bid, "0.48", "100");
+    let first = altered(&last, |change| {
+        change.size = size("7");
+        change.last_in_frame = false;
+    });
+    bench.send(1, [first, last]);
+    let view = bench.view(&truth);
+    assert!(truth.equals(&view));
+    assert_eq!(view.state, BookState::Live);
+    assert_eq!(view.last_update.millis(), truth.now);
+    assert_eq!(view.hash, Some(truth.hash()));
+    assert_eq!(view.position.sequence, before.position.sequence);
+    assert_ne!(view.position, before.position, "readers see another hash");
 }

@@ -4,7 +4,7 @@
 
 use polypy_core::{Change, Price, PriceChange, Side, Top};
 
-use super::checked_book::{CheckedBook, Refuted};
+use super::checked_book::{CheckedBook, Refuted, Seen};
 use super::feed_book::Applied;
 use super::{Context, Origin, order};
 use crate::config::HashChecking;
@@ -18,8 +18,8 @@ pub(crate) enum Rest {
     LeftOut(Applied),
     /// To look at the new top, and to check the book.
     Everything,
-    /// What follows from its hash; the top agrees.
-    Checked(Outcome),
+    /// What follows from its hash; the top agrees. With what readers saw before.
+    Checked(Outcome, Seen),
 }
 
 /// Whether a change can be applied by [`change`].
@@ -66,25 +66,26 @@ pub(crate) fn change(
     cx.stats.integrity.top.passed.increment();
     if cx.checker.config.hash == HashChecking::Off || change.hash.is_none() {
         cx.stats.integrity.hash.not_applicable.increment();
-    } else if let Some(outcome) = prove_fast(book, cx) {
-        return (done, Rest::Checked(outcome));
+    } else if let Some((outcome, before)) = prove_fast(book, cx) {
+        return (done, Rest::Checked(outcome, before));
     }
     book.shown_mut().note_state();
     (done, Rest::Nothing)
 }
 
-/// Checks the hash; what it found, if something follows from that.
+/// Checks the hash; what it found and what readers saw before, if something follows from
+/// that.
 #[inline(never)]
-fn prove_fast(book: &mut CheckedBook, cx: &mut Context) -> Option<Outcome> {
+fn prove_fast(book: &mut CheckedBook, cx: &mut Context) -> Option<(Outcome, Seen)> {
     let before = book.seen();
     let outcome = book.check_hash(Stage::Frame, cx);
-    book.note_seen(before, cx);
     match outcome {
+        outcome if book.seen() != before => return Some((outcome, before)),
         Outcome::NotApplicable => {}
         Outcome::Proven => book.shown_mut().prove(),
         Outcome::Skipped => book.watch(cx),
         outcome @ (Outcome::Open | Outcome::Reopened | Outcome::Diverged) => {
-            return Some(outcome);
+            return Some((outcome, before));
         }
     }
     None
@@ -103,7 +104,7 @@ pub(crate) fn finish(
         Rest::Nothing => None,
         Rest::LeftOut(applied) => order::after_left_out(book, applied, change, cx),
         Rest::Everything => order::after_change(book, change, cx),
-        Rest::Checked(outcome) => book.conclude(Finding::Agrees, outcome, cx),
+        Rest::Checked(outcome, _) => book.conclude(Finding::Agrees, outcome, cx),
     }
 }
 

@@ -294,6 +294,20 @@ impl BookSlot {
         self.show_if(feed, trust.wants(progress), cx);
     }
 
+    /// The book is live again. While it was not, other feeds' copies may have gone past it:
+    /// of those that are whole the furthest is shown.
+    pub(crate) fn catch_up(&mut self, cx: &mut Context) {
+        let is_further = |at: &Ordering| *at == Ordering::Greater;
+        self.show_best(
+            |slot, at| {
+                Some(at)
+                    .filter(is_further)
+                    .and_then(|at| slot.book.trust().wants(at))
+            },
+            cx,
+        );
+    }
+
     /// Shows the furthest of the copies that are wanted; whether there is one.
     fn show_best(
         &mut self,

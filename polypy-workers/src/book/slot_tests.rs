@@ -739,8 +739,40 @@ fn books_are_counted_by_state() {
         live: 3,
         stale: 1,
         settled: 1,
+        verified: 3,
         ..BookCounts::default()
     };
     counts.by_reason[StaleReason::Disconnected as usize] = 1;
     assert_eq!(bench.store.counts(), counts);
+}
+
+#[test]
+fn verified_books_and_those_in_doubt_are_counted_until_that_is_decided() {
+    let (bench, mut truth) = opened();
+    let counts = || {
+        let counts = bench.store.counts();
+        (counts.live, counts.stale, counts.verified, counts.suspect)
+    };
+    assert_eq!(counts(), (1, 0, 1, 0));
+    // Proven by the fast path, and by the slow one.
+    bench.send(1, [truth.change(Side::Bid, "0.45", "10")]);
+    assert_eq!(counts(), (1, 0, 1, 0));
+    // A change that is not told: the next one's hash speaks against the book.
+    drop(truth.change(Side::Bid, "0.30", "9"));
+    bench.send(1, [truth.change(Side::Bid, "0.45", "11")]);
+    assert_eq!(counts(), (0, 1, 0, 1), "nobody knows");
+    bench.send(1, [truth.change(Side::Bid, "0.45", "12")]);
+    assert_eq!(counts(), (0, 1, 0, 0), "it is wrong");
+    bench.send(1, [truth.snapshot()]);
+    assert_eq!(counts(), (1, 0, 1, 0));
+    // A state without a hash says nothing either way.
+    let silent = altered(&truth.change(Side::Bid, "0.45", "13"), |change| {
+        change.hash = None;
+    });
+    bench.send(1, [silent]);
+    let verified = bench.view(&truth).hash_verified == Some(true);
+    assert_eq!(counts(), (1, 0, u64::from(verified), 0));
+    bench.router.forget(&[truth.key()]);
+    bench.settle_down();
+    assert_eq!(counts(), (0, 0, 0, 0));
 }

@@ -19,7 +19,9 @@
 use std::time::Instant;
 
 use polypy_core::fingerprint::{Fingerprint, Form};
-use polypy_core::{AssetInfo, BookEvent, BookHash, DecimalText, OrderBook, Timestamp};
+use polypy_core::{
+    AssetInfo, BookEvent, BookHash, Checkpoint, DecimalText, OrderBook, Timestamp, WholeBook,
+};
 
 use super::Checker;
 use super::hash_format::HashFormat;
@@ -132,6 +134,19 @@ impl HashCheck {
     #[cfg(test)]
     pub(crate) fn last_trade_price(&self) -> Option<DecimalText> {
         self.prices.current()
+    }
+
+    /// The book together with what its hashes are made of besides the levels.
+    pub(crate) fn checkpoint(&self, whole: WholeBook) -> Checkpoint {
+        // Before a hash has shown it, it is a guess.
+        let shown = self.format_known.then_some(&self.format);
+        Checkpoint {
+            whole,
+            last_trade_price: self.prices.current(),
+            min_order_size: shown.map(|format| format.min_order_size),
+            neg_risk: shown.map(|format| format.neg_risk),
+            version: self.format.version.clone(),
+        }
     }
 
     /// Whether the last hash that could be judged was reproduced.

@@ -9,7 +9,7 @@ use std::mem::size_of;
 
 use polypy_core::book::LEVEL_BYTES;
 use polypy_core::metrics::count;
-use polypy_core::{AssetKey, Change, MarketEvent, PriceChange};
+use polypy_core::{AssetKey, BookState, Change, MarketEvent, PriceChange};
 
 use crate::book::fast_path::{self, Rest};
 use crate::book::{BookSlot, Context, FeedBook, Origin, Seen};
@@ -58,6 +58,7 @@ impl Slots {
     /// Has come into the cache what these events, [`EVENTS_AHEAD`] at most, will look
     /// at. Where the slots are first, then the slots, then what they point to, so that
     /// none waits for another.
+    #[inline(always)]
     pub(super) fn prefetch(&self, events: &[MarketEvent]) {
         let mut near = [None; EVENTS_AHEAD];
         for (near, event) in near.iter_mut().zip(events) {
@@ -117,7 +118,11 @@ impl Slots {
 
     #[cold]
     fn finish(&mut self, left: Rest, change: &PriceChange, cx: &mut Context) {
-        self.with(change.asset, cx, |slot, cx| {
+        let before = match left {
+            Rest::Checked(_, before) => Some(before),
+            Rest::Nothing | Rest::LeftOut(_) | Rest::Everything => None,
+        };
+        self.with_since(change.asset, before, cx, |slot, cx| {
             slot.finish(left, change, cx);
         });
     }
@@ -130,9 +135,25 @@ impl Slots {
         cx: &mut Context,
         change: impl FnOnce(&mut BookSlot, &mut Context) -> T,
     ) -> Option<T> {
+        self.with_since(asset, None, cx, change)
+    }
+
+    /// The same for work that began when readers saw `before`.
+    #[inline]
+    fn with_since<T>(
+        &mut self,
+        asset: AssetKey,
+        before: Option<Seen>,
+        cx: &mut Context,
+        change: impl FnOnce(&mut BookSlot, &mut Context) -> T,
+    ) -> Option<T> {
         let slot = self.get_mut(asset)?;
-        let (seen, levels) = (slot.book().seen(), slot.held_levels());
+        let seen = before.unwrap_or_else(|| slot.book().seen());
+        let levels = slot.held_levels();
         let answer = change(slot, cx);
+        if seen.state != BookState::Live && slot.state() == BookState::Live {
+            slot.catch_up(cx);
+        }
         let grown = slot.held_levels().wrapping_sub(levels);
         self.levels = self.levels.wrapping_add(grown);
         self.close(asset, seen, cx);
@@ -145,9 +166,9 @@ impl Slots {
             return;
         };
         slot.book_mut().note_seen(before, cx);
-        let after = slot.state();
-        if after != before.state {
-            self.books.leave(before.state);
+        let after = slot.book().seen();
+        if after != before {
+            self.books.leave(before);
             self.books.enter(after);
         }
         if let Some(price) = cx.checker.found.take()
@@ -177,7 +198,7 @@ impl Slots {
             Entry::Vacant | Entry::Forgotten(_) => {}
         }
         let slot = BookSlot::new(asset, cx.checker.now);
-        self.books.enter(slot.state());
+        self.books.enter(slot.book().seen());
         self.entries[at] = Entry::Kept(Box::new(slot));
     }
 
@@ -202,8 +223,8 @@ impl Slots {
                 if slot.book().shown().is_followed() {
                     cx.log.published_mut().gone(asset);
                 }
+                self.books.leave(slot.book().seen());
                 slot.release(&cx.stats);
-                self.books.leave(slot.state());
                 self.levels -= slot.held_levels();
             }
             Entry::Vacant | Entry::Forgotten(_) => {}
@@ -251,7 +272,7 @@ impl Slots {
                 let before = slot.book().seen();
                 alter(slot, cx);
                 slot.book_mut().note_seen(before, cx);
-                self.books.enter(slot.state());
+                self.books.enter(slot.book().seen());
                 self.levels += slot.held_levels();
             }
         }

@@ -53,10 +53,20 @@ struct BufferPool {
 impl Batch {
     /// Events that are applied without being queued.
     pub(crate) fn new(feed: FeedId, number: u64, events: Vec<MarketEvent>) -> Self {
+        Self::at(feed, number, events, Instant::now())
+    }
+
+    /// The same at that moment.
+    pub(crate) fn at(
+        feed: FeedId,
+        number: u64,
+        events: Vec<MarketEvent>,
+        queued_at: Instant,
+    ) -> Self {
         Self {
             feed,
             number,
-            queued_at: Instant::now(),
+            queued_at,
             events,
             audit: None,
             resumed: None,
@@ -145,6 +155,11 @@ impl Batches {
     /// The oldest batch. It counts as queued until [`Self::finish`] has it back.
     pub(super) fn take(&mut self) -> Option<Batch> {
         self.queued.pop_front()
+    }
+
+    /// When the oldest batch was queued.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.queued.front().map(|batch| batch.queued_at)
     }
 
     /// It was not applied, and is the oldest again.

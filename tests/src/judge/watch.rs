@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use polypy_core::{AssetId, BookLookup, BookSource};
+use polypy_core::{AssetId, BookLookup, BookSource, BookState};
 use polypy_sim::digest;
 
 use super::verdict::Seen;
@@ -145,11 +145,19 @@ fn watch(
 }
 
 fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: Instant) {
-    let BookLookup::Found(view) = books.book(asset.as_str(), WHOLE) else {
-        return;
-    };
+    let found = books.book(asset.as_str(), WHOLE);
     // After the look: what was seen was true of some moment before.
     let at = began.elapsed();
+    let BookLookup::Found(view) = found else {
+        // Its market is not followed any more; nothing is shown of it from here on.
+        if let Some(last) = seen.last().copied()
+            && last.state != BookState::Pending
+        {
+            let state = BookState::Pending;
+            seen.push(Seen { at, state, ..last });
+        }
+        return;
+    };
     let now = Seen {
         at,
         state: view.state,
@@ -168,9 +176,7 @@ fn look(books: &dyn BookSource, asset: &AssetId, seen: &mut Vec<Seen>, began: In
 mod tests {
     use std::sync::atomic::AtomicU64;
 
-    use polypy_core::{
-        AssetKey, BookPosition, BookState, BookTop, BookView, Timestamp, TradesLookup,
-    };
+    use polypy_core::{AssetKey, BookPosition, BookTop, BookView, Timestamp, TradesLookup};
 
     use super::*;
 

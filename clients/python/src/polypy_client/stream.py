@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,8 +25,13 @@ _DIAL_TIMEOUT = 10.0
 _T = TypeVar("_T")
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
-    """What `work` returns, or `TimeoutError`.
+async def within(
+    seconds: float,
+    work: Coroutine[Any, Any, _T],
+    unwanted: Callable[[_T], Awaitable[None]] | None = None,
+) -> _T:
+    """What `work` returns, or `TimeoutError`. What it returns and nobody gets any more goes
+    to `unwanted`.
 
     Up to Python 3.11 `asyncio.wait_for` forgets a cancellation that comes together with
     the result: on a busy stream nearly each does.
@@ -36,14 +41,15 @@ async def within(seconds: float, work: Coroutine[Any, Any, _T]) -> _T:
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             raise TimeoutError
-        return task.result()
-    finally:
+    except BaseException:
         # Nothing reads on after this has ended, in whatever way.
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()
+        if not task.cancelled() and task.exception() is None and unwanted is not None:
+            await unwanted(task.result())
+        raise
+    return task.result()
 
 
 class StreamError(Exception):
@@ -101,7 +107,7 @@ def stream(
     token: str | None = None,
 ) -> Stream:
     """A subscription to a server at `ws://HOST:PORT` (WebSocket) or `http://HOST:PORT`
-    (Server-Sent Events, with the extra `aiohttp`).
+    (Server-Sent Events, with the extra `aiohttp`). The address may end in the route.
 
     Without `tokens`, `markets` and `events` it covers everything. `interval_ms` asks for
     the latest state at most so often instead of each change. `token` is a bearer token.
@@ -115,12 +121,14 @@ def stream(
         filter |= {"mode": "conflated", "interval_ms": interval_ms}
     if depth is not None:
         filter["depth"] = depth
+    # As it stands in the server's documents, with the route, it is an address, too.
+    url = url.rstrip("/").removesuffix("/v1/ws").removesuffix("/v1/stream").rstrip("/")
     parts = urlsplit(url)
     if parts.scheme in ("https", "wss"):
         raise ValueError(f"{url}: TLS is not spoken here")
     if parts.scheme not in ("http", "ws") or not parts.netloc:
         raise ValueError(f"{url}: must be http://HOST:PORT or ws://HOST:PORT")
-    return Stream(url.rstrip("/"), filter, token)
+    return Stream(url, filter, token)
 
 
 class Stream:
@@ -190,7 +198,7 @@ class Stream:
     async def _connection(self) -> AsyncGenerator[Event, None]:
         """The events of one connection; ends when it is to be opened again."""
         try:
-            door = await within(_DIAL_TIMEOUT, self._open())
+            door = await within(_DIAL_TIMEOUT, self._open(), Door.close)
         except TimeoutError:
             raise LostError(f"no connection within {_DIAL_TIMEOUT:.0f} s") from None
         silence = _FIRST_SILENCE

@@ -27,6 +27,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::hub::Hub;
 use crate::door::Doors;
+pub(crate) use crate::read::testing::Listed;
+use crate::read::testing::Running;
 
 /// 2025-12-08T10:30:00.000Z.
 pub(crate) const NOW: u64 = 1_765_189_800_000;
@@ -235,7 +237,11 @@ impl Server {
         let hub = Hub::start();
         let doors = Doors::new(&config, books.clone())
             .with_streams(hub.streams())
-            .with_reads(Arc::new(Catalogue::new()), Arc::new(Program));
+            .with_reads(
+                Arc::new(Catalogue::new()),
+                Arc::new(Listed::default()),
+                Arc::new(Running::new()),
+            );
         let mut http = HttpServer::builder(config, sources);
         for route in doors.routes() {
             http = http.route(route).unwrap();
@@ -273,6 +279,21 @@ pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     };
     let waited = timeout(PATIENCE, wait).await;
     assert!(waited.is_ok(), "never: {what}");
+}
+
+/// An answer: status, headers as text, body.
+pub(crate) async fn ask(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &str,
+) -> (u16, String, String) {
+    let request =
+        format!("{method} {target} HTTP/1.1\r\nHost: polypy\r\nConnection: close\r\n{headers}\r\n");
+    let text = raw(address, &request).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_owned(), body.to_owned())
 }
 
 /// Sends bytes and reads until the server closes.

@@ -128,7 +128,7 @@ impl Asked {
                 self.closed += 1;
             }
             Command::Heartbeat { client } => self.tell(client, beat(0)),
-            Command::Stats { .. } => {}
+            Command::Tell(_) => {}
             Command::Unsubscribe { client, id, answer } => {
                 self.unsubscribed.push(id);
                 let cursor = None;

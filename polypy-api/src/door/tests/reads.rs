@@ -8,16 +8,10 @@ use polypy_core::{
 };
 use serde_json::{Value, json};
 
-use super::common::*;
+use super::common::{Catalogue, NOW, Server, config, found, moment};
 
-/// An answer: status, headers as text, body.
 async fn ask(server: &Server, method: &str, target: &str, headers: &str) -> (u16, String, String) {
-    let request =
-        format!("{method} {target} HTTP/1.1\r\nHost: polypy\r\nConnection: close\r\n{headers}\r\n");
-    let text = raw(server.address, &request).await;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, head.to_owned(), body.to_owned())
+    super::common::ask(server.address, method, target, headers).await
 }
 
 fn etag(head: &str) -> &str {

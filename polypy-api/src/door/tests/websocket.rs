@@ -89,6 +89,12 @@ async fn what_is_refused_is_an_error_and_the_connection_stays() {
     client.say(&" ".repeat(512 * 1024)).await;
     assert_eq!(client.hear().await["code"], "bad_message");
     client.say(&" ".repeat(512 * 1024 + 1)).await;
+    let last = client.hear().await;
+    assert_eq!(
+        [&last["type"], &last["code"], &last["retry_ms"]],
+        [&json!("closing"), &json!(1009), &json!(null)]
+    );
+    assert!(last["reason"].as_str().unwrap().contains("message_bytes"));
     assert_eq!(u16::from(client.closed().await.code), 1009);
     server.http.stop().await;
 }

@@ -1,5 +1,8 @@
 //! What a client says over `/v1/ws`: operations, read strictly.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::cursor::Cursor;
@@ -66,13 +69,25 @@ impl Operation {
     /// Reads a message. A subscription may name so many tokens, markets and events.
     pub(crate) fn read(text: &str, most: usize) -> Result<Self, BadOperation> {
         let bad = |message: String| BadOperation::new("bad_message", message);
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| bad(format!("no JSON: {error}")))?;
-        let Value::Object(mut fields) = value else {
-            return Err(bad(
-                "a message is an object, such as {\"op\":\"subscribe\",\"id\":1}".to_owned(),
-            ));
-        };
+        let fields = serde_json::from_str(text).map_err(|error| {
+            if error.is_data() {
+                let example = r#"such as {"op":"subscribe","id":1}"#;
+                return bad(format!("a message is an object, {example}"));
+            }
+            bad(format!("no JSON: {error}"))
+        });
+        let Fields {
+            all: mut fields,
+            doubled,
+        } = fields?;
+        if let Some(name) = doubled {
+            let message = format!("field {} is there twice: leave one out", shown(&name));
+            let id = fields.get("id").and_then(Value::as_u64);
+            return Err(BadOperation {
+                id: id.filter(|_| name != "id"),
+                ..BadOperation::new("bad_parameter", message)
+            });
+        }
         let op = fields.remove("op");
         let known = "op is \"subscribe\", \"unsubscribe\" or \"ping\"";
         let Some(op) = op.as_ref().and_then(Value::as_str) else {
@@ -134,6 +149,45 @@ impl Operation {
         }
         let filter = filter.build(most)?;
         Ok(Self::Subscribe { id, filter, cursor })
+    }
+}
+
+/// The fields of an object. JSON lets a name stand twice, and readers take one of the
+/// two: that could be the other one than the client means.
+#[derive(Debug)]
+struct Fields {
+    all: Map<String, Value>,
+    doubled: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields {
+            all: Map::new(),
+            doubled: None,
+        };
+        while let Some((name, value)) = access.next_entry::<String, Value>()? {
+            if fields.all.contains_key(&name) {
+                fields.doubled.get_or_insert(name);
+            } else {
+                fields.all.insert(name, value);
+            }
+        }
+        Ok(fields)
     }
 }
 
@@ -254,6 +308,26 @@ mod tests {
         for (text, id, code, part) in [
             ("", None, "bad_message", "no JSON"),
             ("[]", None, "bad_message", "object"),
+            ("[", None, "bad_message", "object"),
+            (r#""ping""#, None, "bad_message", "object"),
+            (
+                r#"{"op":"ping","op":"ping"}"#,
+                None,
+                "bad_parameter",
+                "field \"op\" is there twice",
+            ),
+            (
+                r#"{"op":"unsubscribe","id":1,"id":2}"#,
+                None,
+                "bad_parameter",
+                "field \"id\" is there twice",
+            ),
+            (
+                r#"{"op":"subscribe","id":7,"tokens":["1"],"depth":5,"tokens":["2"]}"#,
+                Some(7),
+                "bad_parameter",
+                "field \"tokens\" is there twice",
+            ),
             ("{}", None, "bad_message", "op is"),
             (r#"{"op":1}"#, None, "bad_message", "op is"),
             (r#"{"op":"sub"}"#, None, "bad_message", "\"sub\""),
@@ -300,6 +374,12 @@ mod tests {
                 Some(7),
                 "bad_parameter",
                 "tokens: names nothing",
+            ),
+            (
+                r#"{"op":"subscribe","id":7,"events":[]}"#,
+                Some(7),
+                "bad_parameter",
+                "events: names nothing",
             ),
             (
                 r#"{"op":"subscribe","id":7,"tokens":["1","2","3","4"]}"#,

@@ -336,21 +336,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// What there is to do after [`Turn::Ended`]. The connection itself is returned, to be
-    /// dropped, or to be reset after [`End::Slow`].
-    pub async fn end(mut self, end: End) -> S {
-        match end {
-            End::Left => self.hang_up().await,
-            // A reader that has failed may still be written to.
-            End::Violation { code, reason } => {
-                self.queue.clear();
-                self.close_unheard(code, reason).await
-            }
-            End::Silent => {
-                self.queue.clear();
-                self.close_unheard(1013, "no answer to any ping").await
-            }
-            End::Slow => self.stream.into_inner(),
-        }
+    /// dropped, or to be reset after [`End::Slow`]. `last` is the message before a close
+    /// frame of this code and reason, if there is one.
+    pub async fn end(mut self, end: End, last: impl FnOnce(u16, &str) -> Option<Message>) -> S {
+        // A reader that has failed may still be written to.
+        let (code, reason) = match end {
+            End::Left => return self.hang_up().await,
+            End::Slow => return self.stream.into_inner(),
+            End::Violation { code, reason } => (code, reason),
+            End::Silent => (1013, "no answer to any ping"),
+        };
+        self.queue.clear();
+        self.push(last(code, reason));
+        self.close_unheard(code, reason).await
     }
 
     /// Sends a close frame to a client from which nothing can be read any more.

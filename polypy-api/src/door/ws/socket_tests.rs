@@ -25,7 +25,7 @@ async fn echo(mut socket: Socket<DuplexStream>) -> End {
             Turn::Text(text) => socket.push([Message::Text(text)]),
             Turn::Binary(_) | Turn::Control | Turn::Written => {}
             Turn::Ended(end) => {
-                socket.end(end.clone()).await;
+                socket.end(end.clone(), |_, _| None).await;
                 return end;
             }
         }

@@ -197,7 +197,7 @@ fn of_a_client_that_is_behind_one_state_alone_is_not_said_to_be_merged() {
         for (more, why) in [(0, "null"), (1, r#""backlog""#)] {
             let is_behind = |world: &World| {
                 let client = world.hub.out.clients.get(at).unwrap();
-                !client.behind.is_empty()
+                !client.merged.is_empty()
             };
             let change = |world: &mut World| {
                 let size = u32::try_from(world.clock_ms % 1_000).unwrap();

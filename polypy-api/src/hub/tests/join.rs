@@ -64,6 +64,15 @@ fn subscriptions_come_and_go_and_agree() {
         code(world.subscribe(&client, 2, &book_of(&["9"]), None)),
         "unknown_token"
     );
+    for names in [&["1000"][..], &["9", "1000", "8"]] {
+        let refused = world.subscribe(&client, 2, &book_of(names), None);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code, "not_followed");
+        let part = "\"1000\"";
+        assert!(refused.message.contains(part), "{refused}");
+        let part = "(volume): /v1/markets/0x3e8?explain=selection says why";
+        assert!(refused.message.contains(part), "{refused}");
+    }
     assert_eq!(code(world.unsubscribe(&client, 9)), "unknown_id");
     let deep = with_mode(book_of(&["1", "2"]), None, Some(5));
     let refused = world.subscribe(&client, 2, &deep, None).unwrap_err();
@@ -228,4 +237,88 @@ fn a_snapshot_has_the_hash_of_a_book_that_was_taken_whole_and_of_no_other() {
     world.begin_epoch(0, StaleReason::Disconnected);
     world.step();
     assert!(snapshot(&mut world).contains(&hash));
+}
+
+/// More tokens than are taken in at once: everybody else goes on meanwhile.
+#[test]
+fn a_client_of_everything_takes_in_some_tokens_in_each_round() {
+    let mut world = World::new(StreamConfig {
+        joined_at_once: 10,
+        ..StreamConfig::default()
+    });
+    let count = 35;
+    for _ in 0..count {
+        world.add_token(true);
+    }
+    let other = world.following(&book_of(&["1"]));
+    let client = world.open();
+    let everything = Filter::everything(Channels::NONE.with(Channel::Book));
+    world.subscribe(&client, 3, &everything, None).unwrap();
+    let mut told = read(&client);
+    assert_eq!(names(&told), ["hello", "subscribed", "snapshot"]);
+    let accepted = told[1].text().as_str();
+    assert!(accepted.contains(r#""tokens":35,"#), "{accepted}");
+    assert!(accepted.contains(r#""cursor":null"#), "{accepted}");
+
+    // A token that it has not come to is its own already.
+    let filter = with_mode(book_of(&["35"]), Some(100), None);
+    let refused = world.subscribe(&client, 4, &filter, None).unwrap_err();
+    assert_eq!(refused.code, "conflict");
+    assert!(refused.to_string().contains("token 35 "), "{refused}");
+
+    let (mut rounds, mut tokens) = (0, world.hub.tokens.len());
+    while names(&told).last() != Some(&"ready") {
+        world.set(0, &[(Side::Bid, 41, rounds + 1)], true);
+        world.step();
+        rounds += 1;
+        assert_eq!(names(&read(&other)), ["delta"], "nobody else waits");
+        assert!(world.hub.tokens.len() <= tokens + 10);
+        tokens = world.hub.tokens.len();
+        let waiting = read(&client);
+        let is_ready = names(&waiting).contains(&"ready");
+        let at = world.hub.out.by_id[&client.id()];
+        assert_eq!(world.hub.out.place(at).is_some(), is_ready);
+        told.extend(waiting);
+    }
+    assert_eq!(tokens, count);
+    let snapshots = told.iter().filter(|one| one.event().name() == "snapshot");
+    let opened: Vec<_> = snapshots.filter_map(|one| one.event().token()).collect();
+    let different: HashSet<_> = opened.iter().collect();
+    assert_eq!((opened.len(), different.len()), (count, count));
+    let ready = told.last().unwrap().text().as_str();
+    assert!(!ready.contains(r#""cursor":null"#), "{ready}");
+}
+
+#[test]
+fn a_subscription_that_ends_on_the_way_leaves_nothing_behind() {
+    for is_closed in [false, true] {
+        let mut world = World::new(StreamConfig {
+            joined_at_once: 2,
+            ..StreamConfig::default()
+        });
+        for _ in 0..9 {
+            world.add_token(true);
+        }
+        let client = world.open();
+        let everything = Filter::everything(Channels::NONE.with(Channel::Book));
+        world.subscribe(&client, 3, &everything, None).unwrap();
+        if is_closed {
+            drop(client);
+            world.step();
+        } else {
+            world.unsubscribe(&client, 3).unwrap();
+            let told = read(&client);
+            assert_eq!(names(&told).last(), Some(&"unsubscribed"));
+            let last = told.last().unwrap().text().as_str();
+            assert!(!last.contains(r#""cursor":null"#), "{last}");
+        }
+        let tokens = world.hub.tokens.len();
+        assert!((2..9).contains(&tokens));
+        for _ in 0..5 {
+            world.step();
+        }
+        assert_eq!(world.hub.tokens.len(), tokens, "it takes in no more");
+        let mut all = world.hub.tokens.iter();
+        assert!(all.all(|(_, token)| token.watchers.is_empty()));
+    }
 }

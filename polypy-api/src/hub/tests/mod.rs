@@ -7,8 +7,10 @@ mod histories;
 mod join;
 mod loss;
 mod model;
+mod pace;
 mod resume;
 mod slow;
+mod stuck;
 mod world;
 
 use std::collections::{BTreeMap, HashMap};

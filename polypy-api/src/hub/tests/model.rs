@@ -1,5 +1,7 @@
 //! The workers and the catalogue, in small: what is true, and what is written of it.
 
+use polypy_core::{Figures, MarketEntry, MarketNumber, MarketStatus, NotFollowed, Verdict};
+
 use super::*;
 
 pub(super) const LANES: u16 = 2;
@@ -175,6 +177,20 @@ impl CatalogueSource for Model {
         let inner = self.inner.lock();
         let truth = &inner.tokens[inner.find(asset)?];
         Some(market(&truth.info))
+    }
+
+    /// The token 1000 is listed, and nobody follows it.
+    fn not_followed(&self, selector: &Selector) -> Option<MarketEntry> {
+        (selector.text() == "1000").then(|| MarketEntry {
+            number: MarketNumber::new(7),
+            market: Arc::new(Market::new(ConditionId::new("0x3e8").unwrap(), Vec::new())),
+            figures: Figures::default(),
+            tags: None,
+            status: MarketStatus::Open,
+            resolution: None,
+            verdict: Verdict::NotFollowed(NotFollowed::Volume),
+            keys: None,
+        })
     }
 }
 

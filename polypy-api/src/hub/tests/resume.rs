@@ -131,10 +131,200 @@ fn what_was_followed_unannounced_is_shown_to_who_comes_back() {
     assert!(told[1].text().as_str().contains(r#""recovered":true"#));
     assert_eq!(
         names(&told[2..]),
-        ["gap", "gap", "delta", "snapshot", "snapshot", "ready"],
-        "the first goes on, the others begin"
+        ["delta", "snapshot", "snapshot", "ready"],
+        "the first goes on, the others begin, and nothing of them is missing"
     );
-    assert!(told[2].text().as_str().contains(r#""scope":"token""#));
+}
+
+/// What is new to who comes back to everything begins without an alarm, whether others
+/// have followed it or not; what was there and was not followed has one.
+#[test]
+fn who_comes_back_to_everything_is_told_of_a_gap_by_what_was_there_alone() {
+    let channels = Channels::NONE.with(Channel::Book).with(Channel::Trade);
+    let everything = Filter::everything(channels);
+    for is_announced in [true, false] {
+        let mut world = one_book();
+        world.add_token(true);
+        drop(world.following(&everything));
+        world.step();
+        let position = world.hub.out.position;
+        let _others = [
+            world.following(&book_of(&["1"])),
+            if is_announced {
+                world.add_token(true);
+                world.step();
+                world.following(&everything)
+            } else {
+                world.add_unannounced(true);
+                world.following(&Filter::tokens(["3"], channels))
+            },
+        ];
+        world.trade(2);
+        world.set(2, &[(Side::Bid, 41, 1)], true);
+        let (_client, told) = world.back(&everything, position);
+        assert!(told[1].text().as_str().contains(r#""recovered":true"#));
+        let rest = ["trade", "snapshot", "ready"];
+        assert_eq!(names(&told[2..]), rest, "{is_announced}");
+    }
+
+    // The second one was there, was let go of, and is followed again.
+    for is_followed_again in [true, false] {
+        let mut world = one_book();
+        world.add_token(true);
+        drop(world.following(&everything));
+        world.step();
+        let position = world.hub.out.position;
+        let _first = world.following(&book_of(&["1"]));
+        world.pass(Duration::from_secs(70));
+        world.pass(Duration::from_secs(2));
+        assert_eq!(world.hub.tokens.len(), 1);
+        world.trade(1);
+        let _second = is_followed_again.then(|| world.following(&book_of(&["2"])));
+        let (_client, told) = world.back(&everything, position);
+        assert!(told[1].text().as_str().contains(r#""recovered":true"#));
+        assert_eq!(names(&told[2..]), ["gap", "snapshot", "ready"]);
+        let gap = told[2].text().as_str();
+        let about = r#""scope":"token","id":null,"token_id":"2","reason":"not_followed""#;
+        assert!(gap.contains(about), "{gap}");
+    }
+}
+
+/// A place that was given before the books had come vouches for nothing of their tokens:
+/// a trade before a token's turn to be followed is not published, and trades need no book.
+#[test]
+fn a_place_from_before_the_first_book_is_no_place_from_before_the_token() {
+    // So many that not all are followed at once.
+    let count = 48;
+    let mut world = world();
+    for _ in 0..count {
+        world.add_token(true);
+    }
+    let trades = Filter::everything(Channels::NONE.with(Channel::Trade));
+    let client = world.open();
+    world.subscribe(&client, 0, &trades, None).unwrap();
+    let told = read(&client);
+    let Event::Ready(place) = told.last().unwrap().event() else {
+        panic!("{:?}", names(&told));
+    };
+    let position = place.cursor.unwrap().position;
+    let not_followed: Vec<_> = {
+        let inner = world.model.inner.lock();
+        let is_followed = |at: &usize| inner.followed.contains(&inner.tokens[*at].info.key);
+        (0..count).filter(|at| !is_followed(at)).collect()
+    };
+    assert!(!not_followed.is_empty());
+    not_followed.iter().for_each(|at| world.trade(*at));
+    for _ in 0..4 {
+        world.step();
+    }
+    assert_eq!(world.model.inner.lock().followed.len(), count);
+    assert_eq!(names(&read(&client)), [""; 0], "nobody was told of them");
+
+    let (_client, told) = world.back(&trades, position);
+    let texts: Vec<_> = told.iter().map(|one| one.text().as_str()).collect();
+    assert!(texts[1].contains(r#""recovered":false"#), "{texts:?}");
+    assert!(texts[2].contains("not_followed"), "{texts:?}");
+}
+
+/// What a client missed does not fit into its queue: it is told so, and begins again with
+/// nothing of what it missed behind that.
+#[test]
+fn who_cannot_be_given_all_that_was_missed_is_told_so_and_begins_again() {
+    let filter = book_of(&["1"]);
+    let levels: Vec<_> = (1..=55).map(|tick| (Side::Bid, tick, 1_000_000)).collect();
+    let one = |size| vec![(Side::Bid, 41, size)];
+    // Four changes, of which the third one is large; what each of them takes.
+    let happen = |buffer: usize| {
+        let mut world = World::new(StreamConfig {
+            buffer,
+            heartbeat: Duration::from_hours(1),
+            ..StreamConfig::default()
+        });
+        world.add_token(true);
+        let first = world.following(&filter);
+        let position = world.hub.out.position;
+        let mut bytes = Vec::new();
+        for set in [&one(3), &one(4), &levels, &one(5)] {
+            world.set(0, set, true);
+            world.step();
+            let told = read(&first);
+            let delta = told.iter().find(|one| one.event().name() == "delta");
+            bytes.push(delta.unwrap().bytes());
+        }
+        assert_eq!(world.numbers.overflows.get(), 0, "one by one they fit");
+        (world, first, position, bytes)
+    };
+    let (.., bytes) = happen(1 << 20);
+    let (small, large) = (bytes[0] + bytes[1], bytes[2]);
+    // As many as are given at once, and the large one that no longer fits.
+    let buffer = small + large - 1;
+    assert!(small < buffer / 4, "{bytes:?}");
+    let (mut world, _first, position, _) = happen(buffer);
+
+    let (client, told) = world.back(&filter, position);
+    assert_eq!(world.numbers.overflows.get(), 1);
+    assert!(told[1].text().as_str().contains(r#""recovered":true"#));
+    assert_eq!(names(&told[2..]), ["gap"]);
+    let gap = told[2].text().as_str();
+    assert!(gap.contains(r#""reason":"slow","owner":"client""#), "{gap}");
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["snapshot", "ready"]);
+    assert!(told[0].text().as_str().contains(r#"["0.41","5"]"#));
+    world.set(0, &one(6), true);
+    world.step();
+    assert_eq!(names(&read(&client)), ["delta"], "it goes on");
+}
+
+/// A client hears of a trade of a token that came, goes away before it has a place behind
+/// that, and comes back: it lacks none of the trades since.
+#[test]
+fn of_a_token_that_came_since_no_trade_is_missing_to_who_had_heard_of_it() {
+    let channels = Channels::NONE.with(Channel::Book).with(Channel::Trade);
+    let everything = Filter::everything(channels);
+    let mut world = one_book();
+    let client = world.following(&everything);
+    let position = world.hub.out.position;
+    world.add_token(true);
+    world.step();
+    world.trade(1);
+    world.step();
+    let heard = read(&client);
+    assert!(names(&heard).contains(&"trade"));
+    drop(client);
+    world.step();
+    world.trade(1);
+    world.trade(1);
+    world.step();
+    let (_client, told) = world.back(&everything, position);
+    let trades = told.iter().filter_map(|one| match one.event() {
+        Event::Trade(trade) => Some(trade.sequence),
+        _ => None,
+    });
+    assert_eq!(trades.collect::<Vec<_>>(), [1, 2, 3]);
+    let rest: Vec<_> = names(&told[2..])
+        .into_iter()
+        .filter(|name| *name != "trade")
+        .collect();
+    assert_eq!(rest, ["snapshot", "ready"]);
+}
+
+/// What was covered before it was announced is no new one to who covered everything.
+#[test]
+fn what_is_announced_late_goes_on() {
+    let channels = Channels::NONE.with(Channel::Book).with(Channel::Trade);
+    let everything = Filter::everything(channels);
+    let mut world = one_book();
+    let info = world.add_unannounced(true);
+    let client = world.following(&everything);
+    drop(client);
+    world.step();
+    let position = world.hub.out.position;
+    world.markets.changed(MarketChange::New(market(&info)));
+    world.trade(1);
+    world.step();
+    let (_client, told) = world.back(&everything, position);
+    assert_eq!(names(&told[2..]), ["trade", "ready"]);
 }
 
 /// The words by which clients name the tokens 1, 2 and 3.

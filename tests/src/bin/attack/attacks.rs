@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::Outcome;
 use crate::client::{self, Answer, Probes, connect, connect_narrow, request};
 use crate::server::{Group, Server, Setting};
-use crate::{broken, tool};
+use crate::{broken, crowds, streams, tool};
 
 const MIB: u64 = 1 << 20;
 /// The list of so many markets has 2.6 MB.
@@ -47,6 +47,25 @@ pub(crate) fn all() -> Vec<(&'static str, Attack)> {
             Box::pin(broken::requests(100_000))
         }),
         ("256 descriptors", || Box::pin(few_descriptors())),
+        ("streams: 1,200 half-open handshakes", || {
+            Box::pin(streams::half_open())
+        }),
+        ("streams: floods of operations", || {
+            Box::pin(streams::flood())
+        }),
+        ("streams: broken frames", || Box::pin(streams::frames())),
+        ("streams: 300 slow readers", || {
+            Box::pin(crowds::slow_readers())
+        }),
+        ("streams: 1,536 clients, 1,024 places", || {
+            Box::pin(crowds::crowd())
+        }),
+        ("streams: a storm of subscriptions", || {
+            Box::pin(crowds::storm())
+        }),
+        ("streams: 3,840 cut mid-message", || Box::pin(crowds::cut())),
+        ("streams: bad cursors", || Box::pin(streams::cursors())),
+        ("streams: bad origins", || Box::pin(streams::origins())),
     ]
 }
 

@@ -33,6 +33,15 @@ pub(crate) async fn connect_narrow(number: usize, to: SocketAddr) -> std::io::Re
     from(2 + number % ADDRESSES, to, Some(16 << 10)).await
 }
 
+/// A connection from an address of one's own.
+pub(crate) async fn connect_from(
+    address: usize,
+    to: SocketAddr,
+    buffer: Option<u32>,
+) -> std::io::Result<TcpStream> {
+    from(16 + address, to, buffer).await
+}
+
 async fn from(last: usize, to: SocketAddr, buffer: Option<u32>) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if let Some(buffer) = buffer {

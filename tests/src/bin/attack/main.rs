@@ -14,11 +14,17 @@
 //! | slowhttptest, four ways, 1,000 connections each | the service stays available |
 //! | 100,000 broken requests | answered or closed; nothing fails inside |
 //! | 256 descriptors | said at the start; probes answered |
+//! | streams: half-open handshakes, too many operations, broken frames, slow readers, crowds, storms, cut messages, bad cursors and origins | each told what is wrong; beside them two clients of everything have each change and the server's books; probes answered, p99 below 50 ms |
 
 mod attacks;
+mod beside;
 mod broken;
 mod client;
+mod crowds;
+mod frames;
 mod server;
+mod streams;
+mod tally;
 mod tool;
 
 use std::process::ExitCode;

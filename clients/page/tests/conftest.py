@@ -1,0 +1,40 @@
+"""The demo and a browser, for all tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from browser import Browser
+from demo import Demo, run_demo
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    with run_demo("--sim-markets=60") as demo:
+        yield demo
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Nothing may be said in the console, of a script or of the page's policy."""
+    chromium.size(1280, 900)
+    yield chromium
+    problems = [line for line in chromium.console() if not is_harmless(line)]
+    chromium.open("about:blank")
+    chromium.console()
+    assert problems == []
+
+
+def is_harmless(line: str) -> bool:
+    """Browsers count an answer of `/health` that says no among errors, and that of a fault
+    which is off by itself before somebody switches it off."""
+    over = "/demo/faults/off " in line and " 404 " in line
+    return line.startswith(("DEBUG", "INFO")) or ("/health " in line and " 503 " in line) or over

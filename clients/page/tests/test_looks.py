@@ -1,0 +1,96 @@
+"""How each view is made: axe-core finds nothing in either theme, and nothing moves by itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from steps import LINKED, first_market
+
+from browser import Browser
+from demo import Demo
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) {
+    if (!entry.hadRecentInput) window.shifts.push([entry.value, entry.sources.map(one => `${one.node?.closest?.('[class]')?.className ?? one.node?.parentNode?.className ?? one.node?.nodeName}: ${JSON.stringify(one.previousRect)} ${JSON.stringify(one.currentRect)}`)]);
+  }
+}).observe({type: 'layout-shift', buffered: true});
+"""
+MOST_SHIFT = 0.003
+"""Of the screen's height, times the part of it that moved; a page is called steady below 0.1."""
+AXE = """
+return axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>
+  violations.map(one => [one.id, one.impact, one.nodes.map(node => node.target.join(' ') + ': ' + node.any.concat(node.all, node.none).map(check => check.message).join('; '))]));
+"""
+
+
+def places(demo: Demo) -> dict[str, str]:
+    market = first_market(demo)["condition_id"]
+    return {"overview": "#/", "markets": "#/markets", "market": f"#/market/{market}"}
+
+
+def open_place(browser: Browser, demo: Demo, place: str) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/{place}")
+    browser.wait(LINKED)
+    browser.wait("return document.querySelector('h1') !== null && document.querySelectorAll('.state').length > 2")
+    if "market/" in place:
+        browser.wait("return document.querySelector('.ladder canvas').getAttribute('aria-label')", lambda label: ": bid " in label)
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    file = Path(os.environ.get("POLYPY_PAGE_CHECKS", ROOT / "target/page")) / "node_modules/axe-core/axe.min.js"
+    if not file.exists():
+        pytest.skip("axe-core is not installed: make clients does")
+    return file.read_text()
+
+
+def found(browser: Browser, axe: str) -> Any:
+    browser.run(axe)
+    return browser.run(AXE)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 500])
+def test_axe_finds_nothing(browser: Browser, demo: Demo, axe: str, theme: str, width: int) -> None:
+    browser.size(width, 900)
+    for name, place in places(demo).items():
+        open_place(browser, demo, place)
+        browser.run("document.documentElement.dataset.theme = arguments[0]", theme)
+        assert found(browser, axe) == [], (name, theme, width)
+        if name != "markets":
+            browser.run("document.querySelector('.demo .head button').click()")
+            browser.wait("return document.querySelectorAll('.demo .faults button').length", lambda count: count >= 8)
+            assert found(browser, axe) == [], (name, theme, width, "with the demo's panel")
+            browser.run("document.querySelector('.demo .head button').click()")
+        browser.run("document.querySelector('#help').click()") if width > 700 else None
+        assert found(browser, axe) == [], (name, theme, width, "with help")
+        browser.run("document.querySelector('dialog button')?.click()")
+    browser.open(f"{demo.url}/#/runbook/PolypyConnectionsLost")
+    browser.wait("return document.querySelector('dialog pre')?.textContent.length > 100")
+    browser.run("document.documentElement.dataset.theme = arguments[0]", theme)
+    assert found(browser, axe) == [], ("runbook", theme, width)
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_nothing_moves_by_itself(browser: Browser, demo: Demo, width: int) -> None:
+    browser.size(width, 900)
+    for name, place in places(demo).items():
+        open_place(browser, demo, place)
+        browser.run(SHIFTS)
+        updates = "return document.querySelector('.numbers dd:last-child, .figure dd')?.textContent"
+        first = browser.run(updates)
+        # A few seconds of its life, counted by what it shows.
+        if name != "markets":
+            browser.wait(updates, lambda text, first=first: text != first)
+        browser.run("return new Promise(done => setTimeout(done, 3000))")
+        # Numbers that end at one edge begin elsewhere as they grow, and nothing else moves.
+        shifts = browser.run("return window.shifts")
+        assert [shift for shift in shifts if shift[0] > MOST_SHIFT] == [], (name, width)
+        assert sum(shift[0] for shift in shifts) < 10 * MOST_SHIFT, (name, width, shifts)

@@ -1,0 +1,129 @@
+// @ts-check
+// States as shape and word; colour only repeats them. Each code and reason that is red
+// names its section of the runbook.
+
+/**
+ * @typedef {{ shape: string, word: string, tone: string }} Look
+ * shape: class that cuts it out; tone: colour.
+ */
+
+/** @type {Record<string, Look>} */
+const BOOK = {
+  verified: { shape: "disc", word: "verified", tone: "live" },
+  unverified: { shape: "ring", word: "live", tone: "live" },
+  stale: { shape: "triangle", word: "stale", tone: "stale" },
+  pending: { shape: "dotted", word: "pending", tone: "pending" },
+  settled: { shape: "square", word: "settled", tone: "settled" },
+  forgotten: { shape: "square", word: "forgotten", tone: "settled" },
+};
+
+/**
+ * How a book is shown.
+ * @param {string} state of the server
+ * @param {string | null} [reason] why it is stale
+ * @param {boolean | null} [verified] `undefined`: the message does not say
+ * @returns {Look}
+ */
+export function ofBook(state, reason = null, verified) {
+  if (state === "live") return verified ? BOOK.verified : verified === undefined ? { ...BOOK.unverified, shape: "disc" } : BOOK.unverified;
+  const look = BOOK[state] ?? { shape: "square", word: state, tone: "pending" };
+  return state === "stale" && reason ? { ...look, word: `stale: ${reasonWords(reason)}` } : look;
+}
+
+/** Greater is worse. @type {Record<string, number>} */
+const RANK = { live: 0, settled: 1, pending: 2, stale: 3 };
+
+/**
+ * The worse of two states of books.
+ * @param {string | null | undefined} one
+ * @param {string | null | undefined} other
+ */
+export function worse(one, other) {
+  return (RANK[one ?? "live"] ?? 0) >= (RANK[other ?? "live"] ?? 0) ? one : other;
+}
+
+/** @type {Record<string, string>} */
+const REASON_WORDS = {
+  disconnected: "connection lost",
+  dropped: "event dropped",
+  worker_died: "worker died",
+  undecodable: "event unreadable",
+  hash: "hash differs",
+  top: "best price differs",
+  mirror: "no mirror image",
+  audit: "audit differs",
+  crossed: "crossed",
+  tick: "tick size changed",
+  resubscribing: "resubscribing",
+  silent: "connection silent",
+  suspended: "was suspended",
+};
+
+/** @param {string} reason */
+export function reasonWords(reason) {
+  return REASON_WORDS[reason] ?? reason;
+}
+
+/** Sections of docs/runbook.md by reason of a stale book and code of `/health`. @type {Record<string, string>} */
+export const RUNBOOK = {
+  disconnected: "PolypyConnectionsLost",
+  dropped: "PolypyEventsDropped",
+  worker_died: "PolypyWorkerRestarted",
+  undecodable: "PolypyMessagesUnreadable",
+  hash: "PolypyChecksFailing",
+  top: "PolypyChecksFailing",
+  mirror: "PolypyChecksFailing",
+  audit: "PolypyAuditFailing",
+  crossed: "PolypyChecksFailing",
+  tick: "PolypyBooksNotLive",
+  resubscribing: "PolypyTokensWaiting",
+  silent: "PolypyFeedSilent",
+  suspended: "PolypySuspended",
+  not_running: "PolypyUnhealthy",
+  registry_not_running: "PolypyUnhealthy",
+  router_not_running: "PolypyUnhealthy",
+  recycler_not_running: "PolypyUnhealthy",
+  worker_dead: "PolypyWorkerDown",
+  discovery_failing: "PolypyDiscoveryStale",
+  no_connection: "PolypyNoConnection",
+  no_live_books: "PolypyFewBooksLive",
+  no_markets: "PolypyNoMarkets",
+  selection_empty: "PolypySelectionEmpty",
+  recorder_behind: "PolypyRecorderBehind",
+  recorder_failed: "PolypyRecorderFailed",
+  books_not_live: "PolypyBooksNotLive",
+  hashes_not_reproduced: "PolypyHashesUnverifiable",
+};
+
+/** @type {Record<string, Look>} */
+const LINK = {
+  connecting: { shape: "dotted", word: "connecting", tone: "pending" },
+  open: { shape: "disc", word: "linked", tone: "live" },
+  silent: { shape: "triangle", word: "nothing heard", tone: "stale" },
+  lost: { shape: "cross", word: "link lost", tone: "bad" },
+  asleep: { shape: "dotted", word: "asleep", tone: "pending" },
+  login: { shape: "square", word: "log in", tone: "pending" },
+};
+
+/** @param {string} is @returns {Look} */
+export function ofLink(is) {
+  return LINK[is] ?? LINK.connecting;
+}
+
+/**
+ * How a connection to the venue is shown, from its row in `/stats`.
+ * @param {any} row
+ * @param {number | null} age of its last data, in ms
+ * @returns {Look}
+ */
+export function ofConnection(row, age) {
+  if (row.status !== "connected") {
+    const opening = row.status === "connecting" && !row.reconnect_count;
+    return opening ? { shape: "dotted", word: "connecting", tone: "pending" } : { shape: "cross", word: row.status === "reconnecting" || row.status === "connecting" ? "LOST" : row.status, tone: "bad" };
+  }
+  if (row.is_draining) return { shape: "square", word: "draining", tone: "settled" };
+  if (row.awaiting_books) return { shape: "dotted", word: `${row.subscribed_markets - row.awaiting_books} of ${row.subscribed_markets} books`, tone: "pending" };
+  if (!row.is_healthy) return { shape: "half", word: "quiet since opened", tone: "stale" };
+  if (age !== null && age > 5000) return { shape: "half", word: "idle", tone: "stale" };
+  return { shape: "disc", word: "live", tone: "live" };
+}

@@ -1,0 +1,386 @@
+// @ts-check
+// The start: routes behind the hash, the link, keys, theme, and the one clock that draws.
+
+import { byId, mark, put } from "./core/dom.js";
+import * as format from "./core/format.js";
+import { Samples } from "./core/sample.js";
+import { ofLink } from "./core/state.js";
+import * as theme from "./core/theme.js";
+import { setBadge } from "./core/widgets.js";
+import { Clock } from "./link/clock.js";
+import { ask, base, isOverview } from "./link/first.js";
+import { Reads } from "./link/reads.js";
+import { Stream } from "./link/stream.js";
+import * as dialogs from "./views/dialogs.js";
+import { market } from "./views/market.js";
+import { markets } from "./views/markets.js";
+import { overview } from "./views/overview.js";
+
+/**
+ * @typedef {{ title: string, heading: any, frame?: (now: number) => void, sampled: () => void, link?: () => void, theme: () => void,
+ *   update?: (name: string, query: URLSearchParams) => void, sleep?: () => void, wake?: () => void, key?: (key: string) => boolean,
+ *   resize?: () => void, end: () => void }} View
+ */
+
+/** Hidden for so long, only the health messages are left. */
+const ASLEEP_MS = 10_000;
+const LOOK_MS = 250;
+const SAY_MS = 5000;
+const VIEWS = /** @type {Record<string, (app: any, name: string, query: URLSearchParams) => View>} */ ({ overview, markets, market });
+
+const now = () => performance.now();
+const page = new URL(import.meta.url).href.replace(/main\.js$/, "");
+const clock = new Clock();
+const samples = new Samples();
+const root = byId("main");
+const notice = byId("notice");
+const reads = new Reads(base, () => stream.tell({ type: "denied" }), ask);
+
+/** @type {View | null} */
+let view = null;
+let route = "";
+let isAsleep = false;
+/** @type {ReturnType<typeof setTimeout> | null} */
+let sleeps = null;
+let saidAt = -SAY_MS;
+let lastSaid = "";
+let keys = readKeys();
+/** The link was lost since it was last open: another server may have come. */
+let wasLost = false;
+
+const app = {
+  root,
+  reads,
+  clock,
+  samples,
+  now,
+  /** @type {any} */
+  stream: null,
+  /** What went on since the page was opened. @type {{ at: number, text: string, tone: string }[]} */
+  seen: [],
+  isLinked: () => stream.link.is === "open",
+  /** @param {string} hash */
+  go(hash) {
+    location.hash = hash;
+  },
+  /** The address, without a new view. @param {string} hash */
+  replace(hash) {
+    route = hash.split("?")[0];
+    history.replaceState(null, "", hash);
+  },
+  /** @param {string} title */
+  title(title) {
+    document.title = `${format.plain(title, 100)} · PolyPy`;
+  },
+  note,
+};
+
+const stream = new Stream({ url: streamAddress, now, onLink, onMessage, onDoubt });
+app.stream = stream;
+stream.want("health", { fields: { channels: ["stats"] }, take: () => {} });
+
+function streamAddress() {
+  const url = new URL("v1/ws", base);
+  url.protocol = url.protocol.replace("http", "ws");
+  return url.href;
+}
+
+/** @param {string} text @param {string} tone */
+function note(text, tone) {
+  app.seen.push({ at: clock.at(now()) ?? Date.now(), text: format.plain(text), tone });
+  if (app.seen.length > 200) app.seen.shift();
+  say(text);
+}
+
+/** For those who do not see it: changes of state alone, and not all of many. @param {string} text */
+function say(text) {
+  if (now() - saidAt < SAY_MS || text === lastSaid) return;
+  saidAt = now();
+  lastSaid = text;
+  put(byId("said"), text);
+}
+
+/** @param {import("./link/link.js").Link} link */
+function onLink(link) {
+  setBadge(byId("link"), ofLink(link.is));
+  const heard = link.heard === null ? null : clock.at(link.heard);
+  const isGrey = link.is !== "open" && link.heard !== null;
+  root.classList.toggle("grey", isGrey);
+  if (link.is === "open") {
+    if (!notice.hidden) {
+      note("the link is back", "live");
+      if (wasLost) void renew();
+    }
+    wasLost = false;
+    notice.hidden = true;
+  } else if (link.is === "silent" || link.is === "lost") {
+    wasLost ||= link.is === "lost";
+    if (notice.hidden) note(link.is === "silent" ? "nothing is heard of the server" : "the link to the server is lost", "bad");
+    notice.hidden = false;
+    mark(notice, "data-tone", link.is === "lost" ? "bad" : "stale");
+    put(notice, heard === null ? "The server does not answer. Trying again…" : `Nothing heard since ${format.clock(heard)}. What is shown is old. ${link.is === "lost" ? "Trying again…" : ""}`);
+  } else if (link.is === "login") {
+    notice.hidden = true;
+    show();
+  }
+  view?.link?.();
+}
+
+/** The server is back. One of another build has another page: that is loaded, once for each build. */
+async function renew() {
+  try {
+    if (reads.routes === null) {
+      await reads.learn();
+      route = "";
+      show();
+    }
+    const reply = await fetch(base, { method: "HEAD", headers: { Accept: "text/html" }, cache: "no-cache" });
+    const build = (reply.headers.get("ETag") ?? "").replace(/^W\//, "").replaceAll('"', "");
+    if (!reply.ok || build === "" || page.endsWith(`/${build}/`) || sessionStorage.getItem("polypy.build") === build) return;
+    sessionStorage.setItem("polypy.build", build);
+    location.reload();
+  } catch {
+    // What is here goes on being shown.
+  }
+}
+
+/** A socket did not open: is a token asked for, or is nobody there? */
+async function onDoubt() {
+  try {
+    await reads.learn();
+    // Reads work and the stream does not: something between does not pass it on.
+    if (stream.link.is === "lost" && stream.link.tries > 2) {
+      put(notice, "Reads work and the stream does not: the proxy in front has to pass on Host, Upgrade and Connection.");
+    }
+  } catch {
+    // The link says it.
+  }
+}
+
+/** @param {any} message @param {number} at */
+function onMessage(message, at) {
+  if (message.ts_us) clock.take(message.ts_us / 1000, at);
+  if (message.type !== "stats") return;
+  const before = new Map(samples.connections);
+  samples.take(message);
+  compare(before);
+  void judge();
+}
+
+/** Connections that came and went. @param {Map<string, import("./core/sample.js").Connection>} before */
+function compare(before) {
+  for (const [name, { row }] of samples.connections) {
+    const known = before.get(name);
+    if (!known) continue;
+    const [was, is] = [known.row.status === "connected", row.status === "connected"];
+    if (was && !is) note(`${name} lost: ${format.count(row.subscribed_markets)} tokens`, "bad");
+    else if (!was && is) note(`${name} is back`, "live");
+    else if (row.reconnect_count > known.row.reconnect_count) note(`${name} was lost and is back within a second`, "stale");
+  }
+}
+
+/** What can be shown before the stream says anything. */
+async function begin() {
+  try {
+    const [health, stats] = await Promise.all([readHealth(), isOverview ? reads.json("stats") : null]);
+    const at = Date.parse(health.timestamp);
+    clock.take(at, now());
+    if (stats) samples.begin(stats, at);
+    judged(health);
+  } catch {
+    // The stream brings it, or the link says why not.
+  }
+}
+
+/** The verdict, once a second. */
+async function judge() {
+  try {
+    judged(await readHealth());
+  } catch {
+    // The link says it.
+    view?.sampled();
+  }
+}
+
+function readHealth() {
+  return reads.json("health", { allow: [503] });
+}
+
+/** @type {string} */
+let reasonsBefore = "";
+/** @param {any} health */
+function judged(health) {
+  samples.health = health;
+  const live = health.books.live;
+  const isWell = health.healthy && health.reasons.length === 0;
+  const tone = !health.healthy ? "bad" : isWell ? "live" : "stale";
+  setBadge(byId("verdict"), {
+    shape: !health.healthy ? "cross" : isWell ? "disc" : "triangle",
+    tone,
+    word: `${format.count(live)} of ${format.count(health.books.wanted)} live`,
+  });
+  const codes = health.reasons.map((/** @type {any} */ one) => one.code).join();
+  if (codes !== reasonsBefore) note(health.reasons[0]?.text ?? "every book is live again", tone);
+  reasonsBefore = codes;
+  view?.sampled();
+}
+
+/** What the address names. */
+function show() {
+  const hash = location.hash || "#/";
+  const [path, text = ""] = hash.split("?");
+  const [, name = "", rest = ""] = path.split("/");
+  if (stream.link.is === "login") {
+    open("login", () => dialogs.login(app, loggedIn));
+    return;
+  }
+  const named = decoded(rest);
+  if (name === "runbook") {
+    if (!view) open("#/", () => overview(app));
+    dialogs.runbook(named, async () => (await fetch(`${page}runbook.txt`)).text(), () => history.length > 1 && location.hash.startsWith("#/runbook") && history.back());
+    return;
+  }
+  const kind = name === "" ? "overview" : name;
+  const make = Object.hasOwn(VIEWS, kind) ? VIEWS[kind] : overview;
+  const query = new URLSearchParams(text);
+  if (path === route && view?.update) {
+    view.update(named, query);
+  } else if (path !== route) {
+    open(path, () => make(app, named, query));
+  }
+  const words = byId("words");
+  if (document.activeElement !== words) words.value = kind === "markets" ? query.get("q") ?? "" : "";
+  for (const link of byId("nav").children) {
+    const is = link.dataset.view === kind || (kind === "market" && link.dataset.view === "markets");
+    mark(link, "aria-current", is ? "page" : null);
+  }
+}
+
+/** What somebody typed may be no encoding of anything. @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** @param {string} path @param {() => View} make */
+function open(path, make) {
+  const isFirst = view === null;
+  view?.end();
+  root.replaceChildren();
+  route = path;
+  window.scrollTo(0, 0);
+  view = make();
+  app.title(view.title);
+  if (!isFirst) view.heading.focus({ preventScroll: true });
+}
+
+async function loggedIn() {
+  route = "";
+  stream.tell({ type: "logged_in", now: now() });
+  await reads.learn();
+  show();
+}
+
+/** Draws what is marked, in step with the screen. @param {number} at */
+function frame(at) {
+  view?.frame?.(at);
+  requestAnimationFrame(frame);
+}
+
+function slept() {
+  isAsleep = true;
+  view?.sleep?.();
+}
+
+function visibility() {
+  if (document.hidden) {
+    sleeps ??= setTimeout(slept, ASLEEP_MS);
+    return;
+  }
+  if (sleeps !== null) clearTimeout(sleeps);
+  sleeps = null;
+  if (isAsleep) view?.wake?.();
+  isAsleep = false;
+}
+
+/** @param {KeyboardEvent} event */
+function pressed(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const isTyping = target.matches("input, select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "Escape") {
+    if (isTyping) target.blur();
+    else if (route.startsWith("#/market/")) history.length > 1 ? history.back() : app.go("#/markets");
+    return;
+  }
+  if (isTyping || !keys) return;
+  const key = event.key.toLowerCase();
+  if (key === "1") app.go("#/");
+  else if (key === "2") app.go("#/markets");
+  else if (key === "/") byId("words").focus();
+  else if (key === "l") chosen.toggle();
+  else if (key === "?") askHelp();
+  else if (!view?.key?.(key)) return;
+  event.preventDefault();
+}
+
+function askHelp() {
+  dialogs.help(keys, (on) => {
+    keys = on;
+    try {
+      localStorage.setItem("polypy.keys", on ? "on" : "off");
+    } catch {
+      // It holds for this page alone.
+    }
+  });
+}
+
+function readKeys() {
+  try {
+    return localStorage.getItem("polypy.keys") !== "off";
+  } catch {
+    return true;
+  }
+}
+
+const chosen = theme.start(() => view?.theme());
+byId("theme").addEventListener("click", () => chosen.toggle());
+byId("help").addEventListener("click", askHelp);
+byId("skip").addEventListener("click", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  view?.heading.focus();
+});
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let typing;
+byId("words").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(search, 250);
+});
+byId("search").addEventListener("submit", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  clearTimeout(typing);
+  search();
+});
+
+function search() {
+  const words = byId("words").value.trim();
+  const query = new URLSearchParams(route === "#/markets" ? location.hash.split("?")[1] ?? "" : "");
+  if (words) query.set("q", words);
+  else query.delete("q");
+  const hash = `#/markets${query.size ? `?${query}` : ""}`;
+  if (location.hash !== hash) app.go(hash);
+}
+
+addEventListener("hashchange", show);
+addEventListener("keydown", pressed);
+addEventListener("resize", () => view?.resize?.());
+addEventListener("online", () => stream.tell({ type: "online", now: now() }));
+addEventListener("offline", () => stream.tell({ type: "offline", now: now(), chance: Math.random() }));
+document.addEventListener("visibilitychange", visibility);
+setInterval(() => stream.look(), LOOK_MS);
+requestAnimationFrame(frame);
+reads.learn().then(show, show);
+void begin();

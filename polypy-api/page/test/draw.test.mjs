@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { byteOf, COLUMNS, Depth, ROWS, sizeOf } from "../draw/heatmap.js";
+import { bar, centred, clamp, ROW, visible, yOf } from "../draw/ladder.js";
+
+test("sizes are bytes by their logarithm, and back", () => {
+  assert.equal(byteOf(0), 0);
+  assert.equal(byteOf(0.001), 1);
+  assert.equal(byteOf(1e9), 255);
+  for (const size of [0.01, 1, 12.5, 4000, 1e6]) assert.ok(Math.abs(sizeOf(byteOf(size)) / size - 1) < 0.05, String(size));
+});
+
+const book = (rows) => new Map(Object.entries(rows).map(([row, size]) => [Number(row), { size }]));
+
+test("a second holds the greatest size that stood in it", () => {
+  const depth = new Depth();
+  depth.take(1000, book({ 45: 10 }), book({ 47: 5 }), 45, 47);
+  depth.take(1000, book({ 45: 2 }), book({ 47: 90 }), 45, 47);
+  const at = (row) => depth.bytes[depth.column * ROWS + row - depth.base];
+  assert.equal(at(45), byteOf(10));
+  assert.equal(at(47), byteOf(90));
+});
+
+test("time without the exchange's book is not joined over", () => {
+  const depth = new Depth();
+  depth.take(1000, book({ 45: 10 }), book({}), 45, null);
+  depth.doubt(1001);
+  depth.take(1004, book({ 45: 10 }), book({}), 45, null);
+  assert.deepEqual([1000, 1001, 1002, 1003, 1004].map((second) => depth.seen[second % COLUMNS]), [1, 2, 0, 0, 1]);
+  // A second of which a part was doubted stays so.
+  depth.take(1005, book({ 45: 10 }), book({}), 45, null);
+  depth.doubt(1005);
+  depth.take(1005, book({ 45: 10 }), book({}), 45, null);
+  assert.equal(depth.seen[1005 % COLUMNS], 2);
+  // Longer than is kept: all of it is gone.
+  depth.take(9000, book({ 45: 1 }), book({}), 45, null);
+  assert.equal([...depth.seen].filter(Boolean).length, 1);
+});
+
+test("the window of prices moves by copying when the middle comes near its end", () => {
+  const depth = new Depth();
+  depth.take(1000, book({ 499: 7 }), book({ 501: 9 }), 499, 501);
+  const before = depth.base;
+  depth.take(1001, book({ 600: 7 }), book({ 602: 9 }), 600, 602);
+  assert.notEqual(depth.base, before);
+  const old = depth.bytes[(1000 % COLUMNS) * ROWS + 501 - depth.base];
+  assert.equal(old, byteOf(9));
+});
+
+test("a row keeps its place whatever the best prices do", () => {
+  const height = 20 * ROW;
+  const top = centred(45, 47, height, 100);
+  assert.equal(yOf(46, top), height / 2);
+  assert.equal(yOf(45, top) - yOf(46, top), ROW);
+  const { first, lowest } = visible(top, height);
+  assert.ok(yOf(first, top) <= 0 && yOf(lowest, top) >= height);
+});
+
+test("the grid is never scrolled out of sight", () => {
+  const height = 20 * ROW;
+  assert.equal(clamp(1e9, height, 100), 101);
+  assert.equal(clamp(-1e9, height, 100), 19);
+  // A grid that is shorter than the box.
+  assert.equal(clamp(50, height, 10), 11);
+});
+
+test("bars are seen beside great ones", () => {
+  assert.equal(bar(100, 100, 80), 80);
+  assert.equal(bar(25, 100, 80), 40);
+  assert.equal(bar(0.0001, 1e6, 80), 2);
+  assert.equal(bar(1, 0, 80), 0);
+});

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Book } from "../book/book.js";
+import { differences, Judge, rows } from "../book/truth.js";
+
+function book(levels, eventMs = 100) {
+  const made = new Book();
+  made.take({ type: "snapshot", epoch: 1, sequence: 7, state: "live", reason: null, verified: true, outcome: "Yes", condition_id: "0x1", tick_size: "0.01", hash: "h", ts_event_ms: eventMs, ts_recv_us: eventMs * 1000, ...levels });
+  return made;
+}
+
+const levels = { bids: [["0.4", "10"], ["0.39", "5"]], asks: [["0.42", "7.5"]] };
+const real = (over = {}) => ({ sequence: 3, ts_event_ms: 100, ...levels, ...over });
+
+test("differences count levels that one lacks and sizes that differ", () => {
+  assert.equal(differences(book(levels), real()), 0);
+  assert.equal(differences(book(levels), real({ asks: [["0.42", "7.50"]] })), 0);
+  assert.equal(differences(book(levels), real({ bids: [["0.4", "11"], ["0.38", "5"]] })), 3);
+  assert.equal(differences(book(levels), real({ asks: [] })), 1);
+});
+
+test("another moment is no error, and what is not shown as live is none", () => {
+  const judge = new Judge();
+  const other = { bids: [["0.4", "11"]] };
+  assert.equal(judge.look(book(levels), real(), true), "equal");
+  assert.equal(judge.look(book(levels), real({ ...other, ts_event_ms: 101 }), true), "newer");
+  assert.equal(judge.look(book(levels), real({ ...other, ts_event_ms: 99 }), true), "older");
+  assert.equal(judge.look(book(levels), real(other), false), "marked");
+  assert.deepEqual([judge.wrong, judge.looks], [0, 4]);
+});
+
+test("other levels at the same moment count once the next look confirms them, and once", () => {
+  const judge = new Judge();
+  const shown = book(levels);
+  const other = real({ bids: [["0.4", "11"]] });
+  assert.equal(judge.look(shown, other, true), "unsure");
+  // Meanwhile the second change of that moment came.
+  assert.equal(judge.look(shown, real({ bids: [["0.4", "12"]], sequence: 4 }), true), "unsure");
+  assert.equal(judge.wrong, 0);
+  assert.equal(judge.look(shown, real({ bids: [["0.4", "12"]], sequence: 4 }), true), "wrong");
+  assert.equal(judge.look(shown, real({ bids: [["0.4", "12"]], sequence: 4 }), true), "wrong");
+  assert.equal(judge.wrong, 1);
+});
+
+test("the best levels of both stand side by side, asks above bids", () => {
+  const found = rows(book(levels), real({ bids: [["0.41", "1"], ["0.4", "10"]] }), 2);
+  assert.deepEqual(found.map(({ side, price, differs }) => [side, price, differs]), [["ask", "0.42", false], ["bid", "0.41", true], ["bid", "0.4", false]]);
+});

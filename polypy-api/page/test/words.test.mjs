@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import * as format from "../core/format.js";
+import { perSecond, Samples } from "../core/sample.js";
+import { ofBook, ofConnection, reasonWords, RUNBOOK, worse } from "../core/state.js";
+import { Problem, Reads } from "../link/reads.js";
+import { sectionOf } from "../views/dialogs.js";
+
+test("prices have the places of their grid, or their own", () => {
+  assert.equal(format.price("0.5", 3), "0.500");
+  assert.equal(format.price("0.4655", 3), "0.4655");
+  assert.equal(format.price("0.465", 3, true), ".465");
+  assert.equal(format.price(null, 2), "–");
+  assert.equal(format.places("0.0025"), 4);
+});
+
+test("text of others keeps its letters, shows what hides, and has an end", () => {
+  assert.equal(format.plain("Łódź عربي 日本 👍"), "Łódź عربي 日本 👍");
+  assert.equal(format.plain("a\u202eb\u2066c\u0000d\u001b[31m\r\n\u200be"), "a\ufffdb\ufffdc\ufffdd\ufffd[31m\ufffd\ufffd\ufffde");
+  assert.equal(format.plain("👍".repeat(10_000), 5), "👍👍👍👍👍…");
+  assert.equal(format.plain("<b>&amp;"), "<b>&amp;");
+  assert.equal(format.plain(null), "");
+});
+
+test("sizes, dollars and rates are short and never another number", () => {
+  assert.equal(format.size("1234567.89"), "1,234,568");
+  assert.equal(format.size("426.67"), "426.7");
+  assert.equal(format.size("0.29"), "0.29");
+  assert.equal(format.dollars("1321616.85"), "$ 1,321,617");
+  assert.equal(format.dollars(null), "–");
+  assert.equal(format.rate(3.5), "3.5");
+  assert.equal(format.rate(0), "0");
+  assert.equal(format.rate(null), "–");
+  assert.equal(format.bytes(149946368), "143 MiB");
+});
+
+test("the time of day is the reader's own, in two figures each", () => {
+  assert.equal(format.clock(new Date(2026, 10, 3, 4, 5, 6).getTime()), "04:05:06");
+  assert.equal(format.clock(new Date(2026, 10, 3, 23, 59, 0).getTime()), "23:59:00");
+  assert.equal(format.clock(null), "–");
+  assert.ok(format.day(Date.UTC(2026, 10, 3)).includes("2026"));
+});
+
+test("ages", () => {
+  const of = [40, 9940, 12_000, 240_000, 7_200_000, 3 * 86_400_000].map(format.age);
+  assert.deepEqual(of, ["0.0 s", "9.9 s", "12 s", "4 min", "2 h", "3 d"]);
+});
+
+test("each state has a shape and a word of its own", () => {
+  const looks = [ofBook("live", null, true), ofBook("live", null, null), ofBook("stale", "hash"), ofBook("pending"), ofBook("settled")];
+  assert.equal(new Set(looks.map(({ shape }) => shape)).size, looks.length);
+  assert.equal(new Set(looks.map(({ word }) => word)).size, looks.length);
+  assert.equal(ofBook("stale", "hash").word, "stale: hash differs");
+  assert.equal(ofBook("live", null, undefined).word, "live");
+  assert.equal(worse("live", "stale"), "stale");
+  assert.equal(worse("pending", "settled"), "pending");
+});
+
+test("each reason has words and a section of the runbook", () => {
+  for (const reason of ["disconnected", "hash", "silent"]) {
+    assert.notEqual(reasonWords(reason), reason);
+    assert.ok(RUNBOOK[reason]);
+  }
+});
+
+test("a connection that is not connected never looks live", () => {
+  const row = { status: "connected", is_healthy: true, subscribed_markets: 200, awaiting_books: 0, reconnect_count: 0 };
+  assert.equal(ofConnection(row, 10).tone, "live");
+  assert.equal(ofConnection({ ...row, awaiting_books: 40 }, 10).word, "160 of 200 books");
+  assert.equal(ofConnection(row, 6000).tone, "stale");
+  for (const status of ["reconnecting", "connecting", "closed", "idle"]) assert.notEqual(ofConnection({ ...row, status }, 10).tone, "live");
+});
+
+const stats = (frames, uptime, connections = []) => ({ uptime_seconds: uptime, wire: { frames }, pool: { stats: connections } });
+
+test("rates are of one second: of two, or of a server that began again, there is none", () => {
+  const pulse = new Samples();
+  pulse.take({ ts_us: 1e6, stats: stats(100, 10) });
+  assert.equal(pulse.newest.frames_per_second, null);
+  pulse.take({ ts_us: 2e6, stats: stats(150, 11) });
+  assert.equal(pulse.newest.frames_per_second, 50);
+  pulse.take({ ts_us: 4.1e6, stats: stats(350, 13) });
+  assert.equal(pulse.newest.frames_per_second, null);
+  pulse.take({ ts_us: 5.1e6, stats: stats(400, 1) });
+  assert.equal(pulse.newest.frames_per_second, null);
+  assert.equal(perSecond(5, 3, 1), null);
+  // A hole is a hole in the charts.
+  assert.ok(pulse.columns(["frames_per_second"])[1].includes(null));
+});
+
+test("what was read before the first message is shown, and nothing is a rate since then", () => {
+  const pulse = new Samples();
+  const row = (messages) => ({ connection_id: "conn-0", age_seconds: 60, messages_received: messages, bytes_received: 0 });
+  const read = { ...stats(100, 10, [row(1000)]), workers: { books: { live: 7 } } };
+  pulse.begin(read, 1500);
+  assert.equal(pulse.newest.books_live, 7);
+  assert.equal(pulse.connections.get("conn-0").frames, null);
+  pulse.take({ ts_us: 2e6, stats: stats(150, 10, [row(1100)]) });
+  assert.equal(pulse.newest.frames_per_second, null);
+  assert.equal(pulse.connections.get("conn-0").frames, null);
+  pulse.take({ ts_us: 3e6, stats: stats(200, 11, [row(1200)]) });
+  assert.equal(pulse.newest.frames_per_second, 50);
+  assert.equal(pulse.connections.get("conn-0").frames, 100);
+  // What comes late is not taken, and times only grow.
+  pulse.begin(read, 9999);
+  assert.deepEqual(pulse.columns([])[0], [1.5, 2, 3]);
+});
+
+test("a connection that took another's name has no rate of it", () => {
+  const pulse = new Samples();
+  const row = (age, messages) => ({ connection_id: "conn-0", age_seconds: age, messages_received: messages, bytes_received: 0 });
+  pulse.take({ ts_us: 1e6, stats: stats(0, 10, [row(60, 1000)]) });
+  pulse.take({ ts_us: 2e6, stats: stats(0, 11, [row(61, 1020)]) });
+  assert.equal(pulse.connections.get("conn-0").frames, 20);
+  pulse.take({ ts_us: 3e6, stats: stats(0, 12, [row(0.5, 1500)]) });
+  assert.equal(pulse.connections.get("conn-0").frames, null);
+});
+
+test("addresses are below the page's own, whatever an answer names", () => {
+  const reads = new Reads("http://host/a/b/", () => {});
+  assert.equal(reads.address("/v1/markets/x?tops").href, "http://host/a/b/v1/markets/x?tops");
+  assert.equal(reads.address("v1/markets", { q: "är & ü", cursor: null, limit: 5 }).href, "http://host/a/b/v1/markets?q=%C3%A4r+%26+%C3%BC&limit=5");
+});
+
+test("what is sent is JSON, and an allowed status is no answer and no error", async () => {
+  const asked = [];
+  const answers = [new Response('{"a":1}', { headers: { "Content-Type": "application/json" } }), new Response("{}", { status: 404 }), new Response('{"error":"for_s: too long"}', { status: 400, headers: { "Content-Type": "application/json" } })];
+  const reads = new Reads("http://host/p/", () => {}, async (url, options) => asked.push([url, options]) && answers.shift());
+  assert.deepEqual(await reads.send("POST", "/demo/faults", { name: "x" }), { a: 1 });
+  const [url, { method, body, headers }] = asked[0];
+  assert.deepEqual([url, method, body, headers["Content-Type"]], ["http://host/p/demo/faults", "POST", '{"name":"x"}', "application/json"]);
+  assert.equal(await reads.send("POST", "a", {}, [404]), null);
+  await assert.rejects(reads.send("PUT", "a", {}), { status: 400, message: "for_s: too long" });
+});
+
+test("problems have the server's words, and 401 asks for the token", async () => {
+  let denied = 0;
+  const answers = [
+    new Response('{"type":"urn:polypy:problem:moment_expired","detail":"begin again"}', { status: 410, headers: { "Content-Type": "application/problem+json" } }),
+    new Response("{}", { status: 401, headers: { "Content-Type": "application/json" } }),
+    new Response('{"healthy":false}', { status: 503, headers: { "Content-Type": "application/json" } }),
+  ];
+  const reads = new Reads("http://host/", () => (denied += 1), async () => answers.shift());
+  await assert.rejects(reads.json("a"), (error) => error instanceof Problem && error.status === 410 && error.type.endsWith("moment_expired") && error.message === "begin again");
+  await assert.rejects(reads.json("a"), { status: 401 });
+  assert.equal(denied, 1);
+  assert.deepEqual(await reads.json("health", { allow: [503] }), { healthy: false });
+});
+
+test("a section of the runbook ends where the next one begins", () => {
+  const all = "# R\n\n## A\n\n### One\n\n**Do.** this\n\n### Two\n\nthat\n";
+  assert.equal(sectionOf(all, "One"), "Do. this");
+  assert.equal(sectionOf(all, "Two"), "that");
+  assert.equal(sectionOf(all, "Three"), null);
+});

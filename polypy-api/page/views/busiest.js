@@ -1,0 +1,82 @@
+// @ts-check
+// The markets that most was traded in today, with live prices, for the overview.
+
+import { el, mark, put } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { ofBook } from "../core/state.js";
+import { badge, box, setBadge } from "../core/widgets.js";
+
+const MARKETS = 8;
+
+export class Busiest {
+  /** @param {any} app */
+  constructor(app) {
+    this.app = app;
+    this.list = el("ul", {});
+    const made = box("busiest", "Busiest markets", this.list);
+    this.box = made.box;
+    this.box.hidden = !app.reads.has("/v1/markets");
+    made.more.append(el("a", { href: "#/markets", text: "all markets →" }));
+    /** @type {Map<string, { link: any, state: any, bid: any, ask: any, digits: number }>} by first token */
+    this.rows = new Map();
+    this.abort = new AbortController();
+  }
+
+  async learn() {
+    const { app } = this;
+    if (!app.reads.has("/v1/markets")) return;
+    try {
+      const query = { limit: MARKETS, tops: true, fields: "slug,condition_id,question,tokens,tick_size,volume_day" };
+      const answer = await app.reads.json("v1/markets", { query, signal: this.abort.signal });
+      this.show(answer.markets.filter((/** @type {any} */ one) => one.tokens.length));
+    } catch {
+      // The overview is whole without it.
+    }
+  }
+
+  /** @param {any[]} markets */
+  show(markets) {
+    this.box.hidden = markets.length === 0;
+    this.rows.clear();
+    this.list.replaceChildren(...markets.map((market) => {
+      const [token] = market.tokens;
+      const row = { state: badge(), bid: el("span", { class: "mono bid" }), ask: el("span", { class: "mono ask" }), digits: format.places(market.tick_size), link: null };
+      const question = token.outcome === "Yes" ? format.plain(market.question) : `${format.plain(market.question)} · ${format.plain(token.outcome)}`;
+      row.link = el("a", { href: `#/market/${encodeURIComponent(market.slug ?? market.condition_id)}`, title: format.plain(market.question, 1000) }, el("span", { text: question }), row.state, row.bid, row.ask, el("span", { class: "muted", text: format.dollars(market.volume_day), title: "traded in 24 h" }));
+      this.rows.set(token.token_id, /** @type {any} */ (row));
+      this.set(token.token_id, token.top ?? { state: "pending" });
+      return el("li", {}, row.link);
+    }));
+    this.follow();
+  }
+
+  follow() {
+    if (this.rows.size === 0) return;
+    const fields = { tokens: [...this.rows.keys()], channels: ["top"], mode: "conflated", interval_ms: 200 };
+    this.app.stream.want("busiest", { fields, take: (/** @type {any} */ message) => message.type === "top" && this.set(message.token_id, message) });
+  }
+
+  /** @param {string} token @param {any} top */
+  set(token, top) {
+    const row = this.rows.get(token);
+    if (!row) return;
+    setBadge(row.state, ofBook(top.state, top.reason, top.verified));
+    mark(row.link, "data-old", top.state === "live" ? null : "");
+    for (const [cell, price] of /** @type {const} */ ([[row.bid, top.best_bid], [row.ask, top.best_ask]])) {
+      const text = format.price(price, row.digits, true);
+      if (cell.textContent && cell.textContent !== text) flash(cell);
+      put(cell, text);
+    }
+  }
+
+  end() {
+    this.abort.abort();
+    this.app.stream.want("busiest", null);
+  }
+}
+
+/** The animation begins anew only after a layout without it: it is taken off now, and put on with the next frame. @param {any} cell */
+export function flash(cell) {
+  cell.classList.remove("moved");
+  requestAnimationFrame(() => cell.classList.add("moved"));
+}

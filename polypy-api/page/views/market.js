@@ -1,0 +1,458 @@
+// @ts-check
+// One market: both outcomes, its ladder, its depth now and over time, its trades, and what
+// speaks for it.
+
+import { el, mark, put } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { ofBook } from "../core/state.js";
+import { badge, box, key, setBadge } from "../core/widgets.js";
+import { Book, Broken } from "../book/book.js";
+import * as grid from "../book/grid.js";
+import { Chart } from "../draw/chart.js";
+import * as heatmap from "../draw/heatmap.js";
+import { Demo } from "./demo.js";
+import { heatBox } from "./heat.js";
+import { Ladder } from "./ladder.js";
+import { Proof, Siblings, Trades } from "./parts.js";
+
+/** Books are asked for at most so often; the server merges what lies between. */
+const PACE_MS = 16;
+const CHARTS_MS = 250;
+const PROOF_MS = 1000;
+const TABS = /** @type {const} */ ([["ladder", "Ladder"], ["heat", "Heatmap"], ["depth", "Depth"], ["mid", "Mid"], ["trades", "Trades"], ["proof", "Proof"], ["event", "Event"]]);
+/** Points of mid and spread: an hour of seconds. */
+const POINTS = 3600;
+
+/**
+ * @typedef {{ id: string, outcome: string, book: Book, depth: heatmap.Depth, times: number[], mids: (number | null)[], spreads: (number | null)[],
+ *   button: any, bid: any, ask: any, state: any }} Token
+ */
+
+/** @param {any} app @param {string} name slug or condition id @param {URLSearchParams} query @returns {import("../main.js").View} */
+export function market(app, name, query) {
+  let wantedOutcome = query.get("outcome");
+  /** @type {Map<string, Token>} */
+  const tokens = new Map();
+  /** @type {Token | null} */
+  let shown = null;
+  /** @type {any} */
+  let info = null;
+  let ended = false;
+  const abort = new AbortController();
+
+  const heading = el("h1", { tabindex: "-1", text: format.plain(name) });
+  const about = el("div", { class: "about" });
+  const copy = el("button", { type: "button", class: "button", text: "Copy link", on: { click: copyLink } });
+  const choices = el("div", { role: "tablist", "aria-label": "Outcomes" });
+  const outcomes = el("div", { class: "outcomes" }, choices);
+  const numbers = /** @type {Record<string, any>} */ ({});
+  const list = el("dl", { class: "numbers" });
+  for (const title of ["Mid", "Spread", "Last change", "Updates"]) list.append(el("div", {}, el("dt", { text: title }), (numbers[title] = el("dd", { text: "–" }))));
+  const problem = el("p", { class: "nothing", hidden: true });
+
+  const ladder = new Ladder();
+  const heat = heatBox(() => (chartsAt = 0));
+  const depthPlace = el("div", { class: "chart", role: "img", "aria-label": "Cumulative depth" });
+  const depth = box("depth", "Cumulative depth", depthPlace);
+  const midPlace = el("div", { class: "chart", role: "img", "aria-label": "Mid and spread over time" });
+  const mid = box("mid", "Mid and spread", midPlace);
+  mid.more.append(el("span", { class: "legend" }, key("mid", "bid"), key("spread", "ask", true)));
+  const proof = new Proof();
+  const trades = new Trades();
+  const siblings = new Siblings();
+  const demo = app.reads.has("/demo/faults") ? new Demo(app, true) : null;
+  const digits = () => format.places(shown?.book.tick ?? info?.tick_size ?? null);
+  const depthPlot = new Chart(depthPlace, {
+    series: [
+      { label: "bids", colour: "bid", fill: "bid-fill", stepped: true },
+      { label: "asks", colour: "ask", fill: "ask-fill", stepped: true },
+    ],
+    isTime: false,
+    least: 0,
+    y: format.short,
+    x: (value) => format.price(value, digits()),
+  });
+  const midPlot = new Chart(midPlace, {
+    series: [
+      { label: "mid", colour: "bid", width: 1.8 },
+      { label: "spread", colour: "ask", dash: [4, 3], scale: "second", width: 1.2 },
+    ],
+    y: (value, step) => format.price(value, Math.max(digits(), Math.ceil(-Math.log10(step) - 1e-9))),
+    air: () => (Number(shown?.book.tick ?? "0.01") || 0.01) * 2,
+    second: (value) => format.price(value, Math.max(digits(), 3)),
+    wide: 50,
+  });
+  const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Parts of the market" });
+  const boxes = el("div", { class: "market", "data-tab": "ladder" }, ladder.box, heat.box, el("div", { class: "aside" }, proof.box, trades.box, siblings.box), depth.box, mid.box);
+  for (const [id, text] of TABS) tabs.append(el("button", { type: "button", role: "tab", "aria-selected": String(id === "ladder"), text, on: { click: () => tab(id) }, data: { tab: id } }));
+  app.root.append(el("div", { class: "title" }, heading, about, copy), outcomes, problem, ...(demo ? [demo.box] : []), tabs, boxes);
+  outcomes.append(list);
+  app.root.classList.add("settling");
+  // Boxes are in the order in which they are read; the grid puts them where they are seen.
+  const wanted = { fields: { markets: [name], channels: ["book", "trade", "state", "market"], mode: "conflated", interval_ms: PACE_MS }, take, refused };
+
+  /** Of the event's other markets, once they are known. @type {any} */
+  let followed = null;
+  let wasOld = false;
+  let chartsAt = 0;
+  let proofAt = 0;
+  let labelAt = 0;
+  let updates = 0;
+  /** @type {number[]} */
+  const drawn = [];
+  app.stream.want("market", wanted);
+  void learn();
+
+  /** @param {string} id */
+  function tab(id) {
+    mark(boxes, "data-tab", id);
+    for (const button of tabs.children) mark(button, "aria-selected", String(button.dataset.tab === id));
+    ladder.isDirty = true;
+    chartsAt = 0;
+  }
+
+  /** What the catalogue says of it. */
+  async function learn() {
+    try {
+      if (app.reads.has("/v1/markets/{market}")) {
+        know(await app.reads.json(`v1/markets/${encodeURIComponent(name)}`, { signal: abort.signal }));
+        await more();
+      }
+    } catch (error) {
+      if (!ended) fail(/** @type {Error} */ (error).message);
+    }
+    if (!ended) app.root.classList.remove("settling");
+  }
+
+  /** @param {any} market */
+  function know(market) {
+    if (ended || info) return;
+    info = market;
+    put(heading, format.plain(market.question || name));
+    mark(heading, "title", format.plain(market.question, 1000));
+    app.title(market.question || name);
+    const end = market.end_ms ?? null;
+    const words = [
+      market.event?.title && market.event.title !== market.question ? market.event.title : market.event_slug && market.event_slug !== market.slug ? market.event_slug : null,
+      end === null ? null : `ends ${format.day(end)}`,
+      market.tick_size ? `tick ${market.tick_size}` : null,
+      market.min_order_size ? `min. order ${market.min_order_size}` : null,
+      market.neg_risk ? "negative risk" : null,
+      market.volume_day ? `24 h volume ${format.dollars(market.volume_day)}` : null,
+    ];
+    about.replaceChildren(...words.filter(Boolean).map((text) => el("span", { text: format.plain(text, 120) })));
+    if (market.followed === false) fail(`This market is listed and not followed here (${market.not_followed}): there is no book of it.`);
+    for (const one of market.tokens ?? []) token(one.token_id, one.outcome);
+  }
+
+  /** The rest of it, once its tokens are known. */
+  async function more() {
+    const condition = info?.condition_id;
+    const { reads } = app;
+    if (reads.has("/v1/trades")) {
+      const answer = await reads.json("v1/trades", { query: { market: condition, limit: 200 }, signal: abort.signal, allow: [404] });
+      trades.digits = digits();
+      trades.begin(answer?.trades ?? []);
+      trades.show(shown?.id ?? null);
+    }
+    const slug = info?.event?.slug;
+    if (slug && reads.has("/v1/events/{event}")) {
+      const event = await reads.json(`v1/events/${encodeURIComponent(slug)}`, { query: { tops: true }, signal: abort.signal });
+      if (ended) return;
+      const first = siblings.begin(event, condition);
+      if (first.length) followed = { fields: { tokens: first, channels: ["top"], mode: "conflated", interval_ms: 500 }, take: (/** @type {any} */ message) => message.type === "top" && siblings.set(message.token_id, message) };
+      app.stream.want("siblings", followed);
+    }
+  }
+
+  /** Of a token, where the catalogue has no route of its own. @param {Token} one */
+  async function before(one) {
+    const { reads } = app;
+    try {
+      if (!reads.has("/v1/trades")) {
+        const answer = await reads.json(`v1/trades/${one.id}`, { query: { limit: 100 }, signal: abort.signal });
+        trades.digits = digits();
+        trades.begin(answer.trades.map((/** @type {any} */ trade) => ({ ...trade, token_id: one.id })));
+        trades.show(shown?.id ?? null);
+      }
+      if (reads.has("/v1/tops/{token_id}")) {
+        const answer = await reads.json(`v1/tops/${one.id}`, { signal: abort.signal });
+        const first = one.times[0] ?? Infinity;
+        const old = answer.history.filter((/** @type {any} */ point) => point.ts_event_ms / 1000 < first && point.mid_price !== null);
+        one.times.unshift(...old.map((/** @type {any} */ point) => point.ts_event_ms / 1000));
+        one.mids.unshift(...old.map((/** @type {any} */ point) => Number(point.mid_price)));
+        one.spreads.unshift(...old.map((/** @type {any} */ point) => Number(point.spread)));
+      }
+    } catch {
+      // The chart begins now, then.
+    }
+  }
+
+  /** @param {string} id @param {string} outcome @returns {Token} */
+  function token(id, outcome) {
+    const known = tokens.get(id);
+    if (known) return known;
+    const [bid, ask, state] = [el("span", { class: "bid", text: "–" }), el("span", { class: "ask", text: "–" }), badge()];
+    const button = el("button", { type: "button", class: "outcome", role: "tab", "aria-selected": "false", on: { click: () => choose(id) } },
+      el("span", { class: "what", text: format.plain(outcome, 100), title: format.plain(outcome, 1000) }), el("span", { class: "prices" }, bid, el("span", { class: "slash", text: " / " }), ask), state);
+    /** @type {Token} */
+    const made = { id, outcome, book: new Book(), depth: new heatmap.Depth(), times: [], mids: [], spreads: [], button, bid, ask, state };
+    tokens.set(id, made);
+    choices.append(button);
+    if (shown === null || outcome === wantedOutcome) choose(id, false);
+    void before(made);
+    return made;
+  }
+
+  /** @param {string} id @param {boolean} [byHand] */
+  function choose(id, byHand = true) {
+    shown = tokens.get(id) ?? null;
+    for (const one of tokens.values()) mark(one.button, "aria-selected", String(one === shown));
+    ladder.reset();
+    trades.show(id);
+    proof.read = null;
+    chartsAt = proofAt = 0;
+    if (byHand && shown) {
+      wantedOutcome = shown.outcome;
+      app.replace(`#/market/${encodeURIComponent(name)}?outcome=${encodeURIComponent(shown.outcome)}`);
+    }
+  }
+
+  /** @param {any} message */
+  function take(message) {
+    const now = app.now();
+    if (message.type === "gap" && message.scope !== "token") for (const one of tokens.values()) one.book.take(message, now);
+    const id = message.token_id;
+    if (message.type === "market") return changed(message);
+    if (!id) return;
+    if (message.type === "snapshot" || (message.type === "state" && message.outcome)) token(id, message.outcome);
+    const one = tokens.get(id);
+    if (!one) return;
+    if (message.type === "trade") {
+      trades.digits = digits();
+      if (trades.take(message)) {
+        trades.show(shown?.id ?? null);
+        if (one === shown) ladder.traded(message);
+      }
+      return;
+    }
+    try {
+      if (!one.book.take(message, now)) return;
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      app.note(`a book's messages contradict each other, it is asked for again: ${error.message}`, "stale");
+      app.stream.want("market", wanted);
+      return;
+    }
+    if (message.type === "snapshot") {
+      problem.hidden = true;
+      if (!info && !app.reads.has("/v1/markets/{market}")) void fromBook(id);
+    }
+    if (one === shown) {
+      updates += 1;
+      ladder.isDirty = true;
+    }
+    remember(one, now);
+  }
+
+  /** The market as its book says it. @param {string} id */
+  async function fromBook(id) {
+    try {
+      know(await app.reads.json(`v1/books/${id}`, { query: { depth: 1 }, signal: abort.signal }));
+    } catch {
+      // The name stays what the address says.
+    }
+  }
+
+  /** @param {any} message */
+  function changed(message) {
+    if (message.change === "tick_size") ladder.isDirty = true;
+    if (message.change === "resolved") app.note(`resolved: ${message.tokens.find((/** @type {any} */ one) => one[0] === message.winner)?.[1] ?? "a winner"} won`, "settled");
+    if (message.change === "new") for (const [id, outcome] of message.tokens) token(id, outcome);
+  }
+
+  /** @param {any} message */
+  function refused(message) {
+    if (message.code === "unknown_token" || message.code === "not_followed") fail(message.message);
+  }
+
+  /** @param {string} text */
+  function fail(text) {
+    app.root.classList.remove("settling");
+    put(problem, format.plain(text));
+    problem.hidden = false;
+  }
+
+  /** The heatmap's column of this second, and the point of the curves. @param {Token} one @param {number} now */
+  function remember(one, now) {
+    const at = app.clock.at(now);
+    if (at === null) return;
+    const second = Math.floor(at / 1000);
+    const isLive = one.book.isLive && app.isLinked();
+    const tick = Number(one.book.tick ?? "0.01") || 0.01;
+    const [bid, ask] = [one.book.best("bid"), one.book.best("ask")];
+    if (isLive) {
+      one.depth.take(second, grid.rows(one.book.sides.bid.values(), tick, "bid"), grid.rows(one.book.sides.ask.values(), tick, "ask"), bid && grid.row(bid.at, tick, "bid"), ask && grid.row(ask.at, tick, "ask"));
+    } else {
+      one.depth.doubt(second);
+    }
+    const middle = isLive && bid && ask ? (bid.at + ask.at) / 2 : null;
+    const spread = isLive && bid && ask ? ask.at - bid.at : null;
+    if (one.times[one.times.length - 1] !== second) {
+      one.times.push(second);
+      one.mids.push(null);
+      one.spreads.push(null);
+    }
+    one.mids[one.mids.length - 1] = middle;
+    one.spreads[one.spreads.length - 1] = spread;
+    while (one.times.length > POINTS) for (const column of [one.times, one.mids, one.spreads]) column.shift();
+  }
+
+  /** @param {number} now */
+  function frame(now) {
+    const isLinked = app.isLinked();
+    for (const one of tokens.values()) outcome(one, isLinked);
+    demo?.frame(now, shown, [...tokens.keys()]);
+    if (!shown) return;
+    const { book } = shown;
+    const isOld = !isLinked || !book.isLive;
+    // What is marked is marked everywhere at once.
+    if (isOld !== wasOld) chartsAt = 0;
+    wasOld = isOld;
+    if (ladder.isDirty) {
+      drawn.push(now);
+      while (drawn.length && now - drawn[0] > 1000) drawn.shift();
+    }
+    mark(ladder.box, "class", isOld && book.state !== "settled" ? "box ladder stale" : "box ladder");
+    const age = app.clock.age(book.receivedUs === null ? null : book.receivedUs / 1000, now);
+    put(ladder.more, isOld ? `▲ ${isLinked ? (book.isFollowed ? ofBook(book.state, book.reason).word : "being fetched").toUpperCase() : "LINK DOWN"} · ${format.age(age)}` : `${format.plain(shown.outcome, 40)} · changed ${format.age(age)} ago`);
+    ladder.frame(book, { isOld, now, digits: digits(), title: `${format.plain(shown.outcome, 100)}, sequence ${book.sequence}` });
+    put(numbers["Last change"], age === null ? "–" : `${format.age(age)} ago`);
+    if (now - labelAt > 5000) {
+      labelAt = now;
+      ladder.label(book, isOld, digits());
+    }
+    if (now - chartsAt >= CHARTS_MS) {
+      chartsAt = now;
+      for (const one of tokens.values()) remember(one, now);
+      charts(isOld, now);
+    }
+    if (now - proofAt >= PROOF_MS) {
+      proofAt = now;
+      put(numbers.Updates, `${updates}/s`);
+      updates = 0;
+      void prove(shown);
+    }
+  }
+
+  /** @param {Token} one @param {boolean} isLinked */
+  function outcome(one, isLinked) {
+    const { book } = one;
+    const [bid, ask] = [book.best("bid"), book.best("ask")];
+    put(one.bid, format.price(bid?.price, format.places(book.tick), true));
+    put(one.ask, format.price(ask?.price, format.places(book.tick), true));
+    setBadge(one.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "old: the link is down", tone: "stale" });
+    mark(one.button, "data-old", isLinked && book.isLive ? null : "");
+  }
+
+  /** @param {boolean} isOld @param {number} now */
+  function charts(isOld, now) {
+    if (!shown) return;
+    const { book } = shown;
+    const tick = Number(book.tick ?? "0.01") || 0.01;
+    const [bid, ask] = [book.best("bid"), book.best("ask")];
+    put(numbers.Mid, isOld ? "–" : format.price(book.mid, digits() + 1));
+    put(numbers.Spread, isOld || !bid || !ask ? "–" : `${format.price(ask.at - bid.at, digits())}`);
+    const look = { lower: Number(heat.lower.value), upper: Number(heat.upper.value), tick, digits: digits(), seconds: shown.depth.span(), nowMs: app.clock.at(now), isOld };
+    if (heat.canvas.clientHeight > 0) heatmap.draw(heat.canvas, shown.depth, look);
+    mark(heat.canvas, "aria-label", `Depth over time of ${format.plain(shown.outcome, 100)}: sizes by price and second, the last ten minutes at most`);
+    if (depthPlace.clientHeight > 0) depthPlot.set(grid.curve(book, tick));
+    const [bids, asks] = [sum(book.levels("bid")), sum(book.levels("ask"))];
+    put(depth.more, `${format.short(bids)} / ${format.short(asks)}`);
+    mark(depth.box, "data-old", isOld ? "" : null);
+    if (midPlace.clientHeight > 0) midPlot.set([shown.times, shown.mids, shown.spreads]);
+    proof.show(book, app.isLinked(), app.clock, now);
+  }
+
+  /** @param {Token} one */
+  async function prove(one) {
+    if (!app.isLinked()) return;
+    try {
+      const read = await app.reads.json(`v1/books/${one.id}`, { query: { depth: 1 }, signal: abort.signal, allow: [404, 503] });
+      if (one === shown && read?.token_id === one.id) proof.read = read;
+    } catch {
+      // The stream says what is known; the next look is in a second.
+    }
+  }
+
+  async function copyLink() {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      put(copy, "Copied");
+    } catch {
+      put(copy, "Copy the address");
+    }
+    setTimeout(() => put(copy, "Copy link"), 1500);
+  }
+
+  return {
+    title: name,
+    heading,
+    frame,
+    update(_, next) {
+      const asked = [...tokens.values()].find(({ outcome }) => outcome === next.get("outcome"));
+      if (asked && asked !== shown) choose(asked.id, false);
+    },
+    link() {
+      // A silent link has lost nothing: what comes next continues the books. A lost one may have.
+      const { is } = app.stream.link;
+      if (is !== "open" && is !== "silent") for (const one of tokens.values()) one.book.interrupt();
+      ladder.isDirty = true;
+    },
+    sampled() {},
+    theme() {
+      ladder.isDirty = true;
+      depthPlot.repaint();
+      midPlot.repaint();
+      chartsAt = 0;
+    },
+    resize() {
+      ladder.isDirty = true;
+      chartsAt = 0;
+    },
+    sleep: () => {
+      app.stream.want("market", null);
+      app.stream.want("siblings", null);
+      for (const one of tokens.values()) one.book.interrupt();
+    },
+    wake: () => {
+      app.stream.want("market", wanted);
+      app.stream.want("siblings", followed);
+    },
+    key(key) {
+      if (key === "c") ladder.centre();
+      else if (key === "t") ladder.switch();
+      else if (key === "+" || key === "-") ladder.regroup(key === "+" ? 1 : -1);
+      else if (key === "o") {
+        const all = [...tokens.keys()];
+        if (all.length) choose(all[(all.indexOf(shown?.id ?? "") + 1) % all.length]);
+      } else return false;
+      return true;
+    },
+    end() {
+      ended = true;
+      app.root.classList.remove("settling");
+      abort.abort();
+      app.stream.want("market", null);
+      app.stream.want("siblings", null);
+      depthPlot.end();
+      midPlot.end();
+      demo?.end();
+    },
+  };
+}
+
+/** @param {{ size: number }[]} levels */
+function sum(levels) {
+  return levels.reduce((total, { size }) => total + size, 0);
+}

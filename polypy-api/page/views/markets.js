@@ -1,0 +1,328 @@
+// @ts-check
+// All markets: searched, sorted and cut by the server, with live prices of what is in sight.
+
+import { el, mark, put } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { ofBook, worse } from "../core/state.js";
+import { badge, setBadge } from "../core/widgets.js";
+import { List } from "../list/list.js";
+import { flash } from "./busiest.js";
+import { Pages } from "../list/pages.js";
+
+const FIELDS = "condition_id,slug,question,event,volume_day,end_ms,tick_size,tokens,status,followed,not_followed";
+/** Name, heading, what the server sorts by. */
+const COLUMNS = /** @type {const} */ ([
+  ["n", "#", null],
+  ["q", "Market", null],
+  ["state", "Books", null],
+  ["bid", "Bid", null],
+  ["ask", "Ask", null],
+  ["spread", "Spread", "spread"],
+  ["volume", "24 h volume", "volume_day"],
+  ["change", "Changed", "change"],
+  ["ends", "Ends", "end"],
+]);
+const SORTS = /** @type {const} */ ([["", "best match"], ["volume_day", "24 h volume"], ["volume", "volume"], ["liquidity", "liquidity"], ["spread", "tightest spread"], ["change", "latest change"], ["end", "ends first"], ["listed", "oldest"]]);
+const ENDS = /** @type {const} */ ([["", "any time"], ["1d", "within a day"], ["7d", "within a week"], ["30d", "within a month"], ["365d", "within a year"]]);
+const VOLUMES = /** @type {const} */ ([["", "any volume"], ["1000", "≥ $ 1,000"], ["10000", "≥ $ 10,000"], ["100000", "≥ $ 100,000"]]);
+const FOLLOWED = /** @type {const} */ ([["", "followed"], ["any", "all listed"], ["false", "not followed"]]);
+/** The list asks for other prices at most so often: operations are counted. */
+const MOVE_MS = 400;
+
+/** @param {any} app @param {string} _ @param {URLSearchParams} query @returns {import("../main.js").View} */
+export function markets(app, _, query) {
+  let filter = query;
+  /** @type {Map<string, any>} tops and states by token */
+  const live = new Map();
+  /** @type {Pages} */
+  let pages;
+  let subscribed = "";
+  let moveAt = 0;
+  let moves = false;
+  /** Tokens whose tops are news. @type {Set<string>} */
+  const news = new Set();
+
+  const heading = el("h1", { tabindex: "-1", text: "Markets" });
+  const found = el("span", { class: "muted" });
+  const others = el("button", { type: "button", class: "button", hidden: true, on: { click: () => set("followed", "any") } });
+  const newer = el("button", { type: "button", class: "button", hidden: true, text: "Newer order", title: "R", on: { click: renew } });
+  const sort = choice("sort", "sorted by", SORTS);
+  const ends = choice("ends_before", "ends", ENDS);
+  const volume = choice("min_volume_day", "24 h", VOLUMES);
+  const followed = choice("followed", "show", FOLLOWED);
+  const clear = el("button", { type: "button", class: "button", text: "Clear", on: { click: () => app.go("#/markets") } });
+  const filters = el("div", { class: "filters" }, heading, found, others, el("span", { class: "end" }), sort.label, ends.label, volume.label, followed.label, newer, clear);
+  const columns = el("div", { class: "columns", role: "row", "aria-rowindex": "1" });
+  for (const [name, text, by] of COLUMNS) {
+    columns.append(by ? el("div", { role: "columnheader", data: { name } }, el("button", { type: "button", text, on: { click: () => set("sort", by) } })) : el("div", { role: "columnheader", text }));
+  }
+  const rows = el("div", { class: "rows", tabindex: "0", role: "grid", "aria-label": "Markets: arrow keys move, Enter opens", "aria-colcount": String(COLUMNS.length) });
+  const nothing = el("p", { class: "nothing", hidden: true });
+  rows.append(el("div", { role: "rowgroup", class: "above" }, columns));
+  const box = el("div", { class: "grid" }, rows, nothing);
+  app.root.append(filters, box);
+
+  const list = new List({
+    box: rows,
+    label: "Markets",
+    columns: COLUMNS.length,
+    above: () => columns.offsetHeight,
+    height: () => (matchMedia("(max-width: 700px)").matches ? 56 : 28),
+    make,
+    show,
+    open,
+    onSeen(from, to) {
+      pages?.see(from, to);
+      moves = true;
+    },
+  });
+  begin();
+
+  /** @param {string} name @param {string} title @param {readonly (readonly [string, string])[]} options */
+  function choice(name, title, options) {
+    const select = el("select", { "aria-label": title }, ...options.map(([value, text]) => el("option", { value, text })));
+    select.addEventListener("change", () => set(name, select.value));
+    return { label: el("label", {}, title, select), select };
+  }
+
+  /** @param {string} name @param {string} value */
+  function set(name, value) {
+    const next = new URLSearchParams(filter);
+    if (value) next.set(name, value);
+    else next.delete(name);
+    app.go(`#/markets${next.size ? `?${next}` : ""}`);
+  }
+
+  /** The filter of the address, from its first row. */
+  function begin() {
+    const before = pages;
+    before?.end();
+    for (const [name, { select }] of /** @type {const} */ ([["sort", sort], ["ends_before", ends], ["min_volume_day", volume], ["followed", followed]])) select.value = filter.get(name) ?? "";
+    clear.hidden = filter.size === 0;
+    const words = Boolean(filter.get("q"));
+    put(sort.select.options[0], words ? "best match" : "24 h volume");
+    sort.select.options[1].hidden = !words;
+    const by = filter.get("sort") ?? (filter.get("q") ? "relevance" : "volume_day");
+    for (const head of columns.children) mark(head, "aria-sort", COLUMNS.find(([name]) => name === head.dataset.name)?.[2] === by ? (by === "spread" || by === "end" ? "ascending" : "descending") : null);
+    const mine = new Pages(
+      ({ cursor, limit, isWay }) => ask(cursor, limit, isWay),
+      () => {
+        if (pages !== mine) return;
+        showFound();
+        list.size(mine.matched ?? 0);
+        list.repaint();
+        moves = true;
+      },
+      (error) => pages === mine && fail(error.message),
+    );
+    pages = mine;
+    nothing.hidden = true;
+    rows.hidden = false;
+    newer.hidden = true;
+    // What was never scrolled need not be laid out for it.
+    if (before) list.top();
+    mine.wanted.add(0);
+    void mine.go();
+  }
+
+  /** @param {string | null} cursor @param {number} limit @param {boolean} isWay */
+  async function ask(cursor, limit, isWay) {
+    const query = /** @type {Record<string, any>} */ (Object.fromEntries(filter));
+    Object.assign(query, { limit, cursor, fields: isWay ? "followed" : FIELDS, tops: isWay ? null : true });
+    if (query.ends_before && !query.ends_after) query.ends_after = "0d";
+    const answer = await app.reads.json("v1/markets", { query });
+    if (!isWay) for (const market of answer.markets) for (const one of market.tokens) if (one.top && newerTop(live.get(one.token_id), one.top)) live.set(one.token_id, one.top);
+    const { markets: rows, ...rest } = answer;
+    return { rows, next: answer.next_cursor, matched: answer.matched, answer: rest };
+  }
+
+  /** @param {any} known @param {any} top */
+  function newerTop(known, top) {
+    return !known || known.epoch < top.epoch || (known.epoch === top.epoch && known.sequence <= top.sequence);
+  }
+
+  function showFound() {
+    const { matched, answer } = pages;
+    const text = `${format.count(matched)}${filter.get("q") ? ` for “${filter.get("q")}”` : ""} of ${format.count(answer.listed)} listed`;
+    put(found, answer.moment_ms ? `${text} · as of ${format.clock(answer.moment_ms)}` : text);
+    others.hidden = !answer.unfollowed;
+    put(others, `Show ${format.count(answer.unfollowed)} not followed`);
+    nothing.hidden = matched !== 0;
+    rows.hidden = matched === 0;
+    put(nothing, filter.size ? "No market matches. Try fewer words, or show all that are listed." : "No market is followed yet.");
+    if (pages.renewed && !renewal) app.note("the order of the list was gone: rows further down are of the order of now", "pending");
+    renewal = pages.renewed;
+  }
+  let renewal = 0;
+
+  /** @param {string} text */
+  function fail(text) {
+    nothing.hidden = false;
+    put(nothing, text);
+  }
+
+  function make() {
+    const cells = COLUMNS.map(([name]) => el("span", { class: name, role: "gridcell" }));
+    const state = badge();
+    cells[2].append(state);
+    const link = el("a", { tabindex: "-1" });
+    cells[1].append(link);
+    const row = el("div", { class: "row", role: "row" }, ...cells);
+    row.link = link;
+    row.cells = cells;
+    row.state = state;
+    return row;
+  }
+
+  /** @param {any} row @param {number} index */
+  function show(row, index) {
+    const market = pages?.row(index);
+    put(row.cells[0], format.count(index + 1));
+    if (!market) {
+      row.tokens = row.is = null;
+      for (const at of [3, 4, 5, 6, 7, 8]) put(row.cells[at], "");
+      put(row.link, "…");
+      setBadge(row.state, { shape: "dotted", word: "", tone: "pending" });
+      row.link.removeAttribute("href");
+      return;
+    }
+    const [first, second] = market.tokens;
+    const [top, other] = [live.get(first?.token_id), live.get(second?.token_id)];
+    showAge(row, top);
+    put(row.cells[8], market.end_ms === null || market.end_ms === undefined ? "–" : ends_in(market.end_ms));
+    // Once a second all rows are looked at, and few have become others.
+    const is = [market, top, other, app.isLinked()];
+    if (row.is?.every((/** @type {any} */ one, /** @type {number} */ at) => one === is[at])) return;
+    row.is = is;
+    mark(row.link, "href", address(market));
+    row.tokens = [first?.token_id, second?.token_id];
+    market.label ??= first && first.outcome !== "Yes" ? `${format.plain(market.question)} · ${format.plain(first.outcome)}` : format.plain(market.question);
+    put(row.link, market.label);
+    mark(row.cells[1], "title", market.label);
+    const digits = format.places(market.tick_size);
+    if (!market.followed) {
+      setBadge(row.state, { shape: "ring", word: "not followed", tone: "pending" });
+      mark(row.state, "title", market.not_followed ?? "");
+    } else {
+      const worst = worse(top?.state ?? "pending", other?.state ?? top?.state ?? "pending");
+      const reason = worst === top?.state ? top?.reason : other?.reason;
+      setBadge(row.state, !app.isLinked() ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(worst ?? "pending", reason ?? null, top?.verified));
+      mark(row.state, "title", null);
+    }
+    mark(row, "data-old", app.isLinked() && top?.state === "live" ? null : "");
+    const bid = format.price(top?.best_bid, digits);
+    const ask = format.price(top?.best_ask, digits);
+    const changed = row.of === market.condition_id && row.cells[3].textContent !== "";
+    for (const [at, text] of /** @type {const} */ ([[3, bid], [4, ask]])) {
+      const cell = row.cells[at];
+      if (changed && cell.textContent !== text) flash(cell);
+      put(cell, text);
+    }
+    row.of = market.condition_id;
+    put(row.cells[5], top?.best_bid && top?.best_ask ? format.price((Number(top.best_ask) - Number(top.best_bid)).toFixed(6).replace(/0+$/, ""), digits) : "–");
+    put(row.cells[6], format.dollars(market.volume_day));
+    mark(row.cells[8], "title", format.utc(market.end_ms));
+  }
+
+  /** @param {any} row @param {any} top */
+  function showAge(row, top) {
+    const at = top?.ts_recv_us ? top.ts_recv_us / 1000 : top?.ts_event_ms ?? null;
+    put(row.cells[7], at === null ? "–" : format.age(app.clock.age(at, app.now())));
+  }
+
+  /** @param {number} ms */
+  function ends_in(ms) {
+    const at = app.clock.at(app.now());
+    return at === null ? "–" : ms < at ? "over" : format.age(ms - at);
+  }
+
+  /** @param {any} market */
+  function address(market) {
+    return `#/market/${encodeURIComponent(market.slug && !market.same_slug?.length ? market.slug : market.condition_id)}`;
+  }
+
+  /** @param {number} index */
+  function open(index) {
+    const market = pages.row(index);
+    if (market) app.go(address(market));
+  }
+
+  function renew() {
+    begin();
+    rows.focus();
+  }
+
+  /** Prices of the rows in sight and around. */
+  function move() {
+    moves = false;
+    const [first, last] = list.seen();
+    const tokens = [];
+    for (let index = Math.max(first - 12, 0); index <= last + 12; index += 1) {
+      const market = pages.row(index);
+      if (market?.followed) tokens.push(market.tokens.map((/** @type {any} */ one) => one.token_id));
+    }
+    const key = tokens.map((pair) => pair[0]).join();
+    if (key === subscribed) return;
+    subscribed = key;
+    const all = tokens.flat();
+    app.stream.want("list", all.length ? { fields: { tokens: all, channels: ["top"], mode: "conflated", interval_ms: 200 }, take } : null, true);
+  }
+
+  /** @param {any} message */
+  function take(message) {
+    if (message.type !== "top") return;
+    live.set(message.token_id, message);
+    news.add(message.token_id);
+  }
+
+  let agesAt = 0;
+  return {
+    title: "Markets",
+    heading,
+    update(_, next) {
+      filter = next;
+      begin();
+    },
+    frame(now) {
+      if (moves && now - moveAt > MOVE_MS) {
+        moveAt = now;
+        move();
+      }
+      if (now - agesAt > 1000) {
+        agesAt = now;
+        news.clear();
+        list.repaint();
+      } else if (news.size > 0) {
+        list.repaint((row) => row.tokens?.some((/** @type {string} */ token) => news.has(token)));
+        news.clear();
+      }
+    },
+    sampled() {
+      const moment = pages.answer?.moment_ms;
+      // A newer order is offered, and never taken under somebody's hands.
+      if (moment && (app.clock.age(moment, app.now()) ?? 0) > 30_000) newer.hidden = false;
+      // What is kept of rows that were let go is let go, too.
+      if (live.size > 20_000) live.clear();
+    },
+    link: () => list.repaint(),
+    theme() {},
+    sleep() {
+      app.stream.want("list", null);
+      subscribed = "";
+    },
+    wake() {
+      moves = true;
+    },
+    key(key) {
+      if (key !== "r") return false;
+      renew();
+      return true;
+    },
+    resize: () => list.size(list.count),
+    end() {
+      pages.end();
+      list.end();
+      app.stream.want("list", null);
+    },
+  };
+}

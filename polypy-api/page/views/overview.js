@@ -1,0 +1,342 @@
+// @ts-check
+// The overview: is it well, which connections and books are, and what flows.
+
+import { el, fill, mark, put } from "../core/dom.js";
+import * as format from "../core/format.js";
+import { ofConnection, reasonWords, RUNBOOK } from "../core/state.js";
+import { badge, box, facts, key, setBadge } from "../core/widgets.js";
+import { Chart } from "../draw/chart.js";
+import { Busiest } from "./busiest.js";
+import { Demo } from "./demo.js";
+import { colours, fit } from "../draw/canvas.js";
+
+/** Connections that are shown at once: those in trouble first. */
+const BLOCKS = 60;
+/** Between two looks at the books that were asked for again, where none was meanwhile. */
+const FAILURES_MS = 30_000;
+/** What has not come by then is not waited for. */
+const SETTLED_MS = 1000;
+const TRUST = /** @type {const} */ ([
+  ["live", "disc", "live", "books_live"],
+  ["stale", "triangle", "stale", "books_stale"],
+  ["pending", "dotted", "pending", "books_pending"],
+  ["settled", "square", "settled", "books_settled"],
+]);
+/** The word and figure of each box above the charts. */
+const FIGURES = /** @type {const} */ (["Live books", "Changes", "Hashes reproduced", "Checks failed", "Connections", "Clients"]);
+
+/** @param {any} app @returns {import("../main.js").View} */
+export function overview(app) {
+  const banner = el("section", { class: "banner", "data-tone": "pending", "aria-label": "Verdict" });
+  const heading = el("h1", { tabindex: "-1" }, el("i", { "data-shape": "dotted", "aria-hidden": "true" }), el("span", { text: "Connecting…" }));
+  const reasons = el("ul");
+  const since = el("span", { class: "more" });
+  banner.append(heading, reasons, since);
+
+  /** @type {Record<string, { value: any, more: any }>} */
+  const figures = {};
+  const row = el("dl", { class: "figures" });
+  for (const name of FIGURES) {
+    const [value, more] = [el("dd", { text: "–" }), el("dd", { class: "note" })];
+    figures[name] = { value, more };
+    row.append(el("div", { class: "figure" }, el("dt", { text: name }), value, more));
+  }
+
+  const checksWay = el("a", { class: "way", href: `#/runbook/${RUNBOOK.hash}`, text: "what to do →", hidden: true });
+  figures["Checks failed"].value.parentNode.firstChild.append(checksWay);
+
+  const blocks = el("div", { class: "blocks", tabindex: "0", role: "group", "aria-label": "Connections to the venue" });
+  const connections = box("connections", "Connections to the venue", el("div", { class: "body" }, blocks));
+  const trust = el("div", { class: "trust" });
+  const parts = el("div", { class: "parts" });
+  const about = facts(["Markets followed", "From the venue", "Trades", "Queue to the workers", "Received to routed", "Events dropped", "HTTP", "Streams", "Recorder", "Processor", "Memory"]);
+  const seen = el("ul", { class: "seen", tabindex: "0", "aria-label": "Seen since this page was opened" });
+  const trusted = box("trusted", "Can the books be trusted?", el("div", { class: "body" }, trust));
+  const running = box("running", "Parts", el("div", { class: "body" }, parts, about.list));
+  const log = box("log", "Seen by this page", el("div", { class: "body" }, seen));
+  put(log.more, "since it was opened");
+  const again = el("ul", { class: "seen", tabindex: "0", "aria-label": "Books asked for again" });
+  const failures = box("again", "Books asked for again", el("div", { class: "body" }, again));
+  const side = el("div", { class: "side" }, trusted.box, running.box, log.box, failures.box);
+
+  const charts = [
+    chart("states", "Books by state", {
+      series: [
+        { label: "live", colour: "live", fill: "live-fill" },
+        { label: "stale", colour: "stale", width: 1.5 },
+        { label: "pending", colour: "pending", dash: [4, 3] },
+      ],
+      least: 0,
+      y: format.count,
+    }, [["live", "live"], ["stale", "stale"], ["pending", "pending", true]], ["books_live", "books_stale", "books_pending"]),
+    chart("changes", "Changes of books a second", { series: [{ label: "changes", colour: "bid", fill: "bid-fill" }], least: 0, y: format.count }, [], ["changes_per_second"]),
+    chart("checks", "Checks a second", {
+      series: [
+        { label: "hash", colour: "live" },
+        { label: "top", colour: "bid", dash: [5, 3] },
+        { label: "mirror", colour: "settled", dash: [2, 3] },
+        { label: "failed", colour: "bad", width: 2 },
+      ],
+      least: 0,
+      y: format.count,
+    }, [["hash", "live"], ["top", "bid", true], ["mirror", "settled", true], ["failed", "bad"]], ["hashes_passed_per_second", "tops_passed_per_second", "mirrors_passed_per_second", "checks_failed_per_second"]),
+    chart("cost", "Processor, cores", { series: [{ label: "cores", colour: "ask", fill: "ask-fill" }], least: 0, y: (/** @type {number} */ value) => value.toFixed(2) }, [], ["cpu_cores"]),
+  ];
+  const busiest = new Busiest(app);
+  void busiest.learn();
+  const left = el("div", { class: "left" }, connections.box, busiest.box, ...charts.map((one) => one.box));
+  const boxes = el("div", { class: "overview" }, row, left, side);
+  const demo = app.reads.has("/demo/faults") ? new Demo(app, false) : null;
+  app.root.append(banner, ...(demo ? [demo.box] : []), boxes);
+  const begun = app.now();
+  app.root.classList.add("settling");
+
+  /** When the books asked for again were last read; none are read once the view has ended. */
+  let askedAt = -FAILURES_MS;
+  let isOver = false;
+  /** @type {Map<string, ReturnType<typeof block>>} */
+  const known = new Map();
+  let isHeld = false;
+  blocks.addEventListener("pointerenter", () => (isHeld = true));
+  blocks.addEventListener("pointerleave", () => (isHeld = false));
+  /** @type {string[]} */
+  let order = [];
+  show();
+
+  /**
+   * @param {string} name @param {string} title @param {any} looks
+   * @param {any[]} legend @param {string[]} names
+   */
+  function chart(name, title, looks, legend, names) {
+    const place = el("div", { class: "chart", role: "img", "aria-label": title });
+    const made = box(name, title, place);
+    if (legend.length) made.more.append(el("span", { class: "legend" }, ...legend.map(([word, colour, dash]) => key(word, colour, dash))));
+    const plot = new Chart(place, looks);
+    return { box: made.box, more: made.more, place, plot, names, title, hasLegend: legend.length > 0 };
+  }
+
+  function show() {
+    const { samples } = app;
+    if (samples.health && samples.stats) app.root.classList.remove("settling");
+    const now = samples.newest;
+    verdict(samples.health, now);
+    put(figures["Live books"].value, format.count(now.books_live));
+    put(figures["Live books"].more, now.books_live === undefined ? "" : `of ${format.count(samples.health?.books?.wanted ?? now.tokens)} wanted`);
+    put(figures.Changes.value, format.rate(now.changes_per_second));
+    put(figures.Changes.more, `a second · ${format.rate(now.trades_per_second)} trades`);
+    put(figures["Hashes reproduced"].value, format.rate(now.hashes_passed_per_second));
+    put(figures["Hashes reproduced"].more, "a second");
+    const integrity = samples.stats?.workers?.integrity;
+    put(figures["Checks failed"].value, format.rate(now.checks_failed_per_second));
+    put(figures["Checks failed"].more, integrity ? `a second · ${format.count(integrity.suspected)} doubts` : "");
+    mark(figures["Checks failed"].value, "data-tone", now.checks_failed_per_second ? "bad" : null);
+    checksWay.hidden = !now.checks_failed_per_second;
+    mark(figures["Checks failed"].more, "title", integrity ? `${format.count(integrity.suspected)} books were suspected since the start, ${format.count(integrity.healed)} of them healed by the next message` : "");
+    put(figures.Connections.value, format.count(now.connections_open));
+    put(figures.Connections.more, `of ${format.count(now.connections)} open`);
+    put(figures.Clients.value, format.count(now.stream_clients));
+    put(figures.Clients.more, `${format.rate(now.stream_messages_per_second)} messages a second`);
+    showTrust(now, samples.stats?.workers?.books?.stale_by_reason ?? {});
+    showConnections();
+    if (now.resyncs_per_second || app.now() - askedAt > FAILURES_MS) void readFailures();
+    showParts(now);
+    showSeen();
+    for (const one of charts) {
+      if (samples.kept.length) one.plot.set(samples.columns(one.names));
+      const value = one.names.map((name) => format.rate(now[name])).join(", ");
+      mark(one.place, "aria-label", `${one.title}: now ${value}`);
+      if (!one.hasLegend) put(one.more, one.names[0] === "cpu_cores" ? (now.cpu_cores?.toFixed(2) ?? "–") : format.rate(now[one.names[0]]));
+    }
+  }
+
+  /** @param {any} health @param {import("../core/sample.js").Sample} now */
+  function verdict(health, now) {
+    if (!health) return;
+    const isWell = health.healthy && health.reasons.length === 0;
+    const tone = !health.healthy ? "bad" : isWell ? "live" : "stale";
+    mark(banner, "data-tone", tone);
+    mark(heading, "data-tone", tone);
+    mark(heading.firstChild, "data-shape", !health.healthy ? "cross" : isWell ? "disc" : "triangle");
+    put(heading.lastChild, !health.healthy ? "Not healthy" : isWell ? "Healthy: every book is live" : "Healthy, not all well");
+    fill(reasons, health.reasons.map((/** @type {any} */ { code, text }) => el("li", {}, `${text} `, wayOn(code))));
+    put(since, `up ${format.age(now.uptime_s === null || now.uptime_s === undefined ? null : now.uptime_s * 1000)} · polypy ${app.reads.version}`);
+  }
+
+  /** The section of the runbook. @param {string} code */
+  function wayOn(code) {
+    const section = RUNBOOK[code];
+    return section ? el("a", { href: `#/runbook/${section}`, text: "what to do →" }) : "";
+  }
+
+  /** @param {import("../core/sample.js").Sample} now @param {Record<string, number>} reasonsOfStale */
+  function showTrust(now, reasonsOfStale) {
+    const all = TRUST.reduce((total, [, , , name]) => total + (now[name] ?? 0), 0) || 1;
+    const cells = [];
+    for (const [word, shape, tone, name] of TRUST) {
+      const bar = el("div", { class: "bar", "aria-hidden": "true" }, el("span", { class: tone }));
+      bar.firstChild.style.width = `${((now[name] ?? 0) / all) * 100}%`;
+      cells.push(badge({ shape, word, tone }), el("span", { class: "n", text: format.count(now[name]) }), bar);
+      if (word === "live") cells.push(el("span", { class: "sub", text: "verified by the exchange's hash" }), el("span", { class: "n", text: format.count(now.books_verified) }), el("span"));
+      if (word !== "stale") continue;
+      if (now.books_suspect) cells.push(el("span", { class: "sub", text: "not decided yet" }), el("span", { class: "n", text: format.count(now.books_suspect) }), el("span"));
+      for (const [reason, many] of Object.entries(reasonsOfStale)) {
+        if (many > 0) cells.push(el("span", { class: "sub", text: reasonWords(reason) }), el("span", { class: "n", text: format.count(many) }), wayOn(reason) || el("span"));
+      }
+    }
+    trust.replaceChildren(...cells);
+  }
+
+  function showConnections() {
+    const { samples } = app;
+    const all = [...samples.connections.values()];
+    put(connections.more, `${format.count(samples.newest.connections_open)} of ${format.count(samples.newest.connections)} open · ${format.rate(samples.newest.frames_per_second)} frames/s · ${format.bytes(samples.newest.bytes_per_second)}/s`);
+    const looks = new Map(all.map((one) => [one.row.connection_id, ofConnection(one.row, one.row.last_data_age_ms ?? null)]));
+    const trouble = (/** @type {any} */ one) => ({ bad: 0, stale: 1, pending: 2, settled: 3, live: 4 })[looks.get(one.row.connection_id)?.tone ?? "live"] ?? 4;
+    // Blocks keep their place while the pointer is in them.
+    const names = new Set(all.map((one) => one.row.connection_id));
+    if (!isHeld || !order.every((name) => names.has(name))) {
+      all.sort((one, other) => trouble(one) - trouble(other) || collate(one.row.connection_id, other.row.connection_id));
+      order = all.slice(0, BLOCKS).map((one) => one.row.connection_id);
+    }
+    for (const name of known.keys()) if (!order.includes(name)) known.delete(name);
+    fill(blocks, order.map((name) => {
+      const made = known.get(name) ?? block(name);
+      known.set(name, made);
+      const one = samples.connections.get(name);
+      if (one) made.show(one, looks.get(name));
+      return made.element;
+    }));
+    if (all.length > BLOCKS) put(connections.more, `${connections.more.textContent} · ${BLOCKS} of ${format.count(all.length)} shown, trouble first`);
+  }
+
+  /** @param {string} name */
+  function block(name) {
+    const state = badge();
+    const title = el("h3", { class: "name-of", text: name });
+    const age = el("span", { class: "mono", title: "since it last brought data" });
+    const bar = el("div", { class: "bar", "aria-hidden": "true" }, el("span", { class: "live" }), el("span", { class: "pending" }));
+    const [tokens, rate, way] = [el("span"), el("span"), el("a", { text: "what to do →", hidden: true })];
+    const canvas = el("canvas", { class: "spark", "aria-hidden": "true" });
+    const element = el("article", { class: "block" }, el("div", { class: "top" }, state, title, age), bar, el("p", {}, tokens, rate, way), canvas);
+    return {
+      element,
+      /** @param {import("../core/sample.js").Connection} one @param {any} look */
+      show({ row, frames, history }, look) {
+        setBadge(state, look);
+        mark(element, "data-tone", look.tone === "live" ? null : look.tone);
+        const lasted = row.last_data_age_ms;
+        put(age, lasted === undefined || lasted === null ? (frames ? "< 1 s" : "") : format.age(lasted));
+        const down = row.status !== "connected";
+        const awaited = down ? row.subscribed_markets : row.awaiting_books ?? 0;
+        const share = row.subscribed_markets ? ((row.subscribed_markets - awaited) / row.subscribed_markets) * 100 : 0;
+        bar.firstChild.style.width = `${share}%`;
+        bar.lastChild.style.width = `${100 - share}%`;
+        put(tokens, `${format.count(row.subscribed_markets)} tokens`);
+        mark(element, "title", row.reconnect_count ? `connected again ${format.count(row.reconnect_count)} times` : null);
+        put(rate, `${format.rate(frames)} frames/s`);
+        // What is red has a way on, in the place of a rate that says nothing.
+        const section = look.tone === "bad" ? RUNBOOK.disconnected : look.tone === "stale" ? RUNBOOK.silent : null;
+        rate.hidden = section !== null;
+        way.hidden = section === null;
+        if (section !== null) mark(way, "href", `#/runbook/${section}`);
+        spark(canvas, history, look.tone);
+      },
+    };
+  }
+
+  /** @param {import("../core/sample.js").Sample} now */
+  function showParts(now) {
+    const components = app.samples.health?.components ?? {};
+    fill(parts, Object.entries(components).map(([name, ok]) => badge({ shape: ok ? "disc" : "cross", word: name, tone: ok ? "live" : "bad" })));
+    const set = (/** @type {string} */ name, /** @type {string} */ text) => put(about.of[name], text);
+    set("Markets followed", `${format.count(now.markets_live)}${now.markets_listed ? ` of ${format.count(now.markets_listed)} listed` : ""}`);
+    set("From the venue", `${format.rate(now.frames_per_second)}/s, ${format.bytes(now.bytes_per_second)}/s`);
+    set("Trades", `${format.rate(now.trades_per_second)}/s`);
+    set("Queue to the workers", now.queue_share === null || now.queue_share === undefined ? "–" : `${(now.queue_share * 100).toFixed(now.queue_share > 0 && now.queue_share < 0.01 ? 1 : 0)} % full`);
+    set("Received to routed", now.route_p99_ms === null || now.route_p99_ms === undefined ? "–" : `p50 < ${bound(now.route_p50_ms)}, p99 < ${bound(now.route_p99_ms)} ms`);
+    set("Events dropped", `${format.rate(now.dropped_per_second)}/s`);
+    set("HTTP", `${format.rate(now.http_requests_per_second)}/s, ${format.rate(now.http_refused_per_second)}/s refused`);
+    set("Streams", `${format.count(now.stream_clients)} ${now.stream_clients === 1 ? "client" : "clients"}, ${format.count(now.stream_gaps_us)} gaps of ours`);
+    const recorder = app.samples.stats?.recorder;
+    about.of.Recorder.hidden = about.of.Recorder.previousSibling.hidden = !recorder;
+    if (recorder) set("Recorder", `${format.plain(recorder.state, 40)}, ${format.rate(now.recorder_frames_per_second)} frames/s, ${format.rate(now.recorder_lost_per_second)}/s lost`);
+    set("Processor", now.cpu_cores === null || now.cpu_cores === undefined ? "–" : `${now.cpu_cores.toFixed(2)} cores`);
+    set("Memory", format.bytes(now.resident_bytes));
+  }
+
+  async function readFailures() {
+    if (!app.reads.has("/v1/failures") || app.now() - askedAt < 1000) return;
+    askedAt = app.now();
+    try {
+      const answer = await app.reads.json("v1/failures", { query: { limit: 12 } });
+      if (!isOver) showFailures(answer);
+    } catch {
+      // The link says it.
+    }
+  }
+
+  /** @param {any} answer */
+  function showFailures(answer) {
+    put(failures.more, answer.asked ? `${format.count(answer.asked)} since the start` : "");
+    fill(again, answer.failures.map((/** @type {any} */ one) => {
+      const market = el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, text: format.plain(one.question, 80) });
+      const words = `${reasonWords(one.reason)}, now ${one.now.state}: `;
+      return el("li", {}, el("time", { text: format.clock(one.last_ms), title: format.utc(one.last_ms) }), el("span", { "data-tone": one.now.state === "stale" ? "stale" : null }, words, market));
+    }));
+    if (answer.failures.length === 0) again.replaceChildren(el("li", { class: "none", text: "none was" }));
+  }
+
+  function showSeen() {
+    fill(seen, app.seen.slice(-60).reverse().map((/** @type {any} */ one) => one.element ?? (one.element = el("li", {}, el("time", { text: format.clock(one.at), title: format.utc(one.at) }), el("span", { text: one.text, "data-tone": one.tone })))));
+    if (app.seen.length === 0) seen.replaceChildren(el("li", { class: "none", text: "nothing has gone wrong" }));
+  }
+
+  return {
+    title: "Overview",
+    heading,
+    sampled: show,
+    frame(now) {
+      if (now - begun > SETTLED_MS) app.root.classList.remove("settling");
+      demo?.frame(now);
+    },
+    theme() {
+      for (const one of charts) one.plot.repaint();
+      show();
+    },
+    sleep: () => app.stream.want("busiest", null),
+    wake: () => busiest.follow(),
+    end() {
+      isOver = true;
+      app.root.classList.remove("settling");
+      busiest.end();
+      demo?.end();
+      for (const one of charts) one.plot.end();
+    },
+  };
+}
+
+/** A bound that is exact to a factor of two. @param {number | null | undefined} ms */
+function bound(ms) {
+  return ms === null || ms === undefined ? "–" : String(Number(ms.toPrecision(2)));
+}
+
+/** By number where names have one: conn-2 before conn-10. @param {string} one @param {string} other */
+function collate(one, other) {
+  return one.localeCompare(other, "en", { numeric: true });
+}
+
+/** The frames of the last minute. @param {HTMLCanvasElement} canvas @param {(number | null)[]} history @param {string} tone */
+function spark(canvas, history, tone) {
+  const { context, width, height } = fit(canvas);
+  context.clearRect(0, 0, width, height);
+  const greatest = Math.max(1, ...history.map((value) => value ?? 0));
+  const wide = width / 60;
+  context.fillStyle = colours()[tone === "live" ? "muted" : tone] ?? colours().muted;
+  context.globalAlpha = 0.7;
+  history.forEach((value, at) => {
+    if (value === null) return;
+    const high = Math.max((value / greatest) * (height - 2), value > 0 ? 1 : 0);
+    context.fillRect((60 - history.length + at) * wide, height - high, Math.max(wide - 1, 0.5), high);
+  });
+  context.globalAlpha = 1;
+}

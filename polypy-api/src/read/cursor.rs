@@ -1,0 +1,113 @@
+//! Where a page of a list ended. Opaque to clients.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::cursor::Instance;
+
+/// The end of a page: what the next one begins behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageEnd {
+    /// The process that counted.
+    pub(crate) instance: Instance,
+    pub(crate) place: Place,
+}
+
+/// A place in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Behind the entry of this number, in the order in which they were listed.
+    Listed { number: u64 },
+    /// Behind the entry of this number that ends then, in the order in which they end.
+    End { key: u64, number: u64 },
+    /// Behind so many of the list that was made at a moment.
+    Moment { id: u64, position: usize },
+}
+
+impl fmt::Display for PageEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instance = self.instance;
+        match self.place {
+            Place::Listed { number } => write!(f, "{instance}-l-{number}"),
+            Place::End { key, number } => write!(f, "{instance}-e-{key}-{number}"),
+            Place::Moment { id, position } => write!(f, "{instance}-m-{id:016x}-{position}"),
+        }
+    }
+}
+
+/// The text is no cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor: give next_cursor as the page before had it, or leave it out")]
+pub(crate) struct BadPageEnd;
+
+impl FromStr for PageEnd {
+    type Err = BadPageEnd;
+
+    fn from_str(text: &str) -> Result<Self, BadPageEnd> {
+        let mut parts = text.split('-');
+        let mut next = || parts.next().ok_or(BadPageEnd);
+        let instance = Instance(hex(next()?)?);
+        let place = match next()? {
+            "l" => Place::Listed {
+                number: decimal(next()?)?,
+            },
+            "e" => Place::End {
+                key: decimal(next()?)?,
+                number: decimal(next()?)?,
+            },
+            "m" => Place::Moment {
+                id: hex(next()?)?,
+                position: decimal(next()?)?,
+            },
+            _ => return Err(BadPageEnd),
+        };
+        match next() {
+            Ok(_) => Err(BadPageEnd),
+            Err(_) => Ok(Self { instance, place }),
+        }
+    }
+}
+
+fn hex(text: &str) -> Result<u64, BadPageEnd> {
+    let is_plain = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u64::from_str_radix(text, 16).ok().filter(|_| is_plain);
+    number.ok_or(BadPageEnd)
+}
+
+fn decimal<N: FromStr>(text: &str) -> Result<N, BadPageEnd> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain).ok_or(BadPageEnd)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_as_it_was_written(
+            instance: u64, kind in 0..3, first: u64, second: u64, position: usize,
+        ) {
+            let place = match kind {
+                0 => Place::Listed { number: first },
+                1 => Place::End { key: first, number: second },
+                _ => Place::Moment { id: first, position },
+            };
+            let end = PageEnd { instance: Instance(instance), place };
+            prop_assert_eq!(end.to_string().parse(), Ok(end));
+        }
+
+        #[test]
+        fn nothing_else_is_a_cursor_and_nothing_panics(
+            text in "([0-9a-f]{15,17}|[+]?[0-9a]{0,22})(-[lem]?)?(-[+0-9a-f]{0,21}){0,3}-?",
+        ) {
+            if let Ok(end) = text.parse::<PageEnd>() {
+                // Leading zeros apart.
+                prop_assert_eq!(end.to_string().parse(), Ok(end));
+                prop_assert!(!text.contains('+') && !text.ends_with('-'));
+            }
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! Which file is written, and when it ends: a state machine without a thread or a clock.
+//!
+//! | state | by | to |
+//! |---|---|---|
+//! | closed | the time to try comes, and a file begins | open |
+//! | open | the file is full or old enough, or the clock was set | open, with the next file |
+//! | open | a write or a sync fails, or the disk has less than its reserve | closed |
+//!
+//! A file that failed is cut behind what is whole and left to a repair; nothing of it is
+//! written or synced again. Tries to begin another one come ever later.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::folder::{Folder, Retention};
+use crate::numbers::Numbers;
+use crate::segment::{MOST_SOCKETS, Segment};
+
+/// The first wait before the next file after a failure; it doubles.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How files are written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WriterConfig {
+    /// A file ends once it has so many bytes.
+    pub rotate_size: u64,
+    /// Or once it is so old.
+    pub rotate_after: Duration,
+    /// A chunk ends once it has so many bytes.
+    pub chunk: usize,
+    /// Or once its first entry is so old.
+    pub chunk_after: Duration,
+    /// Between two syncs.
+    pub sync: Duration,
+    /// Which files are kept.
+    pub retention: Retention,
+    /// Bytes of the disk that are left to others.
+    pub disk_reserve: u64,
+}
+
+impl Default for WriterConfig {
+    fn default() -> Self {
+        Self {
+            rotate_size: 512 << 20,
+            rotate_after: Duration::from_secs(600),
+            chunk: 4 << 20,
+            chunk_after: Duration::from_secs(2),
+            sync: Duration::from_secs(1),
+            retention: Retention::default(),
+            disk_reserve: 1 << 30,
+        }
+    }
+}
+
+/// The file that is written, if there is one. Times on the wall are in nanoseconds since
+/// the epoch.
+#[derive(Debug)]
+pub(crate) struct Files {
+    config: WriterConfig,
+    folder: Folder,
+    numbers: Arc<Numbers>,
+    state: State,
+    /// It has failed too often to be tried again.
+    is_off: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed { retry_at: Instant, wait: Duration },
+    Open(Box<Open>),
+}
+
+#[derive(Debug)]
+struct Open {
+    segment: Segment,
+    since: Instant,
+    /// When the first entry of the chunk was written to it.
+    chunk_since: Option<Instant>,
+    synced: Instant,
+    /// Chunks were written that the disk may not have.
+    is_dirty: bool,
+    /// The time of the latest entry, of the latest in a chunk that was written, and of the
+    /// latest that is on the disk.
+    last: Option<u64>,
+    last_written: Option<u64>,
+    last_synced: Option<u64>,
+    /// Frames in the chunks that were written, and in those that are on the disk.
+    frames_written: u64,
+    frames_synced: u64,
+}
+
+/// Nothing is written from now on.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    /// Why, in a word.
+    pub(crate) reason: &'static str,
+    /// What came after this is not on the disk.
+    pub(crate) from: Option<u64>,
+    /// How many frames that are; `None` where nobody knows what the disk has.
+    pub(crate) frames: Option<u64>,
+}
+
+/// What time has brought.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    Nothing,
+    /// A file has begun, and is empty.
+    Begun,
+    Lost(Loss),
+}
+
+#[derive(Debug)]
+enum Failure {
+    Disk(io::Error),
+    Reserve { free: u64 },
+    Panic,
+}
+
+impl Failure {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Disk(_) => "disk_failed",
+            Self::Reserve { .. } => "disk_reserve",
+            Self::Panic => "recorder_died",
+        }
+    }
+
+    fn text(&self, reserve: u64) -> String {
+        match self {
+            Self::Disk(error) => format!("the recording cannot be written: {error}"),
+            Self::Reserve { free } => format!(
+                "the disk of the recording has {free} bytes left and {reserve} are reserved \
+                 (record.disk_reserve)"
+            ),
+            Self::Panic => "the writer of the recording panicked".to_owned(),
+        }
+    }
+}
+
+impl Files {
+    /// No file yet.
+    pub(crate) fn new(
+        config: WriterConfig,
+        folder: Folder,
+        numbers: Arc<Numbers>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            config,
+            folder,
+            numbers,
+            state: State::Closed {
+                retry_at: now,
+                wait: FIRST_WAIT,
+            },
+            is_off: false,
+        }
+    }
+
+    /// Whether what comes is written.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// The time of the latest entry of the file.
+    pub(crate) fn last(&self) -> Option<u64> {
+        match &self.state {
+            State::Open(open) => open.last,
+            State::Closed { .. } => None,
+        }
+    }
+
+    /// Begins a file.
+    pub(crate) fn open(&mut self, now: Instant, wall: u64) -> io::Result<()> {
+        let segment = self.folder.begin(wall)?;
+        self.numbers.writes(&segment.name());
+        self.numbers.file_bytes.add(segment.bytes());
+        self.state = State::Open(Box::new(Open {
+            segment,
+            since: now,
+            chunk_since: None,
+            synced: now,
+            is_dirty: false,
+            last: None,
+            last_written: None,
+            last_synced: None,
+            frames_written: 0,
+            frames_synced: 0,
+        }));
+        Ok(())
+    }
+
+    /// Has `add` add an entry of this time to the chunk, which ends once it is large enough.
+    /// What the chunk has no room for is the first of the next one. Does nothing while there
+    /// is no file.
+    pub(crate) fn write(
+        &mut self,
+        (now, at): (Instant, u64),
+        mut add: impl FnMut(&mut Segment) -> bool,
+    ) -> Result<(), Loss> {
+        let State::Open(open) = &mut self.state else {
+            return Ok(());
+        };
+        let mut ended = Ok(());
+        if !add(&mut open.segment) {
+            ended = open.end_chunk(&self.numbers);
+            // It is alone in there now: only what is too long for any chunk is left out.
+            let _is_too_long = ended.is_ok() && !add(&mut open.segment);
+        }
+        open.chunk_since.get_or_insert(now);
+        open.last = Some(open.last.map_or(at, |last| last.max(at)));
+        self.numbers.entries.increment();
+        if ended.is_ok() && open.segment.waiting() >= self.config.chunk {
+            ended = open.end_chunk(&self.numbers);
+        }
+        ended.map_err(|error| self.fail(&Failure::Disk(error), now))
+    }
+
+    /// Does what time asks. `is_said`: the file has what it has to begin with.
+    pub(crate) fn keep_time(&mut self, now: Instant, wall: u64, is_said: bool) -> Turn {
+        let done = match &mut self.state {
+            State::Open(open) => {
+                if let Err(error) = open.keep_time(&self.config, &self.numbers, now) {
+                    Err(self.fail(&Failure::Disk(error), now))
+                } else if open.is_full(&self.config, now, is_said) {
+                    self.rotate(now, wall).map(|()| true)
+                } else {
+                    Ok(false)
+                }
+            }
+            State::Closed { retry_at, wait } if now >= *retry_at && !self.is_off => {
+                let wait = *wait;
+                Ok(self.try_open(now, wall, wait))
+            }
+            State::Closed { .. } => Ok(false),
+        };
+        match done {
+            Ok(false) => Turn::Nothing,
+            Ok(true) => Turn::Begun,
+            Err(loss) => Turn::Lost(loss),
+        }
+    }
+
+    /// Ends the file where the disk has less left than is reserved.
+    pub(crate) fn keep_reserve(&mut self, now: Instant, wall: u64) -> Result<(), Loss> {
+        let free = match self.folder.free() {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::debug!(%error, "the disk does not say what is free");
+                return Ok(());
+            }
+        };
+        self.numbers.free_bytes.set(free);
+        if !self.is_open() || free >= self.config.disk_reserve {
+            return Ok(());
+        }
+        let last = self.last();
+        // It can still be finished, and all of it is on the disk then.
+        self.end(now, wall)?;
+        Err(self.close(&Failure::Reserve { free }, (last, Some(0)), now))
+    }
+
+    /// Ends the file and begins the next one.
+    pub(crate) fn rotate(&mut self, now: Instant, wall: u64) -> Result<(), Loss> {
+        let last = self.last();
+        self.end(now, wall)?;
+        let begun = self.open(now, wall);
+        begun.map_err(|error| self.close(&Failure::Disk(error), (last, Some(0)), now))
+    }
+
+    /// Ends the file, if there is one.
+    pub(crate) fn end(&mut self, now: Instant, wall: u64) -> Result<(), Loss> {
+        let Some(open) = self.take(now) else {
+            return Ok(());
+        };
+        let (before, from) = (open.segment.bytes(), open.last_synced);
+        let synced = open.frames_synced;
+        match self.folder.finish(open.segment, wall) {
+            Ok(finished) => {
+                self.numbers.files.increment();
+                self.numbers.synced.add(finished.frames - synced);
+                self.numbers.file_bytes.add(finished.bytes - before);
+                tracing::debug!(
+                    file = %finished.path.display(),
+                    bytes = finished.bytes,
+                    frames = finished.frames,
+                    "file of the recording finished"
+                );
+            }
+            Err(error) => return Err(self.close(&Failure::Disk(error), (from, None), now)),
+        }
+        match self.folder.retain(&self.config.retention, wall) {
+            Ok(removed) => self.numbers.removed.add(removed.len() as u64),
+            Err(error) => tracing::warn!(%error, "old files of the recording stay"),
+        }
+        Ok(())
+    }
+
+    /// The writer panicked: nothing that was being written is trusted.
+    pub(crate) fn give_up(&mut self, now: Instant) -> Loss {
+        self.fail(&Failure::Panic, now)
+    }
+
+    /// No file is tried again.
+    pub(crate) fn leave(&mut self) {
+        self.is_off = true;
+    }
+
+    /// When there is something to do, if nothing comes before.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(open) => Some(open.next(&self.config)),
+            State::Closed { .. } if self.is_off => None,
+            State::Closed { retry_at, .. } => Some(*retry_at),
+        }
+    }
+
+    // ---- how ----------------------------------------------------------------
+
+    /// The file that was written, which is none any more.
+    fn take(&mut self, now: Instant) -> Option<Open> {
+        let closed = State::Closed {
+            retry_at: now,
+            wait: FIRST_WAIT,
+        };
+        match std::mem::replace(&mut self.state, closed) {
+            State::Open(open) => Some(*open),
+            State::Closed { .. } => None,
+        }
+    }
+
+    fn fail(&mut self, failure: &Failure, now: Instant) -> Loss {
+        let from = self.take(now).map(|open| {
+            let waiting = open.segment.frames() - open.frames_written;
+            let frames = (!open.is_dirty).then_some(waiting);
+            let from = (open.last_synced, frames);
+            let failed = open.segment.fail();
+            tracing::debug!(
+                file = %failed.path.display(),
+                whole = failed.whole,
+                lost_bytes = failed.lost_bytes,
+                "file of the recording given up"
+            );
+            from
+        });
+        self.close(failure, from.unwrap_or_default(), now)
+    }
+
+    /// What came after a moment is lost, so many frames.
+    fn close(
+        &mut self,
+        failure: &Failure,
+        (from, frames): (Option<u64>, Option<u64>),
+        now: Instant,
+    ) -> Loss {
+        self.numbers.errors.increment();
+        let (reason, text) = (failure.reason(), failure.text(self.config.disk_reserve));
+        tracing::error!(
+            reason = text,
+            folder = %self.folder.path().display(),
+            "nothing is recorded: the books are not concerned"
+        );
+        self.numbers.failed(text);
+        self.state = State::Closed {
+            retry_at: now + FIRST_WAIT,
+            wait: FIRST_WAIT,
+        };
+        Loss {
+            reason,
+            from,
+            frames,
+        }
+    }
+
+    /// Whether a file has begun, after a failure and this wait.
+    fn try_open(&mut self, now: Instant, wall: u64, wait: Duration) -> bool {
+        let free = self.folder.free().unwrap_or(u64::MAX);
+        let begun = if free < self.config.disk_reserve {
+            Err(Failure::Reserve { free }.text(self.config.disk_reserve))
+        } else {
+            self.open(now, wall).map_err(|error| error.to_string())
+        };
+        match begun {
+            Ok(()) => {
+                tracing::info!(folder = %self.folder.path().display(), "recording again");
+                true
+            }
+            Err(error) => {
+                tracing::debug!(error, "the recording cannot go on yet");
+                let wait = LONGEST_WAIT.min(wait * 2);
+                let retry_at = now + wait;
+                self.state = State::Closed { retry_at, wait };
+                false
+            }
+        }
+    }
+}
+
+impl Open {
+    fn end_chunk(&mut self, numbers: &Numbers) -> io::Result<()> {
+        let before = self.segment.bytes();
+        self.chunk_since = None;
+        let length = self.segment.end_chunk()?;
+        numbers.file_bytes.add(length - before);
+        self.last_written = self.last;
+        self.frames_written = self.segment.frames();
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    fn keep_time(
+        &mut self,
+        config: &WriterConfig,
+        numbers: &Numbers,
+        now: Instant,
+    ) -> io::Result<()> {
+        let is_old = |since: Instant| now.saturating_duration_since(since) >= config.chunk_after;
+        if self.chunk_since.is_some_and(is_old) {
+            self.end_chunk(numbers)?;
+        }
+        numbers.chunk_bytes.set(self.segment.waiting() as u64);
+        let is_due = now.saturating_duration_since(self.synced) >= config.sync;
+        if is_due && self.is_dirty {
+            let before = Instant::now();
+            self.segment.sync()?;
+            numbers.sync.record(before.elapsed(), 1);
+            self.synced = now;
+            self.last_synced = self.last_written;
+            self.is_dirty = false;
+            numbers.synced.add(self.frames_written - self.frames_synced);
+            self.frames_synced = self.frames_written;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self, config: &WriterConfig, now: Instant, is_said: bool) -> bool {
+        let bytes = self.segment.bytes() + self.segment.waiting() as u64;
+        let is_old = now.saturating_duration_since(self.since) >= config.rotate_after;
+        let is_large = bytes >= config.rotate_size;
+        // What it has to begin with is said in it, unless that is much.
+        (is_old || is_large) && (is_said || bytes >= 2 * config.rotate_size)
+            || self.segment.sockets() >= MOST_SOCKETS
+    }
+
+    fn next(&self, config: &WriterConfig) -> Instant {
+        let mut next = self.since + config.rotate_after;
+        if let Some(since) = self.chunk_since {
+            next = next.min(since + config.chunk_after);
+        }
+        if self.is_dirty {
+            next = next.min(self.synced + config.sync);
+        }
+        next
+    }
+}

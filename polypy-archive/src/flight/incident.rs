@@ -1,0 +1,288 @@
+//! The file that is made of an incident.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polypy_core::recording::{
+    Entry, Frame, Gap, GapScope, Mark, Recorded, RecordedBook, Sent, SocketEvent,
+};
+use polypy_core::{Asked, AssetId, AssetKey, Owner, Timestamp};
+
+use super::FlightConfig;
+use super::copies::BookCopy;
+use super::ring::{Carried, Frozen, Said};
+use crate::disk::Disk;
+use crate::folder::EXTENSION;
+use crate::header::Header;
+use crate::item::{What, control, is_json};
+use crate::segment::{Finished, Segment, part_of};
+
+/// What a thread takes at most from reading a frame to delivering it.
+const DELIVERY: Duration = Duration::from_secs(2);
+/// What the names of files begin with.
+const NAME: &str = "incident-";
+/// A chunk of the file ends once it has so many bytes.
+const CHUNK: usize = 4 << 20;
+
+/// All that a file is made of.
+pub(super) struct Incident {
+    pub(super) marks: Vec<(Instant, Mark)>,
+    pub(super) sockets: Vec<SocketPart>,
+    pub(super) copies: Vec<BookCopy>,
+    /// The clocks at one moment, the wall's in nanoseconds since the epoch.
+    pub(super) clocks: (Instant, u64),
+    pub(super) session: (String, String),
+}
+
+/// What one socket said.
+pub(super) struct SocketPart {
+    pub(super) number: u64,
+    pub(super) connection: Arc<str>,
+    /// The books among the copies that it carries.
+    pub(super) copied: Vec<AssetKey>,
+    pub(super) frozen: Frozen,
+}
+
+impl Incident {
+    /// Writes the file, and removes the oldest where there are too many.
+    pub(super) fn write(self, disk: &dyn Disk, config: &FlightConfig) -> io::Result<Finished> {
+        disk.create_folder(&config.folder)?;
+        let (_, wall) = self.clocks;
+        let (session, version) = self.session.clone();
+        let name = format!("{NAME}{}-{session}.{EXTENSION}", compact(wall));
+        let header = Header {
+            session: name.clone(),
+            number: 1,
+            started: wall,
+            version,
+        };
+        let path = config.folder.join(name);
+        let created = Segment::create(disk, &path, &header);
+        let mut segment = created.inspect_err(|_| drop(disk.remove(&part_of(&path))))?;
+        let written: io::Result<()> = self.entries().into_iter().try_for_each(|recorded| {
+            if !segment.write(&recorded) {
+                segment.end_chunk()?;
+                // Alone in a chunk only what is too long for any is left out.
+                let _is_too_long = !segment.write(&recorded);
+            }
+            if segment.waiting() >= CHUNK {
+                segment.end_chunk()?;
+            }
+            Ok(())
+        });
+        if let Err(error) = written {
+            let left = segment.fail();
+            // Nothing is to be repaired.
+            drop(disk.remove(&left.path));
+            return Err(error);
+        }
+        let finished = segment.finish(disk).map_err(|(error, left)| {
+            drop(disk.remove(&left.path));
+            error
+        })?;
+        remove_oldest(disk, config)?;
+        Ok(finished)
+    }
+
+    /// What the file says, in order. It is the order of what came, and of when books were
+    /// copied: a frame that is in a copy had come before.
+    fn entries(self) -> Vec<Recorded> {
+        let (now, wall) = self.clocks;
+        let at = |moment: Instant| {
+            let ago = now.saturating_duration_since(moment).as_nanos();
+            wall.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX))
+        };
+        // From when on a copy of a book has all that is missing in front of some socket.
+        let mut whole_from: HashMap<AssetKey, Instant> = HashMap::new();
+        for socket in &self.sockets {
+            if let Some(lacks) = socket.frozen.lacks_before {
+                let lacks = socket.frozen.begins().unwrap_or(lacks).max(lacks) + DELIVERY;
+                for key in &socket.copied {
+                    let from = whole_from.entry(*key).or_insert(lacks);
+                    *from = lacks.max(*from);
+                }
+            }
+        }
+        let is_whole = |copy: &BookCopy| {
+            let from = whole_from.get(&copy.checkpoint.whole.info.key);
+            from.is_none_or(|from| copy.applied_before >= *from)
+        };
+        let (whole, early): (Vec<_>, Vec<_>) = self.copies.into_iter().partition(is_whole);
+        let moments = self
+            .sockets
+            .iter()
+            .filter_map(|socket| socket.frozen.begins());
+        let copied = whole.iter().chain(&early).map(|copy| copy.at);
+        let began = moments.chain(copied).min().unwrap_or(now);
+
+        let mut beginning = Vec::new();
+        let mut timeline: Vec<(Instant, u64, Entry)> = Vec::new();
+        let book = |copy: &BookCopy| {
+            let received = at(copy.checkpoint.whole.received);
+            Entry::Checkpoint(Box::new(RecordedBook::of(&copy.checkpoint, received)))
+        };
+        let mut gaps = Vec::new();
+        for socket in self.sockets {
+            let (number, connection) = (socket.number, Box::from(&*socket.connection));
+            if let Some(lacks) = socket.frozen.lacks_before {
+                let to = socket.frozen.begins().unwrap_or(lacks);
+                gaps.push(gap(number, &connection, at(to), at(now)));
+                let (first, before) = (socket.frozen.first, &socket.frozen.before);
+                beginning.extend(open(number, &connection, first, before));
+            }
+            let mut latest = began;
+            for (moment, said) in socket.frozen.into_said() {
+                latest = latest.max(moment);
+                let (place, entries) = said_entries(number, &connection, said);
+                timeline.extend(entries.into_iter().map(|entry| (latest, place, entry)));
+            }
+        }
+        // Behind them nothing that they lack is said.
+        beginning.extend(early.iter().map(&book));
+        beginning.extend(gaps);
+        timeline.extend(whole.iter().map(|copy| (copy.at, 0, book(copy))));
+        let marks = self.marks.into_iter();
+        timeline.extend(marks.map(|(moment, mark)| (moment, 0, Entry::Mark(mark))));
+        // Those of one socket keep their order.
+        timeline.sort_by_key(|(moment, ..)| *moment);
+        let beginning = beginning.into_iter().map(|entry| Recorded {
+            at: at(began),
+            entry,
+        });
+        let timeline = timeline.into_iter().map(|(moment, place, entry)| Recorded {
+            at: at(moment) + place,
+            entry,
+        });
+        beginning.chain(timeline).collect()
+    }
+}
+
+/// How a socket was at the beginning.
+fn open(socket: u64, connection: &str, next_sequence: u32, before: &Carried) -> Vec<Entry> {
+    let tokens: Vec<_> = before.tokens.keys().cloned().collect();
+    let kept = before.tokens.iter().filter(|(_, has_book)| **has_book);
+    let kept: Vec<AssetId> = kept.map(|(token, _)| token.clone()).collect();
+    let mut events = vec![SocketEvent::Open {
+        socket,
+        connection: connection.into(),
+        next_sequence,
+        feed_id: before.feed.map(|feed| feed.0),
+    }];
+    if !tokens.is_empty() {
+        events.push(SocketEvent::Carries { socket, tokens });
+    }
+    if !kept.is_empty() {
+        events.push(SocketEvent::FirstBooks {
+            socket,
+            tokens: kept,
+            origin: "earlier".into(),
+        });
+    }
+    events.into_iter().map(Entry::Socket).collect()
+}
+
+/// What was forgotten of a socket.
+fn gap(socket: u64, connection: &str, to: u64, now: u64) -> Entry {
+    Entry::Gap(Gap {
+        scope: GapScope::Socket,
+        slot: Some(connection.into()),
+        socket: Some(socket),
+        ..Gap::of_recording("not_kept", Owner::Us, (None, Some(to / 1_000)), now / 1_000)
+    })
+}
+
+/// What something that a socket said is in a file, and how many nanoseconds after its group.
+fn said_entries(socket: u64, connection: &str, said: Said) -> (u64, Vec<Entry>) {
+    match said {
+        Said::Frame {
+            sequence,
+            bytes,
+            is_text,
+            place,
+        } => {
+            let entry = if is_text && is_json(&bytes) {
+                Entry::Frame(Frame {
+                    socket,
+                    connection: connection.into(),
+                    sequence,
+                    bytes: bytes.into(),
+                })
+            } else {
+                Entry::Control(control(socket, sequence, &bytes, is_text))
+            };
+            (place.into(), vec![entry])
+        }
+        Said::Other(what) => (0, other_entries(socket, connection, *what)),
+    }
+}
+
+fn other_entries(socket: u64, connection: &str, what: What) -> Vec<Entry> {
+    match what {
+        What::Opened { is_replacement, .. } => vec![Entry::Socket(SocketEvent::Opened {
+            socket,
+            connection: connection.into(),
+            is_replacement,
+        })],
+        What::Sent(sent) => {
+            let tokens = sent.tokens.to_vec();
+            let carries = (sent.asked == Asked::Subscribe).then(|| {
+                let tokens = tokens.clone();
+                Entry::Socket(SocketEvent::Carries { socket, tokens })
+            });
+            let sent = Entry::Sent(Sent {
+                socket,
+                asked: sent.asked.name().into(),
+                reason: sent.asked.reason().map(Into::into),
+                tokens,
+                text: sent.text,
+            });
+            carries.into_iter().chain([sent]).collect()
+        }
+        What::FirstBooks(tokens, origin) => vec![Entry::Socket(SocketEvent::FirstBooks {
+            socket,
+            tokens: tokens.into_vec(),
+            origin: origin.name().into(),
+        })],
+        What::Delivers(feed) => vec![Entry::Socket(SocketEvent::Delivers {
+            socket,
+            feed_id: feed.0,
+        })],
+        What::Closed(reason, owner) => vec![Entry::Socket(SocketEvent::Closed {
+            socket,
+            reason,
+            owner,
+        })],
+        What::Frames(_) | What::Answer(_) | What::Market(_) | What::Mark(_) | What::Lost(_) => {
+            Vec::new()
+        }
+    }
+}
+
+/// Leaves the youngest files, by their names.
+fn remove_oldest(disk: &dyn Disk, config: &FlightConfig) -> io::Result<()> {
+    let files = disk.list(&config.folder)?.into_iter();
+    let mut names: Vec<_> = files
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with(NAME))
+        .collect();
+    names.sort();
+    let most = config.most_kept.max(1);
+    for name in names.iter().rev().skip(most) {
+        match disk.remove(&config.folder.join(name)) {
+            // Another process keeps the folder in order, too.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
+/// A moment as names have it, to the millisecond.
+fn compact(wall: u64) -> String {
+    let text = Timestamp::from_millis(wall / 1_000_000).to_string();
+    text.chars()
+        .filter(|letter| !matches!(letter, '-' | ':'))
+        .collect()
+}

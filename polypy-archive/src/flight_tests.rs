@@ -1,0 +1,259 @@
+//! The flight recorder over a disk in memory.
+
+use std::sync::Arc;
+
+use polypy_core::Timestamp;
+use polypy_core::recording::{Entry, Recorded, SocketEvent};
+
+use super::*;
+use crate::Recording;
+use crate::reader::{Found, Reader};
+use crate::testing::{Faults, FaultyDisk};
+use crate::testing_books::Books;
+
+const BEGIN: u64 = 1_795_000_000_000_000_000;
+const SOON: Duration = Duration::from_secs(30);
+
+/// A millisecond later each time.
+#[derive(Default)]
+struct Wall(AtomicUsize);
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_nanos() / 1_000_000)
+    }
+    fn now_nanos(&self) -> u64 {
+        BEGIN + self.0.fetch_add(1, Ordering::SeqCst) as u64 * 1_000_000
+    }
+}
+
+struct Bench {
+    disk: FaultyDisk,
+    books: Arc<Books>,
+    recorder: FlightRecorder,
+    running: Option<FlightRunning>,
+}
+
+impl Bench {
+    fn new(memory: usize) -> Self {
+        let disk = FaultyDisk::default();
+        let config = FlightConfig {
+            memory,
+            after: Duration::ZERO,
+            walk: Duration::from_millis(1),
+            most_an_hour: 3,
+            most_kept: 2,
+            ..FlightConfig::new(Path::new("incidents"))
+        };
+        let session = ("a-session", "0");
+        let shared = Arc::new(disk.clone());
+        let recorder = FlightRecorder::new(config, session, shared, Arc::<Wall>::default());
+        let books = Arc::new(Books::new(&[2]));
+        recorder.copy_books(Arc::clone(&books) as Arc<dyn CheckpointSource>);
+        let running = Some(recorder.start().unwrap());
+        Self {
+            disk,
+            books,
+            recorder,
+            running,
+        }
+    }
+
+    fn open(&self, number: u64) -> Box<dyn SocketSink> {
+        let mut socket = self.recorder.inlet().opened(&Opened {
+            socket: SocketId(number),
+            connection: "conn-1",
+            is_replacement: false,
+            at: Instant::now(),
+        });
+        let infos = self.books.infos();
+        let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+        socket.sent("{}", Asked::Subscribe, &infos, Instant::now());
+        socket.first_books(&keys, BookOrigin::Snapshot, Instant::now());
+        socket
+    }
+
+    /// Waits until both books have been copied since.
+    fn copied(&self) {
+        self.books.applied(Instant::now());
+        let before = self.recorder.shared.numbers.bytes.get();
+        self.books.change(0);
+        self.books.change(1);
+        wait(|| self.recorder.shared.numbers.bytes.get() > before || before > 0);
+        // A walk that began after the change.
+        let walks = self.books.copies();
+        wait(|| self.books.copies() > walks + 4);
+    }
+
+    fn incident(&self, kind: &str) {
+        let mark = Mark {
+            kind: kind.into(),
+            tokens: Vec::new(),
+            text: "a test".into(),
+        };
+        self.recorder.inlet().incident(mark, Instant::now());
+    }
+
+    fn files(&self) -> u64 {
+        self.recorder.shared.numbers.files.get()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = self.disk.list(Path::new("incidents")).unwrap();
+        listed.into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn entries(&self, name: &str) -> Vec<Recorded> {
+        let path = Path::new("incidents").join(name);
+        let disk = Arc::new(self.disk.clone());
+        let mut reader = Reader::new(Recording::open(disk, &path).unwrap());
+        let mut entries = Vec::new();
+        while let Some(found) = reader.next_found() {
+            match found {
+                Found::Chunk(chunk) => entries.extend(chunk.entries().map(Result::unwrap)),
+                Found::Fault(fault) => panic!("{fault}"),
+                _ => {}
+            }
+        }
+        entries
+    }
+}
+
+fn wait(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came");
+        std::thread::yield_now();
+    }
+}
+
+fn say(socket: &mut Box<dyn SocketSink>, frame: &str) {
+    socket.received(frame.as_bytes(), &[frame.len()], true, Instant::now());
+}
+
+fn kinds(entries: &[Recorded]) -> Vec<String> {
+    let kind = |recorded: &Recorded| match &recorded.entry {
+        Entry::Frame(frame) => format!("frame {} {}", frame.socket, frame.sequence),
+        Entry::Control(control) => format!("control {} {}", control.socket, control.sequence),
+        Entry::Socket(SocketEvent::Open { next_sequence, .. }) => format!("open {next_sequence}"),
+        Entry::Socket(event) => {
+            let shown = serde_json::to_value(event).unwrap();
+            shown["event"].as_str().unwrap().to_owned()
+        }
+        Entry::Sent(sent) => format!("sent {}", sent.asked),
+        Entry::Gap(gap) => format!("gap {}", gap.reason),
+        Entry::Mark(mark) => format!("mark {}", mark.kind),
+        Entry::Checkpoint(book) => format!("checkpoint {}", book.token_id),
+        other => format!("{other:?}"),
+    };
+    entries.iter().map(kind).collect()
+}
+
+#[test]
+fn an_incident_leaves_what_all_sockets_said_before_it_with_the_books_to_begin_from() {
+    let bench = Bench::new(1 << 20);
+    let mut first = bench.open(1);
+    let mut second = bench.open(2);
+    say(&mut first, "[0]");
+    say(&mut second, "PONG");
+    bench.copied();
+    say(&mut second, "[1]");
+    say(&mut first, "[1]");
+    first.closed("dropped", Owner::Network, Instant::now());
+    bench.incident("hash");
+    wait(|| bench.files() == 1);
+    let names = bench.names();
+    assert_eq!(names.len(), 1);
+    assert!(
+        names[0].starts_with("incident-2026") && names[0].ends_with(".mcap"),
+        "{names:?}"
+    );
+    let told = kinds(&bench.entries(&names[0]));
+    let opened = ["opened", "carries", "sent subscribe", "first_books"];
+    assert_eq!(told[..4], opened);
+    assert_eq!(told[4..8], opened);
+    assert_eq!(told[8..10], ["frame 1 0", "control 2 0"]);
+    let mut books = told[10..12].to_vec();
+    books.sort();
+    assert_eq!(books, ["checkpoint 1", "checkpoint 2"]);
+    let after = ["frame 2 1", "frame 1 1", "closed", "mark hash"];
+    assert_eq!(told[12..], after);
+}
+
+#[test]
+fn what_was_forgotten_is_a_gap_behind_the_copies_that_lack_it() {
+    let bench = Bench::new(8_192);
+    let mut socket = bench.open(1);
+    bench.copied();
+    for frame in 0..1_000 {
+        say(&mut socket, &format!("[{frame}]"));
+    }
+    bench.incident("hash");
+    wait(|| bench.files() == 1);
+    let told = kinds(&bench.entries(&bench.names()[0]));
+    assert!(
+        told[0].starts_with("open ") && told[0] != "open 0",
+        "{told:?}"
+    );
+    assert_eq!(told[1..3], ["carries", "first_books"]);
+    let gap = told.iter().position(|kind| kind == "gap not_kept").unwrap();
+    let last_book = told.iter().rposition(|kind| kind.starts_with("checkpoint"));
+    let first_frame = told.iter().position(|kind| kind.starts_with("frame"));
+    assert!(
+        last_book.unwrap() < gap && gap < first_frame.unwrap(),
+        "{told:?}"
+    );
+    assert!(told.contains(&"frame 1 999".to_owned()));
+}
+
+#[test]
+fn files_are_few_an_hour_and_the_oldest_go() {
+    let mut bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    for round in 1..=3u64 {
+        say(&mut socket, "[1]");
+        bench.incident("worker_died");
+        wait(|| bench.files() == round);
+    }
+    let names = bench.names();
+    bench.incident("hash");
+    bench.incident("hash");
+    drop(bench.running.take());
+    let numbers = &bench.recorder.shared.numbers;
+    assert_eq!(numbers.incidents.get(), 5);
+    assert_eq!(numbers.files.get(), 3, "no more an hour");
+    assert_eq!(names.len(), 2);
+    let listed = bench.disk.list(Path::new("incidents")).unwrap();
+    assert_eq!(listed.len(), 2);
+}
+
+#[test]
+fn a_disk_that_fails_costs_a_line_and_the_next_incident_is_written() {
+    let bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    say(&mut socket, "[0]");
+    bench.disk.set(Faults {
+        room: Some(10),
+        ..Faults::default()
+    });
+    bench.incident("hash");
+    wait(|| bench.recorder.shared.numbers.errors.get() == 1);
+    bench.disk.set(Faults::default());
+    say(&mut socket, "[1]");
+    assert!(bench.names().is_empty(), "nothing is left of it");
+    bench.incident("hash");
+    wait(|| bench.files() == 1);
+    let told = kinds(&bench.entries(&bench.names()[0]));
+    assert_eq!(told[0], "open 1");
+    assert!(told.contains(&"frame 1 1".to_owned()), "{told:?}");
+}
+
+#[test]
+fn what_is_waited_for_is_written_when_it_stops() {
+    let mut bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    say(&mut socket, "[0]");
+    bench.incident("hash");
+    bench.running.take().unwrap().stop();
+    assert_eq!(bench.files(), 1);
+}

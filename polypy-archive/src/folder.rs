@@ -1,0 +1,418 @@
+//! A folder of files that are one recording: who writes it, what its files are called, what
+//! a killed run left, and which files are kept.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy_core::Timestamp;
+use polypy_core::recording::Gap;
+
+use crate::disk::{Disk, DiskFile};
+use crate::header::Header;
+use crate::manifest::{FileLine, Line, Manifest, append, name_of};
+use crate::repair::{COPY, DAMAGED, Repaired, repair, with_suffix};
+use crate::segment::{Finished, PART, Segment};
+
+/// What is locked while somebody writes to the folder.
+const LOCK: &str = "_lock";
+pub(crate) const EXTENSION: &str = "mcap";
+/// Files that are removed for each that is finished. A clock that jumps a year ahead must
+/// not empty the folder.
+const MOST_REMOVED: usize = 2;
+
+/// Why a folder cannot be written to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// Somebody does.
+    #[error("another process records to {folder} or repairs it: stop it, or name another folder")]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The disk failed.
+    #[error("cannot use {folder} for a recording: {error}")]
+    Disk {
+        /// The folder.
+        folder: PathBuf,
+        /// What the disk says.
+        error: io::Error,
+    },
+}
+
+/// Which files are kept. `None` is all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Those whose latest entry is younger than this.
+    pub keep_for: Option<Duration>,
+    /// The youngest, which are this many bytes together.
+    pub keep_bytes: Option<u64>,
+}
+
+/// A folder that this process alone writes to.
+#[derive(Debug)]
+pub struct Folder {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    /// Held for as long as the folder is.
+    _lock: Box<dyn DiskFile>,
+    session: String,
+    version: String,
+    next: u32,
+    left: Vec<String>,
+}
+
+impl Folder {
+    /// Takes the folder, which is created if it is not there, for a run of the program
+    /// with this id. `now` is in nanoseconds since the epoch, here and elsewhere.
+    ///
+    /// # Errors
+    /// Another process has it, or the disk fails.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        (session, version): (&str, &str),
+        now: u64,
+    ) -> Result<Self, FolderError> {
+        let failed = |error| FolderError::Disk {
+            folder: path.to_owned(),
+            error,
+        };
+        disk.create_folder(path).map_err(failed)?;
+        let lock = take_lock(&*disk, path).map_err(failed)?;
+        let lock = lock.ok_or_else(|| FolderError::InUse {
+            folder: path.to_owned(),
+        })?;
+        let folder = Self::found(disk, path, lock, (session, version)).map_err(failed)?;
+        folder
+            .note(&Line::Session {
+                at: now / 1_000,
+                session: session.to_owned(),
+                version: version.to_owned(),
+            })
+            .map_err(failed)?;
+        Ok(folder)
+    }
+
+    fn found(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        lock: Box<dyn DiskFile>,
+        (session, version): (&str, &str),
+    ) -> io::Result<Self> {
+        let manifest = Manifest::read(&*disk, path)?;
+        let names: Vec<_> = disk.list(path)?.into_iter().map(|(name, _)| name).collect();
+        let known = manifest.files().map(|file| &*file.file);
+        let used = names
+            .iter()
+            .map(|name| &**name)
+            .chain(known)
+            .filter_map(number_of);
+        let next = used.max().unwrap_or(0) + 1;
+        let told: BTreeSet<_> = manifest.files().map(|file| &*file.file).collect();
+        let removed: BTreeSet<_> = manifest.removed().collect();
+        let is_left = |name: &&String| {
+            let is_finished = name.ends_with(&format!(".{EXTENSION}"));
+            number_of(name).is_some() && (!is_finished || !told.contains(&***name))
+                || removed.contains(&***name)
+        };
+        let left = names.iter().filter(is_left).cloned().collect();
+        Ok(Self {
+            disk,
+            path: path.to_owned(),
+            _lock: lock,
+            session: session.to_owned(),
+            version: version.to_owned(),
+            next,
+            left,
+        })
+    }
+
+    /// Begins the next file.
+    ///
+    /// # Errors
+    /// Those of the disk. The number is not used again.
+    pub fn begin(&mut self, now: u64) -> io::Result<Segment> {
+        let number = self.next;
+        self.next += 1;
+        let header = Header {
+            session: self.session.clone(),
+            number,
+            started: now,
+            version: self.version.clone(),
+        };
+        let path = self.path.join(file_name(number, now));
+        Segment::create(&*self.disk, &path, &header)
+    }
+
+    /// Ends a file and says so in the manifest, if anything was recorded to it.
+    ///
+    /// # Errors
+    /// Those of the disk. The file may be finished all the same; then the next run says so.
+    pub fn finish(&self, segment: Segment, now: u64) -> io::Result<Finished> {
+        let finished = segment
+            .finish(&*self.disk)
+            .map_err(|(error, _left)| error)?;
+        self.note(&file_line(&finished, now))?;
+        Ok(finished)
+    }
+
+    /// The latest time of an entry in a finished file, in microseconds since the epoch, as
+    /// far as the manifest knows.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn last_entry(&self) -> io::Result<Option<u64>> {
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        Ok(manifest.files().filter_map(|file| file.to_ts).last())
+    }
+
+    /// What is missing behind the newest file, where that was cut, and repaired since: as
+    /// the repair has said in the manifest.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn open_gap(&self) -> io::Result<Option<Gap>> {
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let newest = manifest.files().map(|file| file.file.as_str()).max();
+        let of_newest = |line: &Line| match line {
+            Line::Truncation { file, gap, .. } if Some(file.as_str()) == newest => {
+                Some(gap.clone())
+            }
+            Line::Repair { file, gaps, .. } if Some(file.as_str()) == newest => {
+                Some(gaps.last().cloned())
+            }
+            _ => None,
+        };
+        let gap = manifest.lines.iter().rev().find_map(of_newest).flatten();
+        Ok(gap.filter(|gap| gap.to_ts.is_none()))
+    }
+
+    /// Bytes that can still be written to its disk.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn free(&self) -> io::Result<u64> {
+        self.disk.free(&self.path)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What earlier runs left to do, which may be done while this one records.
+    pub fn recovery(&mut self) -> Recovery {
+        Recovery {
+            disk: Arc::clone(&self.disk),
+            folder: self.path.clone(),
+            left: std::mem::take(&mut self.left),
+        }
+    }
+
+    /// Removes the oldest finished files that are not to be kept, two at most, and never
+    /// the youngest. Returns their names.
+    ///
+    /// # Errors
+    /// Those of the disk. A file whose line is there is removed by the next run.
+    pub fn retain(&self, retention: &Retention, now: u64) -> io::Result<Vec<String>> {
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let mut files = self.disk.list(&self.path)?;
+        files.retain(|(name, _)| {
+            number_of(name).is_some() && name.ends_with(&format!(".{EXTENSION}"))
+        });
+        files.sort_by_key(|(name, _)| number_of(name));
+        let mut total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        files.pop();
+        let mut removed = Vec::new();
+        for (name, bytes) in files.into_iter().take(MOST_REMOVED) {
+            let last = manifest.files().filter(|file| file.file == name).last();
+            let last = last.and_then(|file| file.to_ts);
+            let age = last.map(|last| Duration::from_micros((now / 1_000).saturating_sub(last)));
+            let is_old = age
+                .zip(retention.keep_for)
+                .is_some_and(|(age, keep)| age >= keep);
+            let rule = match retention.keep_bytes {
+                _ if is_old => "age",
+                Some(keep) if total > keep => "bytes",
+                _ => break,
+            };
+            // The line first: a file that is gone without one counts as lost.
+            self.note(&Line::Retention {
+                at: now / 1_000,
+                file: name.clone(),
+                rule: rule.to_owned(),
+            })?;
+            self.disk.remove(&self.path.join(&name))?;
+            total -= bytes;
+            removed.push(name);
+        }
+        Ok(removed)
+    }
+
+    fn note(&self, line: &Line) -> io::Result<()> {
+        append(&*self.disk, &self.path, line)
+    }
+}
+
+/// What earlier runs left to do in a folder.
+#[derive(Debug)]
+pub struct Recovery {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    left: Vec<String>,
+}
+
+/// What was done about one file that an earlier run left.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovered {
+    /// It was repaired, or is whole, and the manifest says so.
+    Repaired(Box<Repaired>),
+    /// It was removed: nothing was in it, a rule had said so, or it was half of a copy.
+    Removed(String),
+}
+
+impl Recovery {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Repairs what was not finished, gives complete files their names, removes what a
+    /// rule said is removed, and notes it in the manifest.
+    ///
+    /// # Errors
+    /// Those of the disk. The next run does the rest.
+    pub fn run(self, now: u64) -> io::Result<Vec<Recovered>> {
+        let removed: Vec<String> = {
+            let manifest = Manifest::read(&*self.disk, &self.folder)?;
+            manifest.removed().map(str::to_owned).collect()
+        };
+        let mut done = Vec::new();
+        for name in &self.left {
+            let path = self.folder.join(name);
+            if removed.contains(name) {
+                self.disk.remove(&path)?;
+                done.push(Recovered::Removed(name.clone()));
+            } else if name.ends_with(&format!(".{COPY}")) {
+                done.extend(self.copy(&path, now)?);
+            } else if name.ends_with(&format!(".{PART}")) || name.ends_with(EXTENSION) {
+                done.push(self.file(&path, now)?);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Nothing to do in this folder yet.
+    pub(crate) fn of(disk: &Arc<dyn Disk>, folder: &Path) -> Self {
+        Self {
+            disk: Arc::clone(disk),
+            folder: folder.to_owned(),
+            left: Vec::new(),
+        }
+    }
+
+    fn file(&self, path: &Path, now: u64) -> io::Result<Recovered> {
+        let repaired = repair(&*self.disk, path, now)?;
+        if repaired == Repaired::Empty {
+            self.disk.remove(path)?;
+            return Ok(Recovered::Removed(name_of(path)));
+        }
+        self.note_repaired(&repaired, now)?;
+        Ok(Recovered::Repaired(Box::new(repaired)))
+    }
+
+    /// Says in the manifest what was done to a file.
+    pub(crate) fn note_repaired(&self, repaired: &Repaired, now: u64) -> io::Result<()> {
+        let file = match repaired {
+            Repaired::Empty => return Ok(()),
+            Repaired::Whole(file) => file,
+            Repaired::Ended { file, cut, gap } => {
+                self.note(&Line::Truncation {
+                    at: now / 1_000,
+                    file: name_of(&file.path),
+                    bytes: *cut,
+                    gap: gap.clone(),
+                })?;
+                file
+            }
+            Repaired::Copied {
+                file,
+                damaged,
+                gaps,
+            } => {
+                self.note(&Line::Repair {
+                    at: now / 1_000,
+                    file: name_of(&file.path),
+                    damaged: name_of(damaged),
+                    gaps: gaps.clone(),
+                })?;
+                file
+            }
+        };
+        self.note(&file_line(file, now))
+    }
+
+    /// A copy that took no place yet. If the damaged file has made room for it, it is
+    /// whole; else it is made anew.
+    fn copy(&self, path: &Path, now: u64) -> io::Result<Option<Recovered>> {
+        let name = path.with_extension("");
+        let has = |path: &Path| self.disk.read(path).is_ok();
+        if has(&name) || has(&with_suffix(&name, PART)) || !has(&with_suffix(&name, DAMAGED)) {
+            self.disk.remove(path)?;
+            return Ok(Some(Recovered::Removed(name_of(path))));
+        }
+        self.disk.rename(path, &name)?;
+        self.disk.sync_folder(&self.folder)?;
+        self.file(&name, now).map(Some)
+    }
+
+    fn note(&self, line: &Line) -> io::Result<()> {
+        append(&*self.disk, &self.folder, line)
+    }
+}
+
+fn file_line(finished: &Finished, now: u64) -> Line {
+    Line::File {
+        at: now / 1_000,
+        file: FileLine::of(finished),
+    }
+}
+
+/// The folder's lock; `None`: another process has it.
+pub(crate) fn take_lock(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Box<dyn DiskFile>>> {
+    let path = folder.join(LOCK);
+    let mut lock = match disk.create(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path)?,
+        other => other?,
+    };
+    Ok(lock.try_lock()?.then_some(lock))
+}
+
+/// Whether somebody writes to the folder, as far as can be told by asking for its lock.
+pub(crate) fn is_locked(disk: &dyn Disk, folder: &Path) -> io::Result<bool> {
+    match disk.read(&folder.join(LOCK)) {
+        Ok(mut lock) => Ok(!lock.try_lock()?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// `00000001-20261129T084300Z.mcap`.
+fn file_name(number: u32, now: u64) -> String {
+    let stamp = Timestamp::from_millis(now / 1_000_000).to_string();
+    let digits = stamp.split('.').next().unwrap_or_default();
+    let digits: String = digits.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    format!("{number:08}-{digits}Z.{EXTENSION}")
+}
+
+/// The number of a file of a recording, by its name, whatever is behind it.
+pub(crate) fn number_of(name: &str) -> Option<u32> {
+    let (number, rest) = name.split_once('-')?;
+    let is_ours = rest.contains(&format!(".{EXTENSION}"));
+    number.parse().ok().filter(|_| is_ours && number.len() >= 8)
+}

@@ -1,0 +1,209 @@
+//! Which files a recording consists of, as they are found: in a folder with or without a
+//! manifest, or a single file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::folder::{EXTENSION, is_locked, number_of};
+use crate::manifest::{FileLine, Manifest, name_of};
+use crate::repair::DAMAGED;
+use crate::segment::PART;
+
+/// Why there is no recording to read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is nothing of this name.
+    #[error("there is no {path}")]
+    NotFound {
+        /// As it was named.
+        path: PathBuf,
+    },
+    /// There is a folder, and no file of a recording in it.
+    #[error("no file in {path} is one of a recording: they end in .mcap")]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error("cannot read {path}: {error}")]
+    Disk {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the disk says.
+        error: io::Error,
+    },
+}
+
+/// A file of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name as the manifest has it: without what is behind it while it is written.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What the manifest says of it.
+    pub line: Option<FileLine>,
+    /// The SHA-256 that it had before it was compacted; it has one or the other.
+    pub former: Option<String>,
+    /// Whether it has the name of a file that nobody has finished.
+    pub is_unfinished: bool,
+}
+
+/// The files of a recording, in their order.
+#[derive(Clone)]
+pub struct Recording {
+    pub(crate) disk: Arc<dyn Disk>,
+    /// As it was named.
+    pub path: PathBuf,
+    /// Those that are there.
+    pub files: Vec<ListedFile>,
+    /// Those that the manifest has, that no rule removed, and that are not there.
+    pub lost: Vec<FileLine>,
+    /// Those that a rule removed.
+    pub removed: Vec<FileLine>,
+    /// Lines of the manifest that cannot be read.
+    pub unreadable_lines: usize,
+    /// Whether somebody writes to it at the moment.
+    pub is_written: bool,
+}
+
+impl Recording {
+    /// Finds the files of this folder; or this one file alone.
+    ///
+    /// # Errors
+    /// Says why there is nothing to read.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OpenError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => OpenError::NotFound {
+                path: path.to_owned(),
+            },
+            _ => OpenError::Disk {
+                path: path.to_owned(),
+                error,
+            },
+        };
+        let names = match disk.list(path) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Self::of_file(disk, path).map_err(failed);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let manifest = Manifest::read(&*disk, path).map_err(failed)?;
+        let mut recording = Self::found(disk, path, names, &manifest);
+        if recording.files.is_empty() && recording.lost.is_empty() {
+            return Err(OpenError::Empty {
+                path: path.to_owned(),
+            });
+        }
+        let has_unfinished = recording.files.iter().any(|file| file.is_unfinished);
+        recording.is_written =
+            has_unfinished && is_locked(&*recording.disk, path).map_err(failed)?;
+        Ok(recording)
+    }
+
+    fn of_file(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Self> {
+        let bytes = disk.read(path)?.seek(SeekFrom::End(0))?;
+        let name = name_of(path);
+        let is_unfinished = name.ends_with(&format!(".{PART}"));
+        let file = ListedFile {
+            path: path.to_owned(),
+            name: finished_name(&name).to_owned(),
+            bytes,
+            line: None,
+            former: None,
+            is_unfinished,
+        };
+        Ok(Self {
+            disk,
+            path: path.to_owned(),
+            files: vec![file],
+            lost: Vec::new(),
+            removed: Vec::new(),
+            unreadable_lines: 0,
+            is_written: false,
+        })
+    }
+
+    fn found(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        names: Vec<(String, u64)>,
+        manifest: &Manifest,
+    ) -> Self {
+        // The last word of each.
+        let lines: BTreeMap<_, _> = manifest
+            .files()
+            .map(|line| (line.file.clone(), line.clone()))
+            .collect();
+        let by_rule: BTreeSet<_> = manifest.removed().map(str::to_owned).collect();
+        let mut files: BTreeMap<_, ListedFile> = BTreeMap::new();
+        for (name, bytes) in names {
+            let finished = finished_name(&name).to_owned();
+            if !finished.ends_with(&format!(".{EXTENSION}")) || by_rule.contains(&finished) {
+                continue;
+            }
+            let order = (number_of(&finished).unwrap_or(u32::MAX), finished.clone());
+            let file = ListedFile {
+                path: folder.join(&name),
+                line: lines.get(&finished).cloned(),
+                former: manifest.former(&finished).map(str::to_owned),
+                is_unfinished: name.ends_with(&format!(".{PART}")),
+                name: finished,
+                bytes,
+            };
+            // Of one that was moved aside there is a copy, but for a moment of its repair.
+            let is_better = |known: &ListedFile| rank(&file.path) < rank(&known.path);
+            if files.get(&order).is_none_or(is_better) {
+                files.insert(order, file);
+            }
+        }
+        let files: Vec<_> = files.into_values().collect();
+        let is_there = |name: &str| files.iter().any(|file| file.name == name);
+        let gone = lines.into_values().filter(|line| !is_there(&line.file));
+        let (removed, lost) = gone.partition(|line| by_rule.contains(&line.file));
+        Self {
+            disk,
+            path: folder.to_owned(),
+            files,
+            lost,
+            removed,
+            unreadable_lines: manifest.unreadable,
+            is_written: false,
+        }
+    }
+}
+
+/// A file is read under the first of these names that there is.
+fn rank(path: &Path) -> usize {
+    let suffixes = [EXTENSION, PART, DAMAGED];
+    let extension = path.extension();
+    let found = suffixes
+        .iter()
+        .position(|suffix| extension.is_some_and(|extension| extension == *suffix));
+    found.unwrap_or(suffixes.len())
+}
+
+/// What a file is called once it is finished.
+fn finished_name(name: &str) -> &str {
+    [PART, DAMAGED]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix)?.strip_suffix('.'))
+        .unwrap_or(name)
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording")
+            .field("path", &self.path)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}

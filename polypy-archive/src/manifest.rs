@@ -1,0 +1,237 @@
+//! A folder's manifest: what became of its files, a line of JSON each.
+//!
+//! A file that is missing was removed by a rule if a line says so, and is lost if none
+//! does. Each line is on the disk before anybody relies on it. A last line that was cut
+//! by a kill is cut off, and said.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use polypy_core::recording::Gap;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, DiskFile};
+use crate::segment::Finished;
+
+/// The manifest's name in its folder.
+pub const MANIFEST: &str = "_manifest.jsonl";
+
+/// A line. Times are in microseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Line {
+    /// A run of the program began to record.
+    Session {
+        /// When.
+        at: u64,
+        /// Its id.
+        session: String,
+        /// The program's version.
+        version: String,
+    },
+    /// A file was finished.
+    File {
+        /// When.
+        at: u64,
+        /// What it is.
+        #[serde(flatten)]
+        file: FileLine,
+    },
+    /// A file that nobody finished was cut behind its last whole chunk, and ended.
+    Truncation {
+        /// When.
+        at: u64,
+        /// Its name.
+        file: String,
+        /// How many bytes were cut off.
+        bytes: u64,
+        /// What it says is missing.
+        gap: Option<Gap>,
+    },
+    /// A copy without what was damaged took the place of a file.
+    Repair {
+        /// When.
+        at: u64,
+        /// Its name.
+        file: String,
+        /// The name that the damaged file has now.
+        damaged: String,
+        /// What the copy says is missing.
+        gaps: Vec<Gap>,
+    },
+    /// A file is removed by a rule.
+    Retention {
+        /// When.
+        at: u64,
+        /// Its name.
+        file: String,
+        /// Which rule: `age` or `bytes`.
+        rule: String,
+    },
+    /// A file is made smaller. What it is then is in the line behind this one.
+    Compaction {
+        /// When.
+        at: u64,
+        /// Its name.
+        file: String,
+        /// Its SHA-256 till then.
+        was_sha256: String,
+    },
+    /// Something that a later version writes.
+    #[serde(other)]
+    Other,
+}
+
+/// What the manifest says of a finished file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLine {
+    /// Its name.
+    pub file: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
+    /// The earliest time of an entry; `None` if there is none.
+    pub from_ts: Option<u64>,
+    /// The latest.
+    pub to_ts: Option<u64>,
+    /// Entries.
+    pub entries: u64,
+    /// Those that are frames of sockets.
+    pub frames: u64,
+    /// Chunks.
+    pub chunks: usize,
+}
+
+impl FileLine {
+    pub(crate) fn of(finished: &Finished) -> Self {
+        Self {
+            file: name_of(&finished.path),
+            bytes: finished.bytes,
+            sha256: finished.sha256.clone(),
+            from_ts: finished.times.map(|(first, _)| first / 1_000),
+            to_ts: finished.times.map(|(_, last)| last / 1_000),
+            entries: finished.entries,
+            frames: finished.frames,
+            chunks: finished.chunks,
+        }
+    }
+}
+
+/// A file's name without its folder.
+pub(crate) fn name_of(path: &Path) -> String {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_default()
+}
+
+/// The lines that a manifest has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manifest {
+    /// In their order.
+    pub lines: Vec<Line>,
+    /// Lines that cannot be read, the last one left out.
+    pub unreadable: usize,
+    /// Whether the last line was cut.
+    pub is_torn: bool,
+}
+
+impl Manifest {
+    /// Reads a folder's manifest; there are no lines if there is none.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn read(disk: &dyn Disk, folder: &Path) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        match disk.read(&path_in(folder)) {
+            Ok(mut file) => file.read_to_end(&mut bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let mut manifest = Self::default();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_whole = line.ends_with(b"\n");
+            match serde_json::from_slice(line) {
+                Ok(line) if is_whole => manifest.lines.push(line),
+                _ if !is_whole => manifest.is_torn = true,
+                _ => manifest.unreadable += 1,
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// What it says of each finished file, the last word if there are several.
+    pub fn files(&self) -> impl Iterator<Item = &FileLine> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::File { file, .. } => Some(file),
+            _ => None,
+        })
+    }
+
+    /// The SHA-256 that a file had before it was compacted last.
+    pub fn former(&self, name: &str) -> Option<&str> {
+        self.lines.iter().rev().find_map(|line| match line {
+            Line::Compaction {
+                file, was_sha256, ..
+            } if file == name => Some(&**was_sha256),
+            _ => None,
+        })
+    }
+
+    /// The files that were removed by a rule.
+    pub fn removed(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Retention { file, .. } => Some(&**file),
+            _ => None,
+        })
+    }
+}
+
+/// Appends a line to a folder's manifest, and waits until the disk has it. A line before
+/// it that was cut is cut off. Several processes may do so at once.
+///
+/// # Errors
+/// Those of the disk. The line is then there or not, and may be appended again.
+pub fn append(disk: &dyn Disk, folder: &Path, line: &Line) -> io::Result<()> {
+    let path = path_in(folder);
+    let mut file = match disk.create(&path) {
+        Ok(file) => {
+            disk.sync_folder(folder)?;
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path)?,
+        Err(error) => return Err(error),
+    };
+    // Another process appends, too: nobody but the one with the lock knows the end.
+    file.lock()?;
+    let end = end_of_lines(&mut file)?;
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
+    file.sync_data()
+}
+
+/// Where the last line that is whole ends.
+fn end_of_lines(file: &mut Box<dyn DiskFile>) -> io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut buffer = [0; 4096];
+    while end > 0 {
+        let begin = end.saturating_sub(buffer.len() as u64);
+        let length = usize::try_from(end - begin).map_err(io::Error::other)?;
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(&mut buffer[..length])?;
+        if let Some(at) = memchr::memrchr(b'\n', &buffer[..length]) {
+            return Ok(begin + at as u64 + 1);
+        }
+        end = begin;
+    }
+    Ok(0)
+}
+
+fn path_in(folder: &Path) -> PathBuf {
+    folder.join(MANIFEST)
+}

@@ -1,0 +1,90 @@
+//! Repairs every file of a recording, while nobody records to it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskFile};
+use crate::folder::{FolderError, Recovery, take_lock};
+use crate::listing::{ListedFile, Recording};
+use crate::manifest::MANIFEST;
+use crate::repair::{Repaired, repair};
+
+/// What became of one file.
+#[derive(Debug)]
+pub struct Mended {
+    /// Its name.
+    pub file: String,
+    /// What was done.
+    pub result: io::Result<Repaired>,
+    /// Whether the manifest had it as it is.
+    pub is_known: bool,
+    /// Whether it was removed: an earlier run had begun it, and nothing is in it.
+    pub is_removed: bool,
+}
+
+/// Repairs each file of a recording, and notes in its manifest what was done. `told` is told
+/// of each. `now` is in nanoseconds since the epoch. Repairing again changes nothing.
+///
+/// # Errors
+/// Somebody records to the folder, or its lock cannot be taken. What goes wrong with one
+/// file is told, and the others are repaired.
+pub fn repair_recording(
+    disk: Arc<dyn Disk>,
+    recording: &Recording,
+    now: u64,
+    told: &mut dyn FnMut(&Mended),
+) -> Result<(), FolderError> {
+    let is_folder = recording
+        .files
+        .iter()
+        .all(|file| file.path.parent() == Some(&recording.path));
+    let folder = if is_folder {
+        Some(&*recording.path)
+    } else {
+        recording.path.parent()
+    };
+    // A file that was taken out of its folder has neither lock nor manifest.
+    let folder = folder.filter(|folder| is_folder || disk.read(&folder.join(MANIFEST)).is_ok());
+    let _lock = folder.map(|folder| lock(&*disk, folder)).transpose()?;
+    for file in &recording.files {
+        told(&mend(&disk, folder, file, now));
+    }
+    Ok(())
+}
+
+fn lock(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn DiskFile>, FolderError> {
+    let folder = folder.to_owned();
+    match take_lock(disk, &folder) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(FolderError::InUse { folder }),
+        Err(error) => Err(FolderError::Disk { folder, error }),
+    }
+}
+
+fn mend(disk: &Arc<dyn Disk>, folder: Option<&Path>, file: &ListedFile, now: u64) -> Mended {
+    let mut mended = Mended {
+        file: file.name.clone(),
+        result: repair(&**disk, &file.path, now),
+        is_known: false,
+        is_removed: false,
+    };
+    let (Ok(repaired), Some(folder)) = (&mended.result, folder) else {
+        return mended;
+    };
+    // What the manifest says of it stands: a file that was written again is none that was
+    // finished.
+    mended.is_known = matches!(repaired, Repaired::Whole(_)) && file.line.is_some();
+    mended.is_removed = *repaired == Repaired::Empty && file.is_unfinished;
+    let noted = if mended.is_known {
+        Ok(())
+    } else if mended.is_removed {
+        disk.remove(&file.path)
+    } else {
+        Recovery::of(disk, folder).note_repaired(repaired, now)
+    };
+    if let Err(error) = noted {
+        mended.result = Err(error);
+    }
+    mended
+}

@@ -1,0 +1,357 @@
+//! Reads all files of a recording, one after the other, whatever became of them.
+//!
+//! Each thing that cannot be read is said where it is, and what stands behind it is read.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use ring::digest::{Context, SHA256};
+
+use crate::disk::{Disk, DiskFile, SystemDisk};
+use crate::folder::EXTENSION;
+use crate::format::MAGIC;
+use crate::header::Header;
+use crate::listing::{ListedFile, Recording};
+use crate::scan::{Chunk, DamagedPart, Piece, Scanner};
+use crate::segment::hex;
+
+/// What comes next in a recording.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Found {
+    /// Another file begins: its place among [`Recording::files`].
+    File(usize),
+    /// What it says of itself.
+    Header(Header),
+    /// Entries.
+    Chunk(Chunk),
+    /// Something that cannot be read.
+    Fault(Fault),
+}
+
+/// Something of a recording that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The name of the file.
+    pub file: String,
+    /// What is wrong.
+    pub what: FaultKind,
+    /// Where in the file it begins and ends.
+    pub bytes: (u64, u64),
+    /// The latest time of an entry before it in the file, in nanoseconds since the epoch.
+    pub after: Option<u64>,
+    /// What the disk says, if it is the disk.
+    pub error: Option<String>,
+}
+
+/// What is wrong with a part of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The whole file is not there, and no rule has removed it.
+    Lost,
+    /// The disk does not give it.
+    Unreadable,
+    /// Entries may have been there.
+    Entries,
+    /// The file was cut here, and may have gone on.
+    Cut,
+    /// Only what stands at a file's end is missing; every entry is there.
+    Unended,
+    /// An index, a header: no entry is concerned.
+    Description,
+    /// Every checksum of the file holds, and it is not the one that was finished: somebody
+    /// has written it again.
+    Changed,
+    /// Nothing is wrong: somebody writes to it at the moment, and more will come.
+    Written,
+}
+
+impl FaultKind {
+    /// Its name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Unreadable => "unreadable",
+            Self::Entries => "damaged",
+            Self::Cut => "cut",
+            Self::Unended => "unended",
+            Self::Description => "description",
+            Self::Changed => "changed",
+            Self::Written => "written",
+        }
+    }
+
+    /// Whether something is wrong.
+    pub fn is_damage(self) -> bool {
+        self != Self::Written
+    }
+
+    /// Whether entries may be missing.
+    pub fn loses_entries(self) -> bool {
+        match self {
+            Self::Lost | Self::Unreadable | Self::Entries | Self::Cut => true,
+            Self::Changed | Self::Unended | Self::Description | Self::Written => false,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = self.bytes;
+        write!(f, "{}: ", self.file)?;
+        match self.what {
+            FaultKind::Lost => write!(f, "the manifest has it, and it is not there"),
+            FaultKind::Unreadable => write!(
+                f,
+                "the disk does not give what is behind byte {from}: {}",
+                self.error.as_deref().unwrap_or("it does not say why")
+            ),
+            FaultKind::Entries => write!(f, "bytes {from} to {to} are damaged"),
+            FaultKind::Cut => write!(f, "cut at byte {from}: polypy repair ends it"),
+            FaultKind::Unended => {
+                write!(f, "lacks its ending, and no entry: polypy repair writes it")
+            }
+            FaultKind::Description => write!(
+                f,
+                "bytes {from} to {to} of its description are damaged; no entry is missing"
+            ),
+            FaultKind::Changed => {
+                write!(
+                    f,
+                    "its SHA-256 is not the one of the manifest: it was written anew"
+                )
+            }
+            FaultKind::Written => write!(f, "is being written"),
+        }
+    }
+}
+
+type Scanning = Scanner<Box<dyn DiskFile>>;
+
+/// Reads a recording from its beginning to its end.
+pub struct Reader {
+    recording: Recording,
+    next: usize,
+    lost: std::vec::IntoIter<Fault>,
+    now: Option<(usize, Scanning)>,
+    /// The latest time of an entry of the file so far.
+    after: Option<u64>,
+    /// A file's times are all before this: it is passed over, as far as the manifest says.
+    from: Option<u64>,
+    checks_digests: bool,
+}
+
+impl Reader {
+    /// Reads this recording from its beginning.
+    pub fn new(recording: Recording) -> Self {
+        let lost: Vec<_> = recording
+            .lost
+            .iter()
+            .map(|line| Fault {
+                file: line.file.clone(),
+                what: FaultKind::Lost,
+                bytes: (0, line.bytes),
+                after: None,
+                error: None,
+            })
+            .collect();
+        Self {
+            recording,
+            next: 0,
+            lost: lost.into_iter(),
+            now: None,
+            after: None,
+            from: None,
+            checks_digests: false,
+        }
+    }
+
+    /// Passes over files all of whose entries are older than this, in nanoseconds since the
+    /// epoch, if the manifest says so.
+    pub fn pass_before(&mut self, from: u64) {
+        self.from = Some(from);
+    }
+
+    /// The recording that is read.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Bytes that stand before this chunk's end, which was read last, and bytes in all.
+    pub fn progress(&self, chunk: &Chunk) -> (u64, u64) {
+        let files = &self.recording.files;
+        let bytes = |files: &[ListedFile]| files.iter().map(|file| file.bytes).sum::<u64>();
+        let before = self.now.as_ref().map_or(self.next, |(at, _)| *at);
+        (bytes(&files[..before]) + chunk.end(), bytes(files))
+    }
+
+    /// Holds each file against the digest that the manifest has of it, once it was read.
+    pub fn check_digests(&mut self) {
+        self.checks_digests = true;
+    }
+
+    /// A chunk is wanted no more: the next one takes its memory.
+    pub(crate) fn reuse(&mut self, chunk: Chunk) {
+        if let Some((_, scanner)) = &mut self.now {
+            scanner.reuse(chunk);
+        }
+    }
+
+    /// What comes next; `None` at the end.
+    pub fn next_found(&mut self) -> Option<Found> {
+        while let Some((at, mut scanner)) = self.now.take() {
+            match scanner.next_piece() {
+                Ok(Some(Piece::Finished)) => {
+                    if let Some(fault) = self.changed(at) {
+                        return Some(Found::Fault(fault));
+                    }
+                }
+                Ok(Some(piece)) => {
+                    let found = self.found(at, piece);
+                    self.now = Some((at, scanner));
+                    return Some(found);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let fault = self.unreadable(at, scanner.at(), &error);
+                    return Some(Found::Fault(fault));
+                }
+            }
+        }
+        // Where a file should have been that is lost, what comes next is behind it.
+        let next = self.recording.files.get(self.next).map(|file| &file.name);
+        let lost = self.lost.as_slice().first();
+        if lost.is_some_and(|lost| next.is_none_or(|next| lost.file < *next)) {
+            return self.lost.next().map(Found::Fault);
+        }
+        self.begin()
+    }
+
+    fn begin(&mut self) -> Option<Found> {
+        loop {
+            let at = self.next;
+            let file = self.recording.files.get(at)?;
+            self.next += 1;
+            if self.from.is_some_and(|from| is_before(file, from)) {
+                continue;
+            }
+            self.after = None;
+            let opened = self.recording.disk.read(&file.path).and_then(Scanner::new);
+            return Some(match opened {
+                Ok(scanner) => {
+                    self.now = Some((at, scanner));
+                    Found::File(at)
+                }
+                Err(error) => Found::Fault(self.unreadable(at, 0, &error)),
+            });
+        }
+    }
+
+    fn found(&mut self, at: usize, piece: Piece) -> Found {
+        let file = &self.recording.files[at];
+        let (what, bytes, after) = match piece {
+            Piece::Header(header) => return Found::Header(header),
+            Piece::Chunk(chunk) => {
+                self.after = self.after.max(chunk.times().map(|(_, last)| last));
+                return Found::Chunk(chunk);
+            }
+            Piece::Damaged(damaged) => {
+                let what = match damaged.what {
+                    DamagedPart::Entries => FaultKind::Entries,
+                    DamagedPart::Description => FaultKind::Description,
+                };
+                (what, (damaged.from, damaged.to), damaged.after)
+            }
+            Piece::Torn(torn) => {
+                let what = if file.is_unfinished && self.recording.is_written {
+                    FaultKind::Written
+                } else if torn.has_all_entries {
+                    FaultKind::Unended
+                } else {
+                    FaultKind::Cut
+                };
+                (what, (torn.from, torn.to), torn.after)
+            }
+            // Told by the caller.
+            Piece::Finished => (FaultKind::Description, (file.bytes, file.bytes), self.after),
+        };
+        Found::Fault(self.fault(at, what, bytes, after))
+    }
+
+    fn fault(&self, at: usize, what: FaultKind, bytes: (u64, u64), after: Option<u64>) -> Fault {
+        Fault {
+            file: self.recording.files[at].name.clone(),
+            what,
+            bytes,
+            after,
+            error: None,
+        }
+    }
+
+    /// All checksums of a file hold; whether it is the file that was finished all the same.
+    fn changed(&self, at: usize) -> Option<Fault> {
+        let file = &self.recording.files[at];
+        let line = file.line.as_ref().filter(|_| self.checks_digests)?;
+        let found = self.recording.disk.read(&file.path).and_then(digest);
+        match found {
+            Ok(found) if found == line.sha256 || file.former == Some(found.clone()) => None,
+            Ok(_) => Some(self.fault(at, FaultKind::Changed, (0, file.bytes), self.after)),
+            Err(error) => Some(self.unreadable(at, 0, &error)),
+        }
+    }
+
+    fn unreadable(&self, at: usize, from: u64, error: &io::Error) -> Fault {
+        let bytes = (from, self.recording.files[at].bytes);
+        Fault {
+            error: Some(error.to_string()),
+            ..self.fault(at, FaultKind::Unreadable, bytes, self.after)
+        }
+    }
+}
+
+/// Whether a file is one of a recording, by what it begins with.
+///
+/// # Errors
+/// Those of the disk.
+pub fn is_recording(path: &Path) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    let length = MAGIC.len() as u64;
+    SystemDisk
+        .read(path)?
+        .take(length)
+        .read_to_end(&mut begin)?;
+    let name = path.to_string_lossy();
+    // One whose beginning is damaged is known by its name.
+    Ok(begin == MAGIC || name.contains(&format!(".{EXTENSION}")))
+}
+
+/// Whether all entries of a file are older than this, as far as the manifest says.
+fn is_before(file: &ListedFile, from: u64) -> bool {
+    let last = file.line.as_ref().and_then(|line| line.to_ts);
+    // Rounded down to microseconds.
+    last.is_some_and(|last| last.saturating_add(1).saturating_mul(1_000) <= from)
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+pub(crate) fn digest(mut file: Box<dyn DiskFile>) -> io::Result<String> {
+    let mut digest = Context::new(&SHA256);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex(digest.finish().as_ref()));
+        }
+        digest.update(&buffer[..read]);
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("recording", &self.recording)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+use std::sync::atomic::AtomicU64;
+
+use polypy_core::recording::{Entry, GapScope};
+use polypy_core::{FrameSink, Opened, SocketId, Timestamp};
+
+use super::*;
+use crate::Segment;
+use crate::header::Header;
+use crate::listing::Recording;
+use crate::mend::repair_recording;
+use crate::scan::{Piece, Scanner};
+use crate::testing::FaultyDisk;
+
+const BEGIN: u64 = 1_795_000_000_000_000_000;
+
+/// Stands still unless it is set.
+#[derive(Default)]
+struct Wall(AtomicU64);
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_nanos() / 1_000_000)
+    }
+    fn now_nanos(&self) -> u64 {
+        BEGIN + self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn recorder(disk: &FaultyDisk, wall: &Arc<Wall>) -> Recorder {
+    let mut config = RecorderConfig::new(Path::new("recording"));
+    config.writer.disk_reserve = 0;
+    let clock = Arc::clone(wall) as Arc<dyn Clock>;
+    Recorder::new(config, Arc::new(disk.clone()), clock)
+}
+
+fn entries(disk: &FaultyDisk) -> Vec<Entry> {
+    let folder = Path::new("recording");
+    let mut entries = Vec::new();
+    for (name, _) in disk.list(folder).unwrap() {
+        if name.starts_with('_') {
+            continue;
+        }
+        let bytes = disk.content(&folder.join(&name)).unwrap();
+        let mut scanner = Scanner::new(io::Cursor::new(bytes)).unwrap();
+        while let Some(piece) = scanner.next_piece().unwrap() {
+            if let Piece::Chunk(chunk) = piece {
+                entries.extend(chunk.entries().map(|entry| entry.unwrap().entry));
+            }
+        }
+    }
+    entries
+}
+
+#[test]
+fn what_sockets_say_from_many_threads_is_recorded_to_the_last_frame() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let recorder = recorder(&disk, &wall);
+    for round in 0..2 {
+        let running = recorder.start(("a-session", "0")).unwrap();
+        std::thread::scope(|scope| {
+            for number in 1..=4 {
+                let inlet = recorder.inlet();
+                scope.spawn(move || {
+                    let mut socket = inlet.opened(&Opened {
+                        socket: SocketId(round * 10 + number),
+                        connection: "conn-1",
+                        is_replacement: false,
+                        at: Instant::now(),
+                    });
+                    for frame in 0..1_000 {
+                        let frame = format!("[{frame}]");
+                        socket.received(frame.as_bytes(), &[frame.len()], true, Instant::now());
+                    }
+                    socket.closed("asked", Owner::Us, Instant::now());
+                });
+            }
+        });
+        running.stop();
+    }
+    assert_eq!(recorder.numbers().frames(), (8_000, 0));
+    let mut next = std::collections::BTreeMap::<u64, u32>::new();
+    for entry in entries(&disk) {
+        if let Entry::Frame(frame) = entry {
+            let next = next.entry(frame.socket).or_default();
+            assert_eq!(frame.sequence, *next, "of {}", frame.socket);
+            assert_eq!(*frame.bytes, *format!("[{next}]").as_bytes());
+            *next += 1;
+        }
+    }
+    assert_eq!(next.len(), 8);
+    assert!(next.values().all(|count| *count == 1_000), "{next:?}");
+}
+
+#[test]
+fn a_start_says_until_when_nothing_was_recorded_after_a_kill_and_after_a_stop() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    // What a kill leaves.
+    let path = Path::new("recording/00000001-20261118T110640Z.mcap");
+    let mut left = Segment::create(&disk, path, &Header::default()).unwrap();
+    left.frame(("conn-1", 1), 0, BEGIN, b"[0]");
+    left.end_chunk().unwrap();
+    drop(left);
+    wall.0.store(60_000_000_000, Ordering::SeqCst);
+    let recorder = recorder(&disk, &wall);
+    recorder.start(("second", "0")).unwrap().stop();
+    wall.0.store(90_000_000_000, Ordering::SeqCst);
+    recorder.start(("third", "0")).unwrap().stop();
+    let gaps = entries(&disk).into_iter().filter_map(|entry| match entry {
+        Entry::Gap(gap) => Some((gap.reason.to_string(), gap.from_ts, gap.to_ts)),
+        _ => None,
+    });
+    let micros = |seconds: u64| Some((BEGIN + seconds * 1_000_000_000) / 1_000);
+    let gaps: Vec<_> = gaps.collect();
+    let expected = |reason: &str, from, to| (reason.to_owned(), from, to);
+    assert!(
+        gaps.contains(&expected("killed", micros(0), None)),
+        "{gaps:?}"
+    );
+    assert!(
+        gaps.contains(&expected("killed", micros(0), micros(60))),
+        "{gaps:?}"
+    );
+    let stopped = |gap: &&(String, Option<u64>, Option<u64>)| gap.0 == "stopped";
+    let stopped: Vec<_> = gaps.iter().filter(stopped).collect();
+    // Said when it stopped, by either, and again by the one that went on.
+    assert_eq!(stopped.len(), 3, "{gaps:?}");
+    assert_eq!(stopped[0].1, stopped[1].1, "the same gap");
+    assert_eq!((stopped[0].2, stopped[1].2), (None, micros(90)));
+}
+
+#[test]
+fn a_kill_that_was_repaired_before_the_next_start_stays_one() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let path = Path::new("recording/00000001-20261118T110640Z.mcap");
+    let mut left = Segment::create(&disk, path, &Header::default()).unwrap();
+    left.frame(("conn-1", 1), 0, BEGIN, b"[0]");
+    left.end_chunk().unwrap();
+    drop(left);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let recording = Recording::open(Arc::clone(&shared), Path::new("recording")).unwrap();
+    repair_recording(shared, &recording, BEGIN, &mut |_| {}).unwrap();
+    wall.0.store(60_000_000_000, Ordering::SeqCst);
+    recorder(&disk, &wall)
+        .start(("second", "0"))
+        .unwrap()
+        .stop();
+    let gaps = entries(&disk).into_iter().filter_map(|entry| match entry {
+        Entry::Gap(gap) if gap.from_ts == Some(BEGIN / 1_000) => Some(gap),
+        _ => None,
+    });
+    let gaps: Vec<_> = gaps.collect();
+    assert!(gaps.iter().all(|gap| &*gap.reason == "killed"), "{gaps:?}");
+    let healed = gaps.last().unwrap();
+    assert_eq!(healed.to_ts, Some((BEGIN + 60_000_000_000) / 1_000));
+    assert_eq!(healed.healed_by.as_deref(), Some("restart"));
+}
+
+#[test]
+fn a_folder_that_another_one_records_to_is_refused_by_name() {
+    let folder = std::env::temp_dir().join(format!("polypy-recorder-{}", std::process::id()));
+    let config = RecorderConfig::new(&folder);
+    let new = |config: &RecorderConfig| {
+        let disk = Arc::new(crate::SystemDisk);
+        Recorder::new(config.clone(), disk, Arc::new(Wall::default()))
+    };
+    let running = new(&config).start(("one", "0")).unwrap();
+    let refused = new(&config).start(("two", "0")).unwrap_err();
+    let text = refused.to_string();
+    assert!(matches!(refused, FolderError::InUse { .. }), "{text}");
+    assert!(text.contains(&*folder.to_string_lossy()), "{text}");
+    running.stop();
+    new(&config).start(("three", "0")).unwrap().stop();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A disk whose first file panics when it is written to a second time.
+#[derive(Debug)]
+struct Panicking {
+    disk: FaultyDisk,
+    files: AtomicU64,
+}
+
+struct PanickingFile(Box<dyn crate::DiskFile>, u64);
+
+impl io::Read for PanickingFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl io::Seek for PanickingFile {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl io::Write for PanickingFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.1 += 1;
+        assert!(self.1 != 2, "on purpose");
+        self.0.write(buffer)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl crate::DiskFile for PanickingFile {
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+    fn set_len(&mut self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+    fn try_lock(&mut self) -> io::Result<bool> {
+        self.0.try_lock()
+    }
+    fn lock(&mut self) -> io::Result<()> {
+        self.0.lock()
+    }
+}
+
+impl Disk for Panicking {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn crate::DiskFile>> {
+        let file = self.disk.create(path)?;
+        let is_recording = path.extension().is_some_and(|name| name == "part");
+        if is_recording && self.files.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Ok(Box::new(PanickingFile(file, 0)));
+        }
+        Ok(file)
+    }
+    fn open(&self, path: &Path) -> io::Result<Box<dyn crate::DiskFile>> {
+        self.disk.open(path)
+    }
+    fn read(&self, path: &Path) -> io::Result<Box<dyn crate::DiskFile>> {
+        self.disk.read(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.create_folder(folder)
+    }
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.sync_folder(folder)
+    }
+    fn free(&self, folder: &Path) -> io::Result<u64> {
+        self.disk.free(folder)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list(folder)
+    }
+}
+
+#[test]
+fn a_writer_that_panics_gives_its_file_up_and_goes_on_in_another() {
+    let disk = FaultyDisk::default();
+    let panicking = Panicking {
+        disk: disk.clone(),
+        files: AtomicU64::new(0),
+    };
+    let mut config = RecorderConfig::new(Path::new("recording"));
+    config.writer.chunk = 1;
+    config.writer.disk_reserve = 0;
+    let recorder = Recorder::new(config, Arc::new(panicking), Arc::<Wall>::default());
+    let running = recorder.start(("a-session", "0")).unwrap();
+    let inlet = recorder.inlet();
+    let mut socket = inlet.opened(&Opened {
+        socket: SocketId(1),
+        connection: "conn-1",
+        is_replacement: false,
+        at: Instant::now(),
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // It waits a second for its next file: whatever comes till then is lost, and said to be.
+    while recorder.numbers().frames().0 == 0 {
+        assert!(Instant::now() < deadline, "it goes on");
+        socket.received(b"[0]", &[3], true, Instant::now());
+        std::thread::yield_now();
+    }
+    drop(socket);
+    assert!(!running.has_ended());
+    running.stop();
+    assert_eq!(recorder.numbers().panics.get(), 1);
+    let died = |entry: &Entry| {
+        matches!(entry, Entry::Gap(gap)
+            if gap.scope == GapScope::Recording && &*gap.reason == "recorder_died")
+    };
+    assert!(entries(&disk).iter().any(died));
+}

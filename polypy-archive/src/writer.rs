@@ -1,0 +1,534 @@
+//! Makes entries of what comes, and says what is missing: a state machine without a thread
+//! and without a clock.
+//!
+//! Each [`step`](Writer::step) does this, in this order: it copies some books, if that is
+//! due; takes what came and writes it; writes the copies; reads the clocks; does what time
+//! asks. A frame is queued before it is delivered, so nothing that is written behind a copy
+//! is in it. What comes while there is no file is dropped and counted, and a gap of the next
+//! one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polypy_core::recording::{
+    CatalogueEvent, ClockStep, Entry, Gap, Mark, Recorded, RecordedBook, Sent, SocketEvent,
+};
+use polypy_core::{Asked, CheckpointSource, Owner, SocketId};
+
+use crate::anchor::Anchor;
+use crate::beginning::Beginning;
+use crate::checkpoints::Checkpoints;
+use crate::coverage::{Coverage, micros};
+pub use crate::files::WriterConfig;
+use crate::files::{Files, Loss, Turn};
+use crate::folder::Folder;
+use crate::item::{Frames, Item, Lost, SentText, What, control, is_json};
+use crate::markets::{Markets, Wanted};
+use crate::numbers::Numbers;
+use crate::queue::Outlet;
+use crate::segment::Segment;
+
+/// Between two looks at clocks and disk.
+const LOOK: Duration = Duration::from_secs(1);
+/// What is taken from the queue in a step.
+const MOST_TAKEN: usize = 8 << 20;
+/// A clock that was set by more begins a new file, in nanoseconds.
+const STEP_OF_A_FILE: u64 = 1_000_000_000;
+
+/// Writes what comes to the files of a folder.
+#[derive(Debug)]
+pub struct Writer {
+    files: Files,
+    outlet: Outlet,
+    numbers: Arc<Numbers>,
+    anchor: Anchor,
+    coverage: Coverage,
+    markets: Markets,
+    /// What the file still has to say of how things were when it began.
+    beginning: Beginning,
+    /// The books that are copied to it.
+    checkpoints: Checkpoints,
+    looked: Option<Instant>,
+    items: Vec<Item>,
+}
+
+impl Writer {
+    /// A writer to this folder, from now on, that copies these books, if there are any. The
+    /// clocks show `now` and `wall`, in nanoseconds since the epoch.
+    pub fn new(
+        config: WriterConfig,
+        folder: Folder,
+        outlet: Outlet,
+        books: Option<Arc<dyn CheckpointSource>>,
+        numbers: Arc<Numbers>,
+        (now, wall): (Instant, u64),
+    ) -> Self {
+        Self {
+            files: Files::new(config, folder, Arc::clone(&numbers), now),
+            outlet,
+            numbers,
+            anchor: Anchor::new(now, wall),
+            coverage: Coverage::default(),
+            markets: Markets::default(),
+            beginning: Beginning::default(),
+            checkpoints: Checkpoints::new(books, now),
+            looked: None,
+            items: Vec::new(),
+        }
+    }
+
+    /// Begins the first file.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn begin(&mut self, now: Instant) -> io::Result<()> {
+        let at = self.anchor.wall(now);
+        self.files.open(now, at)?;
+        self.begun(now, at);
+        Ok(())
+    }
+
+    /// What was found out about earlier runs.
+    pub fn tell(&mut self, gaps: Vec<Gap>, now: Instant) {
+        let at = self.anchor.wall(now);
+        for gap in gaps {
+            self.put(now, at, Entry::Gap(gap));
+        }
+    }
+
+    /// The program ends: that sockets close from now on is no loss.
+    pub fn ending(&mut self) {
+        self.coverage.ending();
+    }
+
+    /// Does what there is to do, while the clocks show this. When the next step is due, if
+    /// nothing comes before.
+    pub fn step(&mut self, now: Instant, wall: u64) -> Instant {
+        self.checkpoints.copy(now);
+        self.take(now);
+        self.write_checkpoints(now);
+        let is_time = |looked: Instant| now.saturating_duration_since(looked) >= LOOK;
+        if self.looked.is_none_or(is_time) {
+            self.looked = Some(now);
+            self.look(now, wall);
+        }
+        let at = self.anchor.wall(now);
+        let is_said = self.beginning.is_said() && self.checkpoints.are_said();
+        match self.files.keep_time(now, at, is_said) {
+            Turn::Nothing => {}
+            Turn::Begun => self.begun(now, at),
+            Turn::Lost(loss) => self.lost_all(&loss, now),
+        }
+        self.say_the_beginning(now);
+        let waiting = self.outlet.waiting();
+        self.numbers.queue_bytes.set(waiting as u64);
+        let is_busy = waiting > 0 || self.files.is_open() && !self.beginning.is_said();
+        if is_busy { now } else { self.next(now) }
+    }
+
+    fn next(&self, now: Instant) -> Instant {
+        let look = self.looked.unwrap_or(now) + LOOK;
+        let due = self.files.next().into_iter().chain(self.checkpoints.next());
+        due.fold(look, Instant::min)
+    }
+
+    /// Waits till something comes, and a little longer for more, or till this moment.
+    pub fn wait(&mut self, until: Instant) {
+        self.outlet.gather(until);
+    }
+
+    /// Writes what waits and ends the file. What is left of the queue.
+    pub fn stop(mut self, now: Instant, wall: u64) -> Outlet {
+        while self.outlet.waiting() > 0 {
+            self.step(now, wall);
+        }
+        let at = self.anchor.wall(now);
+        if let Some(from) = self.files.last() {
+            let times = (Some(micros(from)), None);
+            let gap = Gap::of_recording("stopped", Owner::Us, times, micros(at));
+            self.put(now, from, Entry::Gap(gap));
+        }
+        if let Err(loss) = self.files.end(now, at) {
+            tracing::error!(
+                reason = loss.reason,
+                "the last file of the recording is cut"
+            );
+        }
+        self.outlet
+    }
+
+    /// Writes nothing and ends nothing: what is left of the queue.
+    pub fn abandon(self) -> Outlet {
+        self.outlet
+    }
+
+    /// A step panicked: nothing that was being written is trusted.
+    pub fn give_up(&mut self, now: Instant) {
+        self.numbers.panics.increment();
+        self.items.clear();
+        let loss = self.files.give_up(now);
+        self.lost_all(&loss, now);
+    }
+
+    /// Nothing is tried any more: what comes is dropped and counted.
+    pub fn leave(&mut self) {
+        self.files.leave();
+        let reason = "the writer of the recording has panicked too often";
+        self.numbers.failed(reason.to_owned());
+    }
+
+    /// The process did not run: what came is late, and nothing of it is missing.
+    pub fn note_suspended(&mut self, now: Instant) {
+        let text = "the recorder did not run for seconds: what came meanwhile is stamped late";
+        let mark = Mark {
+            kind: "suspended".into(),
+            tokens: Vec::new(),
+            text: text.into(),
+        };
+        let at = self.anchor.wall(now);
+        self.put(now, at, Entry::Mark(mark));
+    }
+
+    // ---- what comes ---------------------------------------------------------
+
+    /// A part of what came; all of it, if copies of books wait for that.
+    fn take(&mut self, now: Instant) {
+        let mut left = MOST_TAKEN;
+        if self.checkpoints.are_copied() {
+            match self.outlet.waiting_whole() {
+                Some(waiting) => left = left.max(waiting),
+                // What was dropped is in the copies, and is said later.
+                None => self.checkpoints.drop_copies(),
+            }
+        }
+        let mut items = std::mem::take(&mut self.items);
+        while left > 0 {
+            let taken = self.outlet.take(left.min(MOST_TAKEN), &mut items);
+            if taken == 0 {
+                break;
+            }
+            left = left.saturating_sub(taken);
+            for item in items.drain(..) {
+                self.item(item, now);
+            }
+        }
+        self.items = items;
+    }
+
+    fn write_checkpoints(&mut self, now: Instant) {
+        let at = self.anchor.wall(now);
+        for copy in self.checkpoints.take() {
+            let received = self.anchor.wall(copy.whole.received);
+            let book = RecordedBook::of(&copy, received);
+            let (token, is_live) = (book.token_id.clone(), book.is_live());
+            self.put(now, at, Entry::Checkpoint(Box::new(book)));
+            self.numbers.checkpoints.increment();
+            if is_live {
+                let mut gaps = Vec::new();
+                self.coverage.checkpointed(&token, at, &mut gaps);
+                self.gaps(gaps, at, now);
+            }
+        }
+    }
+
+    fn item(&mut self, item: Item, now: Instant) {
+        let at = self.anchor.wall(item.at);
+        let socket = item.socket.map(|socket| socket.0).unwrap_or_default();
+        match item.what {
+            What::Frames(frames) => self.frames(socket, &frames, at, now),
+            What::Opened {
+                connection,
+                is_replacement,
+            } => {
+                if self.coverage.opened(socket, &connection) {
+                    let event = SocketEvent::Opened {
+                        socket,
+                        connection: (*connection).into(),
+                        is_replacement,
+                    };
+                    self.put(now, at, Entry::Socket(event));
+                }
+            }
+            What::Sent(sent) => self.sent(socket, *sent, at, now),
+            What::FirstBooks(tokens, origin) => {
+                let mut gaps = Vec::new();
+                let origin = origin.name();
+                self.coverage
+                    .first_books(socket, &tokens, origin, at, &mut gaps);
+                let event = SocketEvent::FirstBooks {
+                    socket,
+                    tokens: tokens.into_vec(),
+                    origin: origin.into(),
+                };
+                self.put(now, at, Entry::Socket(event));
+                self.gaps(gaps, at, now);
+            }
+            What::Delivers(feed) => {
+                self.coverage.delivers(socket, feed.0);
+                let feed_id = feed.0;
+                let event = SocketEvent::Delivers { socket, feed_id };
+                self.put(now, at, Entry::Socket(event));
+            }
+            What::Closed(reason, owner) => {
+                let mut gaps = Vec::new();
+                if self.coverage.closed(socket, owner, at, &mut gaps) {
+                    let event = SocketEvent::Closed {
+                        socket,
+                        reason,
+                        owner,
+                    };
+                    self.put(now, at, Entry::Socket(event));
+                    self.gaps(gaps, at, now);
+                }
+            }
+            What::Answer(answer) => {
+                let (mut answer, requested) = *answer;
+                answer.requested = self.anchor.wall(requested);
+                self.put(now, at, Entry::Answer(answer));
+            }
+            What::Market(change) => {
+                let taken = self.markets.take(&change);
+                self.market(taken, at, now);
+            }
+            What::Mark(mark) => self.put(now, at, Entry::Mark(*mark)),
+            What::Lost(lost) => {
+                for (socket, lost) in lost.iter() {
+                    self.lost(*socket, lost, at, now);
+                }
+                self.reconcile(at, now);
+                // What was dropped had been received by now.
+                self.checkpoints.lost(self.coverage.lost_tokens(), now);
+            }
+        }
+    }
+
+    fn frames(&mut self, socket: u64, frames: &Frames, at: u64, now: Instant) {
+        let count = frames.ends.len() as u64;
+        let after = u32::try_from(count).unwrap_or(u32::MAX);
+        let next = frames.first.wrapping_add(after);
+        let Some(connection) = self.coverage.connection(socket) else {
+            return;
+        };
+        self.coverage
+            .received(socket, next, at + count.saturating_sub(1));
+        let (mut begin, mut sequence, mut moment) = (0, frames.first, at);
+        for (&end, left) in frames.ends.iter().zip((1..=count).rev()) {
+            if !self.files.is_open() {
+                self.numbers.lost_disk.add(left);
+                self.coverage.missed(left);
+                return;
+            }
+            let bytes = frames.bytes.get(begin..end).unwrap_or_default();
+            if frames.is_text && is_json(bytes) {
+                self.frame((&connection, socket), sequence, moment, bytes, now);
+            } else {
+                let control = control(socket, sequence, bytes, frames.is_text);
+                self.put(now, moment, Entry::Control(control));
+            }
+            self.numbers.frames.increment();
+            self.numbers.frame_bytes.add(bytes.len() as u64);
+            (begin, sequence, moment) = (end, sequence.wrapping_add(1), moment + 1);
+        }
+    }
+
+    fn sent(&mut self, socket: u64, sent: SentText, at: u64, now: Instant) {
+        let SentText {
+            asked,
+            tokens,
+            text,
+        } = sent;
+        let mut gaps = Vec::new();
+        self.coverage.asked(socket, asked, &tokens, at, &mut gaps);
+        if asked == Asked::Subscribe {
+            let tokens = tokens.to_vec();
+            let event = SocketEvent::Carries { socket, tokens };
+            self.put(now, at, Entry::Socket(event));
+        }
+        let sent = Sent {
+            socket,
+            asked: asked.name().into(),
+            reason: asked.reason().map(Into::into),
+            tokens: tokens.into_vec(),
+            text,
+        };
+        self.put(now, at, Entry::Sent(sent));
+        self.gaps(gaps, at, now);
+    }
+
+    fn market(&mut self, (event, wanted): (CatalogueEvent, Wanted), at: u64, now: Instant) {
+        self.put(now, at, Entry::Catalogue(event));
+        let mut gaps = Vec::new();
+        match wanted {
+            Wanted::Followed(tokens) => {
+                for token in &tokens {
+                    self.coverage.followed(token, at, &mut gaps);
+                }
+            }
+            Wanted::Released(tokens) => {
+                for token in &tokens {
+                    self.coverage.released(token, at, &mut gaps);
+                }
+            }
+            Wanted::Unchanged => {}
+        }
+        self.gaps(gaps, at, now);
+    }
+
+    /// The queue was full, or a frame too long.
+    fn lost(&mut self, socket: SocketId, lost: &Lost, at: u64, now: Instant) {
+        let behind = lost.frames - lost.too_long.min(lost.frames);
+        self.numbers.lost_behind.add(behind);
+        self.numbers.lost_too_long.add(lost.too_long);
+        self.numbers.lost(now);
+        if lost.frames == 0 {
+            return;
+        }
+        let reason = if behind > 0 {
+            "recorder_behind"
+        } else {
+            "too_large"
+        };
+        let from = self.anchor.wall(lost.from);
+        let mut gaps = Vec::new();
+        let times = (from, at);
+        self.coverage.lost(socket.0, lost, times, reason, &mut gaps);
+        self.gaps(gaps, at, now);
+    }
+
+    /// What sockets and markets have become while something of it was lost.
+    fn reconcile(&mut self, at: u64, now: Instant) {
+        let open = self.outlet.sockets();
+        let mut gaps = Vec::new();
+        for socket in self.coverage.open_sockets() {
+            if !open.iter().any(|open| open.socket.0 == socket) {
+                self.coverage.closed(socket, Owner::Us, at, &mut gaps);
+                let event = SocketEvent::Closed {
+                    socket,
+                    reason: "not_recorded".into(),
+                    owner: Owner::Us,
+                };
+                self.put(now, at, Entry::Socket(event));
+            }
+        }
+        for open in &open {
+            let before = self.coverage.open_socket(open.socket.0);
+            if before.is_none_or(|before| before.tokens != open.tokens) {
+                self.coverage.replace(open, at, &mut gaps);
+                for event in Beginning::socket(open) {
+                    self.put(now, at, Entry::Socket(event));
+                }
+            }
+        }
+        for taken in self.markets.replace(&self.outlet.markets()) {
+            self.market(taken, at, now);
+        }
+        self.gaps(gaps, at, now);
+    }
+
+    /// Writes gaps, which were opened or healed.
+    fn gaps(&mut self, gaps: Vec<Gap>, at: u64, now: Instant) {
+        for gap in gaps {
+            if gap.to_ts.is_none() {
+                self.numbers.gap(gap.owner);
+            }
+            self.put(now, at, Entry::Gap(gap));
+        }
+    }
+
+    // ---- the file -----------------------------------------------------------
+
+    /// Writes an entry, if there is a file.
+    fn put(&mut self, now: Instant, at: u64, entry: Entry) {
+        let recorded = Recorded { at, entry };
+        self.write(now, at, |segment| segment.write(&recorded));
+    }
+
+    fn frame(&mut self, socket: (&str, u64), sequence: u32, at: u64, bytes: &[u8], now: Instant) {
+        self.write(now, at, |segment| {
+            segment.frame(socket, sequence, at, bytes)
+        });
+    }
+
+    fn write(&mut self, now: Instant, at: u64, add: impl FnMut(&mut Segment) -> bool) {
+        if let Err(loss) = self.files.write((now, at), add) {
+            self.lost_all(&loss, now);
+        }
+    }
+
+    /// Nothing is written from now on.
+    fn lost_all(&mut self, loss: &Loss, now: Instant) {
+        let at = self.anchor.wall(now);
+        let lost = (loss.from, loss.frames);
+        self.coverage.away(loss.reason, lost, at);
+        self.numbers.lost_disk.add(loss.frames.unwrap_or_default());
+        self.numbers.gap(Owner::Us);
+        self.beginning = Beginning::default();
+        self.checkpoints.stop();
+    }
+
+    /// A file has begun. In front of any frame: what is missing before it, and which sockets
+    /// there are.
+    fn begun(&mut self, now: Instant, at: u64) {
+        for gap in self.coverage.open_losses() {
+            self.put(now, at, Entry::Gap(gap));
+        }
+        for socket in self.coverage.open_sockets() {
+            if let Some(open) = self.coverage.open_socket(socket) {
+                self.put(now, at, Entry::Socket(Beginning::open(&open)));
+            }
+        }
+        if !self.files.is_open() {
+            // It has failed already.
+            return;
+        }
+        self.beginning = Beginning::new(&self.coverage, &self.markets);
+        self.checkpoints.begin(now);
+        let mut gaps = Vec::new();
+        self.coverage.back(at, &mut gaps);
+        self.gaps(gaps, at, now);
+    }
+
+    /// Says a little more of how things were when the file began.
+    fn say_the_beginning(&mut self, now: Instant) {
+        let at = self.anchor.wall(now);
+        for entry in self.beginning.page(&self.coverage, &self.markets) {
+            self.put(now, at, entry);
+        }
+    }
+
+    /// The clocks, and the room on the disk.
+    fn look(&mut self, now: Instant, wall: u64) {
+        let (followed, covered) = self.coverage.counts();
+        self.numbers.followed.set(followed as u64);
+        self.numbers.covered.set(covered as u64);
+        let before = self.anchor.wall(now);
+        if let Some(step) = self.anchor.renew(now, wall) {
+            self.numbers.clock_steps.increment();
+            // By the clock as it was: what is behind it bears the new time.
+            self.put(now, before, Entry::Clock(ClockStep { step }));
+            if self.files.is_open() && step.unsigned_abs() > STEP_OF_A_FILE {
+                tracing::warn!(
+                    step_s = seconds(step),
+                    "the clock was set: a new file begins"
+                );
+                match self.files.rotate(now, wall) {
+                    Ok(()) => self.begun(now, wall),
+                    Err(loss) => self.lost_all(&loss, now),
+                }
+            }
+        }
+        if let Err(loss) = self.files.keep_reserve(now, wall) {
+            self.lost_all(&loss, now);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn seconds(nanos: i64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,0 +1,594 @@
+use std::io::Cursor;
+use std::path::Path;
+
+use polypy_core::recording::{Frame, GapScope};
+use polypy_core::{
+    AssetId, AssetInfo, BookOrigin, CatalogueSink, FeedId, FrameSink, Interner, Market,
+    MarketChange, Opened, SocketSink, StaleReason, Token,
+};
+
+use super::*;
+use crate::queue::{Inlet, queue};
+use crate::scan::{Piece, Scanner};
+use crate::testing::{Faults, FaultyDisk};
+
+#[path = "writer_books_tests.rs"]
+mod books;
+
+const BEGIN: u64 = 1_795_000_000_000_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Bench {
+    disk: FaultyDisk,
+    inlet: Inlet,
+    writer: Writer,
+    numbers: Arc<Numbers>,
+    now: Instant,
+    began: Instant,
+    /// By how much the wall clock was set.
+    set: i64,
+}
+
+impl Bench {
+    fn new(config: WriterConfig) -> Self {
+        Self::with_room(config, 64 << 20)
+    }
+
+    fn with_room(config: WriterConfig, room: usize) -> Self {
+        Self::with_books(config, room, None)
+    }
+
+    fn with_books(
+        config: WriterConfig,
+        room: usize,
+        books: Option<Arc<dyn CheckpointSource>>,
+    ) -> Self {
+        let disk = FaultyDisk::default();
+        let (inlet, outlet) = queue(room);
+        let folder = Path::new("recording");
+        let shared = Arc::new(disk.clone());
+        let folder = Folder::open(shared, folder, ("a-session", "0"), BEGIN).unwrap();
+        let (numbers, now) = (Arc::<Numbers>::default(), Instant::now());
+        numbers.runs(true);
+        let shown = Arc::clone(&numbers);
+        let mut writer = Writer::new(config, folder, outlet, books, shown, (now, BEGIN));
+        writer.begin(now).unwrap();
+        Self {
+            disk,
+            inlet,
+            writer,
+            numbers,
+            now,
+            began: now,
+            set: 0,
+        }
+    }
+
+    fn open(&self, number: u64) -> Box<dyn SocketSink> {
+        self.inlet.opened(&Opened {
+            socket: SocketId(number),
+            connection: "conn-1",
+            is_replacement: false,
+            at: self.now,
+        })
+    }
+
+    fn wall(&self) -> u64 {
+        let passed = u64::try_from((self.now - self.began).as_nanos()).unwrap();
+        (BEGIN + passed).saturating_add_signed(self.set)
+    }
+
+    fn step(&mut self) -> Duration {
+        let wall = self.wall();
+        self.writer.step(self.now, wall) - self.now
+    }
+
+    /// Steps whenever a step is due, for so long.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let next = self.step().max(Duration::from_millis(1));
+            self.now = end.min(self.now + next);
+        }
+        self.step();
+    }
+
+    fn stop(self) -> FaultyDisk {
+        let wall = self.wall();
+        self.writer.stop(self.now, wall);
+        self.disk
+    }
+
+    /// Names of finished files, and of those that are not.
+    fn names(&self) -> Vec<String> {
+        names(&self.disk)
+    }
+}
+
+fn names(disk: &FaultyDisk) -> Vec<String> {
+    use crate::disk::Disk as _;
+    let files = disk.list(Path::new("recording")).unwrap();
+    let names = files.into_iter().map(|(name, _)| name);
+    names.filter(|name| !name.starts_with('_')).collect()
+}
+
+fn read(disk: &FaultyDisk, name: &str) -> Vec<Recorded> {
+    let bytes = disk.content(&Path::new("recording").join(name)).unwrap();
+    let mut scanner = Scanner::new(Cursor::new(bytes)).unwrap();
+    let mut entries = Vec::new();
+    while let Some(piece) = scanner.next_piece().unwrap() {
+        match piece {
+            Piece::Chunk(chunk) => entries.extend(chunk.entries().map(Result::unwrap)),
+            Piece::Damaged(damaged) => panic!("{damaged:?}"),
+            Piece::Header(_) | Piece::Torn(_) | Piece::Finished => {}
+        }
+    }
+    entries
+}
+
+fn all(disk: &FaultyDisk) -> Vec<Recorded> {
+    let names = names(disk);
+    names.iter().flat_map(|name| read(disk, name)).collect()
+}
+
+fn frames(entries: &[Recorded]) -> Vec<Frame> {
+    let frames = entries.iter().filter_map(|recorded| match &recorded.entry {
+        Entry::Frame(frame) => Some(frame.clone()),
+        _ => None,
+    });
+    frames.collect()
+}
+
+fn gaps(entries: &[Recorded]) -> Vec<Gap> {
+    let gaps = entries.iter().filter_map(|recorded| match &recorded.entry {
+        Entry::Gap(gap) => Some(gap.clone()),
+        _ => None,
+    });
+    gaps.collect()
+}
+
+/// The kind of each entry, with what tells it from its like.
+fn kinds(entries: &[Recorded]) -> Vec<String> {
+    let kind = |recorded: &Recorded| match &recorded.entry {
+        Entry::Frame(frame) => format!("frame {}", frame.sequence),
+        Entry::Control(control) => format!("control {}", control.sequence),
+        Entry::Socket(event) => {
+            let shown = serde_json::to_value(event).unwrap();
+            shown["event"].as_str().unwrap().to_owned()
+        }
+        Entry::Sent(sent) => format!("sent {}", sent.asked),
+        Entry::Answer(_) => "answer".to_owned(),
+        Entry::Catalogue(event) => {
+            let shown = serde_json::to_value(event).unwrap();
+            format!("market {}", shown["event"].as_str().unwrap())
+        }
+        Entry::Gap(gap) => format!("gap {}", gap.reason),
+        Entry::Clock(step) => format!("clock {}", step.step),
+        Entry::Mark(mark) => format!("mark {}", mark.kind),
+        Entry::Checkpoint(book) => format!("checkpoint {} {}", book.token_id, book.state),
+    };
+    entries.iter().map(kind).collect()
+}
+
+fn infos(count: u8) -> Vec<Arc<AssetInfo>> {
+    let (mut interner, condition) = (Interner::default(), "0xa1".parse().unwrap());
+    (1..=count)
+        .map(|id| {
+            let id: AssetId = id.to_string().parse().unwrap();
+            interner.insert(&id, &condition, |key| {
+                AssetInfo::new(key, id.clone(), condition.clone())
+            })
+        })
+        .collect()
+}
+
+fn market(infos: &[Arc<AssetInfo>]) -> Arc<Market> {
+    let token = |info: &Arc<AssetInfo>| Token {
+        token_id: info.asset_id.clone(),
+        outcome: "Yes".into(),
+    };
+    let tokens = infos.iter().map(token).collect();
+    Arc::new(Market::new("0xa1".parse().unwrap(), tokens))
+}
+
+fn say(socket: &mut Box<dyn SocketSink>, frames: &[&str], at: Instant) {
+    let mut ends = Vec::new();
+    let mut bytes = Vec::new();
+    for frame in frames {
+        bytes.extend_from_slice(frame.as_bytes());
+        ends.push(bytes.len());
+    }
+    socket.received(&bytes, &ends, true, at);
+}
+
+#[test]
+fn all_that_came_is_in_the_file_as_it_came_and_in_order() {
+    let mut bench = Bench::new(WriterConfig::default());
+    let infos = infos(2);
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.delivers(FeedId(9), bench.now);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    bench.now += SECOND;
+    say(&mut socket, &[r#"{"a":1}"#, "PONG", " [2]"], bench.now);
+    socket.received(b"\xff\x00", &[2], false, bench.now);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    socket.closed("dropped", Owner::Network, bench.now);
+    bench.step();
+    let entries = all(&bench.stop());
+    assert_eq!(
+        kinds(&entries),
+        [
+            "market new",
+            "gap starting",
+            "gap starting",
+            "opened",
+            "delivers",
+            "carries",
+            "sent subscribe",
+            "frame 0",
+            "control 1",
+            "frame 2",
+            "control 3",
+            "first_books",
+            // Healed, and open again.
+            "gap starting",
+            "gap starting",
+            "closed",
+            "gap disconnected",
+            "gap disconnected",
+            "gap stopped",
+        ]
+    );
+    // Those of one group are a nanosecond apart.
+    let at: Vec<_> = entries[7..11].iter().map(|entry| entry.at).collect();
+    let read = BEGIN + 1_000_000_000;
+    assert_eq!(at, [read, read + 1, read + 2, read]);
+    let found = frames(&entries);
+    assert_eq!(&*found[0].bytes, br#"{"a":1}"#);
+    assert_eq!(&*found[1].bytes, b" [2]");
+    assert_eq!(&*found[1].connection, "conn-1");
+    let Entry::Control(binary) = &entries[10].entry else {
+        panic!("{:?}", entries[10]);
+    };
+    assert_eq!(binary.binary.as_deref(), Some("ff00"));
+}
+
+#[test]
+fn a_chunk_ends_after_its_time_though_nothing_comes_and_is_synced() {
+    let mut bench = Bench::new(WriterConfig::default());
+    let mut socket = bench.open(1);
+    say(&mut socket, &["{}"], bench.now);
+    bench.pass(Duration::from_millis(1_900));
+    let part = bench.names().remove(0);
+    assert!(read(&bench.disk, &part).is_empty());
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(frames(&read(&bench.disk, &part)).len(), 1);
+    bench.pass(SECOND);
+    bench.disk.cut_power();
+    assert_eq!(frames(&read(&bench.disk, &part)).len(), 1);
+}
+
+#[test]
+fn files_end_by_size_and_by_age_and_the_next_one_stands_for_itself() {
+    let config = WriterConfig {
+        rotate_size: 64 << 10,
+        chunk: 8 << 10,
+        ..WriterConfig::default()
+    };
+    let mut bench = Bench::new(config);
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    socket.first_books(&keys[..1], BookOrigin::Snapshot, bench.now);
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut frame = || -> String { (0..900).map(|_| rng.alphanumeric()).collect() };
+    for _ in 0..200 {
+        let frame = format!("[\"{}\"]", frame());
+        say(&mut socket, &[&frame], bench.now);
+        bench.step();
+    }
+    let finished = |bench: &Bench| {
+        let names = bench.names().into_iter();
+        names.filter(|name| name.ends_with(".mcap")).count()
+    };
+    let by_size = finished(&bench);
+    assert!((2..=4).contains(&by_size), "{by_size}");
+    bench.pass(Duration::from_secs(601));
+    assert_eq!(finished(&bench), by_size + 1);
+    let disk = bench.stop();
+    let names = names(&disk);
+    let entries: Vec<_> = names.iter().map(|name| read(&disk, name)).collect();
+    let sequences: Vec<_> = frames(&entries.concat())
+        .iter()
+        .map(|frame| frame.sequence)
+        .collect();
+    assert_eq!(sequences, (0..200).collect::<Vec<_>>(), "none is missing");
+    let last = entries.last().unwrap();
+    assert_eq!(
+        kinds(last),
+        [
+            "open",
+            "carries",
+            "first_books",
+            "market followed",
+            "gap starting",
+            "gap stopped"
+        ]
+    );
+    let Entry::Socket(SocketEvent::Open { next_sequence, .. }) = &last[0].entry else {
+        panic!("{:?}", last[0]);
+    };
+    assert_eq!(*next_sequence, 200);
+    let Entry::Gap(gap) = &last[4].entry else {
+        panic!("{:?}", last[4]);
+    };
+    assert_eq!(gap.token_id.as_ref(), Some(&infos[1].asset_id));
+}
+
+#[test]
+fn a_frame_that_is_larger_than_a_chunk_is_recorded() {
+    let mut bench = Bench::new(WriterConfig::default());
+    let mut socket = bench.open(1);
+    let long = format!("[\"{}\"]", "x".repeat(20 << 20));
+    say(&mut socket, &["{}", &long, "[]"], bench.now);
+    bench.step();
+    let lengths: Vec<_> = frames(&all(&bench.stop()))
+        .iter()
+        .map(|frame| frame.bytes.len())
+        .collect();
+    assert_eq!(lengths, [2, long.len(), 2]);
+}
+
+#[test]
+fn a_clock_that_is_set_is_told_and_if_far_begins_a_file() {
+    let mut bench = Bench::new(WriterConfig::default());
+    let mut socket = bench.open(1);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.pass(SECOND);
+    bench.set = 50_000_000;
+    say(&mut socket, &["[1]"], bench.now);
+    bench.pass(SECOND);
+    assert_eq!(bench.names().len(), 1, "a small step");
+    bench.set -= 3_600_000_000_000;
+    bench.pass(SECOND);
+    assert_eq!(bench.names().len(), 2);
+    say(&mut socket, &["[2]"], bench.now);
+    bench.step();
+    let expected = bench.wall();
+    let entries = all(&bench.stop());
+    let told: Vec<_> = kinds(&entries)
+        .into_iter()
+        .filter(|kind| kind.starts_with("clock") || kind.starts_with("frame"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "frame 0",
+            "frame 1",
+            "clock 50000000",
+            "clock -3600000000000",
+            "frame 2"
+        ]
+    );
+    let last = entries
+        .iter()
+        .rev()
+        .find(|entry| matches!(entry.entry, Entry::Frame(_)));
+    assert_eq!(last.map(|entry| entry.at), Some(expected));
+}
+
+#[test]
+fn what_has_no_room_is_one_gap_with_its_size_and_the_sequence_goes_on() {
+    let mut bench = Bench::with_room(WriterConfig::default(), 4_096);
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    bench.step();
+    for _ in 0..100 {
+        say(&mut socket, &["[1]", "[2]"], bench.now);
+    }
+    bench.pass(SECOND);
+    say(&mut socket, &["[3]"], bench.now);
+    bench.step();
+    assert_eq!(
+        bench.numbers.state(bench.now).0,
+        crate::RecorderState::Behind
+    );
+    let (written, lost) = bench.numbers.frames();
+    assert_eq!(written + lost, 201);
+    assert!(lost > 0);
+    let later = bench.now + Duration::from_secs(61);
+    assert_eq!(
+        bench.numbers.state(later).0,
+        crate::RecorderState::Recording
+    );
+    let entries = all(&bench.stop());
+    let behind: Vec<_> = gaps(&entries)
+        .into_iter()
+        .filter(|gap| &*gap.reason == "recorder_behind")
+        .collect();
+    // Nobody knows which tokens it was about, and no book has come since.
+    assert_eq!(behind.len(), 1);
+    assert_eq!(behind[0].scope, GapScope::Socket);
+    assert_eq!((behind[0].size, behind[0].to_ts), (Some(lost), None));
+    let sequences: Vec<_> = frames(&entries)
+        .iter()
+        .map(|frame| frame.sequence)
+        .collect();
+    assert_eq!(sequences.last(), Some(&200));
+    assert_eq!(sequences.len() as u64, written);
+}
+
+#[test]
+fn a_disk_that_is_full_costs_a_gap_and_the_recorder_goes_on_when_there_is_room() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 0,
+        ..WriterConfig::default()
+    });
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.pass(4 * SECOND);
+    let kept = bench.wall();
+    bench.disk.set(Faults {
+        room: Some(10),
+        ..Faults::default()
+    });
+    say(&mut socket, &["[1]"], bench.now);
+    bench.pass(3 * SECOND);
+    let (state, reason) = bench.numbers.state(bench.now);
+    assert_eq!(state, crate::RecorderState::Failed, "{reason:?}");
+    say(&mut socket, &["[2]"], bench.now);
+    bench.pass(4 * SECOND);
+    bench.disk.set(Faults::default());
+    bench.pass(30 * SECOND);
+    assert_eq!(
+        bench.numbers.state(bench.now).0,
+        crate::RecorderState::Recording
+    );
+    let back = bench.wall();
+    say(&mut socket, &["[3]"], bench.now);
+    bench.step();
+    // A book that comes again ends it.
+    socket.sent(
+        "{}",
+        Asked::Resubscribe(StaleReason::Hash),
+        &infos,
+        bench.now,
+    );
+    bench.now += SECOND;
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    let disk = bench.stop();
+    let entries = all(&disk);
+    let told: Vec<_> = frames(&entries)
+        .iter()
+        .map(|frame| frame.sequence)
+        .collect();
+    assert_eq!(told, [0, 3], "what was synced and what came after");
+    let gaps: Vec<_> = gaps(&entries)
+        .into_iter()
+        .filter(|gap| gap.scope == GapScope::Recording && &*gap.reason != "stopped")
+        .collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    let (open, healed) = (&gaps[0], &gaps[1]);
+    assert_eq!(&*open.reason, "disk_full");
+    assert_eq!(open.from_ts, healed.from_ts);
+    assert!(
+        open.from_ts.unwrap() <= kept / 1_000,
+        "from what was on the disk on"
+    );
+    assert_eq!((open.to_ts, healed.size), (None, Some(2)));
+    assert!(healed.to_ts.unwrap() >= back / 1_000);
+    assert_eq!(healed.healed_by.as_deref(), Some("snapshot"));
+}
+
+#[test]
+fn tries_come_ever_later_and_a_file_that_failed_is_not_touched_again() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 0,
+        ..WriterConfig::default()
+    });
+    let mut socket = bench.open(1);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.disk.set(Faults {
+        syncs: Some(0),
+        ..Faults::default()
+    });
+    bench.pass(3 * SECOND);
+    assert_eq!(bench.numbers.errors.get(), 1);
+    let part = bench.names().remove(0);
+    let failed = bench.disk.content(&Path::new("recording").join(&part));
+    // No file can begin either.
+    bench.disk.set(Faults {
+        room: Some(0),
+        ..Faults::default()
+    });
+    let mut tries = Vec::new();
+    let began = bench.now;
+    let mut before = bench.names().len();
+    while tries.len() < 8 {
+        assert!(bench.now - began < 300 * SECOND, "{tries:?}");
+        bench.pass(Duration::from_millis(100));
+        let names = bench.names().len();
+        if names > before {
+            tries.push((bench.now - began).as_secs());
+            before = names;
+        }
+    }
+    let waits: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(waits.last(), Some(&30), "{waits:?}");
+    assert_eq!(
+        bench.disk.content(&Path::new("recording").join(&part)),
+        failed
+    );
+}
+
+#[test]
+fn below_the_reserve_the_file_is_finished_and_others_have_the_rest() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 1 << 20,
+        ..WriterConfig::default()
+    });
+    let mut socket = bench.open(1);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.disk.set(Faults {
+        room: Some((1 << 20) - 1),
+        ..Faults::default()
+    });
+    bench.pass(2 * SECOND);
+    let names = bench.names();
+    assert!(names.len() == 1 && names[0].ends_with(".mcap"), "{names:?}");
+    say(&mut socket, &["[1]"], bench.now);
+    bench.pass(10 * SECOND);
+    assert_eq!(bench.names(), names, "nothing is begun");
+    bench.disk.set(Faults::default());
+    bench.pass(31 * SECOND);
+    let entries = all(&bench.stop());
+    let reasons: Vec<_> = gaps(&entries)
+        .iter()
+        .map(|gap| gap.reason.to_string())
+        .collect();
+    assert!(reasons.contains(&"disk_reserve".to_owned()), "{reasons:?}");
+}
+
+#[test]
+fn sockets_and_markets_of_which_nothing_was_told_are_told_after_a_loss() {
+    let mut bench = Bench::with_room(WriterConfig::default(), 2_048);
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    let mut first = bench.open(1);
+    bench.step();
+    let long = format!("[{}]", "1,".repeat(2_000));
+    say(&mut first, &[&long], bench.now);
+    // There is no room for any of this.
+    let mut second = bench.open(2);
+    second.sent("{}", Asked::Subscribe, &infos, bench.now);
+    second.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    first.closed("dropped", Owner::Network, bench.now);
+    bench.step();
+    bench.step();
+    say(&mut second, &["[1]"], bench.now);
+    let entries = all(&bench.stop());
+    let told = kinds(&entries);
+    let of = |kind: &str| told.iter().position(|told| told == kind);
+    let frame = told
+        .iter()
+        .rposition(|told| told.starts_with("frame"))
+        .unwrap();
+    for kind in ["closed", "open", "carries", "first_books", "market new"] {
+        assert!(of(kind).is_some_and(|at| at < frame), "{kind}: {told:?}");
+    }
+}

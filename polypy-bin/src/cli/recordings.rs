@@ -1,0 +1,209 @@
+//! The commands that read recordings, as typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use polypy::recordings::moment;
+use polypy_core::AssetId;
+
+use super::File;
+
+/// Which part of a recording.
+#[derive(Debug, Args)]
+pub(crate) struct Span {
+    /// Leave out what is older: RFC 3339, or a Unix time in seconds, milli-, micro- or nanoseconds
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    pub(crate) from: Option<u64>,
+    /// Leave out what is younger
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    pub(crate) to: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// A folder, or one of its files
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+    /// Which sockets carried this token, from when to when, and what is missing of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) token: Option<AssetId>,
+    /// Print all of it as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// A folder, or one of its files
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+    /// Only entries that name this token
+    #[arg(long, value_name = "ID")]
+    pub(crate) token: Option<AssetId>,
+    /// Only these channels: frames, control, sent, rest, socket, catalogue, checkpoint, gap, clock, mark
+    #[arg(long, value_name = "CHANNEL", value_delimiter = ',')]
+    pub(crate) channel: Vec<String>,
+    /// Only frames of this socket
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) socket: Option<u64>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// End after so many entries
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<u64>,
+    /// Print frames alone, each as it was received, with an end of line behind it
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A folder, one of its files, or frames as lines of JSON (.jsonl, .jsonl.gz)
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+    /// List this token alone; all are verified
+    #[arg(long, value_name = "ID")]
+    pub(crate) token: Option<AssetId>,
+    /// Not whole also if the recording says itself that something was lost
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print all of it as one JSON object: docs/schemas/verify.json
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Frames as lines of JSON, packed with gzip or not, then the folder to add them to
+    #[arg(value_name = "FILE.. FOLDER", num_args = 2.., required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    /// A folder that nobody records to, or one file
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compact {
+    /// A folder, or one of its files
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+}
+
+pub(crate) const COMPACT_EXAMPLES: &str = "\
+Examples:
+  polypy compact recording
+
+Compresses each finished file again, in larger pieces and for longer, and leaves out the index of
+its entries: for keeping. Readers of MCAP then read it from its beginning. A file takes its place
+only once it was read back and found to hold the same. Somebody may record to the folder meanwhile.
+Ends with 3 if a file was left as it was, for it is damaged.";
+
+pub(crate) const INFO_EXAMPLES: &str = "\
+Examples:
+  polypy info recording
+  polypy info recording --token 7132104567925221259462638553270691275033272857194253228963137931245558399256
+  polypy info --json recording | jq .gaps
+
+Shows what there is without decoding a frame: files, times, sockets, tokens, bytes, and what is
+missing by whose doing it is. `polypy verify` looks at the books. Ends with 0 if every file is
+whole, with 3 if something of them is damaged or not there, with 66 if there is no recording.";
+
+pub(crate) const CAT_EXAMPLES: &str = "\
+Examples:
+  polypy cat recording | head
+  polypy cat recording --channel gap,socket
+  polypy cat recording --token 71321045679252212594626385532706912750332728571942532289631379312455583992 --from 2026-11-29T08:43:00Z
+  polypy cat --raw recording > frames.jsonl
+
+An entry a line, as JSON: `at` (nanoseconds since 1970), `channel`, and `data`. A frame has its
+number among those of its socket, too (`sequence`), and one that is no JSON is in `text`, or in
+`binary` as hexadecimal digits. docs/schemas/recording says what each channel holds. Ends with 0, with
+3 if something could not be read (standard error says what), with 65 if nothing could be, with 66
+if there is no recording.";
+
+pub(crate) const VERIFY_EXAMPLES: &str = "\
+Examples:
+  polypy verify recording
+  polypy verify --json recording > report.json
+  polypy verify recording/00000003-20261129T084300Z.mcap
+  polypy verify frames.jsonl.gz
+
+Applies every frame as the server would, on recorded time, and holds each book against the venue's
+hashes, its best prices, the market's other token and the checkpoints. Ends with 0 if the
+recording is whole: nothing is damaged, nothing is missing that no gap tells of, no check failed.
+With 3 if it is not, with 65 if it cannot be read, with 66 if there is none.";
+
+pub(crate) const IMPORT_EXAMPLES: &str = "\
+Examples:
+  polypy import frames.jsonl.gz recording
+  polypy import monday.jsonl tuesday.jsonl recording && polypy verify recording
+
+A line is a frame ({\"event_type\": ..} or an array), a frame with its time
+({\"t_ms\": 1795000000123, \"frame\": ..}), or a book of the REST interface. Frames keep their bytes:
+`polypy cat --raw` gives them back. Each file becomes a run of its own in the recording. Ends with
+3 if lines were left out, with 65 if a file has nothing that could be recorded.";
+
+pub(crate) const REPAIR_EXAMPLES: &str = "\
+Examples:
+  polypy repair recording
+
+Ends what a kill has cut, in place, and puts a copy without them in the place of files with
+damaged parts, which stay beside it as .damaged. What is missing is written into the file, as a
+gap. Repairing again changes nothing. A recorder does the same for what earlier runs left, when it
+starts; nobody may record to the folder meanwhile.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A folder, one of its files, or frames as lines of JSON
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// How fast: 1x as it was, 10x, or max, as fast as clients read
+    #[arg(long, value_name = "SPEED", default_value = "1x", value_parser = speed)]
+    pub(crate) speed: Speed,
+    /// Begin again at the end, with all sockets dropped
+    #[arg(long = "loop")]
+    pub(crate) again: bool,
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) file: File,
+}
+
+/// How many times faster than it was; zero is as fast as it can be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Speed(pub(crate) f64);
+
+fn speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed(0.0));
+    }
+    let number = text.strip_suffix('x').unwrap_or(text).parse::<f64>();
+    match number {
+        Ok(number) if number > 0.0 && number <= 1_000_000.0 => Ok(Speed(number)),
+        _ => Err("not a speed: 1x, 0.5x, 10x up to 1000000x, or max".to_owned()),
+    }
+}
+
+pub(crate) const REPLAY_EXAMPLES: &str = "\
+Examples:
+  polypy replay recording
+  polypy replay recording --speed max --listen 127.0.0.1:9000
+  polypy replay recording --from 2026-11-29T08:43:00Z --to 2026-11-29T09:00:00Z --speed 10x --loop
+
+Serves what was recorded as the venue served it: Gamma, the CLOB's books and the market WebSocket
+on one port. Point a client to the addresses that it prints; for this server:
+
+  polypy run --enable-http --venue-gamma-url URL --venue-clob-url URL --venue-ws-url URL
+
+It begins half a second after the last subscription. Frames keep their bytes, and their times: a
+hash covers them. What several sockets brought is given once. Where the recording lost tokens, the
+sockets that carry them are dropped, and come back to books that are whole. Pauses longer than ten
+seconds are passed over. Ends with Ctrl-C.";

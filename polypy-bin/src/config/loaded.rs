@@ -1,0 +1,241 @@
+//! Layers laid one over the other, and what that comes to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use polypy_core::catalogue::Selection;
+
+use super::contradiction::{Contradiction, contradictions};
+use super::layer::Layer;
+use super::mistake::{ConfigError, Mistake, Source};
+use super::overlay::{self, Overlay};
+use super::table::{self, Config, KEYS, Key, key};
+use super::{conversion, overlay_file};
+
+/// A valid configuration and where each of its values was written.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
+    origins: Vec<Source>,
+    overlay: Overlay,
+    /// What is in force without the overlay, if there is one.
+    below: Option<Arc<Below>>,
+}
+
+/// The layers below the overlay.
+#[derive(Debug)]
+struct Below {
+    config: Config,
+    origins: Vec<Source>,
+}
+
+impl Loaded {
+    /// A configuration that a Rust program has made.
+    pub fn of_program(config: Config) -> Self {
+        let defaults = Config::default();
+        let origin = |key: &Key| {
+            if key.show(&config) == key.show(&defaults) {
+                Source::Default
+            } else {
+                Source::Program
+            }
+        };
+        Self {
+            origins: KEYS.iter().map(origin).collect(),
+            config,
+            file: None,
+            overlay: Overlay::default(),
+            below: None,
+        }
+    }
+
+    /// Where the key's value was written.
+    pub fn origin(&self, key: &Key) -> &Source {
+        place(key)
+            .and_then(|index| self.origins.get(index))
+            .unwrap_or(&Source::Default)
+    }
+
+    /// What is set above all other layers.
+    pub fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    /// The same layers under another overlay.
+    ///
+    /// # Errors
+    /// What the overlay and the layers below it contradict each other in.
+    pub fn with_overlay(&self, overlay: Overlay) -> Result<Self, ConfigError> {
+        let below = self.below.clone().unwrap_or_else(|| {
+            Arc::new(Below {
+                config: self.config.clone(),
+                origins: self.origins.clone(),
+            })
+        });
+        let mut merged = Merged {
+            config: below.config.clone(),
+            origins: below.origins.clone(),
+            mistakes: Vec::new(),
+        };
+        merged.lay_over(&overlay);
+        merged.judge();
+        let loaded = merged.loaded(self.file.clone())?;
+        Ok(Self {
+            below: Some(below).filter(|_| !overlay.is_empty()),
+            overlay,
+            ..loaded
+        })
+    }
+
+    /// Reads the overlay that is kept in a file, if one is named, and puts it above all
+    /// other layers.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn with_overlay_file(&self) -> Result<Self, ConfigError> {
+        let overlay = match &self.config.markets.overlay_file {
+            Some(path) => overlay_file::read(path)?,
+            None => Overlay::default(),
+        };
+        self.with_overlay(overlay)
+    }
+
+    /// Keeps what is settled for as long as the program runs as `before` has it.
+    pub(crate) fn settled_as(mut self, before: &Self) -> Self {
+        let (own, known) = (&mut self.config.markets, &before.config.markets);
+        own.shard = known.shard;
+        own.overlay_file.clone_from(&known.overlay_file);
+        let fixed = overlay::FIXED.map(|field| format!("markets.{field}"));
+        for key in KEYS
+            .iter()
+            .filter(|key| fixed.iter().any(|name| name == key.name))
+        {
+            if let Some(at) = place(key) {
+                self.origins[at] = before.origin(key).clone();
+            }
+        }
+        self
+    }
+
+    /// Which markets are followed, and the layers that say so.
+    pub fn selection(&self) -> Selection {
+        let keys = KEYS.iter().filter(|key| key.section == "markets");
+        let origins = keys.map(|key| (key.field, self.origin_of_choice(key).layer().into()));
+        Selection {
+            origins: origins.collect(),
+            ..conversion::selection(&self.config)
+        }
+    }
+
+    /// Where a key of the choice of markets was written, by whichever of its names.
+    pub(crate) fn origin_of_choice(&self, key: &Key) -> &Source {
+        match table::key("lifecycle.max_markets") {
+            Some(former) if key.name == MAX_MARKETS && self.config.lifecycle.max_markets > 0 => {
+                self.origin(former)
+            }
+            _ => self.origin(key),
+        }
+    }
+}
+
+/// The key that has two names.
+const MAX_MARKETS: &str = "markets.max_markets";
+
+/// A key's place in the table.
+fn place(key: &Key) -> Option<usize> {
+    KEYS.iter().position(|other| std::ptr::eq(other, key))
+}
+
+/// Layers that were laid one over the other, and what is wrong with them.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub(super) config: Config,
+    origins: Vec<Source>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Merged {
+    /// These layers above the defaults, the later ones above the earlier ones.
+    pub(super) fn of(layers: [Layer; 4]) -> Self {
+        let mut merged = Self {
+            config: Config::default(),
+            origins: vec![Source::Default; KEYS.len()],
+            mistakes: Vec::new(),
+        };
+        layers.into_iter().for_each(|layer| merged.lay(layer));
+        merged
+    }
+
+    fn lay(&mut self, layer: Layer) {
+        self.mistakes.extend(layer.mistakes);
+        for entry in layer.entries {
+            match entry.key.set(&mut self.config, &entry.text) {
+                Ok(()) => {
+                    if let Some(at) = place(entry.key) {
+                        self.origins[at] = entry.source;
+                    }
+                }
+                Err(reason) => {
+                    let mistake = Mistake::new(entry.key.name, reason, &entry.source);
+                    self.mistakes.push(mistake);
+                }
+            }
+        }
+    }
+
+    /// Under either of its names, what a layer below says of the most markets is outranked.
+    fn lay_over(&mut self, overlay: &Overlay) {
+        if overlay.sets(MAX_MARKETS) {
+            self.config.lifecycle.max_markets = 0;
+        }
+        self.lay(overlay.layer());
+    }
+
+    /// Notes what values contradict each other in.
+    pub(super) fn judge(&mut self) {
+        let mistakes = std::mem::take(&mut self.mistakes);
+        let origin = |name| {
+            let at = key(name).and_then(place);
+            at.and_then(|at| self.origins.get(at))
+                .unwrap_or(&Source::Default)
+        };
+        let mut found = Vec::new();
+        for Contradiction { key, other, reason } in contradictions(&self.config) {
+            // A value that does not read is not what the other one contradicts.
+            let is_judged = |name| !mistakes.iter().any(|mistake| mistake.key == name);
+            if is_judged(key) && is_judged(other) {
+                // Of what somebody wrote, where one of the two is missing; and what was
+                // written last is what to change.
+                let source = match (origin(key), origin(other)) {
+                    (Source::Default, source) | (_, source @ Source::Overlay { .. }) => source,
+                    (source, _) => source,
+                };
+                found.push(Mistake::new(key, reason, source));
+            }
+        }
+        self.mistakes = mistakes;
+        self.mistakes.extend(found);
+    }
+
+    /// What it comes to, without an overlay.
+    pub(super) fn loaded(self, file: Option<PathBuf>) -> Result<Loaded, ConfigError> {
+        let loaded = Loaded {
+            config: self.config,
+            file,
+            origins: self.origins,
+            overlay: Overlay::default(),
+            below: None,
+        };
+        ConfigError::of(self.mistakes).map_or(Ok(loaded), Err)
+    }
+}
+
+impl Config {
+    /// Most markets to follow, by either of the key's names; 0 for all.
+    pub fn max_markets(&self) -> usize {
+        self.markets.max_markets.max(self.lifecycle.max_markets)
+    }
+}

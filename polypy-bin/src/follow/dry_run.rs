@@ -1,0 +1,154 @@
+//! `polypy markets --dry-run`.
+
+use std::io::{IsTerminal, Write};
+
+use polypy::clock::SystemClock;
+use polypy::config::{Layer, Sources};
+use polypy::exit::Exit;
+use polypy::{Preview, preview};
+use polypy_core::catalogue::NotFollowed;
+use serde_json::json;
+
+use super::line::plain;
+use super::run;
+use super::shown::padded;
+use crate::cli;
+use crate::terminal;
+
+/// Shows what the configuration would follow.
+pub(crate) fn dry_run(typed: cli::Markets, variables: Vec<(String, String)>) -> Exit {
+    let sources = Sources {
+        named_file: typed.server.file.config,
+        variables,
+        demo: Layer::default(),
+        flags: typed.keys.0,
+    };
+    let loaded = match sources.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return terminal::refuse(&error),
+    };
+    let (limit, json) = (typed.limit, typed.json);
+    run(async move {
+        let is_watched = std::io::stderr().is_terminal();
+        let progress = |listed| {
+            if is_watched {
+                // Over the line before; who has closed standard error does not want to know.
+                drop(write!(std::io::stderr(), "\r{listed} markets listed"));
+            }
+        };
+        let previewed = preview(&loaded, &SystemClock, progress).await;
+        if is_watched {
+            drop(writeln!(std::io::stderr()));
+        }
+        let previewed = match previewed {
+            Ok(previewed) => previewed,
+            Err(error) => {
+                terminal::say(&error);
+                return Exit::Config;
+            }
+        };
+        let text = if json {
+            object(&previewed, limit)
+        } else {
+            text(&previewed, limit)
+        };
+        let printed = terminal::print(&text);
+        for warning in &previewed.warnings {
+            terminal::say(&plain(warning));
+        }
+        if let Some(cause) = &previewed.broke_off {
+            let url = &loaded.config.venue.gamma_url;
+            terminal::say(&format_args!(
+                "the listing of {url} broke off: {}; this is what it had until then",
+                plain(cause)
+            ));
+            return Exit::Failure;
+        }
+        printed
+    })
+}
+
+/// For people: numbers, then the most traded ones.
+fn text(preview: &Preview, limit: usize) -> String {
+    let (followed, tokens) = (preview.followed.len(), preview.tokens());
+    let mut text = format!(
+        "{} markets are listed as open; {followed} would be followed ({tokens} tokens)\n",
+        preview.listed
+    );
+    if !preview.not_followed.is_empty() {
+        text.push_str("\nNOT FOLLOWED, SINCE\n");
+        let counts = preview.not_followed.iter().map(|(_, count)| count);
+        let wide = counts.max().map_or(0, |count| count.to_string().len());
+        for (reason, count) in &preview.not_followed {
+            text.push_str(&format!("  {count:>wide$}  {}\n", why(*reason)));
+        }
+    }
+    if followed > 0 {
+        text.push_str("\nFOLLOWED, MOST TRADED FIRST\n");
+        let shown = preview.followed.iter().take(limit).map(|entry| {
+            let day = entry.figures.volume_day;
+            let day = day.map_or("-".to_owned(), |day| format!("${day}"));
+            (day, plain(&entry.market.question))
+        });
+        let shown: Vec<_> = shown.collect();
+        let wide = shown.iter().map(|(day, _)| day.len()).max().unwrap_or(0);
+        for (day, question) in &shown {
+            text.push_str(&format!("  {}  {question}\n", padded(day, wide)));
+        }
+        if followed > shown.len() {
+            let more = followed - shown.len();
+            text.push_str(&format!("  and {more} more: --limit {followed}\n"));
+        }
+    }
+    text
+}
+
+/// For programs.
+fn object(preview: &Preview, limit: usize) -> String {
+    let counts = preview.not_followed.iter();
+    let counts = counts.map(|(reason, count)| (reason.name().to_owned(), json!(count)));
+    let markets = preview.followed.iter().take(limit).map(|entry| {
+        let market = &entry.market;
+        json!({
+            "condition_id": market.condition_id.as_str(),
+            "slug": market.slug.as_deref(),
+            "question": market.question,
+            "volume_day": entry.figures.volume_day.map(|day| day.to_string()),
+        })
+    });
+    let object = json!({
+        "listed": preview.listed,
+        "followed": preview.followed.len(),
+        "tokens": preview.tokens(),
+        "not_followed": serde_json::Map::from_iter(counts),
+        "warnings": preview.warnings,
+        "complete": preview.broke_off.is_none(),
+        "markets": markets.collect::<Vec<_>>(),
+    });
+    format!("{object}\n")
+}
+
+/// A reason, with the key that it comes of.
+fn why(reason: NotFollowed) -> &'static str {
+    match reason {
+        NotFollowed::Unjudged => "they were not judged",
+        NotFollowed::Excluded => "they are excluded (exclude_*)",
+        NotFollowed::Tags => "they have none of the tags (tags)",
+        NotFollowed::TagsUnknown => "the venue has not said which tags they have (tags)",
+        NotFollowed::Category => "they are in none of the categories (categories)",
+        NotFollowed::Event => "they are part of none of the events (events)",
+        NotFollowed::Slug => "they have none of the slugs (slugs)",
+        NotFollowed::Text => "none of the texts is in their words (text)",
+        NotFollowed::Id => "they have none of the ids (ids)",
+        NotFollowed::Volume => "too little was traded (min_volume)",
+        NotFollowed::VolumeDay => "too little was traded within a day (min_volume_day)",
+        NotFollowed::Liquidity => "too little is in their books (min_liquidity)",
+        NotFollowed::End => {
+            "they end too early or too late, or do not say when (ends_after, ends_before)"
+        }
+        NotFollowed::NegRisk => "they are part of a negative-risk event, or are not (neg_risk)",
+        NotFollowed::Seats => "as many as there may be are ahead of them (max_markets, order)",
+        NotFollowed::Shard => "they belong to another process (shard)",
+        NotFollowed::Sockets => "more connections would be needed than there may be",
+    }
+}

@@ -1,0 +1,134 @@
+//! `polypy markets`.
+
+use std::io::IsTerminal;
+
+use polypy::clock::SystemClock;
+use polypy::exit::Exit;
+use polypy_client::reads::{Listed, Market, Pages, RawMarket, ReadError};
+use polypy_core::Clock;
+
+use super::dry_run::dry_run;
+use super::table::{Paper, table};
+use super::{Target, run};
+use crate::cli;
+use crate::terminal;
+
+/// Shows the markets that match, once.
+pub(crate) fn markets(typed: cli::Markets, variables: Vec<(String, String)>) -> Exit {
+    if typed.dry_run {
+        return dry_run(typed, variables);
+    }
+    let (query, limit, json) = (typed.question(), typed.limit, typed.json);
+    let target = match Target::find(typed.server, variables) {
+        Ok(target) => target,
+        Err(exit) => return exit,
+    };
+    run(async {
+        let client = match target.client() {
+            Ok(client) => client,
+            Err(exit) => return exit,
+        };
+        let shown = if json {
+            lines(&target, client.raw_markets(&query), limit).await
+        } else {
+            rows(&target, client.markets(&query), limit).await
+        };
+        match shown {
+            Ok(()) => Exit::Clean,
+            Err(exit) => exit,
+        }
+    })
+}
+
+async fn lines(target: &Target, mut found: Pages<RawMarket>, limit: usize) -> Result<(), Exit> {
+    let mut shown = 0;
+    while shown < limit
+        && let Some(RawMarket(market)) = next(target, &mut found).await?
+    {
+        terminal::print_more(&format!("{market}\n"))?;
+        shown += 1;
+    }
+    remark(&found, shown);
+    Ok(())
+}
+
+async fn rows(target: &Target, mut found: Pages<Market>, limit: usize) -> Result<(), Exit> {
+    let mut markets = Vec::new();
+    while markets.len() < limit
+        && let Some(market) = next(target, &mut found).await?
+    {
+        markets.push(market);
+    }
+    let paper = match std::io::stdout() {
+        output if output.is_terminal() => Paper::Wide(terminal::columns(&output)),
+        _ => Paper::Endless,
+    };
+    let now = i64::try_from(SystemClock.now().millis()).unwrap_or(i64::MAX);
+    if !markets.is_empty() {
+        terminal::print_more(&table(&markets, paper, now))?;
+    }
+    remark(&found, markets.len());
+    Ok(())
+}
+
+async fn next<T: Listed>(target: &Target, found: &mut Pages<T>) -> Result<Option<T>, Exit> {
+    match found.next().await {
+        Ok(next) => Ok(next),
+        Err(ReadError::Lost(cause)) => Err(target.lost(&cause)),
+        Err(ReadError::Refused(problem)) if problem.status.as_u16() == 400 => {
+            let flag = problem
+                .parameter
+                .as_deref()
+                .map_or_else(String::new, cli::flag);
+            target.say(&format!("{flag}: {problem}"));
+            Err(Exit::Usage)
+        }
+        Err(error) => {
+            let remedy = match &error {
+                ReadError::Refused(problem) if problem.status.as_u16() == 401 => {
+                    ": --token-file names the file with the token"
+                }
+                _ => "",
+            };
+            target.say(&format!("{error}{remedy}"));
+            Err(Exit::Failure)
+        }
+    }
+}
+
+/// Says what is not shown, and how to have it.
+fn remark<T: Listed>(found: &Pages<T>, shown: usize) {
+    let Some(head) = found.head() else { return };
+    let (matched, unfollowed) = (head.matched, head.unfollowed);
+    if matched == 0 {
+        let followed = if unfollowed > 0 {
+            "that is followed "
+        } else {
+            ""
+        };
+        terminal::say(&format_args!("nothing {followed}matches"));
+    }
+    for tag in &head.unknown_tags {
+        terminal::say(&format_args!(
+            "no market has the tag {tag:?}: --json shows the tags of markets"
+        ));
+    }
+    if usize::try_from(matched).is_ok_and(|matched| matched > shown) {
+        terminal::say(&format_args!(
+            "{shown} of {matched} are shown: --limit {matched}"
+        ));
+    }
+    if unfollowed > 0 {
+        let verb = if unfollowed == 1 {
+            "matches and is"
+        } else {
+            "match and are"
+        };
+        terminal::say(&format_args!(
+            "{unfollowed} more {verb} not followed: --all"
+        ));
+    }
+    if found.begun_again() > 0 {
+        terminal::say(&"the order moved on while it was read: what follows is in a newer one");
+    }
+}

@@ -1,0 +1,169 @@
+//! `polypy cat`: the entries of a recording, a line of JSON each.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+
+use memchr::memmem::Finder;
+use polypy::archive::{Found, RawEntry, Reader};
+use polypy::exit::Exit;
+use serde_json::value::RawValue;
+
+use super::open;
+use crate::cli;
+use crate::terminal;
+
+pub(crate) fn cat(typed: cli::Cat) -> Exit {
+    let mut reader = match open(&typed.recording) {
+        Ok(recording) => Reader::new(recording),
+        Err(exit) => return exit,
+    };
+    if let Some(from) = typed.span.from {
+        reader.pass_before(from);
+    }
+    let output = io::stdout();
+    let is_terminal = output.is_terminal();
+    let mut printing = Printing {
+        wanted: Wanted::new(&typed),
+        output: BufWriter::with_capacity(1 << 16, output.lock()),
+        line: Vec::new(),
+        is_raw: typed.raw,
+        is_terminal,
+        left: typed.limit.unwrap_or(u64::MAX),
+    };
+    match printing.all(&mut reader) {
+        Ok(exit) => exit,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
+        Err(error) => {
+            terminal::say(&format_args!("standard output cannot be written: {error}"));
+            Exit::Io
+        }
+    }
+}
+
+/// Which entries are to be shown.
+struct Wanted {
+    channels: BTreeSet<String>,
+    socket: Option<u64>,
+    /// As JSON has it: ids are texts wherever they stand.
+    token: Option<Finder<'static>>,
+    from: u64,
+    to: u64,
+}
+
+impl Wanted {
+    fn new(typed: &cli::Cat) -> Self {
+        let token = typed.token.as_ref().map(|token| format!("\"{token}\""));
+        Self {
+            channels: typed.channel.iter().cloned().collect(),
+            socket: typed.socket,
+            token: token.map(|token| Finder::new(&token).into_owned()),
+            from: typed.span.from.unwrap_or(0),
+            to: typed.span.to.unwrap_or(u64::MAX),
+        }
+    }
+
+    fn is(&self, entry: &RawEntry<'_>) -> bool {
+        let kind = entry.channel.split('/').next().unwrap_or_default();
+        (self.from..=self.to).contains(&entry.at)
+            && (self.channels.is_empty() || self.channels.contains(kind))
+            && (self.socket.is_none() || entry.socket() == self.socket)
+            && self
+                .token
+                .as_ref()
+                .is_none_or(|token| token.find(entry.data).is_some())
+    }
+}
+
+struct Printing<W: Write> {
+    wanted: Wanted,
+    output: BufWriter<W>,
+    line: Vec<u8>,
+    is_raw: bool,
+    is_terminal: bool,
+    left: u64,
+}
+
+impl<W: Write> Printing<W> {
+    fn all(&mut self, reader: &mut Reader) -> io::Result<Exit> {
+        let (mut has_entries, mut has_faults) = (false, false);
+        while self.left > 0
+            && let Some(found) = reader.next_found()
+        {
+            match found {
+                Found::Chunk(chunk) => {
+                    has_entries = true;
+                    for entry in chunk.raw_entries() {
+                        if self.left > 0 && self.wanted.is(&entry) {
+                            self.print(&entry)?;
+                        }
+                    }
+                }
+                Found::Fault(fault) => {
+                    has_faults |= fault.what.is_damage();
+                    self.output.flush()?;
+                    terminal::say(&fault);
+                }
+                _ => {}
+            }
+        }
+        self.output.flush()?;
+        Ok(match (has_faults, has_entries) {
+            (false, _) => Exit::Clean,
+            (true, true) => Exit::NotWhole,
+            (true, false) => Exit::Unreadable,
+        })
+    }
+
+    fn print(&mut self, entry: &RawEntry<'_>) -> io::Result<()> {
+        let is_frame = entry.socket().is_some();
+        self.line.clear();
+        if !self.is_raw {
+            self.write(entry, is_frame)?;
+        } else if is_frame {
+            self.line.extend_from_slice(entry.data);
+        } else {
+            return Ok(());
+        }
+        self.left -= 1;
+        if self.is_terminal {
+            // Nothing of what a stranger sent may steer a terminal.
+            let text = String::from_utf8_lossy(&self.line);
+            let shown: String = text.chars().map(plain).collect();
+            self.output.write_all(shown.as_bytes())?;
+        } else {
+            self.output.write_all(&self.line)?;
+        }
+        self.output.write_all(b"\n")
+    }
+
+    fn write(&mut self, entry: &RawEntry<'_>, is_frame: bool) -> io::Result<()> {
+        let channel = serde_json::to_string(entry.channel)?;
+        write!(self.line, "{{\"at\":{},\"channel\":{channel}", entry.at)?;
+        if is_frame {
+            write!(self.line, ",\"sequence\":{}", entry.sequence)?;
+        }
+        // As it is, unless that would make two lines of it.
+        let is_line = !entry.data.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+        match std::str::from_utf8(entry.data) {
+            Ok(text) if is_line && serde_json::from_str::<&RawValue>(text).is_ok() => {
+                write!(self.line, ",\"data\":{text}}}")
+            }
+            Ok(text) => write!(self.line, ",\"text\":{}}}", serde_json::to_string(text)?),
+            Err(_) => {
+                self.line.extend_from_slice(b",\"binary\":\"");
+                for byte in entry.data {
+                    write!(self.line, "{byte:02x}")?;
+                }
+                self.line.write_all(b"\"}")
+            }
+        }
+    }
+}
+
+fn plain(letter: char) -> char {
+    if letter.is_control() {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        letter
+    }
+}

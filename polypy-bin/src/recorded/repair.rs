@@ -1,0 +1,79 @@
+//! `polypy repair`: what a kill or a disk did to a recording.
+
+use std::sync::Arc;
+
+use polypy::archive::{FolderError, Mended, Repaired, SystemDisk, repair_recording};
+use polypy::exit::Exit;
+use polypy_core::recording::Gap;
+
+use super::{now, open};
+use crate::cli;
+use crate::terminal;
+
+pub(crate) fn repair(typed: cli::Repair) -> Exit {
+    let recording = match open(&typed.recording) {
+        Ok(recording) => recording,
+        Err(exit) => return exit,
+    };
+    let mut shown = Ok(());
+    let mut is_done = true;
+    let repaired = repair_recording(Arc::new(SystemDisk), &recording, now(), &mut |mended| {
+        is_done &= mended.result.is_ok();
+        let line = line(mended);
+        if let Some(line) = line
+            && shown.is_ok()
+        {
+            shown = terminal::print_more(&line);
+        }
+    });
+    match (repaired, shown) {
+        (Err(error), _) => {
+            terminal::say(&error);
+            match error {
+                FolderError::InUse { .. } => Exit::Failure,
+                _ => Exit::Unreadable,
+            }
+        }
+        (Ok(()), Err(exit)) if exit != Exit::Clean => exit,
+        (Ok(()), _) if is_done => Exit::Clean,
+        (Ok(()), _) => Exit::NotWhole,
+    }
+}
+
+fn line(mended: &Mended) -> Option<String> {
+    let name = &mended.file;
+    let missing = |gaps: &[Gap]| {
+        let gap = |gap: &Gap| {
+            let time = |at: Option<u64>| {
+                at.map_or_else(
+                    || "unknown".to_owned(),
+                    |at| polypy::recordings::moment::shown(at.saturating_mul(1_000)),
+                )
+            };
+            format!(
+                "\n  missing from {} to {}: {}",
+                time(gap.from_ts),
+                time(gap.to_ts),
+                gap.reason
+            )
+        };
+        gaps.iter().map(gap).collect::<String>()
+    };
+    Some(match &mended.result {
+        Ok(Repaired::Whole(_)) if mended.is_known => return None,
+        Ok(Repaired::Whole(_)) => format!("{name}: whole, and now in the manifest\n"),
+        Ok(Repaired::Empty) if mended.is_removed => format!("{name}: removed, nothing was in it\n"),
+        Ok(Repaired::Empty) => format!("{name}: nothing in it can be read; left as it is\n"),
+        Ok(Repaired::Ended { cut, gap, .. }) => {
+            let gaps: Vec<_> = gap.iter().cloned().collect();
+            format!("{name}: ended, {cut} bytes cut{}\n", missing(&gaps))
+        }
+        Ok(Repaired::Copied { damaged, gaps, .. }) => format!(
+            "{name}: copied without what is damaged; the file itself is {}{}\n",
+            damaged.display(),
+            missing(gaps)
+        ),
+        Ok(_) => return None,
+        Err(error) => format!("{name}: not repaired: {error}\n"),
+    })
+}

@@ -1,0 +1,110 @@
+//! `polypy replay`: a recording as the venue that it is of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use polypy::archive::{Entries, Recording, is_recording};
+use polypy::clock::SystemClock;
+use polypy::config::{Layer, Overlay, Sources};
+use polypy::exit::Exit;
+use polypy_core::recording::RecordingSource;
+use polypy_sim::{Sim, SimConfig, SimError, SimHandle};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::open;
+use crate::cli;
+use crate::runtime::{Wishes, with_runtime};
+use crate::terminal;
+
+/// Between two lines of the log about how far it is.
+const TOLD: Duration = Duration::from_secs(10);
+
+pub(crate) fn replay(typed: cli::Replay, variables: Vec<(String, String)>) -> Exit {
+    let is_lines = !typed.recording.is_dir() && matches!(is_recording(&typed.recording), Ok(false));
+    let recording = match open(&typed.recording) {
+        Ok(recording) => recording,
+        Err(exit) => return exit,
+    };
+    let sources = Sources {
+        named_file: typed.file.config.clone(),
+        variables,
+        demo: Layer::default(),
+        flags: Layer::default(),
+    };
+    let loaded = match sources.load_with(Overlay::default()) {
+        Ok(loaded) => loaded,
+        Err(error) => return terminal::refuse(&error),
+    };
+    with_runtime(&loaded.config.clone(), async move |wishes| {
+        serve(typed, recording, is_lines, wishes).await
+    })
+}
+
+async fn serve(
+    typed: cli::Replay,
+    recording: Recording,
+    is_lines: bool,
+    mut wishes: Wishes,
+) -> Exit {
+    // It has no files to read again.
+    wishes.reload.close();
+    let config = SimConfig {
+        listen: typed.listen,
+        playback: is_lines.then(|| typed.recording.clone()),
+        playback_speed: typed.speed.0,
+        playback_loops: typed.again,
+        ..SimConfig::default()
+    };
+    let clock = Arc::new(SystemClock);
+    let started = if is_lines {
+        Sim::start(config, clock).await
+    } else {
+        let span = typed.span.from.unwrap_or(0)..typed.span.to.unwrap_or(u64::MAX);
+        let source: Box<dyn RecordingSource> = Box::new(Entries::of(recording));
+        Sim::play(config, clock, source, span).await
+    };
+    let sim = match started {
+        Ok(sim) => sim,
+        Err(error) => {
+            let cause: &(dyn std::error::Error + 'static) = &error;
+            tracing::error!(error = cause, "the recording cannot be played");
+            return match error {
+                SimError::Listen { .. } | SimError::Thread(_) => Exit::Failure,
+                _ => Exit::Unreadable,
+            };
+        }
+    };
+    let written = terminal::print(&format!(
+        "gamma_url = \"{}\"\nclob_url = \"{}\"\nws_url = \"{}\"\n",
+        sim.gamma_url(),
+        sim.clob_url(),
+        sim.ws_url()
+    ));
+    tokio::select! {
+        _ended = &mut wishes.drain => {}
+        never = tell(&sim) => match never {},
+    }
+    sim.stop().await;
+    written
+}
+
+/// Says how far it is.
+async fn tell(sim: &SimHandle) -> std::convert::Infallible {
+    let mut looks = interval(TOLD);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = 0;
+    let mut is_done = false;
+    loop {
+        looks.tick().await;
+        let Some(played) = sim.stats().playback else {
+            continue;
+        };
+        if played.sent != told {
+            told = played.sent;
+            tracing::info!(frames = played.sent, of = played.total, "played");
+        }
+        if played.done && !std::mem::replace(&mut is_done, true) {
+            tracing::info!("the recording has been played; Ctrl-C ends the venue");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a recording says that it lacks.
+
+use std::collections::HashMap;
+
+use polypy_core::AssetId;
+use polypy_core::recording::{Gap, GapScope};
+
+/// What a gap is told from others by.
+type Name = (GapScope, Option<AssetId>, Option<u64>, Option<u64>);
+
+/// Gaps in the order in which they were first told: each is told when it opens, and again
+/// with its end, which counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gaps {
+    list: Vec<Gap>,
+    places: HashMap<Name, usize>,
+}
+
+impl Gaps {
+    /// A gap is told; whether for the first time.
+    pub(crate) fn note(&mut self, gap: &Gap) -> bool {
+        let name = (gap.scope, gap.token_id.clone(), gap.socket, gap.from_ts);
+        let next = self.list.len();
+        let place = *self.places.entry(name).or_insert(next);
+        match self.list.get_mut(place) {
+            Some(known) => known.clone_from(gap),
+            None => self.list.push(gap.clone()),
+        }
+        place == next
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Gap> {
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::Owner;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_that_is_told_again_has_its_end() {
+        let gap = |from, to| Gap::of_recording("killed", Owner::Us, (Some(from), to), 9);
+        let mut gaps = Gaps::default();
+        let told = [gap(1, None), gap(2, None), gap(1, Some(3))];
+        assert_eq!(
+            told.each_ref().map(|gap| gaps.note(gap)),
+            [true, true, false]
+        );
+        assert_eq!(gaps.into_list(), [gap(1, Some(3)), gap(2, None)]);
+    }
+}

@@ -1,0 +1,394 @@
+//! What the verifier found in a recording.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use polypy_archive::Fault;
+use polypy_core::recording::{Gap, GapScope};
+use polypy_core::{AssetId, StaleReason, Timestamp};
+use polypy_workers::Findings;
+use serde_json::{Value, json};
+
+use super::lines::LeftOut;
+
+/// Reasons of gaps in which nobody lost anything.
+pub(crate) const ORDERLY: [&str; 3] = ["starting", "stopped", "unsubscribed"];
+/// Tokens that the page for people names, the worst first.
+const WORST: usize = 20;
+
+/// A time in which a book was not what the recording says of it elsewhere. In
+/// nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contradiction {
+    /// What contradicted it.
+    pub reason: StaleReason,
+    /// From when on.
+    pub from: u64,
+    /// Until another book came; `None` if none did.
+    pub until: Option<u64>,
+}
+
+/// What was found of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenReport {
+    /// The token.
+    pub token_id: AssetId,
+    /// What the checks found.
+    pub findings: Findings,
+    /// What contradicted its book, and stood.
+    pub contradictions: Vec<Contradiction>,
+}
+
+/// What was found of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Frames, whatever they were.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, frames that are neither events nor known texts.
+    pub unreadable_frames: u64,
+    /// Events that could not be read, in frames that could.
+    pub errors: u64,
+    /// Events of tokens that no socket was asked for, or of which no market is known.
+    pub unknown_events: u64,
+    /// Frames that are missing by the numbers of those before and after them, and of which
+    /// no gap says so.
+    pub missing_frames: u64,
+    /// Frames that are missing by those numbers, by socket.
+    pub missing_by_socket: BTreeMap<u64, u64>,
+    /// Files that were read.
+    pub files: u64,
+    /// What cannot be read of them.
+    pub faults: Vec<Fault>,
+    /// Entries of channels that are not known: of a later version.
+    pub unknown_entries: u64,
+    /// Entries that are not what their channels hold.
+    pub unreadable_entries: u64,
+    /// Lines that are no frames, of a file of lines, and the first of them.
+    pub left_out: LeftOut,
+    /// What the recording itself says that it lacks.
+    pub gaps: Vec<Gap>,
+    /// When the first entry was, in nanoseconds since the Unix epoch.
+    pub began: u64,
+    /// When the last one was.
+    pub ended: u64,
+    /// Times the recorded clock was set, by how many nanoseconds.
+    pub clock_steps: Vec<i64>,
+    /// What the checks found of all books.
+    pub findings: Findings,
+    /// Books that something contradicts at the end, and nothing has settled.
+    pub unsettled: u64,
+    /// Times what was recorded broke the program's own books.
+    pub panics: u64,
+    /// Each token, the worst first.
+    pub tokens: Vec<TokenReport>,
+}
+
+impl Report {
+    /// Whether nothing in the recording contradicts it, and nothing is missing unsaid.
+    /// States of which nothing could be said do not count.
+    pub fn is_whole(&self) -> bool {
+        let lacking = self.unreadable_frames
+            + self.unreadable_entries
+            + self.left_out.lines
+            + self.missing_frames
+            + self.panics;
+        let is_damaged = self.faults.iter().any(|fault| fault.what.is_damage());
+        lacking == 0 && !is_damaged && self.contradicted().next().is_none()
+    }
+
+    /// Whether nothing was lost, either: tokens begin, are moved and end without that.
+    pub fn is_gapless(&self) -> bool {
+        let is_loss = |gap: &Gap| !ORDERLY.contains(&&*gap.reason);
+        !self.gaps.iter().any(is_loss)
+    }
+
+    /// Whether there was something to read, and none of it could be.
+    pub fn is_unreadable(&self) -> bool {
+        let has_nothing = self.frames + self.findings.states == 0 && self.gaps.is_empty();
+        has_nothing && (!self.faults.is_empty() || self.left_out.lines > 0)
+    }
+
+    /// Leaves only this token among those that are listed.
+    pub fn keep_token(&mut self, token: &AssetId) {
+        self.tokens.retain(|known| known.token_id == *token);
+    }
+
+    /// The tokens whose books were contradicted.
+    pub fn contradicted(&self) -> impl Iterator<Item = &TokenReport> {
+        let is_wrong = |token: &&TokenReport| !token.contradictions.is_empty();
+        self.tokens.iter().filter(is_wrong)
+    }
+
+    /// So many frames of a socket are missing by their numbers.
+    pub(crate) fn note_missing(&mut self, socket: u64, frames: u64) {
+        *self.missing_by_socket.entry(socket).or_default() += frames;
+    }
+
+    /// Counts the missing frames of which no gap says so.
+    pub(crate) fn explain_missing(&mut self) {
+        let is_all_lost = self.gaps.iter().any(|gap| gap.scope == GapScope::Recording);
+        let mut missing = 0;
+        for (socket, frames) in &self.missing_by_socket {
+            let of = self.gaps.iter().filter(|gap| gap.socket == Some(*socket));
+            // A gap of unknown size may be of any.
+            let said = of
+                .map(|gap| gap.size.unwrap_or(u64::MAX))
+                .fold(0, u64::saturating_add);
+            missing += frames.saturating_sub(said);
+        }
+        let is_damaged = self.faults.iter().any(|fault| fault.what.loses_entries());
+        self.missing_frames = if is_all_lost || is_damaged {
+            0
+        } else {
+            missing
+        };
+    }
+
+    /// The gaps by owner and reason: how many, and for how long they were open, in
+    /// microseconds, where that is known.
+    pub fn gaps_by_cause(&self) -> BTreeMap<(String, String), (u64, u64)> {
+        let mut by_cause: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for gap in &self.gaps {
+            let owner = json!(gap.owner).as_str().unwrap_or_default().to_owned();
+            let (count, lasted) = by_cause.entry((owner, gap.reason.to_string())).or_default();
+            *count += 1;
+            if let (Some(from), Some(to)) = (gap.from_ts, gap.to_ts) {
+                *lasted += to.saturating_sub(from);
+            }
+        }
+        by_cause
+    }
+
+    /// Puts the tokens in order: first those with contradictions, then those with failed
+    /// checks, then those of which least is known.
+    pub(crate) fn sort(&mut self) {
+        self.tokens.sort_by_cached_key(|token| {
+            let found = token.findings;
+            let wrong = token.contradictions.len();
+            let unknown = found.states - found.verified.min(found.states);
+            let worst = (wrong, found.failed, unknown);
+            (std::cmp::Reverse(worst), token.token_id.clone())
+        });
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        let tokens = self.tokens.iter().map(|token| {
+            let wrong = token.contradictions.iter().map(|wrong| {
+                json!({
+                    "reason": wrong.reason.name(),
+                    "from_ts": wrong.from / 1_000,
+                    "to_ts": wrong.until.map(|until| until / 1_000),
+                })
+            });
+            json!({
+                "token_id": token.token_id.as_str(),
+                "checks": checks(&token.findings),
+                "contradictions": wrong.collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "whole": self.is_whole(),
+            "files": self.files,
+            "faults": self.faults.iter().map(fault_json).collect::<Vec<_>>(),
+            "frames": self.frames,
+            "bytes": self.bytes,
+            "unreadable_frames": self.unreadable_frames,
+            "unreadable_entries": self.unreadable_entries,
+            "unreadable_lines": self.left_out.lines,
+            "unknown_entries": self.unknown_entries,
+            "errors": self.errors,
+            "unknown_events": self.unknown_events,
+            "missing_frames": self.missing_frames,
+            "gaps": self.gaps,
+            "began_ts": self.began / 1_000,
+            "ended_ts": self.ended / 1_000,
+            "clock_steps_ns": self.clock_steps,
+            "checks": checks(&self.findings),
+            "unsettled_books": self.unsettled,
+            "panics": self.panics,
+            "tokens": tokens.collect::<Vec<_>>(),
+        })
+    }
+
+    /// A page for people.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        // Writing to a string does not fail.
+        let _done = self.write(&mut page);
+        page
+    }
+
+    fn write_faults(&self, page: &mut String) -> fmt::Result {
+        for fault in self.faults.iter().take(WORST) {
+            let what = if fault.what.is_damage() {
+                "damaged     "
+            } else {
+                "note        "
+            };
+            writeln!(page, "{what} {fault}")?;
+        }
+        let more = self.faults.len().saturating_sub(WORST);
+        if more > 0 {
+            writeln!(page, "damaged      and {more} more parts")?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, page: &mut String) -> fmt::Result {
+        let found = &self.findings;
+        let verdict = if self.is_whole() {
+            "whole"
+        } else {
+            "not whole"
+        };
+        writeln!(
+            page,
+            "{verdict}: {} tokens, {} to {}",
+            self.tokens.len(),
+            moment(self.began),
+            moment(self.ended)
+        )?;
+        if self.files > 0 {
+            writeln!(page, "files        {}", self.files)?;
+        }
+        self.write_faults(page)?;
+        writeln!(page, "frames       {} ({} bytes)", self.frames, self.bytes)?;
+        if self.unreadable_frames + self.errors > 0 {
+            writeln!(
+                page,
+                "unreadable   {} frames, {} events in others",
+                self.unreadable_frames, self.errors
+            )?;
+        }
+        if self.unreadable_entries > 0 {
+            writeln!(page, "unreadable   {} entries", self.unreadable_entries)?;
+        }
+        if let Some(first) = &self.left_out.first {
+            let more = self.left_out.lines - 1;
+            writeln!(page, "left out     {first}, and {more} more lines")?;
+        }
+        if self.unknown_entries > 0 {
+            writeln!(
+                page,
+                "unknown      {} entries of a later version",
+                self.unknown_entries
+            )?;
+        }
+        if self.missing_frames > 0 {
+            writeln!(
+                page,
+                "missing      {} frames by their numbers, and no gap says so",
+                self.missing_frames
+            )?;
+        }
+        for ((owner, reason), (count, lasted)) in self.gaps_by_cause() {
+            writeln!(
+                page,
+                "gap          {count}, {reason} ({owner}), {:.1} s",
+                seconds(lasted)
+            )?;
+        }
+        if self.unknown_events > 0 {
+            writeln!(
+                page,
+                "not followed {} events of other tokens",
+                self.unknown_events
+            )?;
+        }
+        if !self.clock_steps.is_empty() {
+            writeln!(page, "clock        set {} times", self.clock_steps.len())?;
+        }
+        writeln!(
+            page,
+            "states       {}: {} verified by their hash, {} failed, {} cannot be verified, {} without a hash, {} not judged",
+            found.states,
+            found.verified,
+            found.failed,
+            found.unverifiable,
+            found.unhashed,
+            found.unjudged()
+        )?;
+        writeln!(
+            page,
+            "best prices  {} as stated, {} not",
+            found.tops_agreed, found.tops_failed
+        )?;
+        if found.audits_agreed + found.audits_failed + found.audits_open > 0 {
+            writeln!(
+                page,
+                "checkpoints  {} agree, {} do not, {} say nothing",
+                found.audits_agreed, found.audits_failed, found.audits_open
+            )?;
+        }
+        if self.unsettled > 0 {
+            writeln!(page, "in doubt     {} books at the end", self.unsettled)?;
+        }
+        if self.panics > 0 {
+            writeln!(
+                page,
+                "defect       applying the recording broke our own books {} times: please report it",
+                self.panics
+            )?;
+        }
+        for token in self.contradicted().take(WORST) {
+            writeln!(
+                page,
+                "\ntoken {}: {} of {} states verified",
+                token.token_id, token.findings.verified, token.findings.states
+            )?;
+            for wrong in token.contradictions.iter().take(WORST) {
+                let until = wrong.until.map_or_else(|| "the end".to_owned(), moment);
+                writeln!(
+                    page,
+                    "  {} from {} to {until}",
+                    wrong.reason.name(),
+                    moment(wrong.from)
+                )?;
+            }
+        }
+        let more = self.contradicted().count().saturating_sub(WORST);
+        if more > 0 {
+            writeln!(page, "\nand {more} more tokens")?;
+        }
+        Ok(())
+    }
+}
+
+fn fault_json(fault: &Fault) -> Value {
+    json!({
+        "file": fault.file,
+        "what": fault.what.name(),
+        "from_byte": fault.bytes.0,
+        "to_byte": fault.bytes.1,
+        "after_ts": fault.after.map(|after| after / 1_000),
+        "error": fault.error,
+    })
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}
+
+fn moment(nanos: u64) -> String {
+    Timestamp::from_millis(nanos / 1_000_000).to_string()
+}
+
+fn checks(found: &Findings) -> Value {
+    json!({
+        "states": found.states,
+        "verified": found.verified,
+        "failed": found.failed,
+        "unverifiable": found.unverifiable,
+        "unhashed": found.unhashed,
+        "unjudged": found.unjudged(),
+        "tops_agreed": found.tops_agreed,
+        "tops_failed": found.tops_failed,
+        "checkpoints_agreed": found.audits_agreed,
+        "checkpoints_failed": found.audits_failed,
+        "checkpoints_open": found.audits_open,
+    })
+}

@@ -1,0 +1,146 @@
+//! `polypy markets`, with the demo and with the embedded exchange.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::process::{Running, output, polypy};
+use crate::streams::{answer, demo};
+
+#[test]
+fn markets_are_shown_and_a_short_id_is_taken_back() {
+    let (_demo, url, _token) = demo();
+    let (code, table, said) = output(&mut polypy(&["markets", "--url", &url, "--limit=2"]));
+    assert_eq!((code, said.as_str()), (0, "2 of 5 are shown: --limit 5\n"));
+    let mut lines = table.lines();
+    let head = lines.next().unwrap();
+    let at = |column: &str| head.find(column).unwrap();
+    assert!(
+        at("OUTCOME") < at("BID") && at("TOKEN") < at("ENDS"),
+        "{head}"
+    );
+    let rows: Vec<_> = lines.collect();
+    assert_eq!(rows.len(), 4, "two of each: {table}");
+    // Each row stands for itself where a program reads: question, outcome and all the rest.
+    let id = rows[0]
+        .split("  ")
+        .map(str::trim)
+        .find(|cell| cell.len() >= 10 && cell.bytes().all(|byte| byte.is_ascii_digit()));
+    let id = id.unwrap_or_else(|| panic!("no id in {}", rows[0]));
+    let (code, book, said) = output(&mut polypy(&["book", id, "--url", &url]));
+    assert_eq!((code, said.as_str()), (0, ""), "{id}");
+    assert!(book.starts_with("live"), "{book}");
+
+    let args = [
+        "markets",
+        "--json",
+        "--limit=3",
+        "--sort=listed",
+        "--url",
+        &url,
+    ];
+    let (code, printed, _) = output(&mut polypy(&args));
+    let markets: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!((code, markets.len()), (0, 3));
+    assert!(
+        markets
+            .iter()
+            .all(|market| market["tokens"][0]["top"]["state"] == "live")
+    );
+    let whole = markets[0]["tokens"][0]["token_id"].as_str().unwrap();
+    assert!(
+        whole.len() > 60,
+        "ids are whole where programs read: {whole}"
+    );
+
+    let (code, printed, said) = output(&mut polypy(&["markets", "nobodysaysso", "--url", &url]));
+    assert_eq!(
+        (code, printed.as_str(), said.as_str()),
+        (0, "", "nothing matches\n")
+    );
+    let args = ["markets", "--tags=wether", "--url", &url];
+    let (code, printed, said) = output(&mut polypy(&args));
+    assert_eq!((code, printed.as_str()), (0, ""));
+    let tag = "no market has the tag \"wether\": --json shows the tags of markets\n";
+    assert_eq!(said, format!("nothing matches\n{tag}"));
+    let (code, _, said) = output(&mut polypy(&["markets", "--sort=best", "--url", &url]));
+    assert_eq!(code, 2, "{said}");
+    assert!(said.starts_with(&format!("{url}: --sort: ")), "{said}");
+}
+
+#[test]
+fn what_is_in_the_way_of_an_answer_is_said_with_what_to_do() {
+    let nobody = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let token = answer("401 Unauthorized", r#"{"error":"a token is needed"}"#);
+    let older = answer("404 Not Found", "");
+    for (url, text) in [
+        (nobody.as_str(), "is a server running there"),
+        (&token, "--token-file"),
+        (&older, "it is an older one"),
+    ] {
+        let (code, printed, said) = output(&mut polypy(&["markets", "--url", url]));
+        assert_eq!((code, printed.as_str()), (1, ""), "{said}");
+        assert!(said.contains(text) && said.contains(url), "{said}");
+    }
+}
+
+#[test]
+fn a_dry_run_shows_what_a_configuration_would_follow_and_follows_nothing() {
+    let mut exchange = Running::start(&["sim", "--listen=127.0.0.1:0", "--markets=40"]);
+    let url = exchange.stdout_line("http://");
+    let url = url.split('"').find(|word| word.starts_with("http://"));
+    let url = url.unwrap_or_else(|| panic!("no address: {:?}", exchange.seen));
+    let gamma = format!("--venue-gamma-url={url}");
+    let dry = |more: &[&str]| {
+        let mut args = vec!["markets", "--dry-run", &gamma];
+        args.extend(more);
+        output(&mut polypy(&args))
+    };
+    let (code, text, said) = dry(&["--limit=3"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert!(
+        text.starts_with("40 markets are listed as open; 40 would be followed (80 tokens)\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("  and 37 more: --limit 40\n"), "{text}");
+
+    let (code, printed, said) =
+        dry(&["--json", "--markets-max-markets=7", "--markets-tags=cripto"]);
+    let object: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(
+        (code, &object["listed"]),
+        (0, &Value::from(40)),
+        "{printed}"
+    );
+    assert_eq!(object["followed"], 0);
+    assert_eq!(object["not_followed"]["tags"], 40);
+    assert!(
+        said.contains("no listed market has the tag \"cripto\""),
+        "{said}"
+    );
+    let (_, printed, _) = dry(&["--json", "--markets-max-markets=7"]);
+    let object: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(
+        (&object["followed"], &object["not_followed"]["seats"]),
+        (&Value::from(7), &Value::from(33))
+    );
+    assert_eq!(object["complete"], true);
+
+    let (code, _, said) = dry(&["--markets-max-markets=many"]);
+    assert_eq!(code, 78, "{said}");
+    let (code, _, said) = output(&mut polypy(&["markets", "bitcoin", "--dry-run"]));
+    assert_eq!(code, 2, "{said}");
+    let (code, _, said) = output(&mut polypy(&["markets", "--markets-tags=crypto"]));
+    assert_eq!(code, 2, "{said}");
+    exchange.signal("TERM");
+    assert_eq!(exchange.end().code(), Some(0));
+    let (code, _, said) = dry(&[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("broke off"), "{said}");
+}

@@ -1,0 +1,304 @@
+//! Recordings, as a person uses them: imported, shown, verified, cut, repaired, compacted,
+//! played to the program, each by the built binary or through the library beneath it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use polypy::archive::{Entries, Recording, SystemDisk};
+use polypy::clock::SystemClock;
+use polypy::recordings::import;
+use polypy_core::recording::RecordingSource;
+use polypy_sim::{Sim, SimConfig, SimHandle};
+use polypy_tests::program::binary;
+use polypy_tests::recorded;
+use polypy_tests::recording::{self, path_of, run};
+use polypy_tests::replay::replay;
+use polypy_tests::tree;
+use polypy_tests::world::{SOON, World, unhurried};
+use polypy_tests::{http, wait};
+use serde_json::Value;
+
+fn folder(name: &str) -> PathBuf {
+    recording::folder(env!("CARGO_TARGET_TMPDIR"), name)
+}
+
+/// Our own recording as lines, and as a recording.
+fn imported(name: &str) -> (PathBuf, PathBuf, String) {
+    let place = folder(name);
+    let (lines, _) = recorded::recording();
+    let file = place.join("frames.jsonl");
+    std::fs::write(&file, &lines).expect("a file");
+    let recording = place.join("recording");
+    let said = run(&["import", path_of(&file), path_of(&recording)]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    (place, recording, lines)
+}
+
+fn only_file(recording: &Path) -> PathBuf {
+    let files = std::fs::read_dir(recording).expect("a folder");
+    let files = files.map(|file| file.expect("a file").path());
+    files
+        .filter(|path| path_of(path).contains(".mcap"))
+        .max()
+        .expect("a file of the recording")
+}
+
+#[test]
+fn a_recording_is_shown_verified_cut_repaired_and_compacted_as_the_manual_says() {
+    let (place, recording, lines) = imported("manual");
+    let at = path_of(&recording);
+    let (_, contents) = recorded::recording();
+
+    let said = run(&["info", at]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("missing      nothing"), "{}", said.out);
+    let info = run(&["info", "--json", at]).json();
+    let frames = lines.lines().count();
+    assert_eq!(info["entries"]["frames"], frames);
+
+    // Byte for byte.
+    assert_eq!(run(&["cat", "--raw", at]).out.trim_end(), lines.trim_end());
+    let said = run(&["cat", at, "--channel", "frames", "--limit", "1"]);
+    let entry = said.json();
+    let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(entry["data"], first);
+    let token = first[0]["asset_id"].as_str().expect("a token");
+    let said = run(&["cat", at, "--token", token]);
+    assert!(said.out.lines().count() > 3 && said.out.lines().all(|line| line.contains(token)));
+    let from = entry["at"].as_u64().expect("a time") + 1;
+    let said = run(&["cat", "--raw", at, "--from", &from.to_string()]);
+    assert_eq!(said.out.lines().count(), frames - 1);
+
+    let said = run(&["verify", at]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.starts_with("whole: 2 tokens"), "{}", said.out);
+    let report = run(&["verify", "--json", at]).json();
+    assert_eq!(report["checks"]["verified"], contents.states);
+    assert_eq!(report["checks"]["states"], contents.states);
+    has_the_schemas_fields(&report);
+    // The lines themselves are the same to it.
+    let of_lines = run(&["verify", "--json", path_of(&place.join("frames.jsonl"))]).json();
+    assert_eq!(of_lines["checks"], report["checks"]);
+
+    // A kill.
+    let file = only_file(&recording);
+    let bytes = std::fs::read(&file).expect("the file");
+    let part = PathBuf::from(format!("{}.part", file.display()));
+    std::fs::remove_file(&file).expect("it is there");
+    std::fs::write(&part, &bytes[..bytes.len() - 40]).expect("a file");
+    for command in ["info", "verify", "cat"] {
+        let said = run(&[command, at]);
+        assert_eq!(said.code, 3, "{command}: {}{}", said.out, said.err);
+        let told = said.out.contains("polypy repair") || said.err.contains("polypy repair");
+        assert!(told, "{command}: {}{}", said.out, said.err);
+    }
+    let said = run(&["repair", at]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains(": ended"), "{}", said.out);
+    assert_eq!(run(&["verify", at]).code, 0);
+    let again = run(&["repair", at]);
+    assert_eq!((again.code, &*again.out), (0, ""));
+
+    let said = run(&["compact", at]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert_eq!(run(&["cat", "--raw", at]).out.trim_end(), lines.trim_end());
+    assert_eq!(run(&["verify", at]).code, 0);
+
+    // Damage in its midst.
+    let file = only_file(&recording);
+    let mut bytes = std::fs::read(&file).expect("the file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).expect("a file");
+    let said = run(&["verify", at]);
+    assert!([3, 65].contains(&said.code), "{}", said.out);
+    assert!(said.out.contains("damaged"), "{}", said.out);
+}
+
+#[test]
+fn what_is_not_there_and_what_is_no_recording_has_its_own_exit_code() {
+    let place = folder("none");
+    let empty = place.join("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let garbage = place.join("00000001-20260101T000000Z.mcap");
+    std::fs::write(&garbage, b"nothing of the kind").expect("a file");
+    let missing = place.join("missing");
+    for command in ["info", "cat", "verify", "repair", "compact", "replay"] {
+        for path in [&missing, &empty] {
+            let said = run(&[command, path_of(path)]);
+            assert_eq!(said.code, 66, "{command}: {}{}", said.out, said.err);
+            assert!(said.err.contains(path_of(path)), "{command}: {}", said.err);
+        }
+    }
+    for command in ["info", "cat", "verify"] {
+        let said = run(&[command, path_of(&garbage)]);
+        assert_eq!(said.code, 65, "{command}: {}{}", said.out, said.err);
+    }
+    let text = place.join("text.jsonl");
+    std::fs::write(&text, "PONG\n").expect("a file");
+    let recording = place.join("recording");
+    let said = run(&["import", path_of(&text), path_of(&recording)]);
+    assert_eq!(said.code, 65, "{}{}", said.out, said.err);
+    assert!(!recording.exists(), "nothing was to be recorded");
+}
+
+#[test]
+fn a_level_that_was_changed_with_every_checksum_right_is_found_by_the_next_hash() {
+    let place = folder("forged");
+    let (lines, _) = recorded::recording();
+    let forged = lines.replace("\"80.5\"", "\"80.6\"");
+    assert_ne!(forged, lines);
+    let file = place.join("forged.jsonl");
+    std::fs::write(&file, forged).expect("a file");
+    let recording = place.join("recording");
+    assert_eq!(
+        run(&["import", path_of(&file), path_of(&recording)]).code,
+        0
+    );
+    let said = run(&["verify", "--json", path_of(&recording)]);
+    assert_eq!(said.code, 3, "{}", said.out);
+    let report = said.json();
+    assert_eq!(report["faults"], Value::Array(Vec::new()));
+    let wrong = &report["tokens"][0]["contradictions"][0];
+    assert_eq!(wrong["reason"], "hash", "{report:#}");
+}
+
+/// The report has each field of the schema, and no other.
+fn has_the_schemas_fields(report: &Value) {
+    let schema = tree::root().join("docs/schemas/verify.json");
+    let schema = std::fs::read_to_string(schema).expect("a schema");
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    let fields = |value: &Value| -> Vec<String> {
+        let mut fields: Vec<_> = value
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect();
+        fields.sort();
+        fields
+    };
+    let token = &schema["properties"]["tokens"]["items"]["properties"];
+    for (found, stated) in [
+        (report, &schema["properties"]),
+        (&report["checks"], &schema["$defs"]["checks"]["properties"]),
+        (&report["tokens"][0], token),
+    ] {
+        assert_eq!(fields(found), fields(stated));
+    }
+}
+
+// ---- captures of the real venue --------------------------------------------
+
+/// Captures, how many of their states an independent checker has verified, and how many
+/// lines they have.
+const CAPTURES: [(&str, u64); 8] = [
+    ("frames/polyarb_capture_20260630.jsonl", 9),
+    ("frames/polybotv2_raw_20251223.jsonl", 5),
+    ("frames/polypy_ws_vs_rest_20251023.jsonl", 3),
+    ("frames/ssmd_book_20260212.jsonl", 10),
+    ("frames/tinli_fed_20260720.jsonl", 25),
+    // One of its 22 books is older than the one of its token before it, and left out.
+    ("clob/tinli_books.jsonl", 21),
+    ("clob/polyarb_clob_book_binary.json", 1),
+    ("clob/polycopy_clob_orderbook_sample.json", 1),
+];
+
+#[test]
+fn captures_become_recordings_of_which_every_state_is_verified() {
+    let Some(captures) = std::env::var_os("POLYPY_CAPTURES").map(PathBuf::from) else {
+        eprintln!("nothing checked: POLYPY_CAPTURES names no folder of recordings");
+        return;
+    };
+    let place = folder("captures");
+    let all = place.join("all");
+    for (name, states) in CAPTURES {
+        let one = place.join(name.replace('/', "-"));
+        let capture = captures.join(name);
+        for recording in [&one, &all] {
+            let said = run(&["import", path_of(&capture), path_of(recording)]);
+            assert_eq!(said.code, 0, "{name}: {}{}", said.out, said.err);
+        }
+        let said = run(&["verify", "--json", path_of(&one)]);
+        let checks = &said.json()["checks"];
+        assert_eq!(checks["verified"], states, "{name}: {checks:#}");
+        assert_eq!(checks["states"], states, "{name}: {checks:#}");
+        let text = std::fs::read_to_string(&capture).expect("a capture");
+        let is_of_frames = name.starts_with("frames/");
+        if is_of_frames && !text.contains("min_order_size") {
+            let raw = run(&["cat", "--raw", path_of(&one)]).out;
+            assert_eq!(raw.trim_end(), text.trim_end(), "{name}");
+        }
+    }
+    let checks = run(&["verify", "--json", path_of(&all)]).json()["checks"].clone();
+    let sum: u64 = CAPTURES.iter().map(|(_, states)| states).sum();
+    assert_eq!(checks["verified"], sum, "{checks:#}");
+    let packed = captures.join("events/tickscope_20260607_0130.reframed.jsonl.gz");
+    let large = place.join("large");
+    let said = run(&["import", path_of(&packed), path_of(&large)]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let unpacked = Command::new("gzip").arg("-dc").arg(&packed).output();
+    let raw = Command::new(binary())
+        .args(["cat", "--raw"])
+        .arg(&large)
+        .output();
+    let (unpacked, raw) = (unpacked.expect("gzip").stdout, raw.expect("polypy").stdout);
+    assert!(
+        unpacked == raw,
+        "{} and {} bytes",
+        unpacked.len(),
+        raw.len()
+    );
+}
+
+// ---- played ----------------------------------------------------------------
+
+/// The exchange plays a folder.
+async fn play(recording: &Path, config: SimConfig, span: Range<u64>) -> SimHandle {
+    let recording = Recording::open(Arc::new(SystemDisk), recording).expect("a recording");
+    let source: Box<dyn RecordingSource> = Box::new(Entries::of(recording));
+    Sim::play(config, Arc::new(SystemClock), source, span)
+        .await
+        .expect("it can be played")
+}
+
+#[tokio::test]
+async fn a_recording_that_is_played_is_verified_by_the_program_state_by_state() {
+    let place = folder("played");
+    let (lines, contents) = recorded::recording();
+    let file = place.join("frames.jsonl");
+    std::fs::write(&file, &lines).expect("a file");
+    let recording = place.join("recording");
+    import(&file, &recording, 1_795_000_000_000_000_000).expect("it can be imported");
+    let sim = play(&recording, SimConfig::for_tests(), 0..u64::MAX).await;
+    let world = World::of_exchange(sim, unhurried()).await;
+    wait::until("the recording is played", SOON, async || {
+        let playback = world.sim.stats().playback;
+        playback.is_some_and(|playback| playback.done)
+    })
+    .await;
+    let expected = replay(&lines);
+    let verified = u64::try_from(expected.verified + expected.repeated_books).expect("few");
+    let mut passed = 0;
+    wait::until("all is applied", SOON, async || {
+        let stats = world.stats().await;
+        let hash = &stats["workers"]["integrity"]["hash"];
+        let count = |name: &str| hash[name].as_u64().unwrap_or(0);
+        passed = count("passed")
+            + count("passed_with_candidate_price")
+            + count("passed_with_other_format")
+            + count("late");
+        passed == verified && count("failed") == 0
+    })
+    .await;
+    assert!(contents.states > 0);
+    for asset in expected.books.keys() {
+        let answer = http::get(world.http(), &format!("/orderbook/{asset}")).await;
+        let shown = answer.expect("an answer").json();
+        assert_eq!(shown["state"], "live", "{asset}");
+        assert_eq!(shown["hash_verified"], true, "{asset}");
+    }
+    world.stop().await;
+}
