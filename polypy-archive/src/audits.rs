@@ -8,7 +8,7 @@ use memchr::memmem;
 use polypy_core::AssetId;
 use polypy_core::recording::RestAnswer;
 
-/// Bytes of bodies that are kept: those of some seconds.
+/// Bytes of bodies that a recorder keeps: those of some seconds.
 const MOST_BYTES: usize = 8 << 20;
 
 /// An answer, when it was asked for, and when it had come.
@@ -20,18 +20,39 @@ pub(crate) struct Audit {
 }
 
 /// The answers that are kept, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Audits {
+    room: usize,
     kept: VecDeque<Audit>,
     bytes: usize,
 }
 
+impl Default for Audits {
+    fn default() -> Self {
+        Self::new(MOST_BYTES)
+    }
+}
+
 impl Audits {
+    /// None yet, and room for so many bytes of bodies.
+    pub(crate) fn new(room: usize) -> Self {
+        Self {
+            room,
+            kept: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Bytes of the bodies that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps an answer, and forgets the oldest that there is no room for.
     pub(crate) fn keep(&mut self, audit: Audit) {
         self.bytes += audit.answer.body.len();
         self.kept.push_back(audit);
-        while self.bytes > MOST_BYTES
+        while self.bytes > self.room
             && let Some(oldest) = self.kept.pop_front()
         {
             self.bytes -= oldest.answer.body.len();

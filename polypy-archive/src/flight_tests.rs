@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use polypy_core::Timestamp;
-use polypy_core::recording::{Entry, Recorded, SocketEvent};
+use polypy_core::recording::{CatalogueEvent, Entry, Recorded, SocketEvent};
+use polypy_core::{
+    Answer, Asked, BookOrigin, ConditionId, FrameSink as _, Opened, Owner, Purpose, SocketSink,
+    Timestamp, Token,
+};
 
 use super::*;
 use crate::Recording;
@@ -11,6 +14,7 @@ use crate::reader::{Found, Reader};
 use crate::testing::{Faults, FaultyDisk};
 use crate::testing_books::Books;
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const BEGIN: u64 = 1_795_000_000_000_000_000;
 const SOON: Duration = Duration::from_secs(30);
 
@@ -36,19 +40,25 @@ struct Bench {
 
 impl Bench {
     fn new(memory: usize) -> Self {
-        let disk = FaultyDisk::default();
         let config = FlightConfig {
             memory,
             after: Duration::ZERO,
             walk: Duration::from_millis(1),
             most_an_hour: 3,
             most_kept: 2,
+            retry: Duration::ZERO,
             ..FlightConfig::new(Path::new("incidents"))
         };
+        Self::of(config)
+    }
+
+    fn of(config: FlightConfig) -> Self {
+        let disk = FaultyDisk::default();
         let session = ("a-session", "0");
         let shared = Arc::new(disk.clone());
         let recorder = FlightRecorder::new(config, session, shared, Arc::<Wall>::default());
         let books = Arc::new(Books::new(&[2]));
+        recorder.describe_markets(Arc::new(market_of));
         recorder.copy_books(Arc::clone(&books) as Arc<dyn CheckpointSource>);
         let running = Some(recorder.start().unwrap());
         Self {
@@ -86,12 +96,29 @@ impl Bench {
     }
 
     fn incident(&self, kind: &str) {
+        self.incident_of(kind, Vec::new());
+    }
+
+    fn incident_of(&self, kind: &str, tokens: Vec<AssetId>) {
         let mark = Mark {
             kind: kind.into(),
-            tokens: Vec::new(),
+            tokens,
             text: "a test".into(),
         };
         self.recorder.inlet().incident(mark, Instant::now());
+    }
+
+    /// The venue answers with these books, to be compared.
+    fn audited(&self, body: &str) {
+        self.recorder.inlet().answered(&Answer {
+            path: "/books",
+            request: "[]",
+            status: 200,
+            body: body.as_bytes(),
+            purpose: Purpose::Audit,
+            requested: Instant::now(),
+            received: Instant::now(),
+        });
     }
 
     fn files(&self) -> u64 {
@@ -119,7 +146,17 @@ impl Bench {
     }
 }
 
-fn wait(is_so: impl Fn() -> bool) {
+/// Each market has one token, which has a number.
+fn market_of(token: &AssetId) -> Option<Arc<Market>> {
+    let id: ConditionId = format!("0x{token}").parse().ok()?;
+    let token = Token {
+        token_id: token.clone(),
+        outcome: "Yes".into(),
+    };
+    Some(Arc::new(Market::new(id, vec![token])))
+}
+
+fn wait(mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < deadline, "it never came");
@@ -144,6 +181,10 @@ fn kinds(entries: &[Recorded]) -> Vec<String> {
         Entry::Gap(gap) => format!("gap {}", gap.reason),
         Entry::Mark(mark) => format!("mark {}", mark.kind),
         Entry::Checkpoint(book) => format!("checkpoint {}", book.token_id),
+        Entry::Answer(answer) => format!("answer {}", answer.body),
+        Entry::Catalogue(CatalogueEvent::Followed { market }) => {
+            format!("followed {}", market.condition_id)
+        }
         other => format!("{other:?}"),
     };
     entries.iter().map(kind).collect()
@@ -168,7 +209,10 @@ fn an_incident_leaves_what_all_sockets_said_before_it_with_the_books_to_begin_fr
         names[0].starts_with("incident-2026") && names[0].ends_with(".mcap"),
         "{names:?}"
     );
-    let told = kinds(&bench.entries(&names[0]));
+    let mut told = kinds(&bench.entries(&names[0]));
+    let mut markets: Vec<_> = told.drain(..2).collect();
+    markets.sort();
+    assert_eq!(markets, ["followed 0x1", "followed 0x2"]);
     let opened = ["opened", "carries", "sent subscribe", "first_books"];
     assert_eq!(told[..4], opened);
     assert_eq!(told[4..8], opened);
@@ -196,6 +240,7 @@ fn what_was_forgotten_is_a_gap_behind_the_copies_that_lack_it() {
         "{told:?}"
     );
     assert_eq!(told[1..3], ["carries", "first_books"]);
+    assert!(told[3].starts_with("followed") && told[4].starts_with("followed"));
     let gap = told.iter().position(|kind| kind == "gap not_kept").unwrap();
     let last_book = told.iter().rposition(|kind| kind.starts_with("checkpoint"));
     let first_frame = told.iter().position(|kind| kind.starts_with("frame"));
@@ -222,6 +267,8 @@ fn files_are_few_an_hour_and_the_oldest_go() {
     let numbers = &bench.recorder.shared.numbers;
     assert_eq!(numbers.incidents.get(), 5);
     assert_eq!(numbers.files.get(), 3, "no more an hour");
+    assert_eq!(numbers.limited.get(), 2);
+    assert!(numbers.file().ends_with(names.last().unwrap()));
     assert_eq!(names.len(), 2);
     let listed = bench.disk.list(Path::new("incidents")).unwrap();
     assert_eq!(listed.len(), 2);
@@ -244,8 +291,89 @@ fn a_disk_that_fails_costs_a_line_and_the_next_incident_is_written() {
     bench.incident("hash");
     wait(|| bench.files() == 1);
     let told = kinds(&bench.entries(&bench.names()[0]));
-    assert_eq!(told[0], "open 1");
-    assert!(told.contains(&"frame 1 1".to_owned()), "{told:?}");
+    for frame in ["frame 1 0", "frame 1 1"] {
+        assert!(told.contains(&frame.to_owned()), "{told:?}");
+    }
+    assert_eq!(bench.recorder.shared.numbers.failed.get(), 1);
+}
+
+#[test]
+fn a_disk_that_fails_is_left_alone_for_a_while() {
+    let bench = Bench::of(FlightConfig {
+        after: Duration::ZERO,
+        retry: HOUR,
+        ..FlightConfig::new(Path::new("incidents"))
+    });
+    bench.disk.set(Faults {
+        room: Some(10),
+        ..Faults::default()
+    });
+    for round in 1..=3 {
+        bench.incident("hash");
+        wait(|| bench.recorder.shared.numbers.failed.get() == round);
+    }
+    assert_eq!(bench.recorder.shared.numbers.errors.get(), 1);
+    assert_eq!(bench.files(), 0);
+}
+
+#[test]
+fn the_answer_that_contradicted_a_book_is_in_the_file_and_no_other() {
+    let bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    say(&mut socket, "[0]");
+    let token = bench.books.token(0);
+    bench.audited(&format!("[\"{token}\",\"old\"]"));
+    bench.audited(&format!("[\"{token}\"]"));
+    bench.audited("[\"99\"]");
+    bench.incident_of("hash", vec![token.clone()]);
+    wait(|| bench.files() == 1);
+    bench.incident_of("audit", vec![token.clone()]);
+    wait(|| bench.files() == 2);
+    let answers = |name: &str| -> Vec<String> {
+        let told = kinds(&bench.entries(name)).into_iter();
+        told.filter(|kind| kind.starts_with("answer")).collect()
+    };
+    let names = bench.names();
+    assert!(answers(&names[0]).is_empty(), "a hash needs none");
+    assert_eq!(answers(&names[1]), [format!("answer [\"{token}\"]")]);
+}
+
+#[test]
+fn what_comes_afterwards_does_not_push_out_what_came_before() {
+    let bench = Bench::of(FlightConfig {
+        memory: 65_536,
+        after: HOUR,
+        ..FlightConfig::new(Path::new("incidents"))
+    });
+    let mut socket = bench.open(1);
+    let mut other = bench.recorder.inlet().opened(&Opened {
+        socket: SocketId(2),
+        connection: "conn-2",
+        is_replacement: false,
+        at: Instant::now(),
+    });
+    let long = format!("[\"{}\"]", "x".repeat(500));
+    // More than there is room for.
+    for _ in 0..100 {
+        say(&mut socket, &long);
+    }
+    bench.incident_of("hash", vec![bench.books.token(0)]);
+    // One that carries none of its tokens does not count.
+    for _ in 0..1_000 {
+        say(&mut other, &long);
+    }
+    let mut said = 0;
+    wait(|| {
+        // As a busy socket does. What is looked at every tenth of a second has time.
+        std::thread::sleep(Duration::from_millis(30));
+        say(&mut socket, &long);
+        said += 1;
+        bench.files() == 1
+    });
+    let told = kinds(&bench.entries(&bench.names()[0]));
+    assert!(said > 20, "it waited for what came afterwards: {said}");
+    assert!(told.contains(&"frame 1 99".to_owned()), "{told:?}");
+    assert!(told.contains(&"mark hash".to_owned()), "{told:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use polypy_api::StreamConfig;
 use polypy_core::catalogue::ShardOf;
 
-use crate::config::Config;
+use crate::config::{Config, conversion};
 
 /// The venue's active markets when all are followed.
 const WHOLE_VENUE: usize = 50_000;
@@ -132,7 +132,8 @@ impl Shares {
             0
         };
         let books = tokens * TOKEN_MEMORY * ends;
-        let memory = BASE_MEMORY + listed * LISTED_MEMORY + books + clients + answers;
+        let flight = conversion::flight_recorder(config).map_or(0, |flight| flight.most_memory());
+        let memory = BASE_MEMORY + listed * LISTED_MEMORY + books + clients + answers + flight;
         Self {
             system,
             venue_needed,
@@ -199,7 +200,7 @@ impl Shares {
                 needed_mib = self.memory_needed / MIB,
                 "memory may run out when every client reads slowly: give the process more, or \
                  lower markets.max_markets, http.answer_memory, http.max_connections, \
-                 http.max_streams or stream.ring"
+                 http.max_streams, stream.ring or flight_recorder.memory"
             );
         }
     }
@@ -369,6 +370,8 @@ mod tests {
         assert_eq!(one_more, (2 * 64 + 16) << 10);
         let ring = needed(&|config| config.stream.ring.0 += 1 << 20) - before;
         assert_eq!(ring, 1 << 20);
+        let flight = needed(&|config| config.flight_recorder.dir = Some("a".into())) - before;
+        assert_eq!(flight, 36 << 20, "frames, books and answers");
         let off = needed(&|config| config.http.enabled = false);
         assert_eq!(
             off,

@@ -90,6 +90,11 @@ impl Copies {
         self.kept.values()
     }
 
+    /// Whether one is kept of this book.
+    pub(super) fn has(&self, key: AssetKey) -> bool {
+        self.kept.contains_key(&key)
+    }
+
     /// Bytes that they take.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::recording::{
-    Entry, Frame, Gap, GapScope, Mark, Recorded, RecordedBook, Sent, SocketEvent,
+    CatalogueEvent, Entry, Frame, Gap, GapScope, Mark, Recorded, RecordedBook, Sent, SocketEvent,
 };
-use polypy_core::{Asked, AssetId, AssetKey, Owner, Timestamp};
+use polypy_core::{Asked, AssetId, AssetKey, Market, Owner, Timestamp};
 
 use super::FlightConfig;
 use super::copies::BookCopy;
 use super::ring::{Carried, Frozen, Said};
+use crate::audits::Audit;
 use crate::disk::Disk;
 use crate::folder::EXTENSION;
 use crate::header::Header;
@@ -31,6 +32,10 @@ pub(super) struct Incident {
     pub(super) marks: Vec<(Instant, Mark)>,
     pub(super) sockets: Vec<SocketPart>,
     pub(super) copies: Vec<BookCopy>,
+    /// Answers of the venue that contradicted a book.
+    pub(super) answers: Vec<Audit>,
+    /// Of tokens in it, as far as there was room.
+    pub(super) markets: Vec<Arc<Market>>,
     /// The clocks at one moment, the wall's in nanoseconds since the epoch.
     pub(super) clocks: (Instant, u64),
     pub(super) session: (String, String),
@@ -82,7 +87,10 @@ impl Incident {
             drop(disk.remove(&left.path));
             error
         })?;
-        remove_oldest(disk, config)?;
+        if let Err(error) = remove_oldest(disk, config) {
+            let folder = config.folder.display();
+            tracing::warn!(%error, %folder, "the flight recorder cannot remove its oldest files");
+        }
         Ok(finished)
     }
 
@@ -139,10 +147,21 @@ impl Incident {
                 timeline.extend(entries.into_iter().map(|entry| (latest, place, entry)));
             }
         }
+        let followed = self.markets.iter().map(|market| {
+            Entry::Catalogue(CatalogueEvent::Followed {
+                market: Box::new((&**market).into()),
+            })
+        });
+        beginning.extend(followed);
         // Behind them nothing that they lack is said.
         beginning.extend(early.iter().map(&book));
         beginning.extend(gaps);
         timeline.extend(whole.iter().map(|copy| (copy.at, 0, book(copy))));
+        timeline.extend(self.answers.into_iter().map(|audit| {
+            let mut answer = audit.answer;
+            answer.requested = at(audit.requested);
+            (audit.received, 0, Entry::Answer(answer))
+        }));
         let marks = self.marks.into_iter();
         timeline.extend(marks.map(|(moment, mark)| (moment, 0, Entry::Mark(mark))));
         // Those of one socket keep their order.
@@ -214,16 +233,16 @@ fn said_entries(socket: u64, connection: &str, said: Said) -> (u64, Vec<Entry>) 
             };
             (place.into(), vec![entry])
         }
-        Said::Other(what) => (0, other_entries(socket, connection, *what)),
+        Said::Other(what) => (0, other_entries(socket, connection, &what)),
     }
 }
 
-fn other_entries(socket: u64, connection: &str, what: What) -> Vec<Entry> {
+fn other_entries(socket: u64, connection: &str, what: &What) -> Vec<Entry> {
     match what {
         What::Opened { is_replacement, .. } => vec![Entry::Socket(SocketEvent::Opened {
             socket,
             connection: connection.into(),
-            is_replacement,
+            is_replacement: *is_replacement,
         })],
         What::Sent(sent) => {
             let tokens = sent.tokens.to_vec();
@@ -236,13 +255,13 @@ fn other_entries(socket: u64, connection: &str, what: What) -> Vec<Entry> {
                 asked: sent.asked.name().into(),
                 reason: sent.asked.reason().map(Into::into),
                 tokens,
-                text: sent.text,
+                text: sent.text.clone(),
             });
             carries.into_iter().chain([sent]).collect()
         }
         What::FirstBooks(tokens, origin) => vec![Entry::Socket(SocketEvent::FirstBooks {
             socket,
-            tokens: tokens.into_vec(),
+            tokens: tokens.to_vec(),
             origin: origin.name().into(),
         })],
         What::Delivers(feed) => vec![Entry::Socket(SocketEvent::Delivers {
@@ -251,8 +270,8 @@ fn other_entries(socket: u64, connection: &str, what: What) -> Vec<Entry> {
         })],
         What::Closed(reason, owner) => vec![Entry::Socket(SocketEvent::Closed {
             socket,
-            reason,
-            owner,
+            reason: reason.clone(),
+            owner: *owner,
         })],
         What::Frames(_) | What::Answer(_) | What::Market(_) | What::Mark(_) | What::Lost(_) => {
             Vec::new()

@@ -4,7 +4,8 @@
 //! long run nothing is allocated for them. What the socket carried before the oldest of it is
 //! kept apart, so that a file can begin there.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{Asked, AssetId, AssetKey, FeedId};
@@ -35,19 +36,21 @@ pub(super) struct Ring {
     /// The names of all that it carries now.
     names: HashMap<AssetKey, AssetId>,
     closed: Option<Instant>,
+    /// Entries that were forgotten for want of room, and not for their age.
+    pushed_out: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     at: Instant,
     what: Kept,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Kept {
     /// So many frames; whether as text.
     Frames(u32, bool),
-    Said(Box<What>),
+    Said(Arc<What>),
 }
 
 /// What a socket carries, and whose books it keeps.
@@ -57,7 +60,7 @@ pub(super) struct Carried {
     pub(super) tokens: BTreeMap<AssetId, bool>,
 }
 
-/// What was kept of a socket, taken out.
+/// A copy of what is kept of a socket.
 #[derive(Debug)]
 pub(super) struct Frozen {
     pub(super) before: Carried,
@@ -80,7 +83,7 @@ pub(super) enum Said {
         /// Which it is of its group.
         place: u32,
     },
-    Other(Box<What>),
+    Other(Arc<What>),
 }
 
 impl Ring {
@@ -95,6 +98,7 @@ impl Ring {
             said_bytes: 0,
             names: HashMap::new(),
             closed: None,
+            pushed_out: 0,
         }
     }
 
@@ -140,7 +144,7 @@ impl Ring {
         self.said_bytes += what.bytes();
         self.entries.push_back(Entry {
             at,
-            what: Kept::Said(Box::new(what)),
+            what: Kept::Said(Arc::new(what)),
         });
     }
 
@@ -160,9 +164,30 @@ impl Ring {
         names.cloned().collect()
     }
 
-    /// Whether it carries the token.
-    pub(super) fn carries(&self, key: AssetKey) -> bool {
-        self.names.contains_key(&key)
+    /// The tokens that it carries.
+    pub(super) fn names(&self) -> Vec<(AssetKey, AssetId)> {
+        let names = self.names.iter();
+        names.map(|(key, id)| (*key, id.clone())).collect()
+    }
+
+    /// Whether it carries one of these tokens.
+    pub(super) fn carries_one_of(&self, tokens: &HashSet<&AssetId>) -> bool {
+        self.names.values().any(|id| tokens.contains(id))
+    }
+
+    /// Entries that are kept.
+    pub(super) fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Frames among them.
+    pub(super) fn frame_count(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Entries that were forgotten so far because there was no room.
+    pub(super) fn pushed_out(&self) -> u64 {
+        self.pushed_out
     }
 
     /// Whether its socket closed so long ago that nothing of it is wanted.
@@ -179,25 +204,16 @@ impl Ring {
             + self.said_bytes
     }
 
-    /// All that is kept, which is forgotten here.
-    pub(super) fn freeze(&mut self) -> Frozen {
-        let (before, first) = (self.before.clone(), self.first);
-        let frozen = Frozen {
-            before,
-            first,
+    /// A copy of all that is kept. It stays, for the next incident may follow at once.
+    pub(super) fn freeze(&self) -> Frozen {
+        Frozen {
+            before: self.before.clone(),
+            first: self.first,
             lacks_before: self.lacks_before,
-            entries: std::mem::take(&mut self.entries),
-            bytes: std::mem::take(&mut self.bytes),
-            lengths: std::mem::take(&mut self.lengths),
-        };
-        for entry in &frozen.entries {
-            self.before.take(&entry.what);
-            self.lacks_before = Some(entry.at);
+            entries: self.entries.clone(),
+            bytes: self.bytes.clone(),
+            lengths: self.lengths.clone(),
         }
-        let frames = u32::try_from(frozen.lengths.len()).unwrap_or(u32::MAX);
-        self.first = first.wrapping_add(frames);
-        self.said_bytes = 0;
-        frozen
     }
 
     // ---- how ----------------------------------------------------------------
@@ -206,9 +222,11 @@ impl Ring {
     fn keep_within(&mut self, room: usize, now: Instant) {
         let is_old = |entry: &Entry| now.saturating_duration_since(entry.at) > KEPT_FOR;
         while self.size() > room || self.entries.front().is_some_and(is_old) {
+            let is_old = self.entries.front().is_some_and(is_old);
             if !self.forget_oldest() {
                 break;
             }
+            self.pushed_out += u64::from(!is_old);
         }
     }
 

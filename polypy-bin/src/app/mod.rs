@@ -1,9 +1,10 @@
 //! The whole program as one value.
 //!
 //! ```text
-//! start: registry, recorder, stream, workers, router, pool, lifecycle, recycler, audit, http, admin
-//! stop:  admin, audit, recycler, http, lifecycle, pool, recorder, router, workers, stream,
-//!        registry
+//! start: registry, recorder, flight recorder, stream, workers, router, pool, lifecycle, recycler,
+//!        audit, http, admin
+//! stop:  admin, audit, recycler, http, lifecycle, pool, recorder, flight recorder, router, workers,
+//!        stream, registry
 //! ```
 //!
 //! A failed start stops what had started and is an error; the HTTP server alone
@@ -16,6 +17,9 @@ mod books;
 mod builder;
 mod catalogue;
 mod error;
+mod fan_out;
+mod flight;
+mod incidents;
 mod legacy;
 mod overview;
 mod parts;

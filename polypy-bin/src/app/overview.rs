@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use polypy_api::Watched;
-use polypy_archive::{Numbers, RecorderState};
+use polypy_archive::{FlightNumbers, Numbers, RecorderState};
 use polypy_core::metrics::{Entry, Kind, Part, Sheet};
 use polypy_core::{Clock, Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
@@ -173,6 +173,10 @@ static STREAM: Part = Part::new("stream", "Streams of changes and their clients.
 static LIFECYCLE: Part = Part::new("lifecycle", "Discovery and expiry of markets.");
 static RECYCLER: Part = Part::new("recycler", "Replacements of connections.");
 static RECORDER: Part = Part::new("recorder", "The recording of what sockets say.");
+static FLIGHT_RECORDER: Part = Part::new(
+    "flight_recorder",
+    "The last of what sockets say, kept for incidents.",
+);
 static AUDIT: Part = Part::new("audit", "Books compared with those of the REST interface.");
 pub(super) static HTTP: Part = Part::new("http", "This server.");
 static WIRE: Part = Part::new("wire", "What the decoders have read.");
@@ -195,7 +199,7 @@ impl Overview {
         sheet.part(&LIFECYCLE, |sheet| parts.lifecycle.show(sheet));
         sheet.part(&RECYCLER, |sheet| parts.recycler.show(sheet));
         sheet.part(&AUDIT, |sheet| parts.audit.show(sheet));
-        self.show_recorder(sheet);
+        self.show_recorders(sheet);
         sheet.table(ABOUT, self);
         sheet.part(&HTTP, |sheet| {
             if let Some(server) = self.http.lock().upgrade() {
@@ -210,12 +214,19 @@ impl Overview {
 }
 
 impl Overview {
-    /// Left out where nothing is recorded.
-    fn show_recorder(&self, sheet: &mut dyn Sheet) {
+    /// Each left out where there is none.
+    fn show_recorders(&self, sheet: &mut dyn Sheet) {
         match &self.parts.recorder {
             Some(recorder) => sheet.part(&RECORDER, |sheet| recorder.show(sheet)),
             None if sheet.wants_every_row() => sheet.part(&RECORDER, |sheet| {
                 Numbers::default().show(sheet, std::time::Instant::now());
+            }),
+            None => {}
+        }
+        match &self.parts.flight {
+            Some(flight) => sheet.part(&FLIGHT_RECORDER, |sheet| flight.show(sheet)),
+            None if sheet.wants_every_row() => sheet.part(&FLIGHT_RECORDER, |sheet| {
+                FlightNumbers::default().show(sheet);
             }),
             None => {}
         }

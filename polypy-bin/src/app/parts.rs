@@ -1,7 +1,8 @@
 //! The parts, and who is told of whom.
 //!
 //! ```text
-//! recorder ◄── resync, lifecycle, pool; workers, whose books it copies; if there is one
+//! recorder, flight recorder ◄── resync, lifecycle, pool; workers, whose books they copy;
+//!                               those that there are
 //!
 //!             stream
 //!                ▲
@@ -41,7 +42,10 @@ use polypy_workers::{MessageRouter, WorkerManager};
 
 use super::catalogue::Names;
 use super::error::BuildError;
-use super::recorder::{Incidents, RecorderPart};
+use super::fan_out::fan_out;
+use super::flight::FlightPart;
+use super::incidents::Incidents;
+use super::recorder::RecorderPart;
 use crate::clock::since_start;
 use crate::config::{Config, conversion};
 
@@ -50,6 +54,8 @@ pub(super) struct Parts {
     pub(super) registry: Arc<AssetRegistry>,
     /// Takes what sockets say, if that is recorded.
     pub(super) recorder: Option<Arc<RecorderPart>>,
+    /// Keeps the last of it for when something goes wrong, unless that is off.
+    pub(super) flight: Option<Arc<FlightPart>>,
     /// Which books were asked for again.
     pub(super) failures: Arc<FailureLog>,
     /// Follows what the workers write.
@@ -96,15 +102,14 @@ impl Parts {
         let registry = Arc::new(AssetRegistry::default());
         let recorder = RecorderPart::of(&config.record, clock).map(Arc::new);
         let inlet = recorder.as_ref().map(|recorder| recorder.inlet());
+        let flight = FlightPart::of(config, clock, &registry).map(Arc::new);
+        let flight_inlet = flight.as_ref().map(|flight| flight.inlet());
         let resync = Arc::new(ResyncQueue::new(conversion::resync(&config.pool)));
-        let passed_on: Arc<dyn ResyncSink> = match &inlet {
-            None => Arc::clone(&resync) as Arc<dyn ResyncSink>,
-            Some(inlet) => Arc::new(Incidents::new(
-                Arc::clone(&resync) as Arc<dyn ResyncSink>,
-                inlet.clone(),
-                Arc::clone(&registry),
-            )),
-        };
+        let passed_on = Incidents::before(
+            Arc::clone(&resync) as Arc<dyn ResyncSink>,
+            (inlet.clone(), flight_inlet.clone()),
+            &registry,
+        );
         let failures = Arc::new(FailureLog::new(passed_on));
         let wishes = Arc::clone(&failures) as Arc<dyn ResyncSink>;
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -124,10 +129,14 @@ impl Parts {
         if let Some(recorder) = &recorder {
             recorder.copy_books(workers.checkpoints());
         }
+        if let Some(flight) = &flight {
+            flight.copy_books(workers.checkpoints());
+        }
         let router = Arc::new(MessageRouter::new(&workers));
-        let frames = inlet
-            .clone()
-            .map(|inlet| Arc::new(inlet) as Arc<dyn FrameSink>);
+        let mut taken_by = Vec::new();
+        taken_by.extend(inlet.clone().map(|it| Arc::new(it) as Arc<dyn FrameSink>));
+        taken_by.extend(flight_inlet.map(|it| Arc::new(it) as Arc<dyn FrameSink>));
+        let frames = fan_out(taken_by);
         let clob = ClobClient::new(clob, ClobConfig::default()).with_frames(frames.clone());
         let clob = Arc::new(clob);
         let mut markets = vec![stream.market_sink()];
@@ -193,6 +202,7 @@ impl Parts {
         Ok(Self {
             registry,
             recorder,
+            flight,
             failures,
             stream,
             workers,
@@ -210,7 +220,7 @@ impl Parts {
 
     pub(super) fn in_start_order(&self) -> Vec<Arc<dyn Component>> {
         let mut parts = vec![Arc::clone(&self.registry) as Arc<dyn Component>];
-        parts.extend(self.recorder());
+        parts.extend(self.recorders());
         parts.extend([
             Arc::clone(&self.stream) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
@@ -242,7 +252,7 @@ impl Parts {
             Arc::clone(&self.pool) as Arc<dyn Component>,
         ]);
         // After the sockets: that they close is recorded.
-        parts.extend(self.recorder());
+        parts.extend(self.recorders());
         parts.extend([
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
@@ -252,8 +262,12 @@ impl Parts {
         parts
     }
 
-    fn recorder(&self) -> Option<Arc<dyn Component>> {
-        let recorder = self.recorder.as_ref()?;
-        Some(Arc::clone(recorder) as Arc<dyn Component>)
+    /// Those who keep what sockets say.
+    fn recorders(&self) -> impl Iterator<Item = Arc<dyn Component>> {
+        let recorder = self.recorder.clone();
+        let flight = self.flight.clone();
+        let recorder = recorder.map(|part| part as Arc<dyn Component>);
+        let flight = flight.map(|part| part as Arc<dyn Component>);
+        recorder.into_iter().chain(flight)
     }
 }

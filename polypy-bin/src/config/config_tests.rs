@@ -206,6 +206,53 @@ fn a_file_is_looked_for_where_people_put_it() {
 }
 
 #[test]
+fn files_of_incidents_go_where_programs_keep_their_state() {
+    let load = |variables: &[(&str, &str)], flags: &[(&str, &str)]| {
+        let mut layer = Layer::default();
+        for (name, text) in flags {
+            let flag = (*name).to_owned();
+            layer.set(key(name).unwrap(), *text, Source::Flag { flag });
+        }
+        // One that has nothing, so that nobody's own is read.
+        let empty = ("POLYPY_CONFIG", "/dev/null");
+        let variables = variables.iter().chain([&empty]);
+        let variables = variables.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let sources = Sources {
+            variables: variables.collect(),
+            flags: layer,
+            ..Sources::default()
+        };
+        sources.load().map(|loaded| {
+            let shown = effective(&loaded);
+            let flight = conversion::flight_recorder(&loaded.config).unwrap();
+            let folder = flight.folder.display().to_string();
+            let is_told = shown.contains(&format!("flight_recorder.dir = \"{folder}\""));
+            (folder, is_told)
+        })
+    };
+    let user = [("HOME", "/h"), ("XDG_STATE_HOME", "/x")];
+    let service = [("HOME", "/h"), ("STATE_DIRECTORY", "/var/lib/p:/var/lib/q")];
+    for (variables, folder) in [
+        (&[][..], "incidents"),
+        (&user[..1], "/h/.local/state/polypy/incidents"),
+        (&user[..], "/x/polypy/incidents"),
+        (&service[..], "/var/lib/p/incidents"),
+    ] {
+        assert_eq!(load(variables, &[]).unwrap(), (folder.to_owned(), true));
+    }
+    let recorded = load(&user, &[("record.dir", "r")]).unwrap();
+    assert_eq!(recorded, ("r/incidents".to_owned(), false));
+    let named = [("flight_recorder.dir", "i"), ("record.dir", "r")];
+    assert_eq!(load(&user, &named).unwrap(), ("i".to_owned(), true));
+    let same = [("flight_recorder.dir", "r"), ("record.dir", "r")];
+    let error = load(&user, &same).unwrap_err().to_string();
+    assert!(
+        error.contains("flight_recorder.dir: must be another folder than record.dir"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_first_file_found_is_the_only_one_read() {
     let folder = temporary("first");
     std::fs::write(folder.join("b.toml"), "[http]\nport = 1\n").unwrap();

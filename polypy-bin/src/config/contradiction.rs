@@ -85,6 +85,15 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
             reason: "must be another file than http.unix_socket".to_owned(),
         });
     }
+    let flight = &config.flight_recorder;
+    if flight.memory.0 > 0 && flight.dir.is_some() && flight.dir == config.record.dir {
+        found.push(Contradiction {
+            key: "flight_recorder.dir",
+            other: "record.dir",
+            // They would count as files of the recording.
+            reason: "must be another folder than record.dir".to_owned(),
+        });
+    }
     found.extend(contradictions_of_markets(config));
     found
 }

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use polypy_api::StreamConfig;
-use polypy_archive::{RecorderConfig, Retention, WriterConfig};
+use polypy_archive::{FlightConfig, RecorderConfig, Retention, WriterConfig};
 use polypy_core::ConditionId;
 use polypy_core::catalogue::{
     Folded, Glob, Kinds, MarketFilter, Names, Phrase, SeatRule, Selection, ShardOf,
@@ -27,6 +27,9 @@ use super::{
     AuditSection, Config, HttpSection, IntegritySection, List, MetricsSection, Name, PoolSection,
     RecordSection, RecyclerSection, SimSection, StreamSection, VenueSection, WorkersSection,
 };
+
+/// What the folder of the flight recorder's files is called where none is named.
+pub(super) const INCIDENTS: &str = "incidents";
 
 /// Settings of the HTTP server.
 pub(crate) fn http(section: &HttpSection, metrics: &MetricsSection) -> HttpConfig {
@@ -281,6 +284,20 @@ pub(crate) fn recorder(section: &RecordSection) -> Option<RecorderConfig> {
     })
 }
 
+/// Settings of the flight recorder; `None` if it is off. A program that names no folder for
+/// anything gets no files either.
+pub(crate) fn flight_recorder(config: &Config) -> Option<FlightConfig> {
+    let section = &config.flight_recorder;
+    let beside = config.record.dir.as_ref().map(|dir| dir.join(INCIDENTS));
+    let folder = section.dir.clone().or(beside)?;
+    (section.memory.0 > 0).then(|| FlightConfig {
+        memory: section.memory.0,
+        most_an_hour: section.per_hour,
+        most_kept: section.keep,
+        ..FlightConfig::new(&folder)
+    })
+}
+
 /// Settings of the embedded exchange.
 pub fn exchange(section: &SimSection) -> SimConfig {
     SimConfig {
@@ -340,6 +357,16 @@ mod tests {
         };
         let folder = std::path::Path::new("a");
         same(&recorder(&record).unwrap(), &RecorderConfig::new(folder));
+        assert_eq!(flight_recorder(&config), None, "there is no folder");
+        let mut config = config;
+        config.record = record;
+        let beside = FlightConfig::new(&folder.join("incidents"));
+        same(&flight_recorder(&config).unwrap(), &beside);
+        config.flight_recorder.dir = Some("b".into());
+        let named = FlightConfig::new(std::path::Path::new("b"));
+        same(&flight_recorder(&config).unwrap(), &named);
+        config.flight_recorder.memory.0 = 0;
+        assert_eq!(flight_recorder(&config), None, "it is off");
         same(&exchange(&config.sim), &SimConfig::default());
     }
 

@@ -141,7 +141,12 @@ impl Sources {
             environment,
             self.flags.clone(),
         ];
-        (file, Merged::of(layers))
+        let mut merged = Merged::of(layers);
+        let config = &mut merged.config;
+        if config.flight_recorder.dir.is_none() && config.record.dir.is_none() {
+            config.flight_recorder.dir = Some(incidents_folder(variable));
+        }
+        (file, merged)
     }
 }
 
@@ -158,6 +163,21 @@ fn places(xdg: Option<&str>, home: Option<&str>) -> Vec<PathBuf> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Where files of incidents are written to when no folder is named, and nothing is recorded
+/// either: where programs of this system keep what is no cache and no setting.
+fn incidents_folder<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> PathBuf {
+    // Of several, which colons part, systemd makes the first one first.
+    let of_service = variable("STATE_DIRECTORY").and_then(|names| names.split(':').next());
+    let of_service = of_service.map(PathBuf::from);
+    let of_user = || {
+        let home = variable("HOME").map(|home| Path::new(home).join(".local/state"));
+        let state = variable("XDG_STATE_HOME").map(PathBuf::from).or(home);
+        state.map(|state| state.join("polypy"))
+    };
+    let folder = of_service.or_else(of_user).unwrap_or_default();
+    folder.join(conversion::INCIDENTS)
 }
 
 /// The text of a file, which may be a pipe that brings it soon.

@@ -474,6 +474,22 @@ table! {
         disk_reserve: ByteSize = "1GiB", in "0B" ..= "1048576GiB";
     }
 
+    /// The flight recorder: the last of what sockets say is kept in memory, and written to a file
+    /// when a check finds a book wrong or a worker dies: docs/recording.md.
+    flight_recorder: FlightRecorderSection {
+        /// Bytes of frames that are kept, as many again of copies of books, and a quarter of it for
+        /// answers that books are compared with; 0 turns the flight recorder off.
+        memory: ByteSize = "16MiB", in "0B" ..= "16GiB";
+        /// Folder of the files, which is created with the first. When empty: `incidents` in record.dir,
+        /// where that is set; else in the folder that systemd names ($STATE_DIRECTORY); else in `polypy`
+        /// below $XDG_STATE_HOME or ~/.local/state; without any of these where the program was started.
+        dir: Option<PathBuf> = "";
+        /// Files within an hour. Further incidents are counted.
+        per_hour: usize = "4", in "1" ..= "3600";
+        /// Files that are kept; the oldest are removed.
+        keep: usize = "16", in "1" ..= "100000";
+    }
+
     /// How the program ends.
     shutdown: ShutdownSection {
         /// For everything together; what has not ended then is aborted and named. Set it below the
