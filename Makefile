@@ -3,7 +3,11 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants deny setup
+.PHONY: help demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties deny setup
+
+# The same random input for every change: whether one is taken does not hang on chance.
+# `make properties` draws anew, and far more.
+unit e2e: export PROPTEST_RNG_SEED ?= 20261130
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,7 +105,10 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 # What `make test` runs in a short form, at full length. Each part runs alone, too.
-soak: soak-test recordings streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+soak: soak-test properties recordings streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+
+properties: setup ## property tests on input that is new each time, five times as much: 20 minutes
+	PROPTEST_CASES=10000 POLYPY_HISTORIES=50000 $(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection --lib
 
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
