@@ -177,9 +177,12 @@ fn places(program: &str, server: &Server, sim: &SimHandle, asset: Option<&AssetI
             "  curl '{url}/orderbook/{asset}?depth=5'{options}\n"
         ));
     }
+    text.push_str("\nFollow every change of it:\n\n");
+    if cfg!(feature = "tui") {
+        text.push_str(&format!("  {program} top --url {url}{flags}\n"));
+    }
     text.push_str(&format!(
-        "\nFollow every change of it:\n\n  \
-         {program} tail --url {url}{flags}\n  \
+        "  {program} tail --url {url}{flags}\n  \
          curl -N '{url}/v1/stream?channels=top'{options}\n"
     ));
     if let Some(asset) = asset {
