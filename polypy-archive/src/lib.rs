@@ -15,6 +15,7 @@
 //! | [`listing`] | which files a recording consists of, as they are found |
 //! | [`reader`] | all of them, one after the other |
 //! | [`source`] | the same, for those who play it |
+//! | `start` | which of them to begin with, for those who want to know all from a moment on |
 //! | [`recorder`] | records what sockets say to a folder, on a thread of its own |
 //! | [`writer`] | that thread's state machine: which file, and what is written when |
 //! | [`queue`] | from the sockets to that thread |
@@ -81,6 +82,7 @@ pub mod repair;
 pub mod scan;
 pub mod segment;
 pub mod source;
+mod start;
 mod summary;
 pub mod testing;
 #[cfg(test)]

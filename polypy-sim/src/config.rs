@@ -66,6 +66,9 @@ pub struct SimConfig {
     pub playback_settle: Duration,
     /// Whether playback begins again at its end, with all sockets dropped.
     pub playback_loops: bool,
+    /// Whether what is played is of now: time stamps of frames are shifted, and hashes,
+    /// which cover them, left out. Of a recording whose times of arrival are known.
+    pub playback_shifts: bool,
 }
 
 impl Default for SimConfig {
@@ -97,6 +100,7 @@ impl Default for SimConfig {
             playback_speed: 1.0,
             playback_settle: Duration::from_millis(500),
             playback_loops: false,
+            playback_shifts: false,
         }
     }
 }

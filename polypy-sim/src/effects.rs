@@ -35,6 +35,29 @@ pub(crate) enum Effect {
     Resolved(usize, usize),
 }
 
+impl Effect {
+    /// It is of another time, so many milliseconds later, and no hash is known.
+    pub(crate) fn shift(&mut self, by: i64) {
+        match self {
+            Self::Book(_, book) => {
+                book.stamp = shifted(book.stamp, by);
+                book.hash = None;
+                book.rest = None;
+            }
+            Self::Change { stamp, hash, .. } => {
+                *stamp = shifted(*stamp, by);
+                *hash = None;
+            }
+            Self::LastPrice(..) | Self::Tick(..) | Self::Resolved(..) => {}
+        }
+    }
+}
+
+/// So many milliseconds later.
+pub(crate) fn shifted(stamp: Timestamp, by: i64) -> Timestamp {
+    Timestamp::from_millis(stamp.millis().saturating_add_signed(by))
+}
+
 /// A whole book as a frame holds it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecordedBook {

@@ -5,12 +5,26 @@
 //! are few, so they are tried; what verifies is true.
 
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
-use polypy_core::{AssetInfo, DecimalText, OrderBook};
+use polypy_core::{AssetInfo, BookHash, DecimalText, OrderBook, Price};
 
 use crate::effects::RecordedBook;
+use crate::publication::hashed_price;
 
 const TICKS: [&str; 6] = ["0.01", "0.001", "0.0001", "0.1", "0.0025", "0.005"];
 const MIN_ORDER_SIZES: [&str; 7] = ["5", "15", "1", "10", "20", "50", "100"];
+
+/// The last trade price with which a book has this hash: the hash uses it before anything
+/// announces the trade.
+pub(crate) fn last_trade_price(book: &Fingerprint, hash: BookHash) -> Option<DecimalText> {
+    // Thousandths first: few grids are finer.
+    let thousandths = (0..=1_000).map(|price| 10 * price);
+    let between = (0..=10_000).filter(|price| price % 10 != 0);
+    let mut prices = thousandths.chain(between).map(|price| {
+        let price = Price::from_millionths(100 * price).unwrap_or_default();
+        hashed_price(price)
+    });
+    prices.find(|price| book.with_last_trade_price(price.as_str()) == hash)
+}
 
 /// What a market trades by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

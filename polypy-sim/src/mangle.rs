@@ -87,24 +87,64 @@ pub(crate) fn without_fields(
 
 /// Changes whatever in a frame states something of one asset.
 fn with_states(text: &str, mut change: impl FnMut(&mut Map<String, Value>)) -> Option<String> {
+    with_events(text, |event| match event.get_mut("price_changes") {
+        Some(Value::Array(entries)) => entries
+            .iter_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(&mut change),
+        _ => change(event),
+    })
+}
+
+/// Changes the events of a frame.
+fn with_events(text: &str, change: impl FnMut(&mut Map<String, Value>)) -> Option<String> {
     let mut frame: Value = serde_json::from_str(text).ok()?;
     let array = frame.is_array();
     let events = match &mut frame {
         Value::Array(events) => events.as_mut_slice(),
         event => std::slice::from_mut(event),
     };
-    for event in events.iter_mut().filter_map(Value::as_object_mut) {
-        match event.get_mut("price_changes") {
-            Some(Value::Array(entries)) => entries
-                .iter_mut()
-                .filter_map(Value::as_object_mut)
-                .for_each(&mut change),
-            _ => change(event),
-        }
-    }
+    events
+        .iter_mut()
+        .filter_map(Value::as_object_mut)
+        .for_each(change);
     // Opening arrays end in a line feed.
     let end = if array { "\n" } else { "" };
     Some(format!("{frame}{end}"))
+}
+
+/// At another time, so many milliseconds later (earlier if below 0), and without the hashes,
+/// which would be of the time that it had.
+pub(crate) fn shifted(text: &str, by: i64) -> Option<String> {
+    with_events(text, |event| {
+        if let Some(stamp) = event.get_mut("timestamp") {
+            shift_stamp(stamp, by);
+        }
+        event.shift_remove("hash");
+        if let Some(Value::Array(entries)) = event.get_mut("price_changes") {
+            for entry in entries.iter_mut().filter_map(Value::as_object_mut) {
+                entry.shift_remove("hash");
+            }
+        }
+    })
+}
+
+/// A time as the venue writes it, and as some recordings have it: digits, or a number.
+fn shift_stamp(stamp: &mut Value, by: i64) {
+    let shifted = |millis: u64| millis.saturating_add_signed(by);
+    match stamp {
+        Value::String(text) => {
+            if let Ok(millis) = text.parse() {
+                *text = shifted(millis).to_string();
+            }
+        }
+        Value::Number(number) => {
+            if let Some(millis) = number.as_u64() {
+                *number = shifted(millis).into();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A hash of no state: every digit another, and the same for the same hash.

@@ -9,7 +9,7 @@
 //! Where the recording has lost a token, so has the exchange: it drops the sockets that
 //! carry it, without a word, and waits for them to come back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::outbox::Ending;
 use crate::reading::{Line, LineKind};
 use crate::render;
 use crate::stats::PlaybackStats;
+use crate::subscription::Session;
 use crate::venue::{Phase, TokenRef};
 
 /// Lines played without letting go of the exchange.
@@ -31,8 +32,9 @@ const BATCH: usize = 256;
 /// How often full sockets are looked at when playing as fast as they take it, and lines
 /// that are being made.
 const RETRY: Duration = Duration::from_millis(1);
-/// How long those who were dropped are waited for.
-const RETURN: Duration = Duration::from_secs(5);
+/// How long those who were dropped are waited for. Clients wait longer each time before they
+/// come back, and whoever is not there when it goes on misses something that was recorded.
+const RETURN: Duration = Duration::from_secs(30);
 
 /// How far a recording has been played.
 #[derive(Debug)]
@@ -47,11 +49,15 @@ pub(crate) struct Player {
     settle: Duration,
     /// When the latest subscription came.
     subscribed: Option<Instant>,
+    /// What sockets carried that were dropped, and no other one has asked for since.
+    dropped: HashSet<TokenRef>,
     /// Recorded time played so far.
     position: Duration,
     looked: Instant,
     /// REST answers of the recording that have been played, and of which moment they are.
     rest: HashMap<TokenRef, (Timestamp, String)>,
+    /// When playing began, in nanoseconds since the epoch, if what is played is to be of now.
+    shifted_to: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +65,7 @@ enum State {
     /// Nobody has subscribed, or not long enough ago.
     Waiting,
     Playing,
-    /// The same, and those who were dropped at this moment are waited for.
+    /// The same, and till this moment those who were dropped are waited for.
     Dropped(Instant),
     Done,
 }
@@ -75,15 +81,34 @@ impl Player {
             speed,
             settle,
             subscribed: None,
+            dropped: HashSet::new(),
             position: Duration::ZERO,
             looked: Instant::now(),
             rest: HashMap::new(),
+            shifted_to: None,
         }
+    }
+
+    /// By how many milliseconds a line is shifted.
+    fn shift_of(&self, line: &Line) -> Option<i64> {
+        let (to, from) = (self.shifted_to?, line.zero);
+        let millis = |nanos| i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX);
+        Some(millis(to).saturating_sub(millis(from)))
     }
 
     /// Notes a subscription.
     pub(crate) fn subscribed(&mut self, now: Instant) {
         self.subscribed = Some(now);
+    }
+
+    /// Somebody has a token from now on; whether nobody is waited for any more. Then it goes
+    /// on in a moment, so that books which were sent again have been read.
+    pub(crate) fn carries(&mut self, place: TokenRef, now: Instant) -> bool {
+        let are_back = self.dropped.remove(&place) && self.dropped.is_empty();
+        if are_back && let State::Dropped(until) = &mut self.state {
+            *until = now + self.settle;
+        }
+        are_back
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -115,12 +140,9 @@ impl Player {
             State::Done => return Err(None),
             State::Waiting if settled.is_some_and(|at| now >= at) => self.state = State::Playing,
             State::Waiting => return Err(settled),
-            State::Dropped(at) => {
-                let latest = at + RETURN;
-                let back = settled.map_or(latest, |settled| settled.min(latest));
-                if now < back {
-                    return Err(Some(back));
-                }
+            State::Dropped(until) if now < until => return Err(Some(until)),
+            State::Dropped(_) => {
+                self.dropped.clear();
                 self.state = State::Playing;
             }
         }
@@ -186,6 +208,9 @@ impl Exchange {
         if !had_begun {
             let places = self.venue.tokens().map(|(place, _)| place);
             let with_books: Vec<_> = places.filter(|place| self.has_book(*place)).collect();
+            if self.config.playback_shifts {
+                self.begin_now(&with_books);
+            }
             self.open_subscribed(&with_books);
         }
         let is_timed = self.config.playback_speed > 0.0;
@@ -215,7 +240,10 @@ impl Exchange {
                 return Some(now);
             }
             room = room.saturating_sub(line.text.len());
-            let line = player.lines.pop_front()?;
+            let mut line = player.lines.pop_front()?;
+            if let Some(by) = player.shift_of(&line) {
+                line.shift(by);
+            }
             self.audience(&line, &mut links);
             self.play_line(line, &links);
             if let State::Dropped(_) = self.player.as_ref()?.state {
@@ -228,6 +256,20 @@ impl Exchange {
     fn is_any_half_full(&self) -> bool {
         let mut sessions = self.sessions.values();
         sessions.any(|session| session.link.outbox.is_half_full())
+    }
+
+    /// What is played is of now, and so are these books, which were there before.
+    fn begin_now(&mut self, places: &[TokenRef]) {
+        let now = self.clock.now().millis().saturating_mul(1_000_000);
+        let Some(player) = &mut self.player else {
+            return;
+        };
+        player.shifted_to = Some(now);
+        player.rest.clear();
+        let by = player.lines.front().and_then(|line| player.shift_of(line));
+        for place in places {
+            self.venue.token_mut(*place).shift(by.unwrap_or(0));
+        }
     }
 
     /// Plays what is before the moment at which playing begins, to all who listen. When to
@@ -244,7 +286,7 @@ impl Exchange {
                 Fetched::Again | Fetched::Over => return None,
             }
             let line = player.lines.front()?;
-            if line.kind != LineKind::Quiet {
+            if !matches!(line.kind, LineKind::Quiet | LineKind::Forget) {
                 return None;
             }
             let line = player.lines.pop_front()?;
@@ -263,9 +305,11 @@ impl Exchange {
         tracing::info!(frames = player.sent, "the recording begins again");
         player.state = State::Waiting;
         player.subscribed = None;
+        player.dropped.clear();
         player.sent = 0;
         player.position = Duration::ZERO;
         player.rest.clear();
+        player.shifted_to = None;
         Some(now + RETRY)
     }
 
@@ -300,7 +344,7 @@ impl Exchange {
             LineKind::Begin => books_of(&line)
                 .filter(|place| !self.has_book(*place))
                 .collect(),
-            LineKind::Frame | LineKind::Quiet | LineKind::Lose => Vec::new(),
+            LineKind::Frame | LineKind::Quiet | LineKind::Lose | LineKind::Forget => Vec::new(),
         };
         let kind = match line.effects.first() {
             Some(Effect::Change { .. }) => FrameKind::PriceChange,
@@ -316,9 +360,12 @@ impl Exchange {
         match line.kind {
             LineKind::Quiet => {}
             LineKind::Begin => self.open_subscribed(&begins),
-            LineKind::Lose => {
+            LineKind::Lose | LineKind::Forget => {
                 let places: Vec<_> = line.places.into_iter().map(token_ref).collect();
-                self.lose_and_drop(&places);
+                self.forget_books(&places);
+                if line.kind == LineKind::Lose {
+                    self.drop_carriers(&places);
+                }
             }
             LineKind::Frame => {
                 let about = match (&line.markets[..], &line.places[..]) {
@@ -345,6 +392,7 @@ impl Exchange {
         let mut by_link: Vec<(Arc<Link>, String)> = Vec::new();
         for &place in places {
             let market = &mut self.venue.markets[place.market];
+            market.foresee_price(place.outcome);
             let book = render::opening_book(market, place.outcome);
             for subscriber in &self.subscribers[place.market] {
                 if subscriber.outcomes & 1 << place.outcome == 0 {
@@ -382,16 +430,18 @@ impl Exchange {
         }
     }
 
-    /// The same, and each socket that carries one of them is dropped.
-    fn lose_and_drop(&mut self, places: &[TokenRef]) {
-        self.forget_books(places);
+    /// Each socket that carries one of these is dropped.
+    fn drop_carriers(&mut self, places: &[TokenRef]) {
         let mut dropped = 0;
+        let mut carried = Vec::new();
         for place in places {
             for subscriber in &self.subscribers[place.market] {
                 if subscriber.outcomes & 1 << place.outcome != 0
                     && subscriber.link.outbox.end_after_queue()
                 {
                     dropped += 1;
+                    let session = self.sessions.get(&subscriber.link.id);
+                    carried.extend(session.into_iter().flat_map(Session::places));
                 }
             }
         }
@@ -401,8 +451,8 @@ impl Exchange {
             "the recording has lost tokens here, so their connections are dropped"
         );
         if let Some(player) = self.player.as_mut().filter(|_| dropped > 0) {
-            player.state = State::Dropped(Instant::now());
-            player.subscribed = None;
+            player.state = State::Dropped(Instant::now() + RETURN);
+            player.dropped.extend(carried);
         }
     }
 

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::effects::{Effect, Place, Places, events};
+use crate::mangle;
 use crate::once::Once;
 use crate::recording::{Recording, booked};
 use crate::waiting::Waiting;
@@ -53,6 +54,19 @@ pub(crate) struct Line {
     pub(crate) effects: Vec<Effect>,
     /// Recorded frames that are over with it.
     pub(crate) frames: usize,
+    /// When `at` is zero, in nanoseconds since the epoch: another time behind a pause that
+    /// is passed over.
+    pub(crate) zero: u64,
+}
+
+impl Line {
+    /// What it says is of another time, so many milliseconds later.
+    pub(crate) fn shift(&mut self, by: i64) {
+        if let Some(text) = mangle::shifted(&self.text, by) {
+            self.text = text.into();
+        }
+        self.effects.iter_mut().for_each(|effect| effect.shift(by));
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +80,8 @@ pub(crate) enum LineKind {
     Begin,
     /// These places are lost.
     Lose,
+    /// They were, before the moment at which playing begins.
+    Forget,
 }
 
 /// Makes lines of a recording's entries.
@@ -98,6 +114,13 @@ struct Clock {
     first: Option<u64>,
     last: u64,
     passed: u64,
+}
+
+impl Clock {
+    /// When nothing had passed.
+    fn zero(&self) -> u64 {
+        self.last.saturating_sub(self.passed)
+    }
 }
 
 impl Reading {
@@ -414,6 +437,7 @@ impl Reading {
             places: Vec::new(),
             effects,
             frames: std::mem::take(&mut self.frames),
+            zero: self.clock.zero(),
         }
     }
 
@@ -423,10 +447,16 @@ impl Reading {
             self.pass(at);
         }
         line.at = Duration::from_nanos(self.clock.passed);
+        line.zero = self.clock.zero();
         if !self.lost.is_empty() {
             let mut places = std::mem::take(&mut self.lost);
             places.sort_unstable();
-            let mut loss = self.line(LineKind::Lose, Vec::new());
+            let kind = if is_seen {
+                LineKind::Lose
+            } else {
+                LineKind::Forget
+            };
+            let mut loss = self.line(kind, Vec::new());
             loss.places = places;
             lines.push(loss);
         }

@@ -215,6 +215,7 @@ impl Index {
         let mut places = Places::default();
         let mut booked_tokens = std::mem::take(&mut self.booked.tokens);
         let mut firsts = HashMap::new();
+        let has_catalogue = !self.catalogue.is_empty();
         booked_tokens.sort_by_cached_key(|(condition, _)| self.rank(&mut firsts, condition));
         let catalogue = &mut self.catalogue;
         let mut add = |condition: ConditionId, asset: AssetId, places: &mut Places| {
@@ -250,7 +251,8 @@ impl Index {
         }
         let booked: HashSet<String> = places.by_condition.keys().cloned().collect();
         for (condition, asset) in self.changed.tokens {
-            if !booked.contains(condition.as_str()) {
+            // Where the recording has a catalogue, what is not in it was no market.
+            if !booked.contains(condition.as_str()) && !has_catalogue {
                 add(condition, asset, &mut places);
             }
         }

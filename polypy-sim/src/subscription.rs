@@ -210,7 +210,11 @@ impl Exchange {
             if text.len() > 1 {
                 text.push(',');
             }
-            let book = render::opening_book(&mut self.venue.markets[place.market], place.outcome);
+            let market = &mut self.venue.markets[place.market];
+            if self.player.is_some() {
+                market.foresee_price(place.outcome);
+            }
+            let book = render::opening_book(market, place.outcome);
             text.push_str(&book);
             let twice = FaultKind::OpeningDuplicateToken;
             if self.faults.on_asset(twice, connection, place).is_some() {
@@ -268,6 +272,11 @@ impl Exchange {
                 link: Arc::clone(&session.link),
                 outcomes: bit,
             }),
+        }
+        if let Some(player) = &mut self.player
+            && player.carries(place, Instant::now())
+        {
+            self.wake.notify_one();
         }
         true
     }

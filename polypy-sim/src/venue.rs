@@ -16,6 +16,8 @@ use polypy_core::{
 use tokio::time::Instant;
 
 use crate::catalogue::Listing;
+use crate::effects::shifted;
+use crate::inference;
 
 /// Where a token is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +116,11 @@ impl MarketState {
         book: &OrderBook,
         timestamp: Timestamp,
     ) -> BookHash {
+        let fingerprint = self.fingerprint(outcome, book, timestamp);
+        fingerprint.with_last_trade_price(self.last_trade_price.as_str())
+    }
+
+    fn fingerprint(&self, outcome: usize, book: &OrderBook, timestamp: Timestamp) -> Fingerprint {
         let attributes = Attributes {
             info: &self.tokens[outcome].info,
             timestamp,
@@ -123,7 +130,23 @@ impl MarketState {
             version: None,
             form: Form::Ten,
         };
-        Fingerprint::new(book, &attributes).with_last_trade_price(self.last_trade_price.as_str())
+        Fingerprint::new(book, &attributes)
+    }
+
+    /// A book is told whole of which a recording stated the hash: the last trade price is the
+    /// one that the hash uses, where one is, also if the trade is yet to be announced.
+    pub(crate) fn foresee_price(&mut self, outcome: usize) {
+        let token = &self.tokens[outcome];
+        let Some(stated) = token.hash else {
+            return;
+        };
+        let fingerprint = self.fingerprint(outcome, &token.book, token.changed);
+        if fingerprint.with_last_trade_price(self.last_trade_price.as_str()) == stated {
+            return;
+        }
+        if let Some(price) = inference::last_trade_price(&fingerprint, stated) {
+            self.last_trade_price = price;
+        }
     }
 
     /// Applies one batch to every token; each gets one new sequence number.
@@ -181,6 +204,8 @@ impl TokenState {
     pub(crate) fn forget_recorded(&mut self) {
         self.book = OrderBook::default();
         self.sequence = 1;
+        // A recording that is played again is of a time that has passed here.
+        self.changed = Timestamp::default();
         self.hash = None;
     }
 
@@ -188,6 +213,12 @@ impl TokenState {
     pub(crate) fn state_recorded(&mut self, stamp: Timestamp, hash: Option<BookHash>) {
         self.touch(stamp);
         self.hash = hash;
+    }
+
+    /// Its last change was at another time, so many milliseconds later.
+    pub(crate) fn shift(&mut self, by: i64) {
+        self.changed = shifted(self.changed, by);
+        self.hash = None;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | for | modules |
 //! |---|---|
-//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`], [`listing`], [`choice`], [`spans`], [`follower`], [`python`] |
+//! | black-box tests of the program | [`world`], [`comparison`], [`http`], [`wait`], [`replay`], [`recorded`], [`judge`], [`listing`], [`choice`], [`spans`], [`follower`], [`history`], [`python`] |
 //! | the same with every part a process of its own | [`program`], [`recording`], [`pair`], [`figures`], [`alerting`], [`inbox`] |
 //! | tests of the project itself, its files and documents | [`tree`], [`source`], [`markdown`], [`monitoring`] |
 
@@ -11,6 +11,7 @@ pub mod choice;
 pub mod comparison;
 pub mod figures;
 pub mod follower;
+pub mod history;
 pub mod http;
 pub mod inbox;
 pub mod judge;

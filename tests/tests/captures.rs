@@ -7,10 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use polypy::archive::{Entries, Recording as Archived, SystemDisk};
+use polypy::clock::SystemClock;
+use polypy::recordings::import;
 use polypy_core::Price;
-use polypy_sim::SimConfig;
+use polypy_core::recording::RecordingSource;
+use polypy_sim::{Sim, SimConfig};
+use polypy_tests::recording::{self, path_of, run};
 use polypy_tests::replay::{Decimal, PlainBook, Replay, replay};
 use polypy_tests::world::{SOON, World, unhurried};
 use polypy_tests::{http, recorded, wait};
@@ -54,6 +60,12 @@ const BOOKS: [&str; 2] = ["polyarb_clob_book_binary", "polycopy_clob_orderbook_s
 const WRAPPED_BOOKS: &str = "tinli_books";
 /// How many there are together, no two of one token with the same hash.
 const BOOK_COUNT: usize = 24;
+
+/// The largest capture, and its frames.
+const LARGEST: (&str, u64) = ("tickscope_20260607_0130.reframed.jsonl.gz", 103_666);
+
+/// When captures are imported, in nanoseconds since the epoch.
+const NOW: u64 = 1_795_000_000_000_000_000;
 
 const fn found(stated: usize, states: usize, unannounced: usize) -> Found {
     Found {
@@ -194,6 +206,22 @@ async fn verifies_every_state(path: &Path) {
         "{name}: {:#}",
         stats["wire"]
     );
+    has_the_books(&world, &expected, &name.to_string()).await;
+    println!(
+        "{name}: {} of {} states verified ({} hashes stated), {} stale changes skipped, \
+         {} unannounced prices found, {} books equal",
+        seen.verified - expected.repeated_books,
+        expected.verified,
+        expected.stated,
+        seen.stale,
+        seen.found,
+        expected.books.len()
+    );
+    world.stop().await;
+}
+
+/// The program shows each book of the replay, and says of each how far to trust it.
+async fn has_the_books(world: &World, expected: &Replay, name: &str) {
     let mut shown_books = Vec::new();
     for asset in expected.books.keys() {
         let path = format!("/orderbook/{asset}?depth=1000");
@@ -219,17 +247,6 @@ async fn verifies_every_state(path: &Path) {
         assert_eq!(shown["hash_verified"], true, "{name}: {asset}");
         assert_eq!(plain(shown), *book, "{name}: {asset}");
     }
-    println!(
-        "{name}: {} of {} states verified ({} hashes stated), {} stale changes skipped, \
-         {} unannounced prices found, {} books equal",
-        seen.verified - expected.repeated_books,
-        expected.verified,
-        expected.stated,
-        seen.stale,
-        seen.found,
-        expected.books.len()
-    );
-    world.stop().await;
 }
 
 /// Whether a book is the mirror image of another.
@@ -339,4 +356,129 @@ fn plain(shown: &Value) -> PlainBook {
         bids: side("bids"),
         asks: side("asks"),
     }
+}
+
+// ---- made recordings of, and played again -----------------------------------
+
+/// What came by a socket. The answers to look-ups, of which some captures hold a few, are
+/// kept as such in a recording: they say what the CLOB had, and go to no socket.
+fn of_sockets(lines: &str) -> String {
+    let came = lines.lines().filter(|line| {
+        let value: Value = serde_json::from_str(line).expect("a line of a capture");
+        value.is_array() || value.get("event_type").is_some()
+    });
+    came.collect::<Vec<_>>().join("\n")
+}
+
+/// Imports a capture, and has the exchange play the recording to a program.
+async fn imported_and_played(path: &Path) -> World {
+    let name = path.file_name().expect("a file").to_string_lossy();
+    let place = recording::folder(env!("CARGO_TARGET_TMPDIR"), &format!("played-{name}"));
+    let imported = import(path, &place, NOW).expect("it can be imported");
+    assert_eq!(imported.left_out.lines, 0, "{name}");
+    let said = run(&["verify", "--json", path_of(&place)]);
+    let report = said.json();
+    assert_eq!(said.code, 0, "{name}: {report:#}");
+    let checks = &report["checks"];
+    assert_eq!(checks["verified"], checks["states"], "{name}: {checks:#}");
+    let recording = Archived::open(Arc::new(SystemDisk), &place).expect("a recording");
+    let source: Box<dyn RecordingSource> = Box::new(Entries::of(recording));
+    let clock = Arc::new(SystemClock);
+    let sim = Sim::play(SimConfig::for_tests(), clock, source, 0..u64::MAX).await;
+    let world = World::of_exchange(sim.expect("it can be played"), unhurried()).await;
+    wait::until("the recording is played", SOON, async || {
+        let playback = world.sim.stats().playback;
+        playback.is_some_and(|playback| playback.done)
+    })
+    .await;
+    world
+}
+
+#[tokio::test]
+async fn a_capture_that_was_made_a_recording_becomes_the_books_of_an_independent_replay() {
+    let (own, _) = recorded::recording();
+    let own = write("own_recording_imported", &own);
+    let captures = recordings("recording").into_iter();
+    for path in captures.map(|capture| capture.path).chain([own]) {
+        let lines = std::fs::read_to_string(&path).expect("a capture");
+        let expected = replay(&of_sockets(&lines));
+        let name = path.display().to_string();
+        let world = imported_and_played(&path).await;
+        let has_all = async || {
+            let mut has_all = true;
+            for (asset, book) in &expected.books {
+                let path = format!("/orderbook/{asset}?depth=1000");
+                let answer = http::get(world.http(), &path).await.expect("an answer");
+                has_all &= answer.status == 200 && plain(&answer.json()) == *book;
+            }
+            has_all
+        };
+        let began = Instant::now();
+        // What never comes is told by what differs.
+        while !has_all().await && began.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        has_the_books(&world, &expected, &name).await;
+        let stats = world.stats().await;
+        assert_eq!(stats["wire"]["parse_errors"], 0, "{name}");
+        assert_eq!(stats["workers"]["integrity"]["hash"]["failed"], 0, "{name}");
+        answers_are_answered(&world, &lines).await;
+        world.stop().await;
+    }
+}
+
+/// The exchange answers a look-up as the CLOB did in the end, byte for byte.
+async fn answers_are_answered(world: &World, lines: &str) {
+    let mut last = BTreeMap::new();
+    for line in lines.lines().filter(|line| of_sockets(line).is_empty()) {
+        let value: Value = serde_json::from_str(line).expect("a line of a capture");
+        let asset = value["asset_id"].as_str().expect("a token").to_owned();
+        let stamp = digits(&value["timestamp"]);
+        let newest = last.entry(asset).or_insert((stamp, line));
+        if stamp >= newest.0 {
+            *newest = (stamp, line);
+        }
+    }
+    for (asset, (_, line)) in last {
+        let path = format!("/book?token_id={asset}");
+        let answer = http::get(world.sim.local_addr(), &path).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(
+            String::from_utf8_lossy(&answer.body),
+            line.trim(),
+            "{asset}"
+        );
+    }
+}
+
+fn digits(value: &Value) -> u64 {
+    let text = value.as_str().map(str::to_owned);
+    let text = text.unwrap_or_else(|| value.to_string());
+    text.parse().expect("a time stamp")
+}
+
+/// The largest capture has changes alone, of tokens of which it holds no book, and no
+/// hashes: all of it is recorded and played, and nothing is made of it.
+#[tokio::test]
+async fn the_largest_capture_is_played_to_its_end_and_makes_no_book() {
+    let Some(folder) = std::env::var_os("POLYPY_CAPTURES").map(PathBuf::from) else {
+        println!("nothing checked: POLYPY_CAPTURES names no folder of recordings");
+        return;
+    };
+    let path = folder.join("events").join(LARGEST.0);
+    let world = imported_and_played(&path).await;
+    wait::until("all of it has come", SOON, async || {
+        let wire = world.stats().await["wire"].clone();
+        let count = |name: &str| wire[name].as_u64().expect("a count");
+        count("fast_frames") + count("general_frames") == LARGEST.1
+    })
+    .await;
+    let stats = world.stats().await;
+    assert_eq!(stats["wire"]["parse_errors"], 0, "{:#}", stats["wire"]);
+    assert_eq!(
+        stats["workers"]["books"]["live"], 0,
+        "{:#}",
+        stats["workers"]
+    );
+    world.stop().await;
 }

@@ -170,6 +170,9 @@ pub(crate) struct Replay {
     /// Begin again at the end, with all sockets dropped
     #[arg(long = "loop")]
     pub(crate) again: bool,
+    /// Shift the frames' time stamps to now, and leave out their hashes, which cover them
+    #[arg(long)]
+    pub(crate) shift_times: bool,
     /// Where to listen; port 0 lets the system choose
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
@@ -204,6 +207,7 @@ on one port. Point a client to the addresses that it prints; for this server:
   polypy run --enable-http --venue-gamma-url URL --venue-clob-url URL --venue-ws-url URL
 
 It begins half a second after the last subscription. Frames keep their bytes, and their times: a
-hash covers them. What several sockets brought is given once. Where the recording lost tokens, the
+hash covers them. With --shift-times they are of now, and their hashes are left out: books can be
+followed, and no longer be verified. That goes with the speed of 1x. What several sockets brought is given once. Where the recording lost tokens, the
 sockets that carry them are dropped, and come back to books that are whole. Pauses longer than ten
 seconds are passed over. Ends with Ctrl-C.";

@@ -21,8 +21,13 @@ const TOLD: Duration = Duration::from_secs(10);
 
 pub(crate) fn replay(typed: cli::Replay, variables: Vec<(String, String)>) -> Exit {
     let is_lines = !typed.recording.is_dir() && matches!(is_recording(&typed.recording), Ok(false));
+    if let Some(why) = cannot_shift(&typed, is_lines) {
+        terminal::say(&why);
+        return Exit::Usage;
+    }
     let recording = match open(&typed.recording) {
-        Ok(recording) => recording,
+        // What is before makes the books; files that no book needs are not read.
+        Ok(recording) => recording.reaching(typed.span.from.unwrap_or(0)),
         Err(exit) => return exit,
     };
     let sources = Sources {
@@ -40,6 +45,20 @@ pub(crate) fn replay(typed: cli::Replay, variables: Vec<(String, String)>) -> Ex
     })
 }
 
+/// Why time stamps cannot be shifted, if they are to be and cannot.
+fn cannot_shift(typed: &cli::Replay, is_lines: bool) -> Option<&'static str> {
+    let is_as_it_was = (typed.speed.0 - 1.0).abs() < f64::EPSILON;
+    if !typed.shift_times {
+        None
+    } else if is_lines {
+        Some("--shift-times needs times of arrival: make a recording by polypy import")
+    } else if is_as_it_was {
+        None
+    } else {
+        Some("--shift-times goes with --speed 1x: recorded time would part from the clock")
+    }
+}
+
 async fn serve(
     typed: cli::Replay,
     recording: Recording,
@@ -53,6 +72,7 @@ async fn serve(
         playback: is_lines.then(|| typed.recording.clone()),
         playback_speed: typed.speed.0,
         playback_loops: typed.again,
+        playback_shifts: typed.shift_times,
         ..SimConfig::default()
     };
     let clock = Arc::new(SystemClock);
@@ -74,6 +94,11 @@ async fn serve(
             };
         }
     };
+    if typed.shift_times {
+        tracing::warn!(
+            "time stamps are shifted to now, and hashes left out: nothing proves a book"
+        );
+    }
     let written = terminal::print(&format!(
         "gamma_url = \"{}\"\nclob_url = \"{}\"\nws_url = \"{}\"\n",
         sim.gamma_url(),

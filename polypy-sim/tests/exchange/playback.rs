@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use polypy_core::AssetId;
+use polypy_core::recording::{Entry, Frame, Recorded, RecordingError, RecordingSource};
 use polypy_sim::{Sim, SimConfig, SimError, SimHandle};
 use serde_json::{Value, json};
 
@@ -140,6 +141,107 @@ async fn a_late_subscriber_gets_a_book_rebuilt_from_what_was_played() {
     assert_eq!(books[0]["hash"], "00000000000000000000000000000000000000aa");
     assert_eq!(books[0]["timestamp"], "1791200000100");
     sim.stop().await;
+}
+
+/// Frames, and when they came, in milliseconds since the epoch.
+#[derive(Debug)]
+struct Came(Vec<(u64, String)>);
+
+impl RecordingSource for Came {
+    fn rewind(&mut self) -> Result<(), RecordingError> {
+        Ok(())
+    }
+
+    fn read(&mut self, out: &mut Vec<Recorded>) -> Result<bool, RecordingError> {
+        out.extend(self.0.iter().map(|(millis, text)| Recorded {
+            at: millis * 1_000_000,
+            entry: Entry::Frame(Frame {
+                socket: 1,
+                connection: "c".into(),
+                sequence: 0,
+                bytes: text.as_bytes().into(),
+            }),
+        }));
+        Ok(false)
+    }
+}
+
+/// What is played of these frames from a moment on, shifted, and when the clock says that
+/// was: in milliseconds, before it began and after it was over.
+async fn shifted(from: u64) -> (Vec<Value>, u64, u64) {
+    let [opening, change, _] = lines().try_into().unwrap();
+    // A minute of silence between them is passed over.
+    let came = vec![
+        (1_791_200_000_000, opening),
+        (1_791_200_000_150, change.clone()),
+        (
+            1_791_200_060_150,
+            change.replace("1791200000100", "1791200060100"),
+        ),
+    ];
+    let clock = clock();
+    let config = SimConfig {
+        playback_speed: 100.0,
+        playback_shifts: true,
+        ..SimConfig::for_tests()
+    };
+    let now = || polypy_core::Clock::now(&*clock).millis();
+    let before = now();
+    let span = from * 1_000_000..u64::MAX;
+    let sim = Sim::play(config, clock.clone(), Box::new(Came(came)), span);
+    let sim = sim.await.unwrap();
+    let mut client = Client::connect(&sim).await;
+    client.open(&[yes()]).await;
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        let value: Value = serde_json::from_str(&client.text().await).unwrap();
+        match value {
+            Value::Array(books) => events.extend(books),
+            event => events.push(event),
+        }
+    }
+    let after = now();
+    sim.stop().await;
+    (events, before, after)
+}
+
+fn millis(event: &Value) -> u64 {
+    event["timestamp"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn shifted_frames_are_of_now_and_prove_nothing() {
+    let (events, before, after) = shifted(0).await;
+    // The opening book is of half a minute before it came, the change of 50 ms.
+    let began = millis(&events[0]) + 30_000;
+    assert!(
+        (before..=after).contains(&began),
+        "{before} {began} {after}"
+    );
+    assert_eq!(millis(&events[1]), began + 100);
+    // Ten seconds of the pause are left, and the time goes with them.
+    assert_eq!(millis(&events[2]), began + 100 + 10_000);
+    assert_eq!(events[0].get("hash"), None);
+    let entry = &events[1]["price_changes"][0];
+    assert_eq!((entry.get("hash"), &entry["price"]), (None, &json!("0.49")));
+}
+
+#[tokio::test]
+async fn books_from_before_the_moment_are_shifted_with_the_frames_behind_it() {
+    let (events, before, after) = shifted(1_791_200_000_100).await;
+    // Playing begins with the change, which came 50 ms after it was made.
+    let began = millis(&events[1]) + 50;
+    assert!(
+        (before..=after).contains(&began),
+        "{before} {began} {after}"
+    );
+    assert_eq!(millis(&events[0]), began - 30_150);
+    // The exchange makes it itself, with a hash that is true.
+    assert_ne!(
+        events[0]["hash"],
+        "b17e93a1f6202e13d8e0dd3aeb958b4a882dca3c"
+    );
+    assert_eq!(events[0]["hash"].as_str().map(str::len), Some(40));
 }
 
 #[tokio::test]

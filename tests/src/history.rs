@@ -1,0 +1,344 @@
+//! What a client of the streams is told of each book, in order, for as long as it listens.
+//!
+//! Two runs of the program that were told the same by the venue tell their clients the same:
+//! [`History::states`] and [`History::breaks`] leave out what is of the run alone, which is
+//! numbers, times of arrival, and books that are told once more.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use polypy_client::message::Trust;
+use polypy_client::{Client, Event, Filter, Message, Step, Subscription};
+use polypy_core::AssetId;
+use tokio::sync::oneshot;
+
+use crate::follower::levels;
+
+/// A book as the venue had it: the time of its last change, and a digest of its levels.
+pub type State = (u64, u64);
+
+/// What is told of one book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Its levels, by a snapshot or a delta.
+    Book(State),
+    /// It is to be trusted from here on.
+    Live,
+    /// It is not, for this reason.
+    Stale(String),
+    /// Something is missing here, for this reason.
+    Gap(String),
+}
+
+/// All that was told of one book.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History(pub Vec<Told>);
+
+/// Where something is missing: how many states come before it, and why.
+pub type Break = (usize, String);
+
+impl History {
+    /// The book's states in order, each told once.
+    pub fn states(&self) -> Vec<State> {
+        let states = self.0.iter().filter_map(|told| match told {
+            Told::Book(state) => Some(*state),
+            _ => None,
+        });
+        let mut states: Vec<_> = states.collect();
+        states.dedup();
+        states
+    }
+
+    /// Where something is missing between its states.
+    pub fn breaks(&self) -> Vec<Break> {
+        let (mut breaks, mut count, mut last) = (Vec::new(), 0, None);
+        for told in &self.0 {
+            match told {
+                Told::Book(state) if last != Some(*state) => {
+                    last = Some(*state);
+                    count += 1;
+                }
+                Told::Gap(reason) => breaks.push((count, reason.clone())),
+                Told::Book(_) | Told::Live | Told::Stale(_) => {}
+            }
+        }
+        breaks
+    }
+}
+
+/// What two histories of one book have in common, when neither contradicts the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// States that both have, in the same order.
+    pub states: usize,
+    /// States that one of them lacks, right behind a gap that both have: how far a book is
+    /// by the time at which it can be told again is not the venue's doing.
+    pub behind_gaps: usize,
+    /// Gaps that both have, in the same place.
+    pub gaps: usize,
+    /// Gaps that the second one has more, in which nothing is missing.
+    pub empty_gaps: usize,
+}
+
+/// States that may be told at once behind a gap, at most: those of a tenth of a second.
+const AT_ONCE: usize = 100;
+
+impl History {
+    /// Without the states that the venue never had: where the parts of one came in two reads,
+    /// the first part is told as a state of its own. How many there were.
+    #[must_use]
+    pub fn of_the_venue(self, had: &HashSet<State>) -> (Self, usize) {
+        let all = self.0.len();
+        let is_real = |told: &Told| !matches!(told, Told::Book(state) if !had.contains(state));
+        let real: Vec<_> = self.0.into_iter().filter(is_real).collect();
+        let parts = all - real.len();
+        (Self(real), parts)
+    }
+
+    /// What was told from this state on; all if it is not there.
+    #[must_use]
+    pub fn since(&self, state: &State) -> Self {
+        let is_it = |told: &Told| matches!(told, Told::Book(found) if found == state);
+        let from = self.0.iter().position(is_it).unwrap_or(0);
+        Self(self.0[from..].to_vec())
+    }
+
+    /// The same from a state on that was had before anything was told: what is told next may
+    /// be further.
+    #[must_use]
+    pub fn begun_with(mut self, state: State) -> Self {
+        let begin = [Told::Book(state), Told::Gap("begun".to_owned())];
+        self.0.splice(..0, begin);
+        self
+    }
+
+    /// What two histories of one book have in common: every state of either is in the other,
+    /// in the same order, and each gap of the first is in the same place of the second.
+    ///
+    /// # Errors
+    /// Says where they part.
+    pub fn agrees(&self, other: &Self) -> Result<Agreement, String> {
+        let (ours, theirs) = (self.states(), other.states());
+        let (our_gaps, their_gaps) = (self.breaks(), other.breaks());
+        let reasons = |gaps: &[Break], at: usize| -> Vec<String> {
+            let found = gaps.iter().filter(|(place, _)| *place == at);
+            found.map(|(_, reason)| reason.clone()).collect()
+        };
+        let mut agreement = Agreement::default();
+        let (mut i, mut j) = (0, 0);
+        loop {
+            let (gaps, more) = (reasons(&our_gaps, i), reasons(&their_gaps, j));
+            let place = format!(
+                "behind state {i} of {}, {j} of {}",
+                ours.len(),
+                theirs.len()
+            );
+            if let Some(lacking) = gaps.iter().find(|reason| !more.contains(reason)) {
+                return Err(format!("{place}: no gap for the reason {lacking}"));
+            }
+            agreement.gaps += usize::from(!gaps.is_empty());
+            agreement.empty_gaps += usize::from(gaps.is_empty() && !more.is_empty());
+            if !gaps.is_empty() {
+                let ahead = |some: &[State], first: Option<&State>| {
+                    let some = some.iter().take(AT_ONCE);
+                    some.copied().position(|state| Some(&state) == first)
+                };
+                let (skip, skip_theirs) = (
+                    ahead(&ours[i..], theirs.get(j)).unwrap_or(0),
+                    ahead(&theirs[j..], ours.get(i)).unwrap_or(0),
+                );
+                agreement.behind_gaps += skip + skip_theirs;
+                i += skip;
+                j += skip_theirs;
+            }
+            match (ours.get(i), theirs.get(j)) {
+                (None, None) => return Ok(agreement),
+                (one, other) if one != other => {
+                    return Err(format!("{place}: {one:?} and {other:?}"));
+                }
+                _ => {}
+            }
+            agreement.states += 1;
+            (i, j) = (i + 1, j + 1);
+        }
+    }
+}
+
+/// All that was told of each book.
+pub type Histories = BTreeMap<AssetId, History>;
+
+/// A client that notes what it is told of every book.
+#[derive(Debug)]
+pub struct Witness {
+    told: Arc<Mutex<Noted>>,
+    end: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    histories: Histories,
+    /// What must not be: messages that contradict each other, a connection that is lost,
+    /// gaps of the client's own.
+    faults: Vec<String>,
+    is_ready: bool,
+}
+
+impl Witness {
+    /// Connects to a server.
+    ///
+    /// # Panics
+    /// When the address is none.
+    pub fn start(address: SocketAddr) -> Self {
+        let client = Client::new(&format!("ws://{address}")).expect("an address");
+        let filter = Filter::everything().channels(["book", "state"]);
+        let told = Arc::new(Mutex::new(Noted::default()));
+        let (end, ending) = oneshot::channel();
+        let task = tokio::spawn(listen(client.subscribe(filter), ending, Arc::clone(&told)));
+        Self { told, end, task }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.told.lock().expect("noting does not panic")
+    }
+
+    /// Whether all that there was at its beginning has been told.
+    pub fn is_ready(&self) -> bool {
+        self.noted().is_ready
+    }
+
+    /// How many books it has been told of.
+    pub fn books(&self) -> usize {
+        self.noted().histories.len()
+    }
+
+    /// How much it has been told of them.
+    pub fn told(&self) -> usize {
+        let noted = self.noted();
+        noted
+            .histories
+            .values()
+            .map(|history| history.0.len())
+            .sum()
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    /// When it was told what cannot be, or did not listen all the time.
+    pub async fn end(self) -> Histories {
+        // It has ended if nobody is there.
+        let _there = self.end.send(());
+        self.task.await.expect("listening does not panic");
+        let mut noted = self.told.lock().expect("noting does not panic");
+        assert_eq!(noted.faults, Vec::<String>::new());
+        std::mem::take(&mut noted.histories)
+    }
+}
+
+async fn listen(
+    mut stream: Subscription,
+    mut ending: oneshot::Receiver<()>,
+    told: Arc<Mutex<Noted>>,
+) {
+    loop {
+        tokio::select! {
+            event = stream.next() => {
+                let event = event.expect("the server refuses nothing");
+                note(&mut told.lock().expect("noting does not panic"), &stream, event);
+            }
+            _ended = &mut ending => return,
+        }
+    }
+}
+
+fn note(noted: &mut Noted, stream: &Subscription, event: Event) {
+    let received = match event {
+        Event::Message(received) => received,
+        Event::Broken { broken, text } => {
+            noted.faults.push(format!("{broken}: {text}"));
+            return;
+        }
+        other => {
+            noted.faults.push(format!("{other:?}"));
+            return;
+        }
+    };
+    let Some(token) = received.message.token_id().cloned() else {
+        match &received.message {
+            Message::Ready(_) => noted.is_ready = true,
+            Message::Gap(_) | Message::Error(_) | Message::Closing(_) => {
+                noted.faults.push(received.text);
+            }
+            _ => {}
+        }
+        return;
+    };
+    let history = &mut noted.histories.entry(token.clone()).or_default().0;
+    let book = stream.books().get(token.as_str());
+    match &received.message {
+        Message::Snapshot(snapshot) => {
+            history.extend(book.map(|book| Told::Book((snapshot.ts_event_ms, levels(book)))));
+            history.push(trust(snapshot.state, snapshot.reason.as_deref()));
+        }
+        Message::Delta(delta) if received.step == Step::Changed => {
+            history.extend(book.map(|book| Told::Book((delta.ts_event_ms, levels(book)))));
+        }
+        Message::State(state) => history.push(trust(state.state, state.reason.as_deref())),
+        Message::Gap(gap) => history.push(Told::Gap(gap.reason.clone())),
+        _ => {}
+    }
+}
+
+fn trust(state: Trust, reason: Option<&str>) -> Told {
+    if state == Trust::Live {
+        Told::Live
+    } else {
+        Told::Stale(reason.unwrap_or(state.name()).to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Digits are states, `!` is a gap.
+    fn history(told: &str) -> History {
+        let told = told.chars().map(|c| match c.to_digit(10) {
+            Some(digit) => Told::Book((u64::from(digit), 0)),
+            None => Told::Gap("disconnected".to_owned()),
+        });
+        History(told.collect())
+    }
+
+    #[test]
+    fn histories_agree_only_if_every_state_is_in_both_in_its_order() {
+        let ours = history("0112!4567");
+        let agreement = |states, behind_gaps, gaps, empty_gaps| Agreement {
+            states,
+            behind_gaps,
+            gaps,
+            empty_gaps,
+        };
+        let cases = [
+            ("012!4567", Some(agreement(7, 0, 1, 0))),
+            ("012!2!4!4567", Some(agreement(7, 0, 1, 1))),
+            // The book can be told again a little later.
+            ("012!67", Some(agreement(5, 2, 1, 0))),
+            // Lost before the gap, in the midst, at the end; told twice, in another order.
+            ("01!4567", None),
+            ("012!457", None),
+            ("012!456", None),
+            ("012!45676", None),
+            ("012!4657", None),
+            // No gap, or one where something is missing that was not.
+            ("0124567", None),
+            ("0!2!4567", None),
+        ];
+        for (theirs, expected) in cases {
+            let found = ours.agrees(&history(theirs));
+            assert_eq!(found.clone().ok(), expected, "{theirs}: {found:?}");
+        }
+    }
+}
