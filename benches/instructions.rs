@@ -20,10 +20,16 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Instant;
 
+use polypy_archive::testing::FaultyDisk;
+use polypy_archive::{FlightConfig, FlightRecorder};
+use polypy_benches::clock::wall_millis;
 use polypy_benches::corpus::Corpus;
 use polypy_benches::ours::{Applied, Pipeline};
-use polypy_benches::reads::Reads;
+use polypy_benches::reads::{FRAMES_A_READ, Reads};
+use polypy_core::{Clock, FrameSink as _, Opened, SocketId, SocketSink, Timestamp};
 use polypy_workers::HashChecking;
 
 /// As in the program.
@@ -32,6 +38,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TOKENS: usize = 200;
 const FRAMES: usize = 1_000;
+/// Bytes that are kept of a socket: less than the frames have.
+const RING: usize = 128 << 10;
 /// In per cent. What valgrind counts moves by less than one.
 const TOLERANCE: f64 = 5.0;
 
@@ -57,7 +65,7 @@ enum Followed {
     All,
 }
 
-const FIGURES: [Figure; 6] = [
+const FIGURES: [Figure; 7] = [
     Figure {
         name: "decode_a_change",
         run: decode,
@@ -77,6 +85,10 @@ const FIGURES: [Figure; 6] = [
     Figure {
         name: "decode_and_apply_a_level_of_a_book",
         run: open,
+    },
+    Figure {
+        name: "keep_a_frame_for_incidents",
+        run: keep,
     },
     Figure {
         name: "read_a_top_among_many",
@@ -183,6 +195,11 @@ fn missing() -> Option<String> {
 fn count(figure: Figure, work: &str) -> Result<u64, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")
+        // A long copy is one instruction that valgrind counts for each byte.
+        .env(
+            "GLIBC_TUNABLES",
+            "glibc.cpu.x86_rep_movsb_threshold=100000000",
+        )
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(own)
         .args([CHILD, figure.name, work])
@@ -225,13 +242,17 @@ fn ratio(instructions: u64, amount: usize) -> f64 {
     instructions as f64 / amount.max(1) as f64
 }
 
-/// Warm is: decoded once before.
+/// Warm is: decoded once before. Nobody keeps the frames, which is asked of each read.
 fn decode(corpus: &Corpus, work: Work) -> usize {
+    let mut nobody: Option<Box<dyn SocketSink>> = black_box(None);
     let mut pipeline = Pipeline::start(HashChecking::Off, Applied::InPlace);
     let (mut reads, mut changes) = (Reads::default(), 0);
     let passes = if work == Work::Done { 2 } else { 1 };
     for _ in 0..passes {
         let spent = reads.each(&corpus.frames, |read| {
+            if let Some(sink) = black_box(&mut nobody) {
+                sink.received(&[], &[], true, Instant::now());
+            }
             black_box(pipeline.decode(&corpus.interner, read)).len()
         });
         changes = spent.units;
@@ -289,4 +310,51 @@ fn tops(corpus: &Corpus, work: Work) -> usize {
     let keys: Vec<_> = corpus.keys().collect();
     let rounds = if work == Work::Done { ROUNDS } else { 0 };
     (0..rounds).map(|_| pipeline.tops(&keys)).sum()
+}
+
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(wall_millis())
+    }
+}
+
+/// Frames in the groups in which a socket hands them over, to the flight recorder. Its ring
+/// is full: each group pushes another one out.
+fn keep(corpus: &Corpus, work: Work) -> usize {
+    const ROUNDS: usize = 20;
+    let groups: Vec<(Vec<u8>, Vec<usize>)> = corpus
+        .frames
+        .chunks(FRAMES_A_READ)
+        .map(|frames| {
+            let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+            for frame in frames {
+                bytes.extend_from_slice(frame.as_bytes());
+                ends.push(bytes.len());
+            }
+            (bytes, ends)
+        })
+        .collect();
+    let config = FlightConfig {
+        memory: RING,
+        ..FlightConfig::new(Path::new("incidents"))
+    };
+    let disk = Arc::new(FaultyDisk::default());
+    let recorder = FlightRecorder::new(config, ("a-run", "0"), disk, Arc::new(Wall));
+    let mut sink = recorder.inlet().opened(&Opened {
+        socket: SocketId(1),
+        connection: "conn-1",
+        is_replacement: false,
+        at: Instant::now(),
+    });
+    let mut pass = || {
+        for (bytes, ends) in &groups {
+            sink.received(bytes, ends, true, Instant::now());
+        }
+        corpus.frames.len()
+    };
+    pass();
+    let rounds = if work == Work::Done { ROUNDS } else { 0 };
+    (0..rounds).map(|_| pass()).sum()
 }

@@ -24,7 +24,7 @@ from typing import Any
 from devtools import Page, ask, chromium
 from websockets.asyncio.client import connect
 
-from demo import read, run_demo, wait_for
+from demo import SURROUNDINGS, read, run_demo, wait_for
 
 PROGRAM = os.environ["POLYPY_BENCH_PROGRAM"]
 HERE = Path(__file__).resolve().parent
@@ -206,7 +206,7 @@ def server_alone() -> Iterator[tuple[str, int]]:
         command = [PROGRAM, "run", "--enable-http", "--http-port=0", "--http-host=127.0.0.1", "--log-format=json", *flags]
         # A hundred pages come from one address here.
         command += ["--http-max-connections-per-peer=512"]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={})
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=SURROUNDINGS)
         try:
             assert server.stderr
             said = read(server.stderr)

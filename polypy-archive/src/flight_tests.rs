@@ -385,3 +385,35 @@ fn what_is_waited_for_is_written_when_it_stops() {
     bench.running.take().unwrap().stop();
     assert_eq!(bench.files(), 1);
 }
+
+#[test]
+fn a_panic_of_its_own_is_counted_and_the_next_incident_is_written() {
+    let bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    say(&mut socket, "[0]");
+    let mut left = 2;
+    bench.books.before_copies(move || {
+        if left > 0 {
+            left -= 1;
+            panic!("of the test");
+        }
+    });
+    let panics = &bench.recorder.shared.numbers.panics;
+    wait(|| panics.get() == 2);
+    bench.incident("hash");
+    wait(|| bench.files() == 1);
+    assert_eq!(panics.get(), 2);
+}
+
+#[test]
+fn it_leaves_the_others_alone_once_it_has_panicked_too_often() {
+    let mut bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    bench.books.before_copies(|| panic!("of the test"));
+    let panics = &bench.recorder.shared.numbers.panics;
+    wait(|| panics.get() == 5);
+    say(&mut socket, "[0]");
+    bench.incident("hash");
+    bench.running.take().unwrap().stop();
+    assert_eq!((panics.get(), bench.files()), (5, 0));
+}

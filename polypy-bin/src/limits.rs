@@ -371,7 +371,7 @@ mod tests {
         let ring = needed(&|config| config.stream.ring.0 += 1 << 20) - before;
         assert_eq!(ring, 1 << 20);
         let flight = needed(&|config| config.flight_recorder.dir = Some("a".into())) - before;
-        assert_eq!(flight, 36 << 20, "frames, books and answers");
+        assert_eq!(flight, 48 << 20, "frames, books, answers");
         let off = needed(&|config| config.http.enabled = false);
         assert_eq!(
             off,

@@ -126,10 +126,10 @@ async fn a_book_found_wrong_becomes_a_file_that_the_log_names_and_that_shows_it_
     assert_eq!(info.code, 0, "{}{}", info.out, info.err);
     assert_eq!(info.json()["entries"]["catalogue"], 8, "{}", info.out);
 
-    // A change that is never sent.
+    // Changes that are never sent.
     pair.all_live(2 * SOON).await;
     let token = &tokens[2];
-    pair.fault(json!({ "name": "omit_change", "assets": [token] }))
+    pair.fault(json!({ "name": "omit_change", "assets": [token], "count": 20 }))
         .await;
     let lost_frame = file_about(&pair.program, token);
     pair.clear_faults().await;
@@ -143,6 +143,40 @@ async fn a_book_found_wrong_becomes_a_file_that_the_log_names_and_that_shows_it_
     pair.stop();
 
     plays_again(&false_hash).await;
+}
+
+/// Changes of both tokens are lost that nothing else tells of.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_that_contradicted_a_book_is_in_the_file() {
+    let place = folder("audit");
+    let flags = [
+        ("flight-recorder-dir", path_of(&place)),
+        ("audit-period", "2s"),
+    ];
+    let pair = Pair::start(4, 200.0, &flags).await;
+    pair.all_live(SOON).await;
+    let tokens = tokens(&pair).await;
+    pair.fault(json!({ "name": "missing_fields", "rate": 1 }))
+        .await;
+    pair.fault(json!({ "name": "omit_change", "assets": tokens[..2], "count": 100 }))
+        .await;
+    let file = file_about(&pair.program, &tokens[0]);
+    pair.stop();
+    let named = marks(&file);
+    assert_eq!(named[0].0, "audit", "{named:?}");
+    let said = run(&["cat", path_of(&file), "--channel", "rest"]);
+    // One for each time that it was noticed.
+    assert!((1..=2).contains(&said.out.lines().count()), "{}", said.out);
+    for line in said.out.lines() {
+        let answer = serde_json::from_str::<Value>(line).expect("JSON")["data"].clone();
+        assert_eq!(answer["purpose"], "audit");
+        let body = answer["body"].as_str().expect("a body");
+        assert!(body.contains(&tokens[0]), "{body}");
+    }
+    let said = run(&["verify", "--json", path_of(&file)]);
+    assert_eq!(said.code, 3, "{}", said.out);
+    let failed = &said.json()["checks"]["checkpoints_failed"];
+    assert!(failed.as_u64() >= Some(1), "{failed}");
 }
 
 /// The file is a venue, and a program that follows it finds the same hash wrong.
@@ -234,7 +268,7 @@ async fn a_folder_that_cannot_be_written_costs_a_line_and_nothing_else() {
     let pair = Pair::start(8, 400.0, &flags).await;
     pair.all_live(SOON).await;
     let tokens = tokens(&pair).await;
-    let fault = json!({ "name": "omit_change", "assets": [tokens[0]] });
+    let fault = json!({ "name": "omit_change", "assets": [tokens[0]], "count": 20 });
     pair.fault(fault).await;
     let line = pair
         .program

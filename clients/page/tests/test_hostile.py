@@ -19,7 +19,7 @@ import pytest
 from steps import LINKED, ask
 
 from browser import Browser
-from demo import PATIENCE, read, wait_for
+from demo import PATIENCE, SURROUNDINGS, read, wait_for
 
 MARKETS = 100
 SCRIPT = "window.hacked=1"
@@ -126,7 +126,7 @@ def hostile_server() -> Iterator[str]:
         Gateway.exchange = gamma
         command = [program, "run", "--enable-http", "--http-port=0", "--http-host=127.0.0.1", "--log-format=json"]
         command += [f"--venue-gamma-url=http://127.0.0.1:{gateway.server_port}", f"--venue-clob-url={clob}", f"--venue-ws-url={ws}"]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={})
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=SURROUNDINGS)
         assert server.stderr
         said = read(server.stderr)
         address = json.loads(wait_for(said, "http server listening"))["address"]

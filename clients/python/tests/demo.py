@@ -8,6 +8,7 @@ import queue
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ import pytest
 
 PATIENCE = 60
 """Seconds; longer than anything takes on a loaded machine of two cores."""
+
+SURROUNDINGS = {"XDG_STATE_HOME": tempfile.gettempdir()}
+"""What a program sees of them: nothing, and where it may write files of incidents to."""
 
 
 @dataclass
@@ -75,7 +79,7 @@ def run_demo(*flags: str, program: str | None = None, port: int = 0) -> Iterator
         pytest.skip("POLYPY_PROGRAM names no program: make clients does")
     command = [program, "run", "--demo", f"--http-port={port}", "--http-host=127.0.0.1", *flags]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={}
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=SURROUNDINGS
     )
     assert process.stdout and process.stderr
     try:

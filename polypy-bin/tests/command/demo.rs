@@ -197,8 +197,8 @@ fn descriptors_and_memory_are_budgeted_at_the_start() {
     assert_eq!(line["reserve"], 64);
     // In the demo both ends are here: 10 tokens of 5 KiB twice, 512 clients and 1,024 of
     // streams, 144 KiB each, what waits for streams (256 KiB each, and 64 MiB for all), 96 MiB
-    // of answers, and 40 MiB before all that.
-    assert_eq!(line["memory_needed_mib"], 352 + 256 + 64);
+    // of answers, 48 MiB of the flight recorder, and 40 MiB before all that.
+    assert_eq!(line["memory_needed_mib"], 352 + 256 + 64 + 48);
     assert!(line["memory_mib"].as_u64() > Some(0), "{line}");
     demo.stderr_line("every book is live");
     demo.signal("TERM");

@@ -72,7 +72,10 @@ impl Server {
         command.arg(format!("--venue-clob-url={gamma}"));
         command.arg(format!("--venue-ws-url={ws}"));
         command.args(&setting.flags);
-        command.env_clear();
+        // Files of incidents are nobody's sources.
+        command
+            .env_clear()
+            .env("XDG_STATE_HOME", std::env::temp_dir());
         let program = Program::spawn(command);
         let listening = program.logs("http server listening");
         let listening: Value = serde_json::from_str(&listening).expect("a line of JSON");
