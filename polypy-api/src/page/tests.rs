@@ -137,6 +137,23 @@ fn no_script_makes_markup_of_text_or_asks_elsewhere() {
     }
 }
 
+/// A copy, for the crate has to hold all that it is built of.
+#[test]
+fn the_runbook_of_the_page_is_that_of_the_documents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (original, copy) = (
+        root.join("../docs/runbook.md"),
+        root.join("page/runbook.txt"),
+    );
+    let runbook = fs::read_to_string(&original).unwrap();
+    if std::env::var_os("POLYPY_BLESS").is_some() {
+        fs::write(&copy, &runbook).unwrap();
+    }
+    let is_same = fs::read_to_string(&copy).unwrap() == runbook;
+    let remedy = "POLYPY_BLESS=1 cargo test -p polypy-api page";
+    assert!(is_same, "page/runbook.txt is not docs/runbook.md: {remedy}");
+}
+
 #[test]
 fn each_reason_has_its_section_of_the_runbook() {
     let state = include_str!("../../page/core/state.js");
