@@ -358,12 +358,12 @@ fn what_comes_afterwards_does_not_push_out_what_came_before() {
         say(&mut socket, &long);
     }
     bench.incident_of("hash", vec![bench.books.token(0)]);
-    // One that carries none of its tokens does not count.
-    for _ in 0..1_000 {
-        say(&mut other, &long);
-    }
     let mut said = 0;
     wait(|| {
+        // One that carries none of its tokens does not count.
+        for _ in 0..100 {
+            say(&mut other, &long);
+        }
         // As a busy socket does. What is looked at every tenth of a second has time.
         std::thread::sleep(Duration::from_millis(30));
         say(&mut socket, &long);

@@ -181,7 +181,7 @@ async fn the_answer_that_contradicted_a_book_is_in_the_file() {
 
 /// The file is a venue, and a program that follows it finds the same hash wrong.
 async fn plays_again(file: &Path) {
-    let args = ["replay", path_of(file)].map(str::to_owned);
+    let args = ["replay", path_of(file), "--speed=10x"].map(str::to_owned);
     let venue = Program::start(&args);
     let url = |name: &str| {
         let line = venue.says(name);
