@@ -260,10 +260,7 @@ impl Wanted {
     ) {
         let filter = self.filter.ready(None, view.tags(), now);
         let mut look = |found: EntryRef<'a>, fit| {
-            let is_of_status = self
-                .status
-                .is_none_or(|status| found.entry.status == status);
-            if is_of_status && filter.matches(found, &mut ()).is_ok() {
+            if self.has(&filter, found) {
                 show(found, fit);
             }
         };
@@ -277,7 +274,8 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// Whether a market that has the words is meant.
+    /// Whether a market that has the words is meant. Where nothing is filtered no check is
+    /// gone through: there are tens of thousands of markets.
     fn has(&self, filter: &ReadyFilter<'_>, found: EntryRef<'_>) -> bool {
         let is_of_status = self
             .status
