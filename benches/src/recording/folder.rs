@@ -100,7 +100,7 @@ pub fn bytes(folder: &Path) -> Result<u64, Failure> {
 /// # Errors
 /// When it fails.
 pub fn run(program: &str, arguments: &[&Path]) -> Result<String, Failure> {
-    let output = Command::new(program).args(arguments).output()?;
+    let output = Command::new(program).args(arguments).env_clear().output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         Ok(said)

@@ -19,6 +19,7 @@ pub fn gzipped(program: &str, recording: &Path) -> Result<(u64, u64), Failure> {
     let mut cat = Command::new(program)
         .args(["cat", "--channel", "frames"])
         .arg(recording)
+        .env_clear()
         .stdout(Stdio::piped())
         .spawn()?;
     let mut gzip = Command::new("gzip")

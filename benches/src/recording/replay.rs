@@ -26,6 +26,8 @@ impl Replay {
             .arg("replay")
             .arg(folder)
             .args(["--speed", speed, "--listen", "127.0.0.1:0"])
+            // It refuses variables that are no settings of its own, as the benchmarks' are.
+            .env_clear()
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
