@@ -96,6 +96,20 @@ impl History {
         (Self(real), parts)
     }
 
+    /// With the last state of each millisecond alone: the venue's clock has no finer time, and
+    /// what a read brings together of one time may be told together.
+    #[must_use]
+    pub fn by_time(self) -> Self {
+        let mut later = None;
+        let mut last: Vec<_> = self.0.into_iter().rev().collect();
+        last.retain(|told| match told {
+            Told::Book((at, _)) => later.replace(*at) != Some(*at),
+            Told::Live | Told::Stale(_) | Told::Gap(_) => true,
+        });
+        last.reverse();
+        Self(last)
+    }
+
     /// What was told from this state on; all if it is not there.
     #[must_use]
     pub fn since(&self, state: &State) -> Self {
@@ -340,5 +354,21 @@ mod tests {
             let found = ours.agrees(&history(theirs));
             assert_eq!(found.clone().ok(), expected, "{theirs}: {found:?}");
         }
+    }
+
+    #[test]
+    fn of_a_millisecond_the_last_state_is_left() {
+        let book = |at, levels| Told::Book((at, levels));
+        let gap = || Told::Gap("disconnected".to_owned());
+        let told = vec![
+            book(1, 5),
+            book(2, 6),
+            gap(),
+            book(2, 7),
+            book(3, 8),
+            book(2, 9),
+        ];
+        let left = [book(1, 5), gap(), book(2, 7), book(3, 8), book(2, 9)];
+        assert_eq!(History(told).by_time().0, left);
     }
 }

@@ -190,6 +190,21 @@ fn has_the_schemas_fields(report: &Value) {
     }
 }
 
+#[test]
+fn time_stamps_are_shifted_only_where_they_keep_up_with_the_clock() {
+    let (place, recording, _) = imported("shifted");
+    let lines = place.join("frames.jsonl");
+    for (path, speed, why) in [
+        (&recording, "max", "--speed 1x"),
+        (&recording, "10x", "--speed 1x"),
+        (&lines, "1x", "polypy import"),
+    ] {
+        let said = run(&["replay", path_of(path), "--shift-times", "--speed", speed]);
+        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        assert!(said.err.contains(why), "{}", said.err);
+    }
+}
+
 // ---- captures of the real venue --------------------------------------------
 
 /// Captures, how many of their states an independent checker has verified, and how many
