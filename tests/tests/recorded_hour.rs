@@ -333,7 +333,6 @@ fn agree(ours: &Histories, theirs: &Histories) -> Agreement {
         all.gaps += found.gaps;
         all.empty_gaps += found.empty_gaps;
     }
-    assert!(all.behind_gaps * 100 < all.states, "{all:?}");
     all
 }
 
@@ -357,6 +356,7 @@ async fn an_hour_with_faults_comes_back_state_by_state() {
     let again = replay(&place, &[], &had).await;
     assert!(again.begun.is_empty(), "nothing is before the beginning");
     let all = agree(&lived.histories, &again.lived.histories);
+    assert!(all.behind_gaps * 100 < all.states, "{all:?}");
     println!(
         "{} frames, {} states verified; again {all:?}",
         again.frames, checks["verified"]
