@@ -79,6 +79,21 @@ fn ci_runs_what_the_readme_says() {
 }
 
 #[test]
+fn the_readme_has_every_crate() {
+    let manifest = tree::read("Cargo.toml");
+    let members = manifest.split("members = [").nth(1).expect("a workspace");
+    let members = members.split(']').next().expect("the end of the list");
+    let readme = tree::read("README.md");
+    let crates = markdown::section(&readme, "Crates").expect("the section");
+    for member in members.split('"').skip(1).step_by(2) {
+        let is_there = crates
+            .iter()
+            .any(|line| line.contains(&format!("]({member})")));
+        assert!(is_there || member == "benches", "README.md has no {member}");
+    }
+}
+
+#[test]
 fn every_invariant_and_every_promise_names_tests_that_exist() {
     let tests = source::test_names(&tree::rust_files());
     for (document, heading) in [
