@@ -113,9 +113,8 @@ properties: setup ## property tests on input that is new each time, five times a
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
 
-recordings: setup ## a hundred kills of the program, files cut at every byte, disks that fail, an hour that comes back: 18 minutes
+recordings: setup ## a hundred kills of the program, files cut at every byte, disks that fail: 15 minutes
 	python=$$(.ci/python) || exit 1; POLYPY_PYTHON="$$python" POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test recording_faults -- --nocapture --test-threads=1
-	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test recorded_hour -- --nocapture
 	POLYPY_SOAK=full $(CARGO) test --release --locked -p polypy-archive
 
 streams: setup ## a million changes of the streams, in Rust and Python, through every kind of trouble: 10 minutes
