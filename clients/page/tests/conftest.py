@@ -12,7 +12,7 @@ from demo import Demo, run_demo
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with run_demo("--sim-markets=60") as demo:
+    with run_demo("--sim-markets=60", "--sim-resolve-per-minute=0") as demo:
         yield demo
 
 

@@ -23,7 +23,7 @@ Levels = list[list[str]]
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    with run_demo("--sim-markets=20") as demo:
+    with run_demo("--sim-markets=20", "--sim-resolve-per-minute=0") as demo:
         yield demo
 
 

@@ -16,7 +16,15 @@ struct Demo {
 
 impl Demo {
     fn start(more: &[&str]) -> Self {
-        let own = ["run", "--demo", "--http-port=0", "--sim-markets=5"];
+        // A market that ends while a connection is lost has no book afterwards, and is awaited
+        // until the next crawl.
+        let own = [
+            "run",
+            "--demo",
+            "--http-port=0",
+            "--sim-markets=5",
+            "--sim-resolve-per-minute=0",
+        ];
         let mut running = Running::start(&[&own[..], more].concat());
         let line = running.stdout_line("/orderbook/");
         let line = &line[line.find("http://").unwrap()..];
