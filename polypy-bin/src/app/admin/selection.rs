@@ -11,7 +11,7 @@ use polypy_http::{Answer, Call, Content, Reply, Route, StatusCode};
 use serde_json::{Value, json};
 
 use super::peer;
-use crate::app::selection::{Detail, InForce, SelectionControl, SelectionError, keys};
+use crate::app::selection::{Detail, InForce, SelectionControl, SelectionError, etag, keys};
 use crate::config::{MOST_OVERLAY_BYTES, Overlay};
 
 /// As much of an overlay as a line of the log has.
@@ -69,8 +69,8 @@ fn with_etag(reply: Reply, etag: &str) -> Reply {
 
 async fn change(control: Arc<SelectionControl>, call: Call, body: impl AsRef<[u8]>) -> Reply {
     let before = control.in_force();
-    let expected = match expected(call.headers(), &before) {
-        Ok(expected) => expected,
+    let seen = match seen(call.headers(), &before) {
+        Ok(seen) => seen,
         Err(Unmet) => {
             let generation = before.generation;
             let error = SelectionError::Changed { generation };
@@ -86,7 +86,7 @@ async fn change(control: Arc<SelectionControl>, call: Call, body: impl AsRef<[u8
         Err(error) => return refused(&call, &error.into(), &control),
     };
     let (new, peer) = (overlay.to_string(), peer(&call));
-    match control.select(overlay.clone(), expected).await {
+    match control.select(overlay.clone(), seen).await {
         Ok(selected) => {
             tracing::warn!(
                 peer,
@@ -97,12 +97,9 @@ async fn change(control: Arc<SelectionControl>, call: Call, body: impl AsRef<[u8
                 released = selected.released,
                 "selection changed by administration"
             );
-            let now = InForce {
-                generation: selected.generation,
-                ..before
-            };
+            let tag = etag(&before.instance, selected.generation, &overlay);
             let body = json!({
-                "instance": &*now.instance,
+                "instance": &*before.instance,
                 "generation": selected.generation,
                 "listed": selected.listed,
                 "followed": selected.followed,
@@ -111,7 +108,7 @@ async fn change(control: Arc<SelectionControl>, call: Call, body: impl AsRef<[u8
                 "overlay": overlay.to_json(),
                 "warnings": selected.warnings,
             });
-            with_etag(Reply::json(StatusCode::OK, &body), &now.etag())
+            with_etag(Reply::json(StatusCode::OK, &body), &tag)
         }
         Err(error) => {
             tracing::warn!(peer, new = cut(&new), %error, "selection not changed");
@@ -128,8 +125,8 @@ fn cut(text: &str) -> &str {
 #[derive(Debug, PartialEq, Eq)]
 struct Unmet;
 
-/// The generation that the change is for; none if it is for any.
-fn expected(headers: &HeaderMap, now: &InForce) -> Result<Option<u64>, Unmet> {
+/// What the change is for; none if it is for whatever there is.
+fn seen<'a>(headers: &HeaderMap, now: &'a InForce) -> Result<Option<&'a InForce>, Unmet> {
     let mut is_asked = false;
     let tags = headers.get_all(IF_MATCH).iter();
     for tag in tags
@@ -139,7 +136,7 @@ fn expected(headers: &HeaderMap, now: &InForce) -> Result<Option<u64>, Unmet> {
         is_asked = true;
         match tag.trim() {
             "*" => return Ok(None),
-            tag if tag == now.etag() => return Ok(Some(now.generation)),
+            tag if tag == now.etag() => return Ok(Some(now)),
             _ => {}
         }
     }
@@ -196,38 +193,42 @@ mod tests {
     use crate::config::{Config, Loaded};
 
     #[test]
-    fn a_change_is_for_the_generation_that_is_named_or_for_any() {
-        let now = InForce {
-            instance: "00ff".into(),
-            generation: 3,
-            listed: 0,
-            followed: 0,
-            loaded: Arc::new(Loaded::of_program(Config::default())),
+    fn a_change_is_for_the_choice_that_is_named_or_for_any() {
+        let of = |generation, overlay| {
+            let loaded = Loaded::of_program(Config::default());
+            let overlay = Overlay::parse(overlay).unwrap();
+            InForce {
+                instance: "00ff".into(),
+                generation,
+                listed: 0,
+                followed: 0,
+                loaded: Arc::new(loaded.with_overlay(overlay).unwrap()),
+            }
         };
-        let expect = |values: &[&'static [u8]]| {
+        let now = of(3, r#"{"max_markets": 5}"#);
+        let (tag, older) = (now.etag(), of(2, r#"{"max_markets": 5}"#).etag());
+        // It follows the same markets, and is not what is there.
+        let other = of(3, r#"{"max_markets": 5, "tags": ""}"#).etag();
+        let is_met = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(IF_MATCH, HeaderValue::from_bytes(value).unwrap());
             }
-            expected(&headers, &now)
+            let seen = seen(&headers, &now)?;
+            Ok(seen.map(|seen| seen.generation))
         };
-        assert_eq!(expect(&[]), Ok(None));
-        assert_eq!(expect(&[b"*"]), Ok(None));
-        assert_eq!(expect(&[b"\"00ff-3\""]), Ok(Some(3)));
-        assert_eq!(expect(&[b"\"00ff-2\", \"00ff-3\""]), Ok(Some(3)));
-        assert_eq!(expect(&[b"\"00ff-2\"", b"\"00ff-3\""]), Ok(Some(3)));
-        let unmet: [&[u8]; 7] = [
-            b"\"00ff-2\"",
-            b"\"0-3\"",
-            b"00ff-3",
-            // A weak one promises too little.
-            b"W/\"00ff-3\"",
-            b"",
-            b"3",
-            b"\xff",
-        ];
-        for other in unmet {
-            assert_eq!(expect(&[other]), Err(Unmet), "{other:?}");
+        assert_eq!(is_met(&[]), Ok(None));
+        assert_eq!(is_met(&[b"*"]), Ok(None));
+        assert_eq!(is_met(&[tag.as_bytes()]), Ok(Some(3)));
+        let both = format!("{older}, {tag}");
+        assert_eq!(is_met(&[both.as_bytes()]), Ok(Some(3)));
+        assert_eq!(is_met(&[older.as_bytes(), tag.as_bytes()]), Ok(Some(3)));
+        // A weak one promises too little.
+        let (weak, bare) = (format!("W/{tag}"), tag.trim_matches('"'));
+        let others = [&*older, &other, "\"00ff-3\"", &weak, bare, "", "3"];
+        let others = others.into_iter().map(str::as_bytes);
+        for other in others.chain([b"\xff".as_slice()]) {
+            assert_eq!(is_met(&[other]), Err(Unmet), "{other:?}");
         }
     }
 }

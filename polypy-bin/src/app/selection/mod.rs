@@ -21,7 +21,7 @@ mod warnings;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -119,14 +119,18 @@ impl InForce {
         self.loaded.overlay()
     }
 
-    /// Names this choice, of this process, as `ETag` and `If-Match` do.
+    /// Names this choice and its overlay, of this process, as `ETag` and `If-Match` do.
     pub fn etag(&self) -> String {
-        etag(&self.instance, self.generation)
+        etag(&self.instance, self.generation, self.overlay())
     }
 }
 
-fn etag(instance: &str, generation: u64) -> String {
-    format!("\"{instance}-{generation}\"")
+/// Overlays that follow the same markets are one generation, and not one tag: whoever has
+/// seen one of them is not to replace the other.
+pub(super) fn etag(instance: &str, generation: u64, overlay: &Overlay) -> String {
+    let mut hasher = DefaultHasher::new();
+    overlay.to_string().hash(&mut hasher);
+    format!("\"{instance}-{generation}-{:016x}\"", hasher.finish())
 }
 
 /// Holds the layers, and changes what is followed by them.
@@ -198,14 +202,19 @@ impl SelectionControl {
         }
     }
 
-    /// Puts an overlay in the place of the one that is there. If `expected` is given, only
-    /// to that generation.
+    /// Puts an overlay in the place of the one that is there. If `seen` is given, only
+    /// if its generation and its overlay are in force still.
     pub(super) async fn select(
         self: &Arc<Self>,
         overlay: Overlay,
-        expected: Option<u64>,
+        seen: Option<&InForce>,
     ) -> Result<Selected, SelectionError> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
+        if seen.is_some_and(|seen| *seen.overlay() != *self.current().overlay()) {
+            let generation = self.source.selection().generation;
+            return Err(SelectionError::Changed { generation });
+        }
+        let expected = seen.map(|seen| seen.generation);
         let loaded = self.current().with_overlay(overlay)?;
         let file = loaded.config.markets.overlay_file.clone();
         self.apply(turn, loaded, expected, file).await

@@ -14,7 +14,7 @@ impl PolyPy {
     /// that it adds have been handed to the pool, and those that it releases are
     /// forgotten. Dropping the future does not undo it.
     ///
-    /// An overlay that follows the same markets changes none, and is no other generation.
+    /// An overlay that comes to the same rules changes no market, and is no other generation.
     /// If `markets.overlay_file` names a file, it is written before anything is done.
     ///
     /// ```no_run
@@ -34,16 +34,16 @@ impl PolyPy {
         self.selection.select(overlay, None).await
     }
 
-    /// The same, if the selection is at this generation still.
+    /// The same, if the selection that was seen is in force still, its overlay included.
     ///
     /// # Errors
     /// [`SelectionError::Changed`] if it is not; else as [`Self::select`].
     pub async fn select_if(
         &self,
         overlay: Overlay,
-        generation: u64,
+        seen: &InForce,
     ) -> Result<Selected, SelectionError> {
-        self.selection.select(overlay, Some(generation)).await
+        self.selection.select(overlay, Some(seen)).await
     }
 
     /// The selection that is in force.

@@ -99,13 +99,22 @@ async fn an_overlay_is_followed_shown_and_taken_back() {
         r#"{"max_markets":"4"}"#
     );
     // Only to what was seen.
-    let error = app.select_if(Overlay::default(), 0).await.unwrap_err();
+    let error = app.select_if(Overlay::default(), &all).await.unwrap_err();
     assert!(
         matches!(error, SelectionError::Changed { generation: 1 }),
         "{error}"
     );
+    // Nor if just the overlay is another one: it is another's change.
+    let now = app.selection();
+    assert_ne!(now.etag(), four.etag());
+    let error = app.select_if(Overlay::default(), &four).await.unwrap_err();
+    assert!(
+        matches!(error, SelectionError::Changed { generation: 1 }),
+        "{error}"
+    );
+    assert_eq!(app.selection().etag(), now.etag());
     assert_eq!(app.selection().followed, 4);
-    let back = app.select_if(Overlay::default(), 1).await.unwrap();
+    let back = app.select_if(Overlay::default(), &now).await.unwrap();
     assert_eq!((back.generation, back.added), (2, all.listed - 4));
     until("all are followed", || {
         app.selection().followed == all.listed
@@ -139,11 +148,16 @@ async fn what_is_kept_is_what_is_in_force_and_what_cannot_be_kept_is_not_done() 
     let mut config = Config::default();
     config.markets.overlay_file = Some(path.clone());
     let app = started(&sim, Loaded::of_program(config.clone())).await;
+    let first = app.selection();
     app.select(overlay(r#"{"max_markets": 3}"#)).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"max_markets\":3}\n");
     // Nothing is written for what is refused.
-    let refused = app.select_if(overlay(r#"{"max_markets": 2}"#), 7).await;
-    assert!(refused.is_err());
+    let refused = app.select_if(overlay(r#"{"max_markets": 2}"#), &first);
+    let refused = refused.await.unwrap_err();
+    assert!(
+        matches!(refused, SelectionError::Changed { generation: 1 }),
+        "{refused}"
+    );
     let contradiction = r#"{"ends_after": "2030-01-02", "ends_before": "2030-01-01"}"#;
     let refused = app.select(overlay(contradiction)).await.unwrap_err();
     assert!(matches!(refused, SelectionError::Mistakes(_)), "{refused}");
