@@ -4,7 +4,7 @@
 //! [`History::states`] and [`History::breaks`] leave out what is of the run alone, which is
 //! numbers, times of arrival, and books that are told once more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -72,16 +72,15 @@ impl History {
 pub struct Agreement {
     /// States that both have, in the same order.
     pub states: usize,
-    /// States that one of them lacks, right behind a gap that both have: how far a book is
-    /// by the time at which it can be told again is not the venue's doing.
-    pub behind_gaps: usize,
+    /// States that one of them lacks, right before or behind a gap that both have.
+    pub beside_gaps: usize,
     /// Gaps that both have, in the same place.
     pub gaps: usize,
     /// Gaps that the second one has more, in which nothing is missing.
     pub empty_gaps: usize,
 }
 
-/// States that may be told at once behind a gap, at most: those of a tenth of a second.
+/// States that one may be told more beside a gap, at most: those of a tenth of a second.
 const AT_ONCE: usize = 100;
 
 impl History {
@@ -128,55 +127,101 @@ impl History {
     }
 
     /// What two histories of one book have in common: every state of either is in the other,
-    /// in the same order, and each gap of the first is in the same place of the second.
+    /// in the same order, and each gap of the first is in the same place of the second. Beside
+    /// a gap that both have one of them may have been told more: what a socket had brought
+    /// when it was lost may be applied or not, and how far the book is when it can be told
+    /// again hangs on the moment.
     ///
     /// # Errors
     /// Says where they part.
     pub fn agrees(&self, other: &Self) -> Result<Agreement, String> {
-        let (ours, theirs) = (self.states(), other.states());
-        let (our_gaps, their_gaps) = (self.breaks(), other.breaks());
-        let reasons = |gaps: &[Break], at: usize| -> Vec<String> {
-            let found = gaps.iter().filter(|(place, _)| *place == at);
-            found.map(|(_, reason)| reason.clone()).collect()
-        };
+        let (ours, theirs) = (Walk::of(self), Walk::of(other));
         let mut agreement = Agreement::default();
         let (mut i, mut j) = (0, 0);
         loop {
-            let (gaps, more) = (reasons(&our_gaps, i), reasons(&their_gaps, j));
-            let place = format!(
-                "behind state {i} of {}, {j} of {}",
-                ours.len(),
-                theirs.len()
-            );
-            if let Some(lacking) = gaps.iter().find(|reason| !more.contains(reason)) {
-                return Err(format!("{place}: no gap for the reason {lacking}"));
+            let (gaps, more) = (ours.gaps_at(i), theirs.gaps_at(j));
+            let has_ours = |at: usize| gaps.is_subset(&theirs.gaps_at(at));
+            // Who is told of a book behind a gap for the first time is told of no gap.
+            if i > 0 && !has_ours(j) {
+                let Some(told) = (1..=AT_ONCE).find(|told| has_ours(j + told)) else {
+                    return Err(parted((&ours, i), (&theirs, j), "a gap is missing"));
+                };
+                agreement.beside_gaps += told;
+                j += told;
+                continue;
             }
             agreement.gaps += usize::from(!gaps.is_empty());
-            agreement.empty_gaps += usize::from(gaps.is_empty() && !more.is_empty());
             if !gaps.is_empty() {
-                let ahead = |some: &[State], first: Option<&State>| {
-                    let some = some.iter().take(AT_ONCE);
-                    some.copied().position(|state| Some(&state) == first)
-                };
-                let (skip, skip_theirs) = (
-                    ahead(&ours[i..], theirs.get(j)).unwrap_or(0),
-                    ahead(&theirs[j..], ours.get(i)).unwrap_or(0),
-                );
-                agreement.behind_gaps += skip + skip_theirs;
-                i += skip;
-                j += skip_theirs;
+                let skip = ours.ahead(i, theirs.states.get(j));
+                let skip_theirs = theirs.ahead(j, ours.states.get(i));
+                agreement.beside_gaps += skip + skip_theirs;
+                (i, j) = (i + skip, j + skip_theirs);
             }
-            match (ours.get(i), theirs.get(j)) {
+            match (ours.states.get(i), theirs.states.get(j)) {
                 (None, None) => return Ok(agreement),
-                (one, other) if one != other => {
-                    return Err(format!("{place}: {one:?} and {other:?}"));
+                (one, other) if one == other => {
+                    agreement.empty_gaps += usize::from(gaps.is_empty() && !more.is_empty());
+                    agreement.states += 1;
+                    (i, j) = (i + 1, j + 1);
                 }
-                _ => {}
+                _ => {
+                    let is_same = |told: &usize| {
+                        let gaps = ours.gaps_at(i + told);
+                        !gaps.is_empty() && gaps.is_subset(&more)
+                    };
+                    let Some(told) = (1..=AT_ONCE).find(is_same).filter(|_| gaps.is_empty()) else {
+                        return Err(parted((&ours, i), (&theirs, j), "another state"));
+                    };
+                    agreement.beside_gaps += told;
+                    i += told;
+                }
             }
-            agreement.states += 1;
-            (i, j) = (i + 1, j + 1);
         }
     }
+}
+
+/// The states of a history, and its gaps by how many states come before.
+struct Walk {
+    states: Vec<State>,
+    gaps: Vec<Break>,
+}
+
+impl Walk {
+    fn of(history: &History) -> Self {
+        Self {
+            states: history.states(),
+            gaps: history.breaks(),
+        }
+    }
+
+    /// The reasons of the gaps behind so many states.
+    fn gaps_at(&self, at: usize) -> BTreeSet<&str> {
+        let from = self.gaps.partition_point(|(place, _)| *place < at);
+        let here = self.gaps[from..]
+            .iter()
+            .take_while(|(place, _)| *place == at);
+        here.map(|(_, reason)| reason.as_str()).collect()
+    }
+
+    /// How many states are told from here on before this one, if few are.
+    fn ahead(&self, from: usize, first: Option<&State>) -> usize {
+        let some = self.states.iter().skip(from).take(AT_ONCE);
+        let place = some.copied().position(|state| Some(&state) == first);
+        place.unwrap_or(0)
+    }
+}
+
+/// Where two histories part, and their gaps near there.
+fn parted((ours, i): (&Walk, usize), (theirs, j): (&Walk, usize), why: &str) -> String {
+    let near = |walk: &Walk, at: usize| -> Vec<Break> {
+        let is_near = |gap: &&Break| gap.0.abs_diff(at) <= AT_ONCE;
+        walk.gaps.iter().filter(is_near).cloned().collect()
+    };
+    let here = |walk: &Walk, at: usize| {
+        let (state, all) = (walk.states.get(at).copied(), walk.states.len());
+        format!("{at} of {all}, {state:?}, gaps {:?}", near(walk, at))
+    };
+    format!("{why}: {} and {}", here(ours, i), here(theirs, j))
 }
 
 /// All that was told of each book.
@@ -329,9 +374,9 @@ mod tests {
     #[test]
     fn histories_agree_only_if_every_state_is_in_both_in_its_order() {
         let ours = history("0112!4567");
-        let agreement = |states, behind_gaps, gaps, empty_gaps| Agreement {
+        let agreement = |states, beside_gaps, gaps, empty_gaps| Agreement {
             states,
-            behind_gaps,
+            beside_gaps,
             gaps,
             empty_gaps,
         };
@@ -340,16 +385,21 @@ mod tests {
             ("012!2!4!4567", Some(agreement(7, 0, 1, 1))),
             // The book can be told again a little later.
             ("012!67", Some(agreement(5, 2, 1, 0))),
-            // Lost before the gap, in the midst, at the end; told twice, in another order.
-            ("01!4567", None),
+            // The socket was lost with some that had not been applied, or later than that.
+            ("01!4567", Some(agreement(6, 1, 1, 0))),
+            ("0123!4567", Some(agreement(7, 1, 1, 0))),
+            ("0!2!4567", Some(agreement(5, 3, 1, 0))),
+            // Lost in the midst, at the end; told twice, in another order.
+            ("02!4567", None),
             ("012!457", None),
             ("012!456", None),
             ("012!45676", None),
             ("012!4657", None),
-            // No gap, or one where something is missing that was not.
+            // No gap.
             ("0124567", None),
-            ("0!2!4567", None),
         ];
+        let begun_behind_it = history("!012!4567");
+        assert!(begun_behind_it.agrees(&ours).is_ok());
         for (theirs, expected) in cases {
             let found = ours.agrees(&history(theirs));
             assert_eq!(found.clone().ok(), expected, "{theirs}: {found:?}");
