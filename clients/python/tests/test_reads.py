@@ -44,7 +44,7 @@ def market(number: int) -> dict[str, Any]:
 def page(numbers: list[int], following: str | None) -> Answer:
     return {
         "markets": [market(number) for number in numbers], "next_cursor": following,
-        "matched": 5, "unfollowed": 12, "listed": 50000, "sort": "volume_day",
+        "matched": 5, "unfollowed": 12, "listed": 50000, "complete": False, "sort": "volume_day",
     }
 
 
@@ -104,6 +104,7 @@ def test_a_list_is_paged_to_its_end() -> None:
             markets = await found.all()
             assert [one.slug for one in markets] == ["market-1", "market-2", "market-3"]
             assert (found.matched, found.unfollowed, found.begun_again) == (5, 12, 0)
+            assert found.complete is False
             first = markets[0]
             assert first.volume == Decimal("1321616.85") and first.volume_day is None
             assert first.end == datetime(2026, 11, 23, 10, 30, 0, 123000, timezone.utc)

@@ -112,6 +112,7 @@ struct Body<'a> {
     matched: usize,
     unfollowed: usize,
     unknown_tags: Vec<String>,
+    complete: bool,
     sort: &'static str,
     instance: String,
     version: u64,
@@ -235,6 +236,7 @@ impl Items for Events {
             matched: page.matched,
             unfollowed: page.unfollowed,
             unknown_tags: listing.wanted.unknown_tags(page.view),
+            complete: view.is_complete(),
             sort: listing.sort.name(),
             instance: page.instance.to_string(),
             version: view.version(),
@@ -265,7 +267,11 @@ fn one(reads: &Reads, call: &Call) -> Reply {
         .and_then(|entry| entry.market.event.as_ref());
     let Some(event) = event else {
         let text = "no market of such an event is listed: give its slug; /v1/events?q= finds it";
-        return call.problem(StatusCode::NOT_FOUND, "unknown_event", text);
+        return call.problem(
+            StatusCode::NOT_FOUND,
+            "unknown_event",
+            &reads.unlisted(text),
+        );
     };
     // Behind the markets: they have no tags that these have not.
     let view = reads.listed.view();

@@ -74,6 +74,9 @@ fn an_event_is_listed_if_one_of_its_markets_matches() {
         assert_eq!(slugs(&lists, query), expected, "{query}");
     }
     assert_eq!(list(&lists, "ids=0x5,0x1")["unfollowed"], 1);
+    assert_eq!(list(&lists, "")["complete"], false);
+    listed.complete();
+    assert_eq!(list(&lists, "")["complete"], true);
     let found = &list(&lists, "slugs=does-3-hold,does-5-hold")["events"][0];
     for (name, expected) in [
         ("market_count", Value::from(3)),

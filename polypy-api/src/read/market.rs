@@ -44,7 +44,11 @@ fn answer(reads: &Reads, call: &Call) -> Reply {
     let found = reads.listed.find(call.segment("market"));
     let Some((entry, others)) = found.split_first() else {
         let text = "no such market: give a condition id or a slug; /v1/markets?q= finds both";
-        return call.problem(StatusCode::NOT_FOUND, "unknown_market", text);
+        return call.problem(
+            StatusCode::NOT_FOUND,
+            "unknown_market",
+            &reads.unlisted(text),
+        );
     };
     let is_explained = call.query().text("explain") == Some(SELECTION);
     let explanation = is_explained.then(|| reads.listed.explain(entry.number));

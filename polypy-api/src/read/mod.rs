@@ -122,6 +122,15 @@ impl Reads {
         }
     }
 
+    /// What is said of a name that nothing listed has. Before the listing was read to its end
+    /// that says little, and it is added.
+    pub(crate) fn unlisted(&self, text: &str) -> String {
+        if self.listed.view().is_complete() {
+            return text.to_owned();
+        }
+        format!("{text}; the venue's listing has not been read to its end yet: ask again later")
+    }
+
     /// What turns moments of the monotonic clock into times.
     pub(crate) fn anchor(&self) -> Anchor {
         let mut anchor = self.anchor.lock();

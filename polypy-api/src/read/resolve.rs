@@ -155,11 +155,11 @@ impl Reads {
     pub(crate) fn without_token(&self, id: &str) -> Missing {
         match self.listed.of_token(id) {
             Some(entry) => Missing::not_followed(id, &entry),
-            None => Missing::new(
-                id,
-                "unknown_token",
-                "no market that is listed has this token: /v1/markets finds those that are",
-            ),
+            None => {
+                let text =
+                    "no market that is listed has this token: /v1/markets finds those that are";
+                Missing::new(id, "unknown_token", self.unlisted(text))
+            }
         }
     }
 
@@ -174,7 +174,7 @@ impl Reads {
             Some(entry) => Missing::not_followed(name, entry),
             None => {
                 let message = format!("no market is listed as {}", quoted(name));
-                Missing::new(name, "unknown_market", message)
+                Missing::new(name, "unknown_market", self.unlisted(&message))
             }
         }))
     }

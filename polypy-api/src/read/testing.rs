@@ -106,6 +106,11 @@ impl Listed {
         }
     }
 
+    /// The listing was read to its end.
+    pub(crate) fn complete(&self) {
+        self.table.lock().complete();
+    }
+
     /// Follows the market of this number in the catalogue; the keys of its tokens.
     pub(crate) fn follow(&self, number: u64) -> Arc<[AssetKey]> {
         let (mut table, mut names) = (self.table.lock(), self.names.lock());

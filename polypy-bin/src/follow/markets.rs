@@ -100,6 +100,11 @@ async fn next<T: Listed>(target: &Target, found: &mut Pages<T>) -> Result<Option
 fn remark<T: Listed>(found: &Pages<T>, shown: usize) {
     let Some(head) = found.head() else { return };
     let (matched, unfollowed) = (head.matched, head.unfollowed);
+    if head.complete == Some(false) {
+        terminal::say(
+            &"the server has not read the venue's listing to its end yet: there may be more",
+        );
+    }
     if matched == 0 {
         let followed = if unfollowed > 0 {
             "that is followed "

@@ -40,6 +40,10 @@ pub struct Head {
     /// How many are listed; not of events.
     #[serde(default)]
     pub listed: Option<u64>,
+    /// Whether the server has read the venue's listing to its end: while it has not, there
+    /// may be more that the venue lists.
+    #[serde(default)]
+    pub complete: Option<bool>,
     /// The order.
     pub sort: String,
 }

@@ -38,7 +38,7 @@ fn market(number: u32) -> Value {
 fn page(numbers: &[u32], next: Option<&str>) -> Answer {
     let markets: Vec<_> = numbers.iter().map(|number| market(*number)).collect();
     Answer::Ok(json!({
-        "markets": markets, "next_cursor": next, "matched": 5, "unfollowed": 12, "listed": 50_000,
+        "markets": markets, "next_cursor": next, "matched": 5, "unfollowed": 12, "listed": 50_000, "complete": false,
         "unknown_tags": ["rian"],
         "sort": "volume_day", "instance": "5f3a9c1d2b7e4a60", "version": 1, "figures_version": 1,
         "moment_ms": 1, "moment": "1970-01-01T00:00:00.001Z"
@@ -79,8 +79,8 @@ async fn a_list_is_paged_to_its_end() {
     assert_eq!(top.spread().unwrap().to_string(), "0.0135");
     let head = markets.head().unwrap();
     assert_eq!(
-        (head.matched, head.unfollowed, head.listed),
-        (5, 12, Some(50_000))
+        (head.matched, head.unfollowed, head.listed, head.complete),
+        (5, 12, Some(50_000), Some(false))
     );
     assert_eq!(head.unknown_tags, ["rian"]);
     let rest = markets.all().await.unwrap();

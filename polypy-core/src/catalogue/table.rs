@@ -88,6 +88,7 @@ pub struct CatalogueTable {
     next: u64,
     version: u64,
     figures_version: u64,
+    is_complete: bool,
     /// The newest, until something changes.
     view: Option<Arc<CatalogueView>>,
     left_out: LeftOut,
@@ -159,7 +160,8 @@ impl CatalogueTable {
         let view = self.view.get_or_insert_with(|| {
             let versions = (self.version, self.figures_version);
             let tags = Arc::clone(&self.tags);
-            Arc::new(CatalogueView::new(self.chunks.clone(), tags, versions))
+            let chunks = self.chunks.clone();
+            Arc::new(CatalogueView::new(chunks, tags, versions, self.is_complete))
         });
         Arc::clone(view)
     }
@@ -369,6 +371,15 @@ impl CatalogueTable {
                 entry.status = status;
                 entry.resolution = resolution.map(Arc::new);
             });
+        }
+    }
+
+    /// The venue's listing was read to its end.
+    pub fn complete(&mut self) {
+        if !self.is_complete {
+            self.is_complete = true;
+            self.version += 1;
+            self.view = None;
         }
     }
 

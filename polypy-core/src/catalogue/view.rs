@@ -16,11 +16,18 @@ pub struct CatalogueView {
     len: usize,
     version: u64,
     figures_version: u64,
+    is_complete: bool,
 }
 
 impl CatalogueView {
-    pub(super) fn new(chunks: Vec<Chunk>, tags: Arc<Tags>, versions: (u64, u64)) -> Self {
+    pub(super) fn new(
+        chunks: Vec<Chunk>,
+        tags: Arc<Tags>,
+        versions: (u64, u64),
+        is_complete: bool,
+    ) -> Self {
         Self {
+            is_complete,
             len: chunks.iter().map(Chunk::len).sum(),
             chunks,
             tags,
@@ -37,6 +44,12 @@ impl CatalogueView {
     /// Two views with equal versions of both kinds are equal.
     pub fn figures_version(&self) -> u64 {
         self.figures_version
+    }
+
+    /// Whether the venue's listing was read to its end once: until then a market that is not
+    /// here may be listed all the same.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// How many markets there are.

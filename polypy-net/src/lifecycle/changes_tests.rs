@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use polypy_core::catalogue::SeatOrder;
 use polypy_core::{Cents, Component, ConditionId, MarketStatus, NotFollowed, StatsSource, Verdict};
 
 use super::*;
@@ -448,8 +449,11 @@ async fn with_seats_the_first_listing_ends_when_they_are_taken_and_the_next_is_w
     sleep(SECOND).await;
     assert_eq!(harness.live().len(), 4);
     assert_eq!(harness.stat("/listed_markets"), 4);
+    let is_complete = || harness.controller.source().view().is_complete();
+    assert!(!is_complete());
     sleep(MINUTE + SECOND).await;
     assert_eq!(harness.stat("/listed_markets"), 40);
+    assert!(is_complete());
     assert_eq!(harness.live(), ids(1..=4));
     // One is clearly ahead: it gets a seat after the next listing, and one alone does.
     harness.world.lock().traded = (1..=40).map(|n| (n, u64::from(n))).collect();
@@ -458,6 +462,32 @@ async fn with_seats_the_first_listing_ends_when_they_are_taken_and_the_next_is_w
     assert!(moved.contains("0x28"), "{moved:?}");
     assert_eq!(moved.len(), 4);
     harness.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_listing_is_read_to_its_end_for_what_may_stand_there() {
+    let mut named = at_most(4);
+    named.also.ids = [condition(39)].into_iter().collect();
+    let mut ending = at_most(4);
+    if let Some(rule) = &mut ending.seats {
+        rule.order = SeatOrder::End;
+    }
+    for (selection, followed) in [(named, 5), (ending, 4)] {
+        let is_named = !selection.also.is_empty();
+        let config = LifecycleConfig {
+            selection,
+            ..LifecycleConfig::default()
+        };
+        let harness = Harness::new(1..=40, config);
+        harness.controller.start().await.unwrap();
+        sleep(5 * SECOND).await;
+        assert_eq!(harness.stat("/listed_markets"), 40);
+        assert!(harness.controller.source().view().is_complete());
+        assert_eq!(harness.live().len(), followed);
+        assert_eq!(harness.lives(39), is_named);
+        assert_eq!(listings(&harness), 1);
+        harness.stop().await;
+    }
 }
 
 /// What the venue does and what is chosen, at random, and what must come of it.

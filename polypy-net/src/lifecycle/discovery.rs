@@ -7,8 +7,10 @@
 //!
 //! Where few of the listed markets are followed a round asks for those by name, which
 //! is cheap, and a listing comes every ten minutes only: announcements bring what is new
-//! meanwhile. While no connection is open to bring them, each round is a listing. With seats, the first listing goes by the order of the seats and ends
-//! when they are taken: few markets are live in seconds, and the next round lists all.
+//! meanwhile. While no connection is open to bring them, each round is a listing. With seats,
+//! the first listing goes by their order: few markets are live in seconds. It ends when the
+//! seats are taken, unless markets are wanted that may stand further back, by their names or
+//! because that order is not the listing's; the next round lists all.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -183,7 +185,7 @@ impl Shared {
                     }
                 }
                 self.tell_progress(&mut round);
-                if first.is_some() && self.hold().is_full() {
+                if first.is_some_and(|rule| self.hold().has_enough(rule)) {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -203,18 +205,21 @@ impl Shared {
     ) -> Result<(), Failure> {
         let Crawl { pages, rows, end } = crawl;
         let duration = round.begun.elapsed();
+        let is_whole = matches!(end, CrawlEnd::Complete);
+        let is_first_whole = is_whole && !self.stats.has_listed();
         self.stats.crawled(&CrawlOutcome {
             pages,
             rows,
             duration,
             end: end.name(),
-            complete: matches!(end, CrawlEnd::Complete),
+            complete: is_whole,
             skipped: round.skipped,
         });
         self.doubt_closed(&round.closed, rows);
         match end {
             CrawlEnd::Complete => {
                 memory.listed = Some(round.begun);
+                self.hold().complete();
                 self.is_listed_anew.store(true, Ordering::Relaxed);
                 let open = rows.saturating_sub(round.closed.len());
                 if open.saturating_mul(2) >= memory.rows {
@@ -236,7 +241,17 @@ impl Shared {
         }
         let markets = self.registry.live_market_count();
         let seconds = duration.as_secs_f64();
-        if self.stats.round_succeeded(self.clock.now()) {
+        let is_first = self.stats.round_succeeded(self.clock.now());
+        if !is_whole {
+            let next_s = self.config.discovery_interval.as_secs();
+            tracing::info!(
+                markets,
+                pages,
+                seconds,
+                next_s,
+                "discovery has filled max_markets, and reads the listing to its end next time"
+            );
+        } else if is_first || is_first_whole {
             tracing::info!(markets, pages, seconds, "discovery complete");
         } else {
             tracing::debug!(markets, added = round.added, seconds, "discovery complete");

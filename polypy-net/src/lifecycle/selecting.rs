@@ -25,8 +25,8 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use polypy_core::catalogue::{
     CatalogueTable, CatalogueView, Explanation, Judgement, LeftOut, Listed, MarketEntry,
-    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, SeatTable, Selection,
-    SelectionSource, SelectionView, Verdict, VerdictCounts,
+    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, SeatOrder, SeatRule,
+    SeatTable, Selection, SelectionSource, SelectionView, Verdict, VerdictCounts,
 };
 use polypy_core::{AssetId, ConditionId, Market, MarketChange, StaleReason, Timestamp};
 
@@ -405,6 +405,19 @@ impl Held<'_> {
     /// Whether no further market has a seat.
     pub(super) fn is_full(&self) -> bool {
         self.state.is_full()
+    }
+
+    /// Whether nothing that a listing in the order of these seats has further back is
+    /// wanted. By its end, what should have ended already is listed first, and seated last.
+    pub(super) fn has_enough(&self, rule: SeatRule) -> bool {
+        let selection = &self.state.selection;
+        let is_first_first = selection.seats == Some(rule) && rule.order != SeatOrder::End;
+        is_first_first && selection.also.is_empty() && self.is_full()
+    }
+
+    /// The venue's listing was read to its end.
+    pub(super) fn complete(&mut self) {
+        self.state.table.complete();
     }
 
     /// A complete listing named these: drops what it keeps lacking and nobody follows.

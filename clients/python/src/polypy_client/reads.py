@@ -265,6 +265,8 @@ class Found(Generic[_T]):
         """How many match and are left out, since their books are not kept."""
         self.unknown_tags: list[str] = []
         """Tags that were asked for and that nothing has: misspelt, perhaps."""
+        self.complete: bool | None = None
+        """Whether the server has read the venue's listing to its end."""
         self.begun_again = 0
         self._ask = ask
         self._key = key
@@ -308,6 +310,7 @@ class Found(Generic[_T]):
                 continue
             self.matched, self.unfollowed = page["matched"], page["unfollowed"]
             self.unknown_tags = page.get("unknown_tags", [])
+            self.complete = page.get("complete")
             for item in page[self._key]:
                 if item[self._name] not in given:
                     given.add(item[self._name])

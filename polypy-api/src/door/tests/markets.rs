@@ -243,6 +243,33 @@ async fn why_a_market_is_followed_or_not_is_explained_check_by_check() {
 }
 
 #[tokio::test]
+async fn before_the_listing_was_read_to_its_end_lists_and_refusals_say_so() {
+    let server = Server::start().await;
+    server.listed.take([row(7)]);
+    // A tag of it would be good for ever if it did not change with that.
+    let list = "/v1/markets?followed=any&sort=listed";
+    let mut tags = Vec::new();
+    for is_complete in [false, true] {
+        let page = server
+            .get(&format!("{list}&limit={}", 1 + tags.len()))
+            .await;
+        assert_eq!(page["complete"], is_complete);
+        tags.push((page["version"].clone(), page["figures_version"].clone()));
+        let names = ["/v1/markets/nobody", "/v1/events/nobody", "/v1/books/1"];
+        for name in names {
+            let (status, refused) = server.refused(name).await;
+            assert_eq!(status, 404, "{refused:#}");
+            let text = refused["error"].as_str().unwrap();
+            let is_told = text.contains("not been read to its end");
+            assert_eq!(is_told, !is_complete, "{name}: {refused:#}");
+        }
+        server.listed.complete();
+    }
+    assert_ne!(tags[0], tags[1]);
+    server.http.stop().await;
+}
+
+#[tokio::test]
 async fn a_list_is_paged_through_and_says_what_it_is_of() {
     let server = Server::start().await;
     server.listed.take((0..250).map(row));
