@@ -19,7 +19,7 @@ use crate::format::{
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// The level of zstd for files that are kept.
-const COMPACT_LEVEL: i32 = 9;
+const COMPACT_LEVEL: i32 = 12;
 
 /// Where the messages of each channel are: time and place among the uncompressed records.
 pub(crate) type Index = BTreeMap<u16, Vec<(u64, u64)>>;
@@ -89,7 +89,9 @@ impl ChunkBuilder {
     /// When memory for compressing is not there.
     pub(crate) fn compact() -> io::Result<Self> {
         let mut compressor = Compressor::new(COMPACT_LEVEL)?;
-        compressor.set_parameter(CParameter::WindowLog(24))?;
+        compressor.set_parameter(CParameter::WindowLog(25))?;
+        // As above.
+        compressor.set_parameter(CParameter::MinMatch(7))?;
         Ok(Self::with(compressor, false))
     }
 
