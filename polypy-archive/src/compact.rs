@@ -10,7 +10,7 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 
 use crate::chunk::{ChunkBuilder, message_bytes};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, folder_of};
 use crate::format::ChannelName;
 use crate::header::Header;
 use crate::manifest::{FileLine, Line, append, name_of};
@@ -91,23 +91,22 @@ pub fn compact(disk: &dyn Disk, path: &Path, now: u64) -> Result<Compacted, Comp
         return Ok(Compacted::AsItWas);
     }
     file.path = path.to_owned();
-    if let Some(folder) = path.parent() {
-        // First: a reader that finds the file before its line takes it for one that was changed.
-        let (at, name) = (now / 1_000, name_of(path));
-        append(
-            disk,
-            folder,
-            &Line::Compaction {
-                at,
-                file: name,
-                was_sha256: sha256(was)?,
-            },
-        )?;
-        let file = FileLine::of(&file);
-        append(disk, folder, &Line::File { at, file })?;
-        disk.rename(&target, path)?;
-        disk.sync_folder(folder)?;
-    }
+    let folder = folder_of(path);
+    // First: a reader that finds the file before its line takes it for one that was changed.
+    let (at, name) = (now / 1_000, name_of(path));
+    append(
+        disk,
+        folder,
+        &Line::Compaction {
+            at,
+            file: name,
+            was_sha256: sha256(was)?,
+        },
+    )?;
+    let line = FileLine::of(&file);
+    append(disk, folder, &Line::File { at, file: line })?;
+    disk.rename(&target, path)?;
+    disk.sync_folder(folder)?;
     Ok(Compacted::Smaller(file, bytes))
 }
 

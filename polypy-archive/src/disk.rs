@@ -74,6 +74,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>>;
 }
 
+/// The folder that a file is in: of a bare name the one where the program runs.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
 /// The operating system's.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemDisk;

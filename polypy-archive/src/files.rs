@@ -13,6 +13,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use polypy_core::recording::Gap;
+
 use crate::folder::{Folder, Retention};
 use crate::numbers::Numbers;
 use crate::segment::{MOST_SOCKETS, Segment};
@@ -297,6 +299,20 @@ impl Files {
             Err(error) => tracing::warn!(%error, "old files of the recording stay"),
         }
         Ok(())
+    }
+
+    /// Says in the manifest what is missing: a line of some 200 bytes, for which the reserve
+    /// has room.
+    pub(crate) fn note_gap(&self, gap: Gap, wall: u64) {
+        let reason = gap.reason.to_string();
+        if let Err(error) = self.folder.note_gap(gap, wall) {
+            tracing::error!(
+                %error,
+                reason,
+                folder = %self.folder.path().display(),
+                "the recording cannot say what it lacks"
+            );
+        }
     }
 
     /// The writer panicked: nothing that was being written is trusted.

@@ -170,13 +170,16 @@ impl Folder {
         Ok(manifest.files().filter_map(|file| file.to_ts).last())
     }
 
-    /// What is missing behind the newest file, where that was cut, and repaired since: as
-    /// the repair has said in the manifest.
+    /// What is missing behind the newest file: as the run before has said in the manifest,
+    /// or a repair, if the file was cut.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn open_gap(&self) -> io::Result<Option<Gap>> {
         let manifest = Manifest::read(&*self.disk, &self.path)?;
+        if let Some(gap) = manifest.gap_of_run_before() {
+            return Ok(Some(gap.clone()));
+        }
         let newest = manifest.files().map(|file| file.file.as_str()).max();
         let of_newest = |line: &Line| match line {
             Line::Truncation { file, gap, .. } if Some(file.as_str()) == newest => {
@@ -251,6 +254,15 @@ impl Folder {
             removed.push(name);
         }
         Ok(removed)
+    }
+
+    /// Says in the manifest what is missing at the end of this run, and no file says.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn note_gap(&self, gap: Gap, now: u64) -> io::Result<()> {
+        let at = now / 1_000;
+        self.note(&Line::Gap { at, gap })
     }
 
     fn note(&self, line: &Line) -> io::Result<()> {

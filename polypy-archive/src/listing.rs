@@ -7,6 +7,8 @@ use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use polypy_core::recording::Gap;
+
 use crate::disk::Disk;
 use crate::folder::{EXTENSION, is_locked, number_of};
 use crate::manifest::{FileLine, Manifest, name_of};
@@ -68,6 +70,8 @@ pub struct Recording {
     pub lost: Vec<FileLine>,
     /// Those that a rule removed.
     pub removed: Vec<FileLine>,
+    /// What the manifest says is missing, and no file could say.
+    pub gaps: Vec<Gap>,
     /// Lines of the manifest that cannot be read.
     pub unreadable_lines: usize,
     /// Whether somebody writes to it at the moment.
@@ -127,6 +131,7 @@ impl Recording {
             files: vec![file],
             lost: Vec::new(),
             removed: Vec::new(),
+            gaps: Vec::new(),
             unreadable_lines: 0,
             is_written: false,
         })
@@ -175,6 +180,7 @@ impl Recording {
             files,
             lost,
             removed,
+            gaps: manifest.gaps(),
             unreadable_lines: manifest.unreadable,
             is_written: false,
         }

@@ -60,6 +60,13 @@ pub enum Line {
         /// What the copy says is missing.
         gaps: Vec<Gap>,
     },
+    /// A run of the program ended while nothing could be written: no file says this.
+    Gap {
+        /// When.
+        at: u64,
+        /// What is missing, until the next run begins.
+        gap: Gap,
+    },
     /// A file is removed by a rule.
     Retention {
         /// When.
@@ -176,6 +183,36 @@ impl Manifest {
             Line::Compaction {
                 file, was_sha256, ..
             } if file == name => Some(&**was_sha256),
+            _ => None,
+        })
+    }
+
+    /// What is missing by its own word. The run that comes next ends it.
+    pub fn gaps(&self) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = Vec::new();
+        for line in &self.lines {
+            match line {
+                Line::Gap { gap, .. } => gaps.push(gap.clone()),
+                Line::Session { at, .. } => {
+                    for gap in gaps.iter_mut().filter(|gap| gap.to_ts.is_none()) {
+                        gap.to_ts = Some(*at);
+                        gap.healed_by = Some("restart".into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        gaps
+    }
+
+    /// What the last run but one has said that it lacks; the last one has just begun.
+    pub(crate) fn gap_of_run_before(&self) -> Option<&Gap> {
+        let is_session = |line: &&Line| matches!(line, Line::Session { .. });
+        let mut before = self.lines.iter().rev().skip_while(|line| !is_session(line));
+        let _this_run = before.next();
+        let of_run = before.take_while(|line| !is_session(line));
+        of_run.into_iter().find_map(|line| match line {
+            Line::Gap { gap, .. } => Some(gap),
             _ => None,
         })
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, folder_of};
 use crate::folder::{FolderError, Recovery, take_lock};
 use crate::listing::{ListedFile, Recording};
 use crate::manifest::MANIFEST;
@@ -40,12 +40,13 @@ pub fn repair_recording(
         .iter()
         .all(|file| file.path.parent() == Some(&recording.path));
     let folder = if is_folder {
-        Some(&*recording.path)
+        &*recording.path
     } else {
-        recording.path.parent()
+        folder_of(&recording.path)
     };
     // A file that was taken out of its folder has neither lock nor manifest.
-    let folder = folder.filter(|folder| is_folder || disk.read(&folder.join(MANIFEST)).is_ok());
+    let folder =
+        Some(folder).filter(|folder| is_folder || disk.read(&folder.join(MANIFEST)).is_ok());
     let _lock = folder.map(|folder| lock(&*disk, folder)).transpose()?;
     for file in &recording.files {
         told(&mend(&disk, folder, file, now));

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -39,6 +39,7 @@ pub fn queue(room: usize) -> (Inlet, Outlet) {
         audits: Mutex::default(),
         arrived: Condvar::new(),
         gathered: Condvar::new(),
+        is_ending: AtomicBool::new(false),
         blocks: AtomicU64::new(0),
     });
     let outlet = Outlet {
@@ -59,6 +60,8 @@ struct Shared {
     arrived: Condvar,
     /// And on this for more.
     gathered: Condvar,
+    /// The program ends: sockets close because of that.
+    is_ending: AtomicBool,
     /// Groups that were copied, queued or not.
     blocks: AtomicU64,
 }
@@ -234,6 +237,11 @@ impl CatalogueSink for Inlet {
 }
 
 impl Inlet {
+    /// Whether the program ends. Who takes what was queued after this was said knows it.
+    pub fn set_ending(&self, is_ending: bool) {
+        self.shared.is_ending.store(is_ending, Ordering::Release);
+    }
+
     /// Something happened that a reader should know of. Where an answer of the venue has
     /// contradicted a book, it stands in front of that.
     pub fn mark(&self, mark: Mark, at: Instant) {
@@ -418,6 +426,11 @@ impl Outlet {
             pending.tell_lost();
         }
         bytes
+    }
+
+    /// Whether the program ends.
+    pub fn is_ending(&self) -> bool {
+        self.shared.is_ending.load(Ordering::Acquire)
     }
 
     /// Waits until something has come, or until this moment.

@@ -84,7 +84,6 @@ pub struct Recorder {
     outlet: Arc<Mutex<Option<Outlet>>>,
     books: OnceLock<Arc<dyn CheckpointSource>>,
     numbers: Arc<Numbers>,
-    is_ending: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -99,7 +98,6 @@ impl Recorder {
             outlet: Arc::new(Mutex::new(Some(outlet))),
             books: OnceLock::new(),
             numbers: Arc::default(),
-            is_ending: Arc::default(),
         }
     }
 
@@ -126,7 +124,7 @@ impl Recorder {
 
     /// The program ends: that sockets close from now on is no loss.
     pub fn ending(&self) {
-        self.is_ending.store(true, Ordering::Release);
+        self.inlet.set_ending(true);
     }
 
     /// Takes the folder and begins to write to it, as this run of this version. Waits for
@@ -152,7 +150,7 @@ impl Recorder {
             folder: path.clone(),
         })?;
         let waker = outlet.waker();
-        self.is_ending.store(false, Ordering::Release);
+        self.inlet.set_ending(false);
         let numbers = Arc::clone(&self.numbers);
         numbers.runs(true);
         let config = self.config.writer.clone();
@@ -170,7 +168,6 @@ impl Recorder {
             numbers: Arc::clone(&self.numbers),
             outlet: Arc::clone(&self.outlet),
             stop: Arc::clone(&stop),
-            is_ending: Arc::clone(&self.is_ending),
             earlier: Arc::clone(&earlier),
         };
         let writing = spawn("polypy-record", move || thread.run(writer)).map_err(failed)?;
@@ -239,7 +236,6 @@ struct Thread {
     numbers: Arc<Numbers>,
     outlet: Arc<Mutex<Option<Outlet>>>,
     stop: Arc<AtomicBool>,
-    is_ending: Arc<AtomicBool>,
     earlier: Earlier,
 }
 
@@ -269,9 +265,6 @@ impl Thread {
     }
 
     fn step(&self, writer: &mut Writer) {
-        if self.is_ending.load(Ordering::Acquire) {
-            writer.ending();
-        }
         let (now, wall) = read_clocks(&*self.clock);
         let earlier = std::mem::take(&mut *self.earlier.lock());
         writer.tell(earlier, now);

@@ -1,15 +1,19 @@
 use std::sync::atomic::AtomicU64;
 
 use polypy_core::recording::{Entry, GapScope};
-use polypy_core::{FrameSink, Opened, SocketId, Timestamp};
+use polypy_core::{
+    Asked, AssetId, AssetInfo, BookOrigin, CatalogueSink, FrameSink, Interner, Market,
+    MarketChange, Opened, SocketId, SocketSink, Timestamp, Token,
+};
 
 use super::*;
 use crate::Segment;
 use crate::header::Header;
 use crate::listing::Recording;
 use crate::mend::repair_recording;
+use crate::numbers::RecorderState;
 use crate::scan::{Piece, Scanner};
-use crate::testing::FaultyDisk;
+use crate::testing::{Faults, FaultyDisk};
 
 const BEGIN: u64 = 1_795_000_000_000_000_000;
 
@@ -49,6 +53,92 @@ fn entries(disk: &FaultyDisk) -> Vec<Entry> {
         }
     }
     entries
+}
+
+fn open(recorder: &Recorder) -> Box<dyn SocketSink> {
+    recorder.inlet().opened(&Opened {
+        socket: SocketId(1),
+        connection: "conn-1",
+        is_replacement: false,
+        at: Instant::now(),
+    })
+}
+
+/// Waits until this holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn that_sockets_close_because_the_program_ends_is_no_loss() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let recorder = recorder(&disk, &wall);
+    let (mut interner, condition) = (Interner::default(), "0xa1".parse().unwrap());
+    let id: AssetId = "1".parse().unwrap();
+    let info = interner.insert(&id, &condition, |key| {
+        AssetInfo::new(key, id.clone(), condition.clone())
+    });
+    let token = Token {
+        token_id: id,
+        outcome: "Yes".into(),
+    };
+    let market = Arc::new(Market::new(condition, vec![token]));
+    let running = recorder.start(("a-session", "0")).unwrap();
+    recorder.inlet().changed(MarketChange::New(market));
+    let mut socket = open(&recorder);
+    let infos = [Arc::clone(&info)];
+    socket.sent("{}", Asked::Subscribe, &infos, Instant::now());
+    socket.first_books(&[info.key], BookOrigin::Snapshot, Instant::now());
+    socket.received(b"[0]", &[3], true, Instant::now());
+    until("written", || recorder.numbers().frames().0 == 1);
+    recorder.ending();
+    socket.closed("asked", Owner::Us, Instant::now());
+    running.stop();
+    let gaps = entries(&disk).into_iter().filter_map(|entry| match entry {
+        Entry::Gap(gap) if gap.to_ts.is_none() => Some(gap.reason.to_string()),
+        _ => None,
+    });
+    assert_eq!(gaps.collect::<Vec<_>>(), ["starting", "stopped"]);
+}
+
+#[test]
+fn a_stop_while_the_disk_has_no_room_is_told_by_the_manifest_and_ends_with_the_next_run() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let mut config = RecorderConfig::new(Path::new("recording"));
+    config.writer.disk_reserve = 1 << 20;
+    let clock = Arc::clone(&wall) as Arc<dyn Clock>;
+    let recorder = Recorder::new(config, Arc::new(disk.clone()), clock);
+    disk.set(Faults {
+        room: Some((1 << 20) - 1),
+        ..Faults::default()
+    });
+    let running = recorder.start(("first", "0")).unwrap();
+    let is_failed = || recorder.numbers().state(Instant::now()).0 == RecorderState::Failed;
+    until("the reserve is kept", is_failed);
+    let mut socket = open(&recorder);
+    socket.received(b"[0][1]", &[3, 6], true, Instant::now());
+    until("counted", || recorder.numbers().frames().1 == 2);
+    running.stop();
+    let told = || Recording::open(Arc::new(disk.clone()), Path::new("recording")).map(|of| of.gaps);
+    let gaps = told().unwrap();
+    let of = |gap: &Gap| (gap.reason.to_string(), gap.size, gap.to_ts);
+    let gaps: Vec<_> = gaps.iter().map(of).collect();
+    assert_eq!(gaps, [("disk_reserve".to_owned(), Some(2), None)]);
+    disk.set(Faults::default());
+    wall.0.store(60_000_000_000, Ordering::SeqCst);
+    recorder.start(("second", "0")).unwrap().stop();
+    let restart = Some((BEGIN + 60_000_000_000) / 1_000);
+    let gaps: Vec<_> = told().unwrap().iter().map(of).collect();
+    assert_eq!(gaps, [("disk_reserve".to_owned(), Some(2), restart)]);
+    let in_files = entries(&disk).into_iter().any(|entry| match entry {
+        Entry::Gap(gap) => of(&gap) == ("disk_reserve".to_owned(), Some(2), restart),
+        _ => false,
+    });
+    assert!(in_files, "the next run says it in its first file, too");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use polypy_core::recording::{Entry, Gap, Recorded};
 use ring::digest::{Context, SHA256};
 
 use crate::chunk::{ChunkBuilder, Index, write_indexes};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, folder_of};
 use crate::entry::encode;
 use crate::format::HEAD;
 use crate::header::Header;
@@ -375,6 +375,5 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn sync_folder_of(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| disk.sync_folder(folder))
+    disk.sync_folder(folder_of(path))
 }

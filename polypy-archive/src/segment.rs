@@ -14,7 +14,7 @@ use polypy_core::recording::{Entry, Recorded};
 use ring::digest::{Context, SHA256};
 
 use crate::chunk::{ChunkBuilder, MOST_BYTES, message_bytes};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, folder_of};
 use crate::entry::{FIRST_SOCKET, encode, frames_topic};
 use crate::format::{ChannelName, MAGIC, op, record, text};
 use crate::header::Header;
@@ -99,9 +99,7 @@ impl Segment {
         let mut file = disk.create(&part)?;
         let (beginning, summary) = beginning(header);
         file.write_all(&beginning)?;
-        if let Some(folder) = part.parent() {
-            disk.sync_folder(folder)?;
-        }
+        disk.sync_folder(folder_of(&part))?;
         let mut checksum = crc32fast::Hasher::new();
         let mut digest = Context::new(&SHA256);
         checksum.update(&beginning);
@@ -256,9 +254,7 @@ impl Segment {
         self.file.write_all(&ending)?;
         self.file.sync_data()?;
         disk.rename(&self.part, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            disk.sync_folder(folder)?;
-        }
+        disk.sync_folder(folder_of(&self.path))?;
         self.digest.update(&ending);
         Ok(Finished {
             path: self.path.clone(),

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::recording::{
-    CatalogueEvent, ClockStep, Entry, Gap, Mark, Recorded, RecordedBook, Sent, SocketEvent,
+    CatalogueEvent, ClockStep, Entry, Gap, GapScope, Mark, Recorded, RecordedBook, Sent,
+    SocketEvent,
 };
 use polypy_core::{Asked, CheckpointSource, Owner, SocketId};
 
@@ -97,11 +98,6 @@ impl Writer {
         }
     }
 
-    /// The program ends: that sockets close from now on is no loss.
-    pub fn ending(&mut self) {
-        self.coverage.ending();
-    }
-
     /// Does what there is to do, while the clocks show this. When the next step is due, if
     /// nothing comes before.
     pub fn step(&mut self, now: Instant, wall: u64) -> Instant {
@@ -148,6 +144,15 @@ impl Writer {
             let times = (Some(micros(from)), None);
             let gap = Gap::of_recording("stopped", Owner::Us, times, micros(at));
             self.put(now, from, Entry::Gap(gap));
+        }
+        if !self.files.is_open() {
+            // No file will say it.
+            for mut gap in self.coverage.open_losses() {
+                if gap.scope == GapScope::Recording {
+                    gap.also.push("stopped".into());
+                    self.files.note_gap(gap, at);
+                }
+            }
         }
         if let Err(loss) = self.files.end(now, at) {
             tracing::error!(
@@ -209,6 +214,11 @@ impl Writer {
                 break;
             }
             left = left.saturating_sub(taken);
+            // Behind the taking: sockets close after it was said, so whoever has taken that
+            // they closed sees it.
+            if self.outlet.is_ending() {
+                self.coverage.ending();
+            }
             for item in items.drain(..) {
                 self.item(item, now);
             }

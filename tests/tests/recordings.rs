@@ -145,6 +145,30 @@ fn what_is_not_there_and_what_is_no_recording_has_its_own_exit_code() {
 }
 
 #[test]
+fn a_bare_name_is_a_file_of_this_folder_and_an_empty_one_is_no_folder() {
+    let (place, recording, _) = imported("bare");
+    let file = only_file(&recording);
+    let bytes = std::fs::read(&file).expect("the file");
+    std::fs::write(place.join("g.mcap"), &bytes[..bytes.len() - 200]).expect("a file");
+    let said_of = |args: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(args).current_dir(&place).env_clear();
+        let said = command.output().expect("the binary runs");
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        let text = text + &String::from_utf8_lossy(&said.stderr);
+        (said.status.code(), text)
+    };
+    let (code, text) = said_of(&["repair", "g.mcap"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("g.mcap: ended"), "{text}");
+    let (code, text) = said_of(&["compact", "g.mcap"]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = said_of(&["record", "", "--demo"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("name a folder"), "{text}");
+}
+
+#[test]
 fn a_level_that_was_changed_with_every_checksum_right_is_found_by_the_next_hash() {
     let place = folder("forged");
     let (lines, _) = recorded::recording();

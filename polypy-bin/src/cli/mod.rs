@@ -108,10 +108,23 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Record {
     /// The folder, which is created if it is not there
-    #[arg(value_name = "DIR", conflicts_with = "record.dir")]
+    #[arg(
+        value_name = "DIR",
+        conflicts_with = "record.dir",
+        value_parser = folder
+    )]
     dir: String,
     #[command(flatten)]
     run: Run,
+}
+
+/// A folder's name; an empty one would be no recording.
+fn folder(typed: &str) -> Result<String, &'static str> {
+    if typed.is_empty() {
+        Err("it is empty: name a folder, as in `polypy record recordings`, or `.` for this one")
+    } else {
+        Ok(typed.to_owned())
+    }
 }
 
 impl Record {

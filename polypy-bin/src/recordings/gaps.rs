@@ -29,6 +29,20 @@ impl Gaps {
         place == next
     }
 
+    /// Adds those that nobody has told: what a file says of a gap is the last word.
+    pub(crate) fn add_untold(&mut self, gaps: &[Gap]) {
+        let mut untold = Self::default();
+        for gap in gaps {
+            untold.note(gap);
+        }
+        for gap in untold.list {
+            let name = (gap.scope, gap.token_id.clone(), gap.socket, gap.from_ts);
+            if !self.places.contains_key(&name) {
+                self.note(&gap);
+            }
+        }
+    }
+
     pub(crate) fn into_list(self) -> Vec<Gap> {
         self.list
     }
@@ -49,6 +63,8 @@ mod tests {
             told.each_ref().map(|gap| gaps.note(gap)),
             [true, true, false]
         );
-        assert_eq!(gaps.into_list(), [gap(1, Some(3)), gap(2, None)]);
+        gaps.add_untold(&[gap(1, None), gap(4, None)]);
+        let all = [gap(1, Some(3)), gap(2, None), gap(4, None)];
+        assert_eq!(gaps.into_list(), all);
     }
 }

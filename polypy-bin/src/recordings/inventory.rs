@@ -138,6 +138,7 @@ impl Inventory {
                 _ => {}
             }
         }
+        gaps.add_untold(&reader.recording().gaps);
         inventory.gaps = gaps.into_list();
         inventory
     }
@@ -335,7 +336,12 @@ impl Inventory {
             writeln!(page, "removed      {} files by rule", self.removed.len())?;
         }
         for fault in self.faults.iter().take(MOST_ROWS) {
-            writeln!(page, "damaged      {fault}")?;
+            let what = if fault.what.is_damage() {
+                "damaged     "
+            } else {
+                "note        "
+            };
+            writeln!(page, "{what} {fault}")?;
         }
         self.write_gaps(page)?;
         writeln!(page)?;

@@ -70,6 +70,8 @@ pub struct Report {
     pub left_out: LeftOut,
     /// What the recording itself says that it lacks.
     pub gaps: Vec<Gap>,
+    /// No entry could be read, so it began and ended at no time.
+    pub is_empty: bool,
     /// When the first entry was, in nanoseconds since the Unix epoch.
     pub began: u64,
     /// When the last one was.
@@ -96,7 +98,7 @@ impl Report {
             + self.missing_frames
             + self.panics;
         let is_damaged = self.faults.iter().any(|fault| fault.what.is_damage());
-        lacking == 0 && !is_damaged && self.contradicted().next().is_none()
+        lacking == 0 && !self.is_empty && !is_damaged && self.contradicted().next().is_none()
     }
 
     /// Whether nothing was lost, either: tokens begin, are moved and end without that.
@@ -108,7 +110,12 @@ impl Report {
     /// Whether there was something to read, and none of it could be.
     pub fn is_unreadable(&self) -> bool {
         let has_nothing = self.frames + self.findings.states == 0 && self.gaps.is_empty();
-        has_nothing && (!self.faults.is_empty() || self.left_out.lines > 0)
+        has_nothing && (self.is_empty || !self.faults.is_empty() || self.left_out.lines > 0)
+    }
+
+    /// When the first entry was and the last one, if there is any.
+    fn times(&self) -> Option<(u64, u64)> {
+        (!self.is_empty).then_some((self.began, self.ended))
     }
 
     /// Leaves only this token among those that are listed.
@@ -204,8 +211,8 @@ impl Report {
             "unknown_events": self.unknown_events,
             "missing_frames": self.missing_frames,
             "gaps": self.gaps,
-            "began_ts": self.began / 1_000,
-            "ended_ts": self.ended / 1_000,
+            "began_ts": self.times().map(|(began, _)| began / 1_000),
+            "ended_ts": self.times().map(|(_, ended)| ended / 1_000),
             "clock_steps_ns": self.clock_steps,
             "checks": checks(&self.findings),
             "unsettled_books": self.unsettled,
@@ -245,13 +252,16 @@ impl Report {
         } else {
             "not whole"
         };
-        writeln!(
-            page,
-            "{verdict}: {} tokens, {} to {}",
-            self.tokens.len(),
-            moment(self.began),
-            moment(self.ended)
-        )?;
+        match self.times() {
+            Some((began, ended)) => writeln!(
+                page,
+                "{verdict}: {} tokens, {} to {}",
+                self.tokens.len(),
+                moment(began),
+                moment(ended)
+            )?,
+            None => writeln!(page, "{verdict}: there is no entry in it that can be read")?,
+        }
         if self.files > 0 {
             writeln!(page, "files        {}", self.files)?;
         }

@@ -117,8 +117,11 @@ fn verify_recording(recording: Recording, told: &mut dyn FnMut(u64, u64)) -> Rep
             _ => {}
         }
     }
-    let verifier = verifier.unwrap_or_else(|| begun.verifier(0));
+    let is_empty = verifier.is_none();
+    let mut verifier = verifier.unwrap_or_else(|| begun.verifier(0));
+    verifier.add_untold(&reader.recording().gaps);
     let mut report = verifier.finish();
+    report.is_empty = is_empty;
     report.files = begun.files;
     report
 }

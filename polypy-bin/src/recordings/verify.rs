@@ -163,6 +163,11 @@ impl Verifier {
         }
     }
 
+    /// What the recording's manifest says that it lacks, and no file does.
+    pub(crate) fn add_untold(&mut self, gaps: &[Gap]) {
+        self.gaps.add_untold(gaps);
+    }
+
     /// Another file of the recording begins. What other runs of the program had opened is
     /// gone.
     pub fn file(&mut self, header: &Header) {
