@@ -16,7 +16,7 @@ use super::error::BuildError;
 use super::parts::Parts;
 use super::sockets::{SharedDialer, parts_of};
 use crate::clock::SystemClock;
-use crate::config::{self, Config, HttpSection, Loaded, VenueSection};
+use crate::config::{self, Config, HttpSection, Loaded, VenueSection, overlay_file};
 use crate::file;
 use crate::limits::Shares;
 use crate::logging::LogLevel;
@@ -187,6 +187,12 @@ impl PolyPyBuilder {
             None => of_program(&self.config)?,
         };
         self.config.markets = loaded.config.markets.clone();
+        if let Some(path) = &self.config.markets.overlay_file {
+            overlay_file::check(path).map_err(|reason| BuildError::Value {
+                key: "markets.overlay_file",
+                reason,
+            })?;
+        }
         let dialer = match self.dialer {
             Some(dialer) => dialer,
             None => Arc::new(system_dialer(&self.config.venue)?),

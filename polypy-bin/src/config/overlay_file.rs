@@ -28,6 +28,32 @@ pub(super) fn read(path: &Path) -> Result<Overlay, ConfigError> {
     }
 }
 
+/// Whether it can be replaced, as far as its folder tells: it must be there and be writable.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&path);
+    let is_writable = fs::metadata(folder).and_then(|about| {
+        if !about.is_dir() {
+            return Err(io::Error::from(ErrorKind::NotADirectory));
+        }
+        #[cfg(unix)]
+        {
+            use rustix::fs::Access;
+            rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+        }
+        Ok(())
+    });
+    is_writable.map_err(|error| {
+        let folder = folder.display();
+        format!("its folder {folder} must be there and be writable: {error}")
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
 /// Replaces what the file has. May wait for a disk.
 ///
 /// # Errors
@@ -73,8 +99,7 @@ fn replace(steps: &impl Steps, path: &Path, bytes: &[u8]) -> io::Result<()> {
             ),
         });
     }
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    steps.sync_folder(folder.unwrap_or(Path::new(".")))
+    steps.sync_folder(folder_of(path))
 }
 
 /// Removes a file, if there is one.
@@ -227,6 +252,32 @@ mod tests {
             error.starts_with("markets.overlay_file: cannot be read"),
             "{error}"
         );
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_not_there_or_not_writable_is_told_before_a_change_is_lost() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = folder("check");
+        let path = folder.join("overlay.json");
+        assert_eq!(check(&path), Ok(()));
+        assert_eq!(check(Path::new("overlay.json")), Ok(()));
+        assert_eq!(
+            fs::read_dir(&folder).unwrap().count(),
+            0,
+            "it writes nothing"
+        );
+        let error = check(&folder.join("no/overlay.json")).unwrap_err();
+        assert!(error.contains("must be there and be writable"), "{error}");
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(check(&path), Ok(()));
+        assert!(check(&path.join("overlay.json")).is_err());
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+        // Root may write anywhere.
+        let may_write = File::create(folder.join("other")).is_ok();
+        assert_eq!(check(&path).is_ok(), may_write);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -350,6 +350,17 @@ fn a_unix_socket_administers_for_its_owner_alone() {
 }
 
 #[test]
+fn an_overlay_that_could_not_be_kept_ends_the_start() {
+    let place = "--markets-overlay-file=/nowhere/overlay.json";
+    for command in [&["run", "--demo", "--http-port=0"][..], &["check-config"]] {
+        let (code, _, said) = output(&mut polypy(&[command, &[place]].concat()));
+        assert_eq!(code, 78, "{said}");
+        let reason = "markets.overlay_file: its folder /nowhere must be there and be writable";
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn nothing_listens_on_tcp_without_a_token() {
     let listen = "--admin-listen=127.0.0.1:0";
     let run = |more: &[&str]| {
