@@ -57,6 +57,8 @@ pub enum FaultKind {
     Entries,
     /// The file was cut here, and may have gone on.
     Cut,
+    /// It does not begin as such a file does, and nothing in it can be read.
+    Foreign,
     /// Only what stands at a file's end is missing; every entry is there.
     Unended,
     /// An index, a header: no entry is concerned.
@@ -76,6 +78,7 @@ impl FaultKind {
             Self::Unreadable => "unreadable",
             Self::Entries => "damaged",
             Self::Cut => "cut",
+            Self::Foreign => "foreign",
             Self::Unended => "unended",
             Self::Description => "description",
             Self::Changed => "changed",
@@ -91,7 +94,7 @@ impl FaultKind {
     /// Whether entries may be missing.
     pub fn loses_entries(self) -> bool {
         match self {
-            Self::Lost | Self::Unreadable | Self::Entries | Self::Cut => true,
+            Self::Lost | Self::Unreadable | Self::Entries | Self::Cut | Self::Foreign => true,
             Self::Changed | Self::Unended | Self::Description | Self::Written => false,
         }
     }
@@ -110,6 +113,9 @@ impl fmt::Display for Fault {
             ),
             FaultKind::Entries => write!(f, "bytes {from} to {to} are damaged"),
             FaultKind::Cut => write!(f, "cut at byte {from}: polypy repair ends it"),
+            FaultKind::Foreign => {
+                write!(f, "is no recording: it does not begin as an MCAP file")
+            }
             FaultKind::Unended => {
                 write!(f, "lacks its ending, and no entry: polypy repair writes it")
             }
@@ -267,6 +273,8 @@ impl Reader {
             Piece::Torn(torn) => {
                 let what = if file.is_unfinished && self.recording.is_written {
                     FaultKind::Written
+                } else if torn.from == 0 && !file.is_unfinished {
+                    FaultKind::Foreign
                 } else if torn.has_all_entries {
                     FaultKind::Unended
                 } else {

@@ -132,9 +132,27 @@ fn what_is_not_there_and_what_is_no_recording_has_its_own_exit_code() {
             assert!(said.err.contains(path_of(path)), "{command}: {}", said.err);
         }
     }
-    for command in ["info", "cat", "verify"] {
+    for command in ["info", "cat", "verify", "repair"] {
         let said = run(&[command, path_of(&garbage)]);
         assert_eq!(said.code, 65, "{command}: {}{}", said.out, said.err);
+        let name = "00000001-20260101T000000Z.mcap";
+        let why = "is no recording: it does not begin as an MCAP file";
+        let text = said.out + &said.err;
+        assert!(text.contains(name), "{command}: {text}");
+        let is_told = matches!(command, "info" | "cat" | "verify");
+        assert!(!is_told || text.contains(why), "{command}: {text}");
+    }
+    for command in ["cat", "replay"] {
+        let said = run(&[
+            command,
+            path_of(&garbage),
+            "--from",
+            "1795000001",
+            "--to",
+            "1795000000",
+        ]);
+        assert_eq!(said.code, 2, "{command}: {}{}", said.out, said.err);
+        assert!(said.err.contains("later than --to"), "{}", said.err);
     }
     let text = place.join("text.jsonl");
     std::fs::write(&text, "PONG\n").expect("a file");

@@ -23,7 +23,7 @@ use recordings::{
     CAT_EXAMPLES, COMPACT_EXAMPLES, IMPORT_EXAMPLES, INFO_EXAMPLES, REPAIR_EXAMPLES,
     REPLAY_EXAMPLES, VERIFY_EXAMPLES,
 };
-pub(crate) use recordings::{Cat, Compact, Import, Info, Repair, Replay, Verify};
+pub(crate) use recordings::{Cat, Compact, Import, Info, Repair, Replay, Span, Verify};
 
 /// What was typed.
 #[derive(Debug, Parser)]

@@ -20,6 +20,14 @@ pub(crate) struct Span {
     pub(crate) to: Option<u64>,
 }
 
+impl Span {
+    /// Why there can be nothing in it, if so.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let is_empty = self.from.zip(self.to).is_some_and(|(from, to)| from > to);
+        is_empty.then_some("--from is later than --to: there is nothing between them")
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Info {
     /// A folder, or one of its files

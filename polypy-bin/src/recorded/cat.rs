@@ -13,6 +13,10 @@ use crate::cli;
 use crate::terminal;
 
 pub(crate) fn cat(typed: cli::Cat) -> Exit {
+    if let Some(why) = typed.span.contradiction() {
+        terminal::say(&why);
+        return Exit::Usage;
+    }
     let mut reader = match open(&typed.recording) {
         Ok(recording) => Reader::new(recording),
         Err(exit) => return exit,

@@ -17,8 +17,11 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
     };
     let mut shown = Ok(());
     let mut is_done = true;
+    let mut is_any_read = false;
     let repaired = repair_recording(Arc::new(SystemDisk), &recording, now(), &mut |mended| {
         is_done &= mended.result.is_ok();
+        // One that was removed was our own, and had nothing in it yet.
+        is_any_read |= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty));
         let line = line(mended);
         if let Some(line) = line
             && shown.is_ok()
@@ -35,6 +38,7 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
             }
         }
         (Ok(()), Err(exit)) if exit != Exit::Clean => exit,
+        (Ok(()), _) if !is_any_read => Exit::Unreadable,
         (Ok(()), _) if is_done => Exit::Clean,
         (Ok(()), _) => Exit::NotWhole,
     }
@@ -63,7 +67,9 @@ fn line(mended: &Mended) -> Option<String> {
         Ok(Repaired::Whole(_)) if mended.is_known => return None,
         Ok(Repaired::Whole(_)) => format!("{name}: whole, and now in the manifest\n"),
         Ok(Repaired::Empty) if mended.is_removed => format!("{name}: removed, nothing was in it\n"),
-        Ok(Repaired::Empty) => format!("{name}: nothing in it can be read; left as it is\n"),
+        Ok(Repaired::Empty) => {
+            format!("{name}: nothing in it can be read as a recording; left as it is\n")
+        }
         Ok(Repaired::Ended { cut, gap, .. }) => {
             let gaps: Vec<_> = gap.iter().cloned().collect();
             format!("{name}: ended, {cut} bytes cut{}\n", missing(&gaps))

@@ -21,13 +21,18 @@ const TOLD: Duration = Duration::from_secs(10);
 
 pub(crate) fn replay(typed: cli::Replay, variables: Vec<(String, String)>) -> Exit {
     let is_lines = !typed.recording.is_dir() && matches!(is_recording(&typed.recording), Ok(false));
-    if let Some(why) = cannot_shift(&typed, is_lines) {
+    let refused = typed.span.contradiction();
+    if let Some(why) = refused.or_else(|| cannot_shift(&typed, is_lines)) {
         terminal::say(&why);
         return Exit::Usage;
     }
+    let is_beside;
     let recording = match open(&typed.recording) {
         // What is before makes the books; files that no book needs are not read.
-        Ok(recording) => recording.reaching(typed.span.from.unwrap_or(0)),
+        Ok(recording) => {
+            is_beside = lies_beside(&typed.span, &recording);
+            recording.reaching(typed.span.from.unwrap_or(0))
+        }
         Err(exit) => return exit,
     };
     let sources = Sources {
@@ -41,8 +46,27 @@ pub(crate) fn replay(typed: cli::Replay, variables: Vec<(String, String)>) -> Ex
         Err(error) => return terminal::refuse(&error),
     };
     with_runtime(&loaded.config.clone(), async move |wishes| {
+        if is_beside {
+            tracing::warn!("the recording has nothing between --from and --to: nothing is played");
+        }
         serve(typed, recording, is_lines, wishes).await
     })
+}
+
+/// Whether the recording has nothing of this time, as far as its manifest says.
+fn lies_beside(span: &cli::Span, recording: &Recording) -> bool {
+    let times = recording.files.iter().map(|file| {
+        let line = file.line.as_ref()?;
+        line.from_ts.zip(line.to_ts)
+    });
+    let Some(times) = times.collect::<Option<Vec<_>>>() else {
+        return false;
+    };
+    let first = times.iter().map(|(first, _)| *first).min();
+    let last = times.iter().map(|(_, last)| *last).max();
+    let is_after = |from: u64| last.is_some_and(|last| from / 1_000 > last);
+    let is_before = |to: u64| first.is_some_and(|first| to / 1_000 < first);
+    span.from.is_some_and(is_after) || span.to.is_some_and(is_before)
 }
 
 /// Why time stamps cannot be shifted, if they are to be and cannot.
@@ -87,7 +111,8 @@ async fn serve(
         Ok(sim) => sim,
         Err(error) => {
             let cause: &(dyn std::error::Error + 'static) = &error;
-            tracing::error!(error = cause, "the recording cannot be played");
+            let recording = typed.recording.display();
+            tracing::error!(error = cause, %recording, "the recording cannot be played");
             return match error {
                 SimError::Listen { .. } | SimError::Thread(_) => Exit::Failure,
                 _ => Exit::Unreadable,

@@ -30,6 +30,6 @@ pub mod verify;
 pub use import::import;
 pub use inventory::Inventory;
 pub use lines::{LeftOut, Lines};
-pub use report::{Contradiction, Report, TokenReport};
+pub use report::{Contradiction, GapCount, Report, TokenReport};
 pub use source::{Source, SourceError, verify_source};
 pub use verify::Verifier;

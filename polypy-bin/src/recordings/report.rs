@@ -40,6 +40,28 @@ pub struct TokenReport {
     pub contradictions: Vec<Contradiction>,
 }
 
+/// Gaps of one cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GapCount {
+    /// How many.
+    pub gaps: u64,
+    /// For how long those were open of which that is known, in microseconds.
+    pub lasted: u64,
+    /// Of how many it is not known.
+    pub unbounded: u64,
+}
+
+impl fmt::Display for GapCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lasted = seconds(self.lasted);
+        match self.unbounded {
+            0 => write!(f, "{lasted:.1} s"),
+            all if all == self.gaps => write!(f, "nobody knows for how long"),
+            some => write!(f, "{lasted:.1} s and {some} of unknown length"),
+        }
+    }
+}
+
 /// What was found of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
@@ -154,16 +176,16 @@ impl Report {
         };
     }
 
-    /// The gaps by owner and reason: how many, and for how long they were open, in
-    /// microseconds, where that is known.
-    pub fn gaps_by_cause(&self) -> BTreeMap<(String, String), (u64, u64)> {
-        let mut by_cause: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    /// The gaps by owner and reason.
+    pub fn gaps_by_cause(&self) -> BTreeMap<(String, String), GapCount> {
+        let mut by_cause: BTreeMap<_, GapCount> = BTreeMap::new();
         for gap in &self.gaps {
             let owner = json!(gap.owner).as_str().unwrap_or_default().to_owned();
-            let (count, lasted) = by_cause.entry((owner, gap.reason.to_string())).or_default();
-            *count += 1;
-            if let (Some(from), Some(to)) = (gap.from_ts, gap.to_ts) {
-                *lasted += to.saturating_sub(from);
+            let of_cause = by_cause.entry((owner, gap.reason.to_string())).or_default();
+            of_cause.gaps += 1;
+            match gap.from_ts.zip(gap.to_ts) {
+                Some((from, to)) => of_cause.lasted += to.saturating_sub(from),
+                None => of_cause.unbounded += 1,
             }
         }
         by_cause
@@ -295,11 +317,11 @@ impl Report {
                 self.missing_frames
             )?;
         }
-        for ((owner, reason), (count, lasted)) in self.gaps_by_cause() {
+        for ((owner, reason), count) in self.gaps_by_cause() {
             writeln!(
                 page,
-                "gap          {count}, {reason} ({owner}), {:.1} s",
-                seconds(lasted)
+                "gap          {}, {reason} ({owner}), {count}",
+                count.gaps
             )?;
         }
         if self.unknown_events > 0 {
@@ -401,4 +423,44 @@ fn checks(found: &Findings) -> Value {
         "checkpoints_failed": found.audits_failed,
         "checkpoints_open": found.audits_open,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::Owner;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_whose_end_nobody_knows_is_not_one_of_no_length() {
+        let gap = |from, to| Gap::of_recording("killed", Owner::Us, (from, to), 9);
+        let page = |gaps: &[Gap]| {
+            let report = Report {
+                gaps: gaps.to_vec(),
+                ..Report::default()
+            };
+            report.page()
+        };
+        let (open, closed) = (gap(Some(1), None), gap(Some(2), Some(1_500_002)));
+        let shown = page(std::slice::from_ref(&open));
+        assert!(shown.contains("1, killed (us), nobody knows"), "{shown}");
+        let shown = page(&[open, closed.clone(), gap(None, Some(7))]);
+        let both = "3, killed (us), 1.5 s and 2 of unknown length";
+        assert!(shown.contains(both), "{shown}");
+        let shown = page(&[closed]);
+        assert!(shown.contains("1, killed (us), 1.5 s\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_holds_no_entry_is_neither_whole_nor_of_1970() {
+        let report = Report {
+            is_empty: true,
+            ..Report::default()
+        };
+        assert!(!report.is_whole() && report.is_unreadable());
+        let page = report.page();
+        assert!(page.starts_with("not whole: there is no entry"), "{page}");
+        let shown = report.to_json();
+        assert!(shown["began_ts"].is_null() && shown["ended_ts"].is_null());
+    }
 }
