@@ -471,6 +471,8 @@ impl Exchange {
                 let token = self.venue.token_mut(place);
                 token.book.apply_snapshot(book.bids, book.asks);
                 token.state_recorded(book.stamp, book.hash);
+                let market = &mut self.venue.markets[place.market];
+                let _is_whole = market.reproduce(place.outcome);
                 self.enter_token(place);
                 if let (Some(text), Some(player)) = (book.rest, &mut self.player) {
                     player.rest.insert(place, (book.stamp, text));

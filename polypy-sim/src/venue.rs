@@ -71,6 +71,8 @@ pub(crate) struct TokenState {
     pub(crate) changed: Timestamp,
     /// Of the current state; computed when first asked for.
     hash: Option<BookHash>,
+    /// Whether the levels have given a hash that a recording stated.
+    is_reproduced: bool,
 }
 
 /// One market.
@@ -134,19 +136,36 @@ impl MarketState {
     }
 
     /// A book is told whole of which a recording stated the hash: the last trade price is the
-    /// one that the hash uses, where one is, also if the trade is yet to be announced.
+    /// one that the hash uses, where one is, also if the trade is yet to be announced. Where
+    /// none is, of a token whose hashes are reproduced otherwise, the book is in the midst of a
+    /// state that came in several frames: each states the hash of all of it. What is there
+    /// is told with a hash of its own.
     pub(crate) fn foresee_price(&mut self, outcome: usize) {
+        if self.reproduce(outcome) {
+            return;
+        }
         let token = &self.tokens[outcome];
         let Some(stated) = token.hash else {
             return;
         };
         let fingerprint = self.fingerprint(outcome, &token.book, token.changed);
-        if fingerprint.with_last_trade_price(self.last_trade_price.as_str()) == stated {
-            return;
-        }
         if let Some(price) = inference::last_trade_price(&fingerprint, stated) {
             self.last_trade_price = price;
+            self.tokens[outcome].is_reproduced = true;
+        } else if self.tokens[outcome].is_reproduced {
+            self.tokens[outcome].hash = None;
         }
+    }
+
+    /// Whether the levels give the hash that a recording stated.
+    pub(crate) fn reproduce(&mut self, outcome: usize) -> bool {
+        let token = &self.tokens[outcome];
+        let Some(stated) = token.hash else {
+            return true;
+        };
+        let is_reproduced = self.hash_of(outcome, &token.book, token.changed) == stated;
+        self.tokens[outcome].is_reproduced |= is_reproduced;
+        is_reproduced
     }
 
     /// Applies one batch to every token; each gets one new sequence number.
@@ -304,6 +323,7 @@ impl Venue {
                 sequence: 1,
                 changed: now,
                 hash: None,
+                is_reproduced: false,
             });
         }
         self.by_condition

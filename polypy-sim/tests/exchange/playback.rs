@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use polypy_core::AssetId;
+use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::recording::{Entry, Frame, Recorded, RecordingError, RecordingSource};
+use polypy_core::{AssetId, AssetInfo, Interner, Level, OrderBook, Timestamp};
 use polypy_sim::{Sim, SimConfig, SimError, SimHandle};
 use serde_json::{Value, json};
 
@@ -127,20 +128,59 @@ async fn gamma_and_clob_answer_from_the_recording() {
     sim.stop().await;
 }
 
-#[tokio::test]
-async fn a_late_subscriber_gets_a_book_rebuilt_from_what_was_played() {
-    let recording = Recording::new("late", lines());
+/// The book that is told to who subscribes once all is played.
+async fn told_late(recording: &Recording) -> Value {
     let sim = recording.start(SimConfig::for_tests()).await;
     let mut first = Client::connect(&sim).await;
     first.open(&[yes()]).await;
     eventually("all is played", || sim.stats().playback.unwrap().done).await;
     let mut late = Client::connect(&sim).await;
     late.open(&[yes()]).await;
-    let books: Vec<Value> = serde_json::from_str(&late.text().await).unwrap();
-    assert_eq!(books[0]["bids"].as_array().unwrap().len(), 3);
-    assert_eq!(books[0]["hash"], "00000000000000000000000000000000000000aa");
-    assert_eq!(books[0]["timestamp"], "1791200000100");
+    let mut books: Vec<Value> = serde_json::from_str(&late.text().await).unwrap();
     sim.stop().await;
+    books.remove(0)
+}
+
+#[tokio::test]
+async fn a_late_subscriber_gets_a_book_rebuilt_from_what_was_played() {
+    // Nothing is known of how its hashes are made: they are told as they were stated.
+    let mut lines = lines();
+    let unknown = "00000000000000000000000000000000000000cc";
+    lines[0] = lines[0].replace("b17e93a1f6202e13d8e0dd3aeb958b4a882dca3c", unknown);
+    let book = told_late(&Recording::new("late", lines)).await;
+    assert_eq!(book["bids"].as_array().unwrap().len(), 3);
+    assert_eq!(book["hash"], "00000000000000000000000000000000000000aa");
+    assert_eq!(book["timestamp"], "1791200000100");
+}
+
+#[tokio::test]
+async fn a_book_in_the_midst_of_a_state_is_told_with_a_hash_of_its_own() {
+    // The change states the hash of a state whose other frame was never recorded.
+    let book = told_late(&Recording::new("midst", lines())).await;
+    assert_eq!(book["bids"].as_array().unwrap().len(), 3);
+    let level = |row: &Value| {
+        let [price, size] = ["price", "size"].map(|name| row[name].as_str().unwrap());
+        Level::new(price.parse().unwrap(), size.parse().unwrap())
+    };
+    let side = |name: &str| book[name].as_array().unwrap().iter().map(level).collect();
+    let mut levels = OrderBook::default();
+    levels.apply_snapshot(side("bids"), side("asks"));
+    let (token, market) = (yes(), MARKET.parse().unwrap());
+    let mut names = Interner::default();
+    let describe = |key| AssetInfo::new(key, token.clone(), MARKET.parse().unwrap());
+    let info = names.insert(&token, &market, describe);
+    let attributes = Attributes {
+        info: &info,
+        timestamp: Timestamp::from_millis(1_791_200_000_100),
+        tick_size: "0.01",
+        min_order_size: "5",
+        neg_risk: false,
+        version: None,
+        form: Form::Ten,
+    };
+    let price = book["last_trade_price"].as_str().unwrap();
+    let hash = Fingerprint::new(&levels, &attributes).with_last_trade_price(price);
+    assert_eq!(book["hash"], hash.to_string());
 }
 
 /// Frames, and when they came, in milliseconds since the epoch.
