@@ -3,9 +3,9 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties deny setup
+.PHONY: help demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
 
-# The same random input for every change: whether one is taken does not hang on chance.
+# The same random input for every change: whether one is taken does not depend on chance.
 # `make properties` draws anew, and far more.
 unit e2e: export PROPTEST_RNG_SEED ?= 20261130
 
@@ -112,6 +112,10 @@ properties: setup ## property tests on input that is new each time, five times a
 
 soak-test: setup ## two minutes of every fault on 4,000 tokens
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test soak -- --nocapture
+
+# No part of `make test` or `make soak` until why it fails is known: tests/tests/recorded_hour.rs.
+recorded-hour: setup ## five minutes of the exchange with faults, recorded and replayed, state by state: fails in some of ten runs
+	$(CARGO) test --locked -p polypy-tests --test recorded_hour -- --ignored --nocapture
 
 recordings: setup ## a hundred kills of the program, files cut at every byte, disks that fail: 15 minutes
 	python=$$(.ci/python) || exit 1; POLYPY_PYTHON="$$python" POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test recording_faults -- --nocapture --test-threads=1

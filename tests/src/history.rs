@@ -130,7 +130,7 @@ impl History {
     /// in the same order, and each gap of the first is in the same place of the second. Beside
     /// a gap that both have one of them may have been told more: what a socket had brought
     /// when it was lost may be applied or not, and how far the book is when it can be told
-    /// again hangs on the moment.
+    /// again depends on the moment.
     ///
     /// # Errors
     /// Says where they part.
