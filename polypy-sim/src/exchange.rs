@@ -203,6 +203,11 @@ impl Exchange {
         self.counters.connections_closed.increment();
         self.held.remove(&connection);
         self.trails.remove(&connection);
+        if let Some(player) = &mut self.player {
+            player
+                .deferred
+                .retain(|deferred| deferred.connection != connection);
+        }
         for place in session.places() {
             self.subscribers[place.market].retain(|subscriber| subscriber.link.id != connection);
         }

@@ -17,12 +17,33 @@ const MIN_ORDER_SIZES: [&str; 7] = ["5", "15", "1", "10", "20", "50", "100"];
 /// announces the trade.
 pub(crate) fn last_trade_price(book: &Fingerprint, hash: BookHash) -> Option<DecimalText> {
     // Thousandths first: few grids are finer.
-    let thousandths = (0..=1_000).map(|price| 10 * price);
+    let thousandths = (0..=1_000).map(|price| 1_000 * price);
     let between = (0..=10_000).filter(|price| price % 10 != 0);
-    let mut prices = thousandths.chain(between).map(|price| {
-        let price = Price::from_millionths(100 * price).unwrap_or_default();
-        hashed_price(price)
-    });
+    price_among(
+        thousandths.chain(between.map(|price| 100 * price)),
+        book,
+        hash,
+    )
+}
+
+/// The same among the prices of a grid, which are a tenth as many or fewer.
+pub(crate) fn price_of_grid(
+    tick: DecimalText,
+    book: &Fingerprint,
+    hash: BookHash,
+) -> Option<DecimalText> {
+    let tick = tick.as_str().parse::<Price>().ok()?.millionths();
+    let prices = (0..=1_000_000).step_by(usize::try_from(tick).ok()?.max(1_000));
+    price_among(prices, book, hash)
+}
+
+fn price_among(
+    millionths: impl Iterator<Item = u32>,
+    book: &Fingerprint,
+    hash: BookHash,
+) -> Option<DecimalText> {
+    let prices = millionths.map(|price| Price::from_millionths(price).unwrap_or_default());
+    let mut prices = prices.map(hashed_price);
     prices.find(|price| book.with_last_trade_price(price.as_str()) == hash)
 }
 

@@ -20,12 +20,13 @@ use crate::delivery::{About, Frame, FrameKind};
 use crate::effects::{Effect, Place};
 use crate::exchange::{Exchange, Link};
 use crate::feed::{Fed, Feed};
+use crate::midst::Deferred;
 use crate::outbox::Ending;
 use crate::reading::{Line, LineKind};
 use crate::render;
 use crate::stats::PlaybackStats;
 use crate::subscription::Session;
-use crate::venue::{Phase, TokenRef};
+use crate::venue::TokenRef;
 
 /// Lines played without letting go of the exchange.
 const BATCH: usize = 256;
@@ -58,6 +59,10 @@ pub(crate) struct Player {
     rest: HashMap<TokenRef, (Timestamp, String)>,
     /// When playing began, in nanoseconds since the epoch, if what is played is to be of now.
     shifted_to: Option<u64>,
+    /// The recorded time of the latest line.
+    reached: Duration,
+    /// Who waits for books that are in the midst of a state.
+    pub(crate) deferred: Vec<Deferred>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,8 @@ impl Player {
             looked: Instant::now(),
             rest: HashMap::new(),
             shifted_to: None,
+            reached: Duration::ZERO,
+            deferred: Vec::new(),
         }
     }
 
@@ -113,6 +120,16 @@ impl Player {
 
     pub(crate) fn has_begun(&self) -> bool {
         self.state != State::Waiting
+    }
+
+    /// The recorded time of the latest line, while there may be another one.
+    pub(crate) fn reached(&self) -> Option<Duration> {
+        (self.state != State::Done).then_some(self.reached)
+    }
+
+    /// Notes what a REST answer of the recording says.
+    pub(crate) fn answers(&mut self, place: TokenRef, stamp: Timestamp, text: String) {
+        self.rest.insert(place, (stamp, text));
     }
 
     /// The recorded REST answer of a token, if one has been played and its book has not
@@ -229,9 +246,13 @@ impl Exchange {
                 Fetched::Again => return self.begin_again(now),
                 Fetched::Over => {
                     player.state = State::Done;
+                    self.tell_overdue(Duration::MAX);
                     return None;
                 }
             }
+            let at = player.lines.front()?.at;
+            self.tell_overdue(at);
+            let player = self.player.as_mut()?;
             let line = player.lines.front()?;
             if is_timed && line.at > player.position {
                 return Some(player.after(now, line.at - player.position));
@@ -244,6 +265,7 @@ impl Exchange {
             if let Some(by) = player.shift_of(&line) {
                 line.shift(by);
             }
+            player.reached = at;
             self.audience(&line, &mut links);
             self.play_line(line, &links);
             if let State::Dropped(_) = self.player.as_ref()?.state {
@@ -310,6 +332,7 @@ impl Exchange {
         player.position = Duration::ZERO;
         player.rest.clear();
         player.shifted_to = None;
+        player.reached = Duration::ZERO;
         Some(now + RETRY)
     }
 
@@ -354,8 +377,9 @@ impl Exchange {
             Some(Effect::Book(..)) if line.text.starts_with('[') => FrameKind::Opening,
             Some(Effect::Book(..)) | None => FrameKind::Book,
         };
+        let mut changed = Vec::new();
         for effect in line.effects {
-            self.take_effect(effect);
+            changed.extend(self.take_effect(effect));
         }
         match line.kind {
             LineKind::Quiet => {}
@@ -385,12 +409,25 @@ impl Exchange {
                 }
             }
         }
+        self.tell_whole(&changed);
     }
 
     /// Sends the books of these places to those who wait for them.
     fn open_subscribed(&mut self, places: &[TokenRef]) {
         let mut by_link: Vec<(Arc<Link>, String)> = Vec::new();
         for &place in places {
+            let waiting = self.subscribers[place.market].iter();
+            let waiting =
+                waiting.filter(|subscriber| subscriber.outcomes & 1 << place.outcome != 0);
+            let waiting: Vec<_> = waiting.map(|subscriber| subscriber.link.id).collect();
+            if waiting
+                .into_iter()
+                .filter(|id| self.defers(*id, place))
+                .count()
+                > 0
+            {
+                continue;
+            }
             let market = &mut self.venue.markets[place.market];
             market.foresee_price(place.outcome);
             let book = render::opening_book(market, place.outcome);
@@ -424,6 +461,7 @@ impl Exchange {
     fn forget_books(&mut self, places: &[TokenRef]) {
         for &place in places {
             self.venue.token_mut(place).forget_recorded();
+            self.defer_no_more(place);
             if let Some(player) = &mut self.player {
                 player.rest.remove(&place);
             }
@@ -455,56 +493,6 @@ impl Exchange {
             player.dropped.extend(carried);
         }
     }
-
-    fn take_effect(&mut self, effect: Effect) {
-        match effect {
-            Effect::Book(place, book) => {
-                let place = token_ref(place);
-                let market = &mut self.venue.markets[place.market];
-                if let Some(tick) = book.tick_size {
-                    // Not through set_tick: the other token's hash stays as stated.
-                    market.tick_size = tick;
-                }
-                if let Some(price) = book.last_trade_price {
-                    market.last_trade_price = price;
-                }
-                let token = self.venue.token_mut(place);
-                token.book.apply_snapshot(book.bids, book.asks);
-                token.state_recorded(book.stamp, book.hash);
-                let market = &mut self.venue.markets[place.market];
-                let _is_whole = market.reproduce(place.outcome);
-                self.enter_token(place);
-                if let (Some(text), Some(player)) = (book.rest, &mut self.player) {
-                    player.rest.insert(place, (book.stamp, text));
-                }
-            }
-            Effect::Change {
-                place,
-                side,
-                price,
-                size,
-                stamp,
-                hash,
-            } => {
-                let place = token_ref(place);
-                let token = self.venue.token_mut(place);
-                // Without a book there is nothing to change.
-                if token.sequence > 1 {
-                    token.book.apply_change(side, price, size);
-                    token.state_recorded(stamp, hash);
-                    self.enter_token(place);
-                }
-            }
-            Effect::LastPrice(market, price) => {
-                self.venue.markets[market].last_trade_price = price;
-            }
-            Effect::Tick(market, tick) => self.venue.markets[market].tick_size = tick,
-            Effect::Resolved(market, winner) => {
-                let closed_at = Instant::now() + self.config.closing_lag;
-                self.venue.markets[market].phase = Phase::Settled { winner, closed_at };
-            }
-        }
-    }
 }
 
 fn books_of(line: &Line) -> impl Iterator<Item = TokenRef> + '_ {
@@ -514,6 +502,6 @@ fn books_of(line: &Line) -> impl Iterator<Item = TokenRef> + '_ {
     })
 }
 
-fn token_ref((market, outcome): Place) -> TokenRef {
+pub(crate) fn token_ref((market, outcome): Place) -> TokenRef {
     TokenRef { market, outcome }
 }

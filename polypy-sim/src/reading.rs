@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::effects::{Effect, Place, Places, events};
 use crate::mangle;
 use crate::once::Once;
+use crate::played::is_late;
 use crate::recording::{Recording, booked};
 use crate::waiting::Waiting;
 
@@ -315,7 +316,11 @@ impl Reading {
                 self.waiting.has_book(*place);
             }
             Effect::Change { place, stamp, .. } => {
-                self.newest.insert(*place, *stamp);
+                // One that comes late takes nothing back.
+                let newest = self.newest.entry(*place).or_insert(*stamp);
+                if !is_late(*stamp, *newest) {
+                    *newest = *stamp;
+                }
                 self.waiting.change(*place, effect);
             }
             Effect::LastPrice(..) | Effect::Tick(..) | Effect::Resolved(..) => {}

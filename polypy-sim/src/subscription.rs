@@ -61,6 +61,11 @@ impl Session {
         self.tokens.keys().chain(&self.late).copied()
     }
 
+    /// Whether it is subscribed to a token.
+    pub(crate) fn wants(&self, place: TokenRef) -> bool {
+        self.tokens.contains_key(&place)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.tokens.len()
     }
@@ -198,13 +203,23 @@ impl Exchange {
     /// Sends the opening books of what is still wanted, in the order it was
     /// asked for, and lets events follow from this very moment.
     pub(crate) fn open_books(&mut self, connection: u64, places: &[TokenRef]) {
+        let mut active = Vec::with_capacity(places.len());
+        for &place in places {
+            if self.is_requested(connection, place) && self.defers(connection, place) {
+                self.is_back(place);
+            } else if self.activate(connection, place) {
+                active.push(place);
+            }
+        }
+        self.send_books(connection, &active);
+    }
+
+    /// Sends the opening books of what is active by now.
+    pub(crate) fn send_books(&mut self, connection: u64, places: &[TokenRef]) {
         let mut text = String::from("[");
         let mut opened = Vec::new();
         for &place in places {
-            if !self.activate(connection, place)
-                || !self.has_book(place)
-                || self.loses_book(connection, place)
-            {
+            if !self.has_book(place) || self.loses_book(connection, place) {
                 continue;
             }
             if text.len() > 1 {
@@ -249,7 +264,7 @@ impl Exchange {
 
     /// Lets events of a requested token flow; not if the request was taken back
     /// or the market is settled by now.
-    fn activate(&mut self, connection: u64, place: TokenRef) -> bool {
+    pub(crate) fn activate(&mut self, connection: u64, place: TokenRef) -> bool {
         let Some(session) = self.sessions.get_mut(&connection) else {
             return false;
         };
@@ -273,12 +288,22 @@ impl Exchange {
                 outcomes: bit,
             }),
         }
+        self.is_back(place);
+        true
+    }
+
+    fn is_requested(&self, connection: u64, place: TokenRef) -> bool {
+        let session = self.sessions.get(&connection);
+        session.is_some_and(|session| session.tokens.get(&place) == Some(&Stage::Requested))
+    }
+
+    /// Somebody has it again: a player that waits for that may go on.
+    fn is_back(&mut self, place: TokenRef) {
         if let Some(player) = &mut self.player
             && player.carries(place, Instant::now())
         {
             self.wake.notify_one();
         }
-        true
     }
 
     fn unsubscribe(&mut self, connection: u64, asset_ids: &[String]) {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::catalogue::Listing;
 use crate::effects::shifted;
-use crate::inference;
+use crate::played::Played;
 
 /// Where a token is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,8 +71,8 @@ pub(crate) struct TokenState {
     pub(crate) changed: Timestamp,
     /// Of the current state; computed when first asked for.
     hash: Option<BookHash>,
-    /// Whether the levels have given a hash that a recording stated.
-    is_reproduced: bool,
+    /// What a recording says of it besides.
+    pub(crate) played: Played,
 }
 
 /// One market.
@@ -122,7 +122,12 @@ impl MarketState {
         fingerprint.with_last_trade_price(self.last_trade_price.as_str())
     }
 
-    fn fingerprint(&self, outcome: usize, book: &OrderBook, timestamp: Timestamp) -> Fingerprint {
+    pub(crate) fn fingerprint(
+        &self,
+        outcome: usize,
+        book: &OrderBook,
+        timestamp: Timestamp,
+    ) -> Fingerprint {
         let attributes = Attributes {
             info: &self.tokens[outcome].info,
             timestamp,
@@ -133,39 +138,6 @@ impl MarketState {
             form: Form::Ten,
         };
         Fingerprint::new(book, &attributes)
-    }
-
-    /// A book is told whole of which a recording stated the hash: the last trade price is the
-    /// one that the hash uses, where one is, also if the trade is yet to be announced. Where
-    /// none is, of a token whose hashes are reproduced otherwise, the book is in the midst of a
-    /// state that came in several frames: each states the hash of all of it. What is there
-    /// is told with a hash of its own.
-    pub(crate) fn foresee_price(&mut self, outcome: usize) {
-        if self.reproduce(outcome) {
-            return;
-        }
-        let token = &self.tokens[outcome];
-        let Some(stated) = token.hash else {
-            return;
-        };
-        let fingerprint = self.fingerprint(outcome, &token.book, token.changed);
-        if let Some(price) = inference::last_trade_price(&fingerprint, stated) {
-            self.last_trade_price = price;
-            self.tokens[outcome].is_reproduced = true;
-        } else if self.tokens[outcome].is_reproduced {
-            self.tokens[outcome].hash = None;
-        }
-    }
-
-    /// Whether the levels give the hash that a recording stated.
-    pub(crate) fn reproduce(&mut self, outcome: usize) -> bool {
-        let token = &self.tokens[outcome];
-        let Some(stated) = token.hash else {
-            return true;
-        };
-        let is_reproduced = self.hash_of(outcome, &token.book, token.changed) == stated;
-        self.tokens[outcome].is_reproduced |= is_reproduced;
-        is_reproduced
     }
 
     /// Applies one batch to every token; each gets one new sequence number.
@@ -226,18 +198,26 @@ impl TokenState {
         // A recording that is played again is of a time that has passed here.
         self.changed = Timestamp::default();
         self.hash = None;
+        self.played.forget();
     }
 
     /// Takes over what a recording stated: the book after one of its frames.
     pub(crate) fn state_recorded(&mut self, stamp: Timestamp, hash: Option<BookHash>) {
-        self.touch(stamp);
+        self.sequence += 1;
+        self.changed = stamp;
         self.hash = hash;
+    }
+
+    /// It is told with a hash of its own from here on, whatever was stated.
+    pub(crate) fn hash_itself(&mut self) {
+        self.hash = None;
     }
 
     /// Its last change was at another time, so many milliseconds later.
     pub(crate) fn shift(&mut self, by: i64) {
         self.changed = shifted(self.changed, by);
         self.hash = None;
+        self.played.forget();
     }
 }
 
@@ -323,7 +303,7 @@ impl Venue {
                 sequence: 1,
                 changed: now,
                 hash: None,
-                is_reproduced: false,
+                played: Played::default(),
             });
         }
         self.by_condition
