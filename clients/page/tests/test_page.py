@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 TOKEN = "correct-horse-battery"
 ENTER = "\ue007"
 END = "\ue010"
+OLD = "return document.querySelectorAll('.outcome[data-old]').length"
 GREY = "return document.querySelector('main').classList.contains('grey')"
 TABLE = """
 const cells = [...document.querySelectorAll('.ladder tbody tr')].map(row => [...row.children].map(cell => cell.textContent));
@@ -46,7 +47,7 @@ def test_the_overview_is_whole_before_the_stream_says_anything(browser: Browser,
         browser.wait("return document.querySelector('h1')?.textContent ?? ''", lambda text: "Healthy" in text)
         live = browser.wait("return document.querySelector('.figure dd')?.textContent", lambda text: text not in (None, "–"))
         assert int(live.replace(",", "")) >= 100
-        assert browser.run("return document.querySelectorAll('.block').length") > 0
+        browser.wait("return document.querySelectorAll('.block').length")
         assert browser.run("return document.querySelector('#link b').textContent") != "linked"
         browser.open("about:blank")
         # The browser itself says that the stream was refused.
@@ -145,7 +146,8 @@ def test_a_book_that_may_not_be_trusted_is_marked_and_comes_back(browser: Browse
     with lost_connections(demo):
         text = browser.wait(STALE)
         assert text.startswith("▲ STALE: CONNECTION LOST"), text
-        assert browser.run("return document.querySelectorAll('.outcome[data-old]').length") > 0
+        # Outcomes are drawn with the next frame.
+        browser.wait(OLD, lambda count: count > 0)
         browser.wait("return document.querySelector('.proof a')?.getAttribute('href')", lambda href: href == "#/runbook/PolypyConnectionsLost")
     browser.wait(STALE, lambda text: text is False)
 
@@ -167,8 +169,7 @@ def test_a_dying_connection_is_seen_dying(browser: Browser, demo: Demo) -> None:
         assert "Do." in text
         browser.run("document.querySelector('dialog button').click()")
     browser.wait(blocks, are_open)
-    seen = browser.run("return document.querySelector('.seen').textContent")
-    assert "lost" in seen and "back" in seen, seen
+    browser.wait("return document.querySelector('.seen').textContent", lambda seen: "lost" in seen and "back" in seen)
 
 
 def test_a_silent_server_greys_everything_and_a_voice_brings_it_back(browser: Browser, demo: Demo) -> None:
@@ -179,11 +180,12 @@ def test_a_silent_server_greys_everything_and_a_voice_brings_it_back(browser: Br
         browser.wait(GREY)
         text = browser.run("return document.querySelector('#notice').textContent")
         assert text.startswith("Nothing heard since"), text
-        assert browser.run("return document.querySelectorAll('.outcome[data-old]').length") == 2
+        # Outcomes are drawn with the next frame.
+        browser.wait(OLD, lambda count: count == 2)
     finally:
         demo.process.send_signal(signal.SIGCONT)
     browser.wait(GREY, lambda grey: not grey)
-    browser.wait("return document.querySelectorAll('.outcome[data-old]').length", lambda count: count == 0)
+    browser.wait(OLD, lambda count: count == 0)
     # A socket that was given up meanwhile says so.
     browser.console()
 

@@ -10,6 +10,7 @@ from browser import Browser
 from demo import run_demo
 
 NOTICE = "return document.querySelector('#notice').hidden ? '' : document.querySelector('#notice').textContent"
+OLD = "return document.querySelectorAll('.outcome[data-old]').length"
 OUTCOMES = "return [...document.querySelectorAll('.outcome')].filter(one => !('old' in one.dataset)).length"
 
 
@@ -29,14 +30,15 @@ def test_the_page_comes_back_after_a_restart_by_itself(browser: Browser) -> None
         demo.stop()
         text = browser.wait(NOTICE)
         assert text.startswith("Nothing heard since"), text
-        assert browser.run("return document.querySelectorAll('.outcome[data-old]').length") == 2
+        # Outcomes are drawn with the next frame.
+        browser.wait(OLD, lambda count: count == 2)
     # The same seed has the same markets.
     with run_demo("--sim-markets=5", port=port) as demo:
         browser.wait(LINKED)
         browser.wait(NOTICE, lambda text: text == "")
         browser.wait(OUTCOMES, lambda count: count == 2)
         browser.wait(STALE, lambda text: text is False)
-        assert browser.run("return document.querySelector('h1').textContent") == market["question"]
+        browser.wait("return document.querySelector('h1')?.textContent", lambda text: text == market["question"])
         # A server of the same build has the same page: it was not loaded again.
         assert browser.run("return window.isTheSame") is True
         browser.open(f"{demo.url}/?again#/")
