@@ -128,10 +128,16 @@ pub struct Found {
 /// Clocks of two readings are this far apart at most, and a little more.
 const SLACK: u64 = 5;
 
+/// A state of several frames, some of which are still on their way, is no book of the
+/// venue's: until they come its hash does not fit. That ends sooner than another book can be
+/// had, which takes the exchange this many milliseconds at least.
+pub const REST_OF_A_STATE: u64 = 100;
+
 /// Holds what was told against the changes, of which the first is through before anything
 /// is looked at; `end` is when that ends. A token that is named again is held from `late`
 /// milliseconds on: until then frames of its earlier life come, and the new book that they
-/// have led astray is found out by its hash and asked for again.
+/// have led astray is found out by its hash and asked for again. A book may be in the midst
+/// of a state.
 pub fn look(told: &[Told], changes: &[Change], end: u64, late: u64) -> Found {
     let mut by_token: HashMap<&str, Vec<&Told>> = HashMap::new();
     for told in told {
@@ -182,6 +188,13 @@ fn runs(token: &str, changes: &[Change], end: u64) -> Vec<Run> {
     runs
 }
 
+/// Whether what is told says no more than that the rest of a state is on its way.
+fn is_in_midst(told: &Told, next: Option<&&Told>) -> bool {
+    let is_doubt = told.reason.as_deref() == Some("Stale(Hash)");
+    let ends = next.filter(|next| next.became != Became::NotLive);
+    is_doubt && ends.is_some_and(|next| next.at - told.at < REST_OF_A_STATE)
+}
+
 fn look_at(
     token: &str,
     told: &[&Told],
@@ -192,24 +205,27 @@ fn look_at(
     let millis = Duration::from_millis;
     for run in runs(token, changes, end) {
         let asked = changes[run.first].asked;
-        // What was said before it was named may be of an earlier life.
+        // What was said before it was named may be of an earlier life, and what is said as it
+        // is let go follows from that.
+        let span = run.begun..run.until.saturating_sub(SLACK);
         let within = told
             .iter()
-            .filter(|told| (run.begun..run.until).contains(&told.at));
+            .enumerate()
+            .filter(|(_, told)| span.contains(&told.at));
         let late = if run.begun == 0 { 0 } else { late };
         let held_from = run.through.map(|through| through + SLACK + late);
         let mut is_live = false;
         let mut was_live = false;
-        for told in within {
-            if told.became == Became::Live {
-                if !was_live && told.at >= asked {
-                    found.to_live.push(millis(told.at - asked));
+        for (number, now) in within {
+            if now.became == Became::Live {
+                if !was_live && now.at >= asked {
+                    found.to_live.push(millis(now.at - asked));
                 }
                 (is_live, was_live) = (true, true);
-            } else {
-                let is_held = held_from.is_some_and(|from| told.at > from);
+            } else if !is_in_midst(now, told.get(number + 1)) {
+                let is_held = held_from.is_some_and(|from| now.at > from);
                 if is_live && is_held {
-                    found.broken.push(((*told).clone(), asked));
+                    found.broken.push(((*now).clone(), asked));
                 }
                 is_live = false;
             }
@@ -267,6 +283,38 @@ mod tests {
         assert!(found.broken.is_empty(), "it was not live yet");
         assert_eq!(found.to_live, [Duration::from_millis(20)]);
         assert_eq!(found.held, 1);
+    }
+
+    #[test]
+    fn one_may_be_in_the_midst_of_a_state_and_no_longer() {
+        let changes = [change(0, Some(10), true)];
+        let doubt = |reason: &str| Told {
+            reason: Some(reason.to_owned()),
+            ..told(50, Became::NotLive)
+        };
+        let broken = |doubt: Told, next| {
+            let all = [told(20, Became::Live), doubt, next];
+            look(&all, &changes, 900, 0).broken.len()
+        };
+        let hash = || doubt("Stale(Hash)");
+        let back = |at| told(at, Became::Live);
+        assert_eq!(broken(hash(), back(50 + REST_OF_A_STATE - 1)), 0);
+        assert_eq!(broken(hash(), back(50 + REST_OF_A_STATE)), 1);
+        assert_eq!(broken(hash(), told(60, Became::NotLive)), 1);
+        assert_eq!(broken(hash(), told(60, Became::Gone)), 1, "of the second");
+        assert_eq!(broken(doubt("Stale(Disconnected)"), back(60)), 1);
+        let all = [told(20, Became::Live), hash()];
+        assert_eq!(look(&all, &changes, 900, 0).broken.len(), 1);
+    }
+
+    #[test]
+    fn what_is_told_as_it_is_let_go_follows_from_that() {
+        let changes = [change(0, Some(10), true), change(200, Some(210), false)];
+        let broken = |at| {
+            let all = [told(20, Became::Live), told(at, Became::Gone)];
+            look(&all, &changes, 300, 0).broken.len()
+        };
+        assert_eq!((broken(194), broken(195), broken(199)), (1, 0, 0));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use polypy_tests::judge::truth::Truth;
 use polypy_tests::judge::verdict::{Rules, judge};
 use polypy_tests::judge::watch::{Record, Watch};
 use polypy_tests::listing::{Row, followed, listing, unlike};
-use polypy_tests::spans::{self, Change, Listener};
+use polypy_tests::spans::{self, Change, Listener, REST_OF_A_STATE};
 use polypy_tests::wait;
 use polypy_tests::world::{self, SOON, World};
 use tokio::runtime::Handle;
@@ -95,7 +95,7 @@ impl Trial {
             events_per_second: size.events_per_second,
             journal: 100_000,
             // As the venue's: frames of before come while a book is waited for.
-            snapshot_delay: Duration::from_millis(100)..=Duration::from_millis(400),
+            snapshot_delay: Duration::from_millis(REST_OF_A_STATE)..=Duration::from_millis(400),
             ..SimConfig::for_tests()
         };
         let world = World::configured(sim, config(replicas)).await;
