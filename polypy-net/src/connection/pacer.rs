@@ -2,67 +2,59 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// Gives each caller a moment of its own, at least one gap after the last.
+/// Gives each caller a moment of its own, at least one gap after the last, in the order
+/// in which they came.
 #[derive(Debug)]
 pub(super) struct Pacer {
     gap: Duration,
-    turns: Mutex<Turns>,
-}
-
-#[derive(Debug, Default)]
-struct Turns {
-    /// The next free one.
-    next: Option<Instant>,
-    /// Turns before this one are void, given out or not.
-    held_until: Option<Instant>,
+    /// When the last turn was. Whose turn is next holds the lock until it has come: one that
+    /// gives up leaves the line, and its moment is the next one's.
+    last: Mutex<Option<Instant>>,
+    /// No turn comes before.
+    held_until: parking_lot::Mutex<Option<Instant>>,
 }
 
 impl Pacer {
     pub(super) fn new(gap: Duration) -> Self {
         Self {
             gap,
-            turns: Mutex::default(),
+            last: Mutex::default(),
+            held_until: parking_lot::Mutex::default(),
         }
     }
 
-    /// Waits for the caller's turn. Dropping the future gives the turn up, and
-    /// the gap it stood for passes unused.
+    /// Waits for the caller's turn. Dropping the future gives the turn up.
     pub(super) async fn turn(&self) {
-        let mut at = self.take();
+        let mut last = self.last.lock().await;
         loop {
-            sleep_until(at).await;
-            let held = self.turns.lock().held_until;
-            if held.is_none_or(|until| until <= at) {
-                return;
+            let due = last
+                .map(|last| last + self.gap)
+                .max(*self.held_until.lock());
+            match due.filter(|due| *due > Instant::now()) {
+                // A hold may come meanwhile.
+                Some(due) => sleep_until(due).await,
+                None => break,
             }
-            at = self.take();
         }
+        *last = Some(Instant::now());
     }
 
     /// Nobody's turn comes before `pause` has passed: the venue asked for it,
     /// and it counts by address, not by connection.
     pub(super) fn hold_off(&self, pause: Duration) {
         let until = Instant::now() + pause;
-        let mut turns = self.turns.lock();
-        let longest = turns.held_until.map_or(until, |held| held.max(until));
-        turns.held_until = Some(longest);
-        turns.next = Some(turns.next.map_or(longest, |next| next.max(longest)));
-    }
-
-    fn take(&self) -> Instant {
-        let now = Instant::now();
-        let mut turns = self.turns.lock();
-        let at = turns.next.map_or(now, |next| next.max(now));
-        turns.next = Some(at + self.gap);
-        at
+        let mut held = self.held_until.lock();
+        *held = held.max(Some(until));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -84,6 +76,7 @@ mod tests {
         pacer.turn().await;
         assert!((Instant::now() - before).as_millis().abs_diff(5_000) <= 1);
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_hold_voids_turns_that_were_given_out() {
         let pacer = Pacer::new(Duration::from_millis(100));
@@ -101,5 +94,21 @@ mod tests {
         for (at, expected) in [(a, 0), (b, 2_050), (c, 2_150)] {
             assert!(at.abs_diff(expected) <= 2, "{at}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_moments_of_those_who_give_up_are_the_next_ones() {
+        let pacer = Arc::new(Pacer::new(Duration::from_millis(100)));
+        let start = Instant::now();
+        pacer.turn().await;
+        let mut line = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let pacer = Arc::clone(&pacer);
+            line.spawn(async move { pacer.turn().await });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        line.shutdown().await;
+        pacer.turn().await;
+        assert!((Instant::now() - start).as_millis().abs_diff(100) <= 1);
     }
 }
