@@ -5,6 +5,7 @@
 //! | closed | the time to try comes, and a file begins | open |
 //! | open | the file is full or old enough, or the clock was set | open, with the next file |
 //! | open | a write or a sync fails, or the disk has less than its reserve | closed |
+//! | open | the file is gone: somebody has removed it, or its folder | closed |
 //!
 //! A file that failed is cut behind what is whole and left to a repair; nothing of it is
 //! written or synced again. Tries to begin another one come ever later.
@@ -66,6 +67,8 @@ pub(crate) struct Files {
     state: State,
     /// It has failed too often to be tried again.
     is_off: bool,
+    /// A file was removed: whose folder it is now is not known.
+    is_gone: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,8 @@ struct Open {
     synced: Instant,
     /// Chunks were written that the disk may not have.
     is_dirty: bool,
+    /// The time of the first entry.
+    first: Option<u64>,
     /// The time of the latest entry, of the latest in a chunk that was written, and of the
     /// latest that is on the disk.
     last: Option<u64>,
@@ -91,6 +96,8 @@ struct Open {
     /// Frames in the chunks that were written, and in those that are on the disk.
     frames_written: u64,
     frames_synced: u64,
+    /// What is in the chunk that is collected.
+    waiting: Given,
 }
 
 /// Nothing is written from now on.
@@ -102,6 +109,15 @@ pub(crate) struct Loss {
     pub(crate) from: Option<u64>,
     /// How many frames that are; `None` where nobody knows what the disk has.
     pub(crate) frames: Option<u64>,
+    /// What the file has never had of what was given to it.
+    pub(crate) unwritten: Given,
+}
+
+/// Frames that were given to a file, those that are no JSON among them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What time has brought.
@@ -116,7 +132,11 @@ pub(crate) enum Turn {
 #[derive(Debug)]
 enum Failure {
     Disk(io::Error),
-    Reserve { free: u64 },
+    Reserve {
+        free: u64,
+    },
+    /// Somebody has removed the file, or its folder.
+    Gone,
     Panic,
 }
 
@@ -126,6 +146,7 @@ impl Failure {
             Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => "disk_full",
             Self::Disk(_) => "disk_failed",
             Self::Reserve { .. } => "disk_reserve",
+            Self::Gone => "disk_removed",
             Self::Panic => "recorder_died",
         }
     }
@@ -137,6 +158,9 @@ impl Failure {
                 "the disk of the recording has {free} bytes left and {reserve} are reserved \
                  (record.disk_reserve)"
             ),
+            Self::Gone => "the file that was being recorded to is gone: somebody has removed or \
+                           moved it, or its folder"
+                .to_owned(),
             Self::Panic => "the writer of the recording panicked".to_owned(),
         }
     }
@@ -159,6 +183,7 @@ impl Files {
                 wait: FIRST_WAIT,
             },
             is_off: false,
+            is_gone: false,
         }
     }
 
@@ -186,21 +211,24 @@ impl Files {
             chunk_since: None,
             synced: now,
             is_dirty: false,
+            first: None,
             last: None,
             last_written: None,
             last_synced: None,
             frames_written: 0,
             frames_synced: 0,
+            waiting: Given::default(),
         }));
         Ok(())
     }
 
-    /// Has `add` add an entry of this time to the chunk, which ends once it is large enough.
-    /// What the chunk has no room for is the first of the next one. Does nothing while there
-    /// is no file.
+    /// Has `add` add an entry of this time, which holds these frames, to the chunk, which ends
+    /// once it is large enough. What the chunk has no room for is the first of the next one.
+    /// Does nothing while there is no file.
     pub(crate) fn write(
         &mut self,
         (now, at): (Instant, u64),
+        given: Given,
         mut add: impl FnMut(&mut Segment) -> bool,
     ) -> Result<(), Loss> {
         let State::Open(open) = &mut self.state else {
@@ -213,8 +241,11 @@ impl Files {
             let _is_too_long = ended.is_ok() && !add(&mut open.segment);
         }
         open.chunk_since.get_or_insert(now);
+        open.first.get_or_insert(at);
         open.last = Some(open.last.map_or(at, |last| last.max(at)));
         self.numbers.entries.increment();
+        open.waiting.frames += given.frames;
+        open.waiting.bytes += given.bytes;
         if ended.is_ok() && open.segment.waiting() >= self.config.chunk {
             ended = open.end_chunk(&self.numbers);
         }
@@ -246,6 +277,16 @@ impl Files {
         }
     }
 
+    /// Gives the file up if it is gone: what is written to it nobody can read.
+    pub(crate) fn keep_place(&mut self, now: Instant) -> Result<(), Loss> {
+        match &self.state {
+            State::Open(open) if !self.folder.has(&open.segment) => {
+                Err(self.fail(&Failure::Gone, now))
+            }
+            State::Open(_) | State::Closed { .. } => Ok(()),
+        }
+    }
+
     /// Ends the file where the disk has less left than is reserved.
     pub(crate) fn keep_reserve(&mut self, now: Instant, wall: u64) -> Result<(), Loss> {
         let free = match self.folder.free() {
@@ -262,7 +303,8 @@ impl Files {
         let last = self.last();
         // It can still be finished, and all of it is on the disk then.
         self.end(now, wall)?;
-        Err(self.close(&Failure::Reserve { free }, (last, Some(0)), now))
+        let nothing = (last, Some(0), Given::default());
+        Err(self.close(&Failure::Reserve { free }, nothing, now))
     }
 
     /// Ends the file and begins the next one.
@@ -270,16 +312,18 @@ impl Files {
         let last = self.last();
         self.end(now, wall)?;
         let begun = self.open(now, wall);
-        begun.map_err(|error| self.close(&Failure::Disk(error), (last, Some(0)), now))
+        let nothing = (last, Some(0), Given::default());
+        begun.map_err(|error| self.close(&Failure::Disk(error), nothing, now))
     }
 
     /// Ends the file, if there is one.
     pub(crate) fn end(&mut self, now: Instant, wall: u64) -> Result<(), Loss> {
+        self.keep_place(now)?;
         let Some(open) = self.take(now) else {
             return Ok(());
         };
         let (before, from) = (open.segment.bytes(), open.last_synced);
-        let synced = open.frames_synced;
+        let (synced, waiting) = (open.frames_synced, open.waiting);
         match self.folder.finish(open.segment, wall) {
             Ok(finished) => {
                 self.numbers.files.increment();
@@ -292,7 +336,10 @@ impl Files {
                     "file of the recording finished"
                 );
             }
-            Err(error) => return Err(self.close(&Failure::Disk(error), (from, None), now)),
+            Err(error) => {
+                let failure = Failure::Disk(error);
+                return Err(self.close(&failure, (from, None, waiting), now));
+            }
         }
         match self.folder.retain(&self.config.retention, wall) {
             Ok(removed) => self.numbers.removed.add(removed.len() as u64),
@@ -352,7 +399,11 @@ impl Files {
         let from = self.take(now).map(|open| {
             let waiting = open.segment.frames() - open.frames_written;
             let frames = (!open.is_dirty).then_some(waiting);
-            let from = (open.last_synced, frames);
+            let from = match failure {
+                // With all that was in it.
+                Failure::Gone => (open.first, Some(open.segment.frames()), open.waiting),
+                _ => (open.last_synced, frames, open.waiting),
+            };
             let failed = open.segment.fail();
             tracing::debug!(
                 file = %failed.path.display(),
@@ -365,11 +416,11 @@ impl Files {
         self.close(failure, from.unwrap_or_default(), now)
     }
 
-    /// What came after a moment is lost, so many frames.
+    /// What came after a moment is lost, so many frames, and these were in no chunk.
     fn close(
         &mut self,
         failure: &Failure,
-        (from, frames): (Option<u64>, Option<u64>),
+        (from, frames, unwritten): (Option<u64>, Option<u64>, Given),
         now: Instant,
     ) -> Loss {
         self.numbers.errors.increment();
@@ -380,6 +431,7 @@ impl Files {
             "nothing is recorded: the books are not concerned"
         );
         self.numbers.failed(text);
+        self.is_gone |= matches!(failure, Failure::Gone);
         self.state = State::Closed {
             retry_at: now + FIRST_WAIT,
             wait: FIRST_WAIT,
@@ -388,7 +440,17 @@ impl Files {
             reason,
             from,
             frames,
+            unwritten,
         }
+    }
+
+    fn begin_again(&mut self, now: Instant, wall: u64) -> io::Result<()> {
+        if self.is_gone || self.folder.is_gone() {
+            self.is_gone = true;
+            self.folder.take_again(wall)?;
+            self.is_gone = false;
+        }
+        self.open(now, wall)
     }
 
     /// Whether a file has begun, after a failure and this wait.
@@ -397,7 +459,8 @@ impl Files {
         let begun = if free < self.config.disk_reserve {
             Err(Failure::Reserve { free }.text(self.config.disk_reserve))
         } else {
-            self.open(now, wall).map_err(|error| error.to_string())
+            self.begin_again(now, wall)
+                .map_err(|error| error.to_string())
         };
         match begun {
             Ok(()) => {
@@ -423,6 +486,7 @@ impl Open {
         numbers.file_bytes.add(length - before);
         self.last_written = self.last;
         self.frames_written = self.segment.frames();
+        self.waiting = Given::default();
         self.is_dirty = true;
         Ok(())
     }

@@ -57,8 +57,8 @@ pub struct Retention {
 pub struct Folder {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// Held for as long as the folder is.
-    _lock: Box<dyn DiskFile>,
+    /// Held for as long as the folder is; not while it is gone.
+    lock: Option<Box<dyn DiskFile>>,
     session: String,
     version: String,
     next: u32,
@@ -87,14 +87,51 @@ impl Folder {
             folder: path.to_owned(),
         })?;
         let folder = Self::found(disk, path, lock, (session, version)).map_err(failed)?;
-        folder
-            .note(&Line::Session {
-                at: now / 1_000,
-                session: session.to_owned(),
-                version: version.to_owned(),
-            })
-            .map_err(failed)?;
+        folder.note_session(now).map_err(failed)?;
         Ok(folder)
+    }
+
+    /// Whether a file that this process writes is still where it was begun.
+    pub(crate) fn has(&self, segment: &Segment) -> bool {
+        let found = self.disk.read(segment.part());
+        !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether the folder has been removed since it was taken, or moved.
+    pub(crate) fn is_gone(&self) -> bool {
+        let found = self.disk.read(&self.path.join(LOCK));
+        self.lock.is_none()
+            || matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Takes the folder once more, and creates it, after it was removed or a file in it was.
+    /// Somebody else may record there by now.
+    ///
+    /// # Errors
+    /// Another process has it, or the disk fails.
+    pub(crate) fn take_again(&mut self, now: u64) -> io::Result<()> {
+        // What was locked is no file of this folder any more.
+        self.lock = None;
+        self.disk.create_folder(&self.path)?;
+        let lock = take_lock(&*self.disk, &self.path)?;
+        let lock = lock.ok_or_else(|| {
+            let folder = self.path.clone();
+            io::Error::new(io::ErrorKind::ResourceBusy, FolderError::InUse { folder })
+        })?;
+        let names = self.disk.list(&self.path)?;
+        let used = next_number(names.iter().map(|(name, _)| &**name));
+        self.next = self.next.max(used);
+        self.note_session(now)?;
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    fn note_session(&self, now: u64) -> io::Result<()> {
+        self.note(&Line::Session {
+            at: now / 1_000,
+            session: self.session.clone(),
+            version: self.version.clone(),
+        })
     }
 
     fn found(
@@ -106,12 +143,8 @@ impl Folder {
         let manifest = Manifest::read(&*disk, path)?;
         let names: Vec<_> = disk.list(path)?.into_iter().map(|(name, _)| name).collect();
         let known = manifest.files().map(|file| &*file.file);
-        let used = names
-            .iter()
-            .map(|name| &**name)
-            .chain(known)
-            .filter_map(number_of);
-        let next = used.max().unwrap_or(0) + 1;
+        let used = names.iter().map(|name| &**name).chain(known);
+        let next = next_number(used);
         let told: BTreeSet<_> = manifest.files().map(|file| &*file.file).collect();
         let removed: BTreeSet<_> = manifest.removed().collect();
         let is_left = |name: &&String| {
@@ -123,7 +156,7 @@ impl Folder {
         Ok(Self {
             disk,
             path: path.to_owned(),
-            _lock: lock,
+            lock: Some(lock),
             session: session.to_owned(),
             version: version.to_owned(),
             next,
@@ -393,6 +426,11 @@ fn file_line(finished: &Finished, now: u64) -> Line {
         at: now / 1_000,
         file: FileLine::of(finished),
     }
+}
+
+/// The number of the next file, where these are.
+fn next_number<'a>(names: impl Iterator<Item = &'a str>) -> u32 {
+    names.filter_map(number_of).max().unwrap_or(0) + 1
 }
 
 /// The folder's lock; `None`: another process has it.

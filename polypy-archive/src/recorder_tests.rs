@@ -263,6 +263,32 @@ fn a_folder_that_another_one_records_to_is_refused_by_name() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn a_folder_that_another_one_has_taken_meanwhile_stays_its() {
+    let name = format!("polypy-archive-removed-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let open = || {
+        let disk = Arc::new(crate::SystemDisk);
+        Folder::open(disk, &path, ("a-session", "0"), 1)
+    };
+    let mut ours = open().unwrap();
+    let segment = ours.begin(1).unwrap();
+    assert!(ours.has(&segment) && !ours.is_gone());
+    std::fs::remove_dir_all(&path).unwrap();
+    assert!(!ours.has(&segment) && ours.is_gone());
+    let theirs = open().unwrap();
+    let refused = ours.take_again(1).unwrap_err().to_string();
+    assert!(refused.contains("another process records to"), "{refused}");
+    assert!(ours.is_gone(), "it is not ours");
+    drop(theirs);
+    ours.take_again(1).unwrap();
+    let segment = ours.begin(1).unwrap();
+    assert!(ours.has(&segment) && !ours.is_gone());
+    assert!(open().is_err(), "it is locked again");
+    drop(ours);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
 /// A disk whose first file panics when it is written to a second time.
 #[derive(Debug)]
 struct Panicking {

@@ -125,6 +125,11 @@ impl Segment {
         crate::manifest::name_of(&self.path)
     }
 
+    /// Where it is while it is written.
+    pub(crate) fn part(&self) -> &Path {
+        &self.part
+    }
+
     /// Frames, those that wait among them.
     pub fn frames(&self) -> u64 {
         self.frames

@@ -81,6 +81,13 @@ impl FaultyDisk {
         state.synced.insert(path.to_owned(), content);
     }
 
+    /// Somebody removes a folder: who writes to a file of it does not notice.
+    pub fn remove_folder(&self, folder: &Path) {
+        let mut state = self.0.lock();
+        state.files.retain(|path, _| !path.starts_with(folder));
+        state.synced.retain(|path, _| !path.starts_with(folder));
+    }
+
     /// How often a file was synced without failing.
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs

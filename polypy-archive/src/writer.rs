@@ -22,7 +22,7 @@ use crate::beginning::Beginning;
 use crate::checkpoints::Checkpoints;
 use crate::coverage::{Coverage, micros};
 pub use crate::files::WriterConfig;
-use crate::files::{Files, Loss, Turn};
+use crate::files::{Files, Given, Loss, Turn};
 use crate::folder::Folder;
 use crate::item::{Frames, Item, Lost, SentText, What, control, is_json};
 use crate::markets::{Markets, Wanted};
@@ -52,6 +52,8 @@ pub struct Writer {
     checkpoints: Checkpoints,
     looked: Option<Instant>,
     items: Vec<Item>,
+    /// What was counted as written, and was not.
+    ahead: Given,
 }
 
 impl Writer {
@@ -76,6 +78,7 @@ impl Writer {
             checkpoints: Checkpoints::new(books, now),
             looked: None,
             items: Vec::new(),
+            ahead: Given::default(),
         }
     }
 
@@ -330,16 +333,37 @@ impl Writer {
                 return;
             }
             let bytes = frames.bytes.get(begin..end).unwrap_or_default();
+            self.count(bytes.len() as u64);
             if frames.is_text && is_json(bytes) {
                 self.frame((&connection, socket), sequence, moment, bytes, now);
             } else {
                 let control = control(socket, sequence, bytes, frames.is_text);
-                self.put(now, moment, Entry::Control(control));
+                let recorded = Recorded {
+                    at: moment,
+                    entry: Entry::Control(control),
+                };
+                let given = given(bytes);
+                self.write((now, moment), given, |segment| segment.write(&recorded));
             }
-            self.numbers.frames.increment();
-            self.numbers.frame_bytes.add(bytes.len() as u64);
             (begin, sequence, moment) = (end, sequence.wrapping_add(1), moment + 1);
         }
+    }
+
+    /// A frame is written. A disk that failed has taken some with it that were counted before:
+    /// the next ones make up for them, for a count never goes back.
+    fn count(&mut self, bytes: u64) {
+        let Given {
+            frames: ahead,
+            bytes: bytes_ahead,
+        } = &mut self.ahead;
+        if *ahead > 0 {
+            *ahead -= 1;
+        } else {
+            self.numbers.frames.increment();
+        }
+        let made_up = bytes.min(*bytes_ahead);
+        *bytes_ahead -= made_up;
+        self.numbers.frame_bytes.add(bytes - made_up);
     }
 
     fn sent(&mut self, socket: u64, sent: SentText, at: u64, now: Instant) {
@@ -451,18 +475,24 @@ impl Writer {
     /// Writes an entry, if there is a file.
     fn put(&mut self, now: Instant, at: u64, entry: Entry) {
         let recorded = Recorded { at, entry };
-        self.write(now, at, |segment| segment.write(&recorded));
+        let none = Given::default();
+        self.write((now, at), none, |segment| segment.write(&recorded));
     }
 
     fn frame(&mut self, socket: (&str, u64), sequence: u32, at: u64, bytes: &[u8], now: Instant) {
-        self.write(now, at, |segment| {
+        self.write((now, at), given(bytes), |segment| {
             segment.frame(socket, sequence, at, bytes)
         });
     }
 
-    fn write(&mut self, now: Instant, at: u64, add: impl FnMut(&mut Segment) -> bool) {
-        if let Err(loss) = self.files.write((now, at), add) {
-            self.lost_all(&loss, now);
+    fn write(
+        &mut self,
+        times: (Instant, u64),
+        given: Given,
+        add: impl FnMut(&mut Segment) -> bool,
+    ) {
+        if let Err(loss) = self.files.write(times, given, add) {
+            self.lost_all(&loss, times.0);
         }
     }
 
@@ -471,7 +501,10 @@ impl Writer {
         let at = self.anchor.wall(now);
         let lost = (loss.from, loss.frames);
         self.coverage.away(loss.reason, lost, at);
-        self.numbers.lost_disk.add(loss.frames.unwrap_or_default());
+        let Given { frames, bytes } = loss.unwritten;
+        self.numbers.lost_disk.add(frames);
+        self.ahead.frames += frames;
+        self.ahead.bytes += bytes;
         self.numbers.gap(Owner::Us);
         self.beginning = Beginning::default();
         self.checkpoints.stop();
@@ -528,9 +561,17 @@ impl Writer {
                 }
             }
         }
-        if let Err(loss) = self.files.keep_reserve(now, wall) {
+        let kept = self.files.keep_place(now);
+        if let Err(loss) = kept.and_then(|()| self.files.keep_reserve(now, wall)) {
             self.lost_all(&loss, now);
         }
+    }
+}
+
+fn given(frame: &[u8]) -> Given {
+    Given {
+        frames: 1,
+        bytes: frame.len() as u64,
     }
 }
 

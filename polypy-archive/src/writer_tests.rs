@@ -14,6 +14,8 @@ use crate::testing::{Faults, FaultyDisk};
 
 #[path = "writer_books_tests.rs"]
 mod books;
+#[path = "writer_losses_tests.rs"]
+mod losses;
 
 const BEGIN: u64 = 1_795_000_000_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
