@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::chunk::EntryRef;
-use super::entry::{Cents, MarketEntry, NotFollowed, Verdict};
+use super::entry::{Cents, MarketEntry, MarketStatus, NotFollowed, Verdict};
 use super::filter::{Check, Ids, MarketFilter, ReadyFilter, Trace};
 use super::tags::Tags;
 use crate::id::ConditionId;
@@ -317,10 +317,17 @@ impl Judge<'_> {
         }
     }
 
-    /// The checks that lead to the verdict on a market, up to the one that decides it.
+    /// The checks that lead to the verdict on a market, up to the one that decides it. One
+    /// that has ended is judged no more: whether its books were kept then decides.
     pub fn explain(&self, found: EntryRef<'_>) -> Vec<Check> {
         let mut checks = Vec::new();
         let entry = found.entry;
+        if entry.status != MarketStatus::Open {
+            let is_kept = entry.verdict == Verdict::Followed;
+            let wanted = "open, or followed when it ended: kept until it is forgotten".to_owned();
+            let found = entry.status.name().to_owned();
+            return vec![Check::new("status", is_kept, wanted, found)];
+        }
         let judgement = self.of(found, &mut checks);
         let mut is_wanted = judgement == Judgement::Wanted;
         if let (Judgement::NeedsSeat(_), Some(rule)) = (judgement, self.selection.seats) {

@@ -492,6 +492,26 @@ fn shards_of_all_processes_are_all_markets_once() {
     assert_eq!(beyond, "processes are counted from 0: the last of 4 is 3/4");
 }
 
+/// It is judged no more: what it would be under today's selection explains nothing.
+#[test]
+fn of_a_market_that_has_ended_its_status_alone_explains() {
+    let mut selection = Selection::default();
+    selection.filter.include.tags = folded("nothing-has-this");
+    for verdict in [Verdict::Followed, Verdict::NotFollowed(NotFollowed::Volume)] {
+        for status in [MarketStatus::Resolved, MarketStatus::Closed] {
+            let (mut table, number) = table(bitcoin(), verdict);
+            table.set_status(number, status, None);
+            let judge = selection.judge(None, table.tags(), NOW);
+            let checks = judge.explain(table.get(number).unwrap());
+            let [check] = &checks[..] else {
+                panic!("{checks:?}")
+            };
+            assert_eq!((check.key, &*check.found), ("status", status.name()));
+            assert_eq!(check.holds, verdict == Verdict::Followed);
+        }
+    }
+}
+
 #[test]
 fn an_explanation_says_what_was_wanted_found_and_where_that_was_set() {
     let mut selection = Selection {
