@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use polypy_core::catalogue::SelectionSource;
+use polypy_core::catalogue::{MarketEntry, MarketStatus, SelectionSource};
 use polypy_core::{BookSource, BookState, CatalogueSource, Clock, StaleReason};
 use polypy_http::Route;
 use polypy_http::header::HeaderValue;
@@ -149,6 +149,14 @@ pub(crate) fn reason(state: BookState) -> Option<StaleReason> {
     match state {
         BookState::Stale(reason) => Some(reason),
         BookState::Pending | BookState::Live | BookState::Settled => None,
+    }
+}
+
+/// How a token of a market stands of which no book is here: none comes once it has ended.
+fn without_book(entry: &MarketEntry) -> BookState {
+    match entry.status {
+        MarketStatus::Open => BookState::Pending,
+        MarketStatus::Resolved | MarketStatus::Closed => BookState::Settled,
     }
 }
 

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use polypy_core::catalogue::CatalogueView;
-use polypy_core::{BookState, BookTop, MarketEntry};
+use polypy_core::{BookTop, MarketEntry};
 
-use super::Reads;
 use super::order::{Key, Sort};
 use super::query::STATES;
 use super::render::Tops;
+use super::{Reads, without_book};
 
 /// Up to so many markets are looked at again for each request: less than a millisecond.
 pub(super) const FEW: usize = 2_000;
@@ -56,7 +56,7 @@ impl Standing {
                 states: tops
                     .of(at)
                     .iter()
-                    .fold(0, |all, top| all | bit(top.as_ref())),
+                    .fold(0, |all, top| all | bit(entry, top.as_ref())),
             }
         });
         Self(rows.collect())
@@ -80,9 +80,9 @@ impl Standing {
     }
 }
 
-/// The bit of a book, which has yet to come if there is none.
-fn bit(top: Option<&BookTop>) -> u8 {
-    let name = top.map_or(BookState::Pending, |top| top.state).name();
+/// The bit of a book of a market.
+fn bit(entry: &MarketEntry, top: Option<&BookTop>) -> u8 {
+    let name = top.map_or(without_book(entry), |top| top.state).name();
     let at = STATES.iter().position(|state| *state == name);
     at.map_or(0, |at| 1 << at)
 }

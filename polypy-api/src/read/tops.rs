@@ -23,7 +23,7 @@ use super::book::{NO_BOOK, NO_SNAPSHOT, NOT_MODIFIED, RETRY_SECONDS};
 use super::books::NoRoom;
 use super::query::{FILTER, Wanted};
 use super::tag::Tagging;
-use super::{JSON, Reads, has_it, not_modified, reason, with_etag};
+use super::{JSON, Reads, has_it, not_modified, reason, with_etag, without_book};
 use crate::render::{push_number, push_plain, push_price, push_size, push_text};
 
 const ALL: &str = "the best bid and ask of all books, or of those that a filter means";
@@ -390,7 +390,11 @@ fn push_market<'a>(
         tag.add((key.life(), top.map(|top| (top.position, top.state))));
         match top {
             Some(top) => push_top(text, &top),
-            None => text.push_str(",\"pending\",null,null,null,null,null,null,null,null,null,null"),
+            None => {
+                text.push(',');
+                push_plain(text, without_book(entry).name());
+                text.push_str(",null,null,null,null,null,null,null,null,null,null");
+            }
         }
         text.push(']');
     }

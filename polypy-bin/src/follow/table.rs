@@ -154,10 +154,11 @@ fn prices(market: &Market, token: &Token) -> (String, String) {
         return (word.to_owned(), String::new());
     }
     let Some(top) = &token.top else {
-        return if market.followed {
-            ("pending".to_owned(), String::new())
-        } else {
-            (none(), none())
+        return match (market.followed, &*market.status) {
+            (true, "open") => ("pending".to_owned(), String::new()),
+            // None comes any more.
+            (true, _) => ("settled".to_owned(), String::new()),
+            (false, _) => (none(), none()),
         };
     };
     if top.state != Trust::Live {

@@ -119,6 +119,13 @@ fn what_is_not_to_be_traded_on_has_no_prices() {
     assert_eq!(
         cells(|market| {
             market["tokens"][0]["top"] = json!(null);
+            market["status"] = json!("closed");
+        }),
+        "settled//closed"
+    );
+    assert_eq!(
+        cells(|market| {
+            market["tokens"][0]["top"] = json!(null);
             market["followed"] = json!(false);
         }),
         "-/-/3 d"

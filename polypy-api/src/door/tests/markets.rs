@@ -503,6 +503,15 @@ async fn markets_are_found_by_how_a_book_of_theirs_stands() {
         );
         assert!(!head.contains("\netag:"), "it moves: {head}");
     }
+    // Of one that is over no book comes any more.
+    let (number, status) = (MarketNumber::new(2), MarketStatus::Closed);
+    server.listed.table.lock().set_status(number, status, None);
+    for (query, matched) in [("state=settled", 1), ("state=pending", 0)] {
+        let found = server
+            .get(&format!("/v1/markets?status=closed&{query}"))
+            .await;
+        assert_eq!(found["matched"], matched, "{query}");
+    }
     for wrong in ["state=dead", "state="] {
         let (status, error) = server.refused(&format!("/v1/markets?{wrong}")).await;
         assert_eq!((status, &error["parameter"]), (400, &"state".into()));

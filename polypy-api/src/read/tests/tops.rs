@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use polypy_core::{BookLookup, BookState, StaleReason};
-use polypy_http::Memory;
+use polypy_core::{BookLookup, BookState, MarketNumber, MarketStatus, StaleReason};
+use polypy_http::{Memory, Query};
 use serde_json::{Value, json};
 
 use super::world::World;
 use crate::read::books::NoRoom;
+use crate::read::query::{FILTER, Wanted};
 use crate::read::testing::NOW;
 use crate::read::tops::SharedTops;
 
@@ -87,6 +88,24 @@ fn rows_stand_by_market_under_columns_that_are_named_once() {
         widths
             .map(|top| top.as_array().unwrap().len())
             .all(|width| width == columns.len())
+    );
+    // Of one that is over no book comes any more.
+    let (number, status) = (MarketNumber::new(1), MarketStatus::Closed);
+    world.listed.table.lock().set_status(number, status, None);
+    let query = Query::parse("status=closed", &FILTER).unwrap();
+    let wanted = Wanted::read(&query).unwrap();
+    let written = world.reads().write_tops(&wanted, &Memory::new(1 << 20));
+    let shown: Value = serde_json::from_slice(written.unwrap().0.bytes()).unwrap();
+    let states: Vec<_> = shown["rows"][0][2]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|top| top[2].clone())
+        .collect();
+    assert_eq!(
+        states,
+        ["live", "settled"],
+        "the book says itself how it stands"
     );
 }
 
