@@ -188,6 +188,8 @@ pub struct MarketResolved {
     pub asset_ids: Vec<AssetId>,
     /// The token that pays one, when stated.
     pub winner: Option<AssetId>,
+    /// When the venue said so, when stated.
+    pub at: Option<Timestamp>,
 }
 
 #[cfg(test)]

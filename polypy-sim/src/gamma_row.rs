@@ -120,6 +120,8 @@ fn bare_market(view: &View<'_>, market: usize) -> Value {
         }
         .map(|level| number(&level.price.to_string()))
     };
+    let first = market.tokens.first();
+    let changed = first.map_or(listing.created, |token| token.changed);
     let mut row = json!({
         "id": listing.id.to_string(),
         "question": listing.question,
@@ -136,7 +138,7 @@ fn bare_market(view: &View<'_>, market: usize) -> Value {
         "active": true,
         "closed": closed,
         "createdAt": date(listing.created),
-        "updatedAt": date(market.tokens.first().map_or(listing.created, |token| token.changed)),
+        "updatedAt": date(changed),
         "new": false,
         "featured": false,
         "archived": false,
@@ -163,6 +165,9 @@ fn bare_market(view: &View<'_>, market: usize) -> Value {
         "bestAsk": top(Side::Ask).unwrap_or_else(|| json!(1)),
         "feesEnabled": true,
     });
+    if closed {
+        row["closedTime"] = closed_time(changed).into();
+    }
     if let Value::Object(fields) = &mut row
         && !market.last_trade_price.is_empty()
     {
@@ -200,6 +205,17 @@ fn number(text: &str) -> Value {
 /// Cents as dollars.
 fn dollars(cents: u64) -> Value {
     number(&format!("{}.{:02}", cents / 100, cents % 100))
+}
+
+/// When a market was settled, as the venue writes that date and no other.
+fn closed_time(stamp: Timestamp) -> String {
+    let date = stamp.to_string();
+    let (day, time) = (date.get(..10), date.get(11..19));
+    format!(
+        "{} {}+00",
+        day.unwrap_or_default(),
+        time.unwrap_or_default()
+    )
 }
 
 /// RFC 3339; whole seconds without their fraction.

@@ -198,6 +198,12 @@ async fn settled_markets_become_closed_later() {
     tokio::time::advance(exchange.config.closing_lag).await;
     assert_eq!(count(&mut exchange, "").await, 2);
     assert_eq!(count(&mut exchange, "closed=true").await, 1);
+    let closed = get(&mut exchange, "/markets/keyset", "closed=true").await.1;
+    let time = closed["markets"][0]["closedTime"].as_str().unwrap();
+    let updated = closed["markets"][0]["updatedAt"].as_str().unwrap();
+    assert_eq!(time.len(), "2026-05-28 05:29:05+00".len(), "{time}");
+    assert_eq!(time[..10], updated[..10]);
+    assert_eq!(time[11..], format!("{}+00", &updated[11..19]));
     let (_, all) = get(&mut exchange, "/markets", "").await;
     assert_eq!(
         ids(&all).len(),

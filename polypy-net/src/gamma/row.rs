@@ -34,6 +34,8 @@ pub struct Row {
     /// The token that won, if the market is closed and the prices of its outcomes leave no
     /// doubt.
     pub winner: Option<AssetId>,
+    /// When Gamma says that it was closed, if it is and that is stated.
+    pub closed_at: Option<Timestamp>,
     /// The market, if it can be traded and kept.
     pub market: Result<Market, SkipReason>,
     /// What the venue counts of it.
@@ -125,6 +127,8 @@ struct Fields<'a> {
     #[serde(borrow, default)]
     closed: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    closed_time: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     enable_order_book: Option<&'a RawValue>,
     #[serde(borrow, default)]
     accepting_orders: Option<&'a RawValue>,
@@ -204,6 +208,7 @@ impl Row {
                 condition_id: None,
                 closed: false,
                 winner: None,
+                closed_at: None,
                 market: Err(SkipReason::Malformed),
                 figures: Figures::default(),
                 tags: None,
@@ -215,6 +220,7 @@ impl Row {
             condition_id: condition.clone().ok(),
             closed,
             winner: closed.then(|| winner(&fields)).flatten(),
+            closed_at: closed.then(|| closed_at(&fields)).flatten(),
             figures: Figures {
                 volume: cents([fields.volume, fields.volume_num]),
                 volume_day: cents([fields.volume_day, None]),
@@ -352,6 +358,13 @@ fn winner(fields: &Fields<'_>) -> Option<AssetId> {
         }
     }
     won
+}
+
+/// When a market was closed: as the venue writes it (`2026-05-28 05:29:05+00`), or as its
+/// other dates are.
+fn closed_at(fields: &Fields<'_>) -> Option<Timestamp> {
+    let date = text(fields.closed_time)?;
+    Timestamp::from_rfc3339(&date)
 }
 
 /// The ids that trade, with the outcomes they stand for.

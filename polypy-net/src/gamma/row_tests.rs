@@ -184,6 +184,21 @@ fn what_a_market_stands_for_is_read_where_it_is_stated() {
 }
 
 #[test]
+fn a_closed_row_says_when_it_was_closed_if_that_is_stated() {
+    let at = |closed: bool, time: Value| {
+        let row = row(&json!({ "closed": closed, "closedTime": time }));
+        row.closed_at.map(Timestamp::millis)
+    };
+    for time in ["2026-05-28 05:29:05+00", "2026-05-28T05:29:05Z"] {
+        assert_eq!(at(true, time.into()), Some(1_779_946_145_000), "{time}");
+        assert_eq!(at(false, time.into()), None, "it is not closed");
+    }
+    for unclear in [json!(null), json!(""), json!("soon"), json!(7), json!([])] {
+        assert_eq!(at(true, unclear.clone()), None, "{unclear}");
+    }
+}
+
+#[test]
 fn a_closed_row_says_who_won_if_exactly_one_outcome_costs_one() {
     let winner = |closed: bool, prices: &str| {
         let row = row(&json!({ "closed": closed, "outcomePrices": prices }));

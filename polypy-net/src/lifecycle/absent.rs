@@ -175,7 +175,7 @@ impl Shared {
                 continue;
             }
             self.delistings.vanished.lock().insert(condition.clone());
-            if self.hold().expire(condition, EndReason::Vanished) {
+            if self.hold().expire(condition, EndReason::Vanished, None) {
                 tracing::warn!(
                     %condition,
                     "market is unknown: neither a book nor a listing has it any more"

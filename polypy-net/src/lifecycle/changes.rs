@@ -37,6 +37,12 @@ const FEW: usize = 3;
 /// The share of followed markets beyond which it may not: one in so many.
 const SHARE: usize = 10;
 
+/// How long a change waits for the listing that says how many connections it needs: while
+/// the venue gives none, it is to be made all the same.
+const LISTING_PATIENCE: Duration = Duration::from_secs(30);
+/// Tokens of a market, but for oddities.
+const TOKENS: usize = 2;
+
 /// Keeps a change beyond this process, or fails to: called when all is decided, and
 /// before anything is done.
 pub type Keep = Box<dyn FnOnce() -> BoxFuture<'static, io::Result<()>> + Send>;
@@ -108,6 +114,10 @@ impl LifecycleController {
     /// that it adds have been handed to the pool, those that it does not name are
     /// forgotten. Dropping the future changes nothing about that.
     ///
+    /// Where connections are bounded, and only the whole listing can say whether it needs
+    /// more, that is waited for, half a minute at most: what then finds no room is left
+    /// out.
+    ///
     /// If `expected` is given the change is made only to that generation; `keep` is
     /// called when everything is decided and nothing is done yet. To an equal selection
     /// nothing changes, and it is no other generation.
@@ -129,6 +139,16 @@ impl LifecycleController {
         };
         let changes = self.life.read(|running| running.changes.clone());
         let changes = changes.ok_or(SelectError::Stopped)?;
+        if self.shared.may_need_more_sockets(&change.selection) {
+            tokio::select! {
+                () = self.listed() => {}
+                () = changes.closed() => {}
+                () = sleep(LISTING_PATIENCE) => tracing::warn!(
+                    "the venue was not listed to its end yet: a change of the selection is made \
+                     without knowing whether there are connections enough"
+                ),
+            }
+        }
         // Both fail only because the task has ended.
         if changes.send(change).await.is_err() {
             return Err(SelectError::Stopped);
@@ -190,6 +210,17 @@ fn answer(reply: Reply, result: Result<Selected, SelectError>) {
 }
 
 impl Shared {
+    /// Whether it may need more connections than there may be, and nobody can tell before
+    /// all that the venue lists is known.
+    fn may_need_more_sockets(&self, selection: &Selection) -> bool {
+        let Some(sockets) = self.config.sockets.filter(|_| !*self.is_listed.borrow()) else {
+            return false;
+        };
+        let most = selection.seats.filter(|_| selection.also.is_empty());
+        let tokens = most.map(|rule| rule.most.get().saturating_mul(TOKENS));
+        tokens.is_none_or(|tokens| sockets.needed(tokens) > sockets.sockets.get())
+    }
+
     async fn change(&self, change: Change, under_way: &mut UnderWay) {
         let Change {
             selection,
@@ -213,6 +244,7 @@ impl Shared {
             added,
             released,
             tokens,
+            ..
         } = plan.tally();
         if selection != was
             && let Some(sockets) = self.config.sockets
@@ -249,8 +281,6 @@ impl Shared {
             released,
         };
         *under_way = Some((selected, reply));
-        // What was cut short may have more of what is wanted now.
-        self.discover.notify_one();
     }
 
     /// Judges all markets again. Whether it was put off.
@@ -261,11 +291,15 @@ impl Shared {
             .plan(&selection, &selection, self.most_tokens(), self.clock.now())
             .await;
         let Tally {
-            added, released, ..
+            added,
+            released,
+            reseated,
+            ..
         } = plan.tally();
         let live = self.registry.live_market_count();
         let is_listed_anew = self.is_listed_anew.swap(false, Ordering::Relaxed);
-        let are_many = released > FEW.max(live / SHARE);
+        // Who sat first is no word of the venue's.
+        let are_many = released - reseated > FEW.max(live / SHARE);
         // Only the venue's word can confirm it.
         if are_many && !is_listed_anew {
             return was_doubted;

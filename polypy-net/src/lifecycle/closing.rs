@@ -22,10 +22,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_core::{AssetId, ConditionId, Listed, Purpose};
+use polypy_core::{AssetId, ConditionId, Listed, Purpose, Timestamp};
 use tokio::time::{Instant, timeout};
 
-use super::{EndReason, Shared, stats};
+use super::{Shared, stats};
+use crate::gamma::Row;
 
 /// The time within which closings are counted together.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -44,6 +45,28 @@ pub(super) struct Closings {
     recent: Mutex<VecDeque<Instant>>,
     /// Bounded by the registry: gone once forgotten, or back.
     closed: Mutex<HashSet<ConditionId>>,
+}
+
+/// A market that Gamma calls closed.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) condition: ConditionId,
+    /// The token that won, if the row leaves no doubt.
+    winner: Option<AssetId>,
+    /// When it was closed, if the row says so.
+    at: Option<Timestamp>,
+}
+
+impl Ended {
+    /// What a row says of a market that it calls closed.
+    pub(super) fn of(row: &Row) -> Option<Self> {
+        let condition = row.condition_id.clone().filter(|_| row.closed)?;
+        Some(Self {
+            condition,
+            winner: row.winner.clone(),
+            at: row.closed_at,
+        })
+    }
 }
 
 /// What the CLOB says of a market.
@@ -91,24 +114,28 @@ impl Closings {
 impl Shared {
     /// Gamma calls these closed: ends them, or asks the CLOB first if they are
     /// many. Those that stay.
-    pub(super) async fn close(&self, mut conditions: Vec<ConditionId>) -> Vec<ConditionId> {
-        conditions.retain(|condition| self.registry.is_live(condition));
-        if conditions.is_empty() {
+    pub(super) async fn close(&self, mut ended: Vec<Ended>) -> Vec<ConditionId> {
+        ended.retain(|ended| self.registry.is_live(&ended.condition));
+        if ended.is_empty() {
             return Vec::new();
         }
         let live = self.registry.live_market_count();
         let mut stay = Vec::new();
-        if !self
-            .closings
-            .are_few(conditions.len(), live, Instant::now())
-        {
+        if !self.closings.are_few(ended.len(), live, Instant::now()) {
+            let conditions: Vec<_> = ended.iter().map(|one| one.condition.clone()).collect();
             let answers = self.ask_clob(&conditions).await;
-            (conditions, stay) = conditions
-                .into_iter()
-                .partition(|condition| answers.get(condition) == Some(&ClobAnswer::NoBook));
+            let has_none = |one: &Ended| answers.get(&one.condition) == Some(&ClobAnswer::NoBook);
+            ended.retain(has_none);
+            let ended: HashSet<_> = ended.iter().map(|one| &one.condition).collect();
+            stay.extend(conditions.into_iter().filter(|one| !ended.contains(one)));
         }
-        for condition in conditions {
-            if self.hold().expire(&condition, EndReason::Closed) {
+        for Ended {
+            condition,
+            winner,
+            at,
+        } in ended
+        {
+            if self.hold().close(&condition, winner.as_ref(), at) {
                 self.closings.closed.lock().insert(condition);
             }
         }

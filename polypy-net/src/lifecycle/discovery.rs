@@ -10,7 +10,7 @@
 //! meanwhile. While no connection is open to bring them, each round is a listing. With seats,
 //! the first listing goes by their order: few markets are live in seconds. It ends when the
 //! seats are taken, unless markets are wanted that may stand further back, by their names or
-//! because that order is not the listing's; the next round lists all.
+//! because that order is not the listing's; the next round, a moment later, lists all.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -22,6 +22,7 @@ use polypy_core::{ConditionId, Listed};
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
+use super::closing::Ended;
 use super::lookup::Lookup;
 use super::stats::CrawlOutcome;
 use crate::backoff::Backoff;
@@ -38,6 +39,9 @@ const LISTING_INTERVAL: Duration = Duration::from_secs(600);
 const SHARE: usize = 10;
 /// Time between two lines of progress while the first listing runs.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// Time from a listing that ended when the seats were taken to the one of all: what is
+/// followed by then is on its way to its connections.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// First pause after a failure; the client below has retried by then.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,6 +54,8 @@ struct Memory {
     rows: usize,
     /// When the last complete listing began.
     listed: Option<Instant>,
+    /// A listing has ended when the seats were taken: the next one lists all.
+    is_cut: bool,
 }
 
 /// One listing while it runs.
@@ -90,11 +96,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 }
                 backoff.reset();
                 shared.reviews.notify_one();
-                tokio::select! {
-                    () = sleep(interval) => {}
-                    // Not all was ever listed, and more may be wanted.
-                    () = shared.discover.notified(), if memory.listed.is_none() => {}
-                }
+                // Not all was ever listed, and what is not is taken for nothing.
+                let pause = if memory.listed.is_none() {
+                    REST_AFTER.min(interval)
+                } else {
+                    interval
+                };
+                sleep(pause).await;
             }
             Err(failure) => {
                 shared.stats.round_failed();
@@ -164,7 +172,8 @@ impl Shared {
             self.stats.round_succeeded(self.clock.now());
             return Ok(());
         }
-        let first = seats.filter(|_| memory.listed.is_none() && !self.hold().is_full());
+        let is_first = memory.listed.is_none() && !memory.is_cut;
+        let first = seats.filter(|_| is_first && !self.hold().is_full());
         let listing = first.map_or(Listing::Steady, |rule| Listing::FirstBy(rule.order));
         let crawl = self
             .gamma
@@ -220,6 +229,7 @@ impl Shared {
             CrawlEnd::Complete => {
                 memory.listed = Some(round.begun);
                 self.hold().complete();
+                self.is_listed.send_replace(true);
                 self.is_listed_anew.store(true, Ordering::Relaxed);
                 let open = rows.saturating_sub(round.closed.len());
                 if open.saturating_mul(2) >= memory.rows {
@@ -233,7 +243,7 @@ impl Shared {
                 }
                 memory.rows = open;
             }
-            CrawlEnd::Stopped => {}
+            CrawlEnd::Stopped => memory.is_cut = true,
             CrawlEnd::RepeatedCursor
             | CrawlEnd::NothingNew
             | CrawlEnd::TooManyPages
@@ -243,13 +253,11 @@ impl Shared {
         let seconds = duration.as_secs_f64();
         let is_first = self.stats.round_succeeded(self.clock.now());
         if !is_whole {
-            let next_s = self.config.discovery_interval.as_secs();
             tracing::info!(
                 markets,
                 pages,
                 seconds,
-                next_s,
-                "discovery has filled max_markets, and reads the listing to its end next time"
+                "discovery has filled max_markets, and reads the listing to its end next"
             );
         } else if is_first || is_first_whole {
             tracing::info!(markets, pages, seconds, "discovery complete");
@@ -316,8 +324,7 @@ impl Shared {
                 .gamma
                 .by_condition(conditions, MarketState::Closed)
                 .await;
-            let closed = found.rows.into_iter().filter(|row| row.closed);
-            self.close(closed.filter_map(|row| row.condition_id).collect())
+            self.close(found.rows.iter().filter_map(Ended::of).collect())
                 .await;
             if let Some(error) = found.failure {
                 return Err(error);

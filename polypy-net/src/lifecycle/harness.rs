@@ -20,6 +20,12 @@ use crate::gamma::GammaConfig;
 use crate::rest::RestConfig;
 use crate::rest::fake::{FakeService, Reply, Seen};
 
+/// The moment of all tests.
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_770_000_000_000);
+/// When the feed says that markets were resolved, and when Gamma that they were closed.
+pub(super) const ANNOUNCED: Timestamp = Timestamp::from_millis(1_769_999_000_000);
+pub(super) const CLOSED: Timestamp = Timestamp::from_millis(1_769_998_000_000);
+
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A Gamma that lists what it is told to, page by page.
@@ -47,6 +53,8 @@ pub(super) struct SimulatedVenue {
     pub(super) clob_is_down: bool,
     /// Dollars traded in a day, where they are stated.
     pub(super) traded: BTreeMap<u32, u64>,
+    /// Hours from now to the end of those that have not ended long ago.
+    pub(super) hours_left: BTreeMap<u32, u64>,
     /// Closed markets whose second token is said to have won.
     pub(super) decided: BTreeSet<u32>,
 }
@@ -101,6 +109,13 @@ impl SimulatedVenue {
                 let mut row = row(*market, *closed || called);
                 if let Some(dollars) = self.traded.get(market) {
                     row["volume24hr"] = (*dollars).into();
+                }
+                if let Some(hours) = self.hours_left.get(market) {
+                    let end = Timestamp::from_millis(NOW.millis() + hours * 3_600_000);
+                    row["endDate"] = end.to_string().into();
+                }
+                if *closed {
+                    row["closedTime"] = CLOSED.to_string().into();
                 }
                 if *closed && self.decided.contains(market) {
                     row["outcomePrices"] = "[\"0\", \"1\"]".into();
@@ -206,9 +221,13 @@ impl Sink {
 fn word(change: &MarketChange) -> String {
     match change {
         MarketChange::New(market) => format!("new {}", market.condition_id),
-        MarketChange::Resolved { market, winner, .. } => {
+        MarketChange::Resolved { market, winner, at } => {
             let winner = winner.as_ref().map_or("nobody", AssetId::as_str);
-            format!("resolved {} {winner}", market.condition_id)
+            let when = match at {
+                Some(ANNOUNCED | CLOSED) => "",
+                _ => ", nobody knows when",
+            };
+            format!("resolved {} {winner}{when}", market.condition_id)
         }
         MarketChange::Ended { market, reason } => {
             format!("ended {} {reason}", market.condition_id)
@@ -241,7 +260,7 @@ pub(super) struct StillClock(AtomicUsize);
 impl Clock for StillClock {
     fn now(&self) -> Timestamp {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Timestamp::from_millis(1_770_000_000_000)
+        NOW
     }
 }
 
@@ -367,6 +386,7 @@ pub(super) fn won_by(market: u32, winner: Option<&str>) -> LifecycleEvent {
         condition_id: condition(market),
         asset_ids: tokens(market),
         winner: winner.map(|id| id.parse().unwrap()),
+        at: Some(ANNOUNCED),
     })
 }
 

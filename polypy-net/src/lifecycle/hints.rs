@@ -110,8 +110,8 @@ impl Shared {
 
     fn on_resolved(&self, resolved: &MarketResolved) {
         stats::count(&self.stats.hints_resolved);
-        let winner = resolved.winner.as_ref();
-        if self.hold().resolve(&resolved.condition_id, winner) {
+        let (winner, at) = (resolved.winner.as_ref(), resolved.at);
+        if self.hold().resolve(&resolved.condition_id, winner, at) {
             return;
         }
         // Ids of a market come in more than one spelling; its tokens do not.
@@ -124,7 +124,7 @@ impl Shared {
                 .collect()
         };
         for condition in by_token {
-            self.hold().resolve(&condition, winner);
+            self.hold().resolve(&condition, winner, at);
         }
     }
 }

@@ -15,6 +15,7 @@ use polypy_core::ConditionId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::closing::Ended;
 use super::{Shared, stats};
 use crate::backoff::Backoff;
 use crate::gamma::{GammaError, MAX_LOOKUP, MarketState, Row, SkipReason};
@@ -305,7 +306,7 @@ impl Shared {
             let Some(condition) = row.condition_id.clone() else {
                 continue;
             };
-            let (is_closed, winner) = (row.closed, row.winner.clone());
+            let ended = Ended::of(&row);
             match (lookup, row.listed()) {
                 (Lookup::IsOpen, Ok(listed)) if self.closings.is_closed(&condition) => {
                     open_again.push(listed);
@@ -317,16 +318,11 @@ impl Shared {
                     settled.push(condition);
                 }
                 (Lookup::IsOpen, Err(SkipReason::Closed)) => settled.push(condition),
-                (Lookup::IsClosed, _) if is_closed => {
-                    if let Some(winner) = &winner {
-                        self.registry.decide(&condition, winner);
-                    }
-                    closed.push(condition);
-                }
-                (Lookup::IsOpen, Err(_)) | (Lookup::IsClosed, _) => {}
+                (Lookup::IsClosed, _) => closed.extend(ended),
+                (Lookup::IsOpen, Err(_)) => {}
             }
         }
-        settled.extend(closed.iter().cloned());
+        settled.extend(closed.iter().map(|ended| ended.condition.clone()));
         let stay: HashSet<ConditionId> = self.close(closed).await.into_iter().collect();
         settled.retain(|condition| !stay.contains(condition));
         settled.extend(self.reopen(open_again).await);

@@ -130,8 +130,8 @@ struct Shared {
     reviews: Notify,
     /// There was a complete listing since the last review.
     is_listed_anew: AtomicBool,
-    /// The next round need not wait.
-    discover: Notify,
+    /// The venue was listed to its end.
+    is_listed: watch::Sender<bool>,
     lookups: Lookups,
     retention: RetentionQueue,
     delistings: Delistings,
@@ -176,7 +176,7 @@ impl LifecycleController {
             selecting: Selecting::new(config.selection.clone()),
             reviews: Notify::new(),
             is_listed_anew: AtomicBool::new(false),
-            discover: Notify::new(),
+            is_listed: watch::Sender::new(false),
             config,
             gamma,
             clob,
@@ -235,7 +235,20 @@ impl LifecycleController {
 
     /// Whether the venue was listed to its end since it was made.
     pub fn has_listed(&self) -> bool {
-        self.shared.stats.has_listed()
+        *self.shared.is_listed.borrow()
+    }
+
+    /// Waits until it was.
+    pub fn listed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut is_listed = self.shared.is_listed.subscribe();
+        // Held here, or nobody would be left to say it.
+        let shared = Arc::clone(&self.shared);
+        async move {
+            if is_listed.wait_for(|is_listed| *is_listed).await.is_err() {
+                tracing::debug!("the venue is listed by nobody any more");
+            }
+            drop(shared);
+        }
     }
 
     fn spawn(&self) -> Running {
@@ -364,3 +377,5 @@ mod budget_tests;
 mod harness;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_tests;

@@ -29,6 +29,8 @@ pub(super) struct Plan {
     due: VecDeque<(MarketNumber, Due)>,
     /// What is listed from this number on was not looked at.
     end: MarketNumber,
+    /// The venue's listing had been read to its end.
+    is_whole: bool,
     tally: Tally,
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Tally {
     pub(super) added: usize,
     /// Those that are followed and will not be.
     pub(super) released: usize,
+    /// Those of them whose seats others have, since all seats were given anew.
+    pub(super) reseated: usize,
     /// Tokens of all that are wanted, be there room for them or not.
     pub(super) tokens: usize,
 }
@@ -54,8 +58,8 @@ impl Plan {
     pub(super) async fn of(
         view: &CatalogueView,
         seats: Option<SeatTable>,
-        selection: &Selection,
-        was: &Selection,
+        round: Round,
+        (selection, was): (&Selection, &Selection),
         most_tokens: usize,
         now: Timestamp,
     ) -> Self {
@@ -88,11 +92,6 @@ impl Plan {
         let seats = selection.seats.map(|rule| {
             let mut seats = seats.unwrap_or_else(|| SeatTable::new(rule.most));
             seats.resize(rule.most);
-            let round = if was.seats == selection.seats {
-                Round::Steady
-            } else {
-                Round::Fresh
-            };
             seats.review(ranked, round);
             seats
         });
@@ -132,6 +131,8 @@ impl Plan {
             tally.followed += usize::from(will);
             tally.added += usize::from(will && !is);
             tally.released += usize::from(is && !will);
+            let loses_seat = verdict == Verdict::NotFollowed(NotFollowed::Seats);
+            tally.reseated += usize::from(is && loses_seat && round == Round::Fresh);
             if verdict != entry.verdict {
                 let due = if is { &mut releases } else { &mut due };
                 due.push_back((entry.number, Due::Settle(verdict)));
@@ -143,8 +144,14 @@ impl Plan {
             seats,
             due: releases,
             end,
+            is_whole: view.is_complete(),
             tally,
         }
+    }
+
+    /// Whether it was made of all that the venue lists.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// In numbers.

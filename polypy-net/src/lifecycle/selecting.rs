@@ -25,13 +25,14 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use polypy_core::catalogue::{
     CatalogueTable, CatalogueView, Explanation, Judgement, LeftOut, Listed, MarketEntry,
-    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, SeatOrder, SeatRule,
-    SeatTable, Selection, SelectionSource, SelectionView, Verdict, VerdictCounts,
+    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, Round, SeatOrder,
+    SeatRule, SeatTable, Selection, SelectionSource, SelectionView, Verdict, VerdictCounts,
 };
 use polypy_core::{AssetId, ConditionId, Market, MarketChange, StaleReason, Timestamp};
 
 use tokio::time::Instant;
 
+use super::lookup::Lookup;
 use super::plan::{Due, Plan};
 use super::{EndReason, Shared, SocketBudget, stats};
 
@@ -52,6 +53,8 @@ struct State {
     /// How many changes of it there were.
     generation: u64,
     seats: Option<SeatTable>,
+    /// They were given among all that is listed, or there was no such look yet.
+    are_ranked: bool,
     /// What has yet to be brought about.
     unsettled: VecDeque<(MarketNumber, Due)>,
     /// Complete listings in a row that lacked a market that is not followed.
@@ -79,6 +82,7 @@ impl Selecting {
                 seats: seats_of(&selection),
                 selection: Arc::new(selection),
                 generation: 0,
+                are_ranked: false,
                 unsettled: VecDeque::new(),
                 misses: HashMap::new(),
             }),
@@ -112,7 +116,9 @@ impl Selecting {
         self.state.lock().table.number_of(condition).is_some()
     }
 
-    /// What `selection` would make of what is listed now, as [`Plan::of`] says it.
+    /// What `selection` would make of what is listed now, as [`Plan::of`] says it. Until
+    /// there was a look at the whole listing, seats were given as rows came: it gives them
+    /// anew.
     pub(super) async fn plan(
         &self,
         selection: &Selection,
@@ -120,11 +126,16 @@ impl Selecting {
         most_tokens: usize,
         now: Timestamp,
     ) -> Plan {
-        let (view, seats) = {
+        let (view, seats, are_ranked) = {
             let mut state = self.state.lock();
-            (state.table.view(), state.seats.clone())
+            (state.table.view(), state.seats.clone(), state.are_ranked)
         };
-        Plan::of(&view, seats, selection, was, most_tokens, now).await
+        let round = if was.seats == selection.seats && are_ranked {
+            Round::Steady
+        } else {
+            Round::Fresh
+        };
+        Plan::of(&view, seats, round, (selection, was), most_tokens, now).await
     }
 }
 
@@ -279,6 +290,21 @@ impl Held<'_> {
         upserted.added
     }
 
+    /// Has Gamma asked about a market that is followed again and may have ended while it
+    /// was not: nothing is announced of what is not followed. Nobody else would ask before
+    /// its books have failed to come for a while.
+    fn doubt(&self, number: MarketNumber) {
+        let Some(market) = self.state.market(number) else {
+            return;
+        };
+        let now = self.shared.clock.now();
+        let is_overdue = market.end_timestamp.is_some_and(|end| end <= now);
+        if is_overdue || self.state.misses.contains_key(&number) {
+            let condition = market.condition_id.clone();
+            self.shared.ask(Lookup::IsClosed, condition);
+        }
+    }
+
     /// Lets go of a market that trades and that is not wanted any more. Its books go
     /// first: none is shown as live that is not fed.
     fn release(&mut self, number: MarketNumber, verdict: Verdict) {
@@ -306,8 +332,13 @@ impl Held<'_> {
         tracing::debug!(%condition, "market released");
     }
 
-    /// Ends a market. Whether it was live.
-    pub(super) fn expire(&mut self, condition: &ConditionId, reason: EndReason) -> bool {
+    /// Ends a market; at this moment, if the venue says when. Whether it was live.
+    pub(super) fn expire(
+        &mut self,
+        condition: &ConditionId,
+        reason: EndReason,
+        at: Option<Timestamp>,
+    ) -> bool {
         let shared = self.shared;
         if !shared.registry.is_live(condition) {
             return false;
@@ -337,7 +368,7 @@ impl Held<'_> {
                 };
                 let resolution = Resolution {
                     winner: winner.clone(),
-                    at: None,
+                    at,
                     source,
                 };
                 (MarketStatus::Resolved, Some(resolution))
@@ -349,7 +380,6 @@ impl Held<'_> {
         }
         shared.tell(shared.registry.market(condition).map(|market| {
             if is_resolved {
-                let at = None;
                 MarketChange::Resolved { market, winner, at }
             } else {
                 let reason = reason.name();
@@ -359,16 +389,36 @@ impl Held<'_> {
         true
     }
 
-    /// Ends a market that was resolved, with the token that won if that was said. Whether
-    /// it was live.
-    pub(super) fn resolve(&mut self, condition: &ConditionId, winner: Option<&AssetId>) -> bool {
-        // First: readers who see that it is settled are to see who won.
+    /// Ends a market that was resolved, with the token that won and the moment if they were
+    /// said. Whether it was live.
+    pub(super) fn resolve(
+        &mut self,
+        condition: &ConditionId,
+        winner: Option<&AssetId>,
+        at: Option<Timestamp>,
+    ) -> bool {
+        self.decide(condition, winner);
+        self.expire(condition, EndReason::Resolved, at)
+    }
+
+    /// The same for one that Gamma calls closed.
+    pub(super) fn close(
+        &mut self,
+        condition: &ConditionId,
+        winner: Option<&AssetId>,
+        at: Option<Timestamp>,
+    ) -> bool {
+        self.decide(condition, winner);
+        self.expire(condition, EndReason::Closed, at)
+    }
+
+    /// First: readers who see that it is settled are to see who won.
+    fn decide(&self, condition: &ConditionId, winner: Option<&AssetId>) {
         if let Some(winner) = winner
             && !self.shared.registry.decide(condition, winner)
         {
             tracing::debug!(%condition, %winner, "the token that won is not the market's");
         }
-        self.expire(condition, EndReason::Resolved)
     }
 
     /// Forgets an ended market everywhere, and says so.
@@ -460,6 +510,7 @@ impl Held<'_> {
     pub(super) fn unsettle(&mut self, plan: Plan) {
         let state = &mut *self.state;
         let view = state.table.view();
+        state.are_ranked |= plan.is_whole();
         let (seats, due, end) = plan.into_parts();
         state.seats = seats;
         state.unsettled = due;
@@ -514,6 +565,7 @@ impl Held<'_> {
                     self.follow(number);
                     let tokens = self.state.market(number).map_or(0, |it| it.tokens.len());
                     self.shared.additions.note(tokens, Instant::now());
+                    self.doubt(number);
                 }
                 _ => {
                     if standing == Standing::NotFollowed {

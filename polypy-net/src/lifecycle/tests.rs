@@ -1,10 +1,13 @@
 //! The controller against a Gamma in memory, on paused time.
 
+use polypy_core::catalogue::ResolutionSource;
 use polypy_core::{AssetKey, Figures, LifecycleEvent, Listed, Market, MarketResolved};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::harness::{Harness, SECOND, announced, at_most, condition, resolved, tokens, won_by};
+use super::harness::{
+    ANNOUNCED, CLOSED, Harness, SECOND, announced, at_most, condition, resolved, tokens, won_by,
+};
 use super::*;
 use crate::rest::fake::Reply;
 
@@ -56,6 +59,10 @@ async fn what_happens_to_a_market_is_told_with_who_won() {
     );
     let winner = harness.registry.winner(&condition(2));
     assert_eq!(winner.unwrap().as_str(), "22");
+    let found = harness.controller.source().find("0x2").remove(0);
+    let resolution = found.resolution.unwrap();
+    assert_eq!(resolution.source, ResolutionSource::Feed);
+    assert_eq!(resolution.at, Some(ANNOUNCED));
     // Said again, nothing happens again.
     harness.controller.hints().offer(won_by(2, Some("22")));
     sleep(3_700 * SECOND).await;
@@ -104,6 +111,7 @@ async fn a_resolved_market_is_recognised_by_its_tokens_too() {
             condition_id: condition(0xffff),
             asset_ids: tokens(1),
             winner: None,
+            at: None,
         }));
     sleep(SECOND / 10).await;
     assert!(!harness.lives(1));
@@ -188,6 +196,10 @@ async fn who_won_is_told_by_gammas_closed_row_where_the_feed_did_not_say() {
     assert_eq!(harness.sink.told(), ["resolved 0x2 22"]);
     let winner = harness.registry.winner(&condition(2));
     assert_eq!(winner.unwrap().as_str(), "22");
+    let found = harness.controller.source().find("0x2").remove(0);
+    let resolution = found.resolution.unwrap();
+    assert_eq!(resolution.source, ResolutionSource::Listing);
+    assert_eq!(resolution.at, Some(CLOSED));
     harness.stop().await;
 }
 

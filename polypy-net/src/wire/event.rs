@@ -244,6 +244,9 @@ impl Decoder<'_> {
                 asset_id(event.winning_asset_id, "winning_asset_id"),
                 &mut |error| self.error(KIND, &error),
             ),
+            at: lenient(stated(scalar::timestamp(event.timestamp)), &mut |error| {
+                self.error(KIND, &error);
+            }),
         };
         self.out.lifecycle.push(LifecycleEvent::Resolved(resolved));
         Ok(())
@@ -295,6 +298,15 @@ fn condition(event: &Event<'_>) -> Result<ConditionId, WireError> {
     };
     ConditionId::new(&scalar::required(value, field)?)
         .map_err(|source| WireError::Id { field, source })
+}
+
+/// What need not be stated.
+fn stated<T>(value: Result<T, WireError>) -> Result<Option<T>, WireError> {
+    match value {
+        Ok(value) => Ok(Some(value)),
+        Err(WireError::Missing(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn asset_id(value: Value<'_>, field: &'static str) -> Result<Option<AssetId>, WireError> {

@@ -236,6 +236,8 @@ fn a_market_announced_and_a_market_settled() {
     assert_eq!(resolved.condition_id.as_str(), MARKET);
     assert_eq!(tokens(&resolved.asset_ids), [YES, NO]);
     assert_eq!(resolved.winner.as_ref().unwrap().as_str(), NO);
+    let at = Timestamp::from_millis(1_791_210_000_000);
+    assert_eq!(resolved.at, Some(at));
     assert_eq!(run.out.events, []);
 }
 

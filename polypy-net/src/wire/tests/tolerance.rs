@@ -208,6 +208,21 @@ fn optional_fields_may_be_empty_null_or_missing() {
 }
 
 #[test]
+fn a_settled_market_counts_whether_it_is_said_when_or_not() {
+    for (other, causes) in [
+        ("\"was\":\"1", BTreeMap::new()),
+        ("\"timestamp\":\"x", BTreeMap::from([("timestamp", 1)])),
+    ] {
+        let run = run(market_resolved().replace("\"timestamp\":\"1", other));
+        let [LifecycleEvent::Resolved(resolved)] = &run.out.lifecycle[..] else {
+            panic!("not resolved")
+        };
+        assert_eq!(resolved.at, None, "{other}");
+        assert_eq!(run.causes(), causes, "{other}");
+    }
+}
+
+#[test]
 fn a_side_without_levels_may_be_null_but_not_missing() {
     let with_null = book(YES).replacen("\"bids\":[", "\"bids\":null,\"was\":[", 1);
     assert_eq!(run(with_null).only_book().bids, []);
