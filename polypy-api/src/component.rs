@@ -131,7 +131,7 @@ impl StreamHub {
             stop: Arc::clone(&stop),
         };
         // From here on clients can be opened: the thread takes them in its first round.
-        let instance = new_instance();
+        let instance = Instance::random();
         self.brought.shared.begin(instance);
         let thread = std::thread::Builder::new()
             .name("polypy-stream".to_owned())
@@ -151,10 +151,6 @@ impl StreamHub {
         self.brought.shared.waker.wake();
         life.telling.abort();
     }
-}
-
-fn new_instance() -> Instance {
-    Instance(fastrand::u64(..))
 }
 
 /// Takes a sample once a second, and brings what somebody wants of it.
@@ -204,7 +200,7 @@ impl HubThread {
                 tracing::error!("the streams' hub failed by a defect: clients end and come back");
                 let shared = &self.brought.shared;
                 shared.end(Closing::LATER, "the stream is restarted after a defect");
-                instance = new_instance();
+                instance = Instance::random();
                 shared.begin(instance);
             }
         }

@@ -20,9 +20,16 @@ pub struct Cursor {
     pub position: u64,
 }
 
-/// One life of the hub: a random number.
+/// One life of the hub, or of what answers reads: a random number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instance(pub u64);
+
+impl Instance {
+    /// Another one than all before.
+    pub fn random() -> Self {
+        Self(fastrand::u64(..))
+    }
+}
 
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

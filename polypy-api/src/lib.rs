@@ -34,7 +34,7 @@ mod waker;
 pub use client::{Client, Door, OpenError, Streams, SubscribeError};
 pub use component::StreamHub;
 pub use config::StreamConfig;
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Instance};
 pub use failures::FailureLog;
 pub use filter::{BadParameter, Channel, Channels, Filter, FilterBuilder, Mode};
 pub use message::{Closing, Event, Published};

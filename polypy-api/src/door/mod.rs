@@ -24,6 +24,7 @@ use polypy_core::{BookSource, CatalogueSource, Clock};
 use polypy_http::{Answer, Call, Content, HttpConfig, Reply, Route, StatusCode, Upgraded};
 
 use crate::client::{OpenError, Streams};
+use crate::cursor::Instance;
 use crate::failures::FailureLog;
 use crate::read::{self, Reads};
 use crate::samples::Samples;
@@ -85,16 +86,18 @@ impl Doors {
     }
 
     /// Serves what can be read at a moment as well: of what is followed and of what is
-    /// listed. The clock stamps it.
+    /// listed. The clock stamps it, and `instance` names the process that answers.
     #[must_use]
     pub fn with_reads(
         mut self,
         catalogue: Arc<dyn CatalogueSource>,
         listed: Arc<dyn SelectionSource>,
         clock: Arc<dyn Clock>,
+        instance: Instance,
     ) -> Self {
         let books = Arc::clone(&self.books);
-        let reads = Reads::new(books, catalogue, listed, clock, self.answer_memory);
+        let memory = self.answer_memory;
+        let reads = Reads::new(books, catalogue, listed, (clock, instance), memory);
         self.reads = Some(Arc::new(reads));
         self
     }

@@ -57,6 +57,7 @@ pub(crate) use self::resolve::Missing;
 use self::standing::Standings;
 use self::tops::SharedTops;
 use crate::anchor::Anchor;
+use crate::cursor::Instance;
 use crate::failures::FailureLog;
 use crate::samples::Samples;
 
@@ -106,7 +107,7 @@ impl Reads {
         books: Arc<dyn BookSource>,
         catalogue: Arc<dyn CatalogueSource>,
         listed: Arc<dyn SelectionSource>,
-        clock: Arc<dyn Clock>,
+        (clock, instance): (Arc<dyn Clock>, Instance),
         answer_memory: usize,
     ) -> Self {
         Self {
@@ -117,7 +118,7 @@ impl Reads {
             tops: SharedTops::default(),
             standings: Standings::default(),
             clock,
-            instance: fastrand::u64(..),
+            instance: instance.0,
             answer_memory,
         }
     }

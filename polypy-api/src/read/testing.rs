@@ -17,6 +17,7 @@ use polypy_core::{
 };
 
 use super::Reads;
+use crate::cursor::Instance;
 
 /// 2025-12-08T10:30:00.000Z.
 pub(crate) const NOW: u64 = 1_765_189_800_000;
@@ -256,7 +257,7 @@ pub(crate) fn reads() -> (Arc<Listed>, Arc<Shelf>, Arc<Reads>) {
         shelf.clone(),
         Arc::new(Nobody),
         listed.clone(),
-        Arc::new(Now),
+        (Arc::new(Now), Instance::random()),
         1 << 20,
     );
     (listed, shelf, Arc::new(reads))

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use polypy_api::door::Doors;
-use polypy_api::{Filter, FollowError, NotLive, Streams, Subscription};
+use polypy_api::{Filter, FollowError, Instance, NotLive, Streams, Subscription};
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
 use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Route, Sources, Tls};
@@ -54,6 +54,7 @@ use polypy_net::registry::AssetRegistry;
 use polypy_workers::{BookCounts, WorkerManager};
 use serde_json::Value;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::config::{Config, Loaded, conversion};
@@ -105,6 +106,10 @@ pub struct PolyPy {
     socket_file: Mutex<Option<SocketFile>>,
     admin: Administration,
     selection: Arc<SelectionControl>,
+    /// This process, in its answers.
+    instance: Instance,
+    /// Waits for the venue to be listed to its end, to say what is named and not there.
+    looks_at_names: Mutex<Option<AbortHandle>>,
     /// Held by `start` and `stop`, so that neither overtakes the other.
     turn: tokio::sync::Mutex<()>,
 }
@@ -124,7 +129,8 @@ impl PolyPy {
     ) -> Self {
         let books = books::Books::new(Arc::clone(&parts.registry), parts.workers.store());
         let lifecycle = Arc::clone(&parts.lifecycle);
-        let selection = SelectionControl::new(loaded, lifecycle, Arc::clone(&clock));
+        let instance = Instance::random();
+        let selection = SelectionControl::new(loaded, lifecycle, Arc::clone(&clock), instance);
         let selection = Arc::new(selection);
         let overview = Overview::new(parts, Arc::clone(&selection), &config, Arc::clone(&clock));
         Self {
@@ -141,6 +147,8 @@ impl PolyPy {
             socket_file: Mutex::default(),
             admin,
             selection,
+            instance,
+            looks_at_names: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -168,6 +176,9 @@ impl PolyPy {
             *self.overview.phase.lock() = Phase::Stopped;
             return Err(error.into());
         }
+        let control = Arc::clone(&self.selection);
+        let looks = tokio::spawn(async move { control.name_unknown_once_listed().await });
+        *self.looks_at_names.lock() = Some(looks.abort_handle());
         self.refresh_process().await;
         let with_http = self.start_http().await;
         let (parts, tls) = (self.parts(), self.tls.as_ref());
@@ -251,7 +262,7 @@ impl PolyPy {
         let names = Arc::new(Names::new(registry, Arc::clone(&listed)));
         let doors = Doors::new(&config, Arc::clone(&self.books))
             .with_streams(self.streams())
-            .with_reads(names, listed, Arc::clone(&self.clock))
+            .with_reads(names, listed, Arc::clone(&self.clock), self.instance)
             .with_samples(self.parts().stream.samples(), Arc::clone(&self.clock))
             .with_failures(Arc::clone(&self.parts().failures));
         let server = HttpServer::builder(config, sources)
@@ -296,6 +307,9 @@ impl PolyPy {
                 return;
             }
             *phase = Phase::Stopping;
+        }
+        if let Some(looks) = self.looks_at_names.lock().take() {
+            looks.abort();
         }
         let before = Instant::now();
         if let Some(recorder) = &self.parts().recorder {

@@ -322,6 +322,49 @@ fn the_selection_is_shown_with_its_origins_and_changed_as_a_whole() {
 }
 
 #[test]
+fn what_the_configuration_names_and_nothing_has_is_told_once_all_is_listed() {
+    let mut demo = Running::start(&[
+        "run",
+        "--demo",
+        "--http-port=0",
+        "--sim-markets=20",
+        "--markets-exclude-tags=wether",
+        "--markets-exclude-categories=no-such-one",
+        "--markets-also=not-a-slug",
+    ]);
+    let health = demo.stdout_line("/health");
+    let public = health.split('/').nth(2).unwrap().to_owned();
+    let url = |path: &str| format!("http://{public}/{path}");
+    let names = ["wether", "no such one", "not-a-slug"];
+    for name in names {
+        let line = demo.stderr_line(name);
+        assert!(
+            line.contains("the selection names what nothing has"),
+            "{line}"
+        );
+    }
+    let shown = until(&url("v1/selection"), |selection| {
+        selection["complete"] == true
+    });
+    let warnings = shown["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), names.len(), "{shown:#}");
+    for (warning, name) in warnings.iter().zip(names) {
+        assert!(warning.as_str().unwrap().contains(name), "{shown:#}");
+    }
+    // One process is one instance, whatever is read.
+    for path in ["v1/markets?limit=1", "v1/events?limit=1"] {
+        let (_, list) = get(&url(path));
+        assert_eq!(list["instance"], shown["instance"], "{path}");
+    }
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
+    for name in names {
+        let told = demo.seen.iter().filter(|line| line.contains(name));
+        assert_eq!(told.count(), 1, "{name}: {:?}", demo.seen);
+    }
+}
+
+#[test]
 fn a_unix_socket_administers_for_its_owner_alone() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("admin.sock");
     let socket = format!("--admin-unix-socket={}", path.display());

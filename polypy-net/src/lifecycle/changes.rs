@@ -39,7 +39,7 @@ const SHARE: usize = 10;
 
 /// How long a change waits for the listing that says how many connections it needs: while
 /// the venue gives none, it is to be made all the same.
-const LISTING_PATIENCE: Duration = Duration::from_secs(30);
+pub const LISTING_PATIENCE: Duration = Duration::from_secs(30);
 /// Tokens of a market, but for oddities.
 const TOKENS: usize = 2;
 

@@ -58,7 +58,7 @@ use absent::Delistings;
 use additions::Additions;
 pub use budget::SocketBudget;
 use changes::{CHANGES, Change};
-pub use changes::{Keep, SelectError, Selected};
+pub use changes::{Keep, LISTING_PATIENCE, SelectError, Selected};
 use closing::Closings;
 use expiry::RetentionQueue;
 pub use hints::LifecycleHints;

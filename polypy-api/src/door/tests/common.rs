@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::hub::Hub;
+use crate::cursor::Instance;
 use crate::door::Doors;
 pub(crate) use crate::read::testing::Listed;
 use crate::read::testing::Running;
@@ -241,6 +242,7 @@ impl Server {
                 Arc::new(Catalogue::new()),
                 Arc::new(Listed::default()),
                 Arc::new(Running::new()),
+                Instance::random(),
             );
         let mut http = HttpServer::builder(config, sources);
         for route in doors.routes() {

@@ -7,6 +7,7 @@ use polypy_http::manual_mistakes;
 use super::common::{Books, Catalogue, Listed, Program, config};
 use super::hub::Hub;
 use super::own::failures;
+use crate::cursor::Instance;
 use crate::door::Doors;
 
 const MANUAL: &str = include_str!("../../../../docs/http-api.md");
@@ -20,6 +21,7 @@ async fn the_manual_has_a_section_for_each_route_and_a_line_in_its_list() {
             Arc::new(Catalogue::new()),
             Arc::new(Listed::default()),
             Arc::new(Program),
+            Instance::random(),
         )
         .with_samples(Arc::default(), Arc::new(Program))
         .with_failures(failures());

@@ -12,6 +12,7 @@ use polypy_http::{HttpServer, Sources};
 use serde_json::{Value, json};
 
 use super::common::{Catalogue, NOW, Program, ask, config};
+use crate::cursor::Instance;
 use crate::door::Doors;
 use crate::read::testing::{Listed, Shelf, of_event, row, tag};
 
@@ -30,6 +31,7 @@ impl Server {
             Arc::new(Catalogue::new()),
             listed.clone(),
             program.clone(),
+            Instance::random(),
         );
         let sources = Sources::new(program.clone(), program.clone(), program);
         let http = HttpServer::builder(config(), sources)

@@ -11,6 +11,7 @@ use super::common::{Books, Catalogue, NOW, Program, ask, config};
 use super::hub::Hub;
 use super::markets::{Server, known};
 use super::own::failures;
+use crate::cursor::Instance;
 use crate::door::Doors;
 use crate::openapi;
 use crate::read::testing::Listed;
@@ -27,6 +28,7 @@ fn stated() -> Vec<Description> {
             Arc::new(Catalogue::new()),
             Arc::new(Listed::default()),
             Arc::new(Program),
+            Instance::random(),
         )
         .with_samples(Arc::default(), Arc::new(Program))
         .with_failures(failures());

@@ -8,6 +8,7 @@ use polypy_http::{HttpServer, Sources};
 use serde_json::{Value, json};
 
 use super::common::{Books, Catalogue, Listed, NOW, Program, ask, config};
+use crate::cursor::Instance;
 use crate::door::Doors;
 use crate::failures::FailureLog;
 use crate::failures::tests::Wishes;
@@ -195,6 +196,7 @@ async fn books_that_were_asked_for_again_say_how_they_stand_now() {
             Arc::new(catalogue),
             Arc::new(Listed::default()),
             Arc::new(Running::new()),
+            Instance::random(),
         )
         .with_failures(Arc::clone(&log));
     let sources = Sources::new(program.clone(), program.clone(), program);

@@ -13,6 +13,7 @@ use polypy_core::{
 };
 use polypy_http::{CachedBody, Memory, Query};
 
+use crate::cursor::Instance;
 use crate::read::Reads;
 use crate::read::books::NoRoom;
 use crate::read::query::Wanted;
@@ -60,7 +61,7 @@ impl World {
             self.clone(),
             self.clone(),
             self.listed.clone(),
-            Arc::new(Running::new()),
+            (Arc::new(Running::new()), Instance::random()),
             1 << 20,
         ))
     }

@@ -17,6 +17,7 @@ use polypy_http::{
     Access, Answer, Call, Content, HttpConfig, HttpServer, HttpServerBuilder, Listener, Reply,
     Route, RouteError, StatusCode, Tls,
 };
+use polypy_net::lifecycle::LISTING_PATIENCE;
 use polypy_net::pool::{ConnectionPool, RecycleError};
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::{AssetRegistry, AssetStatus, ConnectionId};
@@ -43,7 +44,7 @@ const RESERVED: usize = 2;
 const MOST_BYTES: usize = 4 * 1024;
 /// What has a name in its path needs no body.
 const NO_BODY: usize = 0;
-/// Beside the longest that a replacement may take.
+/// Beside the longest that what is asked for may take.
 const ALLOWANCE: Duration = Duration::from_secs(10);
 /// Recycling is given up when the program ends.
 const DRAIN: Duration = Duration::from_millis(200);
@@ -184,7 +185,7 @@ impl Administration {
             max_connections: CONNECTIONS,
             max_connections_per_peer: CONNECTIONS,
             reserved_connections: RESERVED,
-            answer_timeout: config.recycler.deadline.saturating_add(ALLOWANCE),
+            answer_timeout: longest(config).saturating_add(ALLOWANCE),
             drain_deadline: DRAIN,
             ..defaults
         }
@@ -405,9 +406,24 @@ fn ask_for_book(registry: &AssetRegistry, resync: &ResyncQueue, call: &Call) -> 
     Reply::json(StatusCode::ACCEPTED, &body)
 }
 
+/// The longest that anything takes which is asked for here: the replacement of a connection,
+/// or a change of the selection that waits for the venue's listing.
+fn longest(config: &Config) -> Duration {
+    config.recycler.deadline.max(LISTING_PATIENCE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_waited_for_as_long_as_what_they_are_about_takes() {
+        let mut config = Config::default();
+        for (seconds, longest_seconds) in [(1, 30), (90, 90)] {
+            config.recycler.deadline = Duration::from_secs(seconds);
+            assert_eq!(longest(&config), Duration::from_secs(longest_seconds));
+        }
+    }
 
     #[test]
     fn connections_are_named_as_they_are_shown() {

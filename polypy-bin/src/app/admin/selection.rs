@@ -53,6 +53,8 @@ fn show(in_force: &InForce) -> Reply {
         "generation": in_force.generation,
         "listed": in_force.listed,
         "followed": in_force.followed,
+        "complete": in_force.complete,
+        "warnings": &*in_force.warnings,
         "overlay": in_force.overlay().to_json(),
         "overlay_file": file.map(|file| file.display().to_string()),
         "keys": keys(&in_force.loaded, Detail::Origin),
@@ -202,6 +204,8 @@ mod tests {
                 generation,
                 listed: 0,
                 followed: 0,
+                complete: true,
+                warnings: Arc::default(),
                 loaded: Arc::new(loaded.with_overlay(overlay).unwrap()),
             }
         };

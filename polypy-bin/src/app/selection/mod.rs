@@ -17,16 +17,18 @@ mod keys;
 mod program;
 mod reload;
 mod route;
+mod unknown;
 mod warnings;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use polypy_api::Instance;
 use polypy_core::Clock;
 use polypy_core::catalogue::SelectionSource;
 use polypy_net::lifecycle::{Keep, LifecycleController, SelectError};
@@ -38,6 +40,7 @@ pub(super) use reload::CONFIGURATION;
 pub use reload::Reloaded;
 use reload::Reloads;
 pub(super) use route::public;
+use unknown::Unknown;
 pub use warnings::warnings;
 
 /// What a change of the selection came to.
@@ -109,6 +112,11 @@ pub struct InForce {
     pub listed: usize,
     /// Markets that are followed.
     pub followed: usize,
+    /// Whether the venue's listing was read to its end.
+    pub complete: bool,
+    /// What it names and no listed market has, in a sentence each; none before the listing
+    /// was read to its end.
+    pub warnings: Arc<[String]>,
     /// Its layers, the overlay among them.
     pub loaded: Arc<Loaded>,
 }
@@ -145,6 +153,8 @@ pub(super) struct SelectionControl {
     current: Mutex<Arc<Loaded>>,
     /// Held from the look at what is in force until a change of it is decided.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// What was in force names what nothing has, as it was last looked at.
+    unknown: Unknown,
     /// Keys that wait for a restart, and their values, as far as they were named.
     waiting: Mutex<BTreeSet<(&'static str, String)>>,
     reloads: Reloads,
@@ -164,18 +174,19 @@ impl SelectionControl {
         loaded: Loaded,
         lifecycle: Arc<LifecycleController>,
         clock: Arc<dyn Clock>,
+        instance: Instance,
     ) -> Self {
         let loaded = Arc::new(loaded);
-        let random = RandomState::new().hash_one(clock.now().millis());
         Self {
             source: lifecycle.source(),
             lifecycle,
             reloads: Reloads::new(clock.now()),
             clock,
-            instance: format!("{random:016x}").into(),
+            instance: instance.to_string().into(),
             started: Arc::clone(&loaded),
             current: Mutex::new(loaded),
             turn: Arc::default(),
+            unknown: Unknown::default(),
             waiting: Mutex::default(),
         }
     }
@@ -193,13 +204,29 @@ impl SelectionControl {
     /// What is in force.
     pub(super) fn in_force(&self) -> InForce {
         let view = self.source.selection();
+        let complete = self.lifecycle.has_listed();
+        let warnings = if complete {
+            let look = || warnings(&view.selection, &self.source.view());
+            self.unknown.of(&view.selection, look)
+        } else {
+            Arc::default()
+        };
         InForce {
             instance: Arc::clone(&self.instance),
             generation: view.generation,
             listed: view.listed,
             followed: view.followed,
+            complete,
+            warnings,
             loaded: self.current(),
         }
+    }
+
+    /// Waits until the venue was listed to its end, and names in the log what the selection
+    /// names and nothing has.
+    pub(super) async fn name_unknown_once_listed(&self) {
+        self.lifecycle.listed().await;
+        self.unknown.tell(&self.in_force().warnings);
     }
 
     /// Puts an overlay in the place of the one that is there. If `seen` is given, only

@@ -131,8 +131,9 @@ impl SelectionControl {
                     released = selected.released,
                     "configuration read again"
                 );
-                for warning in selected.warnings {
-                    tracing::warn!(warning, "the selection names what nothing has");
+                // Before there is a whole listing they are named when there is one.
+                if self.lifecycle.has_listed() {
+                    self.unknown.tell(&selected.warnings);
                 }
             }
             Err(SelectionError::Superseded) => {

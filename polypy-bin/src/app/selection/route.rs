@@ -26,6 +26,8 @@ fn body(in_force: &InForce) -> Value {
         "generation": in_force.generation,
         "listed": in_force.listed,
         "followed": in_force.followed,
+        "complete": in_force.complete,
+        "warnings": &*in_force.warnings,
         "keys": keys(&in_force.loaded, Detail::Layer),
     })
 }
@@ -47,6 +49,8 @@ mod tests {
             generation: 0,
             listed: 0,
             followed: 0,
+            complete: true,
+            warnings: Arc::default(),
             loaded: Arc::new(Loaded::of_program(Config::default())),
         });
         let fields =

@@ -1,6 +1,6 @@
 //! What a selection names and nothing listed has: most often a slip of the pen.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use polypy_core::catalogue::{CatalogueView, Folded, Glob, Selection};
 
@@ -9,8 +9,8 @@ use crate::config::nearest;
 /// Names of one kind that are told apart; the others are counted.
 const MOST: usize = 8;
 
-/// A sentence for each name that no listed market has. Of a tag, the nearest one that
-/// there is.
+/// A sentence for each name that no listed market has. Of a tag and a category, the nearest
+/// one that there is.
 pub fn warnings(selection: &Selection, view: &CatalogueView) -> Vec<String> {
     let mut warnings = Vec::new();
     let (include, exclude) = (&selection.filter.include, &selection.filter.exclude);
@@ -22,6 +22,20 @@ pub fn warnings(selection: &Selection, view: &CatalogueView) -> Vec<String> {
         });
     }
     let known = Known::of(view);
+    for (key, categories) in [
+        ("categories", &include.categories),
+        ("exclude_categories", &exclude.categories),
+    ] {
+        let is_known = |category: &&Folded| known.categories.contains_key(*category);
+        let unknown = categories.iter().filter(|category| !is_known(category));
+        let unknown = unknown.map(Folded::as_str).collect();
+        tell(&mut warnings, key, "category", unknown, |wrong| {
+            let near = nearest(wrong, known.categories.keys().map(Folded::as_str))?;
+            let named = known.categories.iter();
+            let mut named = named.filter(|(folded, _)| folded.as_str() == near);
+            named.next().map(|(_, shown)| (*shown).to_owned())
+        });
+    }
     for (key, globs) in [
         ("events", &include.events),
         ("exclude_events", &exclude.events),
@@ -91,17 +105,27 @@ fn nearest_tag(wrong: &str, view: &CatalogueView) -> Option<String> {
 struct Known<'a> {
     slugs: HashSet<&'a str>,
     events: HashSet<&'a str>,
+    /// As they are compared, and as they are written.
+    categories: HashMap<Folded, &'a str>,
 }
 
 impl<'a> Known<'a> {
     fn of(view: &'a CatalogueView) -> Self {
         let (mut slugs, mut events) = (HashSet::new(), HashSet::new());
+        let mut names = HashSet::new();
         for found in view.iter() {
             let market = &found.entry.market;
             slugs.extend(market.slug.as_deref());
             events.extend(market.event.as_ref().map(|event| &*event.slug));
+            names.extend(market.category.as_deref());
         }
-        Self { slugs, events }
+        let names = names.into_iter();
+        let folded = names.filter_map(|name| Some((Folded::new(name)?, name)));
+        Self {
+            slugs,
+            events,
+            categories: folded.collect(),
+        }
     }
 }
 
@@ -126,6 +150,7 @@ mod tests {
         let market = Market {
             slug: Some("will-spain-win".into()),
             event: Some(Arc::new(event)),
+            category: Some("Pop Culture".into()),
             ..Market::new("0x1".parse().unwrap(), Vec::new())
         };
         let tag = |slug: &str, label: &str| Tag {
@@ -151,6 +176,7 @@ mod tests {
     fn what_nobody_has_is_named_with_the_nearest_tag() {
         let found = warned(
             r#"{"tags": "cripto, middle-east", "exclude_tags": "Midle East, weather",
+                "categories": "pop culture, Pop-Cultur", "exclude_categories": "weather",
                 "events": "world-cup, world-cop", "slugs": "will-spain-win, will-*, wil-spain-win",
                 "also": "world-cup, will-spain-win, other, 0x7"}"#,
         );
@@ -161,6 +187,9 @@ mod tests {
                 "exclude_tags: no listed market has the tag \"midle east\", did you mean \
                  \"Middle East\"?",
                 "exclude_tags: no listed market has the tag \"weather\"",
+                "categories: no listed market has the category \"pop cultur\", did you mean \
+                 \"Pop Culture\"?",
+                "exclude_categories: no listed market has the category \"weather\"",
                 "events: no listed market has the event of slug \"world-cop\"",
                 "slugs: no listed market has the slug \"wil-spain-win\"",
                 "also: no listed market has the slug, nor its event, \"other\"",
