@@ -19,14 +19,16 @@
 //!
 //! Lock order: this, the registry's tables, the interner. Nothing here waits.
 
+mod source;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use polypy_core::catalogue::{
-    CatalogueTable, CatalogueView, Explanation, Judgement, LeftOut, Listed, MarketEntry,
-    MarketNumber, MarketStatus, NotFollowed, Resolution, ResolutionSource, Round, SeatOrder,
-    SeatRule, SeatTable, Selection, SelectionSource, SelectionView, Verdict, VerdictCounts,
+    CatalogueTable, Judgement, LeftOut, Listed, MarketNumber, MarketStatus, NotFollowed,
+    Resolution, ResolutionSource, Round, SeatOrder, SeatRule, SeatTable, Selection, Verdict,
+    VerdictCounts,
 };
 use polypy_core::{AssetId, ConditionId, Market, MarketChange, StaleReason, Timestamp};
 
@@ -577,46 +579,5 @@ impl Held<'_> {
             is_any = true;
         }
         is_any
-    }
-}
-
-impl SelectionSource for Shared {
-    fn view(&self) -> Arc<CatalogueView> {
-        self.hold().state.table.view()
-    }
-
-    fn find(&self, name: &str) -> Vec<MarketEntry> {
-        self.hold().state.table.find(name)
-    }
-
-    fn of_token(&self, token_id: &str) -> Option<MarketEntry> {
-        self.hold().state.table.of_token(token_id)
-    }
-
-    fn event(&self, slug: &str) -> Vec<MarketEntry> {
-        self.hold().state.table.event(slug)
-    }
-
-    fn explain(&self, number: MarketNumber) -> Option<Explanation> {
-        let held = self.hold();
-        let state = &held.state;
-        let found = state.table.get(number)?;
-        let (selection, now) = (&state.selection, self.clock.now());
-        let judge = selection.judge(Some(selection), state.table.tags(), now);
-        Some(Explanation {
-            entry: found.entry.clone(),
-            generation: state.generation,
-            checks: judge.explain(found),
-        })
-    }
-
-    fn selection(&self) -> SelectionView {
-        let held = self.hold();
-        SelectionView {
-            selection: Arc::clone(&held.state.selection),
-            generation: held.state.generation,
-            listed: held.state.table.len(),
-            followed: self.registry.live_market_count(),
-        }
     }
 }
