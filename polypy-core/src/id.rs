@@ -57,18 +57,21 @@ impl AssetId {
 pub struct ConditionId(Arc<str>);
 
 impl ConditionId {
-    /// Checks and keeps the text.
+    /// Checks and keeps the text; `0X` as `0x`.
     ///
     /// # Errors
     /// [`IdError::Condition`] unless it is `0x` and 1 to 64 hexadecimal digits.
     pub fn new(text: &str) -> Result<Self, IdError> {
-        let hex = text
-            .strip_prefix("0x")
-            .is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()));
-        if hex && text.len() <= MAX_CONDITION_LENGTH {
-            Ok(Self(Arc::from(text)))
-        } else {
-            Err(IdError::Condition)
+        let lower = text.strip_prefix("0x");
+        let digits = lower.or_else(|| text.strip_prefix("0X"));
+        let is_id =
+            digits.is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        match digits {
+            Some(digits) if is_id && text.len() <= MAX_CONDITION_LENGTH => Ok(Self(match lower {
+                Some(_) => Arc::from(text),
+                None => format!("0x{digits}").into(),
+            })),
+            _ => Err(IdError::Condition),
         }
     }
 
@@ -161,7 +164,17 @@ mod tests {
     fn condition_ids_are_prefixed_hexadecimal() {
         assert!(ConditionId::new(&format!("0x{}", "aF".repeat(32))).is_ok());
         assert!(ConditionId::new(&format!("0x{}", "a".repeat(62))).is_ok());
-        for bad in ["", "0x", "aabb", "0xzz", &format!("0x{}", "a".repeat(65))] {
+        assert_eq!(ConditionId::new("0XaF"), ConditionId::new("0xaF"));
+        for bad in [
+            "",
+            "0x",
+            "0X",
+            "0Xzz",
+            "1xa",
+            "aabb",
+            "0xzz",
+            &format!("0x{}", "a".repeat(65)),
+        ] {
             assert_eq!(ConditionId::new(bad), Err(IdError::Condition), "{bad}");
         }
     }

@@ -199,6 +199,9 @@ def test_columns_of_tops_are_found_by_their_names() -> None:
             assert yes.outcome == "Yes" and yes.top is not None and no.top is not None
             assert yes.top.best_ask == Decimal("0.5025")
             assert (no.top.state, no.top.spread) == ("pending", None)
+        async with asked({**tops(), "unknown_tags": ["wether"]}, tops()) as (client, _):
+            assert (await client.tops(tags=["wether"])).unknown_tags == ["wether"]
+            assert not (await client.tops()).unknown_tags
 
     run(work)
 
@@ -236,6 +239,11 @@ def test_mistakes_are_named_at_once() -> None:
         client.find(ends_after=datetime(2026, 1, 1))
     with pytest.raises(ValueError, match="must be http://"):
         Client("localhost:8080")
+    for page in (0, 1_001, -1):
+        with pytest.raises(ValueError, match=f"page has to be 1 to 1000, not {page}"):
+            client.events(page=page)
+    with pytest.raises(ValueError, match=r"tags: 'a, b' has a comma, .*: \['a', 'b'\]"):
+        client.find(tags=["crypto", "a, b"])
 
 
 def test_bounds_are_dates_moments_or_times_from_now() -> None:

@@ -21,6 +21,7 @@ use super::book::{Book, MOST_DEPTH, NO_BOOK, NO_SNAPSHOT, NOT_MODIFIED, Named, R
 use super::resolve::{MOST_TOKENS, Missing, Names, Resolved};
 use super::tag::Tagging;
 use super::{JSON, Reads, has_it, not_modified, with_etag};
+use crate::filter::quoted;
 
 const SUMMARY: &str = "many books, by tokens, markets and events, and an ETag";
 const LIST: Kind = Kind::List { most: MOST_TOKENS };
@@ -219,11 +220,15 @@ impl Posted {
             })
         });
         let depth = depth.transpose()?;
-        let tokens = self.tokens.iter().map(|id| AssetId::new(id));
-        let tokens = tokens.collect::<Result<_, _>>();
+        let tokens = self.tokens.iter().map(|id| {
+            AssetId::new(id).map_err(|error| {
+                let why = format!("{}: {error}", quoted(id));
+                wrong("tokens", why)
+            })
+        });
         Ok(Request {
             names: Names {
-                tokens: tokens.map_err(|error| wrong("tokens", error.to_string()))?,
+                tokens: tokens.collect::<Result<_, _>>()?,
                 markets: self.markets,
                 events: self.events,
             },

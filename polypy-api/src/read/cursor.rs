@@ -1,6 +1,7 @@
 //! Where a page of a list ended. Opaque to clients.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr;
 
 use crate::cursor::Instance;
@@ -16,20 +17,45 @@ pub(crate) struct PageEnd {
 /// A place in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Behind the entry of this number, in the order in which they were listed.
-    Listed { number: u64 },
+    /// Behind the entry of this number of a list, in the order in which they were listed.
+    Listed { list: ListName, number: u64 },
     /// Behind the entry of this number that ends then, in the order in which they end.
-    End { key: u64, number: u64 },
+    End {
+        list: ListName,
+        key: u64,
+        number: u64,
+    },
     /// Behind so many of the list that was made at a moment.
     Moment { id: u64, position: usize },
+}
+
+/// Tells a list from others: by everything that was asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListName(u64);
+
+impl ListName {
+    /// The name of the list of which this was asked.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for ListName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 impl fmt::Display for PageEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instance = self.instance;
         match self.place {
-            Place::Listed { number } => write!(f, "{instance}-l-{number}"),
-            Place::End { key, number } => write!(f, "{instance}-e-{key}-{number}"),
+            Place::Listed { list, number } => write!(f, "{instance}-l-{list}-{number}"),
+            Place::End { list, key, number } => {
+                write!(f, "{instance}-e-{list}-{key}-{number}")
+            }
             Place::Moment { id, position } => write!(f, "{instance}-m-{id:016x}-{position}"),
         }
     }
@@ -49,9 +75,11 @@ impl FromStr for PageEnd {
         let instance = Instance(hex(next()?)?);
         let place = match next()? {
             "l" => Place::Listed {
+                list: ListName(hex(next()?)?),
                 number: decimal(next()?)?,
             },
             "e" => Place::End {
+                list: ListName(hex(next()?)?),
                 key: decimal(next()?)?,
                 number: decimal(next()?)?,
             },
@@ -88,11 +116,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_cursor_reads_as_it_was_written(
-            instance: u64, kind in 0..3, first: u64, second: u64, position: usize,
+            instance: u64, kind in 0..3, list: String, first: u64, second: u64, position: usize,
         ) {
+            let list = ListName::of(&list);
             let place = match kind {
-                0 => Place::Listed { number: first },
-                1 => Place::End { key: first, number: second },
+                0 => Place::Listed { list, number: first },
+                1 => Place::End { list, key: first, number: second },
                 _ => Place::Moment { id: first, position },
             };
             let end = PageEnd { instance: Instance(instance), place };
@@ -101,7 +130,7 @@ mod tests {
 
         #[test]
         fn nothing_else_is_a_cursor_and_nothing_panics(
-            text in "([0-9a-f]{15,17}|[+]?[0-9a]{0,22})(-[lem]?)?(-[+0-9a-f]{0,21}){0,3}-?",
+            text in "([0-9a-f]{15,17}|[+]?[0-9a]{0,22})(-[lem]?)?(-[+0-9a-f]{0,21}){0,4}-?",
         ) {
             if let Ok(end) = text.parse::<PageEnd>() {
                 // Leading zeros apart.

@@ -16,7 +16,7 @@ use polypy_core::catalogue::CatalogueView;
 use polypy_http::header::HeaderValue;
 use polypy_http::{CachedBody, Call, Reply, StatusCode};
 
-use super::cursor::{PageEnd, Place};
+use super::cursor::{ListName, PageEnd, Place};
 use super::kept::{Answer, KeptAnswers, Versions};
 use super::moment::{Moment, Moments};
 use super::order::{Key, Ranked, Sort};
@@ -211,7 +211,8 @@ impl Lists {
             (None | Some(Place::Listed { .. } | Place::End { .. }), true) => {
                 let (mut list, unfollowed) = items.matching(listing, view);
                 let matched = list.len();
-                if let Some(last) = last_of(listing.sort, place)? {
+                let name = ListName::of(&listing.text);
+                if let Some(last) = last_of(listing.sort, name, place)? {
                     list.retain(|place| *place > last);
                 }
                 let mut rest = Ranked::new(list, listing.limit);
@@ -221,7 +222,7 @@ impl Lists {
                 Ok(Page {
                     view,
                     instance,
-                    next: last.and_then(|(key, number)| listing.sort.place(*key, *number)),
+                    next: last.and_then(|(key, number)| listing.sort.place(name, *key, *number)),
                     numbers: page.iter().map(|(_, number)| *number).collect(),
                     matched,
                     unfollowed,
@@ -302,12 +303,21 @@ fn page_of<'a>(
 }
 
 /// The last one of the page before, in a stable order.
-fn last_of(sort: Sort, place: Option<Place>) -> Result<Option<(Key, u64)>, PageError> {
-    match (place, sort) {
-        (None, _) => Ok(None),
-        (Some(Place::Listed { number }), Sort::Listed) => Ok(Some((number, number))),
-        (Some(Place::End { key, number }), Sort::End) => Ok(Some((key, number))),
-        _ => Err(PageError::OtherList),
+fn last_of(
+    sort: Sort,
+    name: ListName,
+    place: Option<Place>,
+) -> Result<Option<(Key, u64)>, PageError> {
+    let (list, last) = match (place, sort) {
+        (None, _) => return Ok(None),
+        (Some(Place::Listed { list, number }), Sort::Listed) => (list, (number, number)),
+        (Some(Place::End { list, key, number }), Sort::End) => (list, (key, number)),
+        _ => return Err(PageError::OtherList),
+    };
+    if list == name {
+        Ok(Some(last))
+    } else {
+        Err(PageError::OtherList)
     }
 }
 

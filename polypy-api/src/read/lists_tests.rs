@@ -300,6 +300,23 @@ fn a_moment_is_the_list_of_its_own_query_and_goes_after_a_minute() {
     assert_eq!(kept.ok().unwrap().numbers, [4, 3]);
     let gone = page(&markets, &with("limit=2"), late + KEPT + KEPT);
     assert!(matches!(gone, Err(PageError::Expired)));
+    // An order that holds still is that of its own query, too.
+    for sort in ["sort=listed", "sort=end"] {
+        let first = page(&markets, &format!("{sort}&limit=1"), now)
+            .ok()
+            .unwrap();
+        let cursor = first.next_cursor.unwrap();
+        let with = |query: &str| format!("{query}&{sort}&cursor={cursor}");
+        for other in ["q=hold", "tags=even", "followed=any", "status=any"] {
+            let refused = page(&markets, &with(other), now);
+            assert!(
+                matches!(refused, Err(PageError::OtherList)),
+                "{other}&{sort}"
+            );
+        }
+        let second = page(&markets, &with("limit=2&fields=slug"), now);
+        assert_eq!(second.ok().unwrap().numbers.len(), 2, "{sort}");
+    }
     // As with another process.
     for sort in ["sort=listed", "sort=end", ""] {
         let first = page(&markets, &format!("limit=1&{sort}"), now)

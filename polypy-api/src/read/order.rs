@@ -3,7 +3,7 @@
 use polypy_core::catalogue::Fit;
 use polypy_core::{BookState, BookTop, Cents, MarketEntry};
 
-use super::cursor::Place;
+use super::cursor::{ListName, Place};
 
 /// An order of markets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +99,12 @@ impl Sort {
         tops.filter_map(key).min().unwrap_or(Key::MAX)
     }
 
-    /// Behind which place of a stable order the market with this key and number stands;
-    /// `None` for one that moves.
-    pub(crate) fn place(self, key: Key, number: u64) -> Option<Place> {
+    /// Behind which place of a list in a stable order the market with this key and number
+    /// stands; `None` for one that moves.
+    pub(crate) fn place(self, list: ListName, key: Key, number: u64) -> Option<Place> {
         match self {
-            Self::Listed => Some(Place::Listed { number }),
-            Self::End => Some(Place::End { key, number }),
+            Self::Listed => Some(Place::Listed { list, number }),
+            Self::End => Some(Place::End { list, key, number }),
             _ => None,
         }
     }

@@ -25,7 +25,7 @@ const MOMENT: Kind = Kind::Moment;
 /// What addresses have: no white space, of which U+0085 is not `\s` to everybody.
 const SLUG: &str = r"^[^\s\u0085,]{1,512}$";
 /// As [`ConditionId`] has them.
-const ID: &str = "^0x[0-9a-fA-F]{1,64}$";
+const ID: &str = "^0[xX][0-9a-fA-F]{1,64}$";
 const MOST_MARKETS: usize = 1_000;
 const USUAL_MARKETS: usize = 100;
 

@@ -245,6 +245,13 @@ impl Reads {
                 into.write_all(text.as_bytes())?;
                 text.clear();
             }
+            text.push_str("],\"unknown_tags\":[");
+            for (at, name) in wanted.unknown_tags(&view).iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                push_text(&mut text, name);
+            }
             into.write_all(text.as_bytes())?;
             writeln!(
                 into,

@@ -41,7 +41,15 @@ impl CatalogueSource for Names {
                     .next()
                     .map(|info| info.condition_id.clone());
                 let condition = condition.or_else(|| self.registry.named(name));
-                condition.map_or_else(Vec::new, |condition| self.registry.assets_of(&condition))
+                match condition {
+                    Some(condition) => self.registry.assets_of(&condition),
+                    // An id may be spelt in another way.
+                    None => {
+                        let found = self.listed.find(name).into_iter();
+                        let keys = found.filter_map(|entry| entry.keys).next();
+                        keys.map_or_else(Vec::new, |keys| keys.to_vec())
+                    }
+                }
             }
             Selector::Event(slug) => {
                 let conditions = self.registry.of_event(slug);

@@ -119,7 +119,8 @@ impl Item for Name {
             return Some(Self::Id(id));
         }
         let of_slug = |letter: char| !letter.is_whitespace() && letter != '*';
-        let is_slug = !text.starts_with("0x") && text.chars().all(of_slug);
+        let is_slug =
+            !text.starts_with("0x") && !text.starts_with("0X") && text.chars().all(of_slug);
         is_slug.then(|| Self::Slug(text.to_ascii_lowercase().into()))
     }
 

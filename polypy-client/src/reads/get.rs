@@ -18,7 +18,7 @@ use super::event::{Event, EventMarkets};
 use super::market::{Market, RawMarket};
 use super::pages::Pages;
 use super::query::Query;
-use super::top::{MarketTops, Table};
+use super::top::{Table, Tops};
 use crate::client::Client;
 use crate::door::{AGENT, Driver};
 use crate::error::{Error, Lost};
@@ -106,7 +106,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ReadError`] says why there is no answer.
-    pub async fn tops(&self, query: &Query) -> Result<Vec<MarketTops>, ReadError> {
+    pub async fn tops(&self, query: &Query) -> Result<Tops, ReadError> {
         let route = "/v1/tops";
         let table: Table = self.get(route, &with_query(route, &query.at(None))).await?;
         let rows = table.read();

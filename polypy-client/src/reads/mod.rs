@@ -38,4 +38,4 @@ pub use event::{Event, EventMarkets};
 pub use market::{EventOf, Market, RawMarket, Resolution, Tag, Token};
 pub use pages::{Head, Listed, Pages};
 pub use query::{Followed, Query, Sort, Status};
-pub use top::{MarketTops, TokenTop, Top};
+pub use top::{MarketTops, TokenTop, Top, Tops};

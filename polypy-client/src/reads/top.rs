@@ -1,5 +1,7 @@
 //! Best prices.
 
+use std::ops::Deref;
+
 use polypy_core::{AssetId, ConditionId, Price, SignedDecimal, Size};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
@@ -65,6 +67,33 @@ pub struct MarketTops {
     pub tokens: Vec<TokenTop>,
 }
 
+/// Best prices of many markets: a list of them that says more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tops {
+    /// A market each.
+    pub markets: Vec<MarketTops>,
+    /// Tags that were asked for and that nothing has: misspelt, perhaps.
+    pub unknown_tags: Vec<String>,
+}
+
+impl Deref for Tops {
+    type Target = [MarketTops];
+
+    fn deref(&self) -> &[MarketTops] {
+        &self.markets
+    }
+}
+
+impl IntoIterator for Tops {
+    type Item = MarketTops;
+    type IntoIter = std::vec::IntoIter<MarketTops>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.markets.into_iter()
+    }
+}
+
 /// The best prices of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
@@ -74,7 +103,8 @@ pub struct TokenTop {
     pub token_id: AssetId,
     /// What it pays for.
     pub outcome: String,
-    /// The best prices; without any, its book is `pending`.
+    /// The best prices; without any, its book is `pending`, or `settled` if none comes any
+    /// more.
     #[serde(flatten)]
     pub top: Top,
 }
@@ -84,6 +114,8 @@ pub struct TokenTop {
 pub(super) struct Table {
     columns: Columns,
     rows: Vec<Vec<Value>>,
+    #[serde(default)]
+    unknown_tags: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +134,7 @@ struct Row {
 
 impl Table {
     /// The rows by the columns' names: there may be more of them than are known here.
-    pub(super) fn read(self) -> Result<Vec<MarketTops>, serde_json::Error> {
+    pub(super) fn read(self) -> Result<Tops, serde_json::Error> {
         let Columns { market, top } = &self.columns;
         let rows = self.rows.into_iter().map(|row| {
             let Row {
@@ -117,7 +149,10 @@ impl Table {
                 tokens: tokens.collect::<Result<_, serde_json::Error>>()?,
             })
         });
-        rows.collect()
+        Ok(Tops {
+            markets: rows.collect::<Result<_, serde_json::Error>>()?,
+            unknown_tags: self.unknown_tags,
+        })
     }
 }
 

@@ -190,6 +190,7 @@ async fn columns_of_tops_are_found_by_their_names() {
             "top": ["outcome", "token_id", "state", "reason", "best_bid", "best_bid_size",
                     "best_ask", "best_ask_size", "ts_event_ms", "epoch", "sequence", "revision", "x"]
         },
+        "unknown_tags": ["wether"],
         "rows": [[null, [
             ["Yes", "11", "live", null, "0.489", "29.5", "0.5025", "0.29", 5, 1, 7, 9, []],
             ["No", "12", "pending", null, null, null, null, null, null, null, null, null, 1]
@@ -199,6 +200,7 @@ async fn columns_of_tops_are_found_by_their_names() {
     let (client, _server) = asked(vec![Answer::Ok(answer), Answer::Ok(short)]).await;
     let tops = client.tops(&Query::default()).await.unwrap();
     assert_eq!((tops.len(), tops[0].condition_id.as_str()), (1, "0xa"));
+    assert_eq!(tops.unknown_tags, ["wether"]);
     let [yes, no] = &tops[0].tokens[..] else {
         panic!("{tops:?}");
     };

@@ -19,6 +19,7 @@ from .reads import (
     ReadError,
     Token,
     Top,
+    Tops,
 )
 from .stream import Broken, Event, Lost, Message, Resumed, Stream, StreamError, stream
 
@@ -44,6 +45,7 @@ __all__ = [
     "StreamError",
     "Token",
     "Top",
+    "Tops",
     "stream",
     "to_frame",
 ]

@@ -25,6 +25,7 @@ _LOG = logging.getLogger("polypy_client")
 _PATIENCE = 30.0
 _MOST_BEGUN = 10
 _MOST_TOKENS = 500
+_MOST_PAGE = 1_000
 _PROBLEM = "urn:polypy:problem:"
 
 Bound = str | date | datetime | timedelta
@@ -162,6 +163,13 @@ class MarketTops:
     condition_id: str
     slug: str | None
     tokens: tuple[Token, ...]
+
+
+class Tops(list[MarketTops]):
+    """Best prices, a market each."""
+
+    unknown_tags: Sequence[str] = ()
+    """Tags that were asked for and that nothing has: misspelt, perhaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,19 +423,21 @@ class Client:
 
     async def tops(
         self, words: str | None = None, **filters: Unpack[Filters]
-    ) -> list[MarketTops]:
+    ) -> Tops:
         """The best prices of all markets whose books are kept, or of those with these words."""
         data = await self._ask("GET", "/v1/tops", _query(words, None, None, filters))
         columns = data["columns"]
         rows = (_named(columns["market"], row) for row in data["rows"])
-        return [
+        tops = Tops(
             MarketTops(
                 row["condition_id"],
                 row["slug"],
                 tuple(_token_top(_named(columns["top"], top)) for top in row["tops"]),
             )
             for row in rows
-        ]
+        )
+        tops.unknown_tags = data.get("unknown_tags", [])
+        return tops
 
     def _asking(self, path: str) -> Callable[[dict[str, str]], Any]:
         return lambda query: self._ask("GET", path, query)
@@ -506,7 +516,7 @@ def _query(
     _are_lists({name: value for name, value in filters.items() if name in _LISTS})
     for name, value in filters.items():
         if name in _LISTS:
-            text = ",".join(quote(one, safe="") for one in value)
+            text = ",".join(quote(_one(name, one), safe="") for one in value)
         elif isinstance(value, bool):
             text = "true" if value else "false"
         elif name in ("ends_after", "ends_before"):
@@ -519,6 +529,8 @@ def _query(
     if sort is not None:
         query["sort"] = sort
     if page is not None:
+        if not 1 <= page <= _MOST_PAGE:
+            raise ValueError(f"page has to be 1 to {_MOST_PAGE}, not {page}")
         query["limit"] = str(page)
     return query
 
@@ -534,6 +546,14 @@ def _are_lists(lists: Mapping[str, Any]) -> None:
     for name, value in lists.items():
         if isinstance(value, str):
             raise TypeError(f"{name} has to be a list of texts: [{value!r}]")
+
+
+def _one(name: str, value: str) -> str:
+    """One value of a list, which the server would take for several if it had commas."""
+    if "," in value:
+        parts = [part.strip() for part in value.split(",")]
+        raise ValueError(f"{name}: {value!r} has a comma, give each on its own: {parts!r}")
+    return value
 
 
 def _bound(bound: Bound) -> str:

@@ -130,7 +130,7 @@ async fn a_market_is_shown_whole_by_any_of_its_names() {
     expected["tokens"] = json!([
         { "token_id": "71", "outcome": "Yes" }, { "token_id": "72", "outcome": "No" },
     ]);
-    for name in ["does-7-hold", "0x7", "0x07", "does%2D7-hold"] {
+    for name in ["does-7-hold", "0x7", "0x07", "0X7", "does%2D7-hold"] {
         assert_eq!(
             server.get(&format!("/v1/markets/{name}")).await,
             expected,

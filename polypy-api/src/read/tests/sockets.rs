@@ -179,7 +179,11 @@ async fn a_request_that_cannot_be_meant_says_what_would_be() {
         ),
         (r#"{"tokens":"1"}"#, "body", "invalid type"),
         (r#"{"tokens":[1]}"#, "body", "invalid type"),
-        (r#"{"tokens":["x"]}"#, "tokens", "decimal digits"),
+        (
+            r#"{"tokens":["1","x7"]}"#,
+            "tokens",
+            "\"x7\": asset id must",
+        ),
         (r#"{"tokens":["1"],"depth":0}"#, "depth", "from 1 to 10000"),
         (r#"{"tokens":["1"],"depth":-1}"#, "depth", "from 1 to 10000"),
         (

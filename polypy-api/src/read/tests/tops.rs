@@ -77,6 +77,12 @@ fn rows_stand_by_market_under_columns_that_are_named_once() {
             ],
         ])
     );
+    assert_eq!(shown["unknown_tags"], json!([]));
+    let query = Query::parse("exclude_tags=wether", &FILTER).unwrap();
+    let wanted = Wanted::read(&query).unwrap();
+    let written = world.reads().write_tops(&wanted, &Memory::new(1 << 20));
+    let filtered: Value = serde_json::from_slice(written.unwrap().0.bytes()).unwrap();
+    assert_eq!(filtered["unknown_tags"], json!(["wether"]));
     // The third market is listed, and not followed.
     assert_eq!(
         (&shown["markets"], &shown["tokens"]),

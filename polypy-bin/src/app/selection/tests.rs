@@ -3,8 +3,11 @@ use std::time::Duration;
 
 use polypy_sim::{Sim, SimConfig, SimHandle};
 
+use polypy_core::{CatalogueSource as _, Selector};
+
 use super::*;
 use crate::app::PolyPy;
+use crate::app::catalogue::Names;
 use crate::clock::SystemClock;
 use crate::config::{Config, Sources};
 
@@ -137,6 +140,32 @@ async fn an_overlay_is_followed_shown_and_taken_back() {
     app.stop().await;
     let error = app.select(Overlay::default()).await.unwrap_err();
     assert!(matches!(error, SelectionError::Stopped), "{error}");
+    sim.stop().await;
+}
+
+/// Streams take the names that reads take.
+#[tokio::test]
+async fn a_market_is_found_by_its_id_in_any_spelling() {
+    let sim = exchange().await;
+    let app = started(&sim, defaults()).await;
+    let names = Names::new(Arc::clone(app.registry()), app.catalogue());
+    let resolve = |name: String| names.resolve(&Selector::Market(name.into()));
+    let [id, ..] = &app.registry().live_conditions()[..] else {
+        panic!("nothing is followed")
+    };
+    let keys = resolve(id.to_string());
+    assert_eq!(keys.len(), 2);
+    let digits = id.as_str().trim_start_matches("0x");
+    let spellings = [
+        format!("0X{digits}"),
+        format!("0x{}", digits.to_uppercase()),
+        format!("0x{}", digits.trim_start_matches('0')),
+    ];
+    for spelling in spellings {
+        assert_eq!(resolve(spelling.clone()), keys, "{spelling}");
+    }
+    assert_eq!(resolve("no-such-slug".to_owned()), []);
+    app.stop().await;
     sim.stop().await;
 }
 
