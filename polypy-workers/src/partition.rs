@@ -485,24 +485,25 @@ fn take_message(slots: &mut Slots, cx: &mut Context, asset: AssetKey, message: C
     });
 }
 
-/// Whether another frame of the batch carries the same state of the asset on:
-/// until then there is nothing to be checked.
+/// Whether the next frame of the batch about this asset carries the same state on: until
+/// then there is nothing to be checked. A book may come back to a state within the
+/// millisecond, and what lies between is another one.
 #[inline(always)]
 fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
     let state = |change: &PriceChange| (change.timestamp, change.hash);
-    let carries_on = |event: &MarketEvent| match event {
-        MarketEvent::PriceChange(next) => {
-            next.asset == change.asset && state(next) == state(change)
+    let is_of_it = |event: &&MarketEvent| match event {
+        MarketEvent::PriceChange(next) => next.asset == change.asset,
+        MarketEvent::Book(book) => book.info.key == change.asset,
+        MarketEvent::Trade(_) | MarketEvent::TickSizeChange(_) | MarketEvent::BestBidAsk(_) => {
+            false
         }
-        MarketEvent::Book(_)
-        | MarketEvent::Trade(_)
-        | MarketEvent::TickSizeChange(_)
-        | MarketEvent::BestBidAsk(_) => false,
     };
     // As an array, which is looked through without a loop.
-    let found = match ahead.first_chunk::<FRAME_AHEAD>() {
-        Some(ahead) => ahead.iter().any(carries_on),
-        None => ahead.iter().any(carries_on),
+    let next = match ahead.first_chunk::<FRAME_AHEAD>() {
+        Some(ahead) => ahead.iter().find(is_of_it),
+        None => ahead.iter().find(is_of_it),
     };
+    let found =
+        matches!(next, Some(MarketEvent::PriceChange(next)) if state(next) == state(change));
     found && change.hash.is_some()
 }

@@ -79,6 +79,27 @@ fn a_fetched_book_says_nothing_more_of_one_that_is_known_to_lack_a_change() {
     assert_eq!(bench.view(&truth).position.epoch, 1);
 }
 
+/// The first part of a state comes in one read, the last one in the next, together with
+/// another state and the way back to the first.
+#[test]
+fn a_state_that_is_completed_and_left_and_come_back_to_in_one_read_is_proven() {
+    let (bench, mut truth) = opened();
+    truth.now += 5;
+    let parts = [("0.41", "1"), ("0.42", "4")];
+    for (at, to) in parts {
+        truth.book.apply_change(Side::Bid, price(at), size(to));
+    }
+    let [first, last] = parts.map(|(at, to)| truth.say(Side::Bid, at, to));
+    bench.send(1, [first]);
+    assert_eq!(bench.state(&truth), stale(StaleReason::Hash));
+    let there = truth.change_within(Side::Bid, "0.43", "9");
+    let back = truth.change_within(Side::Bid, "0.43", "0");
+    bench.send(1, [last, there, back]);
+    assert_eq!(bench.state(&truth), LIVE);
+    assert_eq!(bench.count("hash.failed"), 0);
+    assert!(truth.equals(&bench.view(&truth)));
+}
+
 #[test]
 fn a_doubt_is_looked_at_until_it_is_decided() {
     let (bench, mut truth) = opened();
