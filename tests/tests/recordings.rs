@@ -187,6 +187,36 @@ fn a_bare_name_is_a_file_of_this_folder_and_an_empty_one_is_no_folder() {
 }
 
 #[test]
+fn lines_that_were_left_out_are_a_gap_of_what_was_imported() {
+    let place = folder("left-out");
+    let (lines, _) = recorded::recording();
+    let all = lines.lines().count();
+    let mut kept: Vec<_> = lines.lines().collect();
+    // In the midst, two together, and at the end.
+    kept.insert(all / 2, "nonsense");
+    kept.insert(all / 2, "{\"frame\":");
+    kept.push("{\"event_type\":\"price_ch");
+    let file = place.join("frames.jsonl");
+    std::fs::write(&file, kept.join("\n")).expect("a file");
+    let recording = place.join("recording");
+    let at = path_of(&recording);
+    let said = run(&["import", path_of(&file), at]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    let said = run(&["verify", at]);
+    // It says so itself, and no state suffers.
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert!(said.out.contains("left_out (us)"), "{}", said.out);
+    assert_eq!(run(&["verify", "--strict", at]).code, 3);
+    let report = run(&["verify", "--json", at]).json();
+    let gaps = report["gaps"].as_array().expect("gaps");
+    assert_eq!(gaps.len(), 2, "{gaps:#?}");
+    assert!(gaps[0]["to_ts"].as_u64() < gaps[1]["from_ts"].as_u64());
+    assert_eq!(report["frames"], all);
+    let checks = &report["checks"];
+    assert_eq!(checks["verified"], checks["states"], "{checks:#}");
+}
+
+#[test]
 fn a_level_that_was_changed_with_every_checksum_right_is_found_by_the_next_hash() {
     let place = folder("forged");
     let (lines, _) = recorded::recording();

@@ -303,3 +303,62 @@ fn a_manifest_cut_anywhere_has_all_whole_lines_and_goes_on() {
         (1, &[Line::Other][..])
     );
 }
+
+#[test]
+fn a_manifest_that_is_cut_at_any_byte_is_read_as_far_as_it_is_whole_and_goes_on() {
+    let disk = FaultyDisk::default();
+    let entries = entries(30);
+    let mut folder = open(&disk, BEGIN);
+    for number in 0..3 {
+        let now = BEGIN + number * SECOND;
+        let segment = record(&mut folder, &entries, now);
+        folder.finish(segment, now + 5).unwrap();
+    }
+    let keeps_none = Retention {
+        keep_bytes: Some(0),
+        ..Retention::default()
+    };
+    let removed = folder.retain(&keeps_none, BEGIN + 4 * SECOND).unwrap();
+    assert_eq!(removed.len(), 2);
+    drop(folder);
+    let manifest = place().join(MANIFEST);
+    let whole = disk.content(&manifest).unwrap();
+    let all = Manifest::read(&disk, &place()).unwrap().lines;
+    assert_eq!(all.len(), 1 + 3 + 2);
+    let file = names(&disk).remove(0);
+    let bytes = disk.content(&place().join(&file)).unwrap();
+    for cut in 0..=whole.len() {
+        let disk = FaultyDisk::default();
+        disk.put(&manifest, &whole[..cut]);
+        disk.put(&place().join(&file), &bytes);
+        let count = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+        let before = Manifest::read(&disk, &place()).unwrap();
+        let is_torn = cut > 0 && whole[cut - 1] != b'\n';
+        assert_eq!(
+            (&before.lines[..], before.is_torn),
+            (&all[..count], is_torn)
+        );
+        // The next run: what no line tells of is found, and its number is not used again.
+        let mut folder = open(&disk, BEGIN + 9 * SECOND);
+        folder.recovery().run(BEGIN + 9 * SECOND).unwrap();
+        let segment = record(&mut folder, &entries, BEGIN + 10 * SECOND);
+        folder.finish(segment, BEGIN + 11 * SECOND).unwrap();
+        let after = Manifest::read(&disk, &place()).unwrap();
+        assert_eq!(
+            (after.unreadable, after.is_torn),
+            (0, false),
+            "cut at {cut}"
+        );
+        assert_eq!(&after.lines[..count], &all[..count], "cut at {cut}");
+        let names = names(&disk);
+        assert_eq!(names.len(), 2, "cut at {cut}: {names:?}");
+        assert!(
+            names[0] == file && names[1].starts_with("00000004-"),
+            "{names:?}"
+        );
+        let told: Vec<_> = after.files().map(|line| line.file.as_str()).collect();
+        for name in &names {
+            assert!(told.contains(&name.as_str()), "cut at {cut}: {name}");
+        }
+    }
+}

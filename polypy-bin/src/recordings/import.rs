@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polypy_archive::{Finished, Folder, FolderError, Segment, SystemDisk};
-use polypy_core::recording::Recorded;
+use polypy_core::Owner;
+use polypy_core::recording::{Entry, Gap, Recorded};
 
 use super::lines::{LeftOut, Lines};
+use super::report::LEFT_OUT;
 
 /// A chunk ends once this much waits.
 const CHUNK: usize = 4 << 20;
@@ -69,13 +71,33 @@ pub fn import(path: &Path, folder: &Path, now: u64) -> Result<Imported, ImportEr
         open: None,
         files: Vec::new(),
     };
+    let (mut left_out, mut last) = (0, None);
     while let Some(entry) = lines.next_entry().map_err(read)? {
+        let so_far = lines.left_out().lines;
+        if so_far > std::mem::replace(&mut left_out, so_far) {
+            writing.write(&lacking((last, Some(entry.at)), entry.at))?;
+        }
+        last = Some(entry.at);
         writing.write(&entry)?;
+    }
+    if let Some(at) = last.filter(|_| lines.left_out().lines > left_out) {
+        writing.write(&lacking((last, None), at))?;
     }
     Ok(Imported {
         files: writing.finish()?,
         left_out: lines.left_out().clone(),
     })
+}
+
+/// Between these entries there were lines that are no frames: what they were nobody knows.
+fn lacking((from, to): (Option<u64>, Option<u64>), at: u64) -> Recorded {
+    let micros = |at: u64| at / 1_000;
+    let times = (from.map(micros), to.map(micros));
+    let gap = Gap::of_recording(LEFT_OUT, Owner::Us, times, micros(at));
+    Recorded {
+        at,
+        entry: Entry::Gap(gap),
+    }
 }
 
 /// A folder that is written to from the first entry on: where there is none, nothing is

@@ -14,6 +14,8 @@ use super::lines::LeftOut;
 
 /// Reasons of gaps in which nobody lost anything.
 pub(crate) const ORDERLY: [&str; 3] = ["starting", "stopped", "unsubscribed"];
+/// The reason of a gap of lines that were not imported: whether they were frames nobody knows.
+pub(crate) const LEFT_OUT: &str = "left_out";
 /// Tokens that the page for people names, the worst first.
 const WORST: usize = 20;
 

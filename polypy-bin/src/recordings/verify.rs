@@ -19,7 +19,7 @@ use polypy_workers::{Findings, OfflineBooks, WorkersConfig};
 
 use super::doubts::{Doubts, Shown};
 use super::gaps::Gaps;
-use super::report::{Report, TokenReport};
+use super::report::{LEFT_OUT, Report, TokenReport};
 use super::tokens::Tokens;
 
 /// Searches for what a hash was made of, a recorded second: as good as all that are
@@ -157,6 +157,8 @@ impl Verifier {
         let is_first = self.gaps.note(gap);
         match (gap.scope, gap.socket) {
             (GapScope::Socket, Some(socket)) if is_first => self.lose(socket, at),
+            // A book that lacks something shows it by its hash.
+            (GapScope::Recording, _) if &*gap.reason == LEFT_OUT => {}
             (GapScope::Recording, _) if is_first => self.lose_all(at),
             // What sockets lost is in the gaps of the sockets.
             (GapScope::Token | GapScope::Socket | GapScope::Recording, _) => {}
