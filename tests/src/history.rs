@@ -80,6 +80,10 @@ pub struct Agreement {
     pub empty_gaps: usize,
 }
 
+/// Why a token has no book for a moment that is asked for again where it is subscribed already:
+/// nothing is lost, and a replay has no such gap.
+const ASKED_AGAIN: &str = "resubscribing";
+
 /// States that one may be told more beside a gap, at most: those of a tenth of a second.
 const AT_ONCE: usize = 100;
 
@@ -140,7 +144,11 @@ impl History {
         let (mut i, mut j) = (0, 0);
         loop {
             let (gaps, more) = (ours.gaps_at(i), theirs.gaps_at(j));
-            let has_ours = |at: usize| gaps.is_subset(&theirs.gaps_at(at));
+            let has_ours = |at: usize| {
+                let theirs = theirs.gaps_at(at);
+                let mut lost = gaps.iter().filter(|reason| **reason != ASKED_AGAIN);
+                lost.all(|reason| theirs.contains(reason))
+            };
             // Who is told of a book behind a gap for the first time is told of no gap.
             if i > 0 && !has_ours(j) {
                 let Some(told) = (1..=AT_ONCE).find(|told| has_ours(j + told)) else {
@@ -362,11 +370,12 @@ fn trust(state: Trust, reason: Option<&str>) -> Told {
 mod tests {
     use super::*;
 
-    /// Digits are states, `!` is a gap.
+    /// Digits are states, `!` is a gap, and `?` one of a token that is asked for again.
     fn history(told: &str) -> History {
-        let told = told.chars().map(|c| match c.to_digit(10) {
-            Some(digit) => Told::Book((u64::from(digit), 0)),
-            None => Told::Gap("disconnected".to_owned()),
+        let told = told.chars().map(|c| match (c, c.to_digit(10)) {
+            (_, Some(digit)) => Told::Book((u64::from(digit), 0)),
+            ('?', None) => Told::Gap(ASKED_AGAIN.to_owned()),
+            (_, None) => Told::Gap("disconnected".to_owned()),
         });
         History(told.collect())
     }
@@ -398,6 +407,9 @@ mod tests {
             // No gap.
             ("0124567", None),
         ];
+        let asked_again = history("012?34");
+        assert!(asked_again.agrees(&history("01234")).is_ok());
+        assert!(asked_again.agrees(&history("01235")).is_err());
         let begun_behind_it = history("!012!4567");
         assert!(begun_behind_it.agrees(&ours).is_ok());
         for (theirs, expected) in cases {
