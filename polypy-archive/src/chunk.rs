@@ -20,6 +20,8 @@ pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// The level of zstd for files that are kept.
 const COMPACT_LEVEL: i32 = 12;
+/// The level of zstd for files that are written as frames come.
+pub(crate) const LIVE_LEVEL: i32 = 1;
 
 /// Where the messages of each channel are: time and place among the uncompressed records.
 pub(crate) type Index = BTreeMap<u16, Vec<(u64, u64)>>;
@@ -72,13 +74,15 @@ pub(crate) struct ChunkBuilder {
 impl ChunkBuilder {
     /// # Errors
     /// When memory for compressing is not there.
-    pub(crate) fn new() -> io::Result<Self> {
-        let mut compressor = Compressor::new(1)?;
+    pub(crate) fn new(level: i32) -> io::Result<Self> {
+        let mut compressor = Compressor::new(level)?;
         // Measured: hashes are random digits, which short matches only make longer; ids
         // come again within a chunk, so that the window is as large. The table with more
         // entries than the level has finds them.
         compressor.set_parameter(CParameter::WindowLog(22))?;
-        compressor.set_parameter(CParameter::HashLog(18))?;
+        if level == LIVE_LEVEL {
+            compressor.set_parameter(CParameter::HashLog(18))?;
+        }
         compressor.set_parameter(CParameter::MinMatch(7))?;
         Ok(Self::with(compressor, true))
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use polypy_core::recording::Gap;
 
+use crate::chunk::LIVE_LEVEL;
 use crate::folder::{Folder, Retention};
 use crate::numbers::Numbers;
 use crate::segment::{MOST_SOCKETS, Segment};
@@ -35,6 +36,8 @@ pub struct WriterConfig {
     pub chunk: usize,
     /// Or once its first entry is so old.
     pub chunk_after: Duration,
+    /// How hard chunks are compressed: the level of zstd, from 1 to 19. Each takes longer.
+    pub zstd_level: i32,
     /// Between two syncs.
     pub sync: Duration,
     /// Which files are kept.
@@ -50,6 +53,7 @@ impl Default for WriterConfig {
             rotate_after: Duration::from_secs(600),
             chunk: 4 << 20,
             chunk_after: Duration::from_secs(2),
+            zstd_level: LIVE_LEVEL,
             sync: Duration::from_secs(1),
             retention: Retention::default(),
             disk_reserve: 1 << 30,
@@ -170,10 +174,11 @@ impl Files {
     /// No file yet.
     pub(crate) fn new(
         config: WriterConfig,
-        folder: Folder,
+        mut folder: Folder,
         numbers: Arc<Numbers>,
         now: Instant,
     ) -> Self {
+        folder.compress_at(config.zstd_level);
         Self {
             config,
             folder,

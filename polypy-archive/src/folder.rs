@@ -10,6 +10,7 @@ use std::time::Duration;
 use polypy_core::Timestamp;
 use polypy_core::recording::Gap;
 
+use crate::chunk::LIVE_LEVEL;
 use crate::disk::{Disk, DiskFile};
 use crate::header::Header;
 use crate::manifest::{FileLine, Line, Manifest, append, name_of};
@@ -63,6 +64,8 @@ pub struct Folder {
     version: String,
     next: u32,
     left: Vec<String>,
+    /// Of zstd, for the files that begin from now on.
+    level: i32,
 }
 
 impl Folder {
@@ -161,7 +164,13 @@ impl Folder {
             version: version.to_owned(),
             next,
             left,
+            level: LIVE_LEVEL,
         })
+    }
+
+    /// The files that begin from now on are compressed at this level of zstd, from 1 to 19.
+    pub fn compress_at(&mut self, level: i32) {
+        self.level = level;
     }
 
     /// Begins the next file.
@@ -178,7 +187,7 @@ impl Folder {
             version: self.version.clone(),
         };
         let path = self.path.join(file_name(number, now));
-        Segment::create(&*self.disk, &path, &header)
+        Segment::create_at(self.level, &*self.disk, &path, &header)
     }
 
     /// Ends a file and says so in the manifest, if anything was recorded to it.

@@ -13,7 +13,7 @@ use polypy_core::Owner;
 use polypy_core::recording::{Entry, Gap, Recorded};
 use ring::digest::{Context, SHA256};
 
-use crate::chunk::{ChunkBuilder, Index, write_indexes};
+use crate::chunk::{ChunkBuilder, Index, LIVE_LEVEL, write_indexes};
 use crate::disk::{Disk, DiskFile, folder_of};
 use crate::entry::encode;
 use crate::format::HEAD;
@@ -333,7 +333,7 @@ fn append_gap(
     let Some((number, name, data)) = encode(&recorded.entry) else {
         return Ok(());
     };
-    let mut chunk = ChunkBuilder::new()?;
+    let mut chunk = ChunkBuilder::new(LIVE_LEVEL)?;
     chunk.message((number, &name), (0, at), |out| out.extend_from_slice(&data));
     let row = chunk.end(length + out.len() as u64, out)?;
     summary.channels.entry(number).or_insert(name);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use polypy_core::recording::{Entry, Recorded};
 use ring::digest::{Context, SHA256};
 
-use crate::chunk::{ChunkBuilder, MOST_BYTES, message_bytes};
+use crate::chunk::{ChunkBuilder, LIVE_LEVEL, MOST_BYTES, message_bytes};
 use crate::disk::{Disk, DiskFile, folder_of};
 use crate::entry::{FIRST_SOCKET, encode, frames_topic};
 use crate::format::{ChannelName, MAGIC, op, record, text};
@@ -94,8 +94,21 @@ impl Segment {
     /// # Errors
     /// Those of the disk; a file of that name may be left, with nothing in it.
     pub fn create(disk: &dyn Disk, path: &Path, header: &Header) -> io::Result<Self> {
+        Self::create_at(LIVE_LEVEL, disk, path, header)
+    }
+
+    /// The same, compressed at this level of zstd, from 1 to 19.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub fn create_at(
+        level: i32,
+        disk: &dyn Disk,
+        path: &Path,
+        header: &Header,
+    ) -> io::Result<Self> {
         let part = part_of(path);
-        let chunk = ChunkBuilder::new()?;
+        let chunk = ChunkBuilder::new(level)?;
         let mut file = disk.create(&part)?;
         let (beginning, summary) = beginning(header);
         file.write_all(&beginning)?;

@@ -88,3 +88,35 @@ fn a_folder_that_is_removed_is_noticed_and_begun_again() {
         assert!(manifest.contains(&names[0]), "{manifest}");
     }
 }
+
+#[test]
+fn a_higher_level_makes_files_smaller_and_says_the_same() {
+    let recorded = |zstd_level| {
+        let mut bench = Bench::new(WriterConfig {
+            zstd_level,
+            ..WriterConfig::default()
+        });
+        let mut socket = bench.open(1);
+        let said: Vec<_> = (0_u64..4_000)
+            .map(|at| {
+                format!(
+                    "{{\"hash\":\"{:x}\",\"size\":\"{}\"}}",
+                    at * at * 977,
+                    at % 71
+                )
+            })
+            .collect();
+        for frames in said.chunks(50) {
+            let frames: Vec<_> = frames.iter().map(String::as_str).collect();
+            say(&mut socket, &frames, bench.now);
+            bench.step();
+        }
+        let disk = bench.stop();
+        let name = names(&disk).remove(0);
+        let bytes = disk.content(&Path::new("recording").join(name)).unwrap();
+        (bytes.len(), frames(&all(&disk)))
+    };
+    let ((live, said), (smaller, same)) = (recorded(1), recorded(19));
+    assert!(smaller < live, "{smaller} {live}");
+    assert_eq!(said, same);
+}

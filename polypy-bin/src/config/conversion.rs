@@ -273,6 +273,7 @@ pub(crate) fn recorder(section: &RecordSection) -> Option<RecorderConfig> {
             rotate_after: section.rotate_after,
             chunk: section.chunk.0,
             chunk_after: section.chunk_after,
+            zstd_level: i32::try_from(section.zstd_level).unwrap_or(1),
             sync: section.sync,
             retention: Retention {
                 keep_for: Some(section.keep_for).filter(|keep| !keep.is_zero()),

@@ -460,6 +460,9 @@ table! {
         chunk: ByteSize = "4MiB", in "64KiB" ..= "32MiB";
         /// Or those of so much time.
         chunk_after: Duration = "2s", in "100ms" ..= "1m";
+        /// How hard they are compressed: the level of zstd. The default suits most: each further one
+        /// takes much longer for a few hundredths. `polypy compact` makes finished files smaller.
+        zstd_level: u32 = "1", in "1" ..= "19";
         /// Between two syncs: a power cut loses this much beside what a kill does.
         sync: Duration = "1s", in "100ms" ..= "1m";
         /// Bytes that may wait for the writer. When they do, frames are dropped, and a gap says so:
