@@ -72,6 +72,19 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// The names of a folder's files, and their lengths.
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>>;
+
+    /// Whether somebody replays what is in a folder, and so holds it: see [`hold`].
+    fn is_held(&self, _folder: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Holds a folder while what is in it is replayed, until what is returned is dropped: the
+/// flight recorder of a program that takes the replay for the venue must not write there, nor
+/// remove what is replayed. `None` where folders cannot be held. Several may hold one.
+pub fn hold(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.try_lock_shared().ok().map(|()| folder)
 }
 
 /// The folder that a file is in: of a bare name the one where the program runs.
@@ -159,5 +172,34 @@ impl Disk for SystemDisk {
         }
         files.sort();
         Ok(files)
+    }
+
+    fn is_held(&self, folder: &Path) -> io::Result<bool> {
+        match File::try_lock(&File::open(folder)?) {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_held_until_the_last_one_lets_go() {
+        let folder = std::env::temp_dir().join(format!("polypy-held-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let is_held = || SystemDisk.is_held(&folder).unwrap();
+        assert!(!is_held());
+        let (one, other) = (hold(&folder).unwrap(), hold(&folder).unwrap());
+        assert!(is_held());
+        drop(one);
+        assert!(is_held());
+        drop(other);
+        assert!(!is_held());
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(hold(&folder).is_none());
     }
 }

@@ -298,6 +298,20 @@ fn a_disk_that_fails_costs_a_line_and_the_next_incident_is_written() {
 }
 
 #[test]
+fn no_file_is_put_where_a_replay_plays() {
+    let bench = Bench::new(1 << 20);
+    let mut socket = bench.open(1);
+    say(&mut socket, "[0]");
+    bench.disk.hold(true);
+    bench.incident("hash");
+    wait(|| bench.recorder.shared.numbers.errors.get() == 1);
+    assert!(bench.names().is_empty());
+    bench.disk.hold(false);
+    bench.incident("hash");
+    wait(|| bench.files() == 1);
+}
+
+#[test]
 fn a_disk_that_fails_is_left_alone_for_a_while() {
     let bench = Bench::of(FlightConfig {
         after: Duration::ZERO,

@@ -90,7 +90,7 @@ mod testing_books;
 pub mod writer;
 
 pub use compact::{CompactError, Compacted, compact};
-pub use disk::{Disk, DiskFile, SystemDisk};
+pub use disk::{Disk, DiskFile, SystemDisk, hold};
 pub use entry::EntryError;
 pub use flight::{FlightConfig, FlightInlet, FlightNumbers, FlightRecorder, FlightRunning};
 pub use folder::{Folder, FolderError, Recovered, Recovery, Retention};

@@ -37,6 +37,7 @@ struct State {
     synced: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
     faults: Faults,
     syncs: u64,
+    is_held: bool,
 }
 
 /// A disk in memory that fails where a test says.
@@ -79,6 +80,11 @@ impl FaultyDisk {
         let mut state = self.0.lock();
         state.files.insert(path.to_owned(), Arc::clone(&content));
         state.synced.insert(path.to_owned(), content);
+    }
+
+    /// Somebody replays what is in the folders from now on, or nobody does any more.
+    pub fn hold(&self, is_held: bool) {
+        self.0.lock().is_held = is_held;
     }
 
     /// Somebody removes a folder: who writes to a file of it does not notice.
@@ -188,6 +194,10 @@ impl Disk for FaultyDisk {
 
     fn free(&self, _folder: &Path) -> io::Result<u64> {
         Ok(self.0.lock().faults.room.unwrap_or(u64::MAX))
+    }
+
+    fn is_held(&self, _folder: &Path) -> io::Result<bool> {
+        Ok(self.0.lock().is_held)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>> {

@@ -45,6 +45,42 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Whether files can be made in a folder that is there, as far as it tells.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_be_written(folder: &Path) -> io::Result<()> {
+    let about = std::fs::metadata(folder)?;
+    if !about.is_dir() {
+        return Err(io::Error::from(ErrorKind::NotADirectory));
+    }
+    #[cfg(unix)]
+    {
+        use rustix::fs::Access;
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    }
+    Ok(())
+}
+
+/// The same of a folder that is created with the first file, together with those that it is
+/// in. Nothing is created for that.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_be_created(folder: &Path) -> io::Result<()> {
+    match may_be_written(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let above = match folder.parent() {
+                Some(above) if above != Path::new("") => above,
+                Some(_) => Path::new("."),
+                None => return Err(error),
+            };
+            may_be_created(above)
+        }
+        found => found,
+    }
+}
+
 /// As [`read`], of what is open already.
 pub(crate) fn read_within(file: &mut File, most: u64) -> io::Result<Vec<u8>> {
     read_all(file, most, DEADLINE)

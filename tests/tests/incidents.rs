@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use polypy::archive::{Disk as _, SystemDisk};
 use polypy::config::{Config, WorkerCount};
 use polypy_sim::SimConfig;
 use polypy_tests::pair::Pair;
@@ -198,7 +199,12 @@ async fn plays_again(file: &Path) {
     })
     .await;
     program.stop().await;
+    // What a flight recorder writes must not come among what is played.
+    let place = file.parent().expect("a folder");
+    let is_held = || SystemDisk.is_held(place).expect("a folder");
+    assert!(is_held());
     venue.stop();
+    assert!(!is_held());
 }
 
 #[tokio::test]
@@ -257,9 +263,7 @@ async fn a_worker_that_dies_leaves_a_file_beside_the_recording_which_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_written_costs_a_line_and_nothing_else() {
     let place = folder("refused");
-    let file = place.join("a-file");
-    std::fs::write(&file, "no folder").expect("a file");
-    let wanted = file.join("incidents");
+    let wanted = place.join("incidents");
     let flags = [
         ("flight-recorder-dir", path_of(&wanted)),
         ("audit-enabled", "false"),
@@ -267,6 +271,8 @@ async fn a_folder_that_cannot_be_written_costs_a_line_and_nothing_else() {
     ];
     let pair = Pair::start(8, 400.0, &flags).await;
     pair.all_live(SOON).await;
+    // It could be created when the program began.
+    std::fs::write(&wanted, "no folder").expect("a file");
     let tokens = tokens(&pair).await;
     let fault = json!({ "name": "omit_change", "assets": [tokens[0]], "count": 20 });
     pair.fault(fault).await;

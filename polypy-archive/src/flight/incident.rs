@@ -54,6 +54,11 @@ impl Incident {
     /// Writes the file, and removes the oldest where there are too many.
     pub(super) fn write(self, disk: &dyn Disk, config: &FlightConfig) -> io::Result<Finished> {
         disk.create_folder(&config.folder)?;
+        // Where folders cannot be asked, nobody holds one.
+        if disk.is_held(&config.folder).unwrap_or(false) {
+            let why = "polypy replay plays what is in it, and these files would be among those";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
         let (_, wall) = self.clocks;
         let (session, version) = self.session.clone();
         let name = format!("{NAME}{}-{session}.{EXTENSION}", compact(wall));

@@ -193,6 +193,17 @@ impl PolyPyBuilder {
                 reason,
             })?;
         }
+        if let Err(reason) = folder_of_incidents(&self.config) {
+            if loaded.is_named("flight_recorder.dir") {
+                let key = "flight_recorder.dir";
+                return Err(BuildError::Value { key, reason });
+            }
+            tracing::warn!(
+                reason,
+                "no file will be made of incidents: name a folder in flight_recorder.dir"
+            );
+            self.config.flight_recorder.memory.0 = 0;
+        }
         let dialer = match self.dialer {
             Some(dialer) => dialer,
             None => Arc::new(system_dialer(&self.config.venue)?),
@@ -241,6 +252,20 @@ fn of_program(config: &Config) -> Result<Loaded, BuildError> {
     loaded.map_err(|error| BuildError::Value {
         key: "markets.overlay_file",
         reason: error.to_string(),
+    })
+}
+
+/// Whether the flight recorder can write its files, as far as its folder tells.
+fn folder_of_incidents(config: &Config) -> Result<(), String> {
+    let Some(flight) = config::conversion::flight_recorder(config) else {
+        return Ok(());
+    };
+    file::may_be_created(&flight.folder).map_err(|error| {
+        let folder = flight.folder.display();
+        format!(
+            "{folder} cannot be written to: {error}; name a folder that can, or turn the flight \
+             recorder off with flight_recorder.memory = \"0B\""
+        )
     })
 }
 

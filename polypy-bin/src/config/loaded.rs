@@ -52,6 +52,11 @@ impl Loaded {
         }
     }
 
+    /// Whether somebody has said what a key is, and not only its default.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        key(name).is_some_and(|key| !matches!(self.origin(key), Source::Default))
+    }
+
     /// Where the key's value was written.
     pub fn origin(&self, key: &Key) -> &Source {
         place(key)

@@ -32,18 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Overlay, ConfigError> {
 pub(crate) fn check(path: &Path) -> Result<(), String> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = folder_of(&path);
-    let is_writable = fs::metadata(folder).and_then(|about| {
-        if !about.is_dir() {
-            return Err(io::Error::from(ErrorKind::NotADirectory));
-        }
-        #[cfg(unix)]
-        {
-            use rustix::fs::Access;
-            rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
-        }
-        Ok(())
-    });
-    is_writable.map_err(|error| {
+    file::may_be_written(folder).map_err(|error| {
         let folder = folder.display();
         format!("its folder {folder} must be there and be writable: {error}")
     })

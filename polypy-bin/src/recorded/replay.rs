@@ -1,9 +1,10 @@
 //! `polypy replay`: a recording as the venue that it is of.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy::archive::{Entries, Recording, is_recording};
+use polypy::archive::{Entries, Recording, hold, is_recording};
 use polypy::clock::SystemClock;
 use polypy::config::{Layer, Overlay, Sources};
 use polypy::exit::Exit;
@@ -45,12 +46,20 @@ pub(crate) fn replay(typed: cli::Replay, variables: Vec<(String, String)>) -> Ex
         Ok(loaded) => loaded,
         Err(error) => return terminal::refuse(&error),
     };
-    with_runtime(&loaded.config.clone(), async move |wishes| {
+    let folder = match typed.recording.parent() {
+        _ if typed.recording.is_dir() => typed.recording.as_path(),
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let held = hold(folder);
+    let exit = with_runtime(&loaded.config.clone(), async move |wishes| {
         if is_beside {
             tracing::warn!("the recording has nothing between --from and --to: nothing is played");
         }
         serve(typed, recording, is_lines, wishes).await
-    })
+    });
+    drop(held);
+    exit
 }
 
 /// Whether the recording has nothing of this time, as far as its manifest says.

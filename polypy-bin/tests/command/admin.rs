@@ -404,6 +404,26 @@ fn an_overlay_that_could_not_be_kept_ends_the_start() {
 }
 
 #[test]
+fn incidents_that_could_not_be_written_end_the_start_only_where_a_folder_is_named() {
+    let place = "--flight-recorder-dir=/dev/null/incidents";
+    for command in [&["run", "--demo", "--http-port=0"][..], &["check-config"]] {
+        let (code, _, said) = output(&mut polypy(&[command, &[place]].concat()));
+        assert_eq!(code, 78, "{said}");
+        let reason = "flight_recorder.dir: /dev/null/incidents cannot be written to";
+        assert!(said.contains(reason), "{said}");
+        assert!(said.contains("flight_recorder.memory"), "{said}");
+    }
+    // Off, it needs none.
+    let off = ["check-config", place, "--flight-recorder-memory=0B"];
+    assert_eq!(output(&mut polypy(&off)).0, 0);
+    let mut command = polypy(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
+    let mut demo = Running::spawn(command.env("XDG_STATE_HOME", "/dev/null"));
+    demo.stderr_line("no file will be made of incidents");
+    demo.signal("TERM");
+    assert!(demo.end().success());
+}
+
+#[test]
 fn nothing_listens_on_tcp_without_a_token() {
     let listen = "--admin-listen=127.0.0.1:0";
     let run = |more: &[&str]| {
