@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::{
-    AssetKey, BookChange, BookEvent, BookStatus, Checkpoint, FeedId, MarketEvent, Scope,
+    AssetKey, BookChange, BookEvent, BookHash, BookStatus, Checkpoint, FeedId, MarketEvent, Scope,
     StaleReason,
 };
 
@@ -215,6 +215,12 @@ impl OfflineBooks {
     /// What the checks have found of all books. A little of it may be of no one token.
     pub fn totals(&self) -> Findings {
         self.ledger.totals()
+    }
+
+    /// The venue's hash that a book's levels do not give so far, and the one that they give,
+    /// if they do not.
+    pub fn open_hashes(&self, asset: AssetKey) -> Option<(BookHash, BookHash)> {
+        self.partition.slot(asset)?.book().open_hashes()
     }
 
     /// The same of each book that anything came of, the forgotten ones included.

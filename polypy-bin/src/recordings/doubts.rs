@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use polypy_core::{AssetKey, BookPosition, BookState, StaleReason};
+use polypy_core::{AssetKey, BookHash, BookPosition, BookState, StaleReason};
 
 use super::report::Contradiction;
 
@@ -20,6 +20,7 @@ struct Doubt {
     epoch: u64,
     /// How many checks of the book had failed by then.
     failed: u64,
+    hashes: Option<(BookHash, BookHash)>,
 }
 
 /// What a book is shown as from some moment on.
@@ -30,6 +31,8 @@ pub(crate) struct Shown {
     pub(crate) since: u64,
     /// How many checks of it have failed so far.
     pub(crate) failed: u64,
+    /// The venue's hash that its levels do not give, and theirs.
+    pub(crate) hashes: Option<(BookHash, BookHash)>,
 }
 
 impl Doubts {
@@ -43,6 +46,7 @@ impl Doubts {
                     from: shown.since,
                     epoch,
                     failed: shown.failed,
+                    hashes: shown.hashes,
                 });
             }
             // It was explained, unless a check has failed or another book had to come.
@@ -63,6 +67,7 @@ impl Doubts {
                 reason: doubt.reason,
                 from: doubt.from,
                 until: Some(shown.since),
+                hashes: doubt.hashes,
             });
         }
     }
@@ -83,6 +88,7 @@ impl Doubts {
                 reason: doubt.reason,
                 from: doubt.from,
                 until: None,
+                hashes: doubt.hashes,
             });
         }
         (self.stood, unsettled)

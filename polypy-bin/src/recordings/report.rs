@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use polypy_archive::Fault;
 use polypy_core::recording::{Gap, GapScope};
-use polypy_core::{AssetId, StaleReason, Timestamp};
+use polypy_core::{AssetId, BookHash, StaleReason, Timestamp};
 use polypy_workers::Findings;
 use serde_json::{Value, json};
 
@@ -29,6 +29,8 @@ pub struct Contradiction {
     pub from: u64,
     /// Until another book came; `None` if none did.
     pub until: Option<u64>,
+    /// The venue's hash that the levels did not give, and theirs, where that was it.
+    pub hashes: Option<(BookHash, BookHash)>,
 }
 
 /// What was found of one token.
@@ -213,6 +215,8 @@ impl Report {
                     "reason": wrong.reason.name(),
                     "from_ts": wrong.from / 1_000,
                     "to_ts": wrong.until.map(|until| until / 1_000),
+                    "hash": wrong.hashes.map(|(theirs, _)| theirs.to_string()),
+                    "computed_hash": wrong.hashes.map(|(_, ours)| ours.to_string()),
                 })
             });
             json!({
@@ -269,6 +273,37 @@ impl Report {
         Ok(())
     }
 
+    /// The tokens whose books were contradicted.
+    fn write_contradicted(&self, page: &mut String) -> fmt::Result {
+        for token in self.contradicted().take(WORST) {
+            writeln!(
+                page,
+                "token {}: {} of {} states verified",
+                token.token_id, token.findings.verified, token.findings.states
+            )?;
+            for wrong in token.contradictions.iter().take(WORST) {
+                let until = wrong.until.map_or_else(|| "the end".to_owned(), moment);
+                writeln!(
+                    page,
+                    "  {} from {} to {until}",
+                    wrong.reason.name(),
+                    moment(wrong.from)
+                )?;
+                if let Some((theirs, ours)) = wrong.hashes {
+                    writeln!(
+                        page,
+                        "    the venue's hash is {theirs}, that of the levels {ours}"
+                    )?;
+                }
+            }
+        }
+        let more = self.contradicted().count().saturating_sub(WORST);
+        if more > 0 {
+            writeln!(page, "and {more} more tokens")?;
+        }
+        Ok(())
+    }
+
     fn write(&self, page: &mut String) -> fmt::Result {
         let found = &self.findings;
         let verdict = if self.is_whole() {
@@ -286,6 +321,7 @@ impl Report {
             )?,
             None => writeln!(page, "{verdict}: there is no entry in it that can be read")?,
         }
+        self.write_contradicted(page)?;
         if self.files > 0 {
             writeln!(page, "files        {}", self.files)?;
         }
@@ -367,26 +403,6 @@ impl Report {
                 "defect       applying the recording broke our own books {} times: please report it",
                 self.panics
             )?;
-        }
-        for token in self.contradicted().take(WORST) {
-            writeln!(
-                page,
-                "\ntoken {}: {} of {} states verified",
-                token.token_id, token.findings.verified, token.findings.states
-            )?;
-            for wrong in token.contradictions.iter().take(WORST) {
-                let until = wrong.until.map_or_else(|| "the end".to_owned(), moment);
-                writeln!(
-                    page,
-                    "  {} from {} to {until}",
-                    wrong.reason.name(),
-                    moment(wrong.from)
-                )?;
-            }
-        }
-        let more = self.contradicted().count().saturating_sub(WORST);
-        if more > 0 {
-            writeln!(page, "\nand {more} more tokens")?;
         }
         Ok(())
     }

@@ -534,6 +534,10 @@ impl Verifier {
             state: status.state,
             since: self.recorded(self.books.recorded(status.since)),
             failed: failed(self.books.by_token().get(&asset)),
+            hashes: match status.state {
+                BookState::Stale(StaleReason::Hash) => self.books.open_hashes(asset),
+                _ => None,
+            },
         };
         self.doubts.note(asset, shown);
     }

@@ -280,6 +280,7 @@ fn one_byte_of_a_level_is_found_by_hash_and_named_with_its_time() {
     // Of the first token alone.
     let changed = frame.replacen(r#""size":"17""#, r#""size":"18""#, 1);
     assert_ne!(frame, changed);
+    let stated = venue.hash(0);
     recording.frame(&changed);
     let at = recording.at;
     recording.orders(&mut venue, 3);
@@ -295,9 +296,22 @@ fn one_byte_of_a_level_is_found_by_hash_and_named_with_its_time() {
     assert_eq!(token(&report, &venue, 1).contradictions, []);
     let page = report.page();
     assert!(page.starts_with("not whole"));
-    assert!(page.contains(venue.ids()[0].as_str()), "{page}");
+    // What is wrong comes first.
+    let named = page.find(venue.ids()[0].as_str()).expect("the token");
+    assert!(
+        named < page.find("\nframes ").expect("the frames"),
+        "{page}"
+    );
+    let (theirs, ours) = found.hashes.expect("both hashes");
+    assert_eq!(theirs, stated);
+    assert_ne!(ours, stated);
+    let both = format!("the venue's hash is {theirs}, that of the levels {ours}");
+    assert!(page.contains(&both), "{page}");
     let shown = report.to_json();
-    assert_eq!(shown["tokens"][0]["contradictions"][0]["reason"], "hash");
+    let shown = &shown["tokens"][0]["contradictions"][0];
+    assert_eq!(shown["reason"], "hash");
+    assert_eq!(shown["hash"], theirs.to_string());
+    assert_eq!(shown["computed_hash"], ours.to_string());
 }
 
 #[test]

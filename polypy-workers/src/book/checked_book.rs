@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::{
-    AssetKey, BestBidAsk, BookChange, BookEvent, BookPosition, BookState, BookStatus, BookTop,
-    BookView, Checkpoint, DecimalText, PriceChange, Side, StaleReason, StatusChange,
+    AssetKey, BestBidAsk, BookChange, BookEvent, BookHash, BookPosition, BookState, BookStatus,
+    BookTop, BookView, Checkpoint, DecimalText, PriceChange, Side, StaleReason, StatusChange,
     TickSizeChange, Trade, TradeKept, WholeBook,
 };
 
@@ -640,6 +640,11 @@ impl CheckedBook {
             (Some(ours), Some(its)) => are_live && ours.newest() == its.newest(),
             (None, _) | (_, None) => false,
         }
+    }
+
+    /// The hash that its levels do not give, and the one that they do.
+    pub(crate) fn open_hashes(&self) -> Option<(BookHash, BookHash)> {
+        self.checks.hash().open_hashes()
     }
 
     /// Makes a check that was left out, whatever it costs: much depends on it.

@@ -166,6 +166,14 @@ impl HashCheck {
         self.note_proven();
     }
 
+    /// The hash that waits for a change, and the one that its levels give.
+    pub(crate) fn open_hashes(&self) -> Option<(BookHash, BookHash)> {
+        let open = self.open.as_ref()?;
+        let price = self.prices.current().unwrap_or_default();
+        let ours = open.fingerprint.with_last_trade_price(price.as_str());
+        Some((open.hash, ours))
+    }
+
     /// Whether the book has changed since its last check.
     pub(crate) fn is_unchecked(&self) -> bool {
         self.checks.is_behind()
