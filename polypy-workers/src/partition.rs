@@ -491,19 +491,31 @@ fn take_message(slots: &mut Slots, cx: &mut Context, asset: AssetKey, message: C
 #[inline(always)]
 fn is_continued(change: &PriceChange, ahead: &[MarketEvent]) -> bool {
     let state = |change: &PriceChange| (change.timestamp, change.hash);
-    let is_of_it = |event: &&MarketEvent| match event {
-        MarketEvent::PriceChange(next) => next.asset == change.asset,
-        MarketEvent::Book(book) => book.info.key == change.asset,
+    let carries_on = |event: &MarketEvent| match event {
+        MarketEvent::PriceChange(next) => {
+            next.asset == change.asset && state(next) == state(change)
+        }
+        MarketEvent::Book(_)
+        | MarketEvent::Trade(_)
+        | MarketEvent::TickSizeChange(_)
+        | MarketEvent::BestBidAsk(_) => false,
+    };
+    // As an array, which is looked through without a loop.
+    let found = match ahead.first_chunk::<FRAME_AHEAD>() {
+        Some(ahead) => ahead.iter().any(carries_on),
+        None => ahead.iter().any(carries_on),
+    };
+    found && change.hash.is_some() && next_about(change.asset, ahead).is_some_and(carries_on)
+}
+
+/// The next event that says something of an asset's levels.
+#[cold]
+fn next_about(asset: AssetKey, ahead: &[MarketEvent]) -> Option<&MarketEvent> {
+    ahead.iter().find(|event| match event {
+        MarketEvent::PriceChange(next) => next.asset == asset,
+        MarketEvent::Book(book) => book.info.key == asset,
         MarketEvent::Trade(_) | MarketEvent::TickSizeChange(_) | MarketEvent::BestBidAsk(_) => {
             false
         }
-    };
-    // As an array, which is looked through without a loop.
-    let next = match ahead.first_chunk::<FRAME_AHEAD>() {
-        Some(ahead) => ahead.iter().find(is_of_it),
-        None => ahead.iter().find(is_of_it),
-    };
-    let found =
-        matches!(next, Some(MarketEvent::PriceChange(next)) if state(next) == state(change));
-    found && change.hash.is_some()
+    })
 }

@@ -8,7 +8,7 @@ use super::Hub;
 use super::clients::ClientState;
 use super::covering::watches_tokens;
 use super::passage;
-use super::token::{Follow, ModeId};
+use super::token::ModeId;
 use crate::cursor::Cursor;
 use crate::filter::{Channel, Channels, Filter};
 use crate::message::GapReason;
@@ -155,8 +155,7 @@ impl Hub {
             let is_there = |since: Option<u64>| since.is_some_and(|since| since <= position);
             let view = token.views.iter().find(|view| view.id == mode);
             let has = |channel| channels.has(channel);
-            token.follow != Follow::No
-                && is_there(token.since)
+            is_there(token.since)
                 && (!has(Channel::Book) || view.is_some_and(|view| is_there(view.book_since)))
                 && (!has(Channel::Top) || view.is_some_and(|view| is_there(view.top_since)))
         })

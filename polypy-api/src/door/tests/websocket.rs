@@ -131,6 +131,24 @@ async fn who_asks_too_fast_is_told_and_then_sent_away() {
     server.http.stop().await;
 }
 
+/// Pings of the protocol are answered by the library, and counted like messages.
+#[tokio::test]
+async fn who_pings_without_end_is_sent_away() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    assert_eq!(client.hear().await["type"], "hello");
+    for _ in 0..200 {
+        // The server may have closed already.
+        if client.0.feed(Message::Ping("".into())).await.is_err() {
+            break;
+        }
+    }
+    let _closed = client.0.flush().await;
+    let last = named(&mut client, "closing").await;
+    assert_eq!(last["code"], 1008, "{last}");
+    server.http.stop().await;
+}
+
 #[tokio::test]
 async fn a_stop_sends_what_waits_then_the_last_word_then_closes() {
     let server = Server::start(config()).await;

@@ -322,3 +322,26 @@ fn a_subscription_that_ends_on_the_way_leaves_nothing_behind() {
         assert!(all.all(|(_, token)| token.watchers.is_empty()));
     }
 }
+
+#[test]
+fn another_subscription_to_a_token_brings_its_channels_and_takes_them_with_it() {
+    let mut world = one_book();
+    let trades = Filter::tokens(["1"], Channels::NONE.with(Channel::Trade));
+    let client = world.following(&trades);
+    world.subscribe(&client, 1, &book_of(&["1"]), None).unwrap();
+    world.step();
+    read(&client);
+    let mut told = |size| {
+        world.set(0, &[(Side::Bid, 41, size)], true);
+        world.trade(0);
+        world.step();
+        let told = names(&read(&client)).join(" ");
+        if size == 1 {
+            world.unsubscribe(&client, 1).unwrap();
+            read(&client);
+        }
+        told
+    };
+    assert_eq!(told(1), "delta trade");
+    assert_eq!(told(2), "trade");
+}

@@ -35,6 +35,27 @@ fn a_change_that_does_not_follow_is_a_gap_and_the_book_is_read_again() {
     assert_eq!(world.numbers.mismatches.get(), 1);
 }
 
+/// A hole within an epoch is ours, whatever the book was stale by before.
+#[test]
+fn a_whole_book_that_does_not_continue_its_epoch_is_a_gap_of_ours() {
+    let mut world = world();
+    let key = world.add_token(true);
+    let client = world.following(&book_of(&["1"]));
+    world.set_state(0, BookState::Stale(StaleReason::Hash), None);
+    world.set_state(0, BookState::Live, None);
+    world.step();
+    read(&client);
+    world.model.inner.lock().followed.remove(&key);
+    world.set(0, &[(Side::Bid, 43, 1)], true);
+    world.model.inner.lock().followed.insert(key);
+    world.write(0, |inner, at| vec![inner.whole(at)]);
+    world.step();
+    let told = read(&client);
+    assert_eq!(names(&told), ["gap", "snapshot", "state"]);
+    let gap = told[0].text().as_str();
+    assert!(gap.contains(r#""reason":"internal","owner":"us""#), "{gap}");
+}
+
 #[test]
 fn a_new_epoch_is_a_gap_with_its_reason_before_the_snapshot() {
     let mut world = one_book();
@@ -116,9 +137,15 @@ fn after_a_suspension_states_are_read_before_what_lay_in_the_lanes() {
 fn a_gap_promises_a_snapshot_to_those_alone_who_get_books() {
     let mut world = one_book();
     let mut clients = Vec::new();
-    for channel in [Channel::Book, Channel::Top, Channel::Trade] {
+    let one = |channel| Channels::NONE.with(channel);
+    for channels in [
+        one(Channel::Book),
+        one(Channel::Top),
+        one(Channel::Trade),
+        one(Channel::Book).with(Channel::Top).with(Channel::Trade),
+    ] {
         let client = world.open();
-        let filter = Filter::tokens(["1"], Channels::NONE.with(channel));
+        let filter = Filter::tokens(["1"], channels);
         world.subscribe(&client, 0, &filter, None).unwrap();
         clients.push(client);
     }
@@ -144,6 +171,8 @@ fn a_gap_promises_a_snapshot_to_those_alone_who_get_books() {
     assert_eq!(told(&clients[0]), ("snapshot".to_owned(), 1, Some("state")));
     assert_eq!(told(&clients[1]), ("none".to_owned(), 1, Some("top")));
     assert_eq!(told(&clients[2]), ("none".to_owned(), 1, Some("gap")));
+    let (next, gaps, _) = told(&clients[3]);
+    assert_eq!((next.as_str(), gaps), ("snapshot", 1), "told once");
 
     // The same for who comes back.
     let filter = Filter::tokens(["1"], Channels::NONE.with(Channel::Trade));
@@ -205,4 +234,26 @@ fn a_state_says_since_when_it_holds_and_a_dead_worker_changes_that_for_live_book
     assert_eq!(found.len(), 2, "both are said to be stale");
     assert_eq!(found[0], stale_since, "one was stale before");
     assert!((5_000..5_100).contains(&found[1]), "{found:?}");
+}
+
+#[test]
+fn books_that_take_more_than_may_empty_the_lane() {
+    let world = one_book();
+    let one = size_of::<WholeBook>() + 2 * polypy_core::LEVEL_BYTES;
+    let lanes = Lanes::new(1, 100, 3 * one, Arc::default());
+    let write = |count| {
+        let books = (0..count).map(|_| world.model.inner.lock().whole(0));
+        books.for_each(|book| lanes.append(Lane(0), &mut vec![book]));
+    };
+    let read = || {
+        let mut queue = Queue::default();
+        lanes.take(Lane(0), &mut queue);
+        (queue.entries.len(), queue.is_lost)
+    };
+    write(3);
+    assert_eq!(read(), (3, false));
+    write(4);
+    assert_eq!(read(), (0, true));
+    write(1);
+    assert_eq!(read(), (1, false), "it begins anew");
 }

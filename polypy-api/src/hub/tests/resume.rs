@@ -99,6 +99,50 @@ fn a_book_that_was_not_followed_all_the_time_cannot_be_resumed() {
     );
 }
 
+#[test]
+fn what_was_merged_cannot_be_resumed() {
+    let mut world = one_book();
+    let filter = with_mode(book_of(&["1"]), Some(100), None);
+    let _first = world.following(&filter);
+    let (_client, told) = world.back(&filter, world.hub.out.position);
+    assert!(told[1].text().as_str().contains(r#""recovered":false"#));
+    assert_eq!(names(&told[2..]), ["gap", "snapshot", "ready"]);
+    assert!(told[2].text().as_str().contains("not_followed"));
+}
+
+/// Who named it by its market could not have had it: it was not announced, though others
+/// followed it.
+#[test]
+fn a_token_that_was_announced_since_does_not_go_on() {
+    let mut world = one_book();
+    let info = world.add_unannounced(true);
+    let _other = world.following(&book_of(&["1", "2"]));
+    let position = world.hub.out.position;
+    world.markets.changed(MarketChange::New(market(&info)));
+    world.step();
+    let mut named = Filter::tokens([], Channels::NONE.with(Channel::Book));
+    named.selectors = ["0x1", "0x2"]
+        .map(|id| Selector::Market(id.into()))
+        .to_vec();
+    let (_client, told) = world.back(&named, position);
+    assert!(told[1].text().as_str().contains(r#""recovered":true"#));
+    assert_eq!(names(&told[2..]), ["gap", "snapshot", "ready"]);
+    assert!(told[2].text().as_str().contains(r#""token_id":"2""#));
+}
+
+#[test]
+fn tops_that_nobody_wanted_before_do_not_go_on() {
+    let mut world = one_book();
+    let _first = world.following(&book_of(&["1"]));
+    let position = world.hub.out.position;
+    let tops = Filter::tokens(["1"], Channels::NONE.with(Channel::Top));
+    world.set(0, &[(Side::Bid, 41, 1)], true);
+    let _second = world.following(&tops);
+    let (_client, told) = world.back(&tops, position);
+    assert!(told[1].text().as_str().contains(r#""recovered":false"#));
+    assert_eq!(names(&told[2..]), ["gap", "top", "ready"]);
+}
+
 /// A token that others had long followed is new to who had not heard of it.
 #[test]
 fn what_was_followed_unannounced_is_shown_to_who_comes_back() {

@@ -1,6 +1,8 @@
 //! Clients of conflated streams that read nothing for long, and then do.
 
 use super::*;
+use crate::hub::behind::Merged;
+use crate::message::{Cause, Delta};
 
 /// A small buffer and a small ring, so that both are full soon.
 fn tight() -> StreamConfig {
@@ -336,4 +338,57 @@ fn a_client_that_is_slow_for_good_gets_books_and_trades() {
         "{} books, {trades} trades, {left_out} left out",
         books.len()
     );
+}
+
+/// A delta of a token that sets these levels.
+fn delta(token: &Arc<TokenInfo>, ticks: std::ops::Range<u32>) -> Event {
+    let change = |tick| LevelChange {
+        side: Side::Bid,
+        price: Price::from_millionths(1_000 + tick).unwrap(),
+        size: Size::ZERO,
+    };
+    Event::Delta(Box::new(Delta {
+        token: Arc::clone(token),
+        epoch: 1,
+        previous: 1,
+        sequence: 2,
+        at: Timestamp::from_millis(1),
+        received_us: 1,
+        changes: ticks.map(change).collect(),
+        best_bid: None,
+        best_ask: None,
+        conflated: None,
+        depth: None,
+    }))
+}
+
+/// Levels that wait are counted once, and are bounded for a token and for a client.
+#[test]
+fn levels_that_wait_are_merged_up_to_a_bound() {
+    let mut world = one_book();
+    let _client = world.following(&book_of(&["1"]));
+    let token = Arc::clone(&world.hub.tokens.get(0).unwrap().info);
+    let delta = |ticks| delta(&token, ticks);
+    let mut merged = Merged::default();
+    assert!(merged.note(0, &delta(0..256)));
+    assert!(merged.note(0, &delta(0..256)), "the same ones");
+    assert_eq!(merged.levels(), 256);
+    assert!(!merged.note(0, &delta(256..257)), "more of one token");
+    assert_eq!(merged.remove(0).unwrap().levels.len(), 257);
+    assert_eq!(merged.levels(), 0);
+    let all = 65_536 / 256;
+    assert!((0..all).all(|token| merged.note(token, &delta(0..256))));
+    assert!(!merged.note(all, &delta(0..1)), "more of one client");
+}
+
+#[test]
+fn an_opening_that_is_owed_stands_for_what_was_merged() {
+    let mut world = one_book();
+    let _client = world.following(&with_mode(book_of(&["1"]), Some(100), None));
+    let token = Arc::clone(&world.hub.tokens.get(0).unwrap().info);
+    let (at, _) = world.hub.out.clients.iter().next().unwrap();
+    let state = world.hub.out.clients.get_mut(at).unwrap();
+    assert!(state.merged.note(0, &delta(&token, 0..1)));
+    state.owe(0, Cause::Gap);
+    assert!(state.merged.is_empty());
 }
