@@ -48,6 +48,8 @@ fn main() -> ExitCode {
         Command::Tail(typed) => follow::tail(typed, variables),
         Command::Book(typed) => follow::book(typed, variables),
         Command::Markets(typed) => follow::markets(*typed, variables),
+        Command::Events(typed) => follow::events(*typed, variables),
+        Command::Trades(typed) => follow::trades(typed, variables),
         #[cfg(feature = "tui")]
         Command::Top(typed) => top::top(typed, variables),
         Command::Info(typed) => recorded::info(typed),

@@ -96,7 +96,7 @@ def test_a_list_is_paged_to_its_end() -> None:
     async def work() -> None:
         async with asked(page([1, 2], "c+1"), page([3], None)) as (client, said):
             found = client.find(
-                "bitcoin price", tags=["crypto", "a,b"], ends_before=timedelta(days=7),
+                "bitcoin price", tags=["crypto", "a b"], ends_before=timedelta(days=7),
                 min_volume_day=1e5, neg_risk=False, followed="any", sort="spread", tops=True,
             )
             before = found.matched
@@ -113,7 +113,7 @@ def test_a_list_is_paged_to_its_end() -> None:
             assert top is not None and top.is_live and top.spread == Decimal("0.0135")
             assert first.tokens[1].top is None
             query = (
-                "q=bitcoin%20price&tags=crypto,a%2Cb&ends_before=10080m&min_volume_day=100000.0"
+                "q=bitcoin%20price&tags=crypto,a%20b&ends_before=10080m&min_volume_day=100000.0"
                 "&neg_risk=false&followed=any&sort=spread&tops=true"
             )
             assert said.heads[0].startswith(f"GET /v1/markets?{query} HTTP/1.1\r\n")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use polypy_core::catalogue::{
     CatalogueTable, CatalogueView, Judgement, MarketEntry, MarketNumber, NotFollowed, Rank, Round,
-    SeatTable, Selection, Verdict,
+    SeatOrder, SeatTable, Selection, Verdict,
 };
 use polypy_core::{Clock, Timestamp};
 use polypy_net::gamma::{GammaClient, Listing};
@@ -23,8 +23,10 @@ use crate::config::{Loaded, conversion};
 pub struct Preview {
     /// Open markets that the venue lists.
     pub listed: usize,
-    /// Those that would be followed, the most traded of a day first.
+    /// Those that would be followed, the first in `order` first.
     pub followed: Vec<MarketEntry>,
+    /// The order in which they are chosen where not all can be followed.
+    pub order: SeatOrder,
     /// Why the others would not, by the check that comes first, and how many these are.
     pub not_followed: Vec<(NotFollowed, usize)>,
     /// What the configuration names and nothing listed has.
@@ -72,13 +74,19 @@ pub async fn preview(
     });
     let end = crawl.await.end;
     let selection = loaded.selection();
-    let mut preview = judged(&table.view(), &selection, clock.now());
+    let order = loaded.config.markets.order;
+    let mut preview = judged(&table.view(), &selection, order, clock.now());
     preview.broke_off = (end.name() != "complete").then(|| end.to_string());
     Ok(preview)
 }
 
 /// What a selection makes of what is listed, where nothing is followed yet.
-fn judged(view: &CatalogueView, selection: &Selection, now: Timestamp) -> Preview {
+fn judged(
+    view: &CatalogueView,
+    selection: &Selection,
+    order: SeatOrder,
+    now: Timestamp,
+) -> Preview {
     let judge = selection.judge(None, view.tags(), now);
     let mut verdicts: Vec<(&MarketEntry, Verdict)> = Vec::new();
     let mut ranked: Vec<(Rank, MarketNumber)> = Vec::new();
@@ -116,10 +124,11 @@ fn judged(view: &CatalogueView, selection: &Selection, now: Timestamp) -> Previe
     let followed = verdicts.iter();
     let followed = followed.filter(|(_, verdict)| *verdict == Verdict::Followed);
     let mut followed: Vec<_> = followed.map(|(entry, _)| (*entry).clone()).collect();
-    followed.sort_by_key(|entry| std::cmp::Reverse(entry.figures.volume_day));
+    followed.sort_by_key(|entry| (order.rank(entry, now), entry.number));
     Preview {
         listed: verdicts.len(),
         followed,
+        order,
         not_followed,
         warnings: warnings(selection, view),
         broke_off: None,

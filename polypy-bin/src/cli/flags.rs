@@ -130,11 +130,7 @@ impl FromArgMatches for AllKeys {
 impl Args for MarketKeys {
     fn augment_args(command: Command) -> Command {
         market_texts().fold(command, |command, text| {
-            command.arg(
-                flag(text, &text.long)
-                    .requires("dry_run")
-                    .hide_short_help(true),
-            )
+            command.arg(flag(text, &text.long).hide_short_help(true))
         })
     }
 

@@ -1,4 +1,4 @@
-//! `polypy markets`, as typed.
+//! `polypy markets` and `polypy events`, as typed.
 
 use clap::Args;
 use polypy_client::reads::{Followed, Query};
@@ -11,21 +11,11 @@ const USUAL: usize = 50;
 
 #[derive(Debug, Args)]
 pub(crate) struct Markets {
-    /// Words of question, event or slug; the beginning of each is enough [default: all markets]
-    #[arg(value_name = "QUERY")]
-    pub(crate) query: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
     /// Order: relevance, volume_day, volume, liquidity, end, listed, spread or change [default: relevance with words, else volume_day]
     #[arg(long, value_name = "ORDER")]
     pub(crate) sort: Option<String>,
-    /// Also those that match and are not followed
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Only those that match and are not followed
-    #[arg(long, conflicts_with = "all")]
-    pub(crate) unfollowed: bool,
-    /// Markets at most
-    #[arg(long, value_name = "COUNT", default_value_t = USUAL, value_parser = at_least_one)]
-    pub(crate) limit: usize,
     /// Ask no server: list what the venue has, and show what the configuration would follow
     #[arg(long, conflicts_with_all = ["query", "Filters", "sort", "all", "unfollowed", "url"])]
     pub(crate) dry_run: bool,
@@ -42,7 +32,7 @@ pub(crate) struct Markets {
 }
 
 /// Which markets: the words of `/v1/markets`.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct Filters {
     /// With one of these tags
@@ -101,35 +91,32 @@ pub(crate) struct Filters {
     status: Option<String>,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("no market is none to show: 1 is the least".to_owned()),
-        Ok(count) => Ok(count),
-        Err(_no_number) => Err("must be a whole number".to_owned()),
+impl Filters {
+    /// The flags.
+    fn names() -> impl Iterator<Item = String> {
+        let command = Self::augment_args(clap::Command::new("filters"));
+        let names: Vec<_> = command
+            .get_arguments()
+            .filter_map(|flag| Some(format!("--{}", flag.get_long()?)))
+            .collect();
+        names.into_iter()
     }
-}
 
-impl Markets {
     /// What the server is asked.
-    pub(crate) fn question(&self) -> Query {
-        let its = &self.filters;
+    fn question(&self) -> Query {
         let mut query = Query::default();
-        let words = self.query.join(" ");
-        if !words.is_empty() {
-            query = query.text(&words);
-        }
         let lists: [(_, &[String]); 11] = [
-            ("tags", &its.tags),
-            ("categories", &its.categories),
-            ("events", &its.events),
-            ("slugs", &its.slugs),
-            ("ids", &its.ids),
-            ("exclude_tags", &its.exclude_tags),
-            ("exclude_categories", &its.exclude_categories),
-            ("exclude_events", &its.exclude_events),
-            ("exclude_slugs", &its.exclude_slugs),
-            ("exclude_text", &its.exclude_text),
-            ("exclude_ids", &its.exclude_ids),
+            ("tags", &self.tags),
+            ("categories", &self.categories),
+            ("events", &self.events),
+            ("slugs", &self.slugs),
+            ("ids", &self.ids),
+            ("exclude_tags", &self.exclude_tags),
+            ("exclude_categories", &self.exclude_categories),
+            ("exclude_events", &self.exclude_events),
+            ("exclude_slugs", &self.exclude_slugs),
+            ("exclude_text", &self.exclude_text),
+            ("exclude_ids", &self.exclude_ids),
         ];
         for (name, values) in lists {
             if !values.is_empty() {
@@ -137,21 +124,60 @@ impl Markets {
             }
         }
         let texts = [
-            ("min_volume", &its.min_volume),
-            ("min_volume_day", &its.min_volume_day),
-            ("min_liquidity", &its.min_liquidity),
-            ("ends_after", &its.ends_after),
-            ("ends_before", &its.ends_before),
-            ("status", &its.status),
-            ("sort", &self.sort),
+            ("min_volume", &self.min_volume),
+            ("min_volume_day", &self.min_volume_day),
+            ("min_liquidity", &self.min_liquidity),
+            ("ends_after", &self.ends_after),
+            ("ends_before", &self.ends_before),
+            ("status", &self.status),
         ];
         for (name, value) in texts {
             if let Some(value) = value {
                 query = query.set(name, value);
             }
         }
-        if let Some(neg_risk) = its.neg_risk {
-            query = query.neg_risk(neg_risk);
+        match self.neg_risk {
+            Some(neg_risk) => query.neg_risk(neg_risk),
+            None => query,
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("none is none to show: 1 is the least".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_no_number) => Err("must be a whole number".to_owned()),
+    }
+}
+
+/// Which of them, and how many.
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// Words of question, event or slug; the beginning of each is enough [default: all]
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// Also those that match and are not followed
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only those that match and are not followed
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) unfollowed: bool,
+    /// So many at most
+    #[arg(long, value_name = "COUNT", default_value_t = USUAL, value_parser = at_least_one)]
+    pub(crate) limit: usize,
+}
+
+impl Listing {
+    /// What the server is asked.
+    fn question(&self, filters: &Filters, sort: Option<&str>) -> Query {
+        let words = self.query.join(" ");
+        let mut query = filters.question();
+        if !words.is_empty() {
+            query = query.text(&words);
+        }
+        if let Some(sort) = sort {
+            query = query.set("sort", sort);
         }
         if self.all {
             query = query.followed(Followed::Any);
@@ -159,8 +185,67 @@ impl Markets {
         if self.unfollowed {
             query = query.followed(Followed::No);
         }
-        let page = u16::try_from(self.limit.min(1_000)).unwrap_or(1_000);
-        query.tops().page(page)
+        query.page(u16::try_from(self.limit.min(1_000)).unwrap_or(1_000))
+    }
+}
+
+impl Markets {
+    /// What the server is asked.
+    pub(crate) fn question(&self) -> Query {
+        self.listing
+            .question(&self.filters, self.sort.as_deref())
+            .tops()
+    }
+
+    /// What is said where keys of the configuration are typed and a server is asked: they
+    /// would change nothing.
+    pub(crate) fn misplaced_keys(&self) -> Option<String> {
+        let flags: Vec<_> = self.keys.0.flags().collect();
+        let first = flags.first().filter(|_| !self.dry_run)?;
+        let own = first.strip_prefix("--markets-").unwrap_or_default();
+        let own = format!("--{own}");
+        let remedy = if Filters::names().any(|name| name == own) {
+            format!("use {own} to find markets of a server, or add --dry-run")
+        } else {
+            "leave it out, or add --dry-run".to_owned()
+        };
+        Some(format!(
+            "{} is of the configuration, which --dry-run tries without a server: {remedy}",
+            flags.join(", ")
+        ))
+    }
+}
+
+/// `polypy events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+    /// Order: relevance, volume_day, volume, liquidity, end or listed [default: relevance with words, else volume_day]
+    #[arg(long, value_name = "ORDER")]
+    pub(crate) sort: Option<String>,
+    /// Print the events as the server has them, one JSON object a line: docs/http-api.md
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+}
+
+impl Events {
+    /// What the server is asked.
+    pub(crate) fn question(&self) -> Query {
+        self.listing.question(&self.filters, self.sort.as_deref())
+    }
+
+    /// What may be the slug of one event: a word that stands alone.
+    pub(crate) fn slug(&self) -> Option<&str> {
+        let is_plain = self.filters == Filters::default() && self.sort.is_none();
+        match &self.listing.query[..] {
+            [word] if is_plain && !word.is_empty() && !word.contains(' ') => Some(word),
+            _ => None,
+        }
     }
 }
 

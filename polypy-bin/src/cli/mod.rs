@@ -18,7 +18,7 @@ use polypy::exit::Exit;
 
 use crate::ask;
 use flags::{AllKeys, SimKeys};
-pub(crate) use markets::{Markets, flag};
+pub(crate) use markets::{Events, Markets, flag};
 use recordings::{
     CAT_EXAMPLES, COMPACT_EXAMPLES, IMPORT_EXAMPLES, INFO_EXAMPLES, REPAIR_EXAMPLES,
     REPLAY_EXAMPLES, VERIFY_EXAMPLES,
@@ -64,6 +64,12 @@ pub(crate) enum Command {
     /// Find markets of a running server by their words, with their best prices
     #[command(after_help = MARKETS_EXAMPLES)]
     Markets(Box<Markets>),
+    /// Find events of a running server by their words, or show one by its slug with all its markets
+    #[command(after_help = EVENTS_EXAMPLES)]
+    Events(Box<Events>),
+    /// Show the newest trades of a token, or of a market by its slug
+    #[command(after_help = TRADES_EXAMPLES)]
+    Trades(Trades),
     /// Watch a running server: totals, markets or connections, the ladder of a market
     #[cfg(feature = "tui")]
     #[command(after_help = TOP_EXAMPLES)]
@@ -210,6 +216,21 @@ pub(crate) struct Book {
     pub(crate) server: Server,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Trades {
+    /// A token's id or its first ten digits and more, or a market's slug or condition id
+    #[arg(value_name = "TOKEN|MARKET")]
+    pub(crate) of: String,
+    /// Trades at most, the newest
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    /// Print the trades as the server has them, one JSON object a line: docs/http-api.md
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
 #[cfg(feature = "tui")]
 #[derive(Debug, Args)]
 pub(crate) struct Top {
@@ -284,6 +305,8 @@ Examples:
   polypy run --enable-http             the real venue
   polypy record recordings             the same, and what it says goes to a folder
   polypy markets bitcoin               markets of a running server, with their best prices
+  polypy events election               events, and the markets of one
+  polypy trades MARKET                 the newest trades
   polypy tail --channels trade         every trade that a running server sees
   polypy check-config --print          every value in force, and where it was written
 
@@ -347,6 +370,28 @@ Examples:
   polypy book --json TOKEN | jq .state
 
 Ends with 0 if there is a book, be it one that is not to be trusted: the first line says.";
+
+const EVENTS_EXAMPLES: &str = "\
+Examples:
+  polypy events
+  polypy events election --sort end
+  polypy events weather-in-lisbon
+  polypy events --tags crypto --limit 10
+  polypy events --json weather-in-lisbon | jq '.markets[].question'
+
+A row for each event: how many of its markets are followed, when the last of them ends, dollars traded
+within a day, and the slug that shows it alone. Of one event: its markets as `polypy markets` shows
+them, and what the best prices of their first outcomes add up to.";
+
+const TRADES_EXAMPLES: &str = "\
+Examples:
+  polypy trades will-it-rain-in-lisbon-on-friday
+  polypy trades 7132104567 --limit 5
+  polypy trades --json TOKEN | jq -r .price
+  polypy tail --channels trade TOKEN        as they come
+
+The newest first: when, by the venue; which outcome was bought or sold; at what price, how many. As many
+as the server keeps (workers.trades_kept), since it follows the market.";
 
 const MARKETS_EXAMPLES: &str = "\
 Examples:

@@ -38,6 +38,14 @@ impl Layer {
         });
     }
 
+    /// The flags of the command line among it, as they were typed.
+    pub fn flags(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match &entry.source {
+            Source::Flag { flag } => Some(flag.as_str()),
+            _ => None,
+        })
+    }
+
     /// Refuses a section. If it is a misspelt one, its keys can be judged as
     /// those of the section that it was meant to be.
     fn refuse_section(&mut self, name: &str, source: &Source) -> Option<&'static str> {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use polypy::exit::Exit;
 use polypy_client::{Book, Event, Filter};
-use polypy_core::{AssetId, Level, Side};
+use polypy_core::{AssetId, Level, Side, Timestamp};
 use serde_json::{Value, json};
 
 use super::ladder::{Head, ladder};
 use super::line::plain;
+use super::reason::words;
+use super::trades::side;
 use super::{Target, run, short};
 use crate::ask::{self, Answer};
 use crate::cli;
@@ -95,8 +97,13 @@ async fn show(target: &Target, token: &AssetId, depth: usize, json: bool) -> Res
             body["hash_verified"].as_bool(),
         ),
         detail: format!(
-            "epoch {}, sequence {}, {} bids and {} asks, changed {} ms ago",
-            body["epoch"], body["sequence"], body["bid_levels"], body["ask_levels"], body["age_ms"]
+            "epoch {}, sequence {}, {} bids and {} asks, changed {} ms ago\n{}",
+            body["epoch"],
+            body["sequence"],
+            body["bid_levels"],
+            body["ask_levels"],
+            body["age_ms"],
+            last_trade(&body["last_trade"]),
         ),
     };
     terminal::print_more(&ladder(&head, &levels("bids"), &levels("asks")))
@@ -224,7 +231,8 @@ impl Shown {
 fn trust(state: &str, reason: Option<&str>, verified: Option<bool>) -> String {
     let mut text = plain(state);
     if let Some(reason) = reason {
-        text.push_str(&format!(" ({})", plain(reason)));
+        let words = words(reason).map_or_else(String::new, |words| format!(": {words}"));
+        text.push_str(&format!(" ({}{words})", plain(reason)));
     }
     text.push_str(match verified {
         Some(true) => ", verified by the venue's hash",
@@ -232,6 +240,18 @@ fn trust(state: &str, reason: Option<&str>, verified: Option<bool>) -> String {
         None => ", no hash says anything",
     });
     text
+}
+
+/// The last trade that was seen of a token.
+fn last_trade(trade: &Value) -> String {
+    let text = |name: &str| trade[name].as_str().map(plain);
+    let (Some(price), Some(size)) = (text("price"), text("size")) else {
+        return "no trade since it is followed".to_owned();
+    };
+    let when = trade["timestamp"].as_u64().map(Timestamp::from_millis);
+    let when = when.map_or_else(String::new, |when| format!(", {when}"));
+    let side = side(trade["side"].as_str());
+    format!("last trade at {price}: {size} {side}{when}")
 }
 
 /// Says why there is no book, and which ids are like the one that was typed.

@@ -6,7 +6,7 @@ use polypy::clock::SystemClock;
 use polypy::config::{Layer, Sources};
 use polypy::exit::Exit;
 use polypy::{Preview, preview};
-use polypy_core::catalogue::NotFollowed;
+use polypy_core::catalogue::{NotFollowed, SeatOrder};
 use serde_json::json;
 
 use super::line::plain;
@@ -27,7 +27,7 @@ pub(crate) fn dry_run(typed: cli::Markets, variables: Vec<(String, String)>) -> 
         Ok(loaded) => loaded,
         Err(error) => return terminal::refuse(&error),
     };
-    let (limit, json) = (typed.limit, typed.json);
+    let (limit, json) = (typed.listing.limit, typed.json);
     run(async move {
         let is_watched = std::io::stderr().is_terminal();
         let progress = |listed| {
@@ -84,7 +84,7 @@ fn text(preview: &Preview, limit: usize) -> String {
         }
     }
     if followed > 0 {
-        text.push_str("\nFOLLOWED, MOST TRADED FIRST\n");
+        text.push_str(&format!("\nFOLLOWED, {}\n", heading(preview.order)));
         let shown = preview.followed.iter().take(limit).map(|entry| {
             let day = entry.figures.volume_day;
             let day = day.map_or("-".to_owned(), |day| format!("${day}"));
@@ -101,6 +101,17 @@ fn text(preview: &Preview, limit: usize) -> String {
         }
     }
     text
+}
+
+/// Who is shown first, and would be followed first.
+fn heading(order: SeatOrder) -> &'static str {
+    match order {
+        SeatOrder::VolumeDay => "THE MOST TRADED OF A DAY FIRST (volume_day)",
+        SeatOrder::Volume => "THE MOST TRADED FIRST (volume)",
+        SeatOrder::Liquidity => "THOSE WITH MOST IN THEIR BOOKS FIRST (liquidity)",
+        SeatOrder::End => "THOSE THAT END FIRST FIRST (end)",
+        SeatOrder::Listed => "THOSE LISTED FIRST FIRST (listed)",
+    }
 }
 
 /// For programs.
@@ -120,6 +131,7 @@ fn object(preview: &Preview, limit: usize) -> String {
         "listed": preview.listed,
         "followed": preview.followed.len(),
         "tokens": preview.tokens(),
+        "order": preview.order.name(),
         "not_followed": serde_json::Map::from_iter(counts),
         "warnings": preview.warnings,
         "complete": preview.broke_off.is_none(),

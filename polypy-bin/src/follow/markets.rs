@@ -18,7 +18,11 @@ pub(crate) fn markets(typed: cli::Markets, variables: Vec<(String, String)>) -> 
     if typed.dry_run {
         return dry_run(typed, variables);
     }
-    let (query, limit, json) = (typed.question(), typed.limit, typed.json);
+    if let Some(misplaced) = typed.misplaced_keys() {
+        terminal::say(&misplaced);
+        return Exit::Usage;
+    }
+    let (query, limit, json) = (typed.question(), typed.listing.limit, typed.json);
     let target = match Target::find(typed.server, variables) {
         Ok(target) => target,
         Err(exit) => return exit,
@@ -59,31 +63,49 @@ async fn rows(target: &Target, mut found: Pages<Market>, limit: usize) -> Result
     {
         markets.push(market);
     }
-    let paper = match std::io::stdout() {
-        output if output.is_terminal() => Paper::Wide(terminal::columns(&output)),
-        _ => Paper::Endless,
-    };
-    let now = i64::try_from(SystemClock.now().millis()).unwrap_or(i64::MAX);
     if !markets.is_empty() {
-        terminal::print_more(&table(&markets, paper, now))?;
+        terminal::print_more(&table(&markets, paper(), now_ms()))?;
     }
     remark(&found, markets.len());
     Ok(())
 }
 
-async fn next<T: Listed>(target: &Target, found: &mut Pages<T>) -> Result<Option<T>, Exit> {
+/// What is written on: a terminal, or what a program reads.
+pub(super) fn paper() -> Paper {
+    match std::io::stdout() {
+        output if output.is_terminal() => Paper::Wide(terminal::columns(&output)),
+        _ => Paper::Endless,
+    }
+}
+
+pub(super) fn now_ms() -> i64 {
+    i64::try_from(SystemClock.now().millis()).unwrap_or(i64::MAX)
+}
+
+/// The next of a list, or what is said where there is none.
+pub(super) async fn next<T: Listed>(
+    target: &Target,
+    found: &mut Pages<T>,
+) -> Result<Option<T>, Exit> {
     match found.next().await {
         Ok(next) => Ok(next),
-        Err(ReadError::Lost(cause)) => Err(target.lost(&cause)),
-        Err(ReadError::Refused(problem)) if problem.status.as_u16() == 400 => {
+        Err(error) => Err(refused(target, error)),
+    }
+}
+
+/// Says why there is no answer, and what to do.
+pub(super) fn refused(target: &Target, error: ReadError) -> Exit {
+    match error {
+        ReadError::Lost(cause) => target.lost(&cause),
+        ReadError::Refused(problem) if problem.status.as_u16() == 400 => {
             let flag = problem
                 .parameter
                 .as_deref()
                 .map_or_else(String::new, cli::flag);
             target.say(&format!("{flag}: {problem}"));
-            Err(Exit::Usage)
+            Exit::Usage
         }
-        Err(error) => {
+        error => {
             let remedy = match &error {
                 ReadError::Refused(problem) if problem.status.as_u16() == 401 => {
                     ": --token-file names the file with the token"
@@ -91,13 +113,13 @@ async fn next<T: Listed>(target: &Target, found: &mut Pages<T>) -> Result<Option
                 _ => "",
             };
             target.say(&format!("{error}{remedy}"));
-            Err(Exit::Failure)
+            Exit::Failure
         }
     }
 }
 
 /// Says what is not shown, and how to have it.
-fn remark<T: Listed>(found: &Pages<T>, shown: usize) {
+pub(super) fn remark<T: Listed>(found: &Pages<T>, shown: usize) {
     let Some(head) = found.head() else { return };
     let (matched, unfollowed) = (head.matched, head.unfollowed);
     if head.complete == Some(false) {

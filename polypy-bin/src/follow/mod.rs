@@ -1,14 +1,17 @@
-//! `polypy tail`, `polypy book` and `polypy markets`: a running server at a terminal.
+//! `polypy tail`, `book`, `markets`, `events` and `trades`: a running server at a terminal.
 
 mod book;
 mod dry_run;
+mod events;
 mod ladder;
 mod line;
 mod markets;
+mod reason;
 mod short;
 mod shown;
 mod table;
 mod tail;
+mod trades;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -27,8 +30,10 @@ use crate::cli;
 use crate::terminal;
 
 pub(crate) use book::book;
+pub(crate) use events::events;
 pub(crate) use markets::markets;
 pub(crate) use tail::tail;
+pub(crate) use trades::trades;
 #[cfg(feature = "tui")]
 pub(crate) use {
     book::ask,

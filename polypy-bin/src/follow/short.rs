@@ -103,13 +103,25 @@ fn choose(begun: &Begun, typed: AssetId) -> Result<AssetId, String> {
 pub(super) async fn unknown(target: &Target, token: &AssetId) -> String {
     // Without an answer nothing more is known.
     let begun = begun(target, token, "any").await.unwrap_or_default();
-    let listed = begun.tokens.iter().find(|one| one.id == token.as_str());
+    said_of(&begun, token)
+}
+
+fn said_of(begun: &Begun, token: &AssetId) -> String {
+    let listed = match &begun.tokens[..] {
+        // The beginning of one id, and of no other.
+        [one] if begun.matched <= 1 => Some(one),
+        several => several.iter().find(|one| one.id == token.as_str()),
+    };
     match listed {
-        Some(one) if !one.is_followed => format!(
-            "{token}: its market is listed and not followed here: \
-             /v1/markets/{}?explain=selection says why",
-            plain(&one.condition_id)
-        ),
+        Some(one) if !one.is_followed => {
+            let id = plain(&one.condition_id);
+            format!(
+                "{token}: its market is listed and not followed here: \
+                 /v1/markets/{id}?explain=selection says why. To follow it, add {id} to \
+                 markets.also in the configuration, or to \"also\" by PUT /v1/selection at the \
+                 administration listener while the server runs"
+            )
+        }
         _ if begun.nearest.is_empty() => format!("{token}: no such token here"),
         _ => format!(
             "{token}: no such token here; most like it:{}",
@@ -148,6 +160,30 @@ mod tests {
         };
         let tokens: Vec<_> = ids.iter().map(token).collect();
         Begun::read(&json!({ "tokens": tokens, "matched": matched, "nearest": [] }))
+    }
+
+    #[test]
+    fn of_what_is_not_followed_it_is_said_how_to_follow_it() {
+        let said = |ids: &[&str], matched, is_followed| {
+            let mut begun = begun(ids, matched);
+            for token in &mut begun.tokens {
+                token.is_followed = is_followed;
+            }
+            said_of(&begun, &"123".parse().unwrap())
+        };
+        for text in [said(&["12345"], 1, false), said(&["123", "1234"], 2, false)] {
+            for part in [
+                "not followed here",
+                "explain=selection",
+                "add 0x1 to markets.also",
+            ] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+        // Of several that begin so none is meant, and one that is followed is none of these.
+        for text in [said(&["1234", "1235"], 2, false), said(&["123"], 1, true)] {
+            assert!(text.contains("no such token here"), "{text}");
+        }
     }
 
     #[test]

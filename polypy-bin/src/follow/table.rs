@@ -171,13 +171,18 @@ fn prices(market: &Market, token: &Token) -> (String, String) {
 
 /// When a market ends, from now, or how far it is.
 fn ends(market: &Market, now_ms: i64) -> String {
-    const MINUTE: i64 = 60_000;
-    const HOUR: i64 = 60 * MINUTE;
-    const DAY: i64 = 24 * HOUR;
     if market.status != "open" {
         return plain(&market.status);
     }
-    let Some(end) = market.end_ms else {
+    end(market.end_ms, now_ms)
+}
+
+/// When something ends, from now.
+pub(super) fn end(end_ms: Option<i64>, now_ms: i64) -> String {
+    const MINUTE: i64 = 60_000;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    let Some(end) = end_ms else {
         return "-".to_owned();
     };
     match end.saturating_sub(now_ms) {
@@ -189,7 +194,7 @@ fn ends(market: &Market, now_ms: i64) -> String {
 }
 
 /// Dollars for people: `$1.3M`.
-fn dollars(text: &str) -> String {
+pub(super) fn dollars(text: &str) -> String {
     let Ok(amount) = text.parse::<f64>() else {
         return plain(text);
     };

@@ -67,6 +67,8 @@ pub(super) fn state_of(market: &Market) -> (&'static str, String) {
             let text = reason.map_or_else(|| state.to_owned(), |why| format!("{state}:{why}"));
             (state, text)
         }
+        // None comes of a market that is over.
+        None if market.status != "open" => ("settled", "settled".to_owned()),
         None => ("pending", "pending".to_owned()),
     }
 }

@@ -12,6 +12,7 @@ mod cli;
 mod demo;
 mod demo_routes;
 mod description;
+mod events;
 mod hang_up;
 mod health;
 mod markets;

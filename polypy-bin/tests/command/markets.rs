@@ -109,6 +109,12 @@ fn a_dry_run_shows_what_a_configuration_would_follow_and_follows_nothing() {
         "{text}"
     );
     assert!(text.ends_with("  and 37 more: --limit 40\n"), "{text}");
+    assert!(
+        text.contains("\nFOLLOWED, THE MOST TRADED OF A DAY FIRST"),
+        "{text}"
+    );
+    let (_, text, _) = dry(&["--limit=3", "--markets-order=end"]);
+    assert!(text.contains("\nFOLLOWED, THOSE THAT END FIRST"), "{text}");
 
     let (code, printed, said) =
         dry(&["--json", "--markets-max-markets=7", "--markets-tags=cripto"]);

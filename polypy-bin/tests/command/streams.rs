@@ -212,7 +212,7 @@ fn a_watched_book_is_shown_whenever_it_changes() {
     book.stdout_line("  bid  0.488   1200");
     book.stdout_line("epoch 1, sequence 4713");
     book.stdout_line("  ask  0.5025  17.000001");
-    book.stdout_line("stale (disconnected)");
+    book.stdout_line("stale (disconnected: its connection was lost)");
     book.stdout_line("not followed now");
     book.stdout_line("epoch 2, sequence 4735");
     book.signal("INT");

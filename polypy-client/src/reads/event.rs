@@ -1,6 +1,7 @@
 //! An event and its markets.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::market::Market;
 use super::pages::Listed;
@@ -61,5 +62,19 @@ impl Listed for Event {
 
     fn name(&self) -> &str {
         &self.slug
+    }
+}
+
+/// An event as it came, with the fields that are not known here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct RawEvent(pub Value);
+
+impl Listed for RawEvent {
+    const ROUTE: &'static str = Event::ROUTE;
+    const KEY: &'static str = Event::KEY;
+
+    fn name(&self) -> &str {
+        self.0["slug"].as_str().unwrap_or_default()
     }
 }

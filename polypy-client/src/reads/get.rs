@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::book::{BooksRead, Wanted};
 use super::connection::Connections;
 use super::error::{Problem, ReadError};
-use super::event::{Event, EventMarkets};
+use super::event::{Event, EventMarkets, RawEvent};
 use super::market::{Market, RawMarket};
 use super::pages::Pages;
 use super::query::Query;
@@ -55,6 +55,20 @@ impl Client {
     /// The events that have a market of a query, in its order.
     pub fn events(&self, query: &Query) -> Pages<Event> {
         Pages::new(self.clone(), query.clone())
+    }
+
+    /// The same as they come: for programs that pass them on.
+    pub fn raw_events(&self, query: &Query) -> Pages<RawEvent> {
+        Pages::new(self.clone(), query.clone())
+    }
+
+    /// An event by slug, as it comes; `None` if nobody here knows it.
+    ///
+    /// # Errors
+    /// [`ReadError`] says why there is no answer.
+    pub async fn raw_event(&self, slug: &str) -> Result<Option<RawEvent>, ReadError> {
+        let path = format!("/v1/events/{}", encoded(slug));
+        known(self.get("/v1/events/{event}", &path).await)
     }
 
     /// An event by slug, with its markets and their best prices; `None` if nobody here

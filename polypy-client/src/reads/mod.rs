@@ -34,7 +34,7 @@ mod top;
 pub use book::{BookRead, BooksRead, MissingBook, Wanted};
 pub use connection::{Connection, ConnectionEnd, Connections};
 pub use error::{Problem, ReadError};
-pub use event::{Event, EventMarkets};
+pub use event::{Event, EventMarkets, RawEvent};
 pub use market::{EventOf, Market, RawMarket, Resolution, Tag, Token};
 pub use pages::{Head, Listed, Pages};
 pub use query::{Followed, Query, Sort, Status};

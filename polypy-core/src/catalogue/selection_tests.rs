@@ -492,6 +492,57 @@ fn shards_of_all_processes_are_all_markets_once() {
     assert_eq!(beyond, "processes are counted from 0: the last of 4 is 3/4");
 }
 
+#[test]
+fn each_order_is_that_of_its_own_figure() {
+    let with = |change: fn(&mut Listed)| {
+        let mut listed = bitcoin();
+        listed.figures = Figures {
+            volume: Some(Cents::new(500)),
+            volume_day: Some(Cents::new(500)),
+            liquidity: Some(Cents::new(500)),
+        };
+        change(&mut listed);
+        listed
+    };
+    let ahead = [
+        (
+            SeatOrder::VolumeDay,
+            with(|row| row.figures.volume_day = Some(Cents::new(501))),
+        ),
+        (
+            SeatOrder::Volume,
+            with(|row| row.figures.volume = Some(Cents::new(501))),
+        ),
+        (
+            SeatOrder::Liquidity,
+            with(|row| row.figures.liquidity = Some(Cents::new(501))),
+        ),
+        (
+            SeatOrder::End,
+            with(|row| row.market.end_timestamp = Some(in_days(2))),
+        ),
+    ];
+    for (its, listed) in ahead {
+        let mut table = CatalogueTable::default();
+        for (at, mut row) in [with(|_| {}), listed].into_iter().enumerate() {
+            row.market.condition_id = condition(&format!("0x{at}"));
+            table.take_in(row);
+        }
+        let rank = |number: u64, order: SeatOrder| {
+            let found = table.get(MarketNumber::new(number)).unwrap();
+            order.rank(found.entry, NOW)
+        };
+        for order in SeatOrder::ALL {
+            let (usual, special) = (rank(0, order), rank(1, order));
+            match order {
+                SeatOrder::Listed => assert!(usual < special, "the first that was listed"),
+                _ if order == its => assert!(special < usual, "{order:?}"),
+                _ => assert_eq!(special, usual, "{order:?} by {its:?}"),
+            }
+        }
+    }
+}
+
 /// It is judged no more: what it would be under today's selection explains nothing.
 #[test]
 fn of_a_market_that_has_ended_its_status_alone_explains() {
