@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::book;
 use crate::change::{BookPosition, TradeKept};
 use crate::decimal::{DecimalText, SignedDecimal};
-use crate::feed::StaleReason;
+use crate::feed::{FeedId, StaleReason};
 use crate::fingerprint::BookHash;
 use crate::history::HistoryPoint;
 use crate::id::AssetId;
@@ -91,6 +91,11 @@ pub struct BookView {
     /// unverified: no hash was sent, checks are off, or none ever came out, and nothing
     /// follows from it. Never `Some(false)` while live.
     pub hash_verified: Option<bool>,
+    /// How long ago it came out the last time, while it is verified.
+    pub verified_ago: Option<Duration>,
+    /// Whose copy is shown: of a feed that is gone, perhaps, if the book is stale. `None`
+    /// while another feed's copy is to come as far.
+    pub feed: Option<FeedId>,
     /// Top of book over time, oldest first.
     pub history: Vec<HistoryPoint>,
 }

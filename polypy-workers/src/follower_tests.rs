@@ -208,13 +208,15 @@ impl History {
         }
     }
 
-    /// Of what has one position and state readers see one thing, but for its age.
+    /// Of what has one position and state readers see one thing, but for its age and whose
+    /// copy it is.
     fn check_positions(&mut self) -> Result<(), TestCaseError> {
         for token in self.venue.tokens() {
             let Some(view) = self.bench.store.book(token.key(), usize::MAX) else {
                 continue;
             };
-            let view = timeless(view);
+            let mut view = timeless(view);
+            view.feed = None;
             let named = (view.key_life, view.position, view.state);
             let view = format!("{view:?}");
             let before = self.views.entry(named).or_insert_with(|| view.clone());

@@ -41,6 +41,7 @@ pub(crate) fn timeless(mut view: BookView) -> BookView {
     static MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
     view.at = *MOMENT;
     (view.received, view.lasted) = (Duration::ZERO, Duration::ZERO);
+    view.verified_ago = view.verified_ago.map(|_| Duration::ZERO);
     view
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polypy_core::{
-    AssetId, AssetKey, BookLookup, BookState, BookView, DecimalText, Level, Market, Price,
+    AssetId, AssetKey, BookLookup, BookState, BookView, DecimalText, FeedId, Level, Market, Price,
     Selector, SignedDecimal, Size, StaleReason, Timestamp, TokenInfo,
 };
 use polypy_http::{Answer, Call, Kind, Parameter, Reply, Route, StatusCode};
@@ -93,6 +93,9 @@ pub(super) struct Book<'a> {
     state: &'static str,
     reason: Option<StaleReason>,
     verified: Option<bool>,
+    verified_at_ms: Option<u64>,
+    verified_at: Option<String>,
+    feed: Option<FeedId>,
     since_ms: u64,
     since: String,
     epoch: u64,
@@ -155,6 +158,7 @@ impl<'a> Book<'a> {
         // Exact, since the ages are: the same book has the same times whenever it is asked for.
         let moment = |ago: Duration| view.at.checked_sub(ago).unwrap_or(view.at);
         let since_ms = anchor.millis(moment(view.lasted));
+        let verified_at_ms = view.verified_ago.map(|ago| anchor.millis(moment(ago)));
         let pairs = |levels: &[Level]| {
             let levels = levels.iter();
             levels.map(|level| (level.price, level.size)).collect()
@@ -171,6 +175,9 @@ impl<'a> Book<'a> {
             state: view.state.name(),
             reason: reason(view.state),
             verified: view.hash_verified,
+            verified_at_ms,
+            verified_at: verified_at_ms.map(|at| Timestamp::from_millis(at).to_string()),
+            feed: view.feed,
             since_ms,
             since: Timestamp::from_millis(since_ms).to_string(),
             epoch: view.position.epoch,
@@ -277,7 +284,7 @@ impl Reads {
     /// where it stands and its state as read, and what it is called.
     pub(super) fn book_etag(&self, view: &BookView, named: &Named) -> String {
         let mut tag = Tagging::new(self.instance);
-        tag.add_book(view.key_life, view.position, view.state);
+        tag.add_view(view);
         tag.add_market(named.market.as_deref(), named.winner());
         tag.finish()
     }

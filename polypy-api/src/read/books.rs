@@ -338,7 +338,7 @@ impl Reads {
         tag.add(shelf.found.len());
         for (view, named) in &shelf.found {
             tag.add(&view.asset_id);
-            tag.add_book(view.key_life, view.position, view.state);
+            tag.add_view(view);
             tag.add_market(named.market.as_deref(), named.winner());
         }
         for missing in &shelf.missing {

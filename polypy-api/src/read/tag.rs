@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-use polypy_core::{AssetId, BookPosition, BookState, Market};
+use polypy_core::{AssetId, BookPosition, BookState, BookView, Market};
 
 /// A tag that is being made: of everything that the answer says, in the order in which it
 /// says it.
@@ -32,6 +32,14 @@ impl Tagging {
     /// which the worker may know nothing yet.
     pub(crate) fn add_book(&mut self, key_life: u64, position: BookPosition, state: BookState) {
         self.add((key_life, position, state));
+    }
+
+    /// The same of a book that is shown whole, with whose copy it is and when its hash came
+    /// out, neither of which moves where it stands.
+    pub(crate) fn add_view(&mut self, view: &BookView) {
+        self.add_book(view.key_life, view.position, view.state);
+        let verified = view.verified_ago.and_then(|ago| view.at.checked_sub(ago));
+        self.add((view.feed, verified));
     }
 
     /// What a market is called, and which of its tokens won.

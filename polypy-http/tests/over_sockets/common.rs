@@ -228,6 +228,8 @@ pub(crate) fn view(asset_id: &str, state: BookState) -> BookView {
         }),
         hash: polypy_core::BookHash::from_hex(b"0123456789abcdef0123456789abcdef01234567"),
         hash_verified: Some(true),
+        verified_ago: Some(Duration::from_millis(750)),
+        feed: Some(polypy_core::FeedId(7)),
         history: (0..100)
             .map(|point| HistoryPoint {
                 timestamp: Timestamp::from_millis(point * 30_000),

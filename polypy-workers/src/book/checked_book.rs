@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use polypy_core::{
     AssetKey, BestBidAsk, BookChange, BookEvent, BookHash, BookPosition, BookState, BookStatus,
-    BookTop, BookView, Checkpoint, DecimalText, PriceChange, Side, StaleReason, StatusChange,
-    TickSizeChange, Trade, TradeKept, WholeBook,
+    BookTop, BookView, Checkpoint, DecimalText, FeedId, PriceChange, Side, StaleReason,
+    StatusChange, TickSizeChange, Trade, TradeKept, WholeBook,
 };
 
 use super::checks::{Checks, Verification};
@@ -152,6 +152,8 @@ impl CheckedBook {
             last_trade: None,
             hash: copy.hash(),
             hash_verified: hash.last(),
+            verified_ago: hash.proven_ago(now),
+            feed: self.shown.feed().filter(|feed| *feed != FeedId::default()),
             history: self.shown.history().collect(),
         })
     }

@@ -16,7 +16,7 @@
 //! sent whole twice that still does not give its own hash, and one whose hash fails
 //! while those of all books do ([`FormatDoubt`](super::FormatDoubt)).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use polypy_core::fingerprint::{Fingerprint, Form};
 use polypy_core::{
@@ -27,6 +27,7 @@ use super::Checker;
 use super::hash_format::HashFormat;
 use super::pace::{CheckPace, SearchPace};
 use super::price::{PriceSource, TradePrices};
+use crate::compact_instant::CompactInstant;
 use crate::config::HashChecking;
 use crate::stats::IntegrityStats;
 
@@ -83,6 +84,8 @@ pub(crate) struct HashCheck {
     /// Whether it did and does not any more: counted as long as that lasts.
     format_lost: bool,
     last: Option<bool>,
+    /// When a hash was reproduced the last time, if one ever was.
+    proven: CompactInstant,
     /// OpenHashs in a row that failed for good.
     failures: u32,
     /// Whole books in a row that did.
@@ -154,6 +157,11 @@ impl HashCheck {
         self.last
     }
 
+    /// How long ago the last hash was reproduced, if that is the last one that could be judged.
+    pub(crate) fn proven_ago(&self, now: Instant) -> Option<Duration> {
+        (self.last == Some(true)).then(|| self.proven.age(now))
+    }
+
     /// Whether a hash waits for a change that has not come.
     pub(crate) fn is_open(&self) -> bool {
         self.format_known && self.open.is_some()
@@ -163,7 +171,7 @@ impl HashCheck {
     pub(crate) fn replaced_by_proven(&mut self, now: Instant) {
         self.forget_expectation();
         self.checks.made(now);
-        self.note_proven();
+        self.note_proven(now);
     }
 
     /// The hash that waits for a change, and the one that its levels give.
@@ -490,11 +498,12 @@ impl HashCheck {
     fn prove(&mut self, checker: &mut Checker) -> Outcome {
         checker.format_doubt.note_proven();
         self.release(checker.stats());
-        self.note_proven();
+        self.note_proven(checker.now);
         Outcome::Proven
     }
 
-    fn note_proven(&mut self) {
+    fn note_proven(&mut self, now: Instant) {
+        self.proven = now.into();
         self.format_known = true;
         self.failures = 0;
         self.whole_failures = 0;

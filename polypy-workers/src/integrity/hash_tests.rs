@@ -1,9 +1,9 @@
 //! Hash and top checks through the whole crate, on events hashed as the venue does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polypy_core::fingerprint::Form;
-use polypy_core::{BookControl, Side, StaleReason, Top};
+use polypy_core::{BookControl, FeedId, Side, StaleReason, Top};
 
 use crate::config::{HashChecking, IntegrityConfig, WorkersConfig};
 use crate::testing::{
@@ -12,6 +12,30 @@ use crate::testing::{
 
 fn verified(bench: &Harness, truth: &Truth) -> Option<bool> {
     bench.view(truth).hash_verified
+}
+
+#[test]
+fn a_verified_book_says_when_its_hash_came_out_and_whose_copy_it_is() {
+    let (bench, mut truth) = opened();
+    let second = Duration::from_secs(1);
+    assert_eq!(bench.view(&truth).feed, Some(FeedId(1)));
+    let first = bench.view_after(&truth, second).verified_ago.unwrap();
+    assert!(first >= second);
+    // The next hash that comes out is the newest.
+    let before = Instant::now();
+    bench.send(1, [truth.change(Side::Bid, "0.49", "1.5")]);
+    let again = bench.view(&truth).verified_ago.unwrap();
+    assert!(again <= before.elapsed());
+    let wrong = altered(&truth.change(Side::Bid, "0.49", "2.5"), |change| {
+        change.size = size("7");
+    });
+    bench.send(1, [wrong]);
+    assert_eq!(verified(&bench, &truth), Some(false));
+    assert_eq!(bench.view(&truth).verified_ago, None);
+    // The last book that there was goes on being that feed's.
+    bench.close(1);
+    bench.settle_down();
+    assert_eq!(bench.view(&truth).feed, Some(FeedId(1)));
 }
 
 #[test]

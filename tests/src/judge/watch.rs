@@ -209,6 +209,8 @@ mod tests {
                 last_trade: None,
                 hash: None,
                 hash_verified: None,
+                verified_ago: None,
+                feed: None,
                 history: Vec::new(),
             }))
         }

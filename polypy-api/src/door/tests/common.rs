@@ -209,6 +209,8 @@ pub(crate) fn found(asset_id: &str, state: BookState, ask: &str) -> BookLookup {
         last_trade: None,
         hash: None,
         hash_verified: None,
+        verified_ago: None,
+        feed: None,
         history: Vec::new(),
     }))
 }

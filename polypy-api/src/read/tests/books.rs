@@ -1,8 +1,9 @@
 //! What is read of many books, and by which tag.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use polypy_core::{AssetId, BookLookup, BookState, BookView, StaleReason};
+use polypy_core::{AssetId, BookLookup, BookState, BookView, FeedId, StaleReason};
 use polypy_http::Memory;
 use proptest::prelude::*;
 
@@ -117,6 +118,8 @@ enum Step {
     Gone(bool),
     Renamed(u8),
     Won,
+    Verified(u64),
+    Feed(u64),
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -135,6 +138,8 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Gone),
         1 => (0..3_u8).prop_map(Step::Renamed),
         1 => Just(Step::Won),
+        1 => (0..3_u64).prop_map(Step::Verified),
+        1 => (0..3_u64).prop_map(Step::Feed),
     ]
 }
 
@@ -164,6 +169,8 @@ fn take(world: &World, market: u64, side: usize, step: &Step) {
                 Step::Revision(revision) => view.position.revision = *revision,
                 Step::Life(life) => view.key_life = *life,
                 Step::State(state) => view.state = *state,
+                Step::Verified(ago) => view.verified_ago = Some(Duration::from_secs(*ago)),
+                Step::Feed(feed) => view.feed = Some(FeedId(*feed)),
                 Step::Gone(_) | Step::Renamed(_) | Step::Won => {}
             }
             follow(view);

@@ -150,6 +150,8 @@ impl World {
             last_trade: None,
             hash: None,
             hash_verified: Some(true),
+            verified_ago: Some(Duration::from_millis(750)),
+            feed: Some(polypy_core::FeedId(7)),
             history: (1..=3).map(point).collect(),
         }
     }
