@@ -24,15 +24,17 @@
     if (first === null) return message;
     for (const name of ["ts_event_ms", "since_ms"]) if (typeof message[name] === "number") message[name] = stretched(message[name]);
     if (typeof message.ts_recv_us === "number") message.ts_recv_us = stretched(message.ts_recv_us / 1000) * 1000;
+    if (message.sample) message.sample.ts_ms = stretched(message.sample.ts_ms);
     return message;
   }
   window.WebSocket = class extends Socket {
     set onmessage(take) {
       super.onmessage = ({ data }) => {
         const message = change(JSON.parse(data));
-        const copies = message.type === "stats" || message.type === "health" ? FACTOR : 1;
+        const copies = message.type === "health" ? FACTOR : 1;
         for (let copy = 0; copy < copies; copy += 1) {
-          const text = JSON.stringify({ ...message, ts_us: message.ts_us && message.ts_us + copy * 1e6 });
+          const sample = message.sample && { ...message.sample, ts_ms: message.sample.ts_ms + copy * 1000 };
+          const text = JSON.stringify({ ...message, sample, ts_us: message.ts_us && message.ts_us + copy * 1e6 });
           if (copy === 0) take({ data: text });
           else later(() => take({ data: text }), (copy * 1000) / FACTOR);
         }

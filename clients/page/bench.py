@@ -272,13 +272,13 @@ def cost() -> Iterator[Figure]:
     with server_alone() as (url, process):
         found = ask(f"{url}/v1/markets?ends_after=7d&limit=8&tops")["markets"]
         tokens = [one["tokens"][0]["token_id"] for one in found]
-        pulse = {"channels": ["stats"]}
-        overview = ([pulse, {"tokens": tokens, "channels": ["top"], "mode": "conflated", "interval_ms": 200}], ["/health"])
+        pulse = {"channels": ["health"]}
+        overview = ([pulse, {"tokens": tokens, "channels": ["top"], "mode": "conflated", "interval_ms": 200}], ["/v1/connections?limit=60"])
         # Until one of them has had more changes than the others.
         time.sleep(5)
         market = busy_market(url)
         busiest = {"markets": [market["condition_id"]], "channels": ["book", "trade", "state", "market"], "mode": "conflated", "interval_ms": 16}
-        shown = ([pulse, busiest], ["/health", f"/v1/books/{market['tokens'][0]['token_id']}?depth=1"])
+        shown = ([pulse, busiest], [f"/v1/books/{market['tokens'][0]['token_id']}?depth=1"])
 
         async def rounds(pages: int, of: Any, seconds: float) -> float:
             more = []

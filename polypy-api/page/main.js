@@ -1,6 +1,7 @@
 // @ts-check
 // The start: routes behind the hash, the link, keys, theme, and the one clock that draws.
 
+import { Connections } from "./core/connections.js";
 import { byId, mark, put } from "./core/dom.js";
 import * as format from "./core/format.js";
 import { Samples } from "./core/sample.js";
@@ -8,7 +9,7 @@ import { ofLink } from "./core/state.js";
 import * as theme from "./core/theme.js";
 import { setBadge } from "./core/widgets.js";
 import { Clock } from "./link/clock.js";
-import { ask, base, isOverview } from "./link/first.js";
+import { ask, base, CONNECTIONS, isOverview, NEWEST } from "./link/first.js";
 import { Reads } from "./link/reads.js";
 import { Stream } from "./link/stream.js";
 import * as dialogs from "./views/dialogs.js";
@@ -17,7 +18,7 @@ import { markets } from "./views/markets.js";
 import { overview } from "./views/overview.js";
 
 /**
- * @typedef {{ title: string, heading: any, frame?: (now: number) => void, sampled: () => void, link?: () => void, theme: () => void,
+ * @typedef {{ title: string, heading: any, frame?: (now: number) => void, sampled: () => void, connected?: () => void, link?: () => void, theme: () => void,
  *   update?: (name: string, query: URLSearchParams) => void, sleep?: () => void, wake?: () => void, key?: (key: string) => boolean,
  *   resize?: () => void, end: () => void }} View
  */
@@ -32,6 +33,7 @@ const now = () => performance.now();
 const page = new URL(import.meta.url).href.replace(/main\.js$/, "");
 const clock = new Clock();
 const samples = new Samples();
+const connections = new Connections();
 const root = byId("main");
 const notice = byId("notice");
 const reads = new Reads(base, () => stream.tell({ type: "denied" }), ask);
@@ -45,6 +47,8 @@ let sleeps = null;
 let saidAt = -SAY_MS;
 let lastSaid = "";
 let keys = readKeys();
+/** The connections are being read. */
+let isLooking = false;
 /** The link was lost since it was last open: another server may have come. */
 let wasLost = false;
 
@@ -53,6 +57,7 @@ const app = {
   reads,
   clock,
   samples,
+  connections,
   now,
   /** @type {any} */
   stream: null,
@@ -77,7 +82,7 @@ const app = {
 
 const stream = new Stream({ url: streamAddress, now, onLink, onMessage, onDoubt });
 app.stream = stream;
-stream.want("health", { fields: { channels: ["stats"] }, take: () => {} });
+stream.want("health", { fields: { channels: ["health"] }, take: () => {} });
 
 function streamAddress() {
   const url = new URL("v1/ws", base);
@@ -160,50 +165,43 @@ async function onDoubt() {
 /** @param {any} message @param {number} at */
 function onMessage(message, at) {
   if (message.ts_us) clock.take(message.ts_us / 1000, at);
-  if (message.type !== "stats") return;
-  const before = new Map(samples.connections);
-  samples.take(message);
-  compare(before);
-  void judge();
+  if (message.type !== "health") return;
+  const before = samples.newest;
+  samples.take(message.sample);
+  judged(message.health);
+  // Elsewhere they are of interest when some were lost, or are back.
+  const isOther = before.connections_open !== samples.newest.connections_open;
+  if (!isAsleep && (view?.connected || isOther)) void lookAtConnections();
 }
 
-/** Connections that came and went. @param {Map<string, import("./core/sample.js").Connection>} before */
-function compare(before) {
-  for (const [name, { row }] of samples.connections) {
-    const known = before.get(name);
-    if (!known) continue;
-    const [was, is] = [known.row.status === "connected", row.status === "connected"];
-    if (was && !is) note(`${name} lost: ${format.count(row.subscribed_markets)} tokens`, "bad");
-    else if (!was && is) note(`${name} is back`, "live");
-    else if (row.reconnect_count > known.row.reconnect_count) note(`${name} was lost and is back within a second`, "stale");
+async function lookAtConnections() {
+  if (isLooking) return;
+  isLooking = true;
+  try {
+    connected(await reads.json(CONNECTIONS));
+  } catch {
+    // The link says it.
   }
+  isLooking = false;
+}
+
+/** @param {any} answer */
+function connected(answer) {
+  for (const { text, tone } of connections.take(answer)) note(text, tone);
+  view?.connected?.();
 }
 
 /** What can be shown before the stream says anything. */
 async function begin() {
   try {
-    const [health, stats] = await Promise.all([readHealth(), isOverview ? reads.json("stats") : null]);
-    const at = Date.parse(health.timestamp);
-    clock.take(at, now());
-    if (stats) samples.begin(stats, at);
+    const [health, newest, of] = await Promise.all([reads.json("health", { allow: [503] }), isOverview ? reads.json(NEWEST) : null, isOverview ? reads.json(CONNECTIONS) : null]);
+    clock.take(Date.parse(health.timestamp), now());
+    if (newest) samples.begin(newest);
+    if (of) connected(of);
     judged(health);
   } catch {
     // The stream brings it, or the link says why not.
   }
-}
-
-/** The verdict, once a second. */
-async function judge() {
-  try {
-    judged(await readHealth());
-  } catch {
-    // The link says it.
-    view?.sampled();
-  }
-}
-
-function readHealth() {
-  return reads.json("health", { allow: [503] });
 }
 
 /** @type {string} */
@@ -286,7 +284,7 @@ async function loggedIn() {
 
 /** Draws what is marked, in step with the screen. @param {number} at */
 function frame(at) {
-  view?.frame?.(at);
+  if (!isAsleep) view?.frame?.(at);
   requestAnimationFrame(frame);
 }
 
@@ -379,6 +377,9 @@ addEventListener("keydown", pressed);
 addEventListener("resize", () => view?.resize?.());
 addEventListener("online", () => stream.tell({ type: "online", now: now() }));
 addEventListener("offline", () => stream.tell({ type: "offline", now: now(), chance: Math.random() }));
+// A browser may keep a page that was left, with its socket: that ends, and is opened anew on the way back.
+addEventListener("pagehide", () => stream.tell({ type: "offline", now: now(), chance: Math.random() }));
+addEventListener("pageshow", (event) => event.persisted && stream.tell({ type: "online", now: now() }));
 document.addEventListener("visibilitychange", visibility);
 setInterval(() => stream.look(), LOOK_MS);
 requestAnimationFrame(frame);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,8 @@ ENTER = "\ue007"
 END = "\ue010"
 OLD = "return document.querySelectorAll('.outcome[data-old]').length"
 GREY = "return document.querySelector('main').classList.contains('grey')"
+SPAN = "return document.querySelector('.chart[aria-label^=Books]')?.getAttribute('aria-label') ?? ''"
+READS = "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).pathname)"
 TABLE = """
 const cells = [...document.querySelectorAll('.ladder tbody tr')].map(row => [...row.children].map(cell => cell.textContent));
 const side = (size, price) => cells.filter(row => row[price]).map(row => [row[price], row[size]]);
@@ -48,6 +51,11 @@ def test_the_overview_is_whole_before_the_stream_says_anything(browser: Browser,
         live = browser.wait("return document.querySelector('.figure dd')?.textContent", lambda text: text not in (None, "–"))
         assert int(live.replace(",", "")) >= 100
         browser.wait("return document.querySelectorAll('.block').length")
+        # The charts have a past that this page has not seen.
+        wait_until(lambda: len(ask(f"{demo.url}/v1/history?limit=12")["rows"]) == 12)
+        browser.open("about:blank")
+        browser.open(base)
+        browser.wait(SPAN, lambda label: 10 <= float(label.split(", the last ")[-1].split(" s:")[0] or 0) if " s:" in label else " min:" in label)
         assert browser.run("return document.querySelector('#link b').textContent") != "linked"
         browser.open("about:blank")
         # The browser itself says that the stream was refused.
@@ -67,6 +75,8 @@ def test_the_overview_says_that_all_is_well(browser: Browser, demo: Demo) -> Non
     shown = browser.wait("return document.querySelector('.figure dd')?.textContent", lambda text: text not in (None, "–"))
     assert int(shown.replace(",", "")) >= 100
     browser.wait("return document.querySelectorAll('.chart canvas').length", lambda count: count == 4)
+    numbers = "return [...document.querySelectorAll('.figure dd, .running .facts dd:not([hidden])')].map(one => one.textContent)"
+    browser.wait(numbers, lambda texts: len(texts) > 20 and not any("–" in text or text == "" for text in texts))
     asked = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert len(asked) > 20
     assert [url for url in asked if not url.startswith(f"{demo.url}/")] == []
@@ -104,6 +114,57 @@ def test_a_page_has_one_stream_whatever_it_shows(browser: Browser, demo: Demo) -
     assert opened() == before + 1
 
 
+def test_a_page_that_was_left_has_no_stream_and_has_one_again_on_the_way_back(browser: Browser, demo: Demo) -> None:
+    """Browsers keep such a page whole, to show it at once."""
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/markets")
+    browser.wait(LINKED)
+    browser.open("about:blank")
+    wait_until(lambda: ask(f"{demo.url}/stats")["stream"]["clients"]["websocket"] == 0)
+    browser.run("history.back()")
+    browser.wait(LINKED)
+    browser.wait(ROWS, lambda rows: len(rows) > 2)
+
+
+def test_what_no_channel_brings_is_read_while_it_is_shown(browser: Browser, demo: Demo) -> None:
+    def reads(of: str) -> int:
+        return sum(path.startswith(of) for path in browser.run(READS))
+
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    wait_until(lambda: reads("/v1/connections") >= 4)
+    assert reads("/health") == 1
+    assert reads("/stats") == 0
+    market = first_market(demo)["condition_id"]
+    browser.run(f"location.hash = '#/market/{market}'")
+    browser.wait("return document.querySelectorAll('.outcome').length", lambda count: count == 2)
+    browser.run("performance.clearResourceTimings()")
+    wait_until(lambda: reads("/v1/books/") >= 4)
+    # Once for the feed, and when the number of open ones changes.
+    assert reads("/v1/connections") <= 2
+    assert reads("/health") + reads("/v1/history") + reads("/v1/failures") == 0
+
+
+def test_a_hidden_page_reads_nothing(browser: Browser, demo: Demo) -> None:
+    """But it stays linked."""
+    hide = "const [isHidden] = arguments; Object.defineProperty(document, 'hidden', {get: () => isHidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+    for place in ("#/", f"#/market/{first_market(demo)['condition_id']}"):
+        browser.open("about:blank")
+        browser.open(f"{demo.url}/{place}")
+        browser.wait(LINKED)
+        browser.run(hide, True)
+        # It falls asleep after ten seconds.
+        browser.run("return new Promise(done => setTimeout(done, 10500))")
+        browser.run("performance.clearResourceTimings()")
+        # Some pulses: it goes on hearing the server.
+        browser.run("return new Promise(done => setTimeout(done, 3500))")
+        browser.wait(LINKED)
+        assert browser.run(READS) == [], place
+        browser.run(hide, False)
+        browser.wait(READS)
+
+
 def test_prices_of_the_list_are_live(browser: Browser, demo: Demo) -> None:
     browser.open(f"{demo.url}/#/markets")
     prices = "return [...document.querySelectorAll('.row:not([hidden]) .bid')].map(cell => cell.textContent).join()"
@@ -139,6 +200,15 @@ def test_the_ladder_is_the_book(browser: Browser, demo: Demo) -> None:
         tell(f"{demo.exchange}/sim/resume")
 
 
+def test_the_proof_says_when_and_over_which_connection(browser: Browser, demo: Demo) -> None:
+    open_market(browser, demo)
+    facts = "const list = document.querySelector('.proof .facts'); return Object.fromEntries([...list.querySelectorAll('dt')].map(term => [term.textContent, term.nextSibling.textContent]))"
+    shown = browser.wait(facts, lambda facts: "conn-" in facts["delivered by"] and facts["last reproduced"].endswith(" ago"))
+    assert shown["delivered by"].split(", feed ")[1].isdigit(), shown
+    assert len(shown["exchange's hash"].replace(" ", "")) == 40, shown
+    assert re.fullmatch(r"\d[\d,]*, \d[\d,]*", shown["epoch, sequence"]), shown
+
+
 def test_a_book_that_may_not_be_trusted_is_marked_and_comes_back(browser: Browser, demo: Demo) -> None:
     open_market(browser, demo)
     browser.wait(LINKED)
@@ -163,6 +233,11 @@ def test_a_dying_connection_is_seen_dying(browser: Browser, demo: Demo) -> None:
     browser.wait(blocks, are_open)
     with lost_connections(demo):
         browser.wait(blocks, lambda words: "LOST" in words)
+        # It says how the last socket ended, and leads to what to do about it.
+        browser.wait("return document.querySelector('.block .why')?.textContent ?? ''", lambda why: "429" in why and "again" in why)
+        way = browser.run("return document.querySelector('.block a:not([hidden])').getAttribute('href')")
+        assert way in ("#/runbook/PolypyConnectionsLost", "#/runbook/PolypyNoConnection"), way
+        browser.wait("return document.querySelector('.trust').textContent", lambda text: "connection lost" in text)
         browser.wait("return document.querySelector('.banner').dataset.tone", lambda tone: tone in ("stale", "bad"))
         browser.run("document.querySelector('.banner a').click()")
         text = browser.wait("return document.querySelector('dialog pre')?.textContent", lambda text: bool(text) and len(text) > 100)

@@ -110,20 +110,40 @@ export function ofLink(is) {
   return LINK[is] ?? LINK.connecting;
 }
 
+/** @type {Record<string, Look>} */
+const CONNECTION = {
+  lost: { shape: "cross", word: "LOST", tone: "bad" },
+  mute: { shape: "half", word: "quiet since opened", tone: "stale" },
+  silent: { shape: "half", word: "silent", tone: "stale" },
+  lagging: { shape: "half", word: "lagging", tone: "stale" },
+  connecting: { shape: "dotted", word: "connecting", tone: "pending" },
+  loading: { shape: "dotted", word: "loading", tone: "pending" },
+  draining: { shape: "square", word: "draining", tone: "settled" },
+  idle: { shape: "square", word: "idle", tone: "settled" },
+  live: { shape: "disc", word: "live", tone: "live" },
+};
+
 /**
- * How a connection to the venue is shown, from its row in `/stats`.
+ * How a connection to the venue is shown, from its row in `/v1/connections`.
  * @param {any} row
- * @param {number | null} age of its last data, in ms
  * @returns {Look}
  */
-export function ofConnection(row, age) {
-  if (row.status !== "connected") {
-    const opening = row.status === "connecting" && !row.reconnect_count;
-    return opening ? { shape: "dotted", word: "connecting", tone: "pending" } : { shape: "cross", word: row.status === "reconnecting" || row.status === "connecting" ? "LOST" : row.status, tone: "bad" };
+export function ofConnection(row) {
+  const look = CONNECTION[row.state] ?? { shape: "square", word: row.state, tone: "pending" };
+  return row.state === "loading" ? { ...look, word: `${row.tokens - row.awaited_books} of ${row.tokens} books` } : look;
+}
+
+/** The section of the runbook for a connection that is not well. @param {any} row @returns {string | null} */
+export function wayOfConnection(row) {
+  switch (row.state) {
+    case "lost":
+      return row.last_end?.cause === "not_opened" ? RUNBOOK.no_connection : RUNBOOK.disconnected;
+    case "mute":
+    case "silent":
+      return RUNBOOK.silent;
+    case "lagging":
+      return "PolypyFeedDelayed";
+    default:
+      return null;
   }
-  if (row.is_draining) return { shape: "square", word: "draining", tone: "settled" };
-  if (row.awaiting_books) return { shape: "dotted", word: `${row.subscribed_markets - row.awaiting_books} of ${row.subscribed_markets} books`, tone: "pending" };
-  if (!row.is_healthy) return { shape: "half", word: "quiet since opened", tone: "stale" };
-  if (age !== null && age > 5000) return { shape: "half", word: "idle", tone: "stale" };
-  return { shape: "disc", word: "live", tone: "live" };
 }

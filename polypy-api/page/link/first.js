@@ -10,9 +10,14 @@ export const base = document.baseURI.replace(/[?#].*$/, "");
 /** The overview is what the address names. */
 export const isOverview = /^(#\/?)?$/.test(location.hash);
 
+/** The newest second, all of it. */
+export const NEWEST = "v1/history?limit=1";
+/** Connections that are shown at once: those in trouble first. */
+export const CONNECTIONS = "v1/connections?limit=60";
+
 /** @type {Map<string, Promise<Response>>} */
 const early = new Map();
-for (const path of isOverview ? ["", "health", "stats"] : ["", "health"]) {
+for (const path of isOverview ? ["", "health", NEWEST, CONNECTIONS] : ["", "health"]) {
   const url = new URL(path, base).href;
   const reply = fetch(url, READ);
   // Who takes the answer learns of a failure.

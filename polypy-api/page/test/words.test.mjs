@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as format from "../core/format.js";
-import { perSecond, Samples } from "../core/sample.js";
-import { ofBook, ofConnection, reasonWords, RUNBOOK, worse } from "../core/state.js";
+import { ofBook, ofConnection, reasonWords, RUNBOOK, wayOfConnection, worse } from "../core/state.js";
 import { Problem, Reads } from "../link/reads.js";
 import { sectionOf } from "../views/dialogs.js";
 
@@ -63,57 +62,22 @@ test("each reason has words and a section of the runbook", () => {
   }
 });
 
-test("a connection that is not connected never looks live", () => {
-  const row = { status: "connected", is_healthy: true, subscribed_markets: 200, awaiting_books: 0, reconnect_count: 0 };
-  assert.equal(ofConnection(row, 10).tone, "live");
-  assert.equal(ofConnection({ ...row, awaiting_books: 40 }, 10).word, "160 of 200 books");
-  assert.equal(ofConnection(row, 6000).tone, "stale");
-  for (const status of ["reconnecting", "connecting", "closed", "idle"]) assert.notEqual(ofConnection({ ...row, status }, 10).tone, "live");
+test("a connection looks as its state says, and only one that is well looks live", () => {
+  const row = { state: "live", tokens: 200, awaited_books: 40, last_end: null };
+  const states = ["lost", "mute", "silent", "lagging", "connecting", "loading", "draining", "idle"];
+  assert.equal(ofConnection(row).tone, "live");
+  for (const state of [...states, "unheard-of"]) assert.notEqual(ofConnection({ ...row, state }).tone, "live", state);
+  assert.equal(ofConnection({ ...row, state: "loading" }).word, "160 of 200 books");
+  assert.equal(ofConnection({ ...row, state: "lost" }).tone, "bad");
 });
 
-const stats = (frames, uptime, connections = []) => ({ uptime_seconds: uptime, wire: { frames }, pool: { stats: connections } });
-
-test("rates are of one second: of two, or of a server that began again, there is none", () => {
-  const pulse = new Samples();
-  pulse.take({ ts_us: 1e6, stats: stats(100, 10) });
-  assert.equal(pulse.newest.frames_per_second, null);
-  pulse.take({ ts_us: 2e6, stats: stats(150, 11) });
-  assert.equal(pulse.newest.frames_per_second, 50);
-  pulse.take({ ts_us: 4.1e6, stats: stats(350, 13) });
-  assert.equal(pulse.newest.frames_per_second, null);
-  pulse.take({ ts_us: 5.1e6, stats: stats(400, 1) });
-  assert.equal(pulse.newest.frames_per_second, null);
-  assert.equal(perSecond(5, 3, 1), null);
-  // A hole is a hole in the charts.
-  assert.ok(pulse.columns(["frames_per_second"])[1].includes(null));
-});
-
-test("what was read before the first message is shown, and nothing is a rate since then", () => {
-  const pulse = new Samples();
-  const row = (messages) => ({ connection_id: "conn-0", age_seconds: 60, messages_received: messages, bytes_received: 0 });
-  const read = { ...stats(100, 10, [row(1000)]), workers: { books: { live: 7 } } };
-  pulse.begin(read, 1500);
-  assert.equal(pulse.newest.books_live, 7);
-  assert.equal(pulse.connections.get("conn-0").frames, null);
-  pulse.take({ ts_us: 2e6, stats: stats(150, 10, [row(1100)]) });
-  assert.equal(pulse.newest.frames_per_second, null);
-  assert.equal(pulse.connections.get("conn-0").frames, null);
-  pulse.take({ ts_us: 3e6, stats: stats(200, 11, [row(1200)]) });
-  assert.equal(pulse.newest.frames_per_second, 50);
-  assert.equal(pulse.connections.get("conn-0").frames, 100);
-  // What comes late is not taken, and times only grow.
-  pulse.begin(read, 9999);
-  assert.deepEqual(pulse.columns([])[0], [1.5, 2, 3]);
-});
-
-test("a connection that took another's name has no rate of it", () => {
-  const pulse = new Samples();
-  const row = (age, messages) => ({ connection_id: "conn-0", age_seconds: age, messages_received: messages, bytes_received: 0 });
-  pulse.take({ ts_us: 1e6, stats: stats(0, 10, [row(60, 1000)]) });
-  pulse.take({ ts_us: 2e6, stats: stats(0, 11, [row(61, 1020)]) });
-  assert.equal(pulse.connections.get("conn-0").frames, 20);
-  pulse.take({ ts_us: 3e6, stats: stats(0, 12, [row(0.5, 1500)]) });
-  assert.equal(pulse.connections.get("conn-0").frames, null);
+test("a connection in trouble has a way on, and one that is well has none", () => {
+  const way = (state, last_end = null) => wayOfConnection({ state, last_end });
+  assert.equal(way("lost", { cause: "closed" }), "PolypyConnectionsLost");
+  assert.equal(way("lost", { cause: "not_opened" }), "PolypyNoConnection");
+  assert.deepEqual(["mute", "silent"].map((state) => way(state)), ["PolypyFeedSilent", "PolypyFeedSilent"]);
+  assert.equal(way("lagging"), "PolypyFeedDelayed");
+  assert.deepEqual(["live", "loading", "connecting", "draining", "idle"].map((state) => way(state)), [null, null, null, null, null]);
 });
 
 test("addresses are below the page's own, whatever an answer names", () => {
@@ -152,4 +116,6 @@ test("a section of the runbook ends where the next one begins", () => {
   assert.equal(sectionOf(all, "One"), "Do. this");
   assert.equal(sectionOf(all, "Two"), "that");
   assert.equal(sectionOf(all, "Three"), null);
+  const table = "### T\n\n| `cause` | what it is |\n|---|---|\n| `a`, `b` | see [One](#one) |\n\n```sh\ncurl $A | jq\n```\n\n- end\n";
+  assert.equal(sectionOf(table, "T"), "cause: what it is\na, b: see One\n\ncurl $A | jq\n\n- end");
 });

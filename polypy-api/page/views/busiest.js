@@ -15,7 +15,6 @@ export class Busiest {
     this.list = el("ul", {});
     const made = box("busiest", "Busiest markets", this.list);
     this.box = made.box;
-    this.box.hidden = !app.reads.has("/v1/markets");
     made.more.append(el("a", { href: "#/markets", text: "all markets →" }));
     /** @type {Map<string, { link: any, state: any, bid: any, ask: any, digits: number }>} by first token */
     this.rows = new Map();
@@ -24,7 +23,6 @@ export class Busiest {
 
   async learn() {
     const { app } = this;
-    if (!app.reads.has("/v1/markets")) return;
     try {
       const query = { limit: MARKETS, tops: true, fields: "slug,condition_id,question,tokens,tick_size,volume_day" };
       const answer = await app.reads.json("v1/markets", { query, signal: this.abort.signal });

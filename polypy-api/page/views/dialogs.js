@@ -81,7 +81,19 @@ export function sectionOf(all, section) {
   const from = lines.indexOf(`### ${section}`);
   if (from < 0) return null;
   const to = lines.findIndex((line, at) => at > from && /^#{1,3} /.test(line));
-  return lines.slice(from + 1, to < 0 ? undefined : to).join("\n").trim().replace(/\*\*/g, "");
+  return plainly(lines.slice(from + 1, to < 0 ? undefined : to).join("\n"));
+}
+
+/** Without the marks of its form: rows of a table become lines, links their words. @param {string} text */
+function plainly(text) {
+  return text
+    .replace(/^\|[-|]+\|\n/gm, "")
+    .replace(/^\| (.*) \|$/gm, (_, row) => row.split(" | ").join(": "))
+    .replace(/^```.*\n/gm, "")
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replace(/\*\*/g, "")
+    .replace(/`/g, "")
+    .trim();
 }
 
 /** @param {any} app @param {() => void} onDone @returns {import("../main.js").View} */

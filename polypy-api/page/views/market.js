@@ -114,10 +114,8 @@ export function market(app, name, query) {
   /** What the catalogue says of it. */
   async function learn() {
     try {
-      if (app.reads.has("/v1/markets/{market}")) {
-        know(await app.reads.json(`v1/markets/${encodeURIComponent(name)}`, { signal: abort.signal }));
-        await more();
-      }
+      know(await app.reads.json(`v1/markets/${encodeURIComponent(name)}`, { signal: abort.signal }));
+      await more();
     } catch (error) {
       if (!ended) fail(/** @type {Error} */ (error).message);
     }
@@ -149,14 +147,12 @@ export function market(app, name, query) {
   async function more() {
     const condition = info?.condition_id;
     const { reads } = app;
-    if (reads.has("/v1/trades")) {
-      const answer = await reads.json("v1/trades", { query: { market: condition, limit: 200 }, signal: abort.signal, allow: [404] });
-      trades.digits = digits();
-      trades.begin(answer?.trades ?? []);
-      trades.show(shown?.id ?? null);
-    }
+    const answer = await reads.json("v1/trades", { query: { market: condition, limit: 200 }, signal: abort.signal, allow: [404] });
+    trades.digits = digits();
+    trades.begin(answer?.trades ?? []);
+    trades.show(shown?.id ?? null);
     const slug = info?.event?.slug;
-    if (slug && reads.has("/v1/events/{event}")) {
+    if (slug) {
       const event = await reads.json(`v1/events/${encodeURIComponent(slug)}`, { query: { tops: true }, signal: abort.signal });
       if (ended) return;
       const first = siblings.begin(event, condition);
@@ -165,24 +161,15 @@ export function market(app, name, query) {
     }
   }
 
-  /** Of a token, where the catalogue has no route of its own. @param {Token} one */
+  /** Mid and spread of a token before now. @param {Token} one */
   async function before(one) {
-    const { reads } = app;
     try {
-      if (!reads.has("/v1/trades")) {
-        const answer = await reads.json(`v1/trades/${one.id}`, { query: { limit: 100 }, signal: abort.signal });
-        trades.digits = digits();
-        trades.begin(answer.trades.map((/** @type {any} */ trade) => ({ ...trade, token_id: one.id })));
-        trades.show(shown?.id ?? null);
-      }
-      if (reads.has("/v1/tops/{token_id}")) {
-        const answer = await reads.json(`v1/tops/${one.id}`, { signal: abort.signal });
-        const first = one.times[0] ?? Infinity;
-        const old = answer.history.filter((/** @type {any} */ point) => point.ts_event_ms / 1000 < first && point.mid_price !== null);
-        one.times.unshift(...old.map((/** @type {any} */ point) => point.ts_event_ms / 1000));
-        one.mids.unshift(...old.map((/** @type {any} */ point) => Number(point.mid_price)));
-        one.spreads.unshift(...old.map((/** @type {any} */ point) => Number(point.spread)));
-      }
+      const answer = await app.reads.json(`v1/tops/${one.id}`, { signal: abort.signal });
+      const first = one.times[0] ?? Infinity;
+      const old = answer.history.filter((/** @type {any} */ point) => point.ts_event_ms / 1000 < first && point.mid_price !== null);
+      one.times.unshift(...old.map((/** @type {any} */ point) => point.ts_event_ms / 1000));
+      one.mids.unshift(...old.map((/** @type {any} */ point) => Number(point.mid_price)));
+      one.spreads.unshift(...old.map((/** @type {any} */ point) => Number(point.spread)));
     } catch {
       // The chart begins now, then.
     }
@@ -246,22 +233,12 @@ export function market(app, name, query) {
     }
     if (message.type === "snapshot") {
       problem.hidden = true;
-      if (!info && !app.reads.has("/v1/markets/{market}")) void fromBook(id);
     }
     if (one === shown) {
       updates += 1;
       ladder.isDirty = true;
     }
     remember(one, now);
-  }
-
-  /** The market as its book says it. @param {string} id */
-  async function fromBook(id) {
-    try {
-      know(await app.reads.json(`v1/books/${id}`, { query: { depth: 1 }, signal: abort.signal }));
-    } catch {
-      // The name stays what the address says.
-    }
   }
 
   /** @param {any} message */
@@ -379,7 +356,10 @@ export function market(app, name, query) {
     if (!app.isLinked()) return;
     try {
       const read = await app.reads.json(`v1/books/${one.id}`, { query: { depth: 1 }, signal: abort.signal, allow: [404, 503] });
-      if (one === shown && read?.token_id === one.id) proof.read = read;
+      if (one !== shown || read?.token_id !== one.id) return;
+      proof.read = read;
+      const { feed } = read;
+      if (feed !== null && feed !== proof.feed) proof.know(feed, await app.reads.json("v1/connections", { query: { limit: 1000 }, signal: abort.signal }));
     } catch {
       // The stream says what is known; the next look is in a second.
     }

@@ -1,17 +1,16 @@
 // @ts-check
 // The overview: is it well, which connections and books are, and what flows.
 
+import { ended, KEPT } from "../core/connections.js";
 import { el, fill, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { ofConnection, reasonWords, RUNBOOK } from "../core/state.js";
+import { ofConnection, reasonWords, RUNBOOK, wayOfConnection } from "../core/state.js";
 import { badge, box, facts, key, setBadge } from "../core/widgets.js";
 import { Chart } from "../draw/chart.js";
 import { Busiest } from "./busiest.js";
 import { Demo } from "./demo.js";
 import { colours, fit } from "../draw/canvas.js";
 
-/** Connections that are shown at once: those in trouble first. */
-const BLOCKS = 60;
 /** Between two looks at the books that were asked for again, where none was meanwhile. */
 const FAILURES_MS = 30_000;
 /** What has not come by then is not waited for. */
@@ -22,6 +21,8 @@ const TRUST = /** @type {const} */ ([
   ["pending", "dotted", "pending", "books_pending"],
   ["settled", "square", "settled", "books_settled"],
 ]);
+/** What columns begin with that count stale books by reason. */
+const STALE = "stale_";
 /** The word and figure of each box above the charts. */
 const FIGURES = /** @type {const} */ (["Live books", "Changes", "Hashes reproduced", "Checks failed", "Connections", "Clients"]);
 
@@ -49,7 +50,7 @@ export function overview(app) {
   const connections = box("connections", "Connections to the venue", el("div", { class: "body" }, blocks));
   const trust = el("div", { class: "trust" });
   const parts = el("div", { class: "parts" });
-  const about = facts(["Markets followed", "From the venue", "Trades", "Queue to the workers", "Received to routed", "Events dropped", "HTTP", "Streams", "Recorder", "Processor", "Memory"]);
+  const about = facts(["Markets followed", "From the venue", "Trades", "Queue to the workers", "From socket to book", "Events dropped", "HTTP", "Streams", "Recorder", "Processor", "Memory"]);
   const seen = el("ul", { class: "seen", tabindex: "0", "aria-label": "Seen since this page was opened" });
   const trusted = box("trusted", "Can the books be trusted?", el("div", { class: "body" }, trust));
   const running = box("running", "Parts", el("div", { class: "body" }, parts, about.list));
@@ -94,6 +95,8 @@ export function overview(app) {
   /** When the books asked for again were last read; none are read once the view has ended. */
   let askedAt = -FAILURES_MS;
   let isOver = false;
+  let isAsleep = false;
+  let wasLost = false;
   /** @type {Map<string, ReturnType<typeof block>>} */
   const known = new Map();
   let isHeld = false;
@@ -102,6 +105,8 @@ export function overview(app) {
   /** @type {string[]} */
   let order = [];
   show();
+  showConnections();
+  void readPast();
 
   /**
    * @param {string} name @param {string} title @param {any} looks
@@ -117,7 +122,7 @@ export function overview(app) {
 
   function show() {
     const { samples } = app;
-    if (samples.health && samples.stats) app.root.classList.remove("settling");
+    if (samples.health && samples.kept.length) app.root.classList.remove("settling");
     const now = samples.newest;
     verdict(samples.health, now);
     put(figures["Live books"].value, format.count(now.books_live));
@@ -126,26 +131,42 @@ export function overview(app) {
     put(figures.Changes.more, `a second · ${format.rate(now.trades_per_second)} trades`);
     put(figures["Hashes reproduced"].value, format.rate(now.hashes_passed_per_second));
     put(figures["Hashes reproduced"].more, "a second");
-    const integrity = samples.stats?.workers?.integrity;
     put(figures["Checks failed"].value, format.rate(now.checks_failed_per_second));
-    put(figures["Checks failed"].more, integrity ? `a second · ${format.count(integrity.suspected)} doubts` : "");
+    put(figures["Checks failed"].more, now.suspected_per_second === undefined ? "" : `a second · ${format.rate(now.suspected_per_second)} doubts`);
+    mark(figures["Checks failed"].more, "title", "live books that something spoke against; most are healed by the next message");
     mark(figures["Checks failed"].value, "data-tone", now.checks_failed_per_second ? "bad" : null);
     checksWay.hidden = !now.checks_failed_per_second;
-    mark(figures["Checks failed"].more, "title", integrity ? `${format.count(integrity.suspected)} books were suspected since the start, ${format.count(integrity.healed)} of them healed by the next message` : "");
     put(figures.Connections.value, format.count(now.connections_open));
     put(figures.Connections.more, `of ${format.count(now.connections)} open`);
     put(figures.Clients.value, format.count(now.stream_clients));
     put(figures.Clients.more, `${format.rate(now.stream_messages_per_second)} messages a second`);
-    showTrust(now, samples.stats?.workers?.books?.stale_by_reason ?? {});
-    showConnections();
+    showTrust(now);
     if (now.resyncs_per_second || app.now() - askedAt > FAILURES_MS) void readFailures();
     showParts(now);
     showSeen();
+    showCharts();
+  }
+
+  function showCharts() {
+    const { samples } = app;
+    const now = samples.newest;
+    const { kept } = samples;
+    const span = kept.length ? `, the last ${format.age(kept[kept.length - 1].at - kept[0].at)}` : "";
     for (const one of charts) {
-      if (samples.kept.length) one.plot.set(samples.columns(one.names));
+      if (kept.length) one.plot.set(samples.columns(one.names));
       const value = one.names.map((name) => format.rate(now[name])).join(", ");
-      mark(one.place, "aria-label", `${one.title}: now ${value}`);
+      mark(one.place, "aria-label", `${one.title}${span}: now ${value}`);
       if (!one.hasLegend) put(one.more, one.names[0] === "cpu_cores" ? (now.cpu_cores?.toFixed(2) ?? "–") : format.rate(now[one.names[0]]));
+    }
+  }
+
+  /** The seconds before the page was opened, or since the link was lost. */
+  async function readPast() {
+    try {
+      app.samples.remember(await app.reads.json("v1/history", { query: { fields: charts.flatMap(({ names }) => names).join() } }));
+      if (!isOver) showCharts();
+    } catch {
+      // The charts begin now, then.
     }
   }
 
@@ -159,7 +180,7 @@ export function overview(app) {
     mark(heading.firstChild, "data-shape", !health.healthy ? "cross" : isWell ? "disc" : "triangle");
     put(heading.lastChild, !health.healthy ? "Not healthy" : isWell ? "Healthy: every book is live" : "Healthy, not all well");
     fill(reasons, health.reasons.map((/** @type {any} */ { code, text }) => el("li", {}, `${text} `, wayOn(code))));
-    put(since, `up ${format.age(now.uptime_s === null || now.uptime_s === undefined ? null : now.uptime_s * 1000)} · polypy ${app.reads.version}`);
+    put(since, `up ${format.age(now.uptime_seconds === null || now.uptime_seconds === undefined ? null : now.uptime_seconds * 1000)} · polypy ${app.reads.version}`);
   }
 
   /** The section of the runbook. @param {string} code */
@@ -168,45 +189,40 @@ export function overview(app) {
     return section ? el("a", { href: `#/runbook/${section}`, text: "what to do →" }) : "";
   }
 
-  /** @param {import("../core/sample.js").Sample} now @param {Record<string, number>} reasonsOfStale */
-  function showTrust(now, reasonsOfStale) {
+  /** @param {import("../core/sample.js").Sample} now */
+  function showTrust(now) {
     const all = TRUST.reduce((total, [, , , name]) => total + (now[name] ?? 0), 0) || 1;
     const cells = [];
     for (const [word, shape, tone, name] of TRUST) {
       const bar = el("div", { class: "bar", "aria-hidden": "true" }, el("span", { class: tone }));
       bar.firstChild.style.width = `${((now[name] ?? 0) / all) * 100}%`;
       cells.push(badge({ shape, word, tone }), el("span", { class: "n", text: format.count(now[name]) }), bar);
-      if (word === "live") cells.push(el("span", { class: "sub", text: "verified by the exchange's hash" }), el("span", { class: "n", text: format.count(now.books_verified) }), el("span"));
+      if (word === "live") cells.push(el("span", { class: "sub", text: "verified by its hash" }), el("span", { class: "n", text: format.count(now.books_verified) }), el("span"));
       if (word !== "stale") continue;
       if (now.books_suspect) cells.push(el("span", { class: "sub", text: "not decided yet" }), el("span", { class: "n", text: format.count(now.books_suspect) }), el("span"));
-      for (const [reason, many] of Object.entries(reasonsOfStale)) {
-        if (many > 0) cells.push(el("span", { class: "sub", text: reasonWords(reason) }), el("span", { class: "n", text: format.count(many) }), wayOn(reason) || el("span"));
+      for (const [column, many] of Object.entries(now)) {
+        const reason = column.startsWith(STALE) ? column.slice(STALE.length) : null;
+        if (reason !== null && many) cells.push(el("span", { class: "sub", text: reasonWords(reason) }), el("span", { class: "n", text: format.count(many) }), wayOn(reason) || el("span"));
       }
     }
     trust.replaceChildren(...cells);
   }
 
   function showConnections() {
-    const { samples } = app;
-    const all = [...samples.connections.values()];
-    put(connections.more, `${format.count(samples.newest.connections_open)} of ${format.count(samples.newest.connections)} open · ${format.rate(samples.newest.frames_per_second)} frames/s · ${format.bytes(samples.newest.bytes_per_second)}/s`);
-    const looks = new Map(all.map((one) => [one.row.connection_id, ofConnection(one.row, one.row.last_data_age_ms ?? null)]));
-    const trouble = (/** @type {any} */ one) => ({ bad: 0, stale: 1, pending: 2, settled: 3, live: 4 })[looks.get(one.row.connection_id)?.tone ?? "live"] ?? 4;
+    const { connections: found, samples } = app;
+    const { newest } = samples;
+    const places = [...found.shown.keys()];
+    const rest = found.matched > places.length ? ` · ${format.count(places.length)} of ${format.count(found.matched)} shown, trouble first` : "";
+    put(connections.more, `${format.count(found.open)} of ${format.count(found.matched)} open · ${format.rate(newest.frames_per_second)} frames/s · ${format.bytes(newest.bytes_per_second)}/s${rest}`);
     // Blocks keep their place while the pointer is in them.
-    const names = new Set(all.map((one) => one.row.connection_id));
-    if (!isHeld || !order.every((name) => names.has(name))) {
-      all.sort((one, other) => trouble(one) - trouble(other) || collate(one.row.connection_id, other.row.connection_id));
-      order = all.slice(0, BLOCKS).map((one) => one.row.connection_id);
-    }
+    if (!isHeld || !order.every((name) => found.shown.has(name))) order = places;
     for (const name of known.keys()) if (!order.includes(name)) known.delete(name);
     fill(blocks, order.map((name) => {
       const made = known.get(name) ?? block(name);
       known.set(name, made);
-      const one = samples.connections.get(name);
-      if (one) made.show(one, looks.get(name));
+      made.show(found.shown.get(name));
       return made.element;
     }));
-    if (all.length > BLOCKS) put(connections.more, `${connections.more.textContent} · ${BLOCKS} of ${format.count(all.length)} shown, trouble first`);
   }
 
   /** @param {string} name */
@@ -217,29 +233,33 @@ export function overview(app) {
     const bar = el("div", { class: "bar", "aria-hidden": "true" }, el("span", { class: "live" }), el("span", { class: "pending" }));
     const [tokens, rate, way] = [el("span"), el("span"), el("a", { text: "what to do →", hidden: true })];
     const canvas = el("canvas", { class: "spark", "aria-hidden": "true" });
-    const element = el("article", { class: "block" }, el("div", { class: "top" }, state, title, age), bar, el("p", {}, tokens, rate, way), canvas);
+    const why = el("p", { class: "why", hidden: true });
+    const element = el("article", { class: "block" }, el("div", { class: "top" }, state, title, age), bar, el("p", {}, tokens, rate, way), canvas, why);
     return {
       element,
-      /** @param {import("../core/sample.js").Connection} one @param {any} look */
-      show({ row, frames, history }, look) {
+      /** @param {import("../core/connections.js").Connection} one */
+      show({ row, history }) {
+        const look = ofConnection(row);
         setBadge(state, look);
         mark(element, "data-tone", look.tone === "live" ? null : look.tone);
-        const lasted = row.last_data_age_ms;
-        put(age, lasted === undefined || lasted === null ? (frames ? "< 1 s" : "") : format.age(lasted));
-        const down = row.status !== "connected";
-        const awaited = down ? row.subscribed_markets : row.awaiting_books ?? 0;
-        const share = row.subscribed_markets ? ((row.subscribed_markets - awaited) / row.subscribed_markets) * 100 : 0;
+        put(age, row.silent_ms === null ? "" : format.age(row.silent_ms));
+        const isLost = row.state === "lost";
+        const awaited = isLost ? row.tokens : row.awaited_books;
+        const share = row.tokens ? ((row.tokens - awaited) / row.tokens) * 100 : 0;
         bar.firstChild.style.width = `${share}%`;
         bar.lastChild.style.width = `${100 - share}%`;
-        put(tokens, `${format.count(row.subscribed_markets)} tokens`);
-        mark(element, "title", row.reconnect_count ? `connected again ${format.count(row.reconnect_count)} times` : null);
-        put(rate, `${format.rate(frames)} frames/s`);
+        put(tokens, `${format.count(row.tokens)} tokens`);
+        mark(element, "title", row.reconnects ? `connected again ${format.count(row.reconnects)} times; last: ${ended(row)}` : null);
+        put(rate, `${format.rate(row.messages_per_second)} frames/s`);
         // What is red has a way on, in the place of a rate that says nothing.
-        const section = look.tone === "bad" ? RUNBOOK.disconnected : look.tone === "stale" ? RUNBOOK.silent : null;
+        const section = wayOfConnection(row);
         rate.hidden = section !== null;
         way.hidden = section === null;
         if (section !== null) mark(way, "href", `#/runbook/${section}`);
-        spark(canvas, history, look.tone);
+        canvas.hidden = isLost;
+        why.hidden = !isLost;
+        if (isLost) put(why, whyLost(row, app.connections.at));
+        else spark(canvas, history, look.tone);
       },
     };
   }
@@ -252,20 +272,21 @@ export function overview(app) {
     set("Markets followed", `${format.count(now.markets_live)}${now.markets_listed ? ` of ${format.count(now.markets_listed)} listed` : ""}`);
     set("From the venue", `${format.rate(now.frames_per_second)}/s, ${format.bytes(now.bytes_per_second)}/s`);
     set("Trades", `${format.rate(now.trades_per_second)}/s`);
-    set("Queue to the workers", now.queue_share === null || now.queue_share === undefined ? "–" : `${(now.queue_share * 100).toFixed(now.queue_share > 0 && now.queue_share < 0.01 ? 1 : 0)} % full`);
-    set("Received to routed", now.route_p99_ms === null || now.route_p99_ms === undefined ? "–" : `p50 < ${bound(now.route_p50_ms)}, p99 < ${bound(now.route_p99_ms)} ms`);
+    const share = now.queue_capacity_events ? (now.queue_events ?? 0) / now.queue_capacity_events : null;
+    set("Queue to the workers", share === null ? "–" : `${(share * 100).toFixed(share > 0 && share < 0.01 ? 1 : 0)} % full`);
+    set("From socket to book", now.route_p99_ms === null || now.route_p99_ms === undefined ? "–" : `p50 < ${bound(now.route_p50_ms)}, p99 < ${bound(now.route_p99_ms)} ms`);
     set("Events dropped", `${format.rate(now.dropped_per_second)}/s`);
     set("HTTP", `${format.rate(now.http_requests_per_second)}/s, ${format.rate(now.http_refused_per_second)}/s refused`);
-    set("Streams", `${format.count(now.stream_clients)} ${now.stream_clients === 1 ? "client" : "clients"}, ${format.count(now.stream_gaps_us)} gaps of ours`);
-    const recorder = app.samples.stats?.recorder;
-    about.of.Recorder.hidden = about.of.Recorder.previousSibling.hidden = !recorder;
-    if (recorder) set("Recorder", `${format.plain(recorder.state, 40)}, ${format.rate(now.recorder_frames_per_second)} frames/s, ${format.rate(now.recorder_lost_per_second)}/s lost`);
+    set("Streams", `${format.count(now.stream_clients)} ${now.stream_clients === 1 ? "client" : "clients"}, ${format.rate(now.stream_gaps_us_per_second)}/s gaps of ours`);
+    const isRecorded = typeof now.recorder_free_bytes === "number";
+    about.of.Recorder.hidden = about.of.Recorder.previousSibling.hidden = !isRecorded;
+    if (isRecorded) set("Recorder", `${format.rate(now.recorder_frames_per_second)} frames/s, ${format.rate(now.recorder_lost_per_second)}/s lost, ${format.bytes(now.recorder_free_bytes)} free`);
     set("Processor", now.cpu_cores === null || now.cpu_cores === undefined ? "–" : `${now.cpu_cores.toFixed(2)} cores`);
     set("Memory", format.bytes(now.resident_bytes));
   }
 
   async function readFailures() {
-    if (!app.reads.has("/v1/failures") || app.now() - askedAt < 1000) return;
+    if (isAsleep || app.now() - askedAt < 1000) return;
     askedAt = app.now();
     try {
       const answer = await app.reads.json("v1/failures", { query: { limit: 12 } });
@@ -295,6 +316,12 @@ export function overview(app) {
     title: "Overview",
     heading,
     sampled: show,
+    connected: showConnections,
+    link() {
+      const { is } = app.stream.link;
+      if (is === "open" && wasLost) void readPast();
+      wasLost = is === "lost" || (wasLost && is !== "open");
+    },
     frame(now) {
       if (now - begun > SETTLED_MS) app.root.classList.remove("settling");
       demo?.frame(now);
@@ -303,8 +330,14 @@ export function overview(app) {
       for (const one of charts) one.plot.repaint();
       show();
     },
-    sleep: () => app.stream.want("busiest", null),
-    wake: () => busiest.follow(),
+    sleep() {
+      isAsleep = true;
+      app.stream.want("busiest", null);
+    },
+    wake() {
+      isAsleep = false;
+      busiest.follow();
+    },
     end() {
       isOver = true;
       app.root.classList.remove("settling");
@@ -320,9 +353,10 @@ function bound(ms) {
   return ms === null || ms === undefined ? "–" : String(Number(ms.toPrecision(2)));
 }
 
-/** By number where names have one: conn-2 before conn-10. @param {string} one @param {string} other */
-function collate(one, other) {
-  return one.localeCompare(other, "en", { numeric: true });
+/** Why it has no socket, and when it tries again. @param {any} row @param {number | null} at */
+function whyLost(row, at) {
+  const wait = row.next_attempt_ms === null || at === null ? null : row.next_attempt_ms - at;
+  return `${ended(row)}; ${wait === null || wait < 50 ? "being opened again" : `tried again in ${format.age(wait)}`}`;
 }
 
 /** The frames of the last minute. @param {HTMLCanvasElement} canvas @param {(number | null)[]} history @param {string} tone */
@@ -330,13 +364,13 @@ function spark(canvas, history, tone) {
   const { context, width, height } = fit(canvas);
   context.clearRect(0, 0, width, height);
   const greatest = Math.max(1, ...history.map((value) => value ?? 0));
-  const wide = width / 60;
+  const wide = width / KEPT;
   context.fillStyle = colours()[tone === "live" ? "muted" : tone] ?? colours().muted;
   context.globalAlpha = 0.7;
   history.forEach((value, at) => {
     if (value === null) return;
     const high = Math.max((value / greatest) * (height - 2), value > 0 ? 1 : 0);
-    context.fillRect((60 - history.length + at) * wide, height - high, Math.max(wide - 1, 0.5), high);
+    context.fillRect((KEPT - history.length + at) * wide, height - high, Math.max(wide - 1, 0.5), high);
   });
   context.globalAlpha = 1;
 }

@@ -14,12 +14,21 @@ export class Proof {
     this.state = badge();
     this.first = el("p", { class: "first" }, this.state);
     this.says = el("p", { class: "says muted" });
-    this.facts = facts(["exchange's hash", "epoch", "sequence", "so since", "exchange's time", "received", "levels"]);
+    this.facts = facts(["exchange's hash", "last reproduced", "delivered by", "epoch, sequence", "so since", "exchange's time", "levels"]);
     this.way = el("p", { class: "way" });
     const made = box("proof", "Proof", el("div", { class: "body" }, this.first, this.says, this.way, this.facts.list));
     this.box = made.box;
     /** @type {any} the newest answer of `/v1/books/{token_id}` */
     this.read = null;
+    /** The feed whose connection is known, and that. @type {number | null} */
+    this.feed = null;
+    this.connection = "";
+  }
+
+  /** Which connection delivers a feed. @param {number} feed @param {any} answer of `/v1/connections` */
+  know(feed, answer) {
+    this.feed = feed;
+    this.connection = answer.connections.find((/** @type {any} */ one) => one.feed === feed)?.connection ?? "";
   }
 
   /** @param {import("../book/book.js").Book} book @param {boolean} isLinked @param {any} clock @param {number} now */
@@ -32,13 +41,17 @@ export class Proof {
     const { of } = this.facts;
     const since = read?.since_ms ?? book.since;
     put(of["exchange's hash"], format.hash(book.hash ?? read?.hash));
-    put(of.epoch, format.count(book.epoch));
-    put(of.sequence, format.count(book.sequence));
+    const verifiedAt = book.verified && read ? read.verified_at_ms : null;
+    put(of["last reproduced"], verifiedAt === null ? "–" : `${format.age(clock.age(verifiedAt, now))} ago`);
+    mark(of["last reproduced"], "title", format.utc(verifiedAt));
+    const feed = read?.feed ?? null;
+    put(of["delivered by"], feed === null ? "–" : `${this.feed === feed && this.connection ? `${this.connection}, ` : ""}feed ${feed}`);
+    put(of["epoch, sequence"], `${format.count(book.epoch)}, ${format.count(book.sequence)}`);
     put(of["so since"], since === null || since === undefined ? "–" : `${format.age(clock.age(since, now))}`);
     mark(of["so since"], "title", format.utc(since));
-    put(of["exchange's time"], format.clock(book.eventMs));
-    mark(of["exchange's time"], "title", format.utc(book.eventMs));
-    put(of.received, book.receivedUs === null || book.eventMs === null ? "–" : `${format.age(Math.max(book.receivedUs / 1000 - book.eventMs, 0))} later`);
+    const late = book.receivedUs === null || book.eventMs === null ? null : format.age(Math.max(book.receivedUs / 1000 - book.eventMs, 0));
+    put(of["exchange's time"], `${format.clock(book.eventMs)}${late === null ? "" : ` (+${late})`}`);
+    mark(of["exchange's time"], "title", late === null ? null : `${format.utc(book.eventMs)}, received ${late} later`);
     put(of.levels, `${book.sides.bid.size} bids, ${book.sides.ask.size} asks`);
   }
 }

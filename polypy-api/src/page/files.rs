@@ -20,6 +20,7 @@ pub(super) const FILES: &[(&str, &[u8])] = files![
     "book/book.js",
     "book/grid.js",
     "book/truth.js",
+    "core/connections.js",
     "core/dom.js",
     "core/format.js",
     "core/sample.js",

@@ -154,16 +154,40 @@ fn the_runbook_of_the_page_is_that_of_the_documents() {
     assert!(is_same, "page/runbook.txt is not docs/runbook.md: {remedy}");
 }
 
+/// A table of names that a module has.
+fn table<'a>(module: &'a str, name: &str) -> BTreeMap<&'a str, &'a str> {
+    let rows = module.split(&format!("const {name} = {{")).nth(1).unwrap();
+    let rows = rows.split("};").next().unwrap().lines();
+    rows.filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
+        .map(|(code, words)| (code, words.trim_matches('"')))
+        .collect()
+}
+
+/// The rows of the table that begins so, down to its end: their first columns.
+fn first_column<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
+    let rows = text.split(heading).nth(1).unwrap().lines().skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.flat_map(|line| line.split('|').nth(1).unwrap().split(','))
+        .map(|code| code.trim().trim_matches('`'))
+        .collect()
+}
+
+#[test]
+fn each_state_of_a_connection_has_words() {
+    let state = include_str!("../../page/core/state.js");
+    let states = table(state, "CONNECTION");
+    let manual = include_str!("../../../docs/http-api.md");
+    let listed = first_column(manual, "| `state` | the connection |");
+    assert_eq!(listed.len(), states.len(), "{listed:?}");
+    for name in listed {
+        assert!(states.contains_key(name), "{name}");
+    }
+}
+
 #[test]
 fn each_reason_has_its_section_of_the_runbook() {
     let state = include_str!("../../page/core/state.js");
-    let table = state.split("export const RUNBOOK = {").nth(1).unwrap();
-    let table = table.split("};").next().unwrap();
-    let rows: BTreeMap<&str, &str> = table
-        .lines()
-        .filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
-        .map(|(code, section)| (code, section.trim_matches('"')))
-        .collect();
+    let rows = table(state, "RUNBOOK");
     let runbook = include_str!("../../../docs/runbook.md");
     for (code, section) in &rows {
         let heading = format!("\n### {section}\n");
@@ -174,18 +198,7 @@ fn each_reason_has_its_section_of_the_runbook() {
     }
     // The codes of /health, as the manual lists them.
     let manual = include_str!("../../../docs/http-api.md");
-    let codes = manual
-        .split("| `code` | status | meaning |")
-        .nth(1)
-        .unwrap();
-    let codes = codes
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    for line in codes {
-        for code in line.split('|').nth(1).unwrap().split(',') {
-            let code = code.trim().trim_matches('`');
-            assert!(rows.contains_key(code), "{code}");
-        }
+    for code in first_column(manual, "| `code` | status | meaning |") {
+        assert!(rows.contains_key(code), "{code}");
     }
 }

@@ -1,0 +1,88 @@
+// @ts-check
+// The connections to the venue as `/v1/connections` has them, those in trouble first, and
+// what became of them between two looks.
+
+import * as format from "./format.js";
+
+/** Seconds of frames that are kept of each. */
+export const KEPT = 60;
+/** So many that were lost at once are named; more are counted. */
+const NAMED = 3;
+
+/**
+ * @typedef {{ row: any, history: (number | null)[] }} Connection
+ * history: frames a second, oldest first; `null` for a second that was not seen
+ * @typedef {{ text: string, tone: string }} Note
+ */
+
+export class Connections {
+  constructor() {
+    /** In the server's order. @type {Map<string, Connection>} */
+    this.shown = new Map();
+    this.matched = 0;
+    this.open = 0;
+    /** When the last look was, by the server's clock. @type {number | null} */
+    this.at = null;
+    /** Those that were seen without a socket. @type {Set<string>} */
+    this.lost = new Set();
+  }
+
+  /**
+   * An answer; what is to be said of it.
+   * @param {any} answer
+   * @returns {Note[]}
+   */
+  take(answer) {
+    const passed = this.at === null ? 0 : Math.round((answer.moment_ms - this.at) / 1000);
+    // Asked twice within a second: the rates are those that are known.
+    const isNew = this.at === null || answer.moment_ms - this.at > 500;
+    const missed = Array.from({ length: Math.min(Math.max(passed - 1, 0), KEPT) }, () => null);
+    const shown = new Map();
+    for (const row of answer.connections) {
+      const before = this.shown.get(row.connection);
+      // A name that another connection had begins anew.
+      const known = before && before.row.messages <= row.messages ? before.history : [];
+      shown.set(row.connection, { row, history: isNew || !before ? [...known, ...missed, row.messages_per_second].slice(-KEPT) : known });
+    }
+    const notes = this.at === null ? [] : this.compare(answer);
+    if (this.at === null) for (const row of answer.connections) if (row.state === "lost") this.lost.add(row.connection);
+    [this.shown, this.matched, this.open, this.at] = [shown, answer.matched, answer.open, answer.moment_ms];
+    return notes;
+  }
+
+  /** @param {any} answer @returns {Note[]} */
+  compare(answer) {
+    const rows = /** @type {any[]} */ (answer.connections);
+    const down = rows.filter(({ state }) => state === "lost");
+    const lost = down.filter(({ connection }) => !this.lost.has(connection));
+    // Trouble is first: where the last row is well, what is not here is well or gone.
+    const isWhole = rows.length === answer.matched || rows[rows.length - 1]?.state !== "lost";
+    const names = new Set(down.map(({ connection }) => connection));
+    const back = isWhole ? [...this.lost].filter((name) => !names.has(name)) : [];
+    const again = rows.filter((row) => row.state !== "lost" && !this.lost.has(row.connection) && this.at !== null && row.last_end && row.last_end.at_ms > this.at);
+    for (const { connection } of lost) this.lost.add(connection);
+    for (const name of back) this.lost.delete(name);
+    return [
+      ...said(lost, (row) => `${row.connection} lost: ${ended(row)}, ${format.count(row.tokens)} tokens`, (many) => `${many} connections lost`, "bad"),
+      ...said(again, (row) => `${row.connection} was lost and is back within a second: ${ended(row)}`, (many) => `${many} connections were lost and are back within a second`, "stale"),
+      ...said(back.filter((name) => rows.length < answer.matched || rows.some(({ connection }) => connection === name)), (name) => `${name} is back`, (many) => `${many} connections are back`, "live"),
+    ];
+  }
+}
+
+/**
+ * @template T
+ * @param {T[]} all @param {(one: T) => string} one @param {(many: string) => string} many @param {string} tone
+ * @returns {Note[]}
+ */
+function said(all, one, many, tone) {
+  if (all.length > NAMED) return [{ text: many(format.count(all.length)), tone }];
+  return all.map((it) => ({ text: one(it), tone }));
+}
+
+/** How its last socket ended, as the runbook names it. @param {any} row */
+export function ended(row) {
+  const end = row.last_end;
+  if (!end) return "it was not opened yet";
+  return end.detail ? `${end.cause} (${format.plain(end.detail, 80)})` : end.cause;
+}
