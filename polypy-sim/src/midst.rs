@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::exchange::Exchange;
 use crate::venue::TokenRef;
 
@@ -83,6 +85,10 @@ impl Exchange {
             // Unsubscribed meanwhile, or settled.
             if session.is_some_and(|session| session.wants(place)) {
                 self.send_books(connection, &[place]);
+                // What followed at once would be read with it, and its state never be seen.
+                if let Some(player) = &mut self.player {
+                    player.rest(Instant::now());
+                }
             }
         }
     }

@@ -338,6 +338,28 @@ async fn a_book_that_never_becomes_whole_is_told_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_follows_a_book_that_was_waited_for_comes_a_moment_later() {
+    let (mut texts, missing, truth) = overtaken().await;
+    let token = [truth[0].0.clone()];
+    let before = texts.len();
+    texts.extend([missing, "{\"a\":1}".to_owned(), "{\"a\":2}".to_owned()]);
+    let mut stage = Stage::new(texts, &token);
+    stage.play(before).await;
+    stage.exchange.player.as_mut().unwrap().settle = Duration::from_millis(500);
+    let late = subscribe(&mut stage.exchange, &token);
+    tokio::time::advance(10 * APART).await;
+    stage.exchange.play(Instant::now());
+    let told = said(&late).await;
+    assert!(told.last().unwrap().starts_with('['), "{told:?}");
+    assert_eq!(stage.played(), before + 1);
+    tokio::time::advance(Duration::from_millis(499)).await;
+    stage.exchange.play(Instant::now());
+    assert_eq!(stage.played(), before + 1);
+    stage.play_all().await;
+    assert_eq!(said(&late).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_a_book_and_goes_is_told_nothing() {
     let (mut texts, missing, truth) = overtaken().await;
     let token = [truth[0].0.clone()];

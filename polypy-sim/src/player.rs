@@ -47,7 +47,7 @@ pub(crate) struct Player {
     total: usize,
     state: State,
     speed: f64,
-    settle: Duration,
+    pub(crate) settle: Duration,
     /// When the latest subscription came.
     subscribed: Option<Instant>,
     /// What sockets carried that were dropped, and no other one has asked for since.
@@ -70,7 +70,7 @@ enum State {
     /// Nobody has subscribed, or not long enough ago.
     Waiting,
     Playing,
-    /// The same, and till this moment those who were dropped are waited for.
+    /// The same, and till this moment those who were dropped, or told a book, are waited for.
     Dropped(Instant),
     Done,
 }
@@ -116,6 +116,13 @@ impl Player {
             *until = now + self.settle;
         }
         are_back
+    }
+
+    /// Books were told while it plays: it goes on in a moment, so that they have been read.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        if self.state == State::Playing && !self.settle.is_zero() {
+            self.state = State::Dropped(now + self.settle);
+        }
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -253,6 +260,9 @@ impl Exchange {
             let at = player.lines.front()?.at;
             self.tell_overdue(at);
             let player = self.player.as_mut()?;
+            if let State::Dropped(_) = player.state {
+                return Some(now);
+            }
             let line = player.lines.front()?;
             if is_timed && line.at > player.position {
                 return Some(player.after(now, line.at - player.position));
