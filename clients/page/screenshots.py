@@ -79,6 +79,7 @@ def take_terminal(page: Page, demo: Demo, token: str, slug: str) -> None:
         file = FOLDER / f"top-{name}.html"
         file.write_text(terminal.page())
         page.open(file.as_uri())
+        page.wait(f"location.href === {file.as_uri()!r} && document.readyState === 'complete'")
         take(page, FOLDER / f"top-{name}.png")
 
     for size, columns, lines, width, height in (("wide", 120, 34, 1040, 624), ("narrow", 80, 24, 704, 448)):
@@ -97,7 +98,8 @@ def take_terminal(page: Page, demo: Demo, token: str, slug: str) -> None:
             take_screen(terminal, f"connections-{size}")
             fault_off(demo)
             terminal.keys("Tab", "/")
-            terminal.tmux("send-keys", "-l", slug)
+            # A search takes eight words, and the last ones tell most.
+            terminal.tmux("send-keys", "-l", " ".join(slug.split("-")[-8:]))
             terminal.keys("Enter")
             terminal.until(lambda text: "relevance" in text and "1 of" in text)
             terminal.keys("Enter")

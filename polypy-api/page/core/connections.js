@@ -23,6 +23,8 @@ export class Connections {
     this.open = 0;
     /** When the last look was, by the server's clock. @type {number | null} */
     this.at = null;
+    /** When the newest bar was made. */
+    this.barAt = -Infinity;
     /** Those that were seen without a socket. @type {Set<string>} */
     this.lost = new Set();
   }
@@ -33,16 +35,18 @@ export class Connections {
    * @returns {Note[]}
    */
   take(answer) {
-    const passed = this.at === null ? 0 : Math.round((answer.moment_ms - this.at) / 1000);
+    const passed = (answer.moment_ms - this.barAt) / 1000;
     // Asked twice within a second: the rates are those that are known.
-    const isNew = this.at === null || answer.moment_ms - this.at > 500;
-    const missed = Array.from({ length: Math.min(Math.max(passed - 1, 0), KEPT) }, () => null);
+    const isNew = passed > 0.5 || passed < 0;
+    const missed = Array.from({ length: Math.min(Math.max(Math.floor(passed) - 1, 0), KEPT) }, () => null);
+    if (isNew) this.barAt = answer.moment_ms;
     const shown = new Map();
     for (const row of answer.connections) {
       const before = this.shown.get(row.connection);
       // A name that another connection had begins anew.
-      const known = before && before.row.messages <= row.messages ? before.history : [];
-      shown.set(row.connection, { row, history: isNew || !before ? [...known, ...missed, row.messages_per_second].slice(-KEPT) : known });
+      const known = before && before.row.messages <= row.messages ? before.history : null;
+      const seen = known && [...known, ...missed, row.messages_per_second].slice(-KEPT);
+      shown.set(row.connection, { row, history: known === null ? [row.messages_per_second] : isNew ? seen : known });
     }
     const notes = this.at === null ? [] : this.compare(answer);
     if (this.at === null) for (const row of answer.connections) if (row.state === "lost") this.lost.add(row.connection);
