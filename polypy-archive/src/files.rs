@@ -367,6 +367,17 @@ impl Files {
         }
     }
 
+    /// Says in the manifest that this run ends by itself.
+    pub(crate) fn note_stopped(&self, wall: u64) {
+        if let Err(error) = self.folder.note_stopped(wall) {
+            tracing::error!(
+                %error,
+                folder = %self.folder.path().display(),
+                "the recording cannot say that it was stopped: it will count as killed"
+            );
+        }
+    }
+
     /// The writer panicked: nothing that was being written is trusted.
     pub(crate) fn give_up(&mut self, now: Instant) -> Loss {
         self.fail(&Failure::Panic, now)

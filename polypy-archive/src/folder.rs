@@ -236,6 +236,15 @@ impl Folder {
         Ok(gap.filter(|gap| gap.to_ts.is_none()))
     }
 
+    /// Whether the run before has ended by itself, and was not killed.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn was_run_before_stopped(&self) -> io::Result<bool> {
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        Ok(manifest.was_run_before_stopped())
+    }
+
     /// Bytes that can still be written to its disk.
     ///
     /// # Errors
@@ -305,6 +314,14 @@ impl Folder {
     pub fn note_gap(&self, gap: Gap, now: u64) -> io::Result<()> {
         let at = now / 1_000;
         self.note(&Line::Gap { at, gap })
+    }
+
+    /// Says in the manifest that this run ends by itself.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn note_stopped(&self, now: u64) -> io::Result<()> {
+        self.note(&Line::Stopped { at: now / 1_000 })
     }
 
     fn note(&self, line: &Line) -> io::Result<()> {

@@ -67,6 +67,11 @@ pub enum Line {
         /// What is missing, until the next run begins.
         gap: Gap,
     },
+    /// A run of the program ended by itself. One without this line was killed.
+    Stopped {
+        /// When.
+        at: u64,
+    },
     /// A file is removed by a rule.
     Retention {
         /// When.
@@ -207,14 +212,28 @@ impl Manifest {
 
     /// What the last run but one has said that it lacks; the last one has just begun.
     pub(crate) fn gap_of_run_before(&self) -> Option<&Gap> {
-        let is_session = |line: &&Line| matches!(line, Line::Session { .. });
-        let mut before = self.lines.iter().rev().skip_while(|line| !is_session(line));
-        let _this_run = before.next();
-        let of_run = before.take_while(|line| !is_session(line));
-        of_run.into_iter().find_map(|line| match line {
+        self.run_before().find_map(|line| match line {
             Line::Gap { gap, .. } => Some(gap),
             _ => None,
         })
+    }
+
+    /// Whether the last run but one ended by itself.
+    pub(crate) fn was_run_before_stopped(&self) -> bool {
+        self.run_before()
+            .any(|line| matches!(line, Line::Stopped { .. }))
+    }
+
+    /// The lines of the last run but one, the last one first.
+    fn run_before(&self) -> impl Iterator<Item = &Line> {
+        let is_session = |line: &&Line| matches!(line, Line::Session { .. });
+        let mut before = self
+            .lines
+            .iter()
+            .rev()
+            .skip_while(move |line| !is_session(line));
+        let _this_run = before.next();
+        before.take_while(move |line| !is_session(line))
     }
 
     /// The files that were removed by a rule.

@@ -18,7 +18,6 @@ use crate::folder::{Folder, FolderError, Recovered, Recovery};
 use crate::numbers::Numbers;
 use crate::queue::{Inlet, Outlet, Waker, queue};
 use crate::repair::Repaired;
-use crate::segment::PART;
 use crate::writer::{Writer, WriterConfig};
 
 /// Panics of the writer after which it is left alone, and within which time.
@@ -143,6 +142,7 @@ impl Recorder {
         let before = Before {
             last: folder.last_entry().map_err(failed)?,
             gap: folder.open_gap().map_err(failed)?,
+            was_stopped: folder.was_run_before_stopped().map_err(failed)?,
         };
         let recovery = folder.recovery();
         let outlet = self.outlet.lock().take();
@@ -311,6 +311,8 @@ struct Before {
     last: Option<u64>,
     /// What a repair has found missing behind it.
     gap: Option<Gap>,
+    /// Whether the last of them ended by itself.
+    was_stopped: bool,
 }
 
 /// Repairs what earlier runs left, and says until when nothing was recorded: they knew only
@@ -330,15 +332,16 @@ fn recover(
             return;
         }
     };
-    let (mut gaps, mut was_killed) = (Vec::new(), false);
+    let (mut gaps, mut last) = (Vec::new(), before.last);
     for recovered in done {
         match recovered {
             Recovered::Removed(file) => {
-                was_killed |= file.ends_with(PART);
                 tracing::info!(file, "file of an earlier run removed");
             }
             Recovered::Repaired(repaired) => {
-                was_killed = true;
+                // Of a file that was whole, or nearly, the manifest knew nothing.
+                let times = repaired.file().and_then(|file| file.times);
+                last = last.max(times.map(|(_, last)| last / 1_000));
                 let gap = match &*repaired {
                     Repaired::Ended { file, cut, gap } => {
                         tracing::info!(
@@ -367,13 +370,17 @@ fn recover(
             }
         }
     }
-    // One that was stopped has said so, and has left nothing; one that was killed when its
-    // file was empty has said nothing; and of one that was killed and repaired since the
-    // repair has said it.
+    // One that was stopped has said so; one that was killed when its file was empty, or
+    // between two files, has said nothing; and of one that was killed and repaired since
+    // the repair has said it.
     if gaps.is_empty() {
-        let gap = before.last.map(|last| {
+        let gap = last.map(|last| {
             let times = (Some(last), None);
-            let reason = if was_killed { "killed" } else { "stopped" };
+            let reason = if before.was_stopped {
+                "stopped"
+            } else {
+                "killed"
+            };
             Gap::of_recording(reason, Owner::Us, times, began_ts)
         });
         gaps.extend(before.gap.or(gap));

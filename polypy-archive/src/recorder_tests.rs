@@ -218,6 +218,43 @@ fn a_start_says_until_when_nothing_was_recorded_after_a_kill_and_after_a_stop() 
     assert_eq!((stopped[0].2, stopped[1].2), (None, micros(90)));
 }
 
+/// A run that is killed when its last file is whole has left nothing to repair.
+#[test]
+fn a_kill_between_two_files_is_one() {
+    for is_in_the_manifest in [true, false] {
+        killed_between_two_files(is_in_the_manifest);
+    }
+}
+
+fn killed_between_two_files(is_in_the_manifest: bool) {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let path = Path::new("recording");
+    let mut folder = Folder::open(shared, path, ("first", "0"), BEGIN).unwrap();
+    let mut file = folder.begin(BEGIN).unwrap();
+    file.frame(("conn-1", 1), 0, BEGIN, b"[0]");
+    file.end_chunk().unwrap();
+    if is_in_the_manifest {
+        folder.finish(file, BEGIN).unwrap();
+    } else {
+        file.finish(&disk).map_err(|(error, _)| error).unwrap();
+    }
+    drop(folder);
+    let after = |seconds: u64| {
+        wall.0.store(seconds * 1_000_000_000, Ordering::SeqCst);
+        let run = recorder(&disk, &wall).start(("another", "0")).unwrap();
+        run.stop();
+        let gaps = entries(&disk).into_iter().filter_map(|entry| match entry {
+            Entry::Gap(gap) if gap.to_ts.is_some() => Some(gap.reason.to_string()),
+            _ => None,
+        });
+        gaps.filter(|reason| reason != "starting")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(after(60), ["killed"]);
+    assert_eq!(after(90), ["killed", "stopped"]);
+}
+
 #[test]
 fn a_kill_that_was_repaired_before_the_next_start_stays_one() {
     let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());

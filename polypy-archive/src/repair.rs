@@ -55,6 +55,16 @@ pub enum Repaired {
     },
 }
 
+impl Repaired {
+    /// The file as it is now, if there is one.
+    pub fn file(&self) -> Option<&Finished> {
+        match self {
+            Self::Empty => None,
+            Self::Whole(file) | Self::Ended { file, .. } | Self::Copied { file, .. } => Some(file),
+        }
+    }
+}
+
 /// Repairs one file, which nobody may be writing. `now` is in nanoseconds since the epoch.
 ///
 /// # Errors

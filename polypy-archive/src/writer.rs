@@ -163,6 +163,8 @@ impl Writer {
                 "the last file of the recording is cut"
             );
         }
+        // After the file: a kill in between is a kill.
+        self.files.note_stopped(at);
         self.outlet
     }
 
