@@ -492,6 +492,34 @@ fn shards_of_all_processes_are_all_markets_once() {
     assert_eq!(beyond, "processes are counted from 0: the last of 4 is 3/4");
 }
 
+/// What follows another part of the venue is another selection.
+#[test]
+fn selections_are_equal_that_follow_the_same_in_the_same_process() {
+    let changes: [fn(&mut Selection); 4] = [
+        |other| other.filter.min_volume = Some(Cents::new(1)),
+        |other| other.also.slugs = [Box::from("a")].into(),
+        |other| {
+            other.seats = Some(SeatRule {
+                most: NonZeroUsize::MIN,
+                order: SeatOrder::Listed,
+            });
+        },
+        |other| other.shard = "0/2".parse().ok(),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let mut other = Selection::default();
+        change(&mut other);
+        assert_ne!(other, Selection::default(), "{at}");
+        // What is followed as well leaves nothing out.
+        assert_eq!(other.is_everything(), at == 1, "{at}");
+    }
+    let elsewhere = Selection {
+        origins: Arc::from([("tags", "flag".into())]),
+        ..Selection::default()
+    };
+    assert_eq!(elsewhere, Selection::default());
+}
+
 #[test]
 fn each_order_is_that_of_its_own_figure() {
     let with = |change: fn(&mut Listed)| {

@@ -466,6 +466,25 @@ async fn with_seats_the_first_listing_ends_when_they_are_taken_and_the_next_is_w
     harness.stop().await;
 }
 
+/// However often a seat is free again: a listing is cut short once.
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_is_free_again_does_not_cut_the_second_listing_short() {
+    let config = LifecycleConfig {
+        selection: at_most(4),
+        ..LifecycleConfig::default()
+    };
+    let harness = Harness::new(1..=40, config);
+    harness.controller.start().await.unwrap();
+    sleep(SECOND / 2).await;
+    assert_eq!((listings(&harness), harness.live().len()), (1, 4));
+    harness.controller.hints().offer(resolved(1));
+    sleep(3 * SECOND).await;
+    assert_eq!(listings(&harness), 2);
+    assert!(harness.controller.source().view().is_complete());
+    assert_eq!(harness.live().len(), 4);
+    harness.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_listing_is_read_to_its_end_for_what_may_stand_there() {
     let mut named = at_most(4);

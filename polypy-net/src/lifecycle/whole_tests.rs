@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use polypy_core::catalogue::{MarketStatus, SeatOrder};
 use tokio::time::sleep;
 
-use super::harness::{Harness, SECOND, at_most, condition};
+use super::harness::{Harness, SECOND, at_most, condition, resolved};
 use super::*;
 use crate::rest::fake::Reply;
 
@@ -50,6 +50,25 @@ async fn after_the_first_whole_listing_the_first_sit() {
     harness.stop().await;
 }
 
+/// One that has ended is in nobody's way: no seat is its own, and no number counts it.
+#[tokio::test(start_paused = true)]
+async fn a_change_seats_nobody_who_has_ended() {
+    let harness = Harness::new(1..=9, with(at_most(4)));
+    harness.controller.start().await.unwrap();
+    sleep(5 * SECOND).await;
+    assert_eq!(harness.live(), ids(1..=4));
+    harness.controller.hints().offer(resolved(1));
+    sleep(SECOND).await;
+    let change = harness.controller.select(at_most(3), None, None);
+    let selected = change.await.unwrap();
+    assert_eq!(
+        (selected.followed, selected.added, selected.released),
+        (3, 0, 0)
+    );
+    assert_eq!(harness.live(), ids(2..=4));
+    harness.stop().await;
+}
+
 /// Two connections of four tokens: four markets.
 fn two_sockets(selection: Selection) -> LifecycleConfig {
     let [two, four] = [2, 4].map(|number| NonZeroUsize::new(number).unwrap());
@@ -84,6 +103,29 @@ async fn a_change_that_may_need_more_connections_waits_for_the_listing_that_tell
     }
     assert!(harness.controller.has_listed());
     assert_eq!(harness.live(), ids(1..=3));
+    harness.stop().await;
+}
+
+/// What is followed as well is not bounded by the seats.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_names_others_beside_the_seats_waits_too() {
+    let harness = Harness::new(1..=20, two_sockets(at_most(2)));
+    harness.controller.start().await.unwrap();
+    sleep(SECOND / 2).await;
+    assert!(!harness.controller.has_listed());
+    let mut named = at_most(2);
+    named.also.ids = (11..=20).map(condition).collect();
+    let refused = harness.controller.select(named, None, None).await;
+    assert!(
+        matches!(
+            refused,
+            Err(SelectError::TooManySockets {
+                needed: 6,
+                allowed: 2
+            })
+        ),
+        "{refused:?}"
+    );
     harness.stop().await;
 }
 
