@@ -52,7 +52,7 @@ impl Markets {
                 self.note(market, &event);
                 (event, Wanted::Unchanged)
             }
-            MarketChange::Ended { market, reason } => {
+            MarketChange::Ended { market, reason, .. } => {
                 let event = CatalogueEvent::Ended {
                     condition_id: market.condition_id.clone(),
                     reason: (*reason).into(),
@@ -157,6 +157,7 @@ mod tests {
         let (ended, wanted) = markets.take(&MarketChange::Ended {
             market: Arc::clone(&one),
             reason: "released",
+            keys: Vec::new(),
         });
         assert_eq!(wanted, Wanted::Released(tokens(&one)));
         let beginning = markets.beginning(&one.condition_id);

@@ -202,7 +202,7 @@ pub(super) fn market(change: &MarketChange, now_us: u64) -> Event {
             at: *at,
             ..of_market(MarketHappening::Resolved, market, now_us)
         },
-        MarketChange::Ended { market, reason } => Market {
+        MarketChange::Ended { market, reason, .. } => Market {
             reason: Some(reason),
             ..of_market(MarketHappening::Ended, market, now_us)
         },

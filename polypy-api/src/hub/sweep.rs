@@ -143,10 +143,10 @@ impl Hub {
 
     fn take_market(&mut self, change: &MarketChange, now: Instant) {
         let (market, keys) = match change {
-            MarketChange::Forgotten { market, keys } => (market, keys.clone()),
-            MarketChange::New(market)
-            | MarketChange::Resolved { market, .. }
-            | MarketChange::Ended { market, .. } => {
+            MarketChange::Forgotten { market, keys } | MarketChange::Ended { market, keys, .. } => {
+                (market, keys.clone())
+            }
+            MarketChange::New(market) | MarketChange::Resolved { market, .. } => {
                 let condition = market.condition_id.as_str();
                 let selector = Selector::Market(condition.into());
                 (market, self.asked.catalogue.resolve(&selector))

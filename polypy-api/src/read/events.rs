@@ -16,6 +16,7 @@ use polypy_http::{Answer as Stated, Call, Kind, Parameter, Reply, Route, StatusC
 use serde::Serialize;
 
 use super::Reads;
+use super::book::NOT_MODIFIED;
 use super::lists::{Items, Lists, Page};
 use super::order::{Key, Sort, most, relevance};
 use super::query::{self, FIELDS, Listing};
@@ -25,6 +26,7 @@ const PATH: &str = "/v1/events";
 const SUMMARY: &str = "the events of the markets that are asked for, a page at a time";
 const ANSWERS: &[Stated] = &[
     Stated::json("events", "a page of events"),
+    NOT_MODIFIED,
     Stated::error(410, "moment_expired: the order is not kept any more"),
 ];
 const ONE: &str = "/v1/events/{event}";

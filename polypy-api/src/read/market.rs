@@ -43,7 +43,7 @@ fn answer(reads: &Reads, call: &Call) -> Reply {
     let fields = Fields::named(call.query());
     let found = reads.listed.find(call.segment("market"));
     let Some((entry, others)) = found.split_first() else {
-        let text = "no such market: give a condition id or a slug; /v1/markets?q= finds both";
+        let text = "no such market: give a condition id or a slug; /v1/markets?q= finds markets by their words";
         return call.problem(
             StatusCode::NOT_FOUND,
             "unknown_market",

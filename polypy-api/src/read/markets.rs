@@ -8,6 +8,7 @@ use polypy_http::{Answer as Stated, Route};
 use serde::Serialize;
 
 use super::Reads;
+use super::book::NOT_MODIFIED;
 use super::lists::{Items, Lists, Page};
 use super::order::Key;
 use super::query::{self, Listing};
@@ -17,6 +18,7 @@ const PATH: &str = "/v1/markets";
 const SUMMARY: &str = "the markets that are asked for, followed or not, a page at a time";
 const ANSWERS: &[Stated] = &[
     Stated::json("markets", "a page of markets"),
+    NOT_MODIFIED,
     Stated::error(410, "moment_expired: the order is not kept any more"),
 ];
 /// Lists computed at once.

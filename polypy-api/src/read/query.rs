@@ -381,7 +381,8 @@ impl Listing {
     pub(crate) fn key(&self) -> String {
         let after = self.after.map(|after| after.to_string());
         let (limit, fields, text) = (self.limit, self.fields.bits(), &self.text);
-        format!("{limit} {fields:x} {} {text}", after.unwrap_or_default())
+        let (after, tops) = (after.unwrap_or_default(), u8::from(self.tops));
+        format!("{limit} {fields:x} {tops} {after} {text}")
     }
 }
 

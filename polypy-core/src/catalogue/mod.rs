@@ -169,6 +169,8 @@ pub enum MarketChange {
         /// Why, in a word: `released` where the selection wants it no longer and nothing
         /// has ended.
         reason: &'static str,
+        /// The keys of its tokens: by the time this is read they may be gone.
+        keys: Vec<AssetKey>,
     },
     /// Its tokens go from here, and their keys with them: said first, so that whoever
     /// does not find them any more can know why.

@@ -229,7 +229,7 @@ fn word(change: &MarketChange) -> String {
             };
             format!("resolved {} {winner}{when}", market.condition_id)
         }
-        MarketChange::Ended { market, reason } => {
+        MarketChange::Ended { market, reason, .. } => {
             format!("ended {} {reason}", market.condition_id)
         }
         MarketChange::Forgotten { market, keys } => {

@@ -315,12 +315,12 @@ impl Held<'_> {
             return;
         };
         let condition = &market.condition_id;
-        let reason = "released";
+        let keys = shared.registry.assets_of(condition);
         shared.tell(Some(MarketChange::Ended {
             market: Arc::clone(&market),
-            reason,
+            reason: "released",
+            keys: keys.clone(),
         }));
-        let keys = shared.registry.assets_of(condition);
         // Said first: who asks for it by name at this moment finds either it or the word.
         shared.tell(Some(MarketChange::Forgotten {
             market: Arc::clone(&market),
@@ -384,8 +384,11 @@ impl Held<'_> {
             if is_resolved {
                 MarketChange::Resolved { market, winner, at }
             } else {
-                let reason = reason.name();
-                MarketChange::Ended { market, reason }
+                MarketChange::Ended {
+                    reason: reason.name(),
+                    keys: shared.registry.assets_of(condition),
+                    market,
+                }
             }
         }));
         true

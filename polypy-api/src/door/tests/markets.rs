@@ -454,6 +454,29 @@ async fn who_has_the_list_is_spared_it_until_the_catalogue_changes() {
     server.http.stop().await;
 }
 
+/// The list that is kept for those who want no tops is none for those who do.
+#[tokio::test]
+async fn a_list_with_tops_has_them_whatever_was_asked_before() {
+    let server = Server::start().await;
+    server.listed.take((1..=3).map(row));
+    let keys = server.listed.follow(0);
+    server
+        .shelf
+        .set(keys[0], BookState::Live, "0.489", "0.5025", NOW);
+    let without = ask(server.address, "GET", "/v1/markets?limit=3", "")
+        .await
+        .1;
+    let tag = |head: &str| {
+        let found = head.lines().find_map(|line| line.strip_prefix("etag: "));
+        found.map(str::to_owned)
+    };
+    let known = format!("If-None-Match: {}\r\n", tag(&without).unwrap());
+    let (status, head, body) = ask(server.address, "GET", "/v1/markets?limit=3&tops", &known).await;
+    assert_eq!((status, tag(&head)), (200, None), "{head}");
+    assert!(body.contains(r#""best_bid":"0.489""#), "{body}");
+    server.http.stop().await;
+}
+
 #[tokio::test]
 async fn markets_are_found_by_how_a_book_of_theirs_stands() {
     let server = Server::start().await;

@@ -1,6 +1,7 @@
 //! How subscriptions begin, what they cover, and how they end.
 
 use super::*;
+use crate::message::MarketHappening;
 
 #[test]
 fn a_subscription_opens_with_each_book_and_goes_on_with_whole_states() {
@@ -175,10 +176,12 @@ fn a_market_whose_announcement_is_lost_is_covered_all_the_same() {
     let known = world.model.market(key).unwrap();
     for _ in 0..20_000 {
         let market = Arc::clone(&known);
-        let reason = "closed";
-        world
-            .markets
-            .changed(MarketChange::Ended { market, reason });
+        let (reason, keys) = ("closed", vec![key]);
+        world.markets.changed(MarketChange::Ended {
+            market,
+            reason,
+            keys,
+        });
     }
     world.add_token(true);
     world.step();
@@ -344,4 +347,32 @@ fn another_subscription_to_a_token_brings_its_channels_and_takes_them_with_it() 
     };
     assert_eq!(told(1), "delta trade");
     assert_eq!(told(2), "trade");
+}
+
+/// By the time the hub reads of it the catalogue knows a released market no longer.
+#[test]
+fn a_market_that_is_released_is_told_to_have_ended_and_why() {
+    let mut world = one_book();
+    let everything = Filter::everything(Channels::NONE.with(Channel::Market));
+    let client = world.following(&everything);
+    let info = Arc::clone(&world.model.inner.lock().tokens[0].info);
+    world.markets.changed(MarketChange::Ended {
+        market: market(&info),
+        reason: "released",
+        keys: vec![info.key],
+    });
+    world.forget(0);
+    world.step();
+    let told = read(&client);
+    let changes = told.iter().filter_map(|one| match one.event() {
+        Event::Market(market) => Some((market.change, market.reason)),
+        _ => None,
+    });
+    assert_eq!(
+        changes.collect::<Vec<_>>(),
+        [
+            (MarketHappening::Ended, Some("released")),
+            (MarketHappening::Forgotten, None)
+        ]
+    );
 }

@@ -531,10 +531,11 @@ fn where_words_of_markets_were_lost_nobody_goes_on_by_name() {
     let known = market(&world.model.inner.lock().tokens[0].info);
     for _ in 0..20_000 {
         let market = Arc::clone(&known);
-        let reason = "closed";
-        world
-            .markets
-            .changed(MarketChange::Ended { market, reason });
+        world.markets.changed(MarketChange::Ended {
+            market,
+            reason: "closed",
+            keys: Vec::new(),
+        });
     }
     world.step();
     assert!(world.numbers.lost_markets.get() > 0);

@@ -281,6 +281,7 @@ fn what_a_subscription_brought_does_not_come_after_its_end() {
         world.markets.changed(MarketChange::Ended {
             market: market(&info),
             reason: "closed",
+            keys: vec![info.key],
         });
     }
     world.step();
