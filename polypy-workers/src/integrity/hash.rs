@@ -84,12 +84,12 @@ pub(crate) struct HashCheck {
     /// Whether it did and does not any more: counted as long as that lasts.
     format_lost: bool,
     last: Option<bool>,
+    /// Whole books in a row that failed for good.
+    whole_failures: u8,
+    /// Hashes in a row that did.
+    failures: u32,
     /// When a hash was reproduced the last time, if one ever was.
     proven: CompactInstant,
-    /// OpenHashs in a row that failed for good.
-    failures: u32,
-    /// Whole books in a row that did.
-    whole_failures: u8,
     checks: CheckPace,
     searches: SearchPace,
     format: HashFormat,
