@@ -66,6 +66,28 @@ impl fmt::Display for GapCount {
     }
 }
 
+/// Frames of a socket that are missing by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hole {
+    socket: u64,
+    frames: u64,
+    /// When the frame before was and the one behind, in nanoseconds.
+    between: (u64, u64),
+}
+
+impl Hole {
+    /// Whether they may be missing for what this gap tells of.
+    fn is_within_reach_of(&self, gap: &Gap) -> bool {
+        // A gap's times are of whole microseconds.
+        let nanos = |micros: u64| micros.saturating_mul(1_000);
+        let (from, to) = self.between;
+        // One whose end nobody has told was over when the frame before came.
+        let ended = gap.to_ts.or(gap.from_ts);
+        gap.from_ts.is_none_or(|began| nanos(began) <= to)
+            && ended.is_none_or(|ended| nanos(ended.saturating_add(1)) >= from)
+    }
+}
+
 /// What was found of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
@@ -84,6 +106,8 @@ pub struct Report {
     pub missing_frames: u64,
     /// Frames that are missing by those numbers, by socket.
     pub missing_by_socket: BTreeMap<u64, u64>,
+    /// The same, hole by hole, until it is known which of them a gap tells of.
+    pub(super) holes: Vec<Hole>,
     /// Files that were read.
     pub files: u64,
     /// What cannot be read of them.
@@ -155,29 +179,40 @@ impl Report {
         self.tokens.iter().filter(is_wrong)
     }
 
-    /// So many frames of a socket are missing by their numbers.
-    pub(crate) fn note_missing(&mut self, socket: u64, frames: u64) {
+    /// So many frames of a socket are missing by their numbers, between these moments.
+    pub(crate) fn note_missing(&mut self, socket: u64, frames: u64, between: (u64, u64)) {
         *self.missing_by_socket.entry(socket).or_default() += frames;
+        self.holes.push(Hole {
+            socket,
+            frames,
+            between,
+        });
     }
 
     /// Counts the missing frames of which no gap says so.
     pub(crate) fn explain_missing(&mut self) {
-        let is_all_lost = self.gaps.iter().any(|gap| gap.scope == GapScope::Recording);
-        let mut missing = 0;
-        for (socket, frames) in &self.missing_by_socket {
-            let of = self.gaps.iter().filter(|gap| gap.socket == Some(*socket));
+        let mut unsaid: BTreeMap<u64, u64> = BTreeMap::new();
+        for hole in std::mem::take(&mut self.holes) {
             // A gap of unknown size may be of any.
-            let said = of
-                .map(|gap| gap.size.unwrap_or(u64::MAX))
-                .fold(0, u64::saturating_add);
+            let tells = |gap: &Gap| match gap.scope {
+                GapScope::Recording => true,
+                GapScope::Socket => gap.socket == Some(hole.socket) && gap.size.is_none(),
+                GapScope::Token => false,
+            };
+            let mut gaps = self.gaps.iter();
+            if !gaps.any(|gap| tells(gap) && hole.is_within_reach_of(gap)) {
+                *unsaid.entry(hole.socket).or_default() += hole.frames;
+            }
+        }
+        let mut missing = 0;
+        for (socket, frames) in unsaid {
+            let is_its = |gap: &&Gap| gap.scope == GapScope::Socket && gap.socket == Some(socket);
+            let its = self.gaps.iter().filter(is_its);
+            let said = its.filter_map(|gap| gap.size).fold(0, u64::saturating_add);
             missing += frames.saturating_sub(said);
         }
         let is_damaged = self.faults.iter().any(|fault| fault.what.loses_entries());
-        self.missing_frames = if is_all_lost || is_damaged {
-            0
-        } else {
-            missing
-        };
+        self.missing_frames = if is_damaged { 0 } else { missing };
     }
 
     /// The gaps by owner and reason.

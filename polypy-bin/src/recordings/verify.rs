@@ -53,6 +53,8 @@ struct Socket {
     /// Those of which something was lost on it, and no book has come since.
     lost: HashSet<AssetId>,
     next_sequence: Option<u32>,
+    /// When its last frame was.
+    last: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -229,7 +231,9 @@ impl Verifier {
         self.open(socket);
         if let Some(sequence) = sequence {
             self.come_to(socket, sequence, at);
-            self.open(socket).next_sequence = Some(sequence.wrapping_add(1));
+            let known = self.open(socket);
+            known.next_sequence = Some(sequence.wrapping_add(1));
+            known.last = at;
         }
         self.report.frames += 1;
         self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -446,12 +450,13 @@ impl Verifier {
     /// The next frame of a socket has this number.
     fn come_to(&mut self, socket: u64, sequence: u32, at: u64) {
         let known = self.open(socket);
+        let last = known.last;
         let expected = known.next_sequence.replace(sequence).unwrap_or(sequence);
         let missing = sequence.wrapping_sub(expected);
         // More than half of the numbers: it comes again.
         if (1..=u32::MAX / 2).contains(&missing) {
             self.flush();
-            self.report.note_missing(socket, missing.into());
+            self.report.note_missing(socket, missing.into(), (last, at));
             self.lose(socket, at);
         }
     }

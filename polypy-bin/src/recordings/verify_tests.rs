@@ -388,6 +388,36 @@ fn a_hash_ahead_of_its_change_contradicts_nothing() {
     assert_eq!(report.findings.verified, report.findings.states);
 }
 
+/// What is missing while nothing was written is said, and what is missing at another time
+/// is not.
+#[test]
+fn a_gap_of_the_whole_recording_tells_of_its_own_time_alone() {
+    for (is_its_time, is_before) in [(true, false), (false, false), (false, true)] {
+        let mut venue = Venue::new(1);
+        let mut recording = Recording::of(&venue);
+        let began = recording.at / 1_000;
+        recording.orders(&mut venue, 3);
+        let before = recording.at / 1_000;
+        let _: String = venue.order(30, 9);
+        recording.sequence += 1;
+        recording.orders(&mut venue, 1);
+        let after = recording.at / 1_000;
+        recording.orders(&mut venue, 3);
+        let times = match (is_its_time, is_before) {
+            (true, _) => (Some(before), Some(after)),
+            (false, true) => (Some(began), None),
+            (false, false) => (Some(after + 1), None),
+        };
+        let gap = Gap::of_recording("disk_full", Owner::Us, times, 1);
+        recording.verifier.take(&Recorded {
+            at: recording.at,
+            entry: Entry::Gap(gap),
+        });
+        let report = recording.finish();
+        assert_eq!(report.missing_frames, u64::from(!is_its_time));
+    }
+}
+
 #[test]
 fn missing_frames_are_told_and_no_book_is_blamed_for_them() {
     let mut venue = Venue::new(1);
@@ -405,6 +435,21 @@ fn missing_frames_are_told_and_no_book_is_blamed_for_them() {
         recording.verifier.checkpoint(checkpoint, recording.at);
     }
     recording.orders(&mut venue, 5);
+    // A gap of the whole recording that has nothing to do with it, as each run has one.
+    let stopped = Gap::of_recording("stopped", Owner::Us, (Some(recording.at / 1_000), None), 1);
+    // Nor has one of a token of its socket, which says nothing of frames.
+    let moved = Gap {
+        scope: GapScope::Token,
+        token_id: Some(venue.ids()[0].clone()),
+        socket: Some(1),
+        ..Gap::of_recording("unsubscribed", Owner::Us, (Some(1), None), 1)
+    };
+    for gap in [stopped, moved] {
+        recording.verifier.take(&Recorded {
+            at: recording.at,
+            entry: Entry::Gap(gap),
+        });
+    }
     let report = recording.finish();
     assert_eq!(report.missing_frames, 4);
     assert!(!report.is_whole());
