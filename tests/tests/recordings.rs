@@ -101,6 +101,10 @@ fn a_recording_is_shown_verified_cut_repaired_and_compacted_as_the_manual_says()
     let again = run(&["repair", at]);
     assert_eq!((again.code, &*again.out), (0, ""));
 
+    let said = run(&["cat", at, "--channel", "gap,frame"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.err.contains("frames, control"), "{}", said.err);
+
     let said = run(&["compact", at]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert_eq!(run(&["cat", "--raw", at]).out.trim_end(), lines.trim_end());

@@ -41,6 +41,20 @@ pub(crate) struct Info {
     pub(crate) json: bool,
 }
 
+/// What a recording has channels of.
+const CHANNELS: [&str; 10] = [
+    "frames",
+    "control",
+    "sent",
+    "rest",
+    "socket",
+    "catalogue",
+    "checkpoint",
+    "gap",
+    "clock",
+    "mark",
+];
+
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
     /// A folder, or one of its files
@@ -49,8 +63,8 @@ pub(crate) struct Cat {
     /// Only entries that name this token
     #[arg(long, value_name = "ID")]
     pub(crate) token: Option<AssetId>,
-    /// Only these channels: frames, control, sent, rest, socket, catalogue, checkpoint, gap, clock, mark
-    #[arg(long, value_name = "CHANNEL", value_delimiter = ',')]
+    /// Only these channels
+    #[arg(long, value_name = "CHANNEL", value_delimiter = ',', value_parser = CHANNELS)]
     pub(crate) channel: Vec<String>,
     /// Only frames of this socket
     #[arg(long, value_name = "NUMBER")]

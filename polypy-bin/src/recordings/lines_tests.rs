@@ -135,3 +135,13 @@ fn every_state_of_the_recordings_of_the_real_venue_is_verified() {
         assert_eq!(report.findings.failed, 0, "{name}");
     }
 }
+
+#[test]
+fn a_file_without_a_line_is_not_whole() {
+    let name = format!("polypy-no-lines-{}.jsonl", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, "").unwrap();
+    let report = verify_lines(Lines::open(&path).unwrap()).unwrap();
+    assert!(!report.is_whole() && report.is_unreadable());
+    std::fs::remove_file(&path).unwrap();
+}

@@ -157,7 +157,9 @@ pub(crate) fn verify_lines(mut lines: Lines) -> io::Result<Report> {
             .get_or_insert_with(|| Verifier::new(entry.at))
             .take(&entry);
     }
+    let is_empty = verifier.is_none();
     let mut report = verifier.unwrap_or_else(|| Verifier::new(0)).finish();
+    report.is_empty = is_empty;
     report.left_out = lines.left_out().clone();
     Ok(report)
 }
