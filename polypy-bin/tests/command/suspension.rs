@@ -44,8 +44,9 @@ fn a_book_of_before_a_suspension_is_not_shown_as_live_after_it() {
     let (_, markets) = get(&format!("{base}/markets"));
     let token = markets["markets"][0]["tokens"][0]["token_id"].as_str();
     let book = format!("{base}/orderbook/{}", token.unwrap());
-    let (_, before) = get(&book);
-    assert_eq!(before["state"], "live", "{before}");
+    // It may be in the midst of a state just then.
+    let live = || Some(get(&book).1).filter(|book| book["state"] == "live");
+    let before = (0..100).find_map(|_| live()).expect("it is live");
 
     server.signal("STOP");
     std::thread::sleep(STOPPED);
@@ -71,8 +72,10 @@ fn a_book_of_before_a_suspension_is_not_shown_as_live_after_it() {
         assert!(woken.elapsed() < PATIENCE, "{now}");
     }
     // Until its connection has answered; a slow answer costs the connection. On a busy
-    // machine it may have answered before the first look: then the book is new.
-    if let Some(first) = reasons.first() {
+    // machine it may have answered before the first look: then the book is new. Or half of
+    // a state has come, before it stopped or since: then the hash tells.
+    let mut others = reasons.iter().filter(|reason| **reason != "hash");
+    if let Some(first) = others.next() {
         assert_eq!(*first, "suspended");
     }
     let line = server.stderr_line("the process stood still");
