@@ -2,10 +2,10 @@
 
 use polypy::exit::Exit;
 use polypy_client::Client;
-use polypy_client::reads::{Event, EventMarkets, Pages, RawEvent};
+use polypy_client::reads::{Event, EventMarkets, RawEvent};
 
 use super::line::plain;
-use super::markets::{next, now_ms, paper, refused, remark};
+use super::markets::{lines, now_ms, paper, refused, rows};
 use super::shown::{padded, width};
 use super::table::{dollars, end, table};
 use super::{Target, run};
@@ -31,8 +31,24 @@ pub(crate) fn events(typed: cli::Events, variables: Vec<(String, String)>) -> Ex
         };
         let shown = match is_shown {
             Ok(true) => Ok(()),
-            Ok(false) if json => lines(&target, client.raw_events(&query), limit).await,
-            Ok(false) => rows(&target, client.events(&query), limit).await,
+            Ok(false) if json => {
+                lines(
+                    &target,
+                    client.raw_events(&query),
+                    limit,
+                    |RawEvent(event)| event,
+                )
+                .await
+            }
+            Ok(false) => {
+                rows(
+                    &target,
+                    client.events(&query),
+                    limit,
+                    |events: &[Event]| list(events, now_ms()),
+                )
+                .await
+            }
             Err(exit) => Err(exit),
         };
         match shown {
@@ -79,32 +95,6 @@ fn followed(event: &Event) -> String {
         "{} of {} markets are followed",
         event.followed_count, event.market_count
     )
-}
-
-async fn lines(target: &Target, mut found: Pages<RawEvent>, limit: usize) -> Result<(), Exit> {
-    let mut shown = 0;
-    while shown < limit
-        && let Some(RawEvent(event)) = next(target, &mut found).await?
-    {
-        terminal::print_more(&format!("{event}\n"))?;
-        shown += 1;
-    }
-    remark(&found, shown);
-    Ok(())
-}
-
-async fn rows(target: &Target, mut found: Pages<Event>, limit: usize) -> Result<(), Exit> {
-    let mut events = Vec::new();
-    while events.len() < limit
-        && let Some(event) = next(target, &mut found).await?
-    {
-        events.push(event);
-    }
-    if !events.is_empty() {
-        terminal::print_more(&list(&events, now_ms()))?;
-    }
-    remark(&found, events.len());
-    Ok(())
 }
 
 /// A row for each event. The slug is what shows it alone: it stands last, and is whole.

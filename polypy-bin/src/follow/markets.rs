@@ -6,6 +6,7 @@ use polypy::clock::SystemClock;
 use polypy::exit::Exit;
 use polypy_client::reads::{Listed, Market, Pages, RawMarket, ReadError};
 use polypy_core::Clock;
+use serde_json::Value;
 
 use super::dry_run::dry_run;
 use super::table::{Paper, table};
@@ -33,9 +34,21 @@ pub(crate) fn markets(typed: cli::Markets, variables: Vec<(String, String)>) -> 
             Err(exit) => return exit,
         };
         let shown = if json {
-            lines(&target, client.raw_markets(&query), limit).await
+            lines(
+                &target,
+                client.raw_markets(&query),
+                limit,
+                |RawMarket(market)| market,
+            )
+            .await
         } else {
-            rows(&target, client.markets(&query), limit).await
+            rows(
+                &target,
+                client.markets(&query),
+                limit,
+                |markets: &[Market]| table(markets, paper(), now_ms()),
+            )
+            .await
         };
         match shown {
             Ok(()) => Exit::Clean,
@@ -44,29 +57,41 @@ pub(crate) fn markets(typed: cli::Markets, variables: Vec<(String, String)>) -> 
     })
 }
 
-async fn lines(target: &Target, mut found: Pages<RawMarket>, limit: usize) -> Result<(), Exit> {
+/// Prints what is found as it comes, an object a line.
+pub(super) async fn lines<T: Listed>(
+    target: &Target,
+    mut found: Pages<T>,
+    limit: usize,
+    object: impl Fn(&T) -> &Value,
+) -> Result<(), Exit> {
     let mut shown = 0;
     while shown < limit
-        && let Some(RawMarket(market)) = next(target, &mut found).await?
+        && let Some(one) = next(target, &mut found).await?
     {
-        terminal::print_more(&format!("{market}\n"))?;
+        terminal::print_more(&format!("{}\n", object(&one)))?;
         shown += 1;
     }
     remark(&found, shown);
     Ok(())
 }
 
-async fn rows(target: &Target, mut found: Pages<Market>, limit: usize) -> Result<(), Exit> {
-    let mut markets = Vec::new();
-    while markets.len() < limit
-        && let Some(market) = next(target, &mut found).await?
+/// Prints what is found as one table.
+pub(super) async fn rows<T: Listed>(
+    target: &Target,
+    mut found: Pages<T>,
+    limit: usize,
+    table: impl Fn(&[T]) -> String,
+) -> Result<(), Exit> {
+    let mut all = Vec::new();
+    while all.len() < limit
+        && let Some(one) = next(target, &mut found).await?
     {
-        markets.push(market);
+        all.push(one);
     }
-    if !markets.is_empty() {
-        terminal::print_more(&table(&markets, paper(), now_ms()))?;
+    if !all.is_empty() {
+        terminal::print_more(&table(&all))?;
     }
-    remark(&found, markets.len());
+    remark(&found, all.len());
     Ok(())
 }
 
