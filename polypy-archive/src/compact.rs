@@ -13,6 +13,7 @@ use crate::chunk::{ChunkBuilder, message_bytes};
 use crate::disk::{Disk, DiskFile, folder_of};
 use crate::format::ChannelName;
 use crate::header::Header;
+use crate::known::copy_of;
 use crate::manifest::{FileLine, Line, append, name_of};
 use crate::reader::digest as sha256;
 use crate::repair::with_suffix;
@@ -32,6 +33,9 @@ pub enum CompactError {
     /// Something of it is damaged, or it is not finished.
     #[error("it is not whole: polypy repair first")]
     NotWhole,
+    /// Another file of the folder is the same.
+    #[error("it is a copy of {0}")]
+    CopyOf(String),
     /// Another process does the same.
     #[error("another process compacts it")]
     InUse,
@@ -59,6 +63,9 @@ pub enum Compacted {
 /// # Errors
 /// Says why it is as it was.
 pub fn compact(disk: &dyn Disk, path: &Path, now: u64) -> Result<Compacted, CompactError> {
+    if let Some(other) = copy_of(disk, path)? {
+        return Err(CompactError::CopyOf(other));
+    }
     let target = with_suffix(path, COPY);
     let mut to = match disk.create(&target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&target)?,
@@ -108,6 +115,21 @@ pub fn compact(disk: &dyn Disk, path: &Path, now: u64) -> Result<Compacted, Comp
     disk.rename(&target, path)?;
     disk.sync_folder(folder)?;
     Ok(Compacted::Smaller(file, bytes))
+}
+
+/// Looks whether a file that was compacted before can still be read.
+///
+/// # Errors
+/// It cannot, or the disk fails.
+pub fn check_compacted(disk: &dyn Disk, path: &Path) -> Result<(), CompactError> {
+    let mut scanner = Scanner::new(disk.read(path)?)?;
+    while let Some(piece) = scanner.next_piece()? {
+        match piece {
+            Piece::Header(_) | Piece::Chunk(_) | Piece::Finished => {}
+            Piece::Damaged(_) | Piece::Torn(_) => return Err(CompactError::NotWhole),
+        }
+    }
+    Ok(())
 }
 
 struct Written {

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use polypy_core::recording::{Gap, GapScope};
 use polypy_core::{Asked, AssetId, Owner};
 
-use crate::item::{Lost, OpenSocket};
+use crate::item::OpenSocket;
+
+#[path = "coverage_losses.rs"]
+mod losing;
 
 /// Sockets, tokens, and what is missing.
 #[derive(Debug, Default)]
@@ -298,74 +301,6 @@ impl Coverage {
         self.settle(token, "released", at, out);
     }
 
-    // ---- what the recorder loses --------------------------------------------
-
-    /// The recorder dropped frames of a socket: what the socket carries is not known whole.
-    pub(crate) fn lost(
-        &mut self,
-        socket: u64,
-        lost: &Lost,
-        (from, at): (u64, u64),
-        reason: &str,
-        out: &mut Vec<Gap>,
-    ) {
-        let Some(row) = self.sockets.get_mut(&socket) else {
-            return;
-        };
-        let cause = Cause {
-            from: row.last.unwrap_or(from),
-            ..row.cause(socket, reason, Owner::Us, at)
-        };
-        let mut gap = cause.gap(None, at);
-        gap.size = Some(lost.frames);
-        let pending = self.lose_books(&[socket]);
-        self.losing(gap, pending, at, out);
-    }
-
-    /// From now on nothing is written, and what came after this moment is not there.
-    /// That is so many frames, if it is known.
-    pub(crate) fn away(
-        &mut self,
-        reason: &str,
-        (from, frames): (Option<u64>, Option<u64>),
-        at: u64,
-    ) {
-        self.is_away = true;
-        let times = (from.map(micros), None);
-        let mut gap = Gap::of_recording(reason, Owner::Us, times, micros(at));
-        gap.size = frames;
-        let sockets: Vec<_> = self.sockets.keys().copied().collect();
-        let pending = self.lose_books(&sockets);
-        self.losses.push(Loss { gap, pending });
-    }
-
-    /// So many frames came meanwhile.
-    pub(crate) fn missed(&mut self, frames: u64) {
-        if let Some(loss) = self.losses.last_mut() {
-            loss.gap.size = loss.gap.size.map(|size| size + frames);
-        }
-    }
-
-    /// What comes is written again.
-    pub(crate) fn back(&mut self, at: u64, out: &mut Vec<Gap>) {
-        self.is_away = false;
-        // What opened meanwhile keeps books, too, of which the recording has nothing.
-        let late = self.sockets.values().flat_map(|row| {
-            let lost = row.tokens.iter().filter(|(_, kept)| **kept == Kept::Lost);
-            lost.map(|(token, _)| token.clone())
-        });
-        for token in late.collect::<Vec<_>>() {
-            let is_missing = self
-                .tokens
-                .get(&token)
-                .is_some_and(|row| row.is_followed && row.by == 0 && row.gap.is_none());
-            if is_missing && let Some(loss) = self.losses.last_mut() {
-                loss.pending.insert(token);
-            }
-        }
-        self.heal_empty("nothing_carried", at, out);
-    }
-
     /// The program ends: sockets that close now are no loss.
     pub(crate) fn ending(&mut self) {
         self.is_ending = true;
@@ -486,10 +421,7 @@ impl Coverage {
     fn note_further(&mut self, token: &AssetId, reason: &str) {
         let row = self.tokens.get_mut(token);
         if let Some(gap) = row.and_then(|row| row.gap.as_deref_mut()) {
-            let is_known = *gap.reason == *reason || gap.also.iter().any(|also| **also == *reason);
-            if !is_known {
-                gap.also.push(reason.into());
-            }
+            note_reason(gap, reason);
         }
     }
 
@@ -574,6 +506,13 @@ impl Coverage {
                 self.losses.push(loss);
             }
         }
+    }
+}
+
+fn note_reason(gap: &mut Gap, reason: &str) {
+    let is_known = *gap.reason == *reason || gap.also.iter().any(|also| **also == *reason);
+    if !is_known {
+        gap.also.push(reason.into());
     }
 }
 

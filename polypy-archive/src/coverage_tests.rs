@@ -4,6 +4,7 @@ use fastrand::Rng;
 use polypy_core::StaleReason;
 
 use super::*;
+use crate::item::Lost;
 
 fn token(number: u64) -> AssetId {
     number.to_string().parse().unwrap()
@@ -161,7 +162,7 @@ fn what_comes_while_nothing_is_written_is_missing_too() {
         coverage.followed(token, 1, &mut out);
     }
     with_books(&mut coverage, 1, &two[..1], 1);
-    coverage.away("disk_full", (Some(4_000), Some(0)), 5_000);
+    coverage.away("disk_full", (Some(4_000), Some(0)), false, 5_000);
     coverage.missed(7);
     // Its snapshot is not in the recording.
     assert_eq!(with_books(&mut coverage, 2, &two[1..], 6_000), []);

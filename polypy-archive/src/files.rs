@@ -8,9 +8,12 @@
 //! | open | the file is gone: somebody has removed it, or its folder | closed |
 //!
 //! A file that failed is cut behind what is whole and left to a repair; nothing of it is
-//! written or synced again. Tries to begin another one come ever later.
+//! written or synced again, and one in which nothing is whole is removed. Tries to begin
+//! another one come ever later, until the disk has taken something: the recorder counts as
+//! failed till then, for a full disk has room for a file's first bytes again and again.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,7 @@ use polypy_core::recording::Gap;
 
 use crate::chunk::LIVE_LEVEL;
 use crate::folder::{Folder, Retention};
+use crate::loss::{Failure, Given, Loss, Lost};
 use crate::numbers::Numbers;
 use crate::segment::{MOST_SOCKETS, Segment};
 
@@ -69,6 +73,12 @@ pub(crate) struct Files {
     folder: Folder,
     numbers: Arc<Numbers>,
     state: State,
+    /// The wait after the next failure.
+    wait: Duration,
+    /// The time of the latest entry that the disk has, of the files before.
+    reached: Option<u64>,
+    /// The last file that has anything in it: what is missing is behind it.
+    behind: Option<String>,
     /// It has failed too often to be tried again.
     is_off: bool,
     /// A file was removed: whose folder it is now is not known.
@@ -77,7 +87,7 @@ pub(crate) struct Files {
 
 #[derive(Debug)]
 enum State {
-    Closed { retry_at: Instant, wait: Duration },
+    Closed { retry_at: Instant },
     Open(Box<Open>),
 }
 
@@ -104,26 +114,6 @@ struct Open {
     waiting: Given,
 }
 
-/// Nothing is written from now on.
-#[derive(Debug)]
-pub(crate) struct Loss {
-    /// Why, in a word.
-    pub(crate) reason: &'static str,
-    /// What came after this is not on the disk.
-    pub(crate) from: Option<u64>,
-    /// How many frames that are; `None` where nobody knows what the disk has.
-    pub(crate) frames: Option<u64>,
-    /// What the file has never had of what was given to it.
-    pub(crate) unwritten: Given,
-}
-
-/// Frames that were given to a file, those that are no JSON among them.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Given {
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-}
-
 /// What time has brought.
 #[derive(Debug)]
 pub(crate) enum Turn {
@@ -131,43 +121,6 @@ pub(crate) enum Turn {
     /// A file has begun, and is empty.
     Begun,
     Lost(Loss),
-}
-
-#[derive(Debug)]
-enum Failure {
-    Disk(io::Error),
-    Reserve {
-        free: u64,
-    },
-    /// Somebody has removed the file, or its folder.
-    Gone,
-    Panic,
-}
-
-impl Failure {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => "disk_full",
-            Self::Disk(_) => "disk_failed",
-            Self::Reserve { .. } => "disk_reserve",
-            Self::Gone => "disk_removed",
-            Self::Panic => "recorder_died",
-        }
-    }
-
-    fn text(&self, reserve: u64) -> String {
-        match self {
-            Self::Disk(error) => format!("the recording cannot be written: {error}"),
-            Self::Reserve { free } => format!(
-                "the disk of the recording has {free} bytes left and {reserve} are reserved \
-                 (record.disk_reserve)"
-            ),
-            Self::Gone => "the file that was being recorded to is gone: somebody has removed or \
-                           moved it, or its folder"
-                .to_owned(),
-            Self::Panic => "the writer of the recording panicked".to_owned(),
-        }
-    }
 }
 
 impl Files {
@@ -183,10 +136,10 @@ impl Files {
             config,
             folder,
             numbers,
-            state: State::Closed {
-                retry_at: now,
-                wait: FIRST_WAIT,
-            },
+            state: State::Closed { retry_at: now },
+            wait: FIRST_WAIT,
+            reached: None,
+            behind: None,
             is_off: false,
             is_gone: false,
         }
@@ -261,7 +214,15 @@ impl Files {
     pub(crate) fn keep_time(&mut self, now: Instant, wall: u64, is_said: bool) -> Turn {
         let done = match &mut self.state {
             State::Open(open) => {
-                if let Err(error) = open.keep_time(&self.config, &self.numbers, now) {
+                let kept = open.keep_time(&self.config, &self.numbers, now);
+                if let Ok(true) = kept {
+                    self.wait = FIRST_WAIT;
+                    if self.numbers.recovered() {
+                        let folder = self.folder.path().display();
+                        tracing::info!(%folder, "recording again");
+                    }
+                }
+                if let Err(error) = kept {
                     Err(self.fail(&Failure::Disk(error), now))
                 } else if open.is_full(&self.config, now, is_said) {
                     self.rotate(now, wall).map(|()| true)
@@ -269,9 +230,8 @@ impl Files {
                     Ok(false)
                 }
             }
-            State::Closed { retry_at, wait } if now >= *retry_at && !self.is_off => {
-                let wait = *wait;
-                Ok(self.try_open(now, wall, wait))
+            State::Closed { retry_at } if now >= *retry_at && !self.is_off => {
+                Ok(self.try_open(now, wall))
             }
             State::Closed { .. } => Ok(false),
         };
@@ -308,8 +268,7 @@ impl Files {
         let last = self.last();
         // It can still be finished, and all of it is on the disk then.
         self.end(now, wall)?;
-        let nothing = (last, Some(0), Given::default());
-        Err(self.close(&Failure::Reserve { free }, nothing, now))
+        Err(self.close(&Failure::Reserve { free }, Lost::nothing_since(last), now))
     }
 
     /// Ends the file and begins the next one.
@@ -317,7 +276,7 @@ impl Files {
         let last = self.last();
         self.end(now, wall)?;
         let begun = self.open(now, wall);
-        let nothing = (last, Some(0), Given::default());
+        let nothing = Lost::nothing_since(last);
         begun.map_err(|error| self.close(&Failure::Disk(error), nothing, now))
     }
 
@@ -327,10 +286,14 @@ impl Files {
         let Some(open) = self.take(now) else {
             return Ok(());
         };
+        let (name, last) = (open.segment.name(), open.last);
         let (before, from) = (open.segment.bytes(), open.last_synced);
         let (synced, waiting) = (open.frames_synced, open.waiting);
-        match self.folder.finish(open.segment, wall) {
+        let finished = self.folder.finish(open.segment, wall);
+        self.behind = Some(name);
+        match finished {
             Ok(finished) => {
+                self.reached = last.or(self.reached);
                 self.numbers.files.increment();
                 self.numbers.synced.add(finished.frames - synced);
                 self.numbers.file_bytes.add(finished.bytes - before);
@@ -342,8 +305,14 @@ impl Files {
                 );
             }
             Err(error) => {
-                let failure = Failure::Disk(error);
-                return Err(self.close(&failure, (from, None, waiting), now));
+                self.reached = from.or(self.reached);
+                let lost = Lost {
+                    from: self.reached,
+                    frames: None,
+                    goes_on: false,
+                    unwritten: waiting,
+                };
+                return Err(self.close(&Failure::Disk(error), lost, now));
             }
         }
         match self.folder.retain(&self.config.retention, wall) {
@@ -353,18 +322,15 @@ impl Files {
         Ok(())
     }
 
-    /// Says in the manifest what is missing: a line of some 200 bytes, for which the reserve
-    /// has room.
-    pub(crate) fn note_gap(&self, gap: Gap, wall: u64) {
-        let reason = gap.reason.to_string();
-        if let Err(error) = self.folder.note_gap(gap, wall) {
-            tracing::error!(
-                %error,
-                reason,
-                folder = %self.folder.path().display(),
-                "the recording cannot say what it lacks"
-            );
-        }
+    /// Says in the manifest what is missing: a line of some 300 bytes, for which the reserve
+    /// has room, and a full disk mostly the rest of a block.
+    pub(crate) fn note_gap(&self, gap: Gap, wall: u64) -> io::Result<()> {
+        self.folder.note_gap(gap, self.behind.clone(), wall)
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Says in the manifest that this run ends by itself.
@@ -401,10 +367,7 @@ impl Files {
 
     /// The file that was written, which is none any more.
     fn take(&mut self, now: Instant) -> Option<Open> {
-        let closed = State::Closed {
-            retry_at: now,
-            wait: FIRST_WAIT,
-        };
+        let closed = State::Closed { retry_at: now };
         match std::mem::replace(&mut self.state, closed) {
             State::Open(open) => Some(*open),
             State::Closed { .. } => None,
@@ -412,52 +375,77 @@ impl Files {
     }
 
     fn fail(&mut self, failure: &Failure, now: Instant) -> Loss {
-        let from = self.take(now).map(|open| {
-            let waiting = open.segment.frames() - open.frames_written;
-            let frames = (!open.is_dirty).then_some(waiting);
-            let from = match failure {
-                // With all that was in it.
-                Failure::Gone => (open.first, Some(open.segment.frames()), open.waiting),
-                _ => (open.last_synced, frames, open.waiting),
-            };
-            let failed = open.segment.fail();
-            tracing::debug!(
-                file = %failed.path.display(),
-                whole = failed.whole,
-                lost_bytes = failed.lost_bytes,
-                "file of the recording given up"
-            );
-            from
-        });
-        self.close(failure, from.unwrap_or_default(), now)
+        let Some(open) = self.take(now) else {
+            return self.close(failure, Lost::default(), now);
+        };
+        let (all, name) = (open.segment.frames(), open.segment.name());
+        let mut lost = Lost {
+            from: open.last_synced.or(self.reached),
+            frames: (!open.is_dirty).then_some(all - open.frames_written),
+            goes_on: false,
+            unwritten: open.waiting,
+        };
+        let (first, is_synced) = (open.first, open.last_synced.is_some());
+        let failed = open.segment.fail();
+        tracing::debug!(
+            file = %failed.path.display(),
+            whole = failed.whole,
+            lost_bytes = failed.lost_bytes,
+            "file of the recording given up"
+        );
+        if matches!(failure, Failure::Gone) {
+            // With all that was in it.
+            (lost.from, lost.frames) = (first, Some(all));
+            self.behind = Some(name);
+        } else if failed.chunks == 0 {
+            (lost.frames, lost.goes_on) = (Some(all), true);
+            if let Err(error) = self.folder.remove_begun(&failed.path) {
+                tracing::debug!(%error, "a file with nothing in it stays");
+            }
+        } else {
+            lost.goes_on = !is_synced && self.numbers.has_failed();
+            self.behind = Some(name);
+        }
+        self.reached = lost.from.or(self.reached);
+        self.close(failure, lost, now)
     }
 
-    /// What came after a moment is lost, so many frames, and these were in no chunk.
-    fn close(
-        &mut self,
-        failure: &Failure,
-        (from, frames, unwritten): (Option<u64>, Option<u64>, Given),
-        now: Instant,
-    ) -> Loss {
+    fn close(&mut self, failure: &Failure, lost: Lost, now: Instant) -> Loss {
         self.numbers.errors.increment();
         let (reason, text) = (failure.reason(), failure.text(self.config.disk_reserve));
-        tracing::error!(
-            reason = text,
-            folder = %self.folder.path().display(),
-            "nothing is recorded: the books are not concerned"
-        );
+        let folder = self.folder.path().display();
+        if self.numbers.has_failed() {
+            tracing::debug!(reason = text, %folder, "the recording has failed again");
+        } else {
+            tracing::error!(
+                reason = text,
+                %folder,
+                "nothing is recorded: the books are not concerned"
+            );
+        }
         self.numbers.failed(text);
         self.is_gone |= matches!(failure, Failure::Gone);
-        self.state = State::Closed {
-            retry_at: now + FIRST_WAIT,
-            wait: FIRST_WAIT,
-        };
+        self.wait_on(now);
+        let Lost {
+            from,
+            frames,
+            goes_on,
+            unwritten,
+        } = lost;
         Loss {
             reason,
             from,
             frames,
+            goes_on,
             unwritten,
         }
+    }
+
+    /// The next try is after a wait, and the one behind it after a longer one.
+    fn wait_on(&mut self, now: Instant) {
+        let retry_at = now + self.wait;
+        self.wait = LONGEST_WAIT.min(self.wait * 2);
+        self.state = State::Closed { retry_at };
     }
 
     fn begin_again(&mut self, now: Instant, wall: u64) -> io::Result<()> {
@@ -469,8 +457,8 @@ impl Files {
         self.open(now, wall)
     }
 
-    /// Whether a file has begun, after a failure and this wait.
-    fn try_open(&mut self, now: Instant, wall: u64, wait: Duration) -> bool {
+    /// Whether a file has begun, after a failure.
+    fn try_open(&mut self, now: Instant, wall: u64) -> bool {
         let free = self.folder.free().unwrap_or(u64::MAX);
         let begun = if free < self.config.disk_reserve {
             Err(Failure::Reserve { free }.text(self.config.disk_reserve))
@@ -479,15 +467,10 @@ impl Files {
                 .map_err(|error| error.to_string())
         };
         match begun {
-            Ok(()) => {
-                tracing::info!(folder = %self.folder.path().display(), "recording again");
-                true
-            }
+            Ok(()) => true,
             Err(error) => {
                 tracing::debug!(error, "the recording cannot go on yet");
-                let wait = LONGEST_WAIT.min(wait * 2);
-                let retry_at = now + wait;
-                self.state = State::Closed { retry_at, wait };
+                self.wait_on(now);
                 false
             }
         }
@@ -507,12 +490,13 @@ impl Open {
         Ok(())
     }
 
+    /// Whether the disk has taken something.
     fn keep_time(
         &mut self,
         config: &WriterConfig,
         numbers: &Numbers,
         now: Instant,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let is_old = |since: Instant| now.saturating_duration_since(since) >= config.chunk_after;
         if self.chunk_since.is_some_and(is_old) {
             self.end_chunk(numbers)?;
@@ -528,8 +512,9 @@ impl Open {
             self.is_dirty = false;
             numbers.synced.add(self.frames_written - self.frames_synced);
             self.frames_synced = self.frames_written;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn is_full(&self, config: &WriterConfig, now: Instant, is_said: bool) -> bool {

@@ -15,7 +15,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::header::Header;
 use crate::manifest::{FileLine, Line, Manifest, append, name_of};
 use crate::repair::{COPY, DAMAGED, Repaired, repair, with_suffix};
-use crate::segment::{Finished, PART, Segment};
+use crate::segment::{Finished, PART, Segment, part_of};
 
 /// What is locked while somebody writes to the folder.
 const LOCK: &str = "_lock";
@@ -187,7 +187,9 @@ impl Folder {
             version: self.version.clone(),
         };
         let path = self.path.join(file_name(number, now));
-        Segment::create_at(self.level, &*self.disk, &path, &header)
+        let created = Segment::create_at(self.level, &*self.disk, &path, &header);
+        // Of one that could not begin nothing is left.
+        created.inspect_err(|_| drop(self.disk.remove(&part_of(&path))))
     }
 
     /// Ends a file and says so in the manifest, if anything was recorded to it.
@@ -219,7 +221,7 @@ impl Folder {
     /// Those of the disk.
     pub fn open_gap(&self) -> io::Result<Option<Gap>> {
         let manifest = Manifest::read(&*self.disk, &self.path)?;
-        if let Some(gap) = manifest.gap_of_run_before() {
+        if let Some(gap) = manifest.gap_of_run_before(self.next.saturating_sub(1)) {
             return Ok(Some(gap.clone()));
         }
         let newest = manifest.files().map(|file| file.file.as_str()).max();
@@ -307,13 +309,18 @@ impl Folder {
         Ok(removed)
     }
 
-    /// Says in the manifest what is missing at the end of this run, and no file says.
+    /// Says in the manifest what is missing behind a file, which nobody writes any more.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn note_gap(&self, gap: Gap, now: u64) -> io::Result<()> {
+    pub fn note_gap(&self, gap: Gap, file: Option<String>, now: u64) -> io::Result<()> {
         let at = now / 1_000;
-        self.note(&Line::Gap { at, gap })
+        self.note(&Line::Gap { at, gap, file })
+    }
+
+    /// Removes a file that was begun, and in which nothing is whole.
+    pub(crate) fn remove_begun(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
     }
 
     /// Says in the manifest that this run ends by itself.
@@ -400,7 +407,7 @@ impl Recovery {
     /// Says in the manifest what was done to a file.
     pub(crate) fn note_repaired(&self, repaired: &Repaired, now: u64) -> io::Result<()> {
         let file = match repaired {
-            Repaired::Empty => return Ok(()),
+            Repaired::Empty | Repaired::CopyOf(_) => return Ok(()),
             Repaired::Whole(file) => file,
             Repaired::Ended { file, cut, gap } => {
                 self.note(&Line::Truncation {

@@ -76,6 +76,8 @@ pub struct Recording {
     pub unreadable_lines: usize,
     /// Whether somebody writes to it at the moment.
     pub is_written: bool,
+    /// Files that the recorder has given up: nobody writes to these.
+    pub(crate) given_up: BTreeSet<String>,
 }
 
 impl Recording {
@@ -113,6 +115,16 @@ impl Recording {
         Ok(recording)
     }
 
+    /// Whether somebody writes to this file at the moment: to the newest one, unless that
+    /// was given up.
+    pub(crate) fn is_being_written(&self, at: usize) -> bool {
+        let file = &self.files[at];
+        self.is_written
+            && file.is_unfinished
+            && at + 1 == self.files.len()
+            && !self.given_up.contains(&file.name)
+    }
+
     fn of_file(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Self> {
         let bytes = disk.read(path)?.seek(SeekFrom::End(0))?;
         let name = name_of(path);
@@ -134,6 +146,7 @@ impl Recording {
             gaps: Vec::new(),
             unreadable_lines: 0,
             is_written: false,
+            given_up: BTreeSet::new(),
         })
     }
 
@@ -183,6 +196,7 @@ impl Recording {
             gaps: manifest.gaps(),
             unreadable_lines: manifest.unreadable,
             is_written: false,
+            given_up: manifest.given_up().map(str::to_owned).collect(),
         }
     }
 }

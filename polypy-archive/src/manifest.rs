@@ -11,6 +11,7 @@ use polypy_core::recording::Gap;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, DiskFile};
+use crate::folder::number_of;
 use crate::segment::Finished;
 
 /// The manifest's name in its folder.
@@ -60,12 +61,16 @@ pub enum Line {
         /// What the copy says is missing.
         gaps: Vec<Gap>,
     },
-    /// A run of the program ended while nothing could be written: no file says this.
+    /// Nothing is written from now on, since the disk fails or is full. Said at once, for a
+    /// kill would say nothing, and again where a run ends so.
     Gap {
         /// When.
         at: u64,
-        /// What is missing, until the next run begins.
+        /// What is missing, until the next file begins or the next run.
         gap: Gap,
+        /// The file behind which it is, which nobody writes any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
     },
     /// A run of the program ended by itself. One without this line was killed.
     Stopped {
@@ -192,30 +197,72 @@ impl Manifest {
         })
     }
 
-    /// What is missing by its own word. The run that comes next ends it.
+    /// What is missing by its own word. The file that comes next ends it, or the run that does.
     pub fn gaps(&self) -> Vec<Gap> {
-        let mut gaps: Vec<Gap> = Vec::new();
+        self.losses().into_iter().map(|(_, gap)| gap).collect()
+    }
+
+    /// What is missing behind this file, as far as the recorder has said so.
+    pub(crate) fn gap_behind(&self, name: &str) -> Option<Gap> {
+        let losses = self.losses().into_iter().rev();
+        let mut behind = losses.filter(|(file, _)| *file == Some(name));
+        behind.next().map(|(_, gap)| gap)
+    }
+
+    /// The files behind which something is missing: nobody writes them any more.
+    pub(crate) fn given_up(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Gap { file, .. } => file.as_deref(),
+            _ => None,
+        })
+    }
+
+    /// What is missing, and the file behind which it is, if that is known.
+    fn losses(&self) -> Vec<(Option<&str>, Gap)> {
+        let mut losses: Vec<(Option<&str>, Gap)> = Vec::new();
         for line in &self.lines {
             match line {
-                Line::Gap { gap, .. } => gaps.push(gap.clone()),
+                Line::Gap { gap, file, .. } => {
+                    // It is said when it begins, and again with what has become of it.
+                    let is_it = |of: &Gap| (of.scope, of.from_ts) == (gap.scope, gap.from_ts);
+                    losses.retain(|(_, known)| known.to_ts.is_some() || !is_it(known));
+                    losses.push((file.as_deref(), gap.clone()));
+                }
                 Line::Session { at, .. } => {
-                    for gap in gaps.iter_mut().filter(|gap| gap.to_ts.is_none()) {
-                        gap.to_ts = Some(*at);
-                        gap.healed_by = Some("restart".into());
-                    }
+                    let open = losses.iter_mut().filter(|(_, gap)| gap.to_ts.is_none());
+                    open.for_each(|(_, gap)| end(gap, *at, "restart"));
                 }
                 _ => {}
             }
         }
-        gaps
+        for (file, gap) in &mut losses {
+            let Some(number) = file.and_then(number_of) else {
+                continue;
+            };
+            let behind = self
+                .files()
+                .filter(|file| number_of(&file.file) > Some(number));
+            let next = behind.filter_map(|file| file.from_ts).min();
+            let next = next.filter(|next| gap.from_ts.is_none_or(|from| from <= *next));
+            if let Some(next) = next
+                && gap.to_ts.is_none_or(|to| next < to)
+            {
+                end(gap, next, "next_file");
+            }
+        }
+        losses
     }
 
-    /// What the last run but one has said that it lacks; the last one has just begun.
-    pub(crate) fn gap_of_run_before(&self) -> Option<&Gap> {
-        self.run_before().find_map(|line| match line {
-            Line::Gap { gap, .. } => Some(gap),
+    /// What the last run but one has said that it lacks, if that is behind the newest file,
+    /// which has this number; the last one has just begun.
+    pub(crate) fn gap_of_run_before(&self, newest: u32) -> Option<&Gap> {
+        let gap = self.run_before().find_map(|line| match line {
+            Line::Gap { gap, file, .. } => Some((gap, file.as_deref().and_then(number_of))),
             _ => None,
-        })
+        });
+        let is_last = |number: Option<u32>| number.is_none_or(|number| number == newest);
+        gap.filter(|(_, number)| is_last(*number))
+            .map(|(gap, _)| gap)
     }
 
     /// Whether the last run but one ended by itself.
@@ -243,6 +290,11 @@ impl Manifest {
             _ => None,
         })
     }
+}
+
+fn end(gap: &mut Gap, at: u64, by: &str) {
+    gap.to_ts = Some(at);
+    gap.healed_by = Some(by.into());
 }
 
 /// Appends a line to a folder's manifest, and waits until the disk has it. A line before

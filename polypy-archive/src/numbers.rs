@@ -135,10 +135,19 @@ impl Numbers {
         };
     }
 
+    /// A file has begun. After a failure that says nothing yet.
     pub(crate) fn writes(&self, file: &str) {
-        let mut condition = self.condition.lock();
-        condition.failure = None;
-        file.clone_into(&mut condition.file);
+        file.clone_into(&mut self.condition.lock().file);
+    }
+
+    /// The disk takes what is written. Whether it had failed till then.
+    pub(crate) fn recovered(&self) -> bool {
+        self.condition.lock().failure.take().is_some()
+    }
+
+    /// Whether nothing is written.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.condition.lock().failure.is_some()
     }
 
     pub(crate) fn failed(&self, failure: String) {

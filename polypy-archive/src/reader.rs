@@ -2,6 +2,7 @@
 //!
 //! Each thing that cannot be read is said where it is, and what stands behind it is read.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
@@ -41,7 +42,7 @@ pub struct Fault {
     pub bytes: (u64, u64),
     /// The latest time of an entry before it in the file, in nanoseconds since the epoch.
     pub after: Option<u64>,
-    /// What the disk says, if it is the disk.
+    /// What the disk says, if it is the disk; of a copy, which file it is one of.
     pub error: Option<String>,
 }
 
@@ -68,6 +69,8 @@ pub enum FaultKind {
     Changed,
     /// Nothing is wrong: somebody writes to it at the moment, and more will come.
     Written,
+    /// Nothing is wrong: another file of the recording is the same, and this one is left out.
+    Copy,
 }
 
 impl FaultKind {
@@ -83,19 +86,20 @@ impl FaultKind {
             Self::Description => "description",
             Self::Changed => "changed",
             Self::Written => "written",
+            Self::Copy => "copy",
         }
     }
 
     /// Whether something is wrong.
     pub fn is_damage(self) -> bool {
-        self != Self::Written
+        !matches!(self, Self::Written | Self::Copy)
     }
 
     /// Whether entries may be missing.
     pub fn loses_entries(self) -> bool {
         match self {
             Self::Lost | Self::Unreadable | Self::Entries | Self::Cut | Self::Foreign => true,
-            Self::Changed | Self::Unended | Self::Description | Self::Written => false,
+            Self::Changed | Self::Unended | Self::Description | Self::Written | Self::Copy => false,
         }
     }
 }
@@ -112,9 +116,16 @@ impl fmt::Display for Fault {
                 self.error.as_deref().unwrap_or("it does not say why")
             ),
             FaultKind::Entries => write!(f, "bytes {from} to {to} are damaged"),
-            FaultKind::Cut => write!(f, "cut at byte {from}: polypy repair ends it"),
+            FaultKind::Cut => write!(
+                f,
+                "cut at byte {from}: polypy repair ends it, or the next recorder that starts here"
+            ),
             FaultKind::Foreign => {
-                write!(f, "is no recording: it does not begin as an MCAP file")
+                write!(
+                    f,
+                    "is no recording: it does not begin as an MCAP file (polypy import makes one of \
+                     lines of JSON)"
+                )
             }
             FaultKind::Unended => {
                 write!(f, "lacks its ending, and no entry: polypy repair writes it")
@@ -130,6 +141,11 @@ impl fmt::Display for Fault {
                 )
             }
             FaultKind::Written => write!(f, "is being written"),
+            FaultKind::Copy => write!(
+                f,
+                "is a copy of {}, and left out",
+                self.error.as_deref().unwrap_or("another file")
+            ),
         }
     }
 }
@@ -147,6 +163,8 @@ pub struct Reader {
     /// A file's times are all before this: it is passed over, as far as the manifest says.
     from: Option<u64>,
     checks_digests: bool,
+    /// Which files there were, by what they say of themselves: run and number.
+    known: HashMap<(String, u32), usize>,
 }
 
 impl Reader {
@@ -171,6 +189,7 @@ impl Reader {
             after: None,
             from: None,
             checks_digests: false,
+            known: HashMap::new(),
         }
     }
 
@@ -215,6 +234,18 @@ impl Reader {
                     }
                 }
                 Ok(Some(piece)) => {
+                    if let Piece::Header(header) = &piece
+                        && let Some(other) = self.copied(at, header)
+                    {
+                        // By the manifest it was another file.
+                        let what = match self.recording.files[at].line {
+                            Some(_) => FaultKind::Changed,
+                            None => FaultKind::Copy,
+                        };
+                        let mut fault = self.fault(at, what, (0, 0), None);
+                        fault.error = Some(other);
+                        return Some(Found::Fault(fault));
+                    }
                     let found = self.found(at, piece);
                     self.now = Some((at, scanner));
                     return Some(found);
@@ -271,7 +302,7 @@ impl Reader {
                 (what, (damaged.from, damaged.to), damaged.after)
             }
             Piece::Torn(torn) => {
-                let what = if file.is_unfinished && self.recording.is_written {
+                let what = if self.recording.is_being_written(at) {
                     FaultKind::Written
                 } else if torn.from == 0 && !file.is_unfinished {
                     FaultKind::Foreign
@@ -286,6 +317,13 @@ impl Reader {
             Piece::Finished => (FaultKind::Description, (file.bytes, file.bytes), self.after),
         };
         Found::Fault(self.fault(at, what, bytes, after))
+    }
+
+    /// The file that says the same of itself, and was read.
+    fn copied(&mut self, at: usize, header: &Header) -> Option<String> {
+        let name = (header.session.clone(), header.number);
+        let first = *self.known.entry(name).or_insert(at);
+        (first != at).then(|| self.recording.files[first].name.clone())
     }
 
     fn fault(&self, at: usize, what: FaultKind, bytes: (u64, u64), after: Option<u64>) -> Fault {

@@ -70,7 +70,7 @@ impl RecorderConfig {
 /// let recorder = Recorder::new(config, disk.clone(), Arc::new(Still));
 /// let running = recorder.start(("a-session", "0.1.0"))?;
 /// // Sockets speak through `recorder.inlet()`.
-/// running.stop();
+/// assert!(running.stop());
 /// assert!(disk.content(Path::new("recording/_manifest.jsonl")).is_some());
 /// # Ok::<(), polypy_archive::FolderError>(())
 /// ```
@@ -162,12 +162,14 @@ impl Recorder {
             return Err(failed(error));
         }
         let stop = Arc::new(AtomicBool::new(false));
+        let is_cut = Arc::new(AtomicBool::new(false));
         let earlier = Earlier::default();
         let thread = Thread {
             clock: Arc::clone(&self.clock),
             numbers: Arc::clone(&self.numbers),
             outlet: Arc::clone(&self.outlet),
             stop: Arc::clone(&stop),
+            is_cut: Arc::clone(&is_cut),
             earlier: Arc::clone(&earlier),
         };
         let writing = spawn("polypy-record", move || thread.run(writer)).map_err(failed)?;
@@ -175,6 +177,7 @@ impl Recorder {
             writing: Some(writing),
             recovering: None,
             stop,
+            is_cut,
             waker: waker.clone(),
         };
         let recovering = move || recover(recovery, (before, wall), &earlier, &waker);
@@ -199,6 +202,7 @@ pub struct Running {
     writing: Option<JoinHandle<()>>,
     recovering: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    is_cut: Arc<AtomicBool>,
     waker: Waker,
 }
 
@@ -208,23 +212,25 @@ impl Running {
         self.writing.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
-    /// Writes what has come, ends the file, and waits for that.
-    pub fn stop(mut self) {
-        self.end();
+    /// Writes what has come, ends the file, and waits for that. `false`: the disk did not
+    /// take the last of it.
+    pub fn stop(mut self) -> bool {
+        self.end()
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> bool {
         // First: the writer says what it finds.
-        join(self.recovering.take());
+        let is_recovered = join(self.recovering.take());
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
-        join(self.writing.take());
+        let is_ended = join(self.writing.take());
+        is_recovered && is_ended && !self.is_cut.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end();
+        let _is_whole = self.end();
     }
 }
 
@@ -236,6 +242,7 @@ struct Thread {
     numbers: Arc<Numbers>,
     outlet: Arc<Mutex<Option<Outlet>>>,
     stop: Arc<AtomicBool>,
+    is_cut: Arc<AtomicBool>,
     earlier: Earlier,
 }
 
@@ -259,9 +266,10 @@ impl Thread {
         let earlier = std::mem::take(&mut *self.earlier.lock());
         let (now, wall) = read_clocks(&*self.clock);
         writer.tell(earlier, now);
-        let outlet = writer.stop(now, wall);
+        let stopped = writer.stop(now, wall);
+        self.is_cut.store(stopped.is_cut, Ordering::Release);
         self.numbers.runs(false);
-        *self.outlet.lock() = Some(outlet);
+        *self.outlet.lock() = Some(stopped.outlet);
     }
 
     fn step(&self, writer: &mut Writer) {
@@ -292,10 +300,13 @@ pub(crate) fn read_clocks(clock: &dyn Clock) -> (Instant, u64) {
     }
 }
 
-fn join(thread: Option<JoinHandle<()>>) {
-    if thread.is_some_and(|thread| thread.join().is_err()) {
+/// `false`: the thread panicked.
+fn join(thread: Option<JoinHandle<()>>) -> bool {
+    let has_panicked = thread.is_some_and(|thread| thread.join().is_err());
+    if has_panicked {
         tracing::error!("a thread of the recorder ended by a panic");
     }
+    !has_panicked
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
@@ -363,6 +374,10 @@ fn recover(
                             "file of an earlier run was damaged: a copy has what could be read"
                         );
                         gaps.last().cloned()
+                    }
+                    Repaired::CopyOf(file) => {
+                        tracing::warn!(file, "a copy of it in the recording is left out");
+                        None
                     }
                     Repaired::Whole(_) | Repaired::Empty => None,
                 };

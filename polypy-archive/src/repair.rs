@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use polypy_core::Owner;
-use polypy_core::recording::{Entry, Gap, Recorded};
+use polypy_core::recording::{Entry, Gap, GapScope, Recorded};
 use ring::digest::{Context, SHA256};
 
 use crate::chunk::{ChunkBuilder, Index, LIVE_LEVEL, write_indexes};
@@ -18,7 +18,8 @@ use crate::disk::{Disk, DiskFile, folder_of};
 use crate::entry::encode;
 use crate::format::HEAD;
 use crate::header::Header;
-use crate::scan::{Damaged, DamagedPart, Piece, Scanner, Torn};
+use crate::known::Known;
+use crate::scan::{Chunk, Damaged, DamagedPart, Piece, Scanner, Torn};
 use crate::segment::{Finished, PART, beginning, hex};
 use crate::summary::Summary;
 
@@ -33,8 +34,10 @@ pub(crate) const DAMAGED: &str = "damaged";
 pub enum Repaired {
     /// Nothing: it is whole.
     Whole(Finished),
-    /// Nothing: there is not one entry in it that can be read.
+    /// Nothing: there is not one entry in it that can be read, and nobody knows what it was.
     Empty,
+    /// Nothing: the file of this name is the same.
+    CopyOf(String),
     /// It was cut, and ended in place.
     Ended {
         /// The file.
@@ -59,7 +62,7 @@ impl Repaired {
     /// The file as it is now, if there is one.
     pub fn file(&self) -> Option<&Finished> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::CopyOf(_) => None,
             Self::Whole(file) | Self::Ended { file, .. } | Self::Copied { file, .. } => Some(file),
         }
     }
@@ -71,12 +74,18 @@ impl Repaired {
 /// Those of the disk. Whatever was done till then, another try does the rest.
 pub fn repair(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
     let survey = Survey::of(disk, path)?;
-    if survey.summary.chunks.is_empty() {
-        return Ok(Repaired::Empty);
+    let known = Known::of(disk, path, survey.header.as_ref())?;
+    if let Some(name) = known.copy_of {
+        return Ok(Repaired::CopyOf(name));
     }
+    let is_nothing_whole = survey.summary.chunks.is_empty();
+    let is_lost = survey.torn.is_some() || !survey.damaged.is_empty();
     match survey.torn {
-        _ if !survey.damaged.is_empty() => copy(disk, path, now),
-        Some(torn) => end(disk, path, survey, torn, now),
+        // What was finished had something in it, and there is a gap where that was.
+        _ if is_nothing_whole && known.line.is_some() && is_lost => copy(disk, path, &known, now),
+        _ if is_nothing_whole && is_lost => Ok(Repaired::Empty),
+        _ if !survey.damaged.is_empty() => copy(disk, path, &known, now),
+        Some(torn) => end(disk, path, (survey, torn), &known, now),
         None => {
             let name = final_name(path);
             if name != path {
@@ -96,6 +105,10 @@ struct Survey {
     summary: Summary,
     /// The places in its last chunk.
     last_index: Index,
+    header: Option<Header>,
+    /// What its last chunk says is missing from there on, if that says nothing else: an
+    /// earlier repair has got so far, or the run was stopped.
+    said: Option<Gap>,
     damaged: Vec<Damaged>,
     torn: Option<Torn>,
 }
@@ -107,6 +120,7 @@ impl Survey {
         while let Some(piece) = scanner.next_piece()? {
             match piece {
                 Piece::Chunk(chunk) => {
+                    survey.said = open_gap_alone(&chunk);
                     let whole = chunk.whole;
                     survey.summary.channels.extend(whole.channels);
                     survey.summary.chunks.push(whole.row);
@@ -114,7 +128,8 @@ impl Survey {
                 }
                 Piece::Damaged(damaged) => survey.damaged.push(damaged),
                 Piece::Torn(torn) => survey.torn = Some(torn),
-                Piece::Header(_) | Piece::Finished => {}
+                Piece::Header(header) => survey.header = Some(header),
+                Piece::Finished => {}
             }
         }
         survey.summary.metadata = scanner.metadata().to_vec();
@@ -143,8 +158,8 @@ impl Survey {
 fn end(
     disk: &dyn Disk,
     path: &Path,
-    mut survey: Survey,
-    torn: Torn,
+    (mut survey, torn): (Survey, Torn),
+    known: &Known,
     now: u64,
 ) -> io::Result<Repaired> {
     let mut out = Vec::new();
@@ -159,11 +174,13 @@ fn end(
         length = last.end();
         write_indexes(&survey.last_index, last, &mut out);
     }
-    let gap = (!torn.has_all_entries).then(|| killed(torn.after, now));
-    if let Some(gap) = &gap {
+    let said = survey.said.take();
+    let new = (said.is_none() && !torn.has_all_entries).then(|| known.gap_behind(torn.after, now));
+    if let Some(gap) = &new {
         let at = torn.after.unwrap_or(now);
         append_gap(gap, at, length, &mut survey.summary, &mut out)?;
     }
+    let gap = said.or(new);
     let mut file = disk.open(path)?;
     file.set_len(length)?;
     file.seek(SeekFrom::Start(0))?;
@@ -190,7 +207,7 @@ fn end(
 }
 
 /// Puts a copy without what is damaged in the place of a file.
-fn copy(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
+fn copy(disk: &dyn Disk, path: &Path, known: &Known, now: u64) -> io::Result<Repaired> {
     let name = final_name(path);
     let target = with_suffix(&name, COPY);
     if disk.read(&target).is_ok() {
@@ -205,6 +222,7 @@ fn copy(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
         digest: Context::new(&SHA256),
         missing: None,
         gaps: Vec::new(),
+        known,
         now,
     };
     copy.run(Scanner::new(disk.read(path)?)?)?;
@@ -220,7 +238,7 @@ fn copy(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
     })
 }
 
-struct Copy {
+struct Copy<'a> {
     from: Box<dyn DiskFile>,
     to: Box<dyn DiskFile>,
     survey: Survey,
@@ -230,10 +248,11 @@ struct Copy {
     /// Entries were lost after this moment, and the gap is not written yet.
     missing: Option<Option<u64>>,
     gaps: Vec<Gap>,
+    known: &'a Known,
     now: u64,
 }
 
-impl Copy {
+impl Copy<'_> {
     fn run(&mut self, mut scanner: Scanner<Box<dyn DiskFile>>) -> io::Result<()> {
         let mut has_begun = false;
         while let Some(piece) = scanner.next_piece()? {
@@ -262,7 +281,8 @@ impl Copy {
                 Piece::Torn(torn) => {
                     self.write_missing(None)?;
                     if !torn.has_all_entries {
-                        self.gap(killed(torn.after, self.now), torn.after)?;
+                        let gap = self.known.gap_behind(torn.after, self.now);
+                        self.gap(gap, torn.after)?;
                     }
                 }
                 Piece::Finished => self.write_missing(None)?,
@@ -306,7 +326,12 @@ impl Copy {
             return Ok(());
         };
         let micros = |at: Option<u64>| at.map(|at| at / 1_000);
-        let times = (micros(after), micros(until));
+        let line = self.known.line.as_ref();
+        // Of what was finished the manifest knows the times.
+        let times = (
+            micros(after).or_else(|| line?.from_ts),
+            micros(until).or_else(|| line?.to_ts),
+        );
         let gap = Gap::of_recording("damaged", Owner::Us, times, self.now / 1_000);
         self.gap(gap, after.or(until))
     }
@@ -321,10 +346,13 @@ impl Copy {
     }
 }
 
-/// All that came after this moment is missing, as far as anything did.
-fn killed(after: Option<u64>, now: u64) -> Gap {
-    let from = after.map(|at| at / 1_000);
-    Gap::of_recording("killed", Owner::Us, (from, None), now / 1_000)
+/// What a chunk says is missing from there on, if it says nothing else.
+fn open_gap_alone(chunk: &Chunk) -> Option<Gap> {
+    let mut entries = chunk.entries();
+    match (entries.next()?.ok()?.entry, entries.next()) {
+        (Entry::Gap(gap), None) if gap.scope == GapScope::Recording => Some(gap),
+        _ => None,
+    }
 }
 
 /// Appends a chunk with a gap to what is appended to a file of this length. Its time is

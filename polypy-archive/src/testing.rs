@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile};
+use crate::segment::PART;
 
 /// What goes wrong, and when.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +22,8 @@ pub struct Faults {
     pub short_writes: bool,
     /// So many files are synced, and then none.
     pub syncs: Option<u64>,
+    /// Files that are called `.part` are concerned alone.
+    pub only_parts: bool,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +40,7 @@ struct State {
     synced: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
     faults: Faults,
     syncs: u64,
+    created: u64,
     is_held: bool,
 }
 
@@ -99,6 +103,11 @@ impl FaultyDisk {
         self.0.lock().syncs
     }
 
+    /// How many files were created.
+    pub fn created(&self) -> u64 {
+        self.0.lock().created
+    }
+
     /// Leaves what had been synced: files and names. Nothing goes wrong any more.
     pub fn cut_power(&self) {
         let mut state = self.0.lock();
@@ -111,11 +120,13 @@ impl FaultyDisk {
         state.faults = Faults::default();
     }
 
-    fn opened(&self, content: Arc<Mutex<Content>>) -> Box<dyn DiskFile> {
+    fn opened(&self, path: &Path, content: Arc<Mutex<Content>>) -> Box<dyn DiskFile> {
+        let is_part = path.extension().is_some_and(|extension| extension == PART);
         Box::new(MemoryFile {
             disk: self.clone(),
             content,
             at: 0,
+            is_part,
         })
     }
 
@@ -126,8 +137,11 @@ impl FaultyDisk {
     }
 
     /// How many of so many bytes can be written.
-    fn take_room(&self, wanted: usize) -> io::Result<usize> {
+    fn take_room(&self, wanted: usize, is_part: bool) -> io::Result<usize> {
         let faults = &mut self.0.lock().faults;
+        if faults.only_parts && !is_part {
+            return Ok(wanted);
+        }
         let mut taken = if faults.short_writes {
             wanted.div_ceil(2)
         } else {
@@ -152,12 +166,13 @@ impl Disk for FaultyDisk {
             return Err(ErrorKind::AlreadyExists.into());
         }
         state.files.insert(path.to_owned(), Arc::clone(&content));
+        state.created += 1;
         drop(state);
-        Ok(self.opened(content))
+        Ok(self.opened(path, content))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.opened(self.file(path)?))
+        Ok(self.opened(path, self.file(path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -217,6 +232,7 @@ struct MemoryFile {
     disk: FaultyDisk,
     content: Arc<Mutex<Content>>,
     at: u64,
+    is_part: bool,
 }
 
 impl MemoryFile {
@@ -237,7 +253,7 @@ impl Read for MemoryFile {
 
 impl Write for MemoryFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let taken = self.disk.take_room(buffer.len())?;
+        let taken = self.disk.take_room(buffer.len(), self.is_part)?;
         let at = self.place();
         let bytes = &mut self.content.lock().bytes;
         if bytes.len() < at + taken {
@@ -269,7 +285,8 @@ impl Seek for MemoryFile {
 impl DiskFile for MemoryFile {
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        if let Some(syncs) = &mut state.faults.syncs {
+        let is_concerned = self.is_part || !state.faults.only_parts;
+        if let Some(syncs) = state.faults.syncs.as_mut().filter(|_| is_concerned) {
             *syncs = syncs.checked_sub(1).ok_or(ErrorKind::Other)?;
         }
         state.syncs += 1;

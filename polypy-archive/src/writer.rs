@@ -12,23 +12,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::recording::{
-    CatalogueEvent, ClockStep, Entry, Gap, GapScope, Mark, Recorded, RecordedBook, Sent,
-    SocketEvent,
+    CatalogueEvent, ClockStep, Entry, Gap, Mark, Recorded, RecordedBook, Sent, SocketEvent,
 };
-use polypy_core::{Asked, CheckpointSource, Owner, SocketId};
+use polypy_core::{Asked, CheckpointSource, Owner};
 
 use crate::anchor::Anchor;
 use crate::beginning::Beginning;
 use crate::checkpoints::Checkpoints;
 use crate::coverage::{Coverage, micros};
 pub use crate::files::WriterConfig;
-use crate::files::{Files, Given, Loss, Turn};
+use crate::files::{Files, Turn};
 use crate::folder::Folder;
-use crate::item::{Frames, Item, Lost, SentText, What, control, is_json};
+use crate::item::{Frames, Item, SentText, What, control, is_json};
+use crate::loss::Given;
 use crate::markets::{Markets, Wanted};
 use crate::numbers::Numbers;
 use crate::queue::Outlet;
 use crate::segment::Segment;
+
+#[path = "writer_losses.rs"]
+mod losing;
 
 /// Between two looks at clocks and disk.
 const LOOK: Duration = Duration::from_secs(1);
@@ -54,6 +57,17 @@ pub struct Writer {
     items: Vec<Item>,
     /// What was counted as written, and was not.
     ahead: Given,
+    /// The manifest could not take what is missing.
+    is_untold: bool,
+}
+
+/// How a recording ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// What is left of the queue.
+    pub(crate) outlet: Outlet,
+    /// Whether all that came since the disk took something the last time is lost.
+    pub is_cut: bool,
 }
 
 impl Writer {
@@ -79,6 +93,7 @@ impl Writer {
             looked: None,
             items: Vec::new(),
             ahead: Given::default(),
+            is_untold: false,
         }
     }
 
@@ -137,8 +152,8 @@ impl Writer {
         self.outlet.gather(until);
     }
 
-    /// Writes what waits and ends the file. What is left of the queue.
-    pub fn stop(mut self, now: Instant, wall: u64) -> Outlet {
+    /// Writes what waits and ends the file.
+    pub fn stop(mut self, now: Instant, wall: u64) -> Stopped {
         while self.outlet.waiting() > 0 {
             self.step(now, wall);
         }
@@ -148,24 +163,22 @@ impl Writer {
             let gap = Gap::of_recording("stopped", Owner::Us, times, micros(at));
             self.put(now, from, Entry::Gap(gap));
         }
-        if !self.files.is_open() {
-            // No file will say it.
-            for mut gap in self.coverage.open_losses() {
-                if gap.scope == GapScope::Recording {
-                    gap.also.push("stopped".into());
-                    self.files.note_gap(gap, at);
-                }
-            }
+        let is_open = self.files.is_open();
+        let ended = self.files.end(now, at);
+        if let Err(loss) = &ended {
+            self.lost_all(loss, now);
         }
-        if let Err(loss) = self.files.end(now, at) {
-            tracing::error!(
-                reason = loss.reason,
-                "the last file of the recording is cut"
-            );
+        let is_cut = !is_open || ended.is_err();
+        if is_cut {
+            // No file will say it.
+            self.note_loss(Some("stopped"), at);
         }
         // After the file: a kill in between is a kill.
         self.files.note_stopped(at);
-        self.outlet
+        Stopped {
+            outlet: self.outlet,
+            is_cut,
+        }
     }
 
     /// Writes nothing and ends nothing: what is left of the queue.
@@ -411,57 +424,6 @@ impl Writer {
         self.gaps(gaps, at, now);
     }
 
-    /// The queue was full, or a frame too long.
-    fn lost(&mut self, socket: SocketId, lost: &Lost, at: u64, now: Instant) {
-        let behind = lost.frames - lost.too_long.min(lost.frames);
-        self.numbers.lost_behind.add(behind);
-        self.numbers.lost_too_long.add(lost.too_long);
-        self.numbers.lost(now);
-        if lost.frames == 0 {
-            return;
-        }
-        let reason = if behind > 0 {
-            "recorder_behind"
-        } else {
-            "too_large"
-        };
-        let from = self.anchor.wall(lost.from);
-        let mut gaps = Vec::new();
-        let times = (from, at);
-        self.coverage.lost(socket.0, lost, times, reason, &mut gaps);
-        self.gaps(gaps, at, now);
-    }
-
-    /// What sockets and markets have become while something of it was lost.
-    fn reconcile(&mut self, at: u64, now: Instant) {
-        let open = self.outlet.sockets();
-        let mut gaps = Vec::new();
-        for socket in self.coverage.open_sockets() {
-            if !open.iter().any(|open| open.socket.0 == socket) {
-                self.coverage.closed(socket, Owner::Us, at, &mut gaps);
-                let event = SocketEvent::Closed {
-                    socket,
-                    reason: "not_recorded".into(),
-                    owner: Owner::Us,
-                };
-                self.put(now, at, Entry::Socket(event));
-            }
-        }
-        for open in &open {
-            let before = self.coverage.open_socket(open.socket.0);
-            if before.is_none_or(|before| before.tokens != open.tokens) {
-                self.coverage.replace(open, at, &mut gaps);
-                for event in Beginning::socket(open) {
-                    self.put(now, at, Entry::Socket(event));
-                }
-            }
-        }
-        for taken in self.markets.replace(&self.outlet.markets()) {
-            self.market(taken, at, now);
-        }
-        self.gaps(gaps, at, now);
-    }
-
     /// Writes gaps, which were opened or healed.
     fn gaps(&mut self, gaps: Vec<Gap>, at: u64, now: Instant) {
         for gap in gaps {
@@ -496,20 +458,6 @@ impl Writer {
         if let Err(loss) = self.files.write(times, given, add) {
             self.lost_all(&loss, times.0);
         }
-    }
-
-    /// Nothing is written from now on.
-    fn lost_all(&mut self, loss: &Loss, now: Instant) {
-        let at = self.anchor.wall(now);
-        let lost = (loss.from, loss.frames);
-        self.coverage.away(loss.reason, lost, at);
-        let Given { frames, bytes } = loss.unwritten;
-        self.numbers.lost_disk.add(frames);
-        self.ahead.frames += frames;
-        self.ahead.bytes += bytes;
-        self.numbers.gap(Owner::Us);
-        self.beginning = Beginning::default();
-        self.checkpoints.stop();
     }
 
     /// A file has begun. In front of any frame: what is missing before it, and which sockets
@@ -562,6 +510,9 @@ impl Writer {
                     Err(loss) => self.lost_all(&loss, now),
                 }
             }
+        }
+        if self.is_untold && !self.files.is_open() {
+            self.note_loss(None, before);
         }
         let kept = self.files.keep_place(now);
         if let Err(loss) = kept.and_then(|()| self.files.keep_reserve(now, wall)) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use polypy_core::recording::{Frame, GapScope};
 use polypy_core::{
     AssetId, AssetInfo, BookOrigin, CatalogueSink, FeedId, FrameSink, Interner, Market,
-    MarketChange, Opened, SocketSink, StaleReason, Token,
+    MarketChange, Opened, SocketId, SocketSink, StaleReason, Token,
 };
 
 use super::*;
@@ -14,6 +14,8 @@ use crate::testing::{Faults, FaultyDisk};
 
 #[path = "writer_books_tests.rs"]
 mod books;
+#[path = "writer_full_disk_tests.rs"]
+mod full_disk;
 #[path = "writer_losses_tests.rs"]
 mod losses;
 
@@ -518,19 +520,20 @@ fn tries_come_ever_later_and_a_file_that_failed_is_not_touched_again() {
     });
     let mut tries = Vec::new();
     let began = bench.now;
-    let mut before = bench.names().len();
+    let mut before = bench.disk.created();
     while tries.len() < 8 {
         assert!(bench.now - began < 300 * SECOND, "{tries:?}");
         bench.pass(Duration::from_millis(100));
-        let names = bench.names().len();
-        if names > before {
+        let created = bench.disk.created();
+        if created > before {
             tries.push((bench.now - began).as_secs());
-            before = names;
+            before = created;
         }
     }
     let waits: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(waits.is_sorted(), "{waits:?}");
     assert_eq!(waits.last(), Some(&30), "{waits:?}");
+    assert_eq!(bench.names(), [&*part], "nothing is left of the others");
     assert_eq!(
         bench.disk.content(&Path::new("recording").join(&part)),
         failed

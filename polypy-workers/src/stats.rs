@@ -179,6 +179,8 @@ counters! {
         passed,
         /// Tops that were not, once the venue had moved on.
         failed,
+        /// Tops that were not, of books whose hash came out: what was stated is false.
+        refuted,
         /// Changes that stated no top.
         not_applicable,
     }

@@ -1,11 +1,14 @@
 //! Recordings, as a person uses them: imported, shown, verified, cut, repaired, compacted,
 //! played to the program, each by the built binary or through the library beneath it.
 
+use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use polypy::archive::{Entries, Recording, SystemDisk};
 use polypy::clock::SystemClock;
 use polypy::recordings::import;
@@ -18,7 +21,7 @@ use polypy_tests::replay::replay;
 use polypy_tests::tree;
 use polypy_tests::world::{SOON, World, unhurried};
 use polypy_tests::{http, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn folder(name: &str) -> PathBuf {
     recording::folder(env!("CARGO_TARGET_TMPDIR"), name)
@@ -119,6 +122,27 @@ fn a_recording_is_shown_verified_cut_repaired_and_compacted_as_the_manual_says()
     let said = run(&["verify", at]);
     assert!([3, 65].contains(&said.code), "{}", said.out);
     assert!(said.out.contains("damaged"), "{}", said.out);
+    let said = run(&["compact", at]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.err.contains("polypy repair"), "{}", said.err);
+    // Nothing of it is left, and a gap says so.
+    let said = run(&["repair", at]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("nothing of it can be read"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains(": damaged"), "{}", said.out);
+    assert_eq!(run(&["repair", at]).code, 0);
+    let said = run(&["info", "--json", at]).json();
+    assert_eq!(said["gaps"][0]["reason"], "damaged", "{said:#}");
+    // One that was no recording stays, and is said to stay.
+    let foreign = recording.join("00000009-20261129T084300Z.mcap");
+    std::fs::write(&foreign, vec![7; 5_000]).expect("a file");
+    let said = run(&["repair", at]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains("left as it is"), "{}", said.out);
 }
 
 #[test]
@@ -207,10 +231,19 @@ fn lines_that_were_left_out_are_a_gap_of_what_was_imported() {
     let said = run(&["import", path_of(&file), at]);
     assert_eq!(said.code, 3, "{}{}", said.out, said.err);
     let said = run(&["verify", at]);
-    // It says so itself, and no state suffers.
-    assert_eq!(said.code, 0, "{}", said.out);
+    // It says so itself, and no state suffers. What the lines were nobody knows: to none is it
+    // whole, neither as lines nor as a recording.
+    assert_eq!(said.code, 3, "{}", said.out);
+    assert!(said.out.starts_with("not whole"), "{}", said.out);
     assert!(said.out.contains("left_out (us)"), "{}", said.out);
-    assert_eq!(run(&["verify", "--strict", at]).code, 3);
+    assert_eq!(run(&["verify", path_of(&file)]).code, 3);
+    let said = run(&["info", at]);
+    assert_eq!(said.code, 3, "{}", said.out);
+    assert!(said.out.starts_with("not whole"), "{}", said.out);
+    assert_eq!(run(&["info", "--json", at]).json()["whole"], false);
+    let refused = run(&["info", path_of(&file)]);
+    assert_eq!(refused.code, 65, "{}", refused.out);
+    assert!(refused.out.contains("polypy import"), "{}", refused.out);
     let report = run(&["verify", "--json", at]).json();
     let gaps = report["gaps"].as_array().expect("gaps");
     assert_eq!(gaps.len(), 2, "{gaps:#?}");
@@ -218,6 +251,84 @@ fn lines_that_were_left_out_are_a_gap_of_what_was_imported() {
     assert_eq!(report["frames"], all);
     let checks = &report["checks"];
     assert_eq!(checks["verified"], checks["states"], "{checks:#}");
+}
+
+#[test]
+fn of_a_packed_file_that_is_cut_what_is_there_is_imported() {
+    let place = folder("cut-gzip");
+    let (lines, _) = recorded::recording();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(lines.as_bytes()).expect("memory");
+    let packed = packed.finish().expect("memory");
+    let file = place.join("frames.jsonl.gz");
+    std::fs::write(&file, &packed[..packed.len() / 2]).expect("a file");
+    let recording = place.join("recording");
+    let at = path_of(&recording);
+    let said = run(&["import", path_of(&file), at]);
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.err.contains("cannot be read"), "{}", said.err);
+    assert!(
+        said.err.contains("what is before that was imported"),
+        "{}",
+        said.err
+    );
+    // A finished file, that says what is missing.
+    let path = only_file(&recording);
+    assert!(path_of(&path).ends_with(".mcap"), "{}", path.display());
+    let all = lines.lines().count() as u64;
+    let report = run(&["verify", "--json", at]).json();
+    let frames = report["frames"].as_u64().expect("a count");
+    assert!(frames > 0 && frames < all, "{frames} of {all}");
+    assert_eq!(report["gaps"][0]["reason"], "left_out", "{report:#}");
+    assert_eq!(report["checks"]["failed"], 0, "{report:#}");
+    let raw = run(&["cat", "--raw", at]).out;
+    assert!(lines.starts_with(raw.trim_end()));
+    let of_lines = run(&["verify", path_of(&file)]);
+    assert_eq!(of_lines.code, 3, "{}", of_lines.out);
+    assert!(of_lines.out.contains("cannot be read"), "{}", of_lines.out);
+    // Where nothing of it can be read nothing is begun.
+    std::fs::write(&file, &packed[..12]).expect("a file");
+    let nowhere = place.join("nowhere");
+    let said = run(&["import", path_of(&file), path_of(&nowhere)]);
+    assert_eq!(said.code, 65, "{}{}", said.out, said.err);
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn frames_keep_each_byte_on_the_way_through_lines() {
+    let place = folder("bytes");
+    let frames = [
+        "[]\n",
+        " {\"event_type\":\"x\"} ",
+        "[{\"a\":1},\r\n {\"b\":2}]\n\n",
+        "[ 1.50 ]",
+    ];
+    let lines: Vec<_> = frames
+        .iter()
+        .map(|frame| json!({ "frame": frame }).to_string())
+        .collect();
+    let (file, first) = (place.join("frames.jsonl"), place.join("first"));
+    std::fs::write(&file, lines.join("\n")).expect("a file");
+    let imported = run(&["import", path_of(&file), path_of(&first)]);
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let raw = run(&["cat", "--raw", path_of(&first)]).out;
+    assert_eq!(raw.lines().count(), frames.len(), "{raw}");
+    let (again, second) = (place.join("again.jsonl"), place.join("second"));
+    std::fs::write(&again, &raw).expect("a file");
+    let imported = run(&["import", path_of(&again), path_of(&second)]);
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let told = |recording: &Path| {
+        let said = run(&["cat", path_of(recording), "--channel", "frames"]);
+        let told = said.out.lines().map(|line| {
+            let entry: Value = serde_json::from_str(line).expect("JSON");
+            entry["text"].as_str().map(str::to_owned)
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&first), told(&second));
+    assert_eq!(told(&first)[2].as_deref(), Some(frames[2]));
+    assert_eq!(run(&["cat", "--raw", path_of(&second)]).out, raw);
+    assert!(raw.lines().any(|line| line == frames[1]), "{raw}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use fastrand::Rng;
 use polypy_archive::manifest::MANIFEST;
 use polypy_archive::testing::FaultyDisk;
 use polypy_archive::{
-    Compacted, Disk, Entries, Fault, FaultKind, Folder, Found, OpenError, Reader, Recording,
-    Repaired, Retention, SystemDisk, compact, repair_recording,
+    Compacted, Disk, Entries, Fault, FaultKind, Folder, Found, Header, Manifest, OpenError, Reader,
+    Recording, Repaired, Retention, Segment, SystemDisk, compact, repair_recording,
 };
 use polypy_core::recording::{Entry, Recorded, RecordingSource, SocketEvent};
 
@@ -100,11 +100,26 @@ fn what_is_cut_damaged_lost_or_changed_is_named_and_the_rest_is_read() {
     let (found, faults) = read(open(&disk));
     assert_eq!(kinds(&faults), [FaultKind::Lost]);
     assert_eq!(found.len(), 200);
-    // Another file of the same name, all of whose checksums hold.
+    // Another file of the same name, all of whose checksums hold: it is read once.
     disk.put(second, &disk.content(first).unwrap());
     let (found, faults) = read(open(&disk));
     assert_eq!(kinds(&faults), [FaultKind::Changed]);
-    assert_eq!(found.len(), 300);
+    assert_eq!(found.len(), 200);
+    // One that was written anew.
+    let header = Header {
+        number: 2,
+        ..Header::default()
+    };
+    let elsewhere = PathBuf::from("elsewhere.mcap");
+    let mut anew = Segment::create(&disk, &elsewhere, &header).unwrap();
+    all[100..150]
+        .iter()
+        .for_each(|entry| assert!(anew.write(entry)));
+    let anew = anew.finish(&disk).map_err(|(error, _)| error).unwrap();
+    disk.put(second, &disk.content(&anew.path).unwrap());
+    let (found, faults) = read(open(&disk));
+    assert_eq!(kinds(&faults), [FaultKind::Changed]);
+    assert_eq!(found.len(), 250);
     // Damaged in the midst of a chunk.
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 4;
@@ -308,4 +323,78 @@ fn whoever_plays_it_is_told_of_sockets_of_earlier_runs_and_of_what_is_missing() 
         |entry: &&Recorded| matches!(&entry.entry, Entry::Gap(gap) if &*gap.reason == "lost");
     assert_eq!(entries.iter().filter(lost).count(), 1);
     assert_eq!(entries.len(), 2 * all.len() - 100 + 3);
+}
+
+#[test]
+fn a_file_that_is_copied_under_another_number_is_read_once_and_never_repaired() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let copy = place().join("00000007-20261118T110700Z.mcap");
+    let first = names(&disk)[0].clone();
+    disk.put(&copy, &disk.content(&first).unwrap());
+    let (found, faults) = read(open(&disk));
+    assert_eq!(kinds(&faults), [FaultKind::Copy]);
+    assert!(!faults[0].what.is_damage() && found == all);
+    let said = faults[0].to_string();
+    assert!(
+        said.starts_with("00000007") && said.contains("copy of 00000001"),
+        "{said}"
+    );
+    let mut done = Vec::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    repair_recording(shared, &open(&disk), BEGIN, &mut |mended| {
+        done.push(mended.result.as_ref().unwrap().clone());
+    })
+    .unwrap();
+    assert!(matches!(&done[3], Repaired::CopyOf(name) if name.starts_with("00000001")));
+    let manifest = Manifest::read(&disk, &place()).unwrap();
+    assert_eq!(manifest.files().count(), 3, "it is in no line");
+    // Nor by the recorder that starts next.
+    let mut folder = Folder::open(Arc::new(disk.clone()), &place(), ("b", "0"), BEGIN).unwrap();
+    folder.recovery().run(BEGIN).unwrap();
+    let manifest = Manifest::read(&disk, &place()).unwrap();
+    assert_eq!(manifest.files().count(), 3);
+    assert!(disk.content(&copy).is_some());
+}
+
+#[test]
+fn a_finished_file_in_which_nothing_is_whole_becomes_a_gap_as_long_as_it_was() {
+    // Damaged in its only chunk, and cut there.
+    for is_cut in [false, true] {
+        let disk = FaultyDisk::default();
+        let all = recorded(&disk, "a");
+        let second = names(&disk)[1].clone();
+        compact(&disk, &second, BEGIN).unwrap();
+        let mut bytes = disk.content(&second).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        if is_cut {
+            bytes.truncate(middle);
+        }
+        disk.put(&second, &bytes);
+        assert!(compact(&disk, &second, BEGIN).is_err());
+        let mut done = Vec::new();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        repair_recording(Arc::clone(&shared), &open(&disk), BEGIN, &mut |mended| {
+            done.push(mended.result.as_ref().unwrap().clone());
+        })
+        .unwrap();
+        let Repaired::Copied { gaps, damaged, .. } = &done[1] else {
+            panic!("{done:?}");
+        };
+        let [gap] = &gaps[..] else {
+            panic!("{gaps:?}");
+        };
+        let times = [all[100].at, all[199].at].map(|at| Some(at / 1_000));
+        assert_eq!((&*gap.reason, [gap.from_ts, gap.to_ts]), ("damaged", times));
+        assert_eq!(disk.content(damaged).unwrap(), bytes);
+        let (found, faults) = read(open(&disk));
+        assert_eq!((found.len(), kinds(&faults)), (201, Vec::new()));
+        let mut again = Vec::new();
+        repair_recording(shared, &open(&disk), BEGIN, &mut |mended| {
+            again.push(mended.is_known);
+        })
+        .unwrap();
+        assert_eq!(again, [true; 3], "nothing is left to do");
+    }
 }

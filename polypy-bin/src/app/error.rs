@@ -41,4 +41,8 @@ pub enum RunError {
         /// The part.
         component: &'static str,
     },
+    /// It ended when it was asked to, and the disk did not take the last of what was to be
+    /// recorded.
+    #[error("the end of the recording is missing: the disk did not take it")]
+    RecordingCut,
 }

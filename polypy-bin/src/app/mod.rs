@@ -362,7 +362,8 @@ impl PolyPy {
     /// start stops what has started and is no error.
     ///
     /// # Errors
-    /// When the start fails, or a part dies; what was left is stopped then.
+    /// When the start fails, or a part dies; what was left is stopped then. When the disk does
+    /// not take the last of what is recorded.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let mut shutdown = std::pin::pin!(shutdown);
         let started = tokio::select! {
@@ -393,6 +394,10 @@ impl PolyPy {
         // A start that was cut short before its first step has left nothing.
         if *self.overview.phase.lock() != Phase::Stopped {
             self.stop().await;
+        }
+        let recorder = self.parts().recorder.as_ref();
+        if result.is_ok() && recorder.is_some_and(|recorder| recorder.is_cut()) {
+            result = Err(RunError::RecordingCut);
         }
         result
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use polypy_archive::{Inlet, Recorder, RecorderState, Running, SystemDisk};
@@ -20,6 +21,8 @@ pub(super) struct RecorderPart {
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
     life: Lifecycle<Running>,
+    /// The disk did not take the last of what came.
+    is_cut: AtomicBool,
 }
 
 impl RecorderPart {
@@ -31,6 +34,7 @@ impl RecorderPart {
             recorder: Arc::new(recorder),
             clock: Arc::clone(clock),
             life: Lifecycle::failing_when(Running::has_ended),
+            is_cut: AtomicBool::new(false),
         })
     }
 
@@ -52,6 +56,11 @@ impl RecorderPart {
     /// How well it does.
     pub(super) fn condition(&self) -> RecorderState {
         self.recorder.numbers().state(Instant::now()).0
+    }
+
+    /// Whether the last run ended while the disk took nothing.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
     }
 
     /// A line for people.
@@ -117,8 +126,15 @@ impl Component for RecorderPart {
                 }
             };
             let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
-            if let Err(error) = stopped {
-                tracing::error!(%error, "the recorder could not be stopped");
+            self.is_cut
+                .store(!matches!(stopped, Ok(true)), Ordering::Release);
+            match stopped {
+                Ok(true) => {}
+                Ok(false) => tracing::error!(
+                    folder = %self.recorder.folder().display(),
+                    "the end of the recording is missing: the disk did not take it"
+                ),
+                Err(error) => tracing::error!(%error, "the recorder could not be stopped"),
             }
             self.log();
         })

@@ -74,7 +74,8 @@ pub(crate) struct Cat {
     /// End after so many entries
     #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<u64>,
-    /// Print frames alone, each as it was received, with an end of line behind it
+    /// Print frames alone, each as it was received, with an end of line behind it; one that has
+    /// an end of line in it is a text, in {"frame": ".."}
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -123,7 +124,7 @@ Examples:
 Compresses each finished file again, in larger pieces and for longer, and leaves out the index of
 its entries: for keeping. Readers of MCAP then read it from its beginning. A file takes its place
 only once it was read back and found to hold the same. Somebody may record to the folder meanwhile.
-Ends with 3 if a file was left as it was, for it is damaged.";
+Files that were compacted before are read. Ends with 3 if a file is damaged: it stays as it is.";
 
 pub(crate) const INFO_EXAMPLES: &str = "\
 Examples:
@@ -168,7 +169,8 @@ Examples:
 A line is a frame ({\"event_type\": ..} or an array), a frame with its time
 ({\"t_ms\": 1795000000123, \"frame\": ..}), or a book of the REST interface. Frames keep their bytes:
 `polypy cat --raw` gives them back. Each file becomes a run of its own in the recording. Ends with
-3 if lines were left out, with 65 if a file has nothing that could be recorded.";
+3 if lines were left out, or a packed file is cut: what is before that is imported. With 65 if a
+file has nothing that could be recorded.";
 
 pub(crate) const REPAIR_EXAMPLES: &str = "\
 Examples:
@@ -176,8 +178,10 @@ Examples:
 
 Ends what a kill has cut, in place, and puts a copy without them in the place of files with
 damaged parts, which stay beside it as .damaged. What is missing is written into the file, as a
-gap. Repairing again changes nothing. A recorder does the same for what earlier runs left, when it
-starts; nobody may record to the folder meanwhile.";
+gap: why nothing was written, as far as the recorder could still say so (disk_full and others), or
+that it was killed. Repairing again changes nothing. A recorder does the same for what earlier runs
+left, when it starts; nobody may record to the folder meanwhile. Ends with 0 if all can be read now,
+with 3 if something could not be repaired and stays as it is, with 65 if nothing can be read.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {

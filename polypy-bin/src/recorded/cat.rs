@@ -124,7 +124,7 @@ impl<W: Write> Printing<W> {
         if !self.is_raw {
             self.write(entry, is_frame)?;
         } else if is_frame {
-            self.line.extend_from_slice(entry.data);
+            self.write_raw(entry.data)?;
         } else {
             return Ok(());
         }
@@ -138,6 +138,18 @@ impl<W: Write> Printing<W> {
             self.output.write_all(&self.line)?;
         }
         self.output.write_all(b"\n")
+    }
+
+    /// A frame is a line. One that has an end of line in it is a text, as `polypy import`
+    /// reads it.
+    fn write_raw(&mut self, data: &[u8]) -> io::Result<()> {
+        match std::str::from_utf8(data) {
+            Ok(text) if text.contains(['\n', '\r']) => {
+                let text = serde_json::to_string(text)?;
+                write!(self.line, "{{\"frame\":{text}}}")
+            }
+            _ => self.line.write_all(data),
+        }
     }
 
     fn write(&mut self, entry: &RawEntry<'_>, is_frame: bool) -> io::Result<()> {

@@ -32,8 +32,14 @@ pub(crate) fn import(mut typed: cli::Import) -> Exit {
         };
         let shown = path.display();
         if let Some(first) = &imported.left_out.first {
-            let lines = imported.left_out.lines;
+            let lines = imported.left_out.lines - u64::from(imported.left_out.rest.is_some());
             terminal::say(&format_args!("{shown}: left out {lines} lines; {first}"));
+            worst = worst.max(1);
+        }
+        if let Some(rest) = &imported.left_out.rest {
+            terminal::say(&format_args!(
+                "{shown}: {rest}; what is before that was imported"
+            ));
             worst = worst.max(1);
         }
         if imported.files.is_empty() {

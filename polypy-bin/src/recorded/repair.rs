@@ -19,7 +19,8 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
     let mut is_done = true;
     let mut is_any_read = false;
     let repaired = repair_recording(Arc::new(SystemDisk), &recording, now(), &mut |mended| {
-        is_done &= mended.result.is_ok();
+        // What cannot be read is no better than it was.
+        is_done &= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty) | Err(_));
         // One that was removed was our own, and had nothing in it yet.
         is_any_read |= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty));
         let line = line(mended);
@@ -70,15 +71,32 @@ fn line(mended: &Mended) -> Option<String> {
         Ok(Repaired::Empty) => {
             format!("{name}: nothing in it can be read as a recording; left as it is\n")
         }
-        Ok(Repaired::Ended { cut, gap, .. }) => {
-            let gaps: Vec<_> = gap.iter().cloned().collect();
-            format!("{name}: ended, {cut} bytes cut{}\n", missing(&gaps))
+        Ok(Repaired::CopyOf(other)) => {
+            format!("{name}: a copy of {other}, which is read in its place; left as it is\n")
         }
-        Ok(Repaired::Copied { damaged, gaps, .. }) => format!(
-            "{name}: copied without what is damaged; the file itself is {}{}\n",
-            damaged.display(),
-            missing(gaps)
-        ),
+        Ok(Repaired::Ended { cut, gap, .. }) => match gap {
+            Some(gap) => format!(
+                "{name}: ended, {cut} bytes cut{}\n",
+                missing(std::slice::from_ref(gap))
+            ),
+            None => format!("{name}: ended, {cut} bytes cut; nothing is missing\n"),
+        },
+        Ok(Repaired::Copied {
+            file,
+            damaged,
+            gaps,
+        }) => {
+            let what = if file.entries > gaps.len() as u64 {
+                "copied without what is damaged"
+            } else {
+                "nothing of it can be read, and a gap stands in its place"
+            };
+            let damaged = damaged.display();
+            format!(
+                "{name}: {what}; the file itself is {damaged}{}\n",
+                missing(gaps)
+            )
+        }
         Ok(_) => return None,
         Err(error) => format!("{name}: not repaired: {error}\n"),
     })

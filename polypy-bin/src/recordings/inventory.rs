@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
-use polypy_archive::{EntryError, Fault, Found, Header, Reader, Recording};
+use polypy_archive::{EntryError, Fault, FaultKind, Found, Header, Reader, Recording};
 use polypy_core::AssetId;
 use polypy_core::recording::{Entry, Gap, GapScope, Recorded, SocketEvent};
 use serde_json::{Value, json};
 
 use super::gaps::Gaps;
 use super::moment::shown;
-use super::report::ORDERLY;
+use super::report::{LEFT_OUT, ORDERLY};
 
 /// Rows of each list on the page for people.
 const MOST_ROWS: usize = 40;
@@ -55,6 +55,8 @@ pub struct FileRow {
     pub is_damaged: bool,
     /// Whether it is being written.
     pub is_written: bool,
+    /// Whether another file is the same, and this one was not read.
+    pub is_copy: bool,
 }
 
 /// A life of a socket.
@@ -169,7 +171,8 @@ impl Inventory {
     fn fault(&mut self, fault: Fault) {
         if let Some(file) = self.files.iter_mut().find(|file| file.name == fault.file) {
             file.is_damaged |= fault.what.is_damage();
-            file.is_written |= !fault.what.is_damage();
+            file.is_written |= fault.what == FaultKind::Written;
+            file.is_copy |= fault.what == FaultKind::Copy;
         }
         self.faults.push(fault);
     }
@@ -212,9 +215,11 @@ impl Inventory {
         }
     }
 
-    /// Whether nothing of it is damaged.
+    /// Whether nothing of it is damaged, and nothing was left out of which nobody knows what it
+    /// was.
     pub fn is_whole(&self) -> bool {
-        !self.faults.iter().any(|fault| fault.what.is_damage())
+        let has_left_out = self.gaps.iter().any(|gap| &*gap.reason == LEFT_OUT);
+        !has_left_out && !self.faults.iter().any(|fault| fault.what.is_damage())
     }
 
     /// The tokens that sockets were asked to bring.
@@ -302,6 +307,12 @@ impl Inventory {
 
     fn write(&self, page: &mut String, lists_sockets: bool) -> fmt::Result {
         let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
+        let verdict = match (self.entries.is_empty(), self.is_whole()) {
+            (true, _) => "not whole: there is no entry in it that can be read",
+            (false, true) => "whole: each file can be read to its end",
+            (false, false) => "not whole",
+        };
+        writeln!(page, "{verdict}")?;
         let frames = self.entries.get("frames").copied().unwrap_or(0);
         if let Some((from, to)) = self.times() {
             writeln!(page, "times        {} to {}", shown(from), shown(to))?;
@@ -348,10 +359,11 @@ impl Inventory {
         for file in &self.files {
             let times = file.times.map(|(from, to)| (shown(from), shown(to)));
             let (from, to) = times.unwrap_or_default();
-            let note = match (file.is_damaged, file.is_written) {
-                (true, _) => "  damaged",
-                (false, true) => "  being written",
-                (false, false) => "",
+            let note = match file {
+                file if file.is_damaged => "  damaged",
+                file if file.is_written => "  being written",
+                file if file.is_copy => "  a copy",
+                _ => "",
             };
             writeln!(
                 page,

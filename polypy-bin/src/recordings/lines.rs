@@ -8,7 +8,7 @@
 //! | `{"bids": .., "asks": ..}` without `event_type` | a book that the REST interface answered with |
 //! | `{"body": ..}` | the same, as text or as JSON |
 //!
-//! Frames keep their bytes. What is none of these is left out and counted. A file may also
+//! Frames keep their bytes; one that has an end of line in it is a text, in `frame`. What is none of these is left out and counted. A file may also
 //! be a single value over many lines.
 
 use std::collections::VecDeque;
@@ -37,6 +37,8 @@ pub struct LeftOut {
     pub lines: u64,
     /// What is wrong with the first one.
     pub first: Option<String>,
+    /// Why what is behind some line cannot be read, if so. It counts as one line.
+    pub rest: Option<String>,
 }
 
 impl LeftOut {
@@ -44,6 +46,11 @@ impl LeftOut {
         self.lines += 1;
         self.first
             .get_or_insert_with(|| format!("line {line} {why}"));
+    }
+
+    fn note_rest(&mut self, line: u64, error: &io::Error) {
+        self.lines += 1;
+        self.rest = Some(format!("from line {line} on it cannot be read: {error}"));
     }
 }
 
@@ -134,10 +141,10 @@ impl Lines {
         &self.left_out
     }
 
-    /// The next entry; `None` at the end.
+    /// The next entry; `None` at the end, or where it cannot be read on: see [`LeftOut::rest`].
     ///
     /// # Errors
-    /// Those of the disk, and of what is packed.
+    /// Those of the disk, and of what is packed, as long as nothing could be read.
     pub fn next_entry(&mut self) -> io::Result<Option<Recorded>> {
         loop {
             if let Some(entry) = self.ready.pop_front() {
@@ -146,10 +153,18 @@ impl Lines {
             if self.state == State::Ended {
                 return Ok(None);
             }
-            if self.read_line()? {
-                self.take_line()?;
-            } else {
-                self.end();
+            match self.read_line() {
+                Ok(true) => self.take_line()?,
+                Ok(false) => self.end(),
+                Err(error) if self.state == State::Before => return Err(error),
+                Err(error) => {
+                    self.left_out.note_rest(self.line, &error);
+                    // The line may be whole all the same, but for its end.
+                    if serde_json::from_slice::<&RawValue>(&self.buffer).is_ok() {
+                        self.take_line()?;
+                    }
+                    self.end();
+                }
             }
         }
     }
@@ -158,10 +173,10 @@ impl Lines {
     fn read_line(&mut self) -> io::Result<bool> {
         self.buffer.clear();
         let most = LONGEST_LINE as u64 + 1;
+        self.line += 1;
         let read = (&mut self.input)
             .take(most)
             .read_until(b'\n', &mut self.buffer)?;
-        self.line += 1;
         if read as u64 == most && !self.buffer.ends_with(b"\n") {
             self.input.skip_until(b'\n')?;
         }
@@ -170,13 +185,18 @@ impl Lines {
 
     fn take_line(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.buffer);
-        let text = line.trim_ascii();
-        if text.is_empty() {
+        // Only what ends the line is none of the frame's own bytes.
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let text = match line.len() - text.len() {
+            0 => text,
+            _ => text.strip_suffix(b"\r").unwrap_or(text),
+        };
+        if text.trim_ascii().is_empty() {
         } else if line.len() > LONGEST_LINE {
             self.left_out.note(self.line, "is longer than any frame");
         } else {
             match serde_json::from_slice::<&RawValue>(text) {
-                Ok(value) => self.take_value(value),
+                Ok(value) => self.take_value(value, str::from_utf8(text).unwrap_or(value.get())),
                 Err(error) if error.is_eof() && self.line == 1 => self.take_all(text)?,
                 Err(error) => self
                     .left_out
@@ -195,7 +215,7 @@ impl Lines {
             .take(LONGEST_LINE as u64)
             .read_to_end(&mut all)?;
         match serde_json::from_slice::<&RawValue>(&all) {
-            Ok(value) => self.take_value(value),
+            Ok(value) => self.take_value(value, value.get()),
             // Then the first line was cut, and the others are lines.
             Err(error) => {
                 self.left_out.note(1, &format!("is no JSON: {error}"));
@@ -207,12 +227,12 @@ impl Lines {
         Ok(())
     }
 
-    fn take_value(&mut self, value: &RawValue) {
-        let text = value.get();
-        if text.starts_with('[') {
+    /// A value, and the line that it is alone in.
+    fn take_value(&mut self, value: &RawValue, text: &str) {
+        if value.get().starts_with('[') {
             return self.frame(text, stamp(text));
         }
-        let Ok(shape) = serde_json::from_str::<Shape<'_>>(text) else {
+        let Ok(shape) = serde_json::from_str::<Shape<'_>>(value.get()) else {
             return self
                 .left_out
                 .note(self.line, "is neither a frame nor a book");
@@ -227,7 +247,7 @@ impl Lines {
         } else if shape.event_type.is_some() || shape.price_changes.is_some() {
             self.frame(text, shape.timestamp.and_then(millis));
         } else if shape.bids.is_some() || shape.asks.is_some() {
-            self.answer(text);
+            self.answer(value.get());
         } else {
             self.left_out
                 .note(self.line, "is neither a frame nor a book");

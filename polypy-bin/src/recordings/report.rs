@@ -148,7 +148,13 @@ impl Report {
             + self.missing_frames
             + self.panics;
         let is_damaged = self.faults.iter().any(|fault| fault.what.is_damage());
-        lacking == 0 && !self.is_empty && !is_damaged && self.contradicted().next().is_none()
+        // Unlike other gaps, nobody knows whether these lines were frames.
+        let has_left_out = self.gaps.iter().any(|gap| &*gap.reason == LEFT_OUT);
+        lacking == 0
+            && !has_left_out
+            && !self.is_empty
+            && !is_damaged
+            && self.contradicted().next().is_none()
     }
 
     /// Whether nothing was lost, either: tokens begin, are moved and end without that.
@@ -373,8 +379,11 @@ impl Report {
             writeln!(page, "unreadable   {} entries", self.unreadable_entries)?;
         }
         if let Some(first) = &self.left_out.first {
-            let more = self.left_out.lines - 1;
+            let more = self.left_out.lines - 1 - u64::from(self.left_out.rest.is_some());
             writeln!(page, "left out     {first}, and {more} more lines")?;
+        }
+        if let Some(rest) = &self.left_out.rest {
+            writeln!(page, "left out     {rest}")?;
         }
         if self.unknown_entries > 0 {
             writeln!(
@@ -422,6 +431,13 @@ impl Report {
             "best prices  {} as stated, {} not",
             found.tops_agreed, found.tops_failed
         )?;
+        if found.tops_refuted > 0 {
+            writeln!(
+                page,
+                "best prices  {} stated that are false: those books gave their hashes",
+                found.tops_refuted
+            )?;
+        }
         if found.audits_agreed + found.audits_failed + found.audits_open > 0 {
             writeln!(
                 page,
@@ -472,6 +488,7 @@ fn checks(found: &Findings) -> Value {
         "unjudged": found.unjudged(),
         "tops_agreed": found.tops_agreed,
         "tops_failed": found.tops_failed,
+        "tops_refuted": found.tops_refuted,
         "checkpoints_agreed": found.audits_agreed,
         "checkpoints_failed": found.audits_failed,
         "checkpoints_open": found.audits_open,

@@ -270,6 +270,31 @@ fn what_the_catalogue_says_of_a_market_makes_its_hashes_verifiable() {
 }
 
 #[test]
+fn best_prices_that_are_false_are_counted_where_the_hash_proves_the_book() {
+    let mut venue = Venue::new(1);
+    let mut recording = Recording::of(&venue);
+    recording.orders(&mut venue, 3);
+    let frame = venue.order(45, 7);
+    let told = frame.replacen("\"best_bid\":\"0.48\"", "\"best_bid\":\"0.49\"", 1);
+    assert_ne!(told, frame);
+    recording.frame(&told);
+    recording.orders(&mut venue, 3);
+    let report = recording.finish();
+    let found = report.findings;
+    assert_eq!((found.tops_agreed, found.tops_failed), (13, 0));
+    assert_eq!((found.tops_refuted, found.verified), (1, found.states));
+    // What the venue stated is false, and the recording of it is not.
+    assert!(report.is_whole(), "{}", report.page());
+    assert!(
+        report
+            .page()
+            .contains("best prices  1 stated that are false")
+    );
+    assert_eq!(report.to_json()["checks"]["tops_refuted"], 1);
+    assert_eq!(token(&report, &venue, 0).findings.tops_refuted, 1);
+}
+
+#[test]
 fn one_byte_of_a_level_is_found_by_hash_and_named_with_its_time() {
     let (mut venue, other) = (Venue::new(1), Venue::new(2));
     let mut recording = Recording::of(&venue);

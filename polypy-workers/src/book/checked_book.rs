@@ -484,6 +484,10 @@ impl CheckedBook {
         };
         match outcome {
             Outcome::Proven => {
+                // With what had been left out the top may be the stated one.
+                if top == Finding::Disagrees && found == Outcome::Proven {
+                    cx.stats.integrity.top.refuted.increment();
+                }
                 self.shown.prove();
                 self.checks.levels_proven();
                 self.take_in(Input::Proven, cx);

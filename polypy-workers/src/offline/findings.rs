@@ -34,6 +34,8 @@ pub struct Findings {
     pub tops_agreed: u64,
     /// Best prices that were not, once the venue had moved on.
     pub tops_failed: u64,
+    /// Best prices that were not, of states whose hash came out: the venue stated false ones.
+    pub tops_refuted: u64,
     /// Books to be compared that were as ours is, or was.
     pub audits_agreed: u64,
     /// Books to be compared that ours differed from, or never came to.
@@ -57,6 +59,7 @@ impl Findings {
         self.unhashed += more.unhashed;
         self.tops_agreed += more.tops_agreed;
         self.tops_failed += more.tops_failed;
+        self.tops_refuted += more.tops_refuted;
         self.audits_agreed += more.audits_agreed;
         self.audits_failed += more.audits_failed;
         self.audits_open += more.audits_open;
@@ -71,6 +74,7 @@ struct Counted {
     unverifiable: u64,
     tops_agreed: u64,
     tops_failed: u64,
+    tops_refuted: u64,
     audits_agreed: u64,
     audits_failed: u64,
     audits_open: u64,
@@ -144,6 +148,7 @@ impl Ledger {
             unverifiable: now.unverifiable - before.unverifiable,
             tops_agreed: now.tops_agreed - before.tops_agreed,
             tops_failed: now.tops_failed - before.tops_failed,
+            tops_refuted: now.tops_refuted - before.tops_refuted,
             audits_agreed: now.audits_agreed - before.audits_agreed,
             audits_failed: now.audits_failed - before.audits_failed,
             audits_open: now.audits_open - before.audits_open,
@@ -183,6 +188,7 @@ impl Counted {
             unverifiable: hash.unverifiable.get() + hash.ambiguous.get(),
             tops_agreed: checks.top.passed.get(),
             tops_failed: checks.top.failed.get(),
+            tops_refuted: checks.top.refuted.get(),
             audits_agreed: audit.passed.get(),
             audits_failed: audit.failed.get(),
             audits_open: audit.not_applicable.get() + audit.leading.get(),

@@ -1,0 +1,83 @@
+//! What is lost where the disk fails, and why it was.
+
+use std::io;
+
+/// Nothing is written from now on.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    /// Why, in a word.
+    pub(crate) reason: &'static str,
+    /// What came after this is not on the disk.
+    pub(crate) from: Option<u64>,
+    /// How many frames that are; `None` where nobody knows what the disk has.
+    pub(crate) frames: Option<u64>,
+    /// The disk has nothing of what was given to it since the loss before.
+    pub(crate) goes_on: bool,
+    /// What the file has never had of what was given to it.
+    pub(crate) unwritten: Given,
+}
+
+/// What of a file is lost: the parts of a [`Loss`].
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    pub(crate) from: Option<u64>,
+    pub(crate) frames: Option<u64>,
+    pub(crate) goes_on: bool,
+    pub(crate) unwritten: Given,
+}
+
+impl Lost {
+    /// The file was finished; what comes behind it is lost.
+    pub(crate) fn nothing_since(last: Option<u64>) -> Self {
+        Self {
+            from: last,
+            frames: Some(0),
+            ..Self::default()
+        }
+    }
+}
+
+/// Frames that were given to a file, those that are no JSON among them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Why.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Disk(io::Error),
+    Reserve {
+        free: u64,
+    },
+    /// Somebody has removed the file, or its folder.
+    Gone,
+    Panic,
+}
+
+impl Failure {
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Disk(_) => "disk_failed",
+            Self::Reserve { .. } => "disk_reserve",
+            Self::Gone => "disk_removed",
+            Self::Panic => "recorder_died",
+        }
+    }
+
+    pub(crate) fn text(&self, reserve: u64) -> String {
+        match self {
+            Self::Disk(error) => format!("the recording cannot be written: {error}"),
+            Self::Reserve { free } => format!(
+                "the disk of the recording has {free} bytes left and {reserve} are reserved \
+                 (record.disk_reserve)"
+            ),
+            Self::Gone => "the file that was being recorded to is gone: somebody has removed or \
+                           moved it, or its folder"
+                .to_owned(),
+            Self::Panic => "the writer of the recording panicked".to_owned(),
+        }
+    }
+}
