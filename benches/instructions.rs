@@ -6,6 +6,10 @@
 //! runs of this program, one of which does the same and then a known amount more,
 //! so that nothing else is in it.
 //!
+//! With clients of the streams the threads are counted apart: what the feed's threads
+//! take is held against the baseline; what the hub and the reading of all clients take
+//! depends on how the threads alternate, and is only shown.
+//!
 //! The program fails if a figure has grown by more than 5 %. `POLYPY_BLESS=1`
 //! writes the baseline instead. Without valgrind it says so and succeeds,
 //! unless `POLYPY_INSTRUCTIONS=required`, as in CI.
@@ -18,7 +22,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +31,7 @@ use polypy_archive::testing::FaultyDisk;
 use polypy_archive::{FlightConfig, FlightRecorder};
 use polypy_benches::clock::wall_millis;
 use polypy_benches::corpus::Corpus;
+use polypy_benches::listeners::Hub;
 use polypy_benches::ours::{Applied, Pipeline};
 use polypy_benches::reads::{FRAMES_A_READ, Reads};
 use polypy_core::{Clock, FrameSink as _, Opened, SocketId, SocketSink, Timestamp};
@@ -48,6 +53,7 @@ const TOLERANCE: f64 = 5.0;
 struct Figure {
     /// As in the baseline.
     name: &'static str,
+    threads: Threads,
     /// Does it, with the work to be counted or without, and returns its amount.
     run: fn(&Corpus, Work) -> usize,
 }
@@ -58,6 +64,14 @@ enum Work {
     Done,
 }
 
+/// Whose instructions are the figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Threads {
+    All,
+    /// Those that were started before there were clients: the one that reads, the worker's.
+    Feed,
+}
+
 /// Whose changes are written for somebody who follows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Followed {
@@ -65,33 +79,55 @@ enum Followed {
     All,
 }
 
-const FIGURES: [Figure; 7] = [
+const FIGURES: [Figure; 10] = [
     Figure {
         name: "decode_a_change",
+        threads: Threads::All,
         run: decode,
     },
     Figure {
         name: "decode_and_apply_a_change",
+        threads: Threads::All,
         run: |corpus, work| apply(corpus, work, HashChecking::Off, Followed::None),
     },
     Figure {
         name: "decode_and_apply_a_followed_change",
+        threads: Threads::All,
         run: |corpus, work| apply(corpus, work, HashChecking::Off, Followed::All),
     },
     Figure {
+        name: "feed_a_change_to_1_listener",
+        threads: Threads::Feed,
+        run: |corpus, work| serve(corpus, work, 1),
+    },
+    Figure {
+        name: "feed_a_change_to_10_listeners",
+        threads: Threads::Feed,
+        run: |corpus, work| serve(corpus, work, 10),
+    },
+    Figure {
+        name: "feed_a_change_to_100_listeners",
+        threads: Threads::Feed,
+        run: |corpus, work| serve(corpus, work, 100),
+    },
+    Figure {
         name: "decode_apply_and_hash_a_change",
+        threads: Threads::All,
         run: |corpus, work| apply(corpus, work, HashChecking::All, Followed::None),
     },
     Figure {
         name: "decode_and_apply_a_level_of_a_book",
+        threads: Threads::All,
         run: open,
     },
     Figure {
         name: "keep_a_frame_for_incidents",
+        threads: Threads::All,
         run: keep,
     },
     Figure {
         name: "read_a_top_among_many",
+        threads: Threads::All,
         run: tops,
     },
 ];
@@ -141,10 +177,16 @@ fn gate() -> Result<(), String> {
     for figure in FIGURES {
         let amount = (figure.run)(&corpus, Work::Done);
         let (without, with) = (count(figure, "left-out")?, count(figure, "done")?);
-        counted.insert(
-            figure.name.to_owned(),
-            ratio(with.saturating_sub(without), amount),
-        );
+        let a_unit = |with: u64, without| ratio(with.saturating_sub(without), amount);
+        let own = a_unit(with.own, without.own);
+        counted.insert(figure.name.to_owned(), own);
+        if figure.threads != Threads::All {
+            let others = a_unit(with.others, without.others);
+            println!(
+                "instructions: {:36} {others:9.1} in other threads",
+                figure.name
+            );
+        }
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.toml");
     if std::env::var_os("POLYPY_BLESS").is_some() {
@@ -192,27 +234,83 @@ fn missing() -> Option<String> {
 }
 
 /// Instructions of one run of this program.
-fn count(figure: Figure, work: &str) -> Result<u64, String> {
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    /// Of the threads whose instructions are the figure.
+    own: u64,
+    others: u64,
+}
+
+fn count(figure: Figure, work: &str) -> Result<Counted, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folder = Folder::new()?;
+    let file = folder.0.join("counted");
     let output = Command::new("valgrind")
         // A long copy is one instruction that valgrind counts for each byte.
         .env(
             "GLIBC_TUNABLES",
             "glibc.cpu.x86_rep_movsb_threshold=100000000",
         )
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(["--tool=callgrind", "--separate-threads=yes"])
+        .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(own)
         .args([CHILD, figure.name, work])
         .output()
         .map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{}: {}: {said}", figure.name, output.status));
     }
-    said.lines()
-        .find_map(|line| line.split_once("Collected :"))
-        .and_then(|(_, number)| number.trim().parse().ok())
-        .ok_or_else(|| format!("valgrind counted nothing: {said}"))
+    let feed = [1, 2];
+    let mut counted = Counted::default();
+    for (thread, instructions) in folder.threads()? {
+        match figure.threads {
+            Threads::Feed if !feed.contains(&thread) => counted.others += instructions,
+            Threads::All | Threads::Feed => counted.own += instructions,
+        }
+    }
+    if counted.own == 0 {
+        return Err(format!("{}: valgrind counted nothing", figure.name));
+    }
+    Ok(counted)
+}
+
+/// Where valgrind writes a file for each thread. It is removed again.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, String> {
+        let name = format!("polypy-instructions-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).map_err(|error| error.to_string())?;
+        Ok(Self(path))
+    }
+
+    /// The threads by the order in which they were started, from one on, and what each took.
+    fn threads(&self) -> Result<Vec<(u32, u64)>, String> {
+        let files = std::fs::read_dir(&self.0).map_err(|error| error.to_string())?;
+        let mut threads = Vec::new();
+        for file in files {
+            let path = file.map_err(|error| error.to_string())?.path();
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            threads.extend(thread(&text));
+        }
+        Ok(threads)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _result = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What one file says: the first one is of no thread, and is empty.
+fn thread(file: &str) -> Option<(u32, u64)> {
+    let after = |name| file.lines().find_map(|line| line.strip_prefix(name));
+    let number = after("thread: ")?.trim().parse().ok()?;
+    let instructions = after("totals: ")?.trim().parse().ok()?;
+    Some((number, instructions))
 }
 
 fn rendered(counted: &BTreeMap<String, f64>) -> String {
@@ -277,6 +375,28 @@ fn apply(corpus: &Corpus, work: Work, hash: HashChecking, followed: Followed) ->
         Work::Done => play(&mut pipeline, rest),
         Work::LeftOut => 0,
     };
+    pipeline.settle();
+    changes
+}
+
+/// As [`apply`], followed by clients that are each told of every change.
+fn serve(corpus: &Corpus, work: Work, clients: usize) -> usize {
+    let hub = Hub::new(clients);
+    let mut pipeline = Pipeline::writing_to(hub.sink(), HashChecking::Off, Applied::InPlace);
+    let mut reads = Reads::default();
+    let mut play = |pipeline: &mut Pipeline, frames: &[String]| {
+        let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
+        spent.units
+    };
+    play(&mut pipeline, &corpus.openings);
+    let (first, rest) = corpus.frames.split_at(corpus.warm_up);
+    play(&mut pipeline, first);
+    let listeners = hub.listen(corpus, pipeline.changes(), clients);
+    let changes = match work {
+        Work::Done => play(&mut pipeline, rest),
+        Work::LeftOut => 0,
+    };
+    listeners.read(changes);
     pipeline.settle();
     changes
 }

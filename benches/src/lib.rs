@@ -6,6 +6,7 @@
 //! | [`captured`] | frames of a recording, if there is one |
 //! | [`checksum`] | one number for the levels of all books |
 //! | [`ours`] | the program's own way from frames to books |
+//! | [`listeners`] | clients of the streams, in this process |
 //! | [`typed`] | the way clients commonly go |
 //! | [`loopback`] | an exchange in a process of its own, and who listens to it |
 //! | [`stream`] | the program, an exchange and a thousand clients in processes of their own |
@@ -24,6 +25,7 @@ pub mod captured;
 pub mod checksum;
 pub mod clock;
 pub mod corpus;
+pub mod listeners;
 pub mod listing;
 pub mod loopback;
 pub mod ours;

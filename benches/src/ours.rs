@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use polypy_core::{
-    AssetKey, BookChange, BookState, ChangeSink, Component, EventSink, FeedId, Interner, Lane,
-    MarketEvent, ResyncSink, Scope, Side, StaleReason, StatsSource,
+    AssetKey, BookChange, BookState, ChangeSink, ChangeSource, Component, EventSink, FeedId,
+    Interner, Lane, MarketEvent, ResyncSink, Scope, Side, StaleReason, StatsSource,
 };
 use polypy_net::wire::{Decoded, Reading, WireStats};
 use polypy_workers::{HashChecking, IntegrityConfig, MessageRouter, WorkerManager, WorkersConfig};
@@ -65,8 +65,16 @@ pub enum Applied {
 }
 
 impl Pipeline {
-    /// Parts without books.
+    /// Parts without books. What is written of followed books, nobody reads.
     pub fn start(hash: HashChecking, applied: Applied) -> Self {
+        Self::writing_to(Arc::new(Swapped::default()), hash, applied)
+    }
+
+    /// Parts without books, which write what changes in followed ones into this sink.
+    ///
+    /// # Panics
+    /// If something does not start.
+    pub fn writing_to(changes: Arc<dyn ChangeSink>, hash: HashChecking, applied: Applied) -> Self {
         let defaults = WorkersConfig::default();
         let config = WorkersConfig {
             count: NonZeroUsize::MIN,
@@ -88,7 +96,6 @@ impl Pipeline {
             .expect("a runtime can be built");
         let asked = Arc::new(Asked::default());
         let sink: Arc<dyn ResyncSink> = Arc::clone(&asked) as _;
-        let changes: Arc<dyn ChangeSink> = Arc::new(Swapped::default());
         let manager = WorkerManager::watched(config, sink, Arc::default(), Some(changes));
         let router = MessageRouter::new(&manager);
         runtime.block_on(async {
@@ -105,6 +112,11 @@ impl Pipeline {
             stats: WireStats::default(),
             decoded: Decoded::default(),
         }
+    }
+
+    /// Where books are followed.
+    pub fn changes(&self) -> Arc<dyn ChangeSource> {
+        self.manager.changes()
     }
 
     /// Has these books followed from now on: their changes are written for somebody who
