@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
+.PHONY: help features demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
 
 # The same random input for every change: whether one is taken does not depend on chance.
 # `make properties` draws anew, and far more.
@@ -105,7 +105,7 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 # What `make test` runs in a short form, at full length. Each part runs alone, too.
-soak: soak-test properties recordings recorded-hour streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+soak: features soak-test properties recordings recorded-hour streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
 
 properties: setup ## property tests on input that is new each time, five times as much: 20 minutes
 	PROPTEST_CASES=10000 POLYPY_HISTORIES=50000 $(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection --lib
@@ -149,6 +149,9 @@ deny: ## licences, bans and sources of dependencies, if cargo-deny is installed
 	else \
 		echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; \
 	fi
+
+features: setup ## every promised combination of features builds without a warning, library and program: 2 minutes the first time
+	@CARGO="$(CARGO)" .ci/features
 
 fmt: ## format all Rust code
 	$(CARGO) fmt --all

@@ -1,8 +1,11 @@
 //! `polypy check-config`.
 
 use polypy::PolyPy;
-use polypy::config::{self, Config, Sources, exchange_config};
+use polypy::config::{self, Sources};
+#[cfg(feature = "sim")]
+use polypy::config::{Config, exchange_config};
 use polypy::exit::Exit;
+#[cfg(feature = "sim")]
 use polypy_sim::Sim;
 
 use crate::cli::CheckConfig;
@@ -30,8 +33,12 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
         terminal::say(&error);
         return Exit::Config;
     }
+    #[cfg(feature = "sim")]
     if let Err(exit) = check_exchange(&loaded.config) {
         return exit;
+    }
+    for renamed in &loaded.renamed {
+        terminal::say(renamed);
     }
     match loaded {
         _ if typed.print && terminal::is_output_closed() => {
@@ -53,6 +60,7 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
 }
 
 /// What `sim` and `run --demo` would refuse, with the files of faults and frames.
+#[cfg(feature = "sim")]
 fn check_exchange(config: &Config) -> Result<(), Exit> {
     let settings = exchange_config(&config.sim);
     let runtime = tokio::runtime::Builder::new_current_thread().build();

@@ -67,6 +67,7 @@ pub(crate) fn may_be_written(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Why not.
+#[cfg(feature = "archive")]
 pub(crate) fn may_be_created(folder: &Path) -> io::Result<()> {
     match may_be_written(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -10,7 +10,6 @@
 
 use std::path::{Path, PathBuf};
 
-use polypy_api::StreamConfig;
 use polypy_core::catalogue::ShardOf;
 
 use crate::config::{Config, conversion};
@@ -87,7 +86,7 @@ impl Shares {
             WHOLE_VENUE
         };
         // Of any other choice nobody knows how many markets it has before they are listed.
-        let most = match config.max_markets() {
+        let most = match config.markets.max_markets {
             0 => listed,
             most => most.min(listed),
         };
@@ -125,14 +124,14 @@ impl Shares {
         }
         let clients = (connections + streams) * (2 * http.send_buffer.0 + CLIENT_MEMORY);
         // What waits for several clients of the streams is in the ring, once.
-        let own = streams * StreamConfig::default().own_buffer;
+        let own = streams * conversion::own_buffer();
         let answers = if http.enabled {
             http.answer_memory.0 + config.stream.ring.0 + own
         } else {
             0
         };
         let books = tokens * TOKEN_MEMORY * ends;
-        let flight = conversion::flight_recorder(config).map_or(0, |flight| flight.most_memory());
+        let flight = conversion::flight_memory(config);
         let memory = BASE_MEMORY + listed * LISTED_MEMORY + books + clients + answers + flight;
         Self {
             system,

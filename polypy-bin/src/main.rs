@@ -4,12 +4,16 @@
 mod ask;
 mod check;
 mod cli;
+#[cfg(feature = "sim")]
 mod demo;
 mod follow;
+mod generate;
+#[cfg(feature = "archive")]
 mod recorded;
 mod run;
 mod runtime;
 mod signals;
+#[cfg(feature = "sim")]
 mod sim;
 mod status;
 mod systemd;
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         .collect();
     let exit = match typed.command {
         Command::CheckConfig(typed) => check::check(typed, variables),
+        Command::Generate(typed) => generate::generate(&typed),
         Command::Health(typed) => ask::ask(typed, variables),
         Command::Tail(typed) => follow::tail(typed, variables),
         Command::Book(typed) => follow::book(typed, variables),
@@ -52,15 +57,24 @@ fn main() -> ExitCode {
         Command::Trades(typed) => follow::trades(typed, variables),
         #[cfg(feature = "tui")]
         Command::Top(typed) => top::top(typed, variables),
+        #[cfg(feature = "archive")]
         Command::Info(typed) => recorded::info(typed),
+        #[cfg(feature = "archive")]
         Command::Cat(typed) => recorded::cat(typed),
+        #[cfg(feature = "archive")]
         Command::Verify(typed) => recorded::verify(typed),
+        #[cfg(feature = "archive")]
         Command::Import(typed) => recorded::import(typed),
+        #[cfg(feature = "archive")]
         Command::Repair(typed) => recorded::repair(typed),
+        #[cfg(feature = "archive")]
         Command::Compact(typed) => recorded::compact(typed),
+        #[cfg(all(feature = "archive", feature = "sim"))]
         Command::Replay(typed) => recorded::replay(typed, variables),
         Command::Run(typed) => run::run(typed, variables),
+        #[cfg(feature = "archive")]
         Command::Record(typed) => run::run(typed.into_run(), variables),
+        #[cfg(feature = "sim")]
         Command::Sim(typed) => sim::run(typed, variables),
     };
     exit.into()

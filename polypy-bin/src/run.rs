@@ -6,6 +6,7 @@ use polypy::exit::Exit;
 use polypy::limits::{Shares, System};
 
 use crate::cli::Run;
+#[cfg(feature = "sim")]
 use crate::demo;
 use crate::runtime::{Wishes, drive, with_runtime};
 use crate::systemd;
@@ -32,11 +33,11 @@ pub(crate) fn run(typed: Run, variables: Vec<(String, String)>) -> Exit {
     with_runtime(&loaded.config.clone(), async move |wishes| {
         announce(&loaded);
         shares.log();
+        #[cfg(feature = "sim")]
         if demo {
-            demo::serve(loaded, shares, wishes, &sources).await
-        } else {
-            serve(loaded, shares, wishes, &sources).await
+            return demo::serve(loaded, shares, wishes, &sources).await;
         }
+        serve(loaded, shares, wishes, &sources).await
     })
 }
 
@@ -45,8 +46,8 @@ fn announce(loaded: &Loaded) {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::debug!("no configuration file"),
     }
-    if loaded.config.lifecycle.max_markets > 0 {
-        tracing::warn!("lifecycle.max_markets is called markets.max_markets now: rename it");
+    for renamed in &loaded.renamed {
+        tracing::warn!("{renamed}");
     }
 }
 

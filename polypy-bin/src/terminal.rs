@@ -68,6 +68,7 @@ pub(crate) fn refuse(error: &ConfigError) -> Exit {
 }
 
 /// An error with what caused it.
+#[cfg(feature = "sim")]
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -163,6 +163,10 @@ mod accept;
 
 mod socket;
 
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
 mod tls;
 
 mod peer;

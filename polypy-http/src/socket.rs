@@ -8,10 +8,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio_rustls::server::TlsStream;
 
 use crate::peer::Peer;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsStream, below};
 
 /// A listening socket that a program opened itself, or was handed by its supervisor.
 /// The server serves it beside its own, through all of its lives.
@@ -138,7 +137,7 @@ pub(crate) async fn accept(
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 impl Socket {
@@ -170,7 +169,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.try_read(bytes),
             Self::Unix(stream) => stream.try_read(bytes),
-            Self::Tls(stream) => stream.get_ref().0.try_read(bytes),
+            Self::Tls(stream) => below(stream).try_read(bytes),
         }
     }
 
@@ -180,7 +179,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
             Self::Unix(_) => Ok(()),
-            Self::Tls(stream) => stream.get_ref().0.set_zero_linger(),
+            Self::Tls(stream) => below(stream).set_zero_linger(),
         }
     }
 }

@@ -10,7 +10,14 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+
+/// A client's socket that speaks TLS.
+pub(crate) type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// The socket below.
+pub(crate) fn below(stream: &TlsStream) -> &TcpStream {
+    stream.get_ref().0
+}
 
 /// The only protocol that is spoken here.
 const HTTP_1: &[u8] = b"http/1.1";
@@ -53,7 +60,7 @@ impl Tls {
     }
 
     /// Speaks TLS with a client that has connected.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream> {
         let config = Arc::clone(&self.0.read());
         TlsAcceptor::from(config).accept(stream).await
     }

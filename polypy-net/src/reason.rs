@@ -1,9 +1,11 @@
 //! Errors of libraries in words for people: what a line of the log says of a cause.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::error::Error;
 use std::io;
 
-use rustls::{CertificateError, Error as TlsError};
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 
@@ -33,8 +35,9 @@ fn words(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return of_io(error);
     }
-    if let Some(error) = error.downcast_ref::<TlsError>() {
-        return Some(of_tls(error));
+    #[cfg(feature = "tls")]
+    if let Some(words) = tls::words(error) {
+        return Some(words);
     }
     match error.downcast_ref::<WsError>()? {
         WsError::Io(error) => Some(of_io(error).unwrap_or_else(|| error.to_string())),
@@ -50,115 +53,21 @@ fn words(error: &(dyn Error + 'static)) -> Option<String> {
 }
 
 fn of_io(error: &io::Error) -> Option<String> {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match (tls, error.kind()) {
-        (Some(tls), _) => Some(of_tls(tls)),
-        (None, io::ErrorKind::UnexpectedEof) => {
-            Some("the other side closed in the middle".to_owned())
-        }
-        (None, _) => None,
+    #[cfg(feature = "tls")]
+    if let Some(words) = error.get_ref().and_then(|inner| tls::words(inner)) {
+        return Some(words);
     }
-}
-
-fn of_tls(error: &TlsError) -> String {
-    match error {
-        TlsError::InvalidCertificate(error) => of_certificate(error),
-        TlsError::InvalidMessage(_) => "what answers does not speak TLS".to_owned(),
-        TlsError::AlertReceived(alert) => {
-            format!(
-                "the other side refused TLS: {}",
-                spaced(&format!("{alert:?}"))
-            )
-        }
-        TlsError::PeerIncompatible(why) => {
-            format!("no way of TLS in common: {}", spaced(&format!("{why:?}")))
-        }
-        TlsError::PeerMisbehaved(why) => {
-            format!("the other side broke TLS: {}", spaced(&format!("{why:?}")))
-        }
-        other => format!("TLS failed: {other}"),
-    }
-}
-
-fn of_certificate(error: &CertificateError) -> String {
-    use CertificateError as C;
-    let why = match error {
-        C::Expired | C::ExpiredContext { .. } => "it has expired".to_owned(),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            "it is not valid yet; is the clock right?".to_owned()
-        }
-        C::NotValidForName => "it is for another name".to_owned(),
-        C::NotValidForNameContext { expected, .. } => {
-            format!("it is not for {}", expected.to_str())
-        }
-        C::UnknownIssuer => "who signed it is not trusted here".to_owned(),
-        C::Revoked => "it is revoked".to_owned(),
-        C::BadEncoding => "it cannot be read".to_owned(),
-        C::Other(other) => match other.to_string().as_str() {
-            "CaUsedAsEndEntity" => "it is one for signing others, not a server's".to_owned(),
-            name => spaced(name),
-        },
-        other => spaced(&other.to_string()),
-    };
-    format!("certificate refused: {why}")
-}
-
-/// The name of a variant as words.
-fn spaced(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 8);
-    let mut after_small = false;
-    for letter in name.chars() {
-        if after_small && letter.is_ascii_uppercase() {
-            text.push(' ');
-        }
-        after_small = letter.is_ascii_lowercase();
-        text.push(letter.to_ascii_lowercase());
-    }
-    text
+    let is_cut = error.kind() == io::ErrorKind::UnexpectedEof;
+    is_cut.then(|| "the other side closed in the middle".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use rustls::AlertDescription;
-    use rustls::OtherError;
-
     use super::*;
     use crate::connection::OpenError;
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("CaUsedAsEndEntity")]
-    struct Webpki;
-
     fn of_dial(error: impl Into<Box<dyn Error + Send + Sync>>) -> String {
         chain(&OpenError::Dial(io::Error::other(error)))
-    }
-
-    #[test]
-    fn tls_fails_in_words() {
-        let other = CertificateError::Other(OtherError(Arc::new(Webpki)));
-        for (error, said) in [
-            (
-                TlsError::InvalidCertificate(other),
-                "certificate refused: it is one for signing others, not a server's",
-            ),
-            (
-                TlsError::InvalidCertificate(CertificateError::UnknownIssuer),
-                "certificate refused: who signed it is not trusted here",
-            ),
-            (
-                TlsError::AlertReceived(AlertDescription::HandshakeFailure),
-                "the other side refused TLS: handshake failure",
-            ),
-            (
-                TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
-                "what answers does not speak TLS",
-            ),
-        ] {
-            assert_eq!(of_dial(error), format!("could not connect: {said}"));
-        }
-        assert_eq!(spaced("UnknownCA"), "unknown ca");
     }
 
     #[test]

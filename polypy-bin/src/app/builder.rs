@@ -14,6 +14,7 @@ use super::PolyPy;
 use super::admin::Administration;
 use super::error::BuildError;
 use super::parts::Parts;
+use super::recorders::folder_of_incidents;
 use super::sockets::{SharedDialer, parts_of};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, HttpSection, Loaded, VenueSection, overlay_file};
@@ -193,6 +194,9 @@ impl PolyPyBuilder {
                 reason,
             })?;
         }
+        if let Some(error) = absent(&self.config, &loaded) {
+            return Err(error);
+        }
         if let Err(reason) = folder_of_incidents(&self.config) {
             if loaded.is_named("flight_recorder.dir") {
                 let key = "flight_recorder.dir";
@@ -255,18 +259,17 @@ fn of_program(config: &Config) -> Result<Loaded, BuildError> {
     })
 }
 
-/// Whether the flight recorder can write its files, as far as its folder tells.
-fn folder_of_incidents(config: &Config) -> Result<(), String> {
-    let Some(flight) = config::conversion::flight_recorder(config) else {
-        return Ok(());
-    };
-    file::may_be_created(&flight.folder).map_err(|error| {
-        let folder = flight.folder.display();
-        format!(
-            "{folder} cannot be written to: {error}; name a folder that can, or turn the flight \
-             recorder off with flight_recorder.memory = \"0B\""
-        )
-    })
+/// What somebody has asked for and this build does not have.
+fn absent(config: &Config, loaded: &Loaded) -> Option<BuildError> {
+    let flight = config.flight_recorder.dir.is_some() && loaded.is_named("flight_recorder.dir");
+    let keys = [
+        ("record.dir", config.record.dir.is_some()),
+        ("flight_recorder.dir", flight),
+    ];
+    let asked = keys.into_iter().find(|(_, is_asked)| *is_asked);
+    let (key, _) = asked.filter(|_| !cfg!(feature = "archive"))?;
+    let reason = "this build records nothing: build it with the feature archive".to_owned();
+    Some(BuildError::Value { key, reason })
 }
 
 /// A server that is wanted and could be reached by nobody.
@@ -302,6 +305,18 @@ fn one_address(config: &Config) -> Result<(), BuildError> {
 /// The way to the venue that the configuration describes.
 pub(super) fn system_dialer(venue: &VenueSection) -> Result<SystemDialer, BuildError> {
     let value = |key, reason| BuildError::Value { key, reason };
+    let urls = [
+        ("venue.gamma_url", venue.gamma_url.as_str()),
+        ("venue.clob_url", venue.clob_url.as_str()),
+        ("venue.ws_url", venue.ws_url.as_str()),
+    ];
+    let is_tls = |url: &str| url.starts_with("https:") || url.starts_with("wss:");
+    let secure = urls.into_iter().find(|(_, url)| is_tls(url));
+    if let Some((key, url)) = secure.filter(|_| !cfg!(feature = "tls")) {
+        let reason =
+            format!("this build speaks no TLS, as {url} asks for: build it with the feature tls");
+        return Err(value(key, reason));
+    }
     let proxy = venue.proxy.0.as_deref();
     let proxy = proxy.map(|url| Proxy::new(url, &venue.no_proxy.0));
     let proxy = proxy

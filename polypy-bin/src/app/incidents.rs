@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use polypy_archive::{FlightInlet, Inlet};
 use polypy_core::recording::Mark;
 use polypy_core::{AssetKey, ResyncSink, Scope, StaleReason};
 use polypy_net::registry::AssetRegistry;
+
+use super::recorders::{FlightInlet, Inlet};
 
 /// Tokens that a mark names at most. A worker that died had thousands.
 const MOST_NAMED: usize = 500;

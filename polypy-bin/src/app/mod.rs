@@ -15,9 +15,11 @@
 mod admin;
 mod books;
 mod builder;
+#[cfg(feature = "api")]
 mod catalogue;
 mod error;
 mod fan_out;
+#[cfg(feature = "archive")]
 mod flight;
 mod incidents;
 mod legacy;
@@ -27,7 +29,18 @@ mod preview;
 mod probes;
 mod process;
 mod progress;
+#[cfg(feature = "api")]
+mod published;
+#[cfg(not(feature = "api"))]
+#[path = "published_absent.rs"]
+mod published;
+#[cfg(feature = "archive")]
 mod recorder;
+#[cfg(feature = "archive")]
+mod recorders;
+#[cfg(not(feature = "archive"))]
+#[path = "recorders_absent.rs"]
+mod recorders;
 mod reload;
 mod selection;
 mod sequence;
@@ -40,11 +53,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+#[cfg(feature = "api")]
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use polypy_api::door::Doors;
-use polypy_api::{Filter, FollowError, Instance, NotLive, Streams, Subscription};
+#[cfg(feature = "api")]
+use polypy_api::{Filter, FollowError, NotLive, Streams, Subscription};
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
 use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Route, Sources, Tls};
@@ -60,12 +74,12 @@ use tokio::time::Instant;
 use crate::config::{Config, Loaded, conversion};
 use admin::Administration;
 pub use builder::PolyPyBuilder;
-use catalogue::Names;
 pub use error::{BuildError, RunError, StartError};
 use overview::{Overview, Phase};
 use parts::Parts;
 pub use preview::{Preview, preview};
 pub use progress::Progress;
+use published::Instance;
 use selection::SelectionControl;
 pub use selection::{InForce, Reloaded, Selected, SelectionError, warnings};
 use socket_file::SocketFile;
@@ -257,26 +271,21 @@ impl PolyPy {
         .with_books(Arc::clone(&self.books));
         let mut config = conversion::http(&self.config.http, &self.config.metrics);
         config.tcp &= self.listeners.is_empty();
-        let listed = self.parts().lifecycle.source();
-        let registry = Arc::clone(&self.parts().registry);
-        let names = Arc::new(Names::new(registry, Arc::clone(&listed)));
-        let doors = Doors::new(&config, Arc::clone(&self.books))
-            .with_streams(self.streams())
-            .with_reads(names, listed, Arc::clone(&self.clock), self.instance)
-            .with_samples(self.parts().stream.samples(), Arc::clone(&self.clock))
-            .with_failures(Arc::clone(&self.parts().failures));
+        let parts = self.parts();
+        let catalogue = (&parts.registry, &*parts.lifecycle);
+        let published =
+            parts
+                .published
+                .routes(&config, &self.books, catalogue, &self.clock, self.instance);
         let server = HttpServer::builder(config, sources)
             .service("polypy", env!("CARGO_PKG_VERSION"))
             .detail("revision", env!("BUILD_REVISION"))
             .detail("rustc", env!("BUILD_RUSTC"))
             .detail("target", env!("BUILD_TARGET"))
-            .routes(doors.routes())
+            .routes(published)
             .routes([selection::public(&self.selection)])
-            .routes(self.routes.iter().cloned())
-            .describe(polypy_api::openapi::route(
-                "PolyPy",
-                env!("CARGO_PKG_VERSION"),
-            ));
+            .routes(self.routes.iter().cloned());
+        let server = published::described(server, "PolyPy");
         let server = listeners
             .into_iter()
             .fold(server, HttpServerBuilder::listen_on);
@@ -285,7 +294,7 @@ impl PolyPy {
             None => server,
         };
         let server = if self.config.http.page {
-            server.page(polypy_api::page::assets())
+            published::with_page(server)
         } else {
             server
         };
@@ -487,6 +496,7 @@ impl PolyPy {
     /// # Errors
     /// Before the start and after the stop, with too many clients, and for a filter that
     /// names nothing known.
+    #[cfg(feature = "api")]
     pub async fn subscribe(&self, filter: Filter) -> Result<Subscription, FollowError> {
         self.streams().subscribe(filter).await
     }
@@ -495,13 +505,15 @@ impl PolyPy {
     ///
     /// # Errors
     /// When that is not so in time, or they cannot be followed.
+    #[cfg(feature = "api")]
     pub async fn wait_until_live(&self, filter: &Filter, most: Duration) -> Result<(), NotLive> {
         self.streams().wait_until_live(filter, most).await
     }
 
     /// Where clients of the streams are opened.
+    #[cfg(feature = "api")]
     pub fn streams(&self) -> Streams {
-        self.parts().stream.streams()
+        self.parts().published.streams()
     }
 
     /// The markets with a subscribed token.

@@ -7,17 +7,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use polypy_api::Watched;
-use polypy_archive::{FlightNumbers, Numbers, RecorderState};
 use polypy_core::metrics::{Entry, Kind, Part, Sheet};
 use polypy_core::{Clock, Component, ComponentState, Health, HealthSource, StatsSource};
 use polypy_http::HttpServer;
-use polypy_net::pool::ConnectionPool;
 use tokio::time::Instant;
 
 use super::legacy;
 use super::parts::Parts;
 use super::process::Process;
+use super::recorders::{FlightNumbers, Numbers, RecorderState};
 use super::selection::{CONFIGURATION, SelectionControl};
 use super::verdict::Facts;
 use crate::config::Config;
@@ -64,15 +62,8 @@ impl Overview {
             ready_live_share: config.http.ready_live_share,
             legacy: config.metrics.legacy,
         });
-        // The hub is a part of what it shows.
-        let shown: Weak<Self> = Arc::downgrade(&overview);
-        let pool: Weak<ConnectionPool> = Arc::downgrade(&overview.parts.pool);
-        overview.parts.stream.watch(Watched {
-            stats: shown.clone(),
-            health: shown,
-            connections: pool,
-            clock,
-        });
+        // What is published has these in it, and is a part of them.
+        overview.parts.published.watch(&overview, clock);
         overview
     }
 
@@ -169,7 +160,6 @@ static WORKERS: Part = Part::new(
     "workers",
     "The workers, their books and the checks of them.",
 );
-static STREAM: Part = Part::new("stream", "Streams of changes and their clients.");
 static LIFECYCLE: Part = Part::new("lifecycle", "Discovery and expiry of markets.");
 static RECYCLER: Part = Part::new("recycler", "Replacements of connections.");
 static RECORDER: Part = Part::new("recorder", "The recording of what sockets say.");
@@ -195,7 +185,7 @@ impl Overview {
         sheet.part(&POOL, |sheet| parts.pool.show(sheet));
         sheet.part(&ROUTER, |sheet| parts.router.show(sheet));
         sheet.part(&WORKERS, |sheet| parts.workers.show(sheet));
-        sheet.part(&STREAM, |sheet| parts.stream.show(sheet));
+        parts.published.show(sheet);
         sheet.part(&LIFECYCLE, |sheet| parts.lifecycle.show(sheet));
         sheet.part(&RECYCLER, |sheet| parts.recycler.show(sheet));
         sheet.part(&AUDIT, |sheet| parts.audit.show(sheet));

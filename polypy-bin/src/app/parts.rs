@@ -19,7 +19,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use polypy_api::{FailureLog, StreamHub};
 use polypy_core::catalogue::Selection;
 use polypy_core::{
     AuditSink, BookControl, CatalogueSink, Clock, Component, EventSink, FrameSink, ResyncSink,
@@ -40,12 +39,11 @@ use polypy_net::venue::Venue;
 use polypy_net::wire::WireStats;
 use polypy_workers::{MessageRouter, WorkerManager};
 
-use super::catalogue::Names;
 use super::error::BuildError;
 use super::fan_out::fan_out;
-use super::flight::FlightPart;
 use super::incidents::Incidents;
-use super::recorder::RecorderPart;
+use super::published::Published;
+use super::recorders::{FlightPart, RecorderPart};
 use crate::clock::since_start;
 use crate::config::{Config, conversion};
 
@@ -56,10 +54,8 @@ pub(super) struct Parts {
     pub(super) recorder: Option<Arc<RecorderPart>>,
     /// Keeps the last of it for when something goes wrong, unless that is off.
     pub(super) flight: Option<Arc<FlightPart>>,
-    /// Which books were asked for again.
-    pub(super) failures: Arc<FailureLog>,
-    /// Follows what the workers write.
-    pub(super) stream: Arc<StreamHub>,
+    /// Streams, and what is read beside the owner's routes.
+    pub(super) published: Published,
     pub(super) workers: Arc<WorkerManager>,
     pub(super) router: Arc<MessageRouter>,
     pub(super) pool: Arc<ConnectionPool>,
@@ -110,21 +106,16 @@ impl Parts {
             (inlet.clone(), flight_inlet.clone()),
             &registry,
         );
-        let failures = Arc::new(FailureLog::new(passed_on));
-        let wishes = Arc::clone(&failures) as Arc<dyn ResyncSink>;
         let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let suspension = Arc::new(SuspensionWatch::new(since_start));
         let settings = conversion::workers(&config.workers, &config.integrity, cores);
-        let stream = Arc::new(StreamHub::new(
-            conversion::stream(&config.stream, &config.http),
-            u16::try_from(settings.count.get()).unwrap_or(u16::MAX),
-            concat!("polypy/", env!("CARGO_PKG_VERSION")),
-        ));
+        let published = Published::new(config, settings.count.get(), passed_on);
+        let wishes = published.wishes();
         let workers = Arc::new(WorkerManager::watched(
             settings,
             Arc::clone(&wishes),
             Arc::clone(&suspension),
-            Some(stream.sink()),
+            published.changes(),
         ));
         if let Some(recorder) = &recorder {
             recorder.copy_books(workers.checkpoints());
@@ -139,7 +130,7 @@ impl Parts {
         let frames = fan_out(taken_by);
         let clob = ClobClient::new(clob, ClobConfig::default()).with_frames(frames.clone());
         let clob = Arc::new(clob);
-        let mut markets = vec![stream.market_sink()];
+        let mut markets: Vec<_> = published.markets().into_iter().collect();
         markets.extend(inlet.map(|inlet| Arc::new(inlet) as Arc<dyn CatalogueSink>));
         let lifecycle = Arc::new(LifecycleController::new(
             LifecycleConfig {
@@ -154,12 +145,7 @@ impl Parts {
             markets,
             Arc::clone(clock),
         ));
-        stream.connect(
-            workers.changes(),
-            Arc::new(Names::new(Arc::clone(&registry), lifecycle.source())),
-            Arc::clone(clock),
-            Arc::clone(&suspension),
-        );
+        published.connect(&workers, &registry, &lifecycle, clock, &suspension);
         let wire = Arc::new(WireStats::default());
         let early_audits = Arc::new(EarlyAudits::default());
         let venue = Venue {
@@ -203,8 +189,7 @@ impl Parts {
             registry,
             recorder,
             flight,
-            failures,
-            stream,
+            published,
             workers,
             router,
             pool,
@@ -221,8 +206,8 @@ impl Parts {
     pub(super) fn in_start_order(&self) -> Vec<Arc<dyn Component>> {
         let mut parts = vec![Arc::clone(&self.registry) as Arc<dyn Component>];
         parts.extend(self.recorders());
+        parts.extend(self.published.part());
         parts.extend([
-            Arc::clone(&self.stream) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.pool) as Arc<dyn Component>,
@@ -256,9 +241,9 @@ impl Parts {
         parts.extend([
             Arc::clone(&self.router) as Arc<dyn Component>,
             Arc::clone(&self.workers) as Arc<dyn Component>,
-            Arc::clone(&self.stream) as Arc<dyn Component>,
-            Arc::clone(&self.registry) as Arc<dyn Component>,
         ]);
+        parts.extend(self.published.part());
+        parts.push(Arc::clone(&self.registry) as Arc<dyn Component>);
         parts
     }
 

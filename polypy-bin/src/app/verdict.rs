@@ -25,8 +25,9 @@
 //! | `hashes_not_reproduced` | healthy |
 //! | `recorder_behind`, `recorder_failed` | healthy |
 
-use polypy_archive::RecorderState;
 use polypy_core::Health;
+
+use super::recorders::RecorderState;
 
 /// What is known at the moment of the question.
 #[derive(Debug, Clone, Copy)]

@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
-use polypy::config::{Key, Layer, SECTIONS, Source};
+use polypy::config::{FORMER, Former, Key, Layer, SECTIONS, Source};
 
 /// What clap borrows for as long as the program runs.
 struct Text {
     key: &'static Key,
     long: String,
     /// The flag where only `[sim]` is configured: `--markets` for `--sim-markets`.
+    #[cfg(feature = "sim")]
     short_long: String,
     help: String,
     heading: String,
@@ -25,6 +26,7 @@ static TEXTS: LazyLock<Vec<Text>> = LazyLock::new(|| {
             let default = default.map_or(String::new(), |text| format!(" [default: {text}]"));
             Text {
                 key,
+                #[cfg(feature = "sim")]
                 short_long: long.trim_start_matches("sim-").to_owned(),
                 long,
                 help: format!("{}{default} [env: {}]", key.doc(), key.env()),
@@ -48,6 +50,7 @@ const EVERYDAY: [&str; 6] = [
 #[derive(Debug)]
 pub(crate) struct AllKeys(pub(crate) Layer);
 
+#[cfg(feature = "sim")]
 /// The flags of the embedded exchange and of the log.
 #[derive(Debug)]
 pub(crate) struct SimKeys(pub(crate) Layer);
@@ -62,6 +65,7 @@ fn market_texts() -> impl Iterator<Item = &'static Text> {
         .filter(|text| matches!(text.key.section, "markets" | "venue"))
 }
 
+#[cfg(feature = "sim")]
 fn sim_texts() -> impl Iterator<Item = &'static Text> {
     TEXTS
         .iter()
@@ -102,8 +106,32 @@ fn layer<'a>(
     layer
 }
 
+/// Flags of former names, which no help shows.
+static FORMER_FLAGS: LazyLock<Vec<(&'static Former, String)>> = LazyLock::new(|| {
+    FORMER
+        .iter()
+        .map(|former| (former, former.flag()))
+        .collect()
+});
+
+/// Values that were typed under former names.
+fn former_layer(layer: &mut Layer, matches: &ArgMatches) {
+    for (former, long) in &*FORMER_FLAGS {
+        if let Some(text) = matches.get_one::<String>(former.name) {
+            let flag = format!("--{long}");
+            layer.set_former(former, text.clone(), Source::Flag { flag });
+        }
+    }
+}
+
 impl Args for AllKeys {
     fn augment_args(command: Command) -> Command {
+        let command = FORMER_FLAGS
+            .iter()
+            .fold(command, |command, (former, long)| {
+                let flag = Arg::new(former.name).long(long.as_str()).hide(true);
+                command.arg(flag.allow_negative_numbers(true))
+            });
         TEXTS.iter().fold(command, |command, text| {
             let everyday = EVERYDAY.contains(&text.key.name);
             command.arg(flag(text, &text.long).hide_short_help(!everyday))
@@ -118,7 +146,9 @@ impl Args for AllKeys {
 impl FromArgMatches for AllKeys {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let flags = TEXTS.iter().map(|text| (text.key, text.long.as_str()));
-        Ok(Self(layer(matches, flags)))
+        let mut layer = layer(matches, flags);
+        former_layer(&mut layer, matches);
+        Ok(Self(layer))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -151,6 +181,7 @@ impl FromArgMatches for MarketKeys {
     }
 }
 
+#[cfg(feature = "sim")]
 impl Args for SimKeys {
     fn augment_args(command: Command) -> Command {
         sim_texts().fold(command, |command, text| {
@@ -163,6 +194,7 @@ impl Args for SimKeys {
     }
 }
 
+#[cfg(feature = "sim")]
 impl FromArgMatches for SimKeys {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let flags = sim_texts().map(|text| (text.key, text.short_long.as_str()));

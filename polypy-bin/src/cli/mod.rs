@@ -6,24 +6,38 @@
 
 mod flags;
 mod markets;
+#[cfg(feature = "archive")]
 mod recordings;
+#[cfg(all(feature = "archive", feature = "sim"))]
+mod replay;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+#[cfg(feature = "archive")]
 use polypy::config::Source;
 use polypy::exit::Exit;
 
 use crate::ask;
-use flags::{AllKeys, SimKeys};
+use flags::AllKeys;
+#[cfg(feature = "sim")]
+use flags::SimKeys;
 pub(crate) use markets::{Events, Markets, flag};
+#[cfg(feature = "archive")]
 use recordings::{
     CAT_EXAMPLES, COMPACT_EXAMPLES, IMPORT_EXAMPLES, INFO_EXAMPLES, REPAIR_EXAMPLES,
-    REPLAY_EXAMPLES, VERIFY_EXAMPLES,
+    VERIFY_EXAMPLES,
 };
-pub(crate) use recordings::{Cat, Compact, Import, Info, Repair, Replay, Span, Verify};
+#[cfg(feature = "archive")]
+pub(crate) use recordings::{Cat, Compact, Import, Info, Repair, Verify};
+#[cfg(all(feature = "archive", feature = "sim"))]
+use replay::REPLAY_EXAMPLES;
+#[cfg(all(feature = "archive", feature = "sim"))]
+pub(crate) use recordings::Span;
+#[cfg(all(feature = "archive", feature = "sim"))]
+pub(crate) use replay::Replay;
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -47,9 +61,11 @@ pub(crate) enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// The same, and record what the venue says to a folder
+    #[cfg(feature = "archive")]
     #[command(after_help = RECORD_EXAMPLES)]
     Record(Record),
     /// Run the embedded exchange alone: Gamma, CLOB and market channel on one port
+    #[cfg(feature = "sim")]
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
     /// Ask a running server how it is, and end with 0 if it is well, with 1 if not
@@ -75,35 +91,46 @@ pub(crate) enum Command {
     #[command(after_help = TOP_EXAMPLES)]
     Top(Top),
     /// Show what is in a recording: files, times, sockets, bytes, and what is missing
+    #[cfg(feature = "archive")]
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
     /// Print the entries of a recording, a JSON object a line
+    #[cfg(feature = "archive")]
     #[command(after_help = CAT_EXAMPLES)]
     Cat(Cat),
     /// Hold a recording against the venue's hashes, its best prices and itself
+    #[cfg(feature = "archive")]
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
     /// Make a recording of frames that were kept as lines of JSON
+    #[cfg(feature = "archive")]
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(Import),
     /// End what a kill has cut of a recording, and leave out what is damaged
+    #[cfg(feature = "archive")]
     #[command(after_help = REPAIR_EXAMPLES)]
     Repair(Repair),
     /// Compress the files of a recording again, for keeping
+    #[cfg(feature = "archive")]
     #[command(after_help = COMPACT_EXAMPLES)]
     Compact(Compact),
     /// Serve a recording as the venue served it, to any client
+    #[cfg(all(feature = "archive", feature = "sim"))]
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Replay),
     /// Check the configuration and name every mistake
     #[command(after_help = CHECK_EXAMPLES)]
     CheckConfig(CheckConfig),
+    /// Write man pages and completions to a folder, for those who make packages
+    #[command(hide = true)]
+    Generate(Generate),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Use the embedded exchange instead of the venue, and turn the HTTP server on
-    #[arg(long)]
+    #[cfg_attr(feature = "sim", arg(long))]
+    #[cfg_attr(not(feature = "sim"), arg(skip))]
     pub(crate) demo: bool,
     #[command(flatten)]
     pub(crate) file: File,
@@ -111,6 +138,7 @@ pub(crate) struct Run {
     pub(crate) keys: AllKeys,
 }
 
+#[cfg(feature = "archive")]
 #[derive(Debug, Args)]
 pub(crate) struct Record {
     /// The folder, which is created if it is not there
@@ -125,6 +153,7 @@ pub(crate) struct Record {
 }
 
 /// A folder's name; an empty one would be no recording.
+#[cfg(feature = "archive")]
 fn folder(typed: &str) -> Result<String, &'static str> {
     if typed.is_empty() {
         Err("it is empty: name a folder, as in `polypy record recordings`, or `.` for this one")
@@ -133,6 +162,7 @@ fn folder(typed: &str) -> Result<String, &'static str> {
     }
 }
 
+#[cfg(feature = "archive")]
 impl Record {
     /// As `run --record DIR`.
     pub(crate) fn into_run(self) -> Run {
@@ -145,6 +175,7 @@ impl Record {
     }
 }
 
+#[cfg(feature = "sim")]
 #[derive(Debug, Args)]
 pub(crate) struct Sim {
     #[command(flatten)]
@@ -283,12 +314,20 @@ pub(crate) struct CheckConfig {
     #[arg(long)]
     pub(crate) print: bool,
     /// Check what `run --demo` would use
-    #[arg(long)]
+    #[cfg_attr(feature = "sim", arg(long))]
+    #[cfg_attr(not(feature = "sim"), arg(skip))]
     pub(crate) demo: bool,
     #[command(flatten)]
     pub(crate) file: File,
     #[command(flatten)]
     pub(crate) keys: AllKeys,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// The folder, which gets `man` and `completions`
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -325,6 +364,7 @@ SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP re
 token and certificate again, if there are any; with a terminal it ends like SIGTERM, and under
 nohup it does nothing.";
 
+#[cfg(feature = "archive")]
 const RECORD_EXAMPLES: &str = "\
 Examples:
   polypy record recordings --demo
@@ -335,6 +375,7 @@ It is `polypy run --record DIR`: books are kept and served as ever, and what soc
 written as it came, with the time of arrival. Another run to the same folder goes on in new files,
 and repairs what a kill has left. See docs/recording.md.";
 
+#[cfg(feature = "sim")]
 const SIM_EXAMPLES: &str = "\
 Examples:
   polypy sim --listen 127.0.0.1:9000 --markets 2000 --rate 5000

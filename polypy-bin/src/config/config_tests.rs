@@ -48,7 +48,7 @@ fn the_documented_keys_are_the_table() {
 
 #[test]
 fn the_example_file_has_every_key_and_means_the_defaults() {
-    let layer = layer::from_toml(&example(), Path::new("example"));
+    let layer = document::from_toml(&example(), Path::new("example"));
     assert_eq!(layer.entries.len(), KEYS.len());
     assert_eq!(of_layer(layer).unwrap().config, Config::default());
 }
@@ -92,7 +92,7 @@ fn later_layers_outrank_earlier_ones() {
     let printed = effective(&loaded);
     assert!(printed.contains("http.port = 2 "), "{printed}");
     assert!(printed.contains("# environment HTTP_PORT\n"), "{printed}");
-    let again = layer::from_toml(&printed, Path::new("printed"));
+    let again = document::from_toml(&printed, Path::new("printed"));
     assert!(again.mistakes.is_empty(), "what is printed can be read");
     assert_eq!(again.entries.len(), KEYS.len());
 }
@@ -275,7 +275,7 @@ fn temporary(name: &str) -> PathBuf {
 
 /// What a file with this text alone comes to.
 fn of_file(text: &str) -> Result<Loaded, ConfigError> {
-    of_layer(layer::from_toml(text, Path::new("p.toml")))
+    of_layer(document::from_toml(text, Path::new("p.toml")))
 }
 
 fn of_layer(file: Layer) -> Result<Loaded, ConfigError> {
@@ -290,17 +290,65 @@ fn overlay(json: &str) -> Overlay {
 }
 
 #[test]
-fn both_names_of_the_most_markets_count_and_not_together() {
-    let most = |text: &str| of_file(text).map(|loaded| loaded.config.max_markets());
-    assert_eq!(most("").unwrap(), 0);
-    assert_eq!(most("lifecycle.max_markets = 5").unwrap(), 5);
-    assert_eq!(most("markets.max_markets = 6").unwrap(), 6);
-    let both = most("[lifecycle]\nmax_markets = 5\n[markets]\nmax_markets = 5\n");
+fn a_former_name_is_read_with_a_warning_and_not_beside_the_new_one() {
+    let loaded = |text: &str| of_file(text);
+    let most = |text: &str| loaded(text).unwrap().config.markets.max_markets;
+    assert_eq!(most("markets.max_markets = 6"), 6);
+    assert!(
+        loaded("markets.max_markets = 6")
+            .unwrap()
+            .renamed
+            .is_empty()
+    );
+    let text = "[lifecycle]\nforget_after = '2h'\nmax_markets = 5\n";
+    let former = loaded(text).unwrap();
+    assert_eq!(former.config.markets.max_markets, 5);
+    let origin = former.origin(key("markets.max_markets").unwrap());
+    assert_eq!(origin.to_string(), "p.toml line 3");
+    let warnings: Vec<_> = former.renamed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "lifecycle.max_markets is called markets.max_markets now: rename it before version \
+             0.3, which no longer reads it (p.toml line 3)"
+        ]
+    );
+    let both = loaded("[lifecycle]\nmax_markets = 5\n[markets]\nmax_markets = 5\n");
     assert_eq!(
         both.unwrap_err().to_string(),
         "lifecycle.max_markets: is the former name of markets.max_markets, which is set as \
          well: set that alone (p.toml line 2)"
     );
+    // A value is judged as one of the key.
+    let wrong = loaded("lifecycle.max_markets = 'many'").unwrap_err();
+    let wrong = wrong.to_string();
+    assert!(wrong.starts_with("markets.max_markets: must be"), "{wrong}");
+}
+
+#[test]
+fn a_former_name_has_its_layers_rank() {
+    let sources = |variable: &str, flag: Option<&str>| {
+        let mut sources = Sources {
+            variables: vec![(variable.to_owned(), "7".to_owned())],
+            ..Sources::default()
+        };
+        if let Some(text) = flag {
+            let flag = "--lifecycle-max-markets".to_owned();
+            sources
+                .flags
+                .set_former(&FORMER[0], text, Source::Flag { flag });
+        }
+        sources.merged().1.loaded(None).unwrap()
+    };
+    let former = "POLYPY_LIFECYCLE__MAX_MARKETS";
+    let loaded = sources(former, None);
+    assert_eq!(loaded.config.markets.max_markets, 7);
+    assert_eq!(loaded.renamed.len(), 1);
+    // The flag's, above the variable's, by whichever name.
+    for variable in [former, "POLYPY_MARKETS__MAX_MARKETS"] {
+        let loaded = sources(variable, Some("9"));
+        assert_eq!(loaded.config.markets.max_markets, 9, "{variable}");
+    }
 }
 
 #[test]
@@ -364,17 +412,14 @@ fn an_overlay_outranks_every_layer_key_by_key_and_goes_without_a_trace() {
     let over = over.unwrap();
     let show = |loaded: &Loaded, name: &str| {
         let key = key(name).unwrap();
-        (
-            key.show(&loaded.config),
-            loaded.origin_of_choice(key).to_string(),
-        )
+        (key.show(&loaded.config), loaded.origin(key).to_string())
     };
     let is = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
     assert_eq!(show(&over, "markets.tags"), is("sports", "overlay"));
     assert_eq!(show(&over, "markets.min_volume"), is("5", "p.toml line 3"));
     // By whichever name the layers below set it.
     assert_eq!(show(&over, "markets.max_markets"), is("0", "overlay"));
-    assert_eq!(over.config.max_markets(), 0);
+    assert_eq!(over.config.markets.max_markets, 0);
     let layers: Vec<_> = over.selection().origins.iter().cloned().collect();
     assert!(layers.contains(&("tags", "overlay".into())), "{layers:?}");
     assert!(
@@ -387,7 +432,7 @@ fn an_overlay_outranks_every_layer_key_by_key_and_goes_without_a_trace() {
     assert_eq!(show(&again, "markets.tags"), is("crypto", "p.toml line 2"));
     let former = ("max_markets", "file".into());
     assert!(again.selection().origins.contains(&former));
-    assert_eq!(again.config.max_markets(), 7);
+    assert_eq!(again.config.markets.max_markets, 7);
     let none = again.with_overlay(Overlay::default()).unwrap();
     assert_eq!(none.config, loaded.config);
     assert!(none.overlay().is_empty());

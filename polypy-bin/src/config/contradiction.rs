@@ -101,16 +101,7 @@ pub(crate) fn contradictions(config: &Config) -> Vec<Contradiction> {
 /// Those of the choice of markets.
 fn contradictions_of_markets(config: &Config) -> Vec<Contradiction> {
     let mut found = Vec::new();
-    let (markets, lifecycle) = (&config.markets, &config.lifecycle);
-    if markets.max_markets > 0 && lifecycle.max_markets > 0 {
-        found.push(Contradiction {
-            key: "lifecycle.max_markets",
-            other: "markets.max_markets",
-            reason: "is the former name of markets.max_markets, which is set as well: set that \
-                     alone"
-                .to_owned(),
-        });
-    }
+    let markets = &config.markets;
     let is_empty = match (markets.ends_after, markets.ends_before) {
         (Some(Bound::At(after)), Some(Bound::At(before))) => after > before,
         (Some(Bound::FromNow(after)), Some(Bound::FromNow(before))) => after > before,

@@ -5,7 +5,9 @@
 
 use std::num::NonZeroUsize;
 
+#[cfg(feature = "api")]
 use polypy_api::StreamConfig;
+#[cfg(feature = "archive")]
 use polypy_archive::{FlightConfig, RecorderConfig, Retention, WriterConfig};
 use polypy_core::ConditionId;
 use polypy_core::catalogue::{
@@ -20,12 +22,19 @@ use polypy_net::pool::PoolConfig;
 use polypy_net::recycler::RecyclerConfig;
 use polypy_net::rest::RestConfig;
 use polypy_net::resync::ResyncConfig;
+#[cfg(feature = "sim")]
 use polypy_sim::SimConfig;
 use polypy_workers::{HashChecking, IntegrityConfig, WorkersConfig};
 
+#[cfg(feature = "archive")]
+use super::RecordSection;
+#[cfg(feature = "sim")]
+use super::SimSection;
+#[cfg(feature = "api")]
+use super::StreamSection;
 use super::{
     AuditSection, Config, HttpSection, IntegritySection, List, MetricsSection, Name, PoolSection,
-    RecordSection, RecyclerSection, SimSection, StreamSection, VenueSection, WorkersSection,
+    RecyclerSection, VenueSection, WorkersSection,
 };
 
 /// What the folder of the flight recorder's files is called where none is named.
@@ -121,7 +130,7 @@ pub(crate) fn selection(config: &Config) -> Selection {
                 })
                 .collect(),
         },
-        seats: NonZeroUsize::new(config.max_markets()).map(|most| SeatRule {
+        seats: NonZeroUsize::new(section.max_markets).map(|most| SeatRule {
             most,
             order: section.order,
         }),
@@ -228,7 +237,16 @@ fn integrity(section: &IntegritySection) -> IntegrityConfig {
     }
 }
 
+/// Bytes of its own that a stream's client may have, beside what it shares with others.
+pub(crate) fn own_buffer() -> usize {
+    #[cfg(feature = "api")]
+    return StreamConfig::default().own_buffer;
+    #[cfg(not(feature = "api"))]
+    0
+}
+
 /// Settings of the streams.
+#[cfg(feature = "api")]
 pub(crate) fn stream(section: &StreamSection, http: &HttpSection) -> StreamConfig {
     StreamConfig {
         max_clients: http.max_streams + StreamConfig::LIBRARY_CLIENTS,
@@ -262,6 +280,7 @@ pub(crate) fn audit(section: &AuditSection) -> AuditConfig {
 }
 
 /// Settings of the recorder; `None` if nothing is to be recorded.
+#[cfg(feature = "archive")]
 pub(crate) fn recorder(section: &RecordSection) -> Option<RecorderConfig> {
     let folder = section.dir.as_deref()?;
     let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
@@ -285,8 +304,8 @@ pub(crate) fn recorder(section: &RecordSection) -> Option<RecorderConfig> {
     })
 }
 
-/// Settings of the flight recorder; `None` if it is off. A program that names no folder for
-/// anything gets no files either.
+/// Settings of the flight recorder; `None` if it is off. A program that names no folder /// anything gets no files either.
+#[cfg(feature = "archive")]
 pub(crate) fn flight_recorder(config: &Config) -> Option<FlightConfig> {
     let section = &config.flight_recorder;
     let beside = config.record.dir.as_ref().map(|dir| dir.join(INCIDENTS));
@@ -299,7 +318,19 @@ pub(crate) fn flight_recorder(config: &Config) -> Option<FlightConfig> {
     })
 }
 
+/// Bytes that the flight recorder may come to hold.
+pub(crate) fn flight_memory(config: &Config) -> usize {
+    #[cfg(feature = "archive")]
+    return flight_recorder(config).map_or(0, |flight| flight.most_memory());
+    #[cfg(not(feature = "archive"))]
+    {
+        let _nothing_is_kept = config;
+        0
+    }
+}
+
 /// Settings of the embedded exchange.
+#[cfg(feature = "sim")]
 pub fn exchange(section: &SimSection) -> SimConfig {
     SimConfig {
         listen: section.listen,
@@ -409,8 +440,5 @@ mod tests {
             assert!(!seen.contains(&selection), "{} is lost", key.name);
             seen.push(selection);
         }
-        let mut config = Config::default();
-        config.lifecycle.max_markets = 7;
-        assert!(seen.contains(&lifecycle(&config).selection));
     }
 }

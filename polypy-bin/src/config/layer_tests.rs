@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use super::*;
+use crate::config::document::from_toml;
 
 fn values(layer: &Layer) -> Vec<(&str, &str, String)> {
     let entries = layer.entries.iter();

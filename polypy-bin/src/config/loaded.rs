@@ -6,10 +6,11 @@ use std::sync::Arc;
 use polypy_core::catalogue::Selection;
 
 use super::contradiction::{Contradiction, contradictions};
+use super::former::Renamed;
 use super::layer::Layer;
 use super::mistake::{ConfigError, Mistake, Source};
 use super::overlay::{self, Overlay};
-use super::table::{self, Config, KEYS, Key, key};
+use super::table::{Config, KEYS, Key, key};
 use super::{conversion, overlay_file};
 
 /// A valid configuration and where each of its values was written.
@@ -19,6 +20,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
+    /// Former names of keys that it uses.
+    pub renamed: Vec<Renamed>,
     origins: Vec<Source>,
     overlay: Overlay,
     /// What is in force without the overlay, if there is one.
@@ -47,6 +50,7 @@ impl Loaded {
             origins: KEYS.iter().map(origin).collect(),
             config,
             file: None,
+            renamed: Vec::new(),
             overlay: Overlay::default(),
             below: None,
         }
@@ -84,8 +88,9 @@ impl Loaded {
             config: below.config.clone(),
             origins: below.origins.clone(),
             mistakes: Vec::new(),
+            renamed: self.renamed.clone(),
         };
-        merged.lay_over(&overlay);
+        merged.lay(overlay.layer());
         merged.judge();
         let loaded = merged.loaded(self.file.clone())?;
         Ok(Self {
@@ -128,26 +133,13 @@ impl Loaded {
     /// Which markets are followed, and the layers that say so.
     pub fn selection(&self) -> Selection {
         let keys = KEYS.iter().filter(|key| key.section == "markets");
-        let origins = keys.map(|key| (key.field, self.origin_of_choice(key).layer().into()));
+        let origins = keys.map(|key| (key.field, self.origin(key).layer().into()));
         Selection {
             origins: origins.collect(),
             ..conversion::selection(&self.config)
         }
     }
-
-    /// Where a key of the choice of markets was written, by whichever of its names.
-    pub(crate) fn origin_of_choice(&self, key: &Key) -> &Source {
-        match table::key("lifecycle.max_markets") {
-            Some(former) if key.name == MAX_MARKETS && self.config.lifecycle.max_markets > 0 => {
-                self.origin(former)
-            }
-            _ => self.origin(key),
-        }
-    }
 }
-
-/// The key that has two names.
-const MAX_MARKETS: &str = "markets.max_markets";
 
 /// A key's place in the table.
 fn place(key: &Key) -> Option<usize> {
@@ -160,6 +152,7 @@ pub(super) struct Merged {
     pub(super) config: Config,
     origins: Vec<Source>,
     pub(super) mistakes: Vec<Mistake>,
+    renamed: Vec<Renamed>,
 }
 
 impl Merged {
@@ -169,6 +162,7 @@ impl Merged {
             config: Config::default(),
             origins: vec![Source::Default; KEYS.len()],
             mistakes: Vec::new(),
+            renamed: Vec::new(),
         };
         layers.into_iter().for_each(|layer| merged.lay(layer));
         merged
@@ -176,7 +170,22 @@ impl Merged {
 
     fn lay(&mut self, layer: Layer) {
         self.mistakes.extend(layer.mistakes);
+        let own = layer.entries.iter().filter(|entry| entry.former.is_none());
+        let own: Vec<_> = own.map(|entry| entry.key.name).collect();
         for entry in layer.entries {
+            if let Some(former) = entry.former {
+                if own.contains(&former.key) {
+                    let reason = format!(
+                        "is the former name of {}, which is set as well: set that alone",
+                        former.key
+                    );
+                    let mistake = Mistake::new(former.name, reason, &entry.source);
+                    self.mistakes.push(mistake);
+                    continue;
+                }
+                let source = entry.source.clone();
+                self.renamed.push(Renamed { former, source });
+            }
             match entry.key.set(&mut self.config, &entry.text) {
                 Ok(()) => {
                     if let Some(at) = place(entry.key) {
@@ -189,14 +198,6 @@ impl Merged {
                 }
             }
         }
-    }
-
-    /// Under either of its names, what a layer below says of the most markets is outranked.
-    fn lay_over(&mut self, overlay: &Overlay) {
-        if overlay.sets(MAX_MARKETS) {
-            self.config.lifecycle.max_markets = 0;
-        }
-        self.lay(overlay.layer());
     }
 
     /// Notes what values contradict each other in.
@@ -230,17 +231,11 @@ impl Merged {
         let loaded = Loaded {
             config: self.config,
             file,
+            renamed: self.renamed,
             origins: self.origins,
             overlay: Overlay::default(),
             below: None,
         };
         ConfigError::of(self.mistakes).map_or(Ok(loaded), Err)
-    }
-}
-
-impl Config {
-    /// Most markets to follow, by either of the key's names; 0 for all.
-    pub fn max_markets(&self) -> usize {
-        self.markets.max_markets.max(self.lifecycle.max_markets)
     }
 }

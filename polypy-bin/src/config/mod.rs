@@ -12,7 +12,13 @@
 
 mod contradiction;
 pub(crate) mod conversion;
+#[cfg(feature = "file")]
+mod document;
+#[cfg(not(feature = "file"))]
+#[path = "document_absent.rs"]
+mod document;
 mod file_mode;
+mod former;
 mod key;
 mod layer;
 mod loaded;
@@ -32,8 +38,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use contradiction::contradictions;
+#[cfg(feature = "sim")]
 pub use conversion::exchange as exchange_config;
 pub use file_mode::FileMode;
+pub use former::{FORMER, Former, Renamed};
 pub use layer::Layer;
 pub use loaded::Loaded;
 use loaded::Merged;
@@ -189,7 +197,7 @@ fn read(path: &Path) -> io::Result<String> {
 /// Reads the file that `asked_by` names.
 fn read_named(path: &Path, asked_by: &Source) -> Layer {
     match read(path) {
-        Ok(text) => layer::from_toml(&text, path),
+        Ok(text) => document::from_toml(&text, path),
         Err(error) => unreadable(path, &error, asked_by),
     }
 }
@@ -197,7 +205,7 @@ fn read_named(path: &Path, asked_by: &Source) -> Layer {
 fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
     for path in places {
         match read(path) {
-            Ok(text) => return (Some(path.clone()), layer::from_toml(&text, path)),
+            Ok(text) => return (Some(path.clone()), document::from_toml(&text, path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
             // Somebody else's folder: nothing says that there is a file in it.

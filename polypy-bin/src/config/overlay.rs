@@ -169,11 +169,6 @@ impl Overlay {
         Value::Object(members.collect())
     }
 
-    /// Whether it sets this key.
-    pub(super) fn sets(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key.name == name)
-    }
-
     /// What it says, as other layers do.
     pub(super) fn layer(&self) -> Layer {
         let mut layer = Layer::default();

@@ -87,11 +87,27 @@ pub fn effective(loaded: &Loaded) -> String {
 /// The key's value as TOML writes it.
 fn literal(key: &Key, config: &Config) -> String {
     let shown = key.show(config);
-    if key.bare {
-        shown
-    } else {
-        toml::Value::String(shown).to_string()
+    if key.bare { shown } else { quoted(&shown) }
+}
+
+/// A text in quotes, as TOML has it: in single ones where that saves escapes.
+fn quoted(text: &str) -> String {
+    let needs_escapes = text.contains(['"', '\\']);
+    if needs_escapes && !text.contains(|c: char| c == '\'' || c.is_control()) {
+        return format!("'{text}'");
     }
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            letter if letter.is_control() => {
+                quoted.push_str(&format!("\\u{:04X}", u32::from(letter)));
+            }
+            letter => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn range(key: &Key) -> String {
@@ -113,4 +129,19 @@ fn push_comment(text: &mut String, words: &str) {
     }
     text.push_str(&line);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_reads_as_it_was(text in ".*|['\"\\\\\n\t a]{0,8}") {
+            let document: toml::Table = format!("a = {}", quoted(&text)).parse().unwrap();
+            prop_assert_eq!(document["a"].as_str(), Some(&*text));
+        }
+    }
 }

@@ -311,8 +311,6 @@ table! {
         /// Between two crawls of the catalogue. New markets are announced on the market channel
         /// meanwhile.
         discovery_interval: Duration = "60s", in "1s" ..= "24h";
-        /// Former name of markets.max_markets; 0 leaves it to that.
-        max_markets: usize = "0";
         /// How long a settled market stays readable.
         forget_after: Duration = "1h", in "0ms" ..= "720h";
     }

@@ -6,6 +6,7 @@ mod import;
 mod info;
 mod progress;
 mod repair;
+#[cfg(feature = "sim")]
 mod replay;
 mod verify;
 
@@ -24,6 +25,7 @@ pub(crate) use compact::compact;
 pub(crate) use import::import;
 pub(crate) use info::info;
 pub(crate) use repair::repair;
+#[cfg(feature = "sim")]
 pub(crate) use replay::replay;
 pub(crate) use verify::verify;
 

@@ -10,35 +10,33 @@
 //! | scheme | port | stream |
 //! |---|---|---|
 //! | `http`, `ws` | 80 | plain |
-//! | `https`, `wss` | 443 | TLS 1.2 or 1.3, certificate checked against the name |
+//! | `https`, `wss` | 443 | TLS 1.2 or 1.3, certificate checked against the name; an error without the feature `tls` |
 
+#[cfg(feature = "tls")]
 mod handshake;
 mod proxy;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyper::Uri;
 use polypy_core::BoxFuture;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
-
-/// Bytes read at once from under TLS: as many as its largest record has. rustls asks
-/// for 4 KiB at a time, each of which would be a call of the system; with frames in
-/// records of their own that is a tenth of the processor time of their whole way.
-const TLS_READ_BUFFER: usize = 16 << 10;
 
 pub use proxy::Proxy;
+use tls::Connector;
+pub use tls::{Certificate, TlsSetupError, certificates};
 
 /// A connected byte stream.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -49,19 +47,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub trait Dial: Send + Sync {
     /// Connects to the authority of `uri`, with TLS when its scheme says so.
     fn dial<'a>(&'a self, uri: &'a Uri) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
-}
-
-/// The certificates in a text in PEM form.
-///
-/// # Errors
-/// The reason, when there is none, or one that cannot be read.
-pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err("there is no certificate in PEM form".to_owned()),
-        Err(error) => Err(format!("not certificates in PEM form: {error}")),
-    }
 }
 
 /// Deadlines of [`SystemDialer`].
@@ -94,14 +79,9 @@ impl Default for DialConfig {
     }
 }
 
-/// Why a [`SystemDialer`] could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("tls could not be set up")]
-pub struct TlsSetupError(#[from] rustls::Error);
-
 /// Dials real addresses.
 pub struct SystemDialer {
-    tls: TlsConnector,
+    tls: Connector,
     config: DialConfig,
 }
 
@@ -126,25 +106,9 @@ impl SystemDialer {
     ///
     /// # Errors
     /// When TLS cannot be set up or a certificate is malformed.
-    pub fn with_roots(
-        config: DialConfig,
-        extra: &[CertificateDer<'static>],
-    ) -> Result<Self, TlsSetupError> {
-        let mut roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        for certificate in extra {
-            roots.add(certificate.clone())?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self {
-            tls: TlsConnector::from(Arc::new(tls)),
-            config,
-        })
+    pub fn with_roots(config: DialConfig, extra: &[Certificate]) -> Result<Self, TlsSetupError> {
+        let tls = Connector::trusting(extra)?;
+        Ok(Self { tls, config })
     }
 
     /// A socket that leads to the target, straight or by the proxy.
@@ -170,16 +134,10 @@ impl SystemDialer {
         if !target.tls {
             return Ok(Box::new(socket));
         }
-        let name = ServerName::try_from(target.host.to_owned()).map_err(invalid)?;
-        let stream = timeout(
-            self.config.handshake_deadline,
-            self.tls
-                .connect(name, BufReader::with_capacity(TLS_READ_BUFFER, socket)),
-        )
-        .await
-        .map_err(|_elapsed| timed_out("tls handshake deadline passed"))?
-        .map_err(handshake::explained)?;
-        Ok(Box::new(stream))
+        let handshake = self.tls.connect(target.host, socket);
+        timeout(self.config.handshake_deadline, handshake)
+            .await
+            .map_err(|_elapsed| timed_out("tls handshake deadline passed"))?
     }
 }
 

@@ -3,8 +3,10 @@
 //! `testdata` holds a self-signed certificate for `localhost` and its key, made
 //! for these tests and trusted by nothing else.
 
+use std::sync::Arc;
+
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

@@ -26,6 +26,7 @@ use serde_json::json;
 
 use super::error::BuildError;
 use super::parts::Parts;
+use super::published;
 use super::selection::SelectionControl;
 use super::sequence;
 use super::socket_file::SocketFile;
@@ -124,11 +125,8 @@ impl Administration {
         }
         let server = HttpServer::bare(NAME, self.http_config(config), Arc::clone(clock))
             .service("polypy-admin", env!("CARGO_PKG_VERSION"))
-            .describe(polypy_api::openapi::route(
-                "PolyPy: administration",
-                env!("CARGO_PKG_VERSION"),
-            ))
             .own_pages_only();
+        let server = published::described(server, "PolyPy: administration");
         let server = socket
             .into_iter()
             .fold(server, HttpServerBuilder::listen_on);

@@ -17,7 +17,7 @@ pub(in crate::app) enum Detail {
 pub(in crate::app) fn keys(loaded: &Loaded, detail: Detail) -> Value {
     let shown = |key: &&Key| key.section == "markets" && key.field != "overlay_file";
     let keys = KEYS.iter().filter(shown).map(|key| {
-        let source = loaded.origin_of_choice(key);
+        let source = loaded.origin(key);
         let mut about = json!({ "value": value(key, loaded), "layer": source.layer() });
         if detail == Detail::Origin {
             about["origin"] = source.to_string().into();
@@ -31,7 +31,7 @@ pub(in crate::app) fn keys(loaded: &Loaded, detail: Detail) -> Value {
 /// nothing is set.
 fn value(key: &Key, loaded: &Loaded) -> Value {
     if key.field == "max_markets" {
-        return Number::from(loaded.config.max_markets()).into();
+        return Number::from(loaded.config.markets.max_markets).into();
     }
     let shown = key.show(&loaded.config);
     if key.list {
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn each_key_has_its_value_and_its_layer_and_paths_are_for_administrators() {
         let mut config = Config::default();
-        config.lifecycle.max_markets = 9;
+        config.markets.max_markets = 9;
         config.markets.overlay_file = Some("/secret/place".into());
         let overlay = r#"{"tags": "crypto, Middle East", "min_volume": 5}"#;
         let overlay = Overlay::parse(overlay).unwrap();

@@ -28,12 +28,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use polypy_api::Instance;
 use polypy_core::Clock;
 use polypy_core::catalogue::SelectionSource;
 use polypy_net::lifecycle::{Keep, LifecycleController, SelectError};
 use tokio::sync::OwnedMutexGuard;
 
+use super::published::Instance;
 use crate::config::{ConfigError, Loaded, Overlay, overlay_file};
 pub(super) use keys::{Detail, keys};
 pub(super) use reload::CONFIGURATION;

@@ -86,7 +86,7 @@ static SHARD: Row = Row::by(
 /// Whether a key is a choice of markets that may change while the program runs.
 fn is_choice(key: &Key) -> bool {
     let is_fixed = matches!(key.name, "markets.shard" | "markets.overlay_file");
-    (key.section == "markets" && !is_fixed) || key.name == "lifecycle.max_markets"
+    key.section == "markets" && !is_fixed
 }
 
 impl SelectionControl {

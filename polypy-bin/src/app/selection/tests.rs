@@ -215,7 +215,7 @@ async fn what_is_kept_is_what_is_in_force_and_what_cannot_be_kept_is_not_done() 
         app.selection().overlay().to_string(),
         r#"{"max_markets":2}"#
     );
-    assert_eq!(app.config().max_markets(), 2);
+    assert_eq!(app.config().markets.max_markets, 2);
     fs::write(&path, "{").unwrap();
     let error = PolyPy::builder().config(config).build().unwrap_err();
     assert!(

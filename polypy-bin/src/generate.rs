@@ -1,0 +1,41 @@
+//! `polypy generate`: man pages and completions, made from what `--help` is made from.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate_to};
+use polypy::exit::Exit;
+
+use crate::cli::{self, Cli};
+use crate::terminal;
+
+const PROGRAM: &str = "polypy";
+const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// Writes `man/polypy*.1` and `completions/` into the folder.
+pub(crate) fn generate(typed: &cli::Generate) -> Exit {
+    match write(&typed.folder) {
+        Ok(()) => Exit::Clean,
+        Err(error) => {
+            let folder = typed.folder.display();
+            terminal::say(&format_args!("{folder} cannot be written to: {error}"));
+            Exit::Io
+        }
+    }
+}
+
+fn write(folder: &Path) -> io::Result<()> {
+    let man = folder.join("man");
+    fs::create_dir_all(&man)?;
+    // `polypy help` says what the pages say.
+    let mut command = Cli::command().disable_help_subcommand(true);
+    clap_mangen::generate_to(command.clone(), &man)?;
+    let completions = folder.join("completions");
+    fs::create_dir_all(&completions)?;
+    for shell in SHELLS {
+        generate_to(shell, &mut command, PROGRAM, &completions)?;
+    }
+    Ok(())
+}
