@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help features demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
+.PHONY: help features package static image packages-test release demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
 
 # The same random input for every change: whether one is taken does not depend on chance.
 # `make properties` draws anew, and far more.
@@ -105,7 +105,7 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 # What `make test` runs in a short form, at full length. Each part runs alone, too.
-soak: features soak-test properties recordings recorded-hour streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+soak: features packages-test soak-test properties recordings recorded-hour streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
 
 properties: setup ## property tests on input that is new each time, five times as much: 20 minutes
 	PROPTEST_CASES=10000 POLYPY_HISTORIES=50000 $(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection --lib
@@ -152,6 +152,35 @@ deny: ## licences, bans and sources of dependencies, if cargo-deny is installed
 
 features: setup ## every promised combination of features builds without a warning, library and program: 2 minutes the first time
 	@CARGO="$(CARGO)" .ci/features
+
+# From any program: `make package PROGRAM=target/debug/polypy` packs that one.
+package: setup ## the Debian package, into target/package: the release build, minutes the first time
+ifndef PROGRAM
+	$(CARGO) build --release --locked -p polypy
+endif
+	@CARGO="$(CARGO)" POLYPY_PROGRAM="$(or $(PROGRAM),target/release/polypy)" packaging/stage
+	@CARGO="$(CARGO)" packaging/deb
+
+# The last link alone is another one; what it would leave in target/release is taken away.
+static: setup ## the program without any library beside it, as target/static/polypy
+	$(CARGO) rustc --release --locked -p polypy --bin polypy -- -C target-feature=+crt-static
+	@mkdir -p target/static && mv target/release/polypy target/static/polypy && ldd target/static/polypy
+
+image: $(if $(PROGRAM),setup,static) ## images for containers, from a static program, into target/package: no network
+	@CARGO="$(CARGO)" POLYPY_PROGRAM="$(or $(PROGRAM),target/static/polypy)" packaging/stage
+	@CARGO="$(CARGO)" packaging/sbom
+	@packaging/image
+
+# In the demo's build, whose last link is made anew for the static one.
+packages-test: setup ## installs, runs, upgrades and purges the package, runs the image's files, checks manifests: root, 3 minutes
+	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
+	@mkdir -p target/static && cp target/debug/polypy target/static/dynamic-debug
+	$(CARGO) rustc --locked -p polypy --bin polypy --features tokio/test-util,fault-injection -- -C target-feature=+crt-static
+	@cp target/debug/polypy target/static/static-debug && cp target/static/dynamic-debug target/debug/polypy
+	@CARGO="$(CARGO)" POLYPY_PROGRAM="$(CURDIR)/target/static/dynamic-debug" POLYPY_STATIC="$(CURDIR)/target/static/static-debug" .ci/packages
+
+release: setup ## everything that is published, with checksums and the section of the changelog, into target/release-VERSION
+	@CARGO="$(CARGO)" packaging/release
 
 fmt: ## format all Rust code
 	$(CARGO) fmt --all

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate_to};
 use polypy::exit::Exit;
 
@@ -30,7 +30,7 @@ fn write(folder: &Path) -> io::Result<()> {
     let man = folder.join("man");
     fs::create_dir_all(&man)?;
     // `polypy help` says what the pages say.
-    let mut command = Cli::command().disable_help_subcommand(true);
+    let mut command = in_full(Cli::command().disable_help_subcommand(true));
     clap_mangen::generate_to(command.clone(), &man)?;
     let completions = folder.join("completions");
     fs::create_dir_all(&completions)?;
@@ -38,4 +38,10 @@ fn write(folder: &Path) -> io::Result<()> {
         generate_to(shell, &mut command, PROGRAM, &completions)?;
     }
     Ok(())
+}
+
+/// The command with all that `--help` has and `-h` leaves out.
+fn in_full(command: Command) -> Command {
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
+    command.mut_subcommands(in_full)
 }

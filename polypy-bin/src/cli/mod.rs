@@ -25,6 +25,8 @@ use flags::AllKeys;
 #[cfg(feature = "sim")]
 use flags::SimKeys;
 pub(crate) use markets::{Events, Markets, flag};
+#[cfg(all(feature = "archive", feature = "sim"))]
+pub(crate) use recordings::Span;
 #[cfg(feature = "archive")]
 use recordings::{
     CAT_EXAMPLES, COMPACT_EXAMPLES, IMPORT_EXAMPLES, INFO_EXAMPLES, REPAIR_EXAMPLES,
@@ -34,8 +36,6 @@ use recordings::{
 pub(crate) use recordings::{Cat, Compact, Import, Info, Repair, Verify};
 #[cfg(all(feature = "archive", feature = "sim"))]
 use replay::REPLAY_EXAMPLES;
-#[cfg(all(feature = "archive", feature = "sim"))]
-pub(crate) use recordings::Span;
 #[cfg(all(feature = "archive", feature = "sim"))]
 pub(crate) use replay::Replay;
 

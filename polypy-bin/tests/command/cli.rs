@@ -348,3 +348,32 @@ fn what_run_would_refuse_is_refused_by_the_check() {
         assert_eq!(code, 0, "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn man_pages_and_completions_have_what_the_help_has() {
+    let folder = std::env::temp_dir().join(format!("polypy-generate-{}", std::process::id()));
+    let name = folder.to_str().unwrap();
+    let (code, stdout, stderr) = output(&mut polypy(&["generate", name]));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", ""));
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let page = read("man/polypy-run.1").replace("\\-", "-");
+    let (bash, zsh) = (read("completions/polypy.bash"), read("completions/_polypy"));
+    let fish = read("completions/polypy.fish");
+    for key in polypy::config::KEYS {
+        let flag = format!("--{}", key.flag());
+        let at = page.find(&format!("\\fB{flag}\\fR")).expect(key.name);
+        assert!(page[at..].contains(&key.env()), "{flag} says what it is");
+        assert!(bash.contains(&flag) && zsh.contains(&flag), "{flag}");
+        assert!(fish.contains(&key.flag()), "{flag}");
+    }
+    // Neither what is hidden nor former names.
+    assert!(!folder.join("man/polypy-generate.1").exists());
+    assert!(!page.contains("lifecycle-max-markets"));
+    std::fs::remove_dir_all(folder).unwrap();
+    let (code, _, stderr) = output(&mut polypy(&["generate", "/dev/null/a"]));
+    assert_eq!(code, 74);
+    assert!(
+        stderr.contains("/dev/null/a cannot be written to"),
+        "{stderr}"
+    );
+}
