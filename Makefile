@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help features package static image packages-test release demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
+.PHONY: help features package static image packages-test crates release demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
 
 # The same random input for every change: whether one is taken does not depend on chance.
 # `make properties` draws anew, and far more.
@@ -178,6 +178,9 @@ packages-test: setup ## installs, runs, upgrades and purges the package, runs th
 	$(CARGO) rustc --locked -p polypy --bin polypy --features tokio/test-util,fault-injection -- -C target-feature=+crt-static
 	@cp target/debug/polypy target/static/static-debug && cp target/static/dynamic-debug target/debug/polypy
 	@CARGO="$(CARGO)" POLYPY_PROGRAM="$(CURDIR)/target/static/dynamic-debug" POLYPY_STATIC="$(CURDIR)/target/static/static-debug" .ci/packages
+
+crates: setup ## every crate packed as it would be published, into target/crates; publishes none
+	@CARGO="$(CARGO)" packaging/crates
 
 release: setup ## everything that is published, with checksums and the section of the changelog, into target/release-VERSION
 	@CARGO="$(CARGO)" packaging/release

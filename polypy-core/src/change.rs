@@ -18,6 +18,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::book::OrderBook;
 use crate::decimal::DecimalText;
 use crate::fingerprint::BookHash;
@@ -33,7 +35,7 @@ pub struct Lane(pub u16);
 
 /// Where a book stands: two reads with equal positions of one key show the same book,
 /// but for its age and for what is read ahead of the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct BookPosition {
     /// History without a known hole: grows when a stale book is live again, and when
     /// the thread that kept it died.

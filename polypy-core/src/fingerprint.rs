@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
 use crate::book::OrderBook;
@@ -41,6 +42,12 @@ impl BookHash {
     /// The 20 bytes.
     pub fn as_bytes(&self) -> &[u8; 20] {
         &self.0
+    }
+}
+
+impl Serialize for BookHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -61,6 +61,18 @@ impl Price {
         self.0
     }
 
+    /// The nearest binary number, for charts and statistics. What is added up or compared is
+    /// better left in [`millionths`](Self::millionths).
+    ///
+    /// ```
+    /// assert_eq!("0.48".parse::<polypy_core::Price>()?.to_f64(), 0.48);
+    /// # Ok::<(), polypy_core::DecimalError>(())
+    /// ```
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+
     /// The same trade seen from the market's other outcome: 1 − p.
     #[must_use]
     pub fn complement(self) -> Self {

@@ -50,6 +50,23 @@ impl Size {
         u64::from(high) << 32 | u64::from(low)
     }
 
+    /// The nearest binary number of shares, for charts and statistics. What is added up or
+    /// compared is better left in [`millionths`](Self::millionths).
+    ///
+    /// ```
+    /// assert_eq!("1350.60".parse::<polypy_core::Size>()?.to_f64(), 1350.6);
+    /// # Ok::<(), polypy_core::DecimalError>(())
+    /// ```
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the nearest one is asked for; up to nine thousand million shares it is exact"
+        )]
+        let millionths = self.millionths() as f64;
+        millionths / 1e6
+    }
+
     /// Whether there are no shares.
     pub fn is_zero(self) -> bool {
         self.0 == [0, 0]

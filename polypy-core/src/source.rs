@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::book;
 use crate::change::{BookPosition, TradeKept};
@@ -46,11 +46,15 @@ impl BookState {
 }
 
 /// A copy of one book at one moment.
-#[derive(Debug, Clone)]
+///
+/// Serialized, prices and sizes are texts, durations are numbers of milliseconds, and `state` has its
+/// `reason` beside it; when it was looked at (`at`) means nothing elsewhere and is left out.
+#[derive(Debug, Clone, Serialize)]
 pub struct BookView {
     /// The asset.
     pub asset_id: AssetId,
     /// How far to trust it.
+    #[serde(flatten)]
     pub state: BookState,
     /// Where it stands. Two views of one `key_life` with equal positions and states are
     /// equal, but for how long ago everything was.
@@ -75,11 +79,14 @@ pub struct BookView {
     /// Exchange time of the last change.
     pub last_update: Timestamp,
     /// When it was looked at: what is said to be some time ago was so before this.
+    #[serde(skip)]
     pub at: Instant,
     /// How long ago the last change reached us.
+    #[serde(rename = "received_ms", serialize_with = "millis")]
     pub received: Duration,
     /// For how long it has been live, or not, without a break. A new reason for being
     /// stale does not start again.
+    #[serde(rename = "lasted_ms", serialize_with = "millis")]
     pub lasted: Duration,
     /// Price grid.
     pub tick_size: Option<DecimalText>,
@@ -92,12 +99,27 @@ pub struct BookView {
     /// follows from it. Never `Some(false)` while live.
     pub hash_verified: Option<bool>,
     /// How long ago it came out the last time, while it is verified.
+    #[serde(rename = "verified_ago_ms", serialize_with = "maybe_millis")]
     pub verified_ago: Option<Duration>,
     /// Whose copy is shown: of a feed that is gone, perhaps, if the book is stale. `None`
     /// while another feed's copy is to come as far.
     pub feed: Option<FeedId>,
     /// Top of book over time, oldest first.
     pub history: Vec<HistoryPoint>,
+}
+
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn maybe_millis<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The top of one book at one moment.
@@ -136,7 +158,7 @@ impl BookTop {
 }
 
 /// A trade of one token, as the venue announced it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LastTrade {
     /// Exchange time.
     pub timestamp: Timestamp,
@@ -243,6 +265,58 @@ mod tests {
         assert_eq!((top.spread(), top.mid_price()), (book.spread(), book.mid()));
         top.ask = None;
         assert_eq!((top.spread(), top.mid_price()), (None, None));
+    }
+
+    #[test]
+    fn a_view_is_shown_with_texts_milliseconds_and_its_state() {
+        let view = BookView {
+            asset_id: AssetId::new("12").unwrap(),
+            state: BookState::Stale(StaleReason::Hash),
+            position: BookPosition {
+                epoch: 2,
+                sequence: 7,
+                revision: 1,
+            },
+            key_life: 3,
+            bids: vec![Level::new("0.48".parse().unwrap(), "1.5".parse().unwrap())],
+            asks: Vec::new(),
+            bid_levels: 9,
+            ask_levels: 0,
+            spread: None,
+            mid_price: None,
+            imbalance: None,
+            last_update: Timestamp::from_millis(5),
+            at: Instant::now(),
+            received: Duration::from_micros(1_500),
+            lasted: Duration::from_secs(2),
+            tick_size: None,
+            last_trade: Some(LastTrade {
+                timestamp: Timestamp::from_millis(4),
+                price: "0.5".parse().unwrap(),
+                size: "2".parse().unwrap(),
+                side: Some(Side::Bid),
+            }),
+            hash: None,
+            hash_verified: Some(false),
+            verified_ago: None,
+            feed: None,
+            history: Vec::new(),
+        };
+        let shown = serde_json::to_value(&view).unwrap();
+        assert_eq!(
+            shown,
+            json!({
+                "asset_id": "12", "state": "stale", "reason": "hash",
+                "position": { "epoch": 2, "sequence": 7, "revision": 1 }, "key_life": 3,
+                "bids": [{ "price": "0.48", "size": "1.5" }], "asks": [],
+                "bid_levels": 9, "ask_levels": 0,
+                "spread": null, "mid_price": null, "imbalance": null, "last_update": 5,
+                "received_ms": 1, "lasted_ms": 2_000, "tick_size": null,
+                "last_trade": { "timestamp": 4, "price": "0.5", "size": "2", "side": "bid" },
+                "hash": null, "hash_verified": false, "verified_ago_ms": null, "feed": null,
+                "history": [],
+            })
+        );
     }
 
     #[test]

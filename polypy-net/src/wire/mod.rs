@@ -112,6 +112,7 @@ pub fn decode(frame: &[u8], assets: &Interner, stats: &WireStats, out: &mut Deco
 
 /// Decodes one frame as [`decode`] does, never the fast way. This is the
 /// definition of what a frame means, against which the fast way is held.
+#[doc(hidden)]
 pub fn decode_generally(
     frame: &[u8],
     assets: &Interner,
