@@ -201,9 +201,12 @@ impl Reading {
         match recorded.entry {
             Entry::Frame(frame) => self.frame(frame, at, lines),
             Entry::Answer(answer) => self.answer(&answer, at, lines),
-            Entry::Socket(
-                SocketEvent::Opened { socket, .. } | SocketEvent::Open { socket, .. },
-            ) => {
+            Entry::Socket(SocketEvent::Opened { socket, .. }) => {
+                // Another run's had this number.
+                self.lacking.remove(&socket);
+                self.sockets.entry(socket).or_default();
+            }
+            Entry::Socket(SocketEvent::Open { socket, .. }) => {
                 self.sockets.entry(socket).or_default();
             }
             Entry::Socket(SocketEvent::FirstBooks { socket, tokens, .. }) => {
@@ -212,8 +215,8 @@ impl Reading {
                 self.sockets.entry(socket).or_default().extend(keeps);
             }
             Entry::Socket(SocketEvent::Closed { socket, .. }) => {
-                self.lacking.remove(&socket);
-                let carried = self.sockets.remove(&socket).unwrap_or_default();
+                let mut carried = self.sockets.remove(&socket).unwrap_or_default();
+                carried.extend(self.lacking.remove(&socket).unwrap_or_default());
                 self.lose(carried);
             }
             Entry::Sent(sent) if &*sent.asked == "unsubscribe" => {
@@ -396,7 +399,8 @@ impl Reading {
                 let place = self.places.by_asset.get(token.as_str()).copied();
                 if let Some(place) = place {
                     let mut was_kept = false;
-                    for places in self.sockets.values_mut() {
+                    let lacking = self.lacking.values_mut();
+                    for places in self.sockets.values_mut().chain(lacking) {
                         was_kept |= places.remove(&place);
                     }
                     if was_kept {
@@ -413,9 +417,10 @@ impl Reading {
         let mut all = HashSet::new();
         for socket in sockets {
             let carried = self.sockets.get_mut(socket).map(std::mem::take);
-            let carried = carried.unwrap_or_default();
-            all.extend(&carried);
-            self.lacking.entry(*socket).or_default().extend(carried);
+            let lacking = self.lacking.entry(*socket).or_default();
+            lacking.extend(carried.unwrap_or_default());
+            // Also what it has lacked: a hash may have proven its book again.
+            all.extend(&*lacking);
         }
         self.lose(all);
     }
