@@ -45,6 +45,7 @@ impl Bench {
             after: Duration::ZERO,
             walk: Duration::from_millis(1),
             most_an_hour: 3,
+            apart: Duration::ZERO,
             most_kept: 2,
             retry: Duration::ZERO,
             ..FlightConfig::new(Path::new("incidents"))
@@ -328,6 +329,33 @@ fn a_disk_that_fails_is_left_alone_for_a_while() {
     }
     assert_eq!(bench.recorder.shared.numbers.errors.get(), 1);
     assert_eq!(bench.files(), 0);
+}
+
+#[test]
+fn incidents_of_one_cause_leave_half_of_the_hours_files_to_others() {
+    let bench = Bench::of(FlightConfig {
+        after: Duration::ZERO,
+        apart: HOUR,
+        ..FlightConfig::new(Path::new("incidents"))
+    });
+    let mut socket = bench.open(1);
+    say(&mut socket, "[0]");
+    // Two of four at once.
+    for files in 1..=2 {
+        bench.incident("hash");
+        wait(|| bench.files() == files);
+    }
+    for round in 1..=5 {
+        bench.incident("hash");
+        wait(|| bench.recorder.shared.numbers.limited.get() == round);
+    }
+    assert_eq!(bench.files(), 2);
+    bench.incident("worker_died");
+    wait(|| bench.files() == 3);
+    let pauses = [0, 1, 2, 3, 4].map(|files| bench.recorder.config.pause(files));
+    let [none, _, first, second, third] = pauses;
+    assert_eq!((none, first), (Duration::ZERO, HOUR));
+    assert_eq!((second, third), (4 * HOUR, 16 * HOUR));
 }
 
 #[test]

@@ -68,6 +68,9 @@ pub struct FlightConfig {
     pub walk: Duration,
     /// Files within an hour.
     pub most_an_hour: usize,
+    /// Once half of these are there, no other one is made of incidents of the kinds of the last
+    /// one for so long, and four times as long after each further one: they mostly have one cause.
+    pub apart: Duration,
     /// Files that are kept; older ones are removed.
     pub most_kept: usize,
     /// After a file that could not be written none is tried for so long.
@@ -83,9 +86,19 @@ impl FlightConfig {
             after: Duration::from_secs(2),
             walk: Duration::from_secs(10),
             most_an_hour: 4,
+            apart: Duration::from_secs(30),
             most_kept: 16,
             retry: Duration::from_secs(60),
         }
+    }
+
+    /// How long nothing alike becomes a file, after so many files within the hour.
+    fn pause(&self, files: usize) -> Duration {
+        let Some(more) = files.checked_sub(self.most_an_hour.div_ceil(2)) else {
+            return Duration::ZERO;
+        };
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.apart.saturating_mul(4_u32.saturating_pow(more))
     }
 
     /// Bytes of memory that it takes once all of it is in use, with what the allocator keeps

@@ -40,8 +40,10 @@ pub(super) struct Watch {
 /// What it remembers from one time to the next.
 #[derive(Default)]
 pub(super) struct State {
-    /// When files were written, within the last hour.
-    files: VecDeque<Instant>,
+    /// When files were written within the last hour, and of incidents of which kinds.
+    files: VecDeque<(Instant, BTreeSet<String>)>,
+    /// Incidents were left out for being like those of the last file, and that was said.
+    is_told_alike: bool,
     /// There were enough, and that was said.
     is_limited: bool,
     /// The disk failed: nothing is tried before this.
@@ -212,25 +214,26 @@ impl Watch {
         let unseen: Vec<_> = unseen.iter().map(|(_, mark)| mark.clone()).collect();
         self.see(&unseen);
         let belongings = std::mem::take(&mut self.state.belongings);
-        if !self.may_write(count) {
-            return;
-        }
         let kinds: BTreeSet<_> = marks
             .iter()
             .map(|(_, mark)| mark.kind.to_string())
             .collect();
-        let kinds: Vec<_> = kinds.into_iter().collect();
+        if !self.may_write(count, &kinds) {
+            return;
+        }
+        let named: Vec<_> = kinds.iter().cloned().collect();
         let incident = self.freeze(marks, belongings.answers);
         let numbers = &self.shared.numbers;
         match incident.write(&*self.disk, &self.config) {
             Ok(finished) => {
-                self.state.files.push_back(Instant::now());
+                self.state.files.push_back((Instant::now(), kinds));
+                self.state.is_told_alike = false;
                 self.state.retry_at = None;
                 let file = finished.path.display().to_string();
                 tracing::warn!(
                     file,
                     incidents = count,
-                    kinds = kinds.join(", "),
+                    kinds = named.join(", "),
                     frames = finished.frames,
                     "what sockets said before an incident was written to a file"
                 );
@@ -251,10 +254,10 @@ impl Watch {
     }
 
     /// Whether there may be one more file now; counts the incidents if not.
-    fn may_write(&mut self, count: u64) -> bool {
+    fn may_write(&mut self, count: u64, kinds: &BTreeSet<String>) -> bool {
         let now = Instant::now();
         let state = &mut self.state;
-        let is_old = |at: &Instant| now.saturating_duration_since(*at) >= HOUR;
+        let is_old = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) >= HOUR;
         while state.files.front().is_some_and(is_old) {
             state.files.pop_front();
         }
@@ -269,6 +272,16 @@ impl Watch {
             return false;
         }
         state.is_limited = false;
+        if let Some((last, of)) = state.files.back()
+            && kinds.is_subset(of)
+            && now.saturating_duration_since(*last) < self.config.pause(state.files.len())
+        {
+            self.shared.numbers.limited.add(count);
+            if !std::mem::replace(&mut state.is_told_alike, true) {
+                tracing::info!("no file yet of further incidents like those of the last file");
+            }
+            return false;
+        }
         if state.retry_at.is_some_and(|at| now < at) {
             self.shared.numbers.failed.add(count);
             return false;
