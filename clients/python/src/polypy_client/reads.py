@@ -5,6 +5,7 @@ Needs `aiohttp`: `pip install 'polypy-client[aiohttp]'`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote, urlsplit
 
+from . import arguments
 from .book import Data
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ Bound = str | date | datetime | timedelta
 
 Dollars = str | int | float | Decimal
 
+State = Literal["pending", "live", "stale", "settled"]
+"""How a book stands."""
+
 Sort = Literal[
     "relevance", "volume_day", "volume", "liquidity", "end", "listed", "spread", "change"
 ]
@@ -40,7 +45,8 @@ Sort = Literal[
 
 class Filters(TypedDict, total=False):
     """Which markets: all that are followed and open, unless it is narrowed. Within a list one
-    has to hold, and of all arguments each. `*` in slugs stands for anything."""
+    has to hold, and of all arguments each. `*` in slugs stands for anything. `None` is as if
+    the argument was left out."""
 
     tags: Sequence[str]
     categories: Sequence[str]
@@ -292,6 +298,7 @@ class Found(Generic[_T]):
 
     async def first(self, most: int) -> list[_T]:
         """The next ones, at most so many."""
+        arguments.number("most", most)
         items: list[_T] = []
         while len(items) < most:
             try:
@@ -331,19 +338,22 @@ class Found(Generic[_T]):
 class Client:
     """Asks a server at `http://HOST:PORT`. A context manager that closes its connections.
 
-    `token` is a bearer token.
+    `token` is a bearer token. A client is of the event loop in which it first asks.
     """
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
-        url = url.rstrip("/")
+        url = arguments.text("url", url).rstrip("/")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"{url}: must be http://HOST:PORT")
         self._url = url
-        self._token = token
+        self._token = None if token is None else arguments.text("token", token)
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> Client:
+        self._check_open()
         return self
 
     async def __aexit__(
@@ -355,10 +365,15 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections. The client asks nothing any more."""
+        self._is_closed = True
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("this client is closed: make another one, or ask within its `async with`")
 
     def find(
         self,
@@ -366,19 +381,24 @@ class Client:
         *,
         sort: Sort | None = None,
         tops: bool = False,
+        state: State | None = None,
         page: int | None = None,
         **filters: Unpack[Filters],
     ) -> Found[Market]:
         """The markets with these words in question, event or slug; the beginning of each
-        word is enough. `tops` brings the best prices of their tokens."""
+        word is enough. `tops` brings the best prices of their tokens; with `state` only those
+        come of which a book stands so."""
         query = _query(words, sort, page, filters)
+        if state is not None:
+            query["state"] = quote(arguments.text("state", state), safe="")
         if tops:
             query["tops"] = "true"
         return Found(self._asking("/v1/markets"), "markets", query, _market, "condition_id")
 
     async def market(self, name: str) -> Market | None:
         """A market by condition id or slug, with its best prices; `None` if nobody knows it."""
-        data = await self._known(f"/v1/markets/{quote(name, safe='')}", {"tops": "true"})
+        name = quote(arguments.text("name", name), safe="")
+        data = await self._known(f"/v1/markets/{name}", {"tops": "true"})
         return None if data is None else _market(data)
 
     def events(
@@ -395,7 +415,7 @@ class Client:
 
     async def event(self, slug: str) -> ListedEvent | None:
         """An event with all its markets and their best prices; `None` if nobody knows it."""
-        data = await self._known(f"/v1/events/{quote(slug, safe='')}", {})
+        data = await self._known(f"/v1/events/{quote(arguments.text('slug', slug), safe='')}", {})
         return None if data is None else _event(data)
 
     async def books(
@@ -407,8 +427,9 @@ class Client:
         depth: int | None = None,
     ) -> BooksRead:
         """Books at a moment: of token ids, of markets by condition id or slug, of events."""
-        lists = {"tokens": tokens, "markets": markets, "events": events}
-        _are_lists(lists)
+        given = {"tokens": tokens, "markets": markets, "events": events}
+        lists = {name: arguments.texts(name, value) for name, value in given.items()}
+        tokens, markets, events = lists["tokens"], lists["markets"], lists["events"]
         own = max(_MOST_TOKENS - len(markets) - len(events), 0)
         parts = [{**lists, "tokens": tokens[:own]}]
         rest = range(own, len(tokens), _MOST_TOKENS)
@@ -417,15 +438,23 @@ class Client:
         for part in parts:
             body: dict[str, Any] = {name: list(value) for name, value in part.items() if value}
             if depth is not None:
-                body["depth"] = depth
+                body["depth"] = arguments.number("depth", depth)
             read._add(await self._ask("POST", "/v1/books", {}, body))
         return read
 
     async def tops(
         self, words: str | None = None, **filters: Unpack[Filters]
     ) -> Tops:
-        """The best prices of all markets whose books are kept, or of those with these words."""
-        data = await self._ask("GET", "/v1/tops", _query(words, None, None, filters))
+        """The best prices of all markets whose books are kept, or of those with these words.
+        Others have none: `followed` may be `True` alone."""
+        if filters.get("followed") not in (None, True):
+            raise ValueError(
+                f"followed={filters['followed']!r}: best prices are of what is followed, leave "
+                "it out; find() has what is not"
+            )
+        query = _query(words, None, None, filters)
+        query.pop("followed", None)
+        data = await self._ask("GET", "/v1/tops", query)
         columns = data["columns"]
         rows = (_named(columns["market"], row) for row in data["rows"])
         tops = Tops(
@@ -462,6 +491,13 @@ class Client:
             from yarl import URL
         except ImportError as error:
             raise ImportError("reads need aiohttp: pip install 'polypy-client[aiohttp]'") from error
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        if self._session is not None and self._loop is not loop:
+            raise RuntimeError(
+                "this client has asked in another event loop: make one in each asyncio.run()"
+            )
+        self._loop = loop
         if self._session is None:
             headers = {"Accept": "application/json"}
             if self._token is not None:
@@ -512,24 +548,14 @@ def _query(
         raise TypeError(f"no filter {', '.join(unknown)}: there are {known}")
     query: dict[str, str] = {}
     if words is not None:
-        query["q"] = quote(words, safe="")
-    _are_lists({name: value for name, value in filters.items() if name in _LISTS})
+        query["q"] = quote(arguments.text("words", words), safe="")
     for name, value in filters.items():
-        if name in _LISTS:
-            text = ",".join(quote(_one(name, one), safe="") for one in value)
-        elif isinstance(value, bool):
-            text = "true" if value else "false"
-        elif name in ("ends_after", "ends_before"):
-            text = quote(_bound(value), safe="")
-        elif isinstance(value, float):
-            text = format(Decimal(repr(value)), "f")
-        else:
-            text = quote(str(value), safe="")
-        query[name] = text
+        if value is not None:
+            query[name] = _value(name, value)
     if sort is not None:
-        query["sort"] = sort
+        query["sort"] = quote(arguments.text("sort", sort), safe="")
     if page is not None:
-        if not 1 <= page <= _MOST_PAGE:
+        if not 1 <= arguments.number("page", page) <= _MOST_PAGE:
             raise ValueError(f"page has to be 1 to {_MOST_PAGE}, not {page}")
         query["limit"] = str(page)
     return query
@@ -542,10 +568,21 @@ _LISTS = frozenset(
 )
 
 
-def _are_lists(lists: Mapping[str, Any]) -> None:
-    for name, value in lists.items():
-        if isinstance(value, str):
-            raise TypeError(f"{name} has to be a list of texts: [{value!r}]")
+def _value(name: str, value: Any) -> str:
+    """A filter as it stands in an address."""
+    if name in _LISTS:
+        return ",".join(quote(_one(name, one), safe="") for one in arguments.texts(name, value))
+    if name in ("ends_after", "ends_before"):
+        return quote(_bound(name, value), safe="")
+    if name.startswith("min_"):
+        return quote(_dollars(name, value), safe="")
+    if name in ("neg_risk", "followed"):
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if value != "any" or name != "followed":
+            wanted = "True, False or 'any'" if name == "followed" else "True or False"
+            raise TypeError(f"{name} has to be {wanted}, not {value!r}")
+    return quote(arguments.text(name, value), safe="")
 
 
 def _one(name: str, value: str) -> str:
@@ -556,18 +593,40 @@ def _one(name: str, value: str) -> str:
     return value
 
 
-def _bound(bound: Bound) -> str:
+def _dollars(name: str, value: Dollars) -> str:
+    """In plain digits, which is how the server reads them."""
+    match value:
+        case str():
+            return value
+        case float():
+            exact = Decimal(repr(value))
+        case int() | Decimal() if not isinstance(value, bool):
+            exact = Decimal(value)
+        case _:
+            raise TypeError(f"{name} has to be a number of dollars, not {value!r}")
+    if not exact.is_finite():
+        raise ValueError(f"{name} has to be a number of dollars, not {value!r}")
+    return format(exact, "f")
+
+
+def _bound(name: str, bound: Bound) -> str:
     match bound:
+        case str():
+            return bound
+        case timedelta() if bound < timedelta(0):
+            raise ValueError(f"{name}: {bound} is before now: give a date or a datetime")
         case timedelta():
             return f"{round(bound.total_seconds() / 60)}m"
         case datetime() if bound.tzinfo is None:
-            raise ValueError(f"{bound}: of which time zone? timezone.utc, for one")
+            raise ValueError(f"{name}: {bound}: of which time zone? timezone.utc, for one")
         case datetime():
             moment = bound.astimezone(timezone.utc).replace(tzinfo=None)
             return f"{moment.isoformat(timespec='milliseconds')}Z"
         case date():
             return bound.isoformat()
-    return bound
+    raise TypeError(
+        f"{name} has to be a date, a datetime, a timedelta or a text such as '7d', not {bound!r}"
+    )
 
 
 def _decimal(text: str | None) -> Decimal | None:

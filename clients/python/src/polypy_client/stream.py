@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from . import arguments
 from .book import Books, BrokenError, BrokenTradeError, Step
 from .door import Arrived, Door, LostError, RefusedError, open_events, open_socket
 
@@ -112,15 +113,17 @@ def stream(
     Without `tokens`, `markets` and `events` it covers everything. `interval_ms` asks for
     the latest state at most so often instead of each change. `token` is a bearer token.
     """
-    lists = {"tokens": tokens, "markets": markets, "events": events, "channels": channels}
-    for name, value in lists.items():
-        if isinstance(value, str):
-            raise TypeError(f"{name} has to be a list of texts: [{value!r}]")
-    filter: dict[str, Any] = {name: list(value) for name, value in lists.items() if value}
+    given = {"tokens": tokens, "markets": markets, "events": events, "channels": channels}
+    lists = {name: arguments.texts(name, value) for name, value in given.items()}
+    filter: dict[str, Any] = {name: value for name, value in lists.items() if value}
     if interval_ms is not None:
-        filter |= {"mode": "conflated", "interval_ms": interval_ms}
+        number = arguments.number("interval_ms", interval_ms)
+        filter |= {"mode": "conflated", "interval_ms": number}
     if depth is not None:
-        filter["depth"] = depth
+        filter["depth"] = arguments.number("depth", depth)
+    if token is not None:
+        arguments.text("token", token)
+    url = arguments.text("url", url)
     # As it stands in the server's documents, with the route, it is an address, too.
     url = url.rstrip("/").removesuffix("/v1/ws").removesuffix("/v1/stream").rstrip("/")
     parts = urlsplit(url)

@@ -1,0 +1,34 @@
+"""Arguments of callers, held against what they have to be: at once, and by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def text(name: str, value: Any) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} has to be a text, not {value!r}")
+    return value
+
+
+def texts(name: str, value: Iterable[str]) -> list[str]:
+    """A list of texts."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} has to be a list of texts: [{value!r}]")
+    try:
+        items = list(value)
+    except TypeError:
+        raise TypeError(f"{name} has to be a list of texts, not {value!r}") from None
+    for item in items:
+        if not isinstance(item, str):
+            raise TypeError(f"{name} has to have nothing but texts in it, such as '{item}', not {item!r}")
+    return items
+
+
+def number(name: str, value: Any) -> int:
+    """A whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} has to be a whole number, not {value!r}")
+    return value
