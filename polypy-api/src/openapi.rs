@@ -1,6 +1,8 @@
 //! `/openapi.json`: the API as its routes state it (OpenAPI 3.1). Parameters, answers and
 //! what is to go come from the table of routes, forms of bodies from `docs/schemas`.
 
+use bytes::Bytes;
+use polypy_core::Cents;
 use polypy_http::header::HeaderValue;
 use polypy_http::{Answer, Content, Description, Kind, Parameter, Reply, Route, StatusCode};
 use serde_json::{Map, Value, json};
@@ -9,6 +11,8 @@ const PATH: &str = "/openapi.json";
 const SUMMARY: &str = "this API as an OpenAPI document";
 const ANSWERS: &[Answer] = &[Answer::json("openapi", "the document")];
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Compressed at once.
+const THREADS: u32 = 1;
 /// The forms of bodies, by name.
 const FORMS: &str = include_str!("../../docs/schemas/http.json");
 /// Times are counted from there.
@@ -22,8 +26,10 @@ pub fn route(title: &'static str, version: &'static str) -> impl FnOnce(&[Descri
         let mut routes = routes.to_vec();
         routes.push(own.description());
         let document = document(title, version, &routes).to_string() + "\n";
-        Route::get(PATH, SUMMARY, move |_call| {
-            Reply::bytes(StatusCode::OK, JSON, document.clone().into_bytes())
+        let document = Bytes::from(document);
+        // Computed, since compressing it takes milliseconds.
+        Route::computed(PATH, SUMMARY, THREADS, move |_call| {
+            Reply::bytes(StatusCode::OK, JSON, document.clone())
         })
         .answers(ANSWERS)
     }
@@ -183,7 +189,8 @@ fn values(parameter: &Parameter) -> Value {
         Kind::Text { most } => {
             json!({ "type": "string", "maxLength": most, "pattern": parameter.pattern })
         }
-        Kind::Decimal { whole, places } => {
+        Kind::Dollars => {
+            let (whole, places) = Cents::TYPED;
             let pattern = format!("^[0-9]{{1,{whole}}}(\\.[0-9]{{1,{places}}})?$");
             json!({ "type": "string", "pattern": pattern })
         }
@@ -307,11 +314,7 @@ mod tests {
         use proptest::test_runner::TestRunner;
 
         let mut runner = TestRunner::deterministic();
-        let decimal = Kind::Decimal {
-            whole: 3,
-            places: 2,
-        };
-        for kind in [decimal, Kind::Moment, Kind::Cursor] {
+        for kind in [Kind::Dollars, Kind::Moment, Kind::Cursor] {
             let parameter = Parameter::new("one", kind, "");
             let schema = values(&parameter);
             // Of a moment what is no format.

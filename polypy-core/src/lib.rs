@@ -5,7 +5,7 @@
 //!
 //! | group | modules |
 //! |---|---|
-//! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
+//! | the domain | [`id`], [`key`], [`intern`], [`price`], [`size`], [`slug`], [`market`], [`event`], [`level`], [`book`], [`history`], [`fingerprint`], [`time`] |
 //! | below both | [`token_bucket`] |
 //! | the contracts between layers | [`component`], [`lifecycle`], [`health`], [`probe`], [`stats`], [`metrics`], [`feed`], [`frames`], [`recording`], [`source`], [`change`], [`checkpoint`], [`catalogue`], [`suspension`] |
 //!
@@ -60,6 +60,7 @@ pub mod market;
 pub mod price;
 mod render;
 pub mod size;
+pub mod slug;
 pub mod time;
 pub mod token_bucket;
 

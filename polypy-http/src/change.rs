@@ -12,6 +12,7 @@ use polypy_core::BoxFuture;
 use tokio::time::timeout;
 
 use crate::call::Call;
+use crate::handler::bad_query;
 use crate::query::Query;
 use crate::refusal::method_not_allowed;
 use crate::reply::Reply;
@@ -84,6 +85,12 @@ impl Connected {
             let text = "an encoded body is not read here";
             return Reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &request_id, text);
         }
+        // Before anything is done: a misspelt `dry_run` would be done in earnest.
+        let query = asked.parts.uri.query().unwrap_or_default();
+        let query = match Query::none(query, change.method.as_str()) {
+            Ok(query) => query,
+            Err(error) => return bad_query(&error, &request_id),
+        };
         let body = match self.read(body, change.most_bytes).await {
             Ok(body) => body,
             Err((status, text)) => return Reply::error(status, &request_id, &text),
@@ -91,7 +98,7 @@ impl Connected {
         // All of it was read: the connection can go on.
         asked.has_body = false;
         let headers = asked.parts.headers.clone();
-        let call = self.call(headers, matched.segments, Query::default(), &request_id);
+        let call = self.call(headers, matched.segments, query, &request_id);
         match &change.does {
             Does::Action(action) => {
                 let answer = self.guarded(route, &request_id, || action(call, body));

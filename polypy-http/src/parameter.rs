@@ -1,7 +1,7 @@
 //! What a route says of its query parameters. The parser refuses what is none of them, the
 //! landing page and the API's description list them, and the manual is compared with them.
 
-use polypy_core::catalogue::Bound;
+use polypy_core::catalogue::{Bound, Cents};
 
 /// What the value of a query parameter may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +30,8 @@ pub enum Kind {
         /// Of so many characters at most.
         most: usize,
     },
-    /// A number in plain digits, which may have a point in it.
-    Decimal {
-        /// So many digits before the point at most.
-        whole: usize,
-        /// So many behind it at most.
-        places: usize,
-    },
+    /// Dollars in plain digits, which may have a point in them: what [`Cents::typed`] reads.
+    Dollars,
     /// A date, a moment, or how long from now: what [`Bound`] reads.
     Moment,
     /// A place, as an earlier answer gave it.
@@ -125,7 +120,7 @@ impl Kind {
                 is_some && items(value).all(|item| words.contains(&item))
             }
             Self::Text { most } => value.chars().nth(most).is_none(),
-            Self::Decimal { whole, places } => is_decimal(value, whole, places),
+            Self::Dollars => Cents::typed(value).is_some(),
             Self::Moment => value.parse::<Bound>().is_ok(),
             Self::Cursor => {
                 let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic());
@@ -134,8 +129,8 @@ impl Kind {
         }
     }
 
-    /// What a value has to be, for an error.
-    pub(crate) fn wanted(self) -> String {
+    /// What the value has to be that was given instead of this one, for an error.
+    pub(crate) fn wanted(self, given: &str) -> String {
         match self {
             Self::Whole { least, most } => format!("a whole number from {least} to {most}"),
             Self::Flag => "true or false".to_owned(),
@@ -144,14 +139,21 @@ impl Kind {
             }
             Self::OneOf(words) => words.concat(),
             Self::List { most } => {
-                format!("a list with commas of 1 to {most} values: name one, or leave it out")
+                let remedy = match items(given).count() {
+                    0 => "name one, or leave it out".to_owned(),
+                    count => format!("{count} are too many, ask for them in parts"),
+                };
+                format!("a list with commas of 1 to {most} values: {remedy}")
             }
             Self::Words(words) => format!("a list with commas of some of {}", words.join(", ")),
             Self::Text { most } => format!("text of at most {most} characters"),
-            Self::Decimal { whole, places } => format!(
-                "a number such as 10000 or 0.5, with at most {whole} digits before the point \
-                 and {places} behind it"
-            ),
+            Self::Dollars => {
+                let (whole, places) = Cents::TYPED;
+                format!(
+                    "dollars in plain digits such as 10000 or 0.5, with at most {whole} before \
+                     the point and {places} behind it"
+                )
+            }
             Self::Moment => "a date such as 2026-12-31, a moment such as 2026-12-31T12:00:00Z, or \
                              how long from now, such as 7d, 12h or 30m"
                 .to_owned(),
@@ -164,16 +166,6 @@ impl Kind {
 pub(crate) fn whole(value: &str) -> Option<usize> {
     let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
     value.parse().ok().filter(|_| is_digits)
-}
-
-fn is_decimal(value: &str, most_whole: usize, most_places: usize) -> bool {
-    let is_digits = |digits: &str, most: usize| {
-        (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    match value.split_once('.') {
-        Some((whole, places)) => is_digits(whole, most_whole) && is_digits(places, most_places),
-        None => is_digits(value, most_whole),
-    }
 }
 
 /// The values of a list.
@@ -256,13 +248,21 @@ mod tests {
             ),
             (text, &["", "abc", "ééé"], &["abcd", "éééé"]),
             (
-                Kind::Decimal {
-                    whole: 3,
-                    places: 2,
-                },
-                &["0", "007", "100.5", "0.05"],
+                Kind::Dollars,
+                &["0", "007", "100.5", "999999999999.999999"],
                 &[
-                    "", "1000", "1.005", ".5", "5.", "-1", "+1", "1e2", "1,5", "٣", "1.2.3",
+                    "",
+                    "1000000000000",
+                    "1.0000005",
+                    ".5",
+                    "5.",
+                    "-1",
+                    "+1",
+                    "1e6",
+                    "1_000",
+                    "1,5",
+                    "٣",
+                    "1.2.3",
                 ],
             ),
             (

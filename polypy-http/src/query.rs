@@ -24,6 +24,16 @@ pub enum QueryError {
         /// Those that the route takes.
         known: String,
     },
+    /// What is sent says everything.
+    #[error(
+        "query parameter {name:?}: {method} takes none here, what it is to do stands in its body"
+    )]
+    None {
+        /// The parameter.
+        name: String,
+        /// The method.
+        method: String,
+    },
     /// It may stand once.
     #[error("query parameter {name:?} is given twice")]
     Duplicate {
@@ -46,6 +56,7 @@ impl QueryError {
         match self {
             Self::Encoding { name }
             | Self::Unknown { name, .. }
+            | Self::None { name, .. }
             | Self::Duplicate { name }
             | Self::Value { name, .. } => name,
         }
@@ -85,14 +96,28 @@ impl Query {
                 return Err(QueryError::Duplicate { name });
             }
             if !parameter.kind.has(&value) {
-                return Err(QueryError::Value {
-                    name,
-                    wanted: parameter.kind.wanted(),
-                });
+                let wanted = parameter.kind.wanted(&value);
+                return Err(QueryError::Value { name, wanted });
             }
             query.pairs.push((parameter.name, value));
         }
         Ok(query)
+    }
+
+    /// Refuses the query of a request that says everything in its body.
+    ///
+    /// # Errors
+    /// For the first parameter.
+    pub(crate) fn none(raw: &str, method: &str) -> Result<Self, QueryError> {
+        let Some(piece) = raw.split('&').find(|piece| !piece.is_empty()) else {
+            return Ok(Self::default());
+        };
+        let (name, _) = piece.split_once('=').unwrap_or((piece, ""));
+        let name = decode_form(name).unwrap_or_else(|| name.to_owned());
+        Err(QueryError::None {
+            name: shown(&name).to_owned(),
+            method: method.to_owned(),
+        })
     }
 
     /// The same, without those that are not known or cannot be read; of one that is
@@ -237,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn a_body_has_no_parameters_beside_it() {
+        for raw in ["", "&", "&&"] {
+            assert_eq!(Query::none(raw, "PUT"), Ok(Query::default()), "{raw}");
+        }
+        for (raw, name) in [("dry%5Frun", "dry_run"), ("&a=1&b", "a"), ("%zz=1", "%zz")] {
+            let error = Query::none(raw, "PUT").unwrap_err();
+            assert_eq!(error.parameter(), name);
+            assert!(error.to_string().contains("PUT takes none here"), "{error}");
+        }
+    }
+
+    #[test]
     fn flags_stand_alone_and_lists_are_cut_at_commas() {
         let query = Query::parse("tops&tags=a%2Cb,", KNOWN).unwrap();
         assert_eq!(query.flag("tops"), Some(true));
@@ -244,7 +281,16 @@ mod tests {
         let query = Query::parse("tops=false", KNOWN).unwrap();
         assert_eq!(query.flag("tops"), Some(false));
         assert!(query.list("tags").is_none() && query.flag("depth").is_none());
-        assert!(Query::parse("tags=a,b,c", KNOWN).is_err());
+        for (raw, remedy) in [
+            (
+                "tags=a,b,c",
+                "of 1 to 2 values: 3 are too many, ask for them in parts",
+            ),
+            ("tags=,", "of 1 to 2 values: name one, or leave it out"),
+        ] {
+            let error = Query::parse(raw, KNOWN).unwrap_err().to_string();
+            assert!(error.ends_with(remedy), "{error}");
+        }
         let query = Query::parse_known("tops=yes&depth=7&depth=8&more=1", KNOWN);
         assert_eq!((query.flag("tops"), query.whole("depth")), (None, Some(7)));
     }

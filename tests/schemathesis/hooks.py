@@ -9,12 +9,12 @@ from schemathesis.openapi.checks import RejectedPositiveData
 # By the parameter that the refusal names, a piece of its text.
 UNSAID = {
     # What a word is: letters and digits of any script, once accents and signs are gone.
-    "q": ("there is no word in it", "more than 8 words"),
-    "tags": ("there is no word in it",),
-    "categories": ("there is no word in it",),
-    "exclude_tags": ("there is no word in it",),
-    "exclude_categories": ("there is no word in it",),
-    "exclude_text": ("there is no word in it", "more than 8 words"),
+    "q": ("there is no letter or digit in it", "more than 8 words"),
+    "tags": ("there is no letter or digit in it",),
+    "categories": ("there is no letter or digit in it",),
+    "exclude_tags": ("there is no letter or digit in it",),
+    "exclude_categories": ("there is no letter or digit in it",),
+    "exclude_text": ("there is no letter or digit in it", "more than 8 words"),
     # One parameter's value needs another parameter.
     "sort": ("relevance is to the words of q",),
     # Only an answer makes one.

@@ -35,6 +35,41 @@ fn relative_links_resolve() {
     assert_eq!(broken, Vec::<String>::new());
 }
 
+/// An example whose parts contradict each other is the answer of no server.
+#[test]
+fn moments_in_examples_are_the_same_in_both_forms() {
+    fn look(value: &serde_json::Value, at: &str, wrong: &mut Vec<String>, seen: &mut usize) {
+        let Some(object) = value.as_object() else {
+            let items = value.as_array().into_iter().flatten();
+            return items.for_each(|one| look(one, at, wrong, seen));
+        };
+        for (name, value) in object {
+            look(value, at, wrong, seen);
+            let text = name.strip_suffix("_ms").and_then(|name| object.get(name));
+            let text = text.and_then(serde_json::Value::as_str);
+            let Some((text, millis)) = text.zip(value.as_u64()) else {
+                continue;
+            };
+            *seen += 1;
+            let moment = polypy_core::Timestamp::from_millis(millis).to_string();
+            if moment != text {
+                wrong.push(format!("{at}: {name} {millis} is {moment}, not {text}"));
+            }
+        }
+    }
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for file in tree::markdown_files() {
+        for block in file.text.split("```json\n").skip(1) {
+            let code = block.split("```").next().unwrap_or_default();
+            if let Ok(example) = serde_json::from_str(code) {
+                look(&example, &file.path, &mut wrong, &mut seen);
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(seen > 10, "{seen} moments");
+}
+
 #[test]
 fn documented_commands_are_in_the_makefile() {
     let makefile = tree::read("Makefile");

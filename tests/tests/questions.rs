@@ -156,7 +156,7 @@ fn answers(world: &World, rows: &[Row], now: u64) -> Vec<Answer> {
     };
     let most_traded = |row: &Row| -row.volume_day;
     let any = |_: &Row| 0.0;
-    let ends_within = |row: &Row, days: u64| row.end <= now + days * DAY;
+    let ends_within = |row: &Row, days: u64| (now..=now + days * DAY).contains(&row.end);
     let end = |row: &Row| exact(row.end);
     let all = usize::MAX;
     vec![

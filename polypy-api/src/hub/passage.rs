@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use polypy_core::{AssetKey, Market, Selector};
+use polypy_core::{AssetKey, ConditionId, Market, Selector};
 
 /// As far back as clients may come from.
 #[derive(Debug, Default)]
@@ -74,11 +74,14 @@ pub(super) fn names(word: &Selector, market: &Market) -> bool {
     match word {
         Selector::Everything => true,
         Selector::Market(name) => {
-            **name == *market.condition_id.as_str() || market.slug.as_ref() == Some(name)
+            let slug = market.slug.as_deref();
+            let id = ConditionId::new(name);
+            id.is_ok_and(|id| id.canonical() == market.condition_id.canonical())
+                || slug.is_some_and(|slug| slug.eq_ignore_ascii_case(name))
         }
         Selector::Event(slug) => {
             let event = market.event.as_ref();
-            event.is_some_and(|event| event.slug == *slug)
+            event.is_some_and(|event| event.slug.eq_ignore_ascii_case(slug))
         }
         _ => false,
     }

@@ -77,8 +77,10 @@ impl Page<'_> {
 /// Why there is no such page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PageError {
-    /// The order is not kept any more, or was made by another process.
+    /// The order is not kept any more.
     Expired,
+    /// The place was counted by another process.
+    OtherProcess,
     /// The cursor is of another list.
     OtherList,
 }
@@ -134,6 +136,13 @@ impl Lists {
                 let text = "this order is not kept any more: begin again without cursor";
                 return call.problem(StatusCode::GONE, "moment_expired", text);
             }
+            // In `listed` and `end` as well: each process gives its own numbers.
+            Err(PageError::OtherProcess) => {
+                let text = "the cursor is of another process, which listed the markets in its own \
+                            order (this one was restarted, or there are several): begin again \
+                            without cursor";
+                return call.problem(StatusCode::GONE, "moment_expired", text);
+            }
             Err(PageError::OtherList) => {
                 let text = "cursor: it is of another list: leave it out, or ask with the \
                             parameters with which it was given";
@@ -180,7 +189,7 @@ impl Lists {
             Some(PageEnd {
                 instance: other, ..
             }) if other != instance => {
-                return Err(PageError::Expired);
+                return Err(PageError::OtherProcess);
             }
             after => after.map(|after| after.place),
         };

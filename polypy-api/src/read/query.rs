@@ -1,8 +1,8 @@
 //! What a request for markets asks for.
 
 use polypy_core::catalogue::{
-    Bound, CatalogueView, EntryRef, Fit, Folded, Glob, Ids, Kinds, MarketFilter, Phrase,
-    ReadyFilter,
+    Bound, CatalogueView, EntryRef, Fit, Glob, Ids, Kinds, Label, MarketFilter, Phrase,
+    PhraseError, ReadyFilter,
 };
 use polypy_core::{Cents, ConditionId, MarketEntry, MarketStatus, Timestamp};
 use polypy_http::{Kind, Parameter, Query};
@@ -17,11 +17,6 @@ const MOST_VALUES: usize = 50;
 const LIST: Kind = Kind::List { most: MOST_VALUES };
 /// Phrases are looked for in all texts.
 const PHRASES: Kind = Kind::List { most: 8 };
-const DOLLARS: Kind = Kind::Decimal {
-    whole: 12,
-    places: 6,
-};
-const MOMENT: Kind = Kind::Moment;
 /// What addresses have: no white space, of which U+0085 is not `\s` to everybody.
 const SLUG: &str = r"^[^\s\u0085,]{1,512}$";
 /// As [`ConditionId`] has them.
@@ -47,21 +42,25 @@ pub(crate) const FILTER: [Parameter; 19] = [
     Parameter::new("exclude_slugs", LIST, "none of these markets").like(SLUG),
     Parameter::new("exclude_text", PHRASES, "none with these words"),
     Parameter::new("exclude_ids", LIST, "none of these condition ids").like(ID),
-    Parameter::new("min_volume", DOLLARS, "dollars traded, at least"),
+    Parameter::new("min_volume", Kind::Dollars, "dollars traded, at least"),
     Parameter::new(
         "min_volume_day",
-        DOLLARS,
+        Kind::Dollars,
         "dollars traded within a day, at least",
     ),
-    Parameter::new("min_liquidity", DOLLARS, "dollars in the books, at least"),
+    Parameter::new(
+        "min_liquidity",
+        Kind::Dollars,
+        "dollars in the books, at least",
+    ),
     Parameter::new(
         "ends_after",
-        MOMENT,
+        Kind::Moment,
         "a date, a moment, or how long from now (7d, 12h)",
     ),
     Parameter::new(
         "ends_before",
-        MOMENT,
+        Kind::Moment,
         "a date, a moment, or how long from now (7d, 12h)",
     ),
     Parameter::new(
@@ -194,16 +193,16 @@ impl Wanted {
         });
         let filter = MarketFilter {
             include: Kinds {
-                tags: list(query, "tags", folded)?,
-                categories: list(query, "categories", folded)?,
+                tags: list(query, "tags", label)?,
+                categories: list(query, "categories", label)?,
                 events: list(query, "events", parsed::<Glob>)?,
                 slugs: list(query, "slugs", parsed::<Glob>)?,
                 text: Vec::new(),
                 ids: list(query, "ids", id)?.into_iter().collect::<Ids>(),
             },
             exclude: Kinds {
-                tags: list(query, "exclude_tags", folded)?,
-                categories: list(query, "exclude_categories", folded)?,
+                tags: list(query, "exclude_tags", label)?,
+                categories: list(query, "exclude_categories", label)?,
                 events: list(query, "exclude_events", parsed::<Glob>)?,
                 slugs: list(query, "exclude_slugs", parsed::<Glob>)?,
                 text: list(query, "exclude_text", |text| {
@@ -211,11 +210,12 @@ impl Wanted {
                 })?,
                 ids: list(query, "exclude_ids", id)?.into_iter().collect::<Ids>(),
             },
-            min_volume: dollars(query, "min_volume")?,
-            min_volume_day: dollars(query, "min_volume_day")?,
-            min_liquidity: dollars(query, "min_liquidity")?,
-            ends_after: bound(query, "ends_after")?,
-            ends_before: bound(query, "ends_before")?,
+            // What is none was refused with the kind of the parameter.
+            min_volume: query.text("min_volume").and_then(Cents::typed),
+            min_volume_day: query.text("min_volume_day").and_then(Cents::typed),
+            min_liquidity: query.text("min_liquidity").and_then(Cents::typed),
+            ends_after: bound(query, "ends_after"),
+            ends_before: bound(query, "ends_before"),
             neg_risk: query.flag("neg_risk"),
         };
         Ok(Self {
@@ -401,8 +401,8 @@ fn list<T>(
     values.map(str::trim).map(read).collect()
 }
 
-fn folded(text: &str) -> Result<Folded, String> {
-    Folded::new(text).ok_or_else(|| "there is no word in it".to_owned())
+fn label(text: &str) -> Result<Label, String> {
+    Label::new(text).ok_or_else(|| PhraseError::NoWord.to_string())
 }
 
 fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -413,23 +413,8 @@ fn id(text: &str) -> Result<ConditionId, String> {
     ConditionId::new(text).map_err(|error| error.to_string())
 }
 
-fn dollars(query: &Query, name: &'static str) -> Result<Option<Cents>, BadParameter> {
-    let read = |text: &str| {
-        let dollars = text.parse();
-        dollars.map_err(|_no_number| {
-            let reason = format!("must be dollars such as 10000, not {}", quoted(text));
-            BadParameter::new(name, reason)
-        })
-    };
-    query.text(name).map(read).transpose()
-}
-
-fn bound(query: &Query, name: &'static str) -> Result<Option<Bound>, BadParameter> {
-    let read = |text: &str| {
-        let bound = text.parse::<Bound>();
-        bound.map_err(|error| BadParameter::new(name, format!("{error}, not {}", quoted(text))))
-    };
-    query.text(name).map(read).transpose()
+fn bound(query: &Query, name: &str) -> Option<Bound> {
+    query.text(name)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ impl Default for Fields {
 
 impl Fields {
     /// The fields that a query names, of which [`Field::NAMES`] has all; without any, all.
+    /// Tops that are asked for bring the field in which they stand.
     pub(crate) fn named(query: &Query) -> Self {
         let Some(names) = query.list("fields") else {
             return Self::default();
@@ -123,6 +124,8 @@ impl Fields {
         let names: Vec<_> = names.collect();
         let fields = Field::ALL.into_iter();
         let named = fields.filter(|field| names.contains(&field.name()));
+        let with_tops = query.flag("tops") == Some(true);
+        let named = named.chain(with_tops.then_some(Field::Tokens));
         Self(named.fold(0, |bits, field| bits | 1 << field as u32))
     }
 

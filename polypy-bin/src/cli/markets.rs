@@ -17,9 +17,13 @@ pub(crate) struct Markets {
     #[arg(long, value_name = "ORDER")]
     pub(crate) sort: Option<String>,
     /// Ask no server: list what the venue has, and show what the configuration would follow
-    #[arg(long, conflicts_with_all = ["query", "Filters", "sort", "all", "unfollowed", "url"])]
+    #[arg(long, conflicts_with_all = ["query", "Filters", "sort", "state", "all", "unfollowed", "url"])]
     pub(crate) dry_run: bool,
-    /// Print the markets as the server has them, one JSON object a line: docs/http-api.md
+    /// Only markets of which a book stands so: pending, live, stale or settled
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    /// Print the markets as the server has them, one JSON object a line: docs/http-api.md. With --dry-run
+    /// one object: listed, followed, tokens, order, not_followed, warnings, complete, markets
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -173,7 +177,8 @@ impl Listing {
     fn question(&self, filters: &Filters, sort: Option<&str>) -> Query {
         let words = self.query.join(" ");
         let mut query = filters.question();
-        if !words.is_empty() {
+        // An empty word as well: the server says what is wrong with it.
+        if !self.query.is_empty() {
             query = query.text(&words);
         }
         if let Some(sort) = sort {
@@ -192,9 +197,12 @@ impl Listing {
 impl Markets {
     /// What the server is asked.
     pub(crate) fn question(&self) -> Query {
-        self.listing
-            .question(&self.filters, self.sort.as_deref())
-            .tops()
+        let query = self.listing.question(&self.filters, self.sort.as_deref());
+        let query = match &self.state {
+            Some(state) => query.set("state", state),
+            None => query,
+        };
+        query.tops()
     }
 
     /// What is said where keys of the configuration are typed and a server is asked: they

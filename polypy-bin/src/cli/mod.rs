@@ -437,12 +437,14 @@ as the server keeps (workers.trades_kept), since it follows the market.";
 const MARKETS_EXAMPLES: &str = "\
 Examples:
   polypy markets bitcoin
-  polypy markets bitcoin --ends-before 7d --sort spread
+  polypy markets bitcoin --ends-after 0d --ends-before 7d --sort spread
   polypy markets --tags politics --min-volume-day 10000 --limit 10
   polypy markets --json --limit 100000 > markets.ndjson
   polypy markets --slugs 'btc-updown-*' --all --status any
+  polypy markets --state stale              markets of which a book is not to be trusted now
   polypy markets --dry-run --config polypy.toml
   polypy markets --dry-run --markets-tags crypto --markets-min-volume-day 10000
+  polypy markets --dry-run --json --config polypy.toml | jq .followed
 
 A row for each token: its best bid and ask, or how far its book is instead of prices that are not
 to be traded on; the beginning of its id, which `polypy book` takes; when the market ends; dollars

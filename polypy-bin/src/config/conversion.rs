@@ -11,7 +11,7 @@ use polypy_api::StreamConfig;
 use polypy_archive::{FlightConfig, RecorderConfig, Retention, WriterConfig};
 use polypy_core::ConditionId;
 use polypy_core::catalogue::{
-    Folded, Glob, Kinds, MarketFilter, Names, Phrase, SeatRule, Selection, ShardOf,
+    Glob, Kinds, Label, MarketFilter, Names, Phrase, SeatRule, Selection, ShardOf,
 };
 use polypy_http::HttpConfig;
 use polypy_net::audit::AuditConfig;
@@ -76,8 +76,8 @@ pub(crate) fn rest(section: &VenueSection) -> RestConfig {
 /// Which markets are followed.
 pub(crate) fn selection(config: &Config) -> Selection {
     let section = &config.markets;
-    let kinds = |tags: &List<Folded>,
-                 categories: &List<Folded>,
+    let kinds = |tags: &List<Label>,
+                 categories: &List<Label>,
                  events: &List<Glob>,
                  slugs: &List<Glob>,
                  text: &List<Phrase>,

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue, Error};
 
 use super::former::FORMER;
-use super::layer::Layer;
+use super::layer::{Layer, item};
 use super::mistake::{Mistake, Source};
 use super::suggest::nearest;
 use super::table::{KEYS, Key, SECTIONS, key};
@@ -80,16 +80,9 @@ pub(super) fn from_toml(text: &str, path: &Path) -> Layer {
                 continue;
             };
             match (text_of(value.get_ref(), key), former) {
-                (Some(text), None) => layer.set(key, text, source),
-                (Some(text), Some(former)) => layer.set_former(former, text, source),
-                (None, _) => {
-                    let reason = if key.list {
-                        format!("must be an array of texts without commas ({})", key.shape)
-                    } else {
-                        format!("must be a single value ({})", key.shape)
-                    };
-                    layer.mistakes.push(Mistake::new(name, reason, &source));
-                }
+                (Ok(text), None) => layer.set(key, text, source),
+                (Ok(text), Some(former)) => layer.set_former(former, text, source),
+                (Err(reason), _) => layer.mistakes.push(Mistake::new(name, reason, &source)),
             }
         }
     }
@@ -130,25 +123,37 @@ fn broken_lines(text: &str, offset: usize) -> Range<usize> {
     first..next_section.map_or(usize::MAX, |(index, _)| index + 1)
 }
 
-/// A value as text. An array of texts is what commas would separate.
-fn text_of(value: &DeValue<'_>, key: &Key) -> Option<String> {
-    let DeValue::Array(values) = value else {
-        return scalar(value);
-    };
-    let texts = values.iter().map(|value| scalar(value.get_ref()));
-    let texts = texts.map(|text| text.filter(|text| !text.contains(',')));
-    let texts: Option<Vec<_>> = texts.collect();
-    texts.filter(|_| key.list).map(|texts| texts.join(","))
+/// A value as text, or what it has to be. An array of texts is what commas would separate.
+fn text_of(value: &DeValue<'_>, key: &Key) -> Result<String, String> {
+    let shape = key.shape;
+    if !key.list {
+        return scalar(value).ok_or_else(|| format!("must be a single value ({shape})"));
+    }
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Array(values) => {
+            let items = values.iter();
+            let items = items.map(|value| item(value.get_ref().as_str(), shape));
+            let items: Result<Vec<_>, _> = items.collect();
+            items.map(|items| items.join(","))
+        }
+        _ => Err(format!("must be a text ({shape}) or an array of texts")),
+    }
 }
 
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
             .ok()
             .map(|number| number.to_string()),
-        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        // A number, however it is written: in plain digits, as JSON's are.
+        DeValue::Float(number) => {
+            let value: Option<f64> = number.as_str().replace('_', "").parse().ok();
+            let plain = value.filter(|value| value.is_finite());
+            Some(plain.map_or_else(|| number.as_str().to_owned(), |plain| plain.to_string()))
+        }
         DeValue::Boolean(truth) => Some(truth.to_string()),
         DeValue::Datetime(moment) => Some(moment.to_string()),
         DeValue::Array(_) | DeValue::Table(_) => None,

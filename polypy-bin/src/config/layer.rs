@@ -64,6 +64,23 @@ impl Layer {
     }
 }
 
+/// A text of an array, which is one value of several; `None` is none.
+pub(super) fn item<'a>(text: Option<&'a str>, shape: &str) -> Result<&'a str, String> {
+    match text {
+        None => Err(format!(
+            "must have nothing but texts in its array ({shape})"
+        )),
+        Some(text) if text.trim().is_empty() => Err(
+            "has an empty text in its array: leave it out; [] alone leaves the key unset"
+                .to_owned(),
+        ),
+        Some(text) if text.contains(',') => Err(format!(
+            "has a text with a comma in its array, {text:?}: make it several texts"
+        )),
+        Some(text) => Ok(text),
+    }
+}
+
 /// Variables of ours that are not keys: where the file is, and where the test
 /// suite finds recorded traffic.
 const RESERVED: [&str; 2] = ["POLYPY_CONFIG", "POLYPY_CAPTURES"];

@@ -1,9 +1,9 @@
 //! How a person writes which markets are followed.
 
-use std::time::Duration;
-
-use polypy_core::catalogue::{Bound, Cents, Folded, Glob, Phrase, SeatOrder, ShardError, ShardOf};
-use polypy_core::{ConditionId, Timestamp};
+use polypy_core::ConditionId;
+use polypy_core::catalogue::{
+    Bound, Cents, Glob, GlobError, Label, Phrase, PhraseError, SeatOrder, ShardError, ShardOf,
+};
 
 use super::value::Setting;
 
@@ -14,10 +14,13 @@ pub trait Item: Sized {
     /// What to write, with an example.
     const WANTED: &'static str;
 
-    /// Reads one; `None` if it is none.
-    fn read(text: &str) -> Option<Self>;
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What is wrong with it; empty if [`WANTED`](Self::WANTED) says everything.
+    fn read(text: &str) -> Result<Self, String>;
 
-    /// Writes it as a person would.
+    /// Writes it as it was written.
     fn written(&self) -> String;
 }
 
@@ -34,8 +37,9 @@ impl<T: Item> Setting for List<T> {
         let items = text.split(',').map(str::trim).filter(|it| !it.is_empty());
         items
             .map(|item| {
-                T::read(item).ok_or_else(|| {
-                    format!("must be {}, separated by commas, not {item:?}", T::WANTED)
+                T::read(item).map_err(|why| {
+                    let (wanted, before) = (T::WANTED, if why.is_empty() { "" } else { ": " });
+                    format!("must be {wanted}, separated by commas, not {item:?}{before}{why}")
                 })
             })
             .collect::<Result<_, _>>()
@@ -48,16 +52,16 @@ impl<T: Item> Setting for List<T> {
     }
 }
 
-impl Item for Folded {
+impl Item for Label {
     const SHAPE: &'static str = "words";
     const WANTED: &'static str = "words such as politics or Middle East";
 
-    fn read(text: &str) -> Option<Self> {
-        Self::new(text)
+    fn read(text: &str) -> Result<Self, String> {
+        Self::new(text).ok_or_else(|| PhraseError::NoWord.to_string())
     }
 
     fn written(&self) -> String {
-        self.to_string()
+        self.as_str().to_owned()
     }
 }
 
@@ -65,8 +69,8 @@ impl Item for Glob {
     const SHAPE: &'static str = "slugs";
     const WANTED: &'static str = "slugs without spaces, with * for any text, such as btc-updown-*";
 
-    fn read(text: &str) -> Option<Self> {
-        text.parse().ok()
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: GlobError| error.to_string())
     }
 
     fn written(&self) -> String {
@@ -78,8 +82,8 @@ impl Item for Phrase {
     const SHAPE: &'static str = "phrases";
     const WANTED: &'static str = "one to eight words each, such as fed rate";
 
-    fn read(text: &str) -> Option<Self> {
-        Self::parse(text).ok()
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
     }
 
     fn written(&self) -> String {
@@ -91,8 +95,8 @@ impl Item for ConditionId {
     const SHAPE: &'static str = "ids";
     const WANTED: &'static str = "condition ids, 0x and hexadecimal digits";
 
-    fn read(text: &str) -> Option<Self> {
-        Self::new(text).ok()
+    fn read(text: &str) -> Result<Self, String> {
+        Self::new(text).map_err(|_other_form| String::new())
     }
 
     fn written(&self) -> String {
@@ -114,14 +118,18 @@ impl Item for Name {
     const WANTED: &'static str =
         "whole slugs of markets or events, or condition ids of 0x and hexadecimal digits";
 
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Result<Self, String> {
         if let Ok(id) = ConditionId::new(text) {
-            return Some(Self::Id(id));
+            return Ok(Self::Id(id));
         }
         let of_slug = |letter: char| !letter.is_whitespace() && letter != '*';
         let is_slug =
             !text.starts_with("0x") && !text.starts_with("0X") && text.chars().all(of_slug);
-        is_slug.then(|| Self::Slug(text.to_ascii_lowercase().into()))
+        if is_slug {
+            Ok(Self::Slug(text.into()))
+        } else {
+            Err(String::new())
+        }
     }
 
     fn written(&self) -> String {
@@ -149,9 +157,9 @@ impl Setting for Option<Cents> {
 
     fn parse(text: &str) -> Result<Self, String> {
         if_written(text, |text| {
-            let digits = text.replace('_', "");
-            let dollars = digits.parse();
-            dollars.map_err(|_error| format!("must be dollars such as 10000, not {text:?}"))
+            Cents::typed(text).ok_or_else(|| {
+                format!("must be dollars in plain digits such as 10000 or 0.5, not {text:?}")
+            })
         })
     }
 
@@ -161,51 +169,20 @@ impl Setting for Option<Cents> {
     }
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 impl Setting for Option<Bound> {
     const SHAPE: &'static str = "date|duration";
     const BARE: bool = false;
 
     fn parse(text: &str) -> Result<Self, String> {
         if_written(text, |text| {
-            bound(text).ok_or_else(|| {
-                format!(
-                    "must be a date such as 2026-12-31, a moment such as 2026-12-31T12:00:00Z, \
-                     or how long from now, such as 7d or 12h, not {text:?}"
-                )
-            })
+            let bound: Result<Bound, _> = text.parse();
+            bound.map_err(|error| format!("{error}, not {text:?}"))
         })
     }
 
     fn show(&self) -> String {
-        match self {
-            None => String::new(),
-            Some(Bound::At(moment)) => moment.to_string(),
-            Some(Bound::FromNow(ahead)) => {
-                let (whole, day) = (ahead.as_nanos(), DAY.as_nanos());
-                if whole > 0 && whole.is_multiple_of(day) {
-                    format!("{}d", whole / day)
-                } else {
-                    ahead.show()
-                }
-            }
-        }
+        self.map_or_else(String::new, |bound| bound.to_string())
     }
-}
-
-fn bound(text: &str) -> Option<Bound> {
-    if let Some(days) = text.strip_suffix('d') {
-        let days: u32 = days.trim().parse().ok()?;
-        return Some(Bound::FromNow(DAY.checked_mul(days)?));
-    }
-    if let Ok(ahead) = Duration::parse(text) {
-        return Some(Bound::FromNow(ahead));
-    }
-    // A date is its first moment.
-    let moment = Timestamp::from_rfc3339(text)
-        .or_else(|| Timestamp::from_rfc3339(&format!("{text}T00:00:00Z")));
-    moment.map(Bound::At)
 }
 
 impl Setting for Option<bool> {

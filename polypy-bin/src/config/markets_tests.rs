@@ -9,23 +9,23 @@ type Show = fn(&str) -> Result<String, String>;
 #[test]
 fn markets_are_named_as_a_person_writes_them() {
     let cases: &[(Show, &str, &str)] = &[
-        (shown::<List<Folded>>, "", ""),
-        (shown::<List<Folded>>, " , ", ""),
+        (shown::<List<Label>>, "", ""),
+        (shown::<List<Label>>, " , ", ""),
         (
-            shown::<List<Folded>>,
+            shown::<List<Label>>,
             "Middle East ,crypto,  ",
-            "middle east, crypto",
+            "Middle East, crypto",
         ),
-        (shown::<List<Glob>>, "BTC-* , a-b", "btc-*, a-b"),
+        (shown::<List<Glob>>, "BTC-* , a-b", "BTC-*, a-b"),
         (shown::<List<Phrase>>, "fed rate,Łódź", "fed rate, Łódź"),
         (shown::<List<ConditionId>>, "0x1 ,0xab", "0x1, 0xab"),
         (
             shown::<List<Name>>,
             "0x1, Who-Will-Win",
-            "0x1, who-will-win",
+            "0x1, Who-Will-Win",
         ),
         (shown::<Option<Cents>>, "", ""),
-        (shown::<Option<Cents>>, "10_000", "10000"),
+        (shown::<Option<Cents>>, "10000", "10000"),
         (shown::<Option<Cents>>, "0.5", "0.50"),
         (shown::<Option<Bound>>, "", ""),
         (
@@ -41,7 +41,8 @@ fn markets_are_named_as_a_person_writes_them() {
         (shown::<Option<Bound>>, "7d", "7d"),
         (shown::<Option<Bound>>, "48h", "2d"),
         (shown::<Option<Bound>>, "36h", "36h"),
-        (shown::<Option<Bound>>, "0d", "0ms"),
+        (shown::<Option<Bound>>, "0d", "0d"),
+        (shown::<Option<Bound>>, "90m", "90m"),
         (shown::<Option<bool>>, "Any", "any"),
         (shown::<Option<bool>>, "no", "false"),
         (shown::<Option<ShardOf>>, "", ""),
@@ -59,9 +60,19 @@ fn markets_are_named_as_a_person_writes_them() {
 #[test]
 fn what_names_no_market_is_refused_with_what_was_wanted() {
     let cases: &[(Show, &str, &str)] = &[
-        (shown::<List<Folded>>, "crypto, ?!", "not \"?!\""),
+        (
+            shown::<List<Label>>,
+            "crypto, ?!",
+            "not \"?!\": there is no letter or digit in it",
+        ),
         (shown::<List<Glob>>, "a b", "btc-updown-*"),
         (shown::<List<Phrase>>, "?", "one to eight words"),
+        (
+            shown::<List<Phrase>>,
+            "a b c d e f g h i",
+            "more than 8 words",
+        ),
+        (shown::<List<Phrase>>, "🚀", "no letter or digit"),
         (shown::<List<ConditionId>>, "0xg", "hexadecimal"),
         (shown::<List<ConditionId>>, "a-slug", "condition ids"),
         (shown::<List<Name>>, "0xg", "hexadecimal"),
@@ -69,9 +80,12 @@ fn what_names_no_market_is_refused_with_what_was_wanted() {
         (shown::<List<Name>>, "a\u{1b} b", "whole slugs"),
         (shown::<Option<Cents>>, "-1", "such as 10000"),
         (shown::<Option<Cents>>, "much", "such as 10000"),
+        (shown::<Option<Cents>>, "1e6", "plain digits"),
+        (shown::<Option<Cents>>, "10_000", "plain digits"),
         (shown::<Option<Bound>>, "2026-13-01", "such as 2026-12-31"),
-        (shown::<Option<Bound>>, "-7d", "7d or 12h"),
-        (shown::<Option<Bound>>, "tomorrow", "7d or 12h"),
+        (shown::<Option<Bound>>, "-7d", "7d, 12h or 30m"),
+        (shown::<Option<Bound>>, "1.5h", "7d, 12h or 30m"),
+        (shown::<Option<Bound>>, "tomorrow", "7d, 12h or 30m"),
         (shown::<Option<bool>>, "maybe", "any, true or false"),
         (shown::<Option<ShardOf>>, "4/4", "the last of 4 is 3/4"),
         (shown::<Option<ShardOf>>, "0/0", "1 to 256"),

@@ -17,7 +17,7 @@ use std::path::Path;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::layer::Layer;
+use super::layer::{Layer, item};
 use super::mistake::{ConfigError, Mistake, Source};
 use super::suggest::nearest;
 use super::table::{Config, KEYS, Key};
@@ -141,17 +141,7 @@ impl Overlay {
         {
             return Err("stands there twice: leave one of them out".to_owned());
         }
-        let Some(text) = text_of(&value, key) else {
-            let reason = if key.list {
-                format!(
-                    "must be a text ({}) or an array of texts without commas",
-                    key.shape
-                )
-            } else {
-                format!("must be a text, a number or a truth ({})", key.shape)
-            };
-            return Err(reason);
-        };
+        let text = text_of(&value, key)?;
         key.set(&mut Config::default(), &text)?;
         self.entries.push(Entry { key, value, text });
         Ok(())
@@ -204,26 +194,28 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// A value as the other layers have it.
-fn text_of(value: &Value, key: &Key) -> Option<String> {
+/// A value as the other layers have it, or what it has to be.
+fn text_of(value: &Value, key: &Key) -> Result<String, String> {
+    let shape = key.shape;
     match value {
+        Value::String(text) => Ok(text.clone()),
         Value::Array(values) if key.list => {
-            let texts = values.iter().map(scalar);
-            let texts = texts.map(|text| text.filter(|text| !text.contains(',')));
-            texts
-                .collect::<Option<Vec<_>>>()
-                .map(|texts| texts.join(","))
+            let items = values.iter().map(|one| item(one.as_str(), shape));
+            let items: Result<Vec<_>, _> = items.collect();
+            items.map(|items| items.join(","))
         }
-        value => scalar(value),
-    }
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        // In plain digits, where there may be a fraction.
+        Value::Number(number) if !key.list => Ok(match number.as_f64() {
+            Some(float) if number.is_f64() => float.to_string(),
+            _ => number.to_string(),
+        }),
+        Value::Bool(truth) if !key.list => Ok(truth.to_string()),
+        other if key.list => Err(format!(
+            "must be a text ({shape}) or an array of texts, not {other}"
+        )),
+        other => Err(format!(
+            "must be a text, a number or a truth ({shape}), not {other}"
+        )),
     }
 }
 

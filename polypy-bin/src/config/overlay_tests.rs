@@ -20,7 +20,7 @@ fn each_kind_of_value_means_what_it_means_in_a_file() {
         assert_eq!(entry.key.set(&mut config, &entry.text), Ok(()));
     }
     let shown = |name: &str| crate::config::key(name).unwrap().show(&config);
-    assert_eq!(shown("markets.tags"), "middle east, crypto");
+    assert_eq!(shown("markets.tags"), "Middle East, crypto");
     assert_eq!(shown("markets.slugs"), "btc-*, eth-*");
     assert_eq!(shown("markets.max_markets"), "500");
     assert_eq!(shown("markets.min_volume"), "10000.50");
@@ -56,13 +56,40 @@ fn all_mistakes_are_named_at_once_with_what_would_be_right() {
             "overlay_file: is settled when the program starts: set it in another layer (overlay)",
             "max_markets: must be a whole number from 0 to 18446744073709551615, not \"-1\" \
              (overlay)",
-            "order: must be a text, a number or a truth (order) (overlay)",
-            "tags: must be a text (words) or an array of texts without commas (overlay)",
-            "ends_before: must be a text, a number or a truth (date|duration) (overlay)",
-            "events: must be a text (slugs) or an array of texts without commas (overlay)",
+            "order: must be a text, a number or a truth (order), not [\"end\"] (overlay)",
+            "tags: has a text with a comma in its array, \"a, b\": make it several texts (overlay)",
+            "ends_before: must be a text, a number or a truth (date|duration), not null (overlay)",
+            "events: must be a text (slugs) or an array of texts, not {\"a\":1} (overlay)",
             "neg_risk: must be any, true or false, not \"perhaps\" (overlay)",
         ]
     );
+}
+
+#[test]
+fn a_list_has_texts_and_none_of_them_is_empty() {
+    let empty = "has an empty text in its array: leave it out; [] alone leaves the key unset";
+    for (value, reason) in [
+        ("5", "must be a text (words) or an array of texts, not 5"),
+        (
+            "true",
+            "must be a text (words) or an array of texts, not true",
+        ),
+        (
+            "[\"a\", 5]",
+            "must have nothing but texts in its array (words)",
+        ),
+        ("[[]]", "must have nothing but texts in its array (words)"),
+        ("[\"\"]", empty),
+        ("[\"crypto\", \" \"]", empty),
+    ] {
+        let found = mistakes(&format!("{{\"tags\": {value}}}"));
+        assert_eq!(found, [format!("tags: {reason} (overlay)")]);
+    }
+    // A key that is unset, whatever is below it.
+    for value in ["\"\"", "[]"] {
+        let overlay = Overlay::parse(&format!("{{\"text\": {value}}}")).unwrap();
+        assert!(!overlay.is_empty(), "{value}");
+    }
 }
 
 #[test]
@@ -103,9 +130,10 @@ fn neither_what_is_sent_nor_what_is_kept_is_longer_than_the_bound() {
         mistakes(&long),
         ["overlay: has more than 262144 bytes (overlay)"]
     );
-    // Three letters here, eighteen once written out.
-    let many = vec!["1e9"; MOST_BYTES / 5].join(",");
-    let found = mistakes(&format!("{{\"tags\": [{many}]}}"));
+    // Three letters here, twelve once written out.
+    let rest = "{\"tags\":\"\",\"min_volume\":1e9}";
+    let tags = "a".repeat(MOST_BYTES - rest.len());
+    let found = mistakes(&rest.replacen("\"\"", &format!("\"{tags}\""), 1));
     assert!(
         found[0].contains("when its numbers are written out"),
         "{found:?}"

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use polypy_core::ConditionId;
-use polypy_core::catalogue::{Bound, Cents, Folded, Glob, Phrase, SeatOrder, ShardOf};
+use polypy_core::catalogue::{Bound, Cents, Glob, Label, Phrase, SeatOrder, ShardOf};
 
 use super::file_mode::FileMode;
 pub use super::key::{Key, Section};
@@ -250,9 +250,9 @@ table! {
     markets: MarketsSection {
         /// Slugs or labels of tags, such as crypto or Middle East. A market whose tags the venue has
         /// not stated has none of them.
-        tags: List<Folded> = "";
+        tags: List<Label> = "";
         /// Categories. The venue states them rarely: prefer tags.
-        categories: List<Folded> = "";
+        categories: List<Label> = "";
         /// Slugs of events, with * for any text.
         events: List<Glob> = "";
         /// Slugs of markets, with * for any text, such as btc-updown-*.
@@ -263,9 +263,9 @@ table! {
         /// Condition ids.
         ids: List<ConditionId> = "";
         /// Left out: slugs or labels of tags.
-        exclude_tags: List<Folded> = "";
+        exclude_tags: List<Label> = "";
         /// Left out: categories.
-        exclude_categories: List<Folded> = "";
+        exclude_categories: List<Label> = "";
         /// Left out: slugs of events, with * for any text.
         exclude_events: List<Glob> = "";
         /// Left out: slugs of markets, with * for any text.

@@ -13,7 +13,7 @@ use super::ladder::{Head, ladder};
 use super::line::plain;
 use super::reason::words;
 use super::trades::side;
-use super::{Target, run, short};
+use super::{Target, address, run, short};
 use crate::ask::{self, Answer};
 use crate::cli;
 use crate::terminal;
@@ -68,11 +68,7 @@ async fn show(target: &Target, token: &AssetId, depth: usize, json: bool) -> Res
         let error = body["error"]
             .as_str()
             .unwrap_or("an answer that is no book");
-        let remedy = match body["status"].as_u64() {
-            Some(401) => ": --token-file names the file with the token",
-            _ => "",
-        };
-        target.say(&format!("{error}{remedy}"));
+        target.say(&format!("{error}{}", remedy(target, body)));
         return Err(Exit::Failure);
     }
     if json {
@@ -254,6 +250,15 @@ fn last_trade(trade: &Value) -> String {
     format!("last trade at {price}: {size} {side}{when}")
 }
 
+/// What to do about a refusal that is not about what was asked for.
+pub(super) fn remedy(target: &Target, refusal: &Value) -> String {
+    match refusal["status"].as_u64() {
+        Some(401) => ": --token-file names the file with the token".to_owned(),
+        Some(404) if refusal["routes"].is_array() => address::no_route(&target.url),
+        _ => String::new(),
+    }
+}
+
 /// Says why there is no book, and which ids are like the one that was typed.
 async fn absent(target: &Target, token: &AssetId, state: Option<&str>) -> Exit {
     match state {
@@ -300,13 +305,7 @@ pub(crate) async fn ask(target: &Target, path: &str) -> Result<Answer, Exit> {
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
-            let remedy = match ask::remedy(&error) {
-                "" => {
-                    ": is a server running there, with its HTTP server on (--enable-http)? --url \
-                     asks elsewhere"
-                }
-                remedy => remedy,
-            };
+            let remedy = address::io(&target.url, &error);
             target.say(&format!("{error}{remedy}"));
             Err(Exit::Failure)
         }

@@ -144,7 +144,18 @@ fn object(preview: &Preview, limit: usize) -> String {
 fn why(reason: NotFollowed) -> &'static str {
     match reason {
         NotFollowed::Unjudged => "they were not judged",
-        NotFollowed::Excluded => "they are excluded (exclude_*)",
+        NotFollowed::ExcludedTags => "they have one of the tags that are excluded (exclude_tags)",
+        NotFollowed::ExcludedCategory => {
+            "they are in one of the categories that are excluded (exclude_categories)"
+        }
+        NotFollowed::ExcludedEvent => {
+            "they are part of one of the events that are excluded (exclude_events)"
+        }
+        NotFollowed::ExcludedSlug => "they have one of the slugs that are excluded (exclude_slugs)",
+        NotFollowed::ExcludedText => {
+            "one of the texts that are excluded is in their words (exclude_text)"
+        }
+        NotFollowed::ExcludedId => "they have one of the ids that are excluded (exclude_ids)",
         NotFollowed::Tags => "they have none of the tags (tags)",
         NotFollowed::TagsUnknown => "the venue has not said which tags they have (tags)",
         NotFollowed::Category => "they are in none of the categories (categories)",
@@ -155,9 +166,8 @@ fn why(reason: NotFollowed) -> &'static str {
         NotFollowed::Volume => "too little was traded (min_volume)",
         NotFollowed::VolumeDay => "too little was traded within a day (min_volume_day)",
         NotFollowed::Liquidity => "too little is in their books (min_liquidity)",
-        NotFollowed::End => {
-            "they end too early or too late, or do not say when (ends_after, ends_before)"
-        }
+        NotFollowed::EndsAfter => "they end too early, or do not say when (ends_after)",
+        NotFollowed::EndsBefore => "they end too late, or do not say when (ends_before)",
         NotFollowed::NegRisk => "they are part of a negative-risk event, or are not (neg_risk)",
         NotFollowed::Seats => "as many as there may be are ahead of them (max_markets, order)",
         NotFollowed::Shard => "they belong to another process (shard)",

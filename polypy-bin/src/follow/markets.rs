@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::dry_run::dry_run;
 use super::table::{Paper, table};
-use super::{Target, run};
+use super::{Target, address, run};
 use crate::cli;
 use crate::terminal;
 
@@ -132,10 +132,12 @@ pub(super) fn refused(target: &Target, error: ReadError) -> Exit {
         }
         error => {
             let remedy = match &error {
-                ReadError::Refused(problem) if problem.status.as_u16() == 401 => {
-                    ": --token-file names the file with the token"
-                }
-                _ => "",
+                ReadError::Refused(problem) => match problem.status.as_u16() {
+                    401 => ": --token-file names the file with the token".to_owned(),
+                    404 => address::no_route(&target.url),
+                    _ => String::new(),
+                },
+                _ => String::new(),
             };
             target.say(&format!("{error}{remedy}"));
             Exit::Failure

@@ -1,5 +1,6 @@
 //! `polypy tail`, `book`, `markets`, `events` and `trades`: a running server at a terminal.
 
+mod address;
 mod book;
 mod dry_run;
 mod events;
@@ -68,7 +69,10 @@ impl Target {
     pub(crate) fn find(typed: cli::Server, variables: Vec<(String, String)>) -> Result<Self, Exit> {
         let mut token_file = typed.token_file;
         let url = match typed.url {
-            Some(url) => url,
+            Some(url) => address::server(&url).map_err(|reason| {
+                terminal::say(&format_args!("--url {}: {reason}", url.escape_debug()));
+                Exit::Usage
+            })?,
             None => {
                 let sources = Sources {
                     named_file: typed.file.config,
@@ -128,12 +132,10 @@ impl Target {
     /// Says why there is no connection.
     pub(crate) fn lost(&self, cause: &Lost) -> Exit {
         let remedy = match cause {
-            Lost::Dial(error) if !ask::remedy(error).is_empty() => ask::remedy(error),
-            Lost::Dial(_) | Lost::DialTimeout(_) => {
-                ": is a server running there, with its HTTP server on (--enable-http)? --url asks \
-                 elsewhere"
-            }
-            _ => "",
+            Lost::Dial(error) => address::io(&self.url, error),
+            Lost::DialTimeout(_) => address::nobody(&self.url),
+            Lost::Http(error) => address::http(&self.url, error).to_owned(),
+            _ => String::new(),
         };
         self.say(&format!("{cause}{remedy}"));
         Exit::Failure
@@ -141,7 +143,11 @@ impl Target {
 
     /// What another program sent must not steer the terminal.
     pub(crate) fn say(&self, text: &str) {
-        let text = text.escape_debug().to_string().replace("\\\"", "\"");
+        let text = text
+            .escape_debug()
+            .to_string()
+            .replace("\\\"", "\"")
+            .replace("\\'", "'");
         terminal::say(&format_args!("{}: {text}", self.url));
     }
 }

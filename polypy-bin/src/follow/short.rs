@@ -8,12 +8,15 @@ use serde_json::Value;
 use super::Target;
 use super::book::ask;
 use super::line::plain;
+use super::trades::encoded;
 use crate::terminal;
 
 /// Digits from which on an id is taken as whole: the venue's have 70 and more.
 const LEAST_WHOLE: usize = 60;
-/// Ids that are proposed for one that is unknown.
+/// Ids, or slugs, that are proposed for one that is unknown.
 const PROPOSED: usize = 3;
+/// Beginnings of a slug that are tried, each a word shorter.
+const TRIED: usize = 6;
 
 /// What a server has under the beginning of an id.
 #[derive(Debug, Default)]
@@ -104,6 +107,42 @@ pub(super) async fn unknown(target: &Target, token: &AssetId) -> String {
     // Without an answer nothing more is known.
     let begun = begun(target, token, "any").await.unwrap_or_default();
     said_of(&begun, token)
+}
+
+/// What is to be said behind the name of a market that nobody knows: why a beginning is not
+/// enough, or which slugs begin in the same way.
+pub(super) async fn like(target: &Target, name: &str) -> String {
+    if name.starts_with("0x") || name.starts_with("0X") {
+        return ": a condition id has to be whole, 0x and 64 digits; a slug, or the beginning of a \
+                token's id, will do as well"
+            .to_owned();
+    }
+    let mut begin = name;
+    for _ in 0..TRIED {
+        let path = format!(
+            "/v1/markets?slugs={}*&followed=any&status=any&limit={PROPOSED}&fields=slug,question",
+            encoded(begin)
+        );
+        // Without an answer nothing more is known.
+        let Ok(answer) = ask(target, &path).await else {
+            return String::new();
+        };
+        let markets = answer.body["markets"].as_array().into_iter().flatten();
+        let lines: String = markets
+            .map(|market| {
+                let text = |field: &str| plain(market[field].as_str().unwrap_or_default());
+                format!("\n  {}  {}", text("slug"), text("question"))
+            })
+            .collect();
+        if !lines.is_empty() {
+            return format!("; most like it:{lines}");
+        }
+        match begin.rsplit_once('-') {
+            Some((before, _)) if !before.is_empty() => begin = before,
+            _ => break,
+        }
+    }
+    ": `polypy markets WORDS --all` finds markets".to_owned()
 }
 
 fn said_of(begun: &Begun, token: &AssetId) -> String {

@@ -4,7 +4,7 @@ use polypy::exit::Exit;
 use polypy_core::AssetId;
 use serde_json::Value;
 
-use super::book::ask;
+use super::book::{ask, remedy};
 use super::events::aligned;
 use super::line::plain;
 use super::{Target, run, short};
@@ -28,22 +28,31 @@ pub(crate) fn trades(typed: cli::Trades, variables: Vec<(String, String)>) -> Ex
 
 async fn show(target: &Target, of: &str, limit: u16, json: bool) -> Result<(), Exit> {
     // A slug may be of digits, too; who means that has the condition id.
-    let path = match of.parse::<AssetId>() {
-        Ok(token) => {
-            let token = short::meant(target, token).await?;
-            format!("/v1/trades/{token}?limit={limit}")
-        }
-        Err(_no_token) => format!("/v1/trades?market={}&limit={limit}", encoded(of)),
+    let token = match of.parse::<AssetId>() {
+        Ok(token) => Some(short::meant(target, token).await?),
+        Err(_no_token) => None,
+    };
+    let path = match &token {
+        Some(token) => format!("/v1/trades/{token}?limit={limit}"),
+        None => format!("/v1/trades?market={}&limit={limit}", encoded(of)),
     };
     let body = ask(target, &path).await?.body;
     let Some(trades) = body["trades"].as_array() else {
         let error = body["error"].as_str();
-        let error = error.unwrap_or("an answer without trades: is it an older server?");
-        let remedy = match body["status"].as_u64() {
-            Some(401) => ": --token-file names the file with the token",
-            _ => "",
+        let error = plain(error.unwrap_or("an answer without trades: is it an older server?"));
+        let of = plain(of);
+        let kind = body["type"].as_str().unwrap_or_default();
+        let said = match (&token, kind.rsplit(':').next()) {
+            (Some(token), Some("unknown_token" | "not_followed")) => {
+                short::unknown(target, token).await
+            }
+            (None, Some("unknown_market")) => {
+                format!("{of}: {error}{}", short::like(target, &of).await)
+            }
+            _ => format!("{of}: {error}{}", remedy(target, &body)),
         };
-        target.say(&format!("{of}: {error}{remedy}"));
+        // Its lines are written here, and what stands in them is plain.
+        terminal::say(&format_args!("{}: {said}", target.url));
         return Err(Exit::Failure);
     };
     if json {
@@ -89,7 +98,7 @@ pub(super) fn side(aggressor: Option<&str>) -> &'static str {
 }
 
 /// As it stands in an address.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
     let bytes = text.bytes().map(|byte| {
         if plain(&byte) {

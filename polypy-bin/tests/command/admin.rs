@@ -259,6 +259,9 @@ fn the_selection_is_shown_with_its_origins_and_changed_as_a_whole() {
         refused["mistakes"][0]["reason"],
         "unknown key, did you mean tags?"
     );
+    // A dry run that does not exist is not done in earnest.
+    let (status, _, refused) = ask_for_tag(&admin, "PUT /v1/selection?dry_run=1", "", "{}");
+    assert_eq!((status, &refused["parameter"]), (400, &"dry_run".into()));
     let long = format!("{{\"tags\": \"{}\"}}", "x".repeat(256 * 1024));
     let (status, ..) = ask_for_tag(&admin, "PUT /v1/selection", "", &long);
     assert_eq!(status, 413);
@@ -330,12 +333,22 @@ fn what_the_configuration_names_and_nothing_has_is_told_once_all_is_listed() {
         "--sim-markets=20",
         "--markets-exclude-tags=wether",
         "--markets-exclude-categories=no-such-one",
+        "--markets-exclude-slugs=zz-*",
+        "--markets-exclude-text=Qwertz",
+        "--markets-exclude-ids=0x77",
         "--markets-also=not-a-slug",
     ]);
     let health = demo.stdout_line("/health");
     let public = health.split('/').nth(2).unwrap().to_owned();
     let url = |path: &str| format!("http://{public}/{path}");
-    let names = ["wether", "no such one", "not-a-slug"];
+    let names = [
+        "wether",
+        "no-such-one",
+        "zz-*",
+        "Qwertz",
+        "0x77",
+        "not-a-slug",
+    ];
     for name in names {
         let line = demo.stderr_line(name);
         assert!(

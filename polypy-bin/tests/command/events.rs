@@ -101,12 +101,31 @@ fn trades_are_shown_of_a_token_and_of_a_market() {
     let (_, book, _) = run(&["book", token]);
     assert!(book.contains("\nlast trade at 0."), "{book}");
 
-    let (code, _, said) = run(&["trades", "no-such-market"]);
-    assert_eq!(code, 1);
-    assert!(
-        said.contains("no-such-market: no market is listed as"),
-        "{said}"
+    let misspelt = format!("{slug}-x");
+    let ids = format!("{}1", &token[..token.len() - 1]);
+    let capitals = slug.to_ascii_uppercase();
+    let (code, _, said) = run(&["trades", "--limit=1", &capitals]);
+    assert_eq!(
+        (code, said.as_str()),
+        (0, ""),
+        "capitals make no difference"
     );
+    for (of, parts) in [
+        (
+            "no-such-market",
+            &["no-such-market: no market is listed as", "finds markets"][..],
+        ),
+        (
+            misspelt.as_str(),
+            &["is listed as", "; most like it:\n  ", slug.as_str()],
+        ),
+        ("0x5f65", &["a condition id has to be whole"]),
+        (ids.as_str(), &["no such token here"]),
+    ] {
+        let (code, _, said) = run(&["trades", of]);
+        assert_eq!(code, 1, "{said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{of}: {said}");
+    }
     demo.signal("TERM");
     assert_eq!(demo.end().code(), Some(0));
 }

@@ -66,6 +66,23 @@ fn markets_are_shown_and_a_short_id_is_taken_back() {
     assert_eq!((code, printed.as_str()), (0, ""));
     let tag = "no market has the tag \"wether\": --json shows the tags of markets\n";
     assert_eq!(said, format!("nothing matches\n{tag}"));
+    let (_, all, _) = output(&mut polypy(&["markets", "--json", "--url", &url]));
+    for (state, lines) in [("live", all.lines().count()), ("stale", 0)] {
+        let state = format!("--state={state}");
+        let args = ["markets", "--json", &state, "--url", &url];
+        let (code, printed, _) = output(&mut polypy(&args));
+        assert_eq!((code, printed.lines().count()), (0, lines), "{state}");
+    }
+    for (args, said_of) in [
+        (["--state=good", "--all"], "--state: "),
+        (["--sort=end", ""], "QUERY: "),
+        (["--sort=end", "🚀"], "QUERY: "),
+    ] {
+        let args = [&["markets", "--url", &url], &args[..]].concat();
+        let (code, printed, said) = output(&mut polypy(&args));
+        assert_eq!((code, printed.as_str()), (2, ""), "{said}");
+        assert!(said.starts_with(&format!("{url}: {said_of}")), "{said}");
+    }
     let (code, _, said) = output(&mut polypy(&["markets", "--sort=best", "--url", &url]));
     assert_eq!(code, 2, "{said}");
     assert!(said.starts_with(&format!("{url}: --sort: ")), "{said}");
@@ -88,6 +105,47 @@ fn what_is_in_the_way_of_an_answer_is_said_with_what_to_do() {
         assert_eq!((code, printed.as_str()), (1, ""), "{said}");
         assert!(said.contains(text) && said.contains(url), "{said}");
     }
+}
+
+#[test]
+fn an_address_that_is_none_is_told_what_would_be_right() {
+    let (_demo, url, _token) = demo();
+    let place = url.strip_prefix("http://").unwrap();
+    for (typed, code, part) in [
+        (
+            place.to_owned(),
+            2,
+            format!("it names no scheme: {url}, or https://"),
+        ),
+        (format!("{url}/health"), 2, format!("{url} is the server")),
+        (
+            format!("{url}/elsewhere"),
+            1,
+            "behind a proxy, at /elsewhere?".to_owned(),
+        ),
+        (
+            format!("https://{place}"),
+            1,
+            "Without TLS the address is http://".to_owned(),
+        ),
+    ] {
+        for command in [&["markets"][..], &["trades", "a-slug"]] {
+            let args = [command, &["--url", &typed]].concat();
+            let (found, printed, said) = output(&mut polypy(&args));
+            assert_eq!((found, printed.as_str()), (code, ""), "{args:?}: {said}");
+            assert!(
+                said.contains(&part) && !said.contains('\\'),
+                "{args:?}: {said}"
+            );
+        }
+    }
+    let routed = format!("{url}/v1/markets");
+    let (code, _, said) = output(&mut polypy(&["markets", "--url", &routed, "--limit=9"]));
+    assert_eq!(
+        (code, said.as_str()),
+        (0, ""),
+        "a route of ours is left out"
+    );
 }
 
 #[test]
@@ -133,7 +191,7 @@ fn a_dry_run_shows_what_a_configuration_would_follow_and_follows_nothing() {
     let (_, printed, _) = dry(&["--json", "--markets-max-markets=7"]);
     let object: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(
-        (&object["followed"], &object["not_followed"]["seats"]),
+        (&object["followed"], &object["not_followed"]["max_markets"]),
         (&Value::from(7), &Value::from(33))
     );
     assert_eq!(object["complete"], true);

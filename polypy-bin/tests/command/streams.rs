@@ -171,7 +171,11 @@ fn tail_says_what_is_in_the_way_and_what_to_do() {
         (&older, 1, &["has no streams"]),
         (&mistake, 1, &["channels: no \\u{1b}["]),
         ("https://localhost?a", 2, &["no part of the address"]),
-        ("localhost:8080", 2, &["must be http://HOST:PORT"]),
+        (
+            "localhost:8080",
+            2,
+            &["it names no scheme: http://localhost:8080"],
+        ),
     ] {
         let (found, printed, said) = output(&mut polypy(&["tail", "--url", url]));
         assert_eq!((found, printed.as_str()), (code, ""), "{said}");

@@ -1,5 +1,6 @@
 //! When something ends at the earliest, or at the latest.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -50,6 +51,21 @@ impl FromStr for Bound {
     }
 }
 
+/// As it is read: the moment, or the time in the greatest unit that fits.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(moment) => moment.fmt(f),
+            Self::FromNow(ahead) => {
+                let whole = ahead.as_secs();
+                let fits = |(_, seconds): &(char, u64)| whole.is_multiple_of(*seconds);
+                let (unit, seconds) = UNITS.into_iter().find(fits).unwrap_or(('s', 1));
+                write!(f, "{}{unit}", whole / seconds)
+            }
+        }
+    }
+}
+
 impl Bound {
     pub(super) fn at(self, now: Timestamp) -> Timestamp {
         match self {
@@ -80,6 +96,7 @@ mod tests {
             ("4294967295d", ahead(4_294_967_295 * 86_400)),
         ] {
             assert_eq!(text.parse(), Ok(bound), "{text}");
+            assert_eq!(bound.to_string().parse(), Ok(bound), "{bound}");
         }
         for bad in [
             "",

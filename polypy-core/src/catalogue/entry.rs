@@ -57,6 +57,30 @@ impl Cents {
         self.0.get() - 1
     }
 
+    /// Digits before the point that [`typed`](Self::typed) takes at most, and behind it.
+    pub const TYPED: (usize, usize) = (12, 6);
+
+    /// Reads dollars as a person types them: `10000` or `0.5`, in plain digits. The venue
+    /// writes them in other ways as well, which [`FromStr`](std::str::FromStr) reads.
+    ///
+    /// ```
+    /// use polypy_core::Cents;
+    ///
+    /// assert_eq!(Cents::typed("0.5"), Some(Cents::new(50)));
+    /// assert_eq!(Cents::typed("1e6"), None);
+    /// ```
+    pub fn typed(text: &str) -> Option<Self> {
+        let (most_whole, most_places) = Self::TYPED;
+        let is_digits = |digits: &str, most: usize| {
+            (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let is_plain = match text.split_once('.') {
+            Some((whole, places)) => is_digits(whole, most_whole) && is_digits(places, most_places),
+            None => is_digits(text, most_whole),
+        };
+        text.parse().ok().filter(|_| is_plain)
+    }
+
     /// Half of it.
     pub const fn half(self) -> Self {
         Self::new(self.get() / 2)
@@ -218,8 +242,18 @@ impl Verdict {
 pub enum NotFollowed {
     /// It is new, and was not judged yet.
     Unjudged,
-    /// It is among what is excluded.
-    Excluded,
+    /// It has one of the tags that are excluded.
+    ExcludedTags,
+    /// It is in one of the categories that are excluded.
+    ExcludedCategory,
+    /// It is part of one of the events that are excluded.
+    ExcludedEvent,
+    /// It has one of the slugs that are excluded.
+    ExcludedSlug,
+    /// One of the texts that are excluded is in its words.
+    ExcludedText,
+    /// It is one of the condition ids that are excluded.
+    ExcludedId,
     /// It has none of the tags.
     Tags,
     /// The venue has not said which tags it has.
@@ -240,8 +274,10 @@ pub enum NotFollowed {
     VolumeDay,
     /// Too little is in its books.
     Liquidity,
-    /// It ends too early or too late, or does not say when.
-    End,
+    /// It ends too early, or does not say when.
+    EndsAfter,
+    /// It ends too late, or does not say when.
+    EndsBefore,
     /// It is part of a negative-risk event, or is not.
     NegRisk,
     /// As many as there may be are ahead of it.
@@ -254,9 +290,14 @@ pub enum NotFollowed {
 
 impl NotFollowed {
     /// All of them, in the order of the checks.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Unjudged,
-        Self::Excluded,
+        Self::ExcludedTags,
+        Self::ExcludedCategory,
+        Self::ExcludedEvent,
+        Self::ExcludedSlug,
+        Self::ExcludedText,
+        Self::ExcludedId,
         Self::Tags,
         Self::TagsUnknown,
         Self::Category,
@@ -267,7 +308,8 @@ impl NotFollowed {
         Self::Volume,
         Self::VolumeDay,
         Self::Liquidity,
-        Self::End,
+        Self::EndsAfter,
+        Self::EndsBefore,
         Self::NegRisk,
         Self::Seats,
         Self::Shard,
@@ -279,24 +321,30 @@ impl NotFollowed {
         self as usize
     }
 
-    /// Its name in JSON and in counters.
+    /// Its name in JSON and in counters: the key that set the check.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unjudged => "unjudged",
-            Self::Excluded => "excluded",
+            Self::ExcludedTags => "exclude_tags",
+            Self::ExcludedCategory => "exclude_categories",
+            Self::ExcludedEvent => "exclude_events",
+            Self::ExcludedSlug => "exclude_slugs",
+            Self::ExcludedText => "exclude_text",
+            Self::ExcludedId => "exclude_ids",
             Self::Tags => "tags",
             Self::TagsUnknown => "tags_unknown",
-            Self::Category => "category",
-            Self::Event => "event",
-            Self::Slug => "slug",
+            Self::Category => "categories",
+            Self::Event => "events",
+            Self::Slug => "slugs",
             Self::Text => "text",
-            Self::Id => "id",
-            Self::Volume => "volume",
-            Self::VolumeDay => "volume_day",
-            Self::Liquidity => "liquidity",
-            Self::End => "end",
+            Self::Id => "ids",
+            Self::Volume => "min_volume",
+            Self::VolumeDay => "min_volume_day",
+            Self::Liquidity => "min_liquidity",
+            Self::EndsAfter => "ends_after",
+            Self::EndsBefore => "ends_before",
             Self::NegRisk => "neg_risk",
-            Self::Seats => "seats",
+            Self::Seats => "max_markets",
             Self::Shard => "shard",
             Self::Sockets => "sockets",
         }

@@ -10,7 +10,7 @@ use super::chunk::EntryRef;
 use super::entry::{Cents, NotFollowed, TagId};
 use super::glob::Glob;
 use super::tags::Tags;
-use super::text::{Folded, Phrase};
+use super::text::{Folded, Label, Phrase};
 use crate::id::ConditionId;
 use crate::time::Timestamp;
 
@@ -72,10 +72,15 @@ impl Ids {
         self.0.is_empty()
     }
 
+    /// All of them as they were written, in order.
+    pub fn sorted(&self) -> Vec<&ConditionId> {
+        let mut ids: Vec<_> = self.0.values().collect();
+        ids.sort_unstable_by_key(|id| id.as_str());
+        ids
+    }
+
     fn wanted(&self) -> String {
-        let mut ids: Vec<_> = self.0.values().map(ConditionId::as_str).collect();
-        ids.sort_unstable();
-        ids.join(", ")
+        joined(self.sorted().into_iter().map(ConditionId::as_str))
     }
 }
 
@@ -90,9 +95,9 @@ impl FromIterator<ConditionId> for Ids {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kinds {
     /// Slugs or labels of tags.
-    pub tags: Vec<Folded>,
+    pub tags: Vec<Label>,
     /// Categories.
-    pub categories: Vec<Folded>,
+    pub categories: Vec<Label>,
     /// Slugs of events.
     pub events: Vec<Glob>,
     /// Slugs of markets.
@@ -145,22 +150,21 @@ impl Kind {
         Self::Ids,
     ];
 
-    /// What it is called where it includes, and where it excludes.
-    fn keys(self) -> (&'static str, &'static str) {
+    /// Why a market that has one of these is left out.
+    fn excluded(self) -> NotFollowed {
         match self {
-            Self::Tags => ("tags", "exclude_tags"),
-            Self::Categories => ("categories", "exclude_categories"),
-            Self::Events => ("events", "exclude_events"),
-            Self::Slugs => ("slugs", "exclude_slugs"),
-            Self::Text => ("text", "exclude_text"),
-            Self::Ids => ("ids", "exclude_ids"),
+            Self::Tags => NotFollowed::ExcludedTags,
+            Self::Categories => NotFollowed::ExcludedCategory,
+            Self::Events => NotFollowed::ExcludedEvent,
+            Self::Slugs => NotFollowed::ExcludedSlug,
+            Self::Text => NotFollowed::ExcludedText,
+            Self::Ids => NotFollowed::ExcludedId,
         }
     }
 
     /// Why a market that has none of these is left out.
-    fn reason(self, found: EntryRef<'_>) -> NotFollowed {
+    fn left_out(self) -> NotFollowed {
         match self {
-            Self::Tags if found.entry.tags.is_none() => NotFollowed::TagsUnknown,
             Self::Tags => NotFollowed::Tags,
             Self::Categories => NotFollowed::Category,
             Self::Events => NotFollowed::Event,
@@ -219,8 +223,8 @@ impl Kinds {
 
     fn wanted(&self, kind: Kind) -> String {
         match kind {
-            Kind::Tags => joined(self.tags.iter().map(Folded::as_str)),
-            Kind::Categories => joined(self.categories.iter().map(Folded::as_str)),
+            Kind::Tags => joined(self.tags.iter().map(Label::as_str)),
+            Kind::Categories => joined(self.categories.iter().map(Label::as_str)),
             Kind::Events => joined(self.events.iter().map(Glob::as_str)),
             Kind::Slugs => joined(self.slugs.iter().map(Glob::as_str)),
             Kind::Text => joined(self.text.iter().map(Phrase::as_str)),
@@ -230,7 +234,8 @@ impl Kinds {
 
     /// The tags that are named, of those that there are.
     fn known_tags(&self, tags: &Tags) -> Vec<TagId> {
-        let named = self.tags.iter().filter_map(|name| tags.named(name));
+        let names = self.tags.iter().map(Label::folded);
+        let named = names.filter_map(|name| tags.named(name));
         named.collect()
     }
 
@@ -245,7 +250,7 @@ impl Kinds {
             }
             Kind::Categories => {
                 let own = market.category.as_deref().and_then(Folded::new);
-                own.is_some_and(|own| self.categories.contains(&own))
+                own.is_some_and(|own| self.categories.iter().any(|label| *label.folded() == own))
             }
             Kind::Events => {
                 let event = market.event.as_ref();
@@ -263,9 +268,9 @@ impl Kinds {
 
 impl MarketFilter {
     /// The tags that are named and that no market was ever listed with: misspelt, perhaps.
-    pub fn unknown_tags<'a>(&'a self, tags: &'a Tags) -> impl Iterator<Item = &'a Folded> {
+    pub fn unknown_tags<'a>(&'a self, tags: &'a Tags) -> impl Iterator<Item = &'a Label> {
         let named = self.include.tags.iter().chain(&self.exclude.tags);
-        named.filter(|name| tags.named(name).is_none())
+        named.filter(|name| tags.named(name.folded()).is_none())
     }
 
     /// Made ready for many markets with these tags. `was` is what chose those that are
@@ -319,10 +324,15 @@ impl ReadyFilter<'_> {
             let holds = !kinds.has(kind, &self.exclude_tags, found);
             trace.note(|| {
                 let (wanted, found) = (kinds.wanted(kind), kind.found(self.tags, found));
-                Check::new(kind.keys().1, holds, format!("none of {wanted}"), found)
+                Check::new(
+                    kind.excluded().name(),
+                    holds,
+                    format!("none of {wanted}"),
+                    found,
+                )
             });
             if !holds {
-                return Err(NotFollowed::Excluded);
+                return Err(kind.excluded());
             }
         }
         Ok(())
@@ -339,10 +349,15 @@ impl ReadyFilter<'_> {
             let holds = kinds.has(kind, &self.include_tags, found);
             trace.note(|| {
                 let own = kind.found(self.tags, found);
-                Check::new(kind.keys().0, holds, kinds.wanted(kind), own)
+                Check::new(kind.left_out().name(), holds, kinds.wanted(kind), own)
             });
             if !holds {
-                return Err(kind.reason(found));
+                let is_unstated = kind == Kind::Tags && found.entry.tags.is_none();
+                return Err(if is_unstated {
+                    NotFollowed::TagsUnknown
+                } else {
+                    kind.left_out()
+                });
             }
         }
         self.figures(found, trace)?;
@@ -353,7 +368,7 @@ impl ReadyFilter<'_> {
         let own = found.entry.market.neg_risk;
         trace.note(|| {
             Check::new(
-                "neg_risk",
+                NotFollowed::NegRisk.name(),
                 own == wanted,
                 wanted.to_string(),
                 own.to_string(),
@@ -372,20 +387,10 @@ impl ReadyFilter<'_> {
         let volume: fn(&MarketFilter) -> Option<Cents> = |filter| filter.min_volume;
         let volume_day: fn(&MarketFilter) -> Option<Cents> = |filter| filter.min_volume_day;
         let liquidity: fn(&MarketFilter) -> Option<Cents> = |filter| filter.min_liquidity;
-        for (key, bound_of, own, reason) in [
-            ("min_volume", volume, own.volume, NotFollowed::Volume),
-            (
-                "min_volume_day",
-                volume_day,
-                own.volume_day,
-                NotFollowed::VolumeDay,
-            ),
-            (
-                "min_liquidity",
-                liquidity,
-                own.liquidity,
-                NotFollowed::Liquidity,
-            ),
+        for (bound_of, own, reason) in [
+            (volume, own.volume, NotFollowed::Volume),
+            (volume_day, own.volume_day, NotFollowed::VolumeDay),
+            (liquidity, own.liquidity, NotFollowed::Liquidity),
         ] {
             let Some(bound) = bound_of(self.filter) else {
                 continue;
@@ -400,7 +405,7 @@ impl ReadyFilter<'_> {
                     bound.to_string()
                 };
                 let own = own.map_or_else(unstated, |own| own.to_string());
-                Check::new(key, holds, wanted, own)
+                Check::new(reason.name(), holds, wanted, own)
             });
             if !holds {
                 return Err(reason);
@@ -417,12 +422,17 @@ impl ReadyFilter<'_> {
         let is_in = self.is_in(found, |was| {
             (was.ends_after, was.ends_before) == (after, before)
         });
-        for (key, bound, is_after) in [("ends_after", after, true), ("ends_before", before, false)]
-        {
+        for (bound, reason) in [
+            (after, NotFollowed::EndsAfter),
+            (before, NotFollowed::EndsBefore),
+        ] {
             let Some(bound) = bound.map(|bound| bound.at(self.now)) else {
                 continue;
             };
-            let is_within = |own: Timestamp| if is_after { own >= bound } else { own <= bound };
+            let is_within = |own: Timestamp| match reason {
+                NotFollowed::EndsAfter => own >= bound,
+                _ => own <= bound,
+            };
             let holds = is_in || own.is_some_and(is_within);
             trace.note(|| {
                 let wanted = if is_in {
@@ -431,10 +441,10 @@ impl ReadyFilter<'_> {
                     bound.to_string()
                 };
                 let own = own.map_or_else(unstated, |own| own.to_string());
-                Check::new(key, holds, wanted, own)
+                Check::new(reason.name(), holds, wanted, own)
             });
             if !holds {
-                return Err(NotFollowed::End);
+                return Err(reason);
             }
         }
         Ok(())

@@ -31,8 +31,16 @@ pub enum GlobError {
 /// assert!(!glob.matches("eth-updown-5m-1780876500"));
 /// # Ok::<(), polypy_core::catalogue::GlobError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Glob(Box<str>);
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for Glob {}
 
 impl FromStr for Glob {
     type Err = GlobError;
@@ -47,12 +55,12 @@ impl FromStr for Glob {
         if text.contains(char::is_whitespace) {
             return Err(GlobError::Space);
         }
-        Ok(Self(text.to_ascii_lowercase().into()))
+        Ok(Self(text.into()))
     }
 }
 
 impl Glob {
-    /// The pattern, in lower case.
+    /// The pattern, as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -123,6 +131,7 @@ mod tests {
             let glob: Glob = pattern.parse().unwrap();
             assert_eq!(glob.matches(name), expected, "{pattern} {name}");
         }
+        assert_eq!("BTC-*".parse::<Glob>(), "btc-*".parse());
         assert_eq!("".parse::<Glob>(), Err(GlobError::Empty));
         assert_eq!("a b".parse::<Glob>(), Err(GlobError::Space));
         assert_eq!("x".repeat(513).parse::<Glob>(), Err(GlobError::TooLong));

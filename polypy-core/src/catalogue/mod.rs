@@ -41,11 +41,11 @@ pub use self::filter::{Check, Ids, Kinds, MarketFilter, ReadyFilter, Trace};
 pub use self::glob::{Glob, GlobError};
 pub use self::seats::{Round, SeatChanges, SeatTable};
 pub use self::selection::{
-    Judge, Judgement, Names, Rank, SeatOrder, SeatRule, Selection, ShardError, ShardOf,
+    Judge, Judgement, Names, Rank, SeatOrder, SeatRule, Selection, ShardError, ShardOf, Slugs,
 };
 pub use self::table::{CatalogueTable, Facts, LeftOut, MOST_MARKETS, MOST_TAGS, MOST_WORDS, Taken};
 pub use self::tags::Tags;
-pub use self::text::{Fit, Folded, Phrase, PhraseError, fold, words};
+pub use self::text::{Fit, Folded, Label, Phrase, PhraseError, fold, words};
 pub use self::view::CatalogueView;
 
 /// Names tokens: one, those of a market or of an event, or all.

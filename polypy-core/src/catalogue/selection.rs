@@ -1,6 +1,6 @@
 //! What says which markets are followed, and why one is not.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,7 +11,48 @@ use super::filter::{Check, Ids, MarketFilter, ReadyFilter, Trace};
 use super::tags::Tags;
 use crate::id::ConditionId;
 use crate::key::{SHARDS, Shard};
+use crate::slug::folded;
 use crate::time::Timestamp;
+
+/// Whole slugs, in any capitals.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Slugs(BTreeMap<Box<str>, Written>);
+
+/// How a slug was written: says nothing of which one it is.
+#[derive(Debug, Clone)]
+struct Written(Box<str>);
+
+impl PartialEq for Written {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Written {}
+
+impl Slugs {
+    /// Whether it is among them.
+    pub fn contains(&self, slug: &str) -> bool {
+        self.0.contains_key(&*folded(slug))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them as they were written, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|Written(slug)| &**slug)
+    }
+}
+
+impl FromIterator<Box<str>> for Slugs {
+    fn from_iter<I: IntoIterator<Item = Box<str>>>(slugs: I) -> Self {
+        let by_name = |slug: Box<str>| (folded(&slug).into(), Written(slug));
+        Self(slugs.into_iter().map(by_name).collect())
+    }
+}
 
 /// Markets by their names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,7 +60,7 @@ pub struct Names {
     /// Condition ids.
     pub ids: Ids,
     /// Slugs of markets and of events.
-    pub slugs: HashSet<Box<str>>,
+    pub slugs: Slugs,
 }
 
 impl Names {
@@ -39,7 +80,7 @@ impl Names {
             return Some(market.condition_id.as_str());
         }
         let mut slugs = slugs.into_iter().flatten();
-        slugs.find(|slug| self.slugs.contains(*slug))
+        slugs.find(|slug| self.slugs.contains(slug))
     }
 }
 
@@ -308,7 +349,7 @@ impl Judge<'_> {
         trace.note(|| {
             let own = Shard::of(condition).index();
             let found = format!("{}/{}", own % shard.parts, shard.parts);
-            Check::new("shard", holds, shard.to_string(), found)
+            Check::new(NotFollowed::Shard.name(), holds, shard.to_string(), found)
         });
         if holds {
             Ok(())
@@ -335,7 +376,7 @@ impl Judge<'_> {
             let holds = entry.verdict != Verdict::NotFollowed(NotFollowed::Seats);
             let wanted = format!("the first {} by {}", rule.most, rule.order.name());
             checks.push(Check::new(
-                "max_markets",
+                NotFollowed::Seats.name(),
                 holds,
                 wanted,
                 rule.order.found(entry),
@@ -345,7 +386,7 @@ impl Judge<'_> {
         if is_wanted && entry.verdict == Verdict::NotFollowed(NotFollowed::Sockets) {
             let wanted = "no more connections than there may be".to_owned();
             checks.push(Check::new(
-                "sockets",
+                NotFollowed::Sockets.name(),
                 false,
                 wanted,
                 "more would be needed".to_owned(),

@@ -24,6 +24,7 @@ use super::view::{CatalogueView, chunk_of};
 use crate::id::ConditionId;
 use crate::key::AssetKey;
 use crate::market::Market;
+use crate::slug::folded;
 
 /// Markets at most: ten times what the venue lists.
 pub const MOST_MARKETS: usize = 500_000;
@@ -101,14 +102,17 @@ enum Name<'a> {
     /// In the one spelling that all have in common.
     Condition(Cow<'a, str>),
     Token(&'a str),
-    Slug(&'a str),
-    Event(&'a str),
+    /// Capitals make no difference, nor in that of an event.
+    Slug(Cow<'a, str>),
+    Event(Cow<'a, str>),
 }
 
 fn names(market: &Market) -> impl Iterator<Item = Name<'_>> {
     let id = Name::Condition(market.condition_id.canonical());
-    let slug = market.slug.as_deref().map(Name::Slug);
-    let event = market.event.as_ref().map(|event| Name::Event(&event.slug));
+    let slug = market.slug.as_deref();
+    let slug = slug.map(|slug| Name::Slug(folded(slug)));
+    let event = market.event.as_ref();
+    let event = event.map(|event| Name::Event(folded(&event.slug)));
     let tokens = market.tokens.iter();
     let tokens = tokens.map(|token| Name::Token(token.token_id.as_str()));
     std::iter::once(id).chain(slug).chain(event).chain(tokens)
@@ -188,7 +192,7 @@ impl CatalogueTable {
                 let id = Name::Condition(condition.canonical());
                 self.named(id).cloned().collect()
             }
-            Err(_) => self.named(Name::Slug(name)).cloned().collect(),
+            Err(_) => self.named(Name::Slug(folded(name))).cloned().collect(),
         };
         found.sort_by_key(|entry| {
             (
@@ -208,7 +212,7 @@ impl CatalogueTable {
 
     /// The markets of the event with this slug, in the order in which the venue shows them.
     pub fn event(&self, slug: &str) -> Vec<MarketEntry> {
-        let mut found: Vec<_> = self.named(Name::Event(slug)).cloned().collect();
+        let mut found: Vec<_> = self.named(Name::Event(folded(slug))).cloned().collect();
         found.sort_by_key(|entry| {
             let order = entry.market.group.as_ref().and_then(|group| group.order);
             (order.is_none(), order, entry.number)
@@ -228,10 +232,13 @@ impl CatalogueTable {
                     let mut tokens = entry.market.tokens.iter();
                     tokens.any(|token| token.token_id.as_str() == *id)
                 }
-                Name::Slug(slug) => entry.market.slug.as_deref() == Some(slug),
+                Name::Slug(slug) => {
+                    let own = entry.market.slug.as_deref();
+                    own.is_some_and(|own| own.eq_ignore_ascii_case(slug))
+                }
                 Name::Event(slug) => {
                     let event = entry.market.event.as_ref();
-                    event.is_some_and(|event| &*event.slug == *slug)
+                    event.is_some_and(|event| event.slug.eq_ignore_ascii_case(slug))
                 }
             })
     }
@@ -473,7 +480,7 @@ impl CatalogueTable {
     fn share(&mut self, market: &mut Market) {
         if let Some(event) = &mut market.event {
             let same = self
-                .named(Name::Event(&event.slug))
+                .named(Name::Event(folded(&event.slug)))
                 .take(ASKED)
                 .filter_map(|entry| entry.market.event.as_ref())
                 .find(|other| *other == event)
@@ -497,7 +504,7 @@ impl CatalogueTable {
     /// are its event's.
     fn share_tags(&self, market: &Market, tags: Vec<TagId>) -> Arc<[TagId]> {
         let event = market.event.as_ref();
-        let others = event.map(|event| self.named(Name::Event(&event.slug)).take(ASKED));
+        let others = event.map(|event| self.named(Name::Event(folded(&event.slug))).take(ASKED));
         let mut others = others.into_iter().flatten();
         let same = others.find_map(|entry| entry.tags.as_ref().filter(|own| ***own == *tags));
         same.map_or_else(|| tags.into(), Arc::clone)

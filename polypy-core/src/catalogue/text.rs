@@ -26,7 +26,7 @@ const MAX_WORDS: usize = 8;
 #[non_exhaustive]
 pub enum PhraseError {
     /// Nothing but spaces and signs.
-    #[error("there is no word in it")]
+    #[error("there is no letter or digit in it")]
     NoWord,
     /// Too many characters.
     #[error("more than {MAX_PHRASE} characters")]
@@ -112,6 +112,41 @@ impl fmt::Display for Folded {
         f.pad(self.as_str())
     }
 }
+
+/// A tag's or a category's name as somebody wrote it; two that are compared as one are equal.
+#[derive(Debug, Clone)]
+pub struct Label {
+    written: Box<str>,
+    folded: Folded,
+}
+
+impl Label {
+    /// The name; `None` if there is no word in it.
+    pub fn new(text: &str) -> Option<Self> {
+        Some(Self {
+            folded: Folded::new(text)?,
+            written: text.trim().into(),
+        })
+    }
+
+    /// What was written.
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+
+    /// As it is compared.
+    pub fn folded(&self) -> &Folded {
+        &self.folded
+    }
+}
+
+impl PartialEq for Label {
+    fn eq(&self, other: &Self) -> bool {
+        self.folded == other.folded
+    }
+}
+
+impl Eq for Label {}
 
 /// How well a phrase fits, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -274,6 +309,7 @@ mod tests {
             ("will-btc-hit-100k", " will btc hit 100k"),
             ("東京 オリンピック", " 東京 オリンヒック"),
             ("\u{301}\u{308} … ?", ""),
+            ("bitcoin\u{0}🚀\u{1b}[31mmoon", " bitcoin 31mmoon"),
             ("", ""),
         ] {
             assert_eq!(folded(text), expected, "{text}");
@@ -303,7 +339,9 @@ mod tests {
     #[test]
     fn what_is_no_phrase_says_why() {
         let error = |text: &str| Phrase::parse(text).unwrap_err();
-        assert_eq!(error(" ?! \u{301}"), PhraseError::NoWord);
+        for text in [" ?! \u{301}", "", "🚀🚀", "\u{0}\u{1b}", "-_*"] {
+            assert_eq!(error(text), PhraseError::NoWord, "{text:?}");
+        }
         assert_eq!(error(&"x".repeat(257)), PhraseError::TooLong);
         assert_eq!(error("a b c d e f g h i"), PhraseError::TooManyWords);
         assert_eq!(Phrase::parse(" a  b ").unwrap().as_str(), "a  b");
@@ -314,6 +352,9 @@ mod tests {
         assert_eq!(Folded::new("Middle East"), Folded::new("middle-east"));
         assert_eq!(Folded::new("Middle East").unwrap().as_str(), "middle east");
         assert_eq!(Folded::new("--"), None);
+        let label = Label::new(" Middle East ").unwrap();
+        assert_eq!(label.as_str(), "Middle East");
+        assert_eq!(Some(label), Label::new("middle-east"));
     }
 
     proptest! {

@@ -136,6 +136,19 @@ async fn a_bare_server_has_its_own_routes_alone() {
         ask(address, "PUT /things/7/turn", &[], "").await.status,
         405
     );
+    // What stands in no body is not done: a dry run would be none.
+    for (target, name) in [
+        ("PUT /level?dry_run=1", "dry_run"),
+        ("PUT /plan?&x", "x"),
+        ("POST /things/7/turn?full=true", "full"),
+    ] {
+        let refused = ask(address, target, &[], "info").await;
+        assert_eq!(
+            (refused.status, refused.json()["parameter"].as_str()),
+            (400, Some(name))
+        );
+    }
+    assert_eq!(ask(address, "PUT /level?", &[], "info").await.status, 200);
     let long = ask(address, "PUT /level", &[], "seventeen letters").await;
     assert_eq!(long.status, 413);
     server.stop().await;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use polypy_core::slug::folded;
 use polypy_core::{ConditionId, Market};
 
-/// Of two markets with one name the later counts.
+/// Of two markets with one name the later counts. Capitals make no difference.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     markets: HashMap<Box<str>, ConditionId>,
@@ -15,10 +16,12 @@ impl Names {
     pub(super) fn enter(&mut self, market: &Market) {
         let condition = &market.condition_id;
         if let Some(slug) = &market.slug {
-            self.markets.insert(slug.clone(), condition.clone());
+            let slug = folded(slug).into();
+            self.markets.insert(slug, condition.clone());
         }
         if let Some(event) = &market.event {
-            let markets = self.events.entry(event.slug.clone()).or_default();
+            let markets = self.events.entry(folded(&event.slug).into());
+            let markets = markets.or_default();
             markets.insert(condition.clone());
         }
     }
@@ -27,26 +30,26 @@ impl Names {
     pub(super) fn leave(&mut self, market: &Market) {
         let condition = &market.condition_id;
         if let Some(slug) = &market.slug
-            && self.markets.get(slug) == Some(condition)
+            && self.market(slug) == Some(condition)
         {
-            self.markets.remove(slug);
+            self.markets.remove(&*folded(slug));
         }
         if let Some(event) = &market.event
-            && let Some(markets) = self.events.get_mut(&event.slug)
+            && let Some(markets) = self.events.get_mut(&*folded(&event.slug))
         {
             markets.remove(condition);
             if markets.is_empty() {
-                self.events.remove(&event.slug);
+                self.events.remove(&*folded(&event.slug));
             }
         }
     }
 
     pub(super) fn market(&self, slug: &str) -> Option<&ConditionId> {
-        self.markets.get(slug)
+        self.markets.get(&*folded(slug))
     }
 
     pub(super) fn event(&self, slug: &str) -> impl Iterator<Item = &ConditionId> {
-        self.events.get(slug).into_iter().flatten()
+        self.events.get(&*folded(slug)).into_iter().flatten()
     }
 
     #[cfg(test)]

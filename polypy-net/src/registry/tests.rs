@@ -59,8 +59,8 @@ fn markets_are_found_by_their_names_until_they_are_forgotten() {
         let slug = format!("market-{number}");
         registry.upsert(named(number, Some(&slug), Some("event")));
     }
-    assert_eq!(registry.named("market-2"), Some(condition(2)));
-    assert_eq!(registry.of_event("event"), [condition(1), condition(2)]);
+    assert_eq!(registry.named("Market-2"), Some(condition(2)));
+    assert_eq!(registry.of_event("EVENT"), [condition(1), condition(2)]);
     assert_eq!(registry.named("market-3"), None);
     // An answer without names takes none away, and is no news.
     let version = registry.version();
@@ -68,12 +68,12 @@ fn markets_are_found_by_their_names_until_they_are_forgotten() {
     assert_eq!(registry.version(), version);
     assert_eq!(registry.named("market-1"), Some(condition(1)));
     // One that is renamed is found by the new name alone.
-    registry.upsert(named(1, Some("renamed"), Some("other")));
+    registry.upsert(named(1, Some("renamed"), Some("Other")));
     assert_eq!(registry.named("market-1"), None);
     assert_eq!(registry.named("renamed"), Some(condition(1)));
     assert_eq!(registry.of_event("event"), [condition(2)]);
     // Of two with one name the later counts, and leaves with it.
-    registry.upsert(named(3, Some("renamed"), None));
+    registry.upsert(named(3, Some("Renamed"), None));
     registry.forget(&condition(1));
     assert_eq!(registry.named("renamed"), Some(condition(3)));
     assert_eq!(registry.of_event("other"), []);

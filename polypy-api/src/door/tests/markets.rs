@@ -130,7 +130,14 @@ async fn a_market_is_shown_whole_by_any_of_its_names() {
     expected["tokens"] = json!([
         { "token_id": "71", "outcome": "Yes" }, { "token_id": "72", "outcome": "No" },
     ]);
-    for name in ["does-7-hold", "0x7", "0x07", "0X7", "does%2D7-hold"] {
+    for name in [
+        "does-7-hold",
+        "Does-7-HOLD",
+        "0x7",
+        "0x07",
+        "0X7",
+        "does%2D7-hold",
+    ] {
         assert_eq!(
             server.get(&format!("/v1/markets/{name}")).await,
             expected,
@@ -142,6 +149,23 @@ async fn a_market_is_shown_whole_by_any_of_its_names() {
         .await;
     let few: Vec<_> = few.as_object().unwrap().keys().cloned().collect();
     assert_eq!(few, ["slug", "tokens", "same_slug"]);
+    // Tops that are asked for are not left out without a word.
+    for (list, field) in [
+        ("/v1/markets/0x7?", None),
+        ("/v1/markets?", Some("markets")),
+        ("/v1/events/What-Holds?", Some("markets")),
+    ] {
+        let shown = server.get(&format!("{list}fields=slug&tops")).await;
+        let market = field.map_or(&shown, |field| &shown[field][0]);
+        let state = &market["tokens"][0]["top"]["state"];
+        assert_eq!(
+            (&market["question"], state),
+            (&Value::Null, &json!("live")),
+            "{list}"
+        );
+    }
+    let plain = server.get("/v1/events/what-holds?fields=slug").await;
+    assert_eq!(plain["markets"][0], json!({ "slug": "does-7-hold" }));
 
     let resolution = Resolution {
         winner: Some(known().market.tokens[1].token_id.clone()),
@@ -210,7 +234,7 @@ async fn why_a_market_is_followed_or_not_is_explained_check_by_check() {
     server.listed.select(Selection {
         filter: MarketFilter {
             include: Kinds {
-                tags: vec![polypy_core::catalogue::Folded::new("oil").unwrap()],
+                tags: vec![polypy_core::catalogue::Label::new("oil").unwrap()],
                 ..Kinds::default()
             },
             min_volume_day: Some(Cents::new(100)),
@@ -223,7 +247,7 @@ async fn why_a_market_is_followed_or_not_is_explained_check_by_check() {
     assert_eq!(
         explained["selection"],
         json!({
-            "followed": false, "not_followed": "volume_day", "generation": 1,
+            "followed": false, "not_followed": "min_volume_day", "generation": 1,
             "checks": [
                 {
                     "key": "tags", "holds": true, "wanted": "oil", "found": "Middle East, Oil",
@@ -236,7 +260,7 @@ async fn why_a_market_is_followed_or_not_is_explained_check_by_check() {
             ],
         })
     );
-    assert_eq!(explained["not_followed"], "volume_day");
+    assert_eq!(explained["not_followed"], "min_volume_day");
     let other = server
         .get("/v1/markets/0x1?explain=selection&fields=slug")
         .await;
@@ -348,7 +372,7 @@ async fn a_list_is_paged_through_and_says_what_it_is_of() {
             "some of condition_id",
         ),
         ("sort=relevance".to_owned(), 400, "about:blank", "add q"),
-        ("q=%20".to_owned(), 400, "about:blank", "no word"),
+        ("q=%20".to_owned(), 400, "about:blank", "no letter or digit"),
         (
             "sort=tightest".to_owned(),
             400,
@@ -360,7 +384,25 @@ async fn a_list_is_paged_through_and_says_what_it_is_of() {
             "min_volume=much".to_owned(),
             400,
             "about:blank",
-            "a number such as 10000",
+            "dollars in plain digits",
+        ),
+        (
+            "min_volume=1e6".to_owned(),
+            400,
+            "about:blank",
+            "dollars in plain digits",
+        ),
+        (
+            format!("ids={}", vec!["0x7"; 51].join(",")),
+            400,
+            "about:blank",
+            "51 are too many, ask for them in parts",
+        ),
+        (
+            format!("cursor={next}0"),
+            400,
+            "about:blank",
+            "not a cursor",
         ),
         (
             "ends_before=soon".to_owned(),

@@ -172,6 +172,11 @@ async fn the_document_is_served_and_has_every_route() {
     let address = http.local_addr().unwrap();
     let (status, head, body) = ask(address, "GET", "/openapi.json", "").await;
     assert_eq!(status, 200, "{head}");
+    for (wanted, part) in [("gzip", true), ("identity", false)] {
+        let header = format!("Accept-Encoding: {wanted}\r\n");
+        let (_, head, _) = ask(address, "HEAD", "/openapi.json", &header).await;
+        assert_eq!(head.contains("content-encoding: gzip"), part, "{head}");
+    }
     let document: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         (&document["openapi"], &document["info"]["version"]),

@@ -71,7 +71,7 @@ fn subscriptions_come_and_go_and_agree() {
         assert_eq!(refused.code, "not_followed");
         let part = "\"1000\"";
         assert!(refused.message.contains(part), "{refused}");
-        let part = "(volume): /v1/markets/0x3e8?explain=selection says why";
+        let part = "(min_volume): /v1/markets/0x3e8?explain=selection says why";
         assert!(refused.message.contains(part), "{refused}");
     }
     assert_eq!(code(world.unsubscribe(&client, 9)), "unknown_id");

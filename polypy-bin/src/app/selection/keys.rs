@@ -57,7 +57,7 @@ mod tests {
         let public = keys(&loaded, Detail::Layer);
         assert_eq!(
             public["tags"],
-            json!({ "value": ["crypto", "middle east"], "layer": "overlay" })
+            json!({ "value": ["crypto", "Middle East"], "layer": "overlay" })
         );
         assert_eq!(
             public["min_volume"],

@@ -132,7 +132,7 @@ async fn an_overlay_is_followed_shown_and_taken_back() {
         .unwrap();
     assert_eq!(warned.followed, 0);
     assert!(
-        warned.warnings[0].contains("nothing has this"),
+        warned.warnings[0].contains("nothing-has-this"),
         "{warned:?}"
     );
     let checks = app.catalogue().explain(number).unwrap().checks;

@@ -1,59 +1,54 @@
 //! What a selection names and nothing listed has: most often a slip of the pen.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use polypy_core::catalogue::{CatalogueView, Folded, Glob, Selection};
+use polypy_core::catalogue::{CatalogueView, Folded, Glob, Ids, Kinds, Label, Phrase, Selection};
+use polypy_core::slug::folded;
 
 use crate::config::nearest;
 
 /// Names of one kind that are told apart; the others are counted.
 const MOST: usize = 8;
+/// Of patterns and phrases, each of which is held against all markets, so many of one key
+/// are tried at most.
+const MOST_TRIED: usize = 64;
 
 /// A sentence for each name that no listed market has. Of a tag and a category, the nearest
 /// one that there is.
 pub fn warnings(selection: &Selection, view: &CatalogueView) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let (include, exclude) = (&selection.filter.include, &selection.filter.exclude);
-    for (key, tags) in [("tags", &include.tags), ("exclude_tags", &exclude.tags)] {
-        let known = |tag: &Folded| view.tags().named(tag).is_some();
-        let unknown = tags.iter().filter(|tag| !known(tag)).map(Folded::as_str);
-        tell(&mut warnings, key, "tag", unknown.collect(), |tag| {
-            nearest_tag(tag, view)
-        });
-    }
     let known = Known::of(view);
-    for (key, categories) in [
-        ("categories", &include.categories),
-        ("exclude_categories", &exclude.categories),
-    ] {
-        let is_known = |category: &&Folded| known.categories.contains_key(*category);
-        let unknown = categories.iter().filter(|category| !is_known(category));
-        let unknown = unknown.map(Folded::as_str).collect();
-        tell(&mut warnings, key, "category", unknown, |wrong| {
-            let near = nearest(wrong, known.categories.keys().map(Folded::as_str))?;
-            let named = known.categories.iter();
-            let mut named = named.filter(|(folded, _)| folded.as_str() == near);
-            named.next().map(|(_, shown)| (*shown).to_owned())
+    let (include, exclude) = (&selection.filter.include, &selection.filter.exclude);
+    let mut warnings = Vec::new();
+    for (prefix, kinds) in [("", include), ("exclude_", exclude)] {
+        known.told(kinds, &mut |key, what, unknown| {
+            let nearest = |wrong: &str| match key {
+                "tags" => nearest_tag(wrong, view),
+                "categories" => known.nearest_category(wrong),
+                _ => None,
+            };
+            tell(
+                &mut warnings,
+                &format!("{prefix}{key}"),
+                what,
+                &unknown,
+                nearest,
+            );
         });
     }
-    for (key, globs) in [
-        ("events", &include.events),
-        ("exclude_events", &exclude.events),
-    ] {
-        let unknown = nobody_has(globs, &known.events);
-        tell(&mut warnings, key, "event of slug", unknown, |_| None);
-    }
-    for (key, globs) in [("slugs", &include.slugs), ("exclude_slugs", &exclude.slugs)] {
-        let unknown = nobody_has(globs, &known.slugs);
-        tell(&mut warnings, key, "slug", unknown, |_| None);
-    }
-    let is_known = |slug: &&str| known.slugs.contains(slug) || known.events.contains(slug);
-    let also = selection.also.slugs.iter().map(|slug| &**slug);
-    let mut also: Vec<_> = also.filter(|slug| !is_known(slug)).collect();
-    also.sort_unstable();
-    tell(&mut warnings, "also", "slug, nor its event,", also, |_| {
-        None
-    });
+    let also = &selection.also;
+    let slugs = also.slugs.iter();
+    let slugs = slugs.filter(|slug| !known.slugs.contains(slug) && !known.events.contains(slug));
+    let mut unknown: Vec<&str> = known.strangers(&also.ids);
+    tell(&mut warnings, "also", "condition id", &unknown, |_| None);
+    unknown = slugs.collect();
+    tell(
+        &mut warnings,
+        "also",
+        "slug, nor its event,",
+        &unknown,
+        |_| None,
+    );
     warnings
 }
 
@@ -61,7 +56,7 @@ fn tell(
     warnings: &mut Vec<String>,
     key: &str,
     what: &str,
-    unknown: Vec<&str>,
+    unknown: &[&str],
     nearest: impl Fn(&str) -> Option<String>,
 ) {
     for name in unknown.iter().take(MOST) {
@@ -76,14 +71,6 @@ fn tell(
     }
 }
 
-/// Whole names: with `*` nothing is said, for what it is to match may come yet.
-fn nobody_has<'a>(globs: &'a [Glob], known: &HashSet<&str>) -> Vec<&'a str> {
-    let names = globs.iter().map(Glob::as_str);
-    names
-        .filter(|name| !name.contains('*') && !known.contains(name))
-        .collect()
-}
-
 fn nearest_tag(wrong: &str, view: &CatalogueView) -> Option<String> {
     let labels = view.tags().iter().map(|(_, tag)| {
         let shown = if tag.label.is_empty() {
@@ -96,36 +83,111 @@ fn nearest_tag(wrong: &str, view: &CatalogueView) -> Option<String> {
     let labels: Vec<_> = labels
         .filter_map(|(folded, shown)| Some((folded?, shown)))
         .collect();
-    let near = nearest(wrong, labels.iter().map(|(folded, _)| folded.as_str()))?;
+    let folded = Folded::new(wrong)?;
+    let near = nearest(
+        folded.as_str(),
+        labels.iter().map(|(folded, _)| folded.as_str()),
+    )?;
     let (_, shown) = labels.iter().find(|(folded, _)| folded.as_str() == near)?;
     Some(shown.to_string())
 }
 
+/// Slugs, in any capitals.
+#[derive(Default)]
+struct Slugs<'a>(HashSet<Cow<'a, str>>);
+
+impl Slugs<'_> {
+    fn contains(&self, slug: &str) -> bool {
+        self.0.contains(&*folded(slug))
+    }
+
+    /// Those that nobody has, whole or with `*`.
+    fn strangers<'g>(&self, globs: &'g [Glob]) -> Vec<&'g str> {
+        let (patterns, whole): (Vec<_>, Vec<_>) =
+            globs.iter().partition(|glob| glob.as_str().contains('*'));
+        let whole = whole
+            .into_iter()
+            .filter(|glob| !self.contains(glob.as_str()));
+        let patterns = patterns.into_iter().take(MOST_TRIED);
+        let patterns = patterns.filter(|glob| !self.0.iter().any(|slug| glob.matches(slug)));
+        whole.chain(patterns).map(Glob::as_str).collect()
+    }
+}
+
 /// What markets are called.
 struct Known<'a> {
-    slugs: HashSet<&'a str>,
-    events: HashSet<&'a str>,
+    view: &'a CatalogueView,
+    slugs: Slugs<'a>,
+    events: Slugs<'a>,
     /// As they are compared, and as they are written.
     categories: HashMap<Folded, &'a str>,
 }
 
 impl<'a> Known<'a> {
     fn of(view: &'a CatalogueView) -> Self {
-        let (mut slugs, mut events) = (HashSet::new(), HashSet::new());
+        let (mut slugs, mut events) = (Slugs::default(), Slugs::default());
         let mut names = HashSet::new();
         for found in view.iter() {
             let market = &found.entry.market;
-            slugs.extend(market.slug.as_deref());
-            events.extend(market.event.as_ref().map(|event| &*event.slug));
+            slugs.0.extend(market.slug.as_deref().map(folded));
+            let event = market.event.as_ref();
+            events.0.extend(event.map(|event| folded(&event.slug)));
             names.extend(market.category.as_deref());
         }
         let names = names.into_iter();
-        let folded = names.filter_map(|name| Some((Folded::new(name)?, name)));
+        let categories = names.filter_map(|name| Some((Folded::new(name)?, name)));
         Self {
+            view,
             slugs,
             events,
-            categories: folded.collect(),
+            categories: categories.collect(),
         }
+    }
+
+    /// Tells of each key its unknown values, and what these are.
+    fn told<'k>(&self, kinds: &'k Kinds, tell: &mut dyn FnMut(&str, &str, Vec<&'k str>)) {
+        let tags = kinds.tags.iter();
+        let tags = tags.filter(|tag| self.view.tags().named(tag.folded()).is_none());
+        tell("tags", "tag", tags.map(Label::as_str).collect());
+        let categories = kinds.categories.iter();
+        let categories = categories.filter(|one| !self.categories.contains_key(one.folded()));
+        tell(
+            "categories",
+            "category",
+            categories.map(Label::as_str).collect(),
+        );
+        tell(
+            "events",
+            "event of slug",
+            self.events.strangers(&kinds.events),
+        );
+        tell("slugs", "slug", self.slugs.strangers(&kinds.slugs));
+        let texts = kinds.text.iter().take(MOST_TRIED);
+        let texts = texts.filter(|phrase| self.view.search(phrase).next().is_none());
+        tell("text", "words", texts.map(Phrase::as_str).collect());
+        tell("ids", "condition id", self.strangers(&kinds.ids));
+    }
+
+    /// Condition ids of no listed market.
+    fn strangers<'i>(&self, ids: &'i Ids) -> Vec<&'i str> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let markets = self.view.iter().map(|found| &found.entry.market);
+        let known: HashSet<_> = markets
+            .map(|market| market.condition_id.canonical())
+            .collect();
+        let ids = ids.sorted().into_iter();
+        let unknown = ids.filter(|id| !known.contains(&id.canonical()));
+        unknown.map(|id| id.as_str()).collect()
+    }
+
+    fn nearest_category(&self, wrong: &str) -> Option<String> {
+        let folded = Folded::new(wrong)?;
+        let near = nearest(folded.as_str(), self.categories.keys().map(Folded::as_str))?;
+        let mut named = self.categories.iter();
+        let (_, shown) = named.find(|(folded, _)| folded.as_str() == near)?;
+        Some((*shown).to_owned())
     }
 }
 
@@ -175,24 +237,34 @@ mod tests {
     #[test]
     fn what_nobody_has_is_named_with_the_nearest_tag() {
         let found = warned(
-            r#"{"tags": "cripto, middle-east", "exclude_tags": "Midle East, weather",
+            r#"{"tags": "Cripto, middle-east", "exclude_tags": "Midle East, weather",
                 "categories": "pop culture, Pop-Cultur", "exclude_categories": "weather",
-                "events": "world-cup, world-cop", "slugs": "will-spain-win, will-*, wil-spain-win",
-                "also": "world-cup, will-spain-win, other, 0x7"}"#,
+                "events": "World-Cup, world-cop", "exclude_events": "*-cup, *-cop",
+                "slugs": "will-spain-win, Will-*, wil-spain-win, wil-*",
+                "text": "Spain win, spain wim", "exclude_text": "🚀 cup, cap",
+                "ids": "0x01, 0x7", "exclude_ids": "0x1, 0X00A",
+                "also": "World-Cup, will-spain-win, Other, 0x7, 0x1"}"#,
         );
         assert_eq!(
             found,
             [
-                "tags: no listed market has the tag \"cripto\", did you mean \"crypto\"?",
-                "exclude_tags: no listed market has the tag \"midle east\", did you mean \
-                 \"Middle East\"?",
-                "exclude_tags: no listed market has the tag \"weather\"",
-                "categories: no listed market has the category \"pop cultur\", did you mean \
+                "tags: no listed market has the tag \"Cripto\", did you mean \"crypto\"?",
+                "categories: no listed market has the category \"Pop-Cultur\", did you mean \
                  \"Pop Culture\"?",
-                "exclude_categories: no listed market has the category \"weather\"",
                 "events: no listed market has the event of slug \"world-cop\"",
                 "slugs: no listed market has the slug \"wil-spain-win\"",
-                "also: no listed market has the slug, nor its event, \"other\"",
+                "slugs: no listed market has the slug \"wil-*\"",
+                "text: no listed market has the words \"spain wim\"",
+                "ids: no listed market has the condition id \"0x7\"",
+                "exclude_tags: no listed market has the tag \"Midle East\", did you mean \
+                 \"Middle East\"?",
+                "exclude_tags: no listed market has the tag \"weather\"",
+                "exclude_categories: no listed market has the category \"weather\"",
+                "exclude_events: no listed market has the event of slug \"*-cop\"",
+                "exclude_text: no listed market has the words \"cap\"",
+                "exclude_ids: no listed market has the condition id \"0x00A\"",
+                "also: no listed market has the condition id \"0x7\"",
+                "also: no listed market has the slug, nor its event, \"Other\"",
             ]
         );
         assert_eq!(warned("{}"), Vec::<String>::new());
