@@ -72,6 +72,10 @@ impl RecorderPart {
         match *self {}
     }
 
+    pub(super) fn is_cut(&self) -> bool {
+        match *self {}
+    }
+
     pub(super) fn ending(&self) {
         match *self {}
     }
