@@ -11,6 +11,7 @@
 //! | followed or interrupted | `closing`, or the connection is lost ([`Book::pause`]) | paused |
 //! | paused | `delta` that is not newer in epoch and sequence | unchanged: a replay |
 //! | paused | any other `delta` | as for a followed one |
+//! | paused | `subscribed` that recovers nothing | interrupted, levels kept |
 //! | paused | `ready` | followed: all that was missed has come |
 //! | anything | `state` | trusted as it says |
 //!
@@ -185,6 +186,12 @@ impl Book {
             Message::Gap(gap) => Ok(self.interrupt(gap)),
             Message::Closing(_) => {
                 self.pause();
+                Ok(Step::Interrupted)
+            }
+            Message::Subscribed(subscribed)
+                if self.following == Following::Paused && !subscribed.recovered =>
+            {
+                self.following = Following::Interrupted;
                 Ok(Step::Interrupted)
             }
             Message::Ready(_) => {

@@ -1,6 +1,6 @@
 //! The books and trades of a subscription, by token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use polypy_core::AssetId;
 
@@ -15,6 +15,8 @@ pub struct Books {
     trades: HashMap<AssetId, Trades>,
     /// The connection was lost, and not all that came since has come again.
     is_paused: bool,
+    /// Tokens from before the connection was lost of which the new one has said nothing.
+    untold: HashSet<AssetId>,
 }
 
 /// The trades of one token.
@@ -35,6 +37,7 @@ impl Books {
         let Some(token) = message.token_id() else {
             return Ok(self.take_for_all(message));
         };
+        self.untold.remove(token);
         match message {
             Message::Trade(trade) => return self.trade(token, trade.trade_sequence),
             Message::State(state) if state.state == Trust::Forgotten => {
@@ -92,12 +95,23 @@ impl Books {
     /// What concerns the connection as a whole concerns every token.
     fn take_for_all(&mut self, message: &Message) -> Step {
         match message {
-            Message::Gap(gap) if is_for_all(gap) => {
-                let trades = self.trades.values_mut();
-                trades.for_each(|trades| trades.has_gap = true);
-            }
+            Message::Gap(gap) if is_for_all(gap) => self.doubt_trades(),
             Message::Closing(_) => self.is_paused = true,
-            Message::Ready(_) => self.is_paused = false,
+            // Nothing of before comes again, and a server that was restarted may not have
+            // these tokens any more.
+            Message::Subscribed(subscribed) if self.is_paused && !subscribed.recovered => {
+                self.is_paused = false;
+                self.doubt_trades();
+                let known = self.books.keys().chain(self.trades.keys());
+                self.untold = known.cloned().collect();
+            }
+            Message::Ready(_) => {
+                self.is_paused = false;
+                for gone in self.untold.drain() {
+                    self.books.remove(&gone);
+                    self.trades.remove(&gone);
+                }
+            }
             _ => return Step::Unconcerned,
         }
         let mut step = Step::Unconcerned;
@@ -107,6 +121,12 @@ impl Books {
             }
         }
         step
+    }
+
+    /// Trades may be missing: the next number of each token may be any.
+    fn doubt_trades(&mut self) {
+        let trades = self.trades.values_mut();
+        trades.for_each(|trades| trades.has_gap = true);
     }
 
     fn trade(&mut self, token: &AssetId, found: u64) -> Result<Step, Broken> {

@@ -105,6 +105,7 @@ impl Client {
             books: Books::default(),
             silence: FIRST_SILENCE,
             failures: 0,
+            was_subscribed: false,
         }
     }
 }
@@ -124,12 +125,16 @@ pub enum Event {
         /// When it asks again.
         retry: Duration,
     },
-    /// It has come back. Not recovered: a gap follows, and all snapshots.
+    /// It has come back. Recovered: all that was missed follows. Otherwise it is lost, and
+    /// snapshots follow. A [gap](Message::Gap) says more where the server was given a place
+    /// to go on from, which conflated subscriptions do not have.
     Resumed {
         /// All that was missed follows.
         recovered: bool,
         /// What was accepted.
         subscribed: Subscribed,
+        /// The same as it came.
+        text: String,
     },
     /// The messages contradict each other: a defect of the server, or of what is between.
     /// Books are had again by a new subscription.
@@ -175,6 +180,7 @@ pub struct Subscription {
     silence: Duration,
     /// Connections lost since messages came in full.
     failures: u32,
+    was_subscribed: bool,
 }
 
 impl fmt::Debug for Subscription {
@@ -285,10 +291,14 @@ impl Subscription {
             }
             Message::Subscribed(subscribed) => {
                 self.silence = Duration::from_millis(subscribed.heartbeat_ms.max(100)) * 3;
-                if subscribed.was_resuming {
+                // Of an earlier subscription, too, that the caller resumes.
+                let is_back = self.was_subscribed || subscribed.was_resuming;
+                self.was_subscribed = true;
+                if is_back {
                     return Ok(Some(Event::Resumed {
                         recovered: subscribed.recovered,
                         subscribed: subscribed.clone(),
+                        text,
                     }));
                 }
             }

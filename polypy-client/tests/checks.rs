@@ -182,6 +182,34 @@ fn a_lost_trade_is_named_unless_a_gap_was() {
 }
 
 #[test]
+fn trades_of_a_new_subscription_are_counted_anew() {
+    let again = |recovered| {
+        json!({
+            "type": "subscribed", "id": 1, "tokens": 1, "unknown": [], "channels": ["trade"],
+            "mode": "every", "interval_ms": null, "depth": null, "heartbeat_ms": 5_000,
+            "was_resuming": recovered, "recovered": recovered, "cursor": null,
+        })
+    };
+    let mut books = Books::default();
+    take(&mut books, &trade(7)).unwrap();
+    // Another subscription of a connection that was not lost.
+    take(&mut books, &again(false)).unwrap();
+    assert!(take(&mut books, &trade(9)).is_err());
+    books.pause();
+    take(&mut books, &again(false)).unwrap();
+    assert_eq!(
+        take(&mut books, &trade(3)),
+        Ok(Step::Unconcerned),
+        "a restart"
+    );
+    assert!(take(&mut books, &trade(5)).is_err());
+    books.pause();
+    take(&mut books, &again(true)).unwrap();
+    assert_eq!(take(&mut books, &trade(5)), Ok(Step::Old));
+    assert!(take(&mut books, &trade(7)).is_err());
+}
+
+#[test]
 fn a_gap_interrupts_and_what_it_says_comes_next() {
     for (next, step, is_followed) in [
         ("none", Step::Unconcerned, true),

@@ -51,6 +51,26 @@ def test_trades_are_counted() -> None:
         books.take(trade(20))
 
 
+def test_trades_of_a_new_subscription_are_counted_anew() -> None:
+    books = Books()
+    again = {"type": "subscribed", "recovered": False}
+    books.take(trade(7))
+    # Another subscription of a connection that was not lost.
+    books.take(again)
+    with pytest.raises(BrokenError, match="trade 9 came after trade 7"):
+        books.take(trade(9))
+    books.pause()
+    books.take(again)
+    assert books.take(trade(3)) is Step.UNCONCERNED, "the server was restarted"
+    with pytest.raises(BrokenError, match="trade 5 came after trade 3"):
+        books.take(trade(5))
+    books.pause()
+    books.take(again | {"recovered": True})
+    assert books.take(trade(5)) is Step.OLD
+    with pytest.raises(BrokenError, match="trade 7 came after trade 5"):
+        books.take(trade(7))
+
+
 @pytest.mark.parametrize(
     ("next", "is_followed"), [("none", True), ("snapshot", False), ("closing", False)]
 )

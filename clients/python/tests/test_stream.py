@@ -119,6 +119,28 @@ def test_a_lost_connection_is_resumed_from_the_last_place(door: str) -> None:
     run(work)
 
 
+@pytest.mark.parametrize("door", DOORS)
+def test_of_what_was_told_before_a_new_subscription_nothing_is_trusted(door: str) -> None:
+    async def work() -> None:
+        gone = snapshot(5) | {"token_id": "72"}
+        opening = [subscribed(False, False), snapshot(5), gone, ready("r-5")]
+        again = [subscribed(False, False), snapshot(1), ready("r-1"), HOLD]
+        async with play(door, [opening, again]) as played:
+            async with stream(played.url, interval_ms=200) as events:
+                await expect(events, "subscribed", "snapshot", "snapshot", "ready")
+                books = dict(events.books)
+                assert all(book.is_live for book in books.values())
+                await expect(events, "lost", "resumed False")
+                assert not any(book.is_live for book in books.values())
+                await expect(events, "snapshot")
+                assert books[TOKEN].is_live and not books["72"].is_live
+                await expect(events, "ready")
+                assert books[TOKEN].is_live and not books["72"].is_live
+                assert dict(events.books) == {TOKEN: books[TOKEN]}
+
+    run(work)
+
+
 def test_a_cancellation_that_comes_with_a_message_ends_the_stream() -> None:
     async def work() -> None:
         async def message() -> str:

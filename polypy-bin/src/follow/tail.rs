@@ -52,12 +52,17 @@ async fn follow(
                 target.say(&format!("{cause}; asking again in {wait:.1} s"));
             }
             Event::Resumed {
-                recovered: true, ..
+                recovered, text, ..
             } => {
-                target.say("connected again, and nothing is missing");
-            }
-            Event::Resumed { .. } => {
-                target.say("connected again, and not all that was missed could be had");
+                target.say(if recovered {
+                    "connected again, and nothing is missing"
+                } else {
+                    "connected again: what came meanwhile is lost, but for the books as they are now"
+                });
+                if json {
+                    left -= 1;
+                    terminal::print_more(&format!("{text}\n"))?;
+                }
             }
             Event::Broken { broken, .. } => {
                 target.say(&format!("the messages contradict each other: {broken}"));

@@ -216,6 +216,46 @@ async fn a_resume_that_is_refused_begins_again() {
     }
 }
 
+/// As conflated subscriptions always do, which have no place to come back to.
+#[tokio::test]
+async fn of_what_was_told_before_a_new_subscription_nothing_is_trusted() {
+    let mut gone = snapshot(5);
+    gone["token_id"] = json!("72");
+    for door in DOORS {
+        let first = subscribed(false, false);
+        let opening = vec![first.clone(), snapshot(5), gone.clone(), ready("r-5")];
+        let again = vec![first, snapshot(1), ready("r-1")];
+        let scripts = vec![Script::Send(opening), Script::Hold(again)];
+        let (_server, mut stream) = subscribe(door, scripts).await;
+        let live = |stream: &Subscription, token| {
+            let book = stream.books().get(token);
+            book.map(polypy_client::Book::is_live)
+        };
+        expect(
+            &mut stream,
+            &["subscribed", "snapshot", "snapshot", "ready"],
+        )
+        .await;
+        assert_eq!(live(&stream, "72"), Some(true));
+        assert!(next(&mut stream).await.starts_with("lost: "));
+        expect(&mut stream, &["resumed: false"]).await;
+        assert_eq!(
+            (live(&stream, TOKEN), live(&stream, "72")),
+            (Some(false), Some(false))
+        );
+        expect(&mut stream, &["snapshot"]).await;
+        assert_eq!(
+            (live(&stream, TOKEN), live(&stream, "72")),
+            (Some(true), Some(false))
+        );
+        expect(&mut stream, &["ready"]).await;
+        assert_eq!(
+            (live(&stream, TOKEN), live(&stream, "72")),
+            (Some(true), None)
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_server_says_whether_and_when_to_come_back() {
     for door in DOORS {

@@ -4,7 +4,8 @@ A book is
 
 - followed: the next delta has to continue it;
 - interrupted: a gap was said, and a snapshot has to come;
-- paused: the connection was lost; what is known already may come again until `ready`;
+- paused: the connection was lost; what is known already may come again until `ready`,
+  or, where nothing is made good, a snapshot has to come;
 - neither, before its first snapshot and after messages that contradict each other.
 
 `docs/stream.md` has the rules. What no number in the messages shows cannot be noticed
@@ -123,6 +124,9 @@ class Book:
             case "closing":
                 self.pause()
                 return Step.INTERRUPTED
+            case "subscribed" if self._following is _Following.PAUSED and not data["recovered"]:
+                self._following = _Following.INTERRUPTED
+                return Step.INTERRUPTED
             case "ready" if self._following is _Following.PAUSED:
                 self._following = _Following.YES
         return Step.UNCONCERNED
@@ -204,6 +208,8 @@ class Books(Mapping[str, Book]):
         # The last trade's number, and whether there was a gap since.
         self._trades: dict[str, tuple[int, bool]] = {}
         self._is_paused = False
+        # Tokens from before the connection was lost of which the new one has said nothing.
+        self._untold: set[str] = set()
 
     def __getitem__(self, token_id: str) -> Book:
         return self._books[token_id]
@@ -223,6 +229,7 @@ class Books(Mapping[str, Book]):
         token = data.get("token_id")
         if token is None:
             return self._take_for_all(data)
+        self._untold.discard(token)
         if kind == "trade":
             return self._trade(token, data["trade_sequence"])
         if kind == "state" and data["state"] == "forgotten":
@@ -252,15 +259,29 @@ class Books(Mapping[str, Book]):
     def _take_for_all(self, data: Data) -> Step:
         match data["type"]:
             case "gap" if data["scope"] != "token":
-                self._trades = {token: (last, True) for token, (last, _) in self._trades.items()}
+                self._doubt_trades()
             case "closing":
                 self._is_paused = True
+            case "subscribed" if self._is_paused and not data["recovered"]:
+                # Nothing of before comes again, and a server that was restarted may not
+                # have these tokens any more.
+                self._is_paused = False
+                self._doubt_trades()
+                self._untold = {*self._books, *self._trades}
             case "ready":
                 self._is_paused = False
+                for gone in self._untold:
+                    self._books.pop(gone, None)
+                    self._trades.pop(gone, None)
+                self._untold.clear()
             case _:
                 return Step.UNCONCERNED
         steps = [book.take(data) for book in self._books.values()]
         return Step.INTERRUPTED if Step.INTERRUPTED in steps else Step.UNCONCERNED
+
+    def _doubt_trades(self) -> None:
+        """Trades may be missing: the next number of each token may be any."""
+        self._trades = {token: (last, True) for token, (last, _) in self._trades.items()}
 
     def _trade(self, token: str, found: int) -> Step:
         last, has_gap = self._trades.get(token, (None, False))

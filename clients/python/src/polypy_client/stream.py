@@ -79,7 +79,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """It has come back. Not recovered: a gap follows, and all snapshots."""
+    """It has come back. Recovered: all that was missed follows. Otherwise it is lost, and
+    snapshots follow. A `gap` says more where the server was given a place to go on from,
+    which conflated subscriptions do not have.
+    """
 
     recovered: bool
     data: dict[str, Any]
@@ -149,6 +152,7 @@ class Stream:
         self._filter = filter
         self._token = token
         self._failures = 0
+        self._was_subscribed = False
         self._door: Door | None = None
         self._events = self._run()
 
@@ -239,8 +243,10 @@ class Stream:
         match data["type"]:
             case "hello" if data["version"] != VERSION:
                 raise RefusedError(f"the server's messages have version {data['version']}")
-            case "subscribed" if data["was_resuming"]:
+            case "subscribed" if self._was_subscribed:
                 return Resumed(data["recovered"], data)
+            case "subscribed":
+                self._was_subscribed = True
             case "ready":
                 self._failures = 0
             case "closing":
