@@ -1,6 +1,6 @@
 //! The file that is made of an incident.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,12 +136,30 @@ impl Incident {
             let received = at(copy.checkpoint.whole.received);
             Entry::Checkpoint(Box::new(RecordedBook::of(&copy.checkpoint, received)))
         };
+        let known: HashSet<_> = whole
+            .iter()
+            .map(|copy| copy.checkpoint.whole.info.asset_id.clone())
+            .collect();
+        let described = self.markets.iter().flat_map(|market| &market.tokens);
+        let mut unknown: HashSet<_> = described.map(|token| token.token_id.clone()).collect();
+        unknown.retain(|token| !known.contains(token));
         let mut gaps = Vec::new();
         for socket in self.sockets {
             let (number, connection) = (socket.number, Box::from(&*socket.connection));
             if let Some(lacks) = socket.frozen.lacks_before {
                 let to = socket.frozen.begins().unwrap_or(lacks);
-                gaps.push(gap(number, &connection, at(to), at(now)));
+                let lost = gap(number, &connection, at(to), at(now));
+                let tokens = socket.frozen.before.tokens.keys();
+                for token in tokens.filter(|token| unknown.contains(*token)) {
+                    // Until its next book comes.
+                    gaps.push(Entry::Gap(Gap {
+                        scope: GapScope::Token,
+                        token_id: Some(token.clone()),
+                        to_ts: None,
+                        ..lost.clone()
+                    }));
+                }
+                gaps.push(Entry::Gap(lost));
                 let (first, before) = (socket.frozen.first, &socket.frozen.before);
                 beginning.extend(open(number, &connection, first, before));
             }
@@ -208,13 +226,13 @@ fn open(socket: u64, connection: &str, next_sequence: u32, before: &Carried) -> 
 }
 
 /// What was forgotten of a socket.
-fn gap(socket: u64, connection: &str, to: u64, now: u64) -> Entry {
-    Entry::Gap(Gap {
+fn gap(socket: u64, connection: &str, to: u64, now: u64) -> Gap {
+    Gap {
         scope: GapScope::Socket,
         slot: Some(connection.into()),
         socket: Some(socket),
         ..Gap::of_recording("not_kept", Owner::Us, (None, Some(to / 1_000)), now / 1_000)
-    })
+    }
 }
 
 /// What something that a socket said is in a file, and how many nanoseconds after its group.

@@ -85,7 +85,8 @@ pub(crate) struct Verify {
     /// List this token alone; all are verified
     #[arg(long, value_name = "ID")]
     pub(crate) token: Option<AssetId>,
-    /// Not whole also if the recording says itself that something was lost
+    /// Not whole also if the recording says itself that something was lost; that it was begun,
+    /// stopped or goes on later is no loss
     #[arg(long)]
     pub(crate) strict: bool,
     /// Print all of it as one JSON object: docs/schemas/verify.json

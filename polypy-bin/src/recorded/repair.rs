@@ -18,12 +18,14 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
     let mut shown = Ok(());
     let mut is_done = true;
     let mut is_any_read = false;
+    let mut is_any_told = false;
     let repaired = repair_recording(Arc::new(SystemDisk), &recording, now(), &mut |mended| {
         // What cannot be read is no better than it was.
         is_done &= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty) | Err(_));
         // One that was removed was our own, and had nothing in it yet.
         is_any_read |= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty));
         let line = line(mended);
+        is_any_told |= line.is_some();
         if let Some(line) = line
             && shown.is_ok()
         {
@@ -40,7 +42,12 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
         }
         (Ok(()), Err(exit)) if exit != Exit::Clean => exit,
         (Ok(()), _) if !is_any_read => Exit::Unreadable,
-        (Ok(()), _) if is_done => Exit::Clean,
+        (Ok(()), _) if is_done => {
+            if !is_any_told {
+                terminal::say(&"nothing to repair: each file is whole, and in the manifest");
+            }
+            Exit::Clean
+        }
         (Ok(()), _) => Exit::NotWhole,
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn verify(typed: cli::Verify) -> Exit {
         Ok(report) => report,
         Err(error) => return refuse(&error),
     };
+    report.is_strict = typed.strict;
     let exit = if report.is_unreadable() {
         Exit::Unreadable
     } else if report.is_whole() && (report.is_gapless() || !typed.strict) {

@@ -120,6 +120,8 @@ pub struct Report {
     pub left_out: LeftOut,
     /// What the recording itself says that it lacks.
     pub gaps: Vec<Gap>,
+    /// Whether gaps in which something was lost count as well.
+    pub is_strict: bool,
     /// No entry could be read, so it began and ended at no time.
     pub is_empty: bool,
     /// When the first entry was, in nanoseconds since the Unix epoch.
@@ -268,6 +270,7 @@ impl Report {
         });
         json!({
             "whole": self.is_whole(),
+            "gapless": self.is_gapless(),
             "files": self.files,
             "faults": self.faults.iter().map(fault_json).collect::<Vec<_>>(),
             "frames": self.frames,
@@ -347,10 +350,11 @@ impl Report {
 
     fn write(&self, page: &mut String) -> fmt::Result {
         let found = &self.findings;
-        let verdict = if self.is_whole() {
-            "whole"
-        } else {
-            "not whole"
+        let verdict = match (self.is_whole(), self.is_gapless()) {
+            (false, _) => "not whole",
+            (true, false) if self.is_strict => "not whole by --strict, and it says what was lost",
+            (true, false) => "whole, and it says what was lost",
+            (true, true) => "whole",
         };
         match self.times() {
             Some((began, ended)) => writeln!(
@@ -400,11 +404,26 @@ impl Report {
             )?;
         }
         for ((owner, reason), count) in self.gaps_by_cause() {
-            writeln!(
-                page,
-                "gap          {}, {reason} ({owner}), {count}",
-                count.gaps
-            )?;
+            // Of those in which nothing was lost one that is open lasts to the end.
+            if !ORDERLY.contains(&&*reason) {
+                writeln!(
+                    page,
+                    "gap          {}, {reason} ({owner}), {count}",
+                    count.gaps
+                )?;
+            } else if count.unbounded == count.gaps {
+                writeln!(
+                    page,
+                    "no loss      {}, {reason} ({owner}), to the end",
+                    count.gaps
+                )?;
+            } else {
+                writeln!(
+                    page,
+                    "no loss      {}, {reason} ({owner}), {count}",
+                    count.gaps
+                )?;
+            }
         }
         if self.unknown_events > 0 {
             writeln!(
@@ -519,6 +538,36 @@ mod tests {
         assert!(shown.contains(both), "{shown}");
         let shown = page(&[closed]);
         assert!(shown.contains("1, killed (us), 1.5 s\n"), "{shown}");
+    }
+
+    #[test]
+    fn the_first_line_says_whether_something_was_lost_and_what_was_not_is_no_loss() {
+        let gap = |reason| Gap::of_recording(reason, Owner::Us, (Some(1), None), 9);
+        let page = |reason, is_strict| {
+            let report = Report {
+                gaps: vec![gap(reason)],
+                is_strict,
+                ..Report::default()
+            };
+            (report.page(), report.to_json()["gapless"] == true)
+        };
+        let (shown, is_gapless) = page("stopped", true);
+        assert!(is_gapless && shown.starts_with("whole: "), "{shown}");
+        assert!(
+            shown.contains("no loss      1, stopped (us), to the end\n"),
+            "{shown}"
+        );
+        let (shown, is_gapless) = page("killed", true);
+        assert!(
+            !is_gapless && shown.starts_with("not whole by --strict"),
+            "{shown}"
+        );
+        let (shown, _) = page("killed", false);
+        assert!(
+            shown.starts_with("whole, and it says what was lost: "),
+            "{shown}"
+        );
+        assert!(shown.contains("\ngap          1, killed"), "{shown}");
     }
 
     #[test]
