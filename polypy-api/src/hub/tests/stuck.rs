@@ -180,6 +180,7 @@ fn of_the_trades_that_wait_the_oldest_are_left_out_and_that_is_said_with_their_n
     let gaps = told.iter().filter(|one| one.event().name() == "gap");
     let gaps: Vec<_> = gaps.map(|one| one.text().as_str()).collect();
     assert_eq!(gaps.len(), 2, "one of each token");
+    assert_eq!(world.numbers.gaps_client.get(), 2, "each is counted");
     let missing = (200 - queued) - {
         let trades = told.iter().filter(|one| one.event().name() == "trade");
         u64::try_from(trades.count()).unwrap() - queued
