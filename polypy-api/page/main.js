@@ -5,7 +5,7 @@ import { Connections } from "./core/connections.js";
 import { byId, mark, put } from "./core/dom.js";
 import * as format from "./core/format.js";
 import { Samples } from "./core/sample.js";
-import { ofLink } from "./core/state.js";
+import { ofHealth, ofLink, UNKNOWN } from "./core/state.js";
 import * as theme from "./core/theme.js";
 import { setBadge } from "./core/widgets.js";
 import { Clock } from "./link/clock.js";
@@ -20,13 +20,16 @@ import { overview } from "./views/overview.js";
 /**
  * @typedef {{ title: string, heading: any, frame?: (now: number) => void, sampled: () => void, connected?: () => void, link?: () => void, theme: () => void,
  *   update?: (name: string, query: URLSearchParams) => void, sleep?: () => void, wake?: () => void, key?: (key: string) => boolean,
- *   resize?: () => void, end: () => void }} View
+ *   resize?: () => void, move?: (event: KeyboardEvent) => void, enter?: () => void, end: () => void }} View
+ * move: takes a key that moves in a list, wherever the focus is; enter: takes the focus.
  */
 
 /** Hidden for so long, only the health messages are left. */
 const ASLEEP_MS = 10_000;
 const LOOK_MS = 250;
 const SAY_MS = 5000;
+/** Keys that move in a list. */
+const MOVES = new Set(["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End", "Enter"]);
 const VIEWS = /** @type {Record<string, (app: any, name: string, query: URLSearchParams) => View>} */ ({ overview, markets, market });
 
 const now = () => performance.now();
@@ -51,6 +54,10 @@ let keys = readKeys();
 let isLooking = false;
 /** The link was lost since it was last open: another server may have come. */
 let wasLost = false;
+/** From silence or loss until something is heard again. */
+let isDown = false;
+/** What the link was when it was last shown. */
+let linkWas = "";
 
 const app = {
   root,
@@ -64,6 +71,8 @@ const app = {
   /** What went on since the page was opened. @type {{ at: number, text: string, tone: string }[]} */
   seen: [],
   isLinked: () => stream.link.is === "open",
+  /** Nothing is heard of the server: all that is shown is old. */
+  isDown: () => isDown,
   /** @param {string} hash */
   go(hash) {
     location.hash = hash;
@@ -71,7 +80,13 @@ const app = {
   /** The address, without a new view. @param {string} hash */
   replace(hash) {
     route = hash.split("?")[0];
-    history.replaceState(null, "", hash);
+    history.replaceState(history.state, "", hash);
+  },
+  /** Where one was in this entry of the history, as it was kept; `null` in a new one. */
+  place: () => history.state?.place ?? null,
+  /** @param {any} place */
+  keep(place) {
+    history.replaceState({ ...history.state, place }, "");
   },
   /** @param {string} title */
   title(title) {
@@ -107,10 +122,13 @@ function say(text) {
 
 /** @param {import("./link/link.js").Link} link */
 function onLink(link) {
+  // Each message is heard, and few of them change the link.
+  if (link.is === linkWas) return;
+  linkWas = link.is;
   setBadge(byId("link"), ofLink(link.is));
   const heard = link.heard === null ? null : clock.at(link.heard);
-  const isGrey = link.is !== "open" && link.heard !== null;
-  root.classList.toggle("grey", isGrey);
+  if (link.is !== "connecting") isDown = link.is === "silent" || link.is === "lost";
+  root.classList.toggle("grey", isDown);
   if (link.is === "open") {
     if (!notice.hidden) {
       note("the link is back", "live");
@@ -128,6 +146,7 @@ function onLink(link) {
     notice.hidden = true;
     show();
   }
+  showVerdict();
   view?.link?.();
 }
 
@@ -209,18 +228,25 @@ let reasonsBefore = "";
 /** @param {any} health */
 function judged(health) {
   samples.health = health;
-  const live = health.books.live;
-  const isWell = health.healthy && health.reasons.length === 0;
-  const tone = !health.healthy ? "bad" : isWell ? "live" : "stale";
-  setBadge(byId("verdict"), {
-    shape: !health.healthy ? "cross" : isWell ? "disc" : "triangle",
-    tone,
-    word: `${format.count(live)} of ${format.count(health.books.wanted)} live`,
-  });
+  showVerdict();
+  const { tone } = ofHealth(health);
   const codes = health.reasons.map((/** @type {any} */ one) => one.code).join();
   if (codes !== reasonsBefore) note(health.reasons[0]?.text ?? "every book is live again", tone);
   reasonsBefore = codes;
   view?.sampled();
+}
+
+function showVerdict() {
+  const { health } = samples;
+  if (!health) return;
+  const look = ofHealth(health);
+  const why = health.reasons.map((/** @type {any} */ { text }) => text).join("; ");
+  // Why it is not all well is the first thing that is asked.
+  const short = health.reasons.length ? `: ${health.reasons[0].code.replaceAll("_", " ")}` : "";
+  const word = `${format.count(health.books.live)} of ${format.count(health.books.wanted)} live`;
+  const badge = byId("verdict");
+  setBadge(badge, isDown ? UNKNOWN : { ...look, word: `${word}${short}` });
+  mark(badge, "title", isDown ? `last heard: ${word}` : why || "every book is live");
 }
 
 /** What the address names. */
@@ -247,6 +273,8 @@ function show() {
     open(path, () => make(app, named, query));
   }
   const words = byId("words");
+  if (wantsList) view?.enter?.();
+  wantsList = false;
   if (document.activeElement !== words) words.value = kind === "markets" ? query.get("q") ?? "" : "";
   for (const link of byId("nav").children) {
     const is = link.dataset.view === kind || (kind === "market" && link.dataset.view === "markets");
@@ -272,7 +300,10 @@ function open(path, make) {
   window.scrollTo(0, 0);
   view = make();
   app.title(view.title);
-  if (!isFirst) view.heading.focus({ preventScroll: true });
+  // Who types goes on typing; who came back goes on where he was.
+  if (isFirst || document.activeElement === byId("words")) return;
+  if (view.enter && app.place()) view.enter();
+  else view.heading.focus({ preventScroll: true });
 }
 
 async function loggedIn() {
@@ -312,6 +343,11 @@ function pressed(event) {
   if (event.key === "Escape") {
     if (isTyping) target.blur();
     else if (route.startsWith("#/market/")) history.length > 1 ? history.back() : app.go("#/markets");
+    return;
+  }
+  // From the heading of a list the keys that move go to the list.
+  if (MOVES.has(event.key) && view?.move && (target === view.heading || target === document.body || target === root)) {
+    view.move(event);
     return;
   }
   if (isTyping || !keys) return;
@@ -359,9 +395,22 @@ byId("words").addEventListener("input", () => {
 });
 byId("search").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
-  clearTimeout(typing);
-  search();
+  toList();
 });
+byId("words").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  if (event.key !== "ArrowDown") return;
+  event.preventDefault();
+  toList();
+});
+/** The list takes the focus once it is there. */
+let wantsList = false;
+
+/** Searches, and moves into what is found. */
+function toList() {
+  clearTimeout(typing);
+  wantsList = true;
+  search();
+}
 
 function search() {
   const words = byId("words").value.trim();
@@ -369,7 +418,12 @@ function search() {
   if (words) query.set("q", words);
   else query.delete("q");
   const hash = `#/markets${query.size ? `?${query}` : ""}`;
-  if (location.hash !== hash) app.go(hash);
+  if (location.hash !== hash) {
+    app.go(hash);
+  } else if (wantsList) {
+    view?.enter?.();
+    wantsList = false;
+  }
 }
 
 addEventListener("hashchange", show);

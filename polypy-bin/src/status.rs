@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// Between two looks: as often as an eye sees a number move.
 const LOOK: Duration = Duration::from_millis(200);
 /// Columns of the bar.
-const BAR: usize = 20;
+const BAR: usize = 10;
 
 /// Shows it for as long as it is polled; nothing where there is no terminal.
 pub(crate) async fn follow(app: &PolyPy, status: Option<StatusLine>) -> Infallible {
@@ -52,9 +52,10 @@ fn starting(progress: Progress, elapsed: Duration) -> String {
     }
     let done = (live_books * BAR).checked_div(assets).unwrap_or(0).min(BAR);
     let bar = format!("[{}{}]", "#".repeat(done), ".".repeat(BAR - done));
+    // Of a narrow terminal's line the end is cut: what a start waits for comes first.
     format!(
-        "starting {seconds} s | {markets} markets | {connections} connections, {subscribed} of \
-         {assets} tokens | {bar} {live_books} books"
+        "starting {seconds} s {bar} {live_books} of {assets} books | {connections} connections, \
+         {subscribed} tokens subscribed | {markets} markets"
     )
 }
 
@@ -90,10 +91,26 @@ mod tests {
         progress.live_books = 5;
         assert_eq!(
             shown(progress),
-            "starting 3 s | 5 markets | 1 connections, 8 of 10 tokens | [##########..........] 5 \
-             books"
+            "starting 3 s [#####.....] 5 of 10 books | 1 connections, 8 tokens subscribed | 5 \
+             markets"
         );
         progress.live_books = 10;
         assert_eq!(quiet(progress), "10 of 10 books live | 1 connection");
+    }
+
+    #[test]
+    fn eighty_columns_have_room_for_what_a_start_waits_for() {
+        let progress = Progress {
+            markets: 50_000,
+            assets: 100_000,
+            subscribed: 99_999,
+            connections: 250,
+            live_books: 98_765,
+        };
+        let shown = starting(progress, Duration::from_secs(120));
+        assert!(
+            shown[..80].contains("98765 of 100000 books | 250 connections"),
+            "{shown}"
+        );
     }
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import LINKED, first_market
+from steps import LINKED, first_market, lost_connections
 
 from browser import Browser
 from demo import Demo
@@ -69,7 +70,7 @@ def test_axe_finds_nothing(browser: Browser, demo: Demo, axe: str, theme: str, w
             browser.wait("return document.querySelectorAll('.demo .faults button').length", lambda count: count >= 8)
             assert found(browser, axe) == [], (name, theme, width, "with the demo's panel")
             browser.run("document.querySelector('.demo .head button').click()")
-        browser.run("document.querySelector('#help').click()") if width > 700 else None
+        browser.run("document.querySelector('#help').click()")
         assert found(browser, axe) == [], (name, theme, width, "with help")
         browser.run("document.querySelector('dialog button')?.click()")
     browser.open(f"{demo.url}/#/runbook/PolypyConnectionsLost")
@@ -94,3 +95,41 @@ def test_nothing_moves_by_itself(browser: Browser, demo: Demo, width: int) -> No
         shifts = browser.run("return window.shifts")
         assert [shift for shift in shifts if shift[0] > MOST_SHIFT] == [], (name, width)
         assert sum(shift[0] for shift in shifts) < 10 * MOST_SHIFT, (name, width, shifts)
+
+
+def test_help_and_theme_are_reached_without_a_keyboard_on_a_narrow_screen(browser: Browser, demo: Demo) -> None:
+    browser.size(500, 800)
+    open_place(browser, demo, "#/")
+    # Narrower than a window may be: a telephone.
+    browser.run("document.body.style.width = '390px'; document.body.style.overflowX = 'hidden'")
+    for name in ("theme", "help"):
+        box = browser.run("const box = document.getElementById(arguments[0]).getBoundingClientRect(); return [box.width, box.height, box.right]", name)
+        assert min(box[:2]) >= 24, (name, box)
+        assert box[2] <= 390, (name, box)
+    browser.run("document.querySelector('#help').click()")
+    browser.wait("return document.querySelector('dialog h2')?.textContent", lambda text: text == "Help")
+    browser.run("document.querySelector('dialog button').click()")
+
+
+def test_nothing_moves_when_the_link_or_connections_are_lost(browser: Browser, demo: Demo) -> None:
+    tiles = "return [...document.querySelectorAll('.block')].map(block => block.getBoundingClientRect().height)"
+    states = "return [...document.querySelectorAll('.block .state')].map(state => state.textContent)"
+    tops = "return ['.banner', '.figures', '.connections', '.blocks', '.overview'].map(name => document.querySelector(name).getBoundingClientRect().top)"
+    open_place(browser, demo, "#/")
+    browser.wait(states, lambda words: bool(words) and all(word == "live" for word in words))
+    before, at = browser.run(tiles), browser.run(tops)
+    with lost_connections(demo):
+        browser.wait(states, lambda words: "LOST" in words)
+        assert set(browser.run(tiles)) == set(before)
+        assert browser.run(tops) == at
+    browser.wait(states, lambda words: bool(words) and all(word == "live" for word in words))
+    at = browser.run(tops)
+    demo.process.send_signal(signal.SIGSTOP)
+    try:
+        browser.wait("return !document.querySelector('#notice').hidden")
+        assert browser.run(tops) == at
+    finally:
+        demo.process.send_signal(signal.SIGCONT)
+        browser.wait(LINKED)
+        # A socket that was given up meanwhile says so.
+        browser.console()

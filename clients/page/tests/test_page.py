@@ -47,7 +47,8 @@ def test_the_overview_is_whole_before_the_stream_says_anything(browser: Browser,
         assert proxy.stdout
         base = wait_for(read(proxy.stdout), "http")
         browser.open(base)
-        browser.wait("return document.querySelector('h1')?.textContent ?? ''", lambda text: "Healthy" in text)
+        # In the headline until the stream is given up, and beside it as last heard from then on.
+        browser.wait("return document.querySelector('.banner')?.textContent ?? ''", lambda text: "Healthy" in text)
         live = browser.wait("return document.querySelector('.figure dd')?.textContent", lambda text: text not in (None, "–"))
         assert int(live.replace(",", "")) >= 100
         browser.wait("return document.querySelectorAll('.block').length")

@@ -36,9 +36,9 @@ export function rows(levels, tick, side) {
   return found;
 }
 
-/** The highest row of prices between 0 and 1. @param {number} tick */
+/** The row that all prices up to 1 lie below or at. @param {number} tick */
 export function last(tick) {
-  return Math.round(1 / tick);
+  return Math.ceil(1 / tick - 1e-6);
 }
 
 /**

@@ -58,7 +58,8 @@ export function differences(book, real) {
 }
 
 /**
- * The best levels of both, side by side: asks from the highest down, then bids.
+ * The best levels of both, side by side: asks from the highest down, then bids. There are always as
+ * many rows, so that none has another place when a side is short; those without a level have no price.
  * @param {Book} book @param {True} real @param {number} most of a side
  * @returns {Row[]}
  */
@@ -67,10 +68,11 @@ export function rows(book, real, most) {
     const truth = new Map(real[`${side}s`]);
     const sign = side === "bid" ? -1 : 1;
     const prices = [...new Set([...truth.keys(), ...book.sides[side].keys()])].sort((one, other) => sign * (Number(one) - Number(other))).slice(0, most);
-    return prices.map((price) => {
+    const empty = Array.from({ length: most - prices.length }, () => ({ side, price: "", shown: null, real: null, differs: false }));
+    return [...prices.map((price) => {
       const [shown, is] = [book.sides[side].get(price)?.text ?? null, truth.get(price) ?? null];
       return { side, price, shown, real: is, differs: Number(shown) !== Number(is) };
-    });
+    }), ...empty];
   };
   return [...of("ask").reverse(), ...of("bid")];
 }

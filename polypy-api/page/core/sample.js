@@ -4,6 +4,10 @@
 
 /** Seconds that are kept: as many as the server does. */
 export const KEPT = 900;
+/** Books that are awaited, in columns: no sample has it, for the server counts them only in its verdict. */
+export const AWAITED = "books_awaited";
+/** What it is made of. */
+const AWAITED_OF = /** @type {const} */ (["tokens", "books_live", "books_stale"]);
 /** Seconds that lie further apart are not joined: what was between them nobody knows. */
 const APART_MS = 2500;
 
@@ -11,6 +15,29 @@ const APART_MS = 2500;
  * @typedef {Record<string, number | null>} Sample
  * @typedef {{ at: number, values: Sample }} Second
  */
+
+/**
+ * How many books there are of each kind: those of the verdict, which add up to what is wanted,
+ * and those that are wanted no more.
+ * @param {any} health @param {Sample} sample
+ * @returns {Record<string, number | null | undefined>}
+ */
+export function booksOf(health, sample) {
+  const { wanted, live, stale, awaited } = health?.books ?? {};
+  return { wanted, live, stale, pending: awaited, settled: sample.books_settled };
+}
+
+/** @param {Sample} values @param {string} name */
+export function valueOf(values, name) {
+  if (name !== AWAITED) return values[name] ?? null;
+  const [wanted, live, stale] = AWAITED_OF.map((one) => values[one]);
+  return typeof wanted === "number" && typeof live === "number" && typeof stale === "number" ? Math.max(wanted - live - stale, 0) : null;
+}
+
+/** The columns that have to be asked for to show these. @param {string[]} names */
+export function asked(names) {
+  return [...new Set(names.flatMap((name) => (name === AWAITED ? AWAITED_OF : [name])))];
+}
 
 export class Samples {
   constructor() {
@@ -55,7 +82,7 @@ export class Samples {
     let before = Infinity;
     for (const { at, values } of this.kept) {
       if (at - before > APART_MS) columns.forEach((column, place) => column.push(place === 0 ? (before + 1000) / 1000 : null));
-      columns.forEach((column, place) => column.push(place === 0 ? at / 1000 : values[names[place - 1]] ?? null));
+      columns.forEach((column, place) => column.push(place === 0 ? at / 1000 : valueOf(values, names[place - 1])));
       before = at;
     }
     return columns;

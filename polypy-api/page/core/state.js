@@ -110,6 +110,16 @@ export function ofLink(is) {
   return LINK[is] ?? LINK.connecting;
 }
 
+/** Of everything, while nothing is heard of the server. @type {Look} */
+export const UNKNOWN = { shape: "dotted", word: "not known", tone: "pending" };
+
+/** How the verdict of the server is shown. @param {any} health @returns {Look} */
+export function ofHealth(health) {
+  if (!health.healthy) return { shape: "cross", word: "Not healthy", tone: "bad" };
+  if (health.reasons.length) return { shape: "triangle", word: "Healthy, not all well", tone: "stale" };
+  return { shape: "disc", word: "Healthy: every book is live", tone: "live" };
+}
+
 /** @type {Record<string, Look>} */
 const CONNECTION = {
   lost: { shape: "cross", word: "LOST", tone: "bad" },

@@ -12,13 +12,15 @@ const DIGIT = 7.6;
 
 /**
  * What is in sight: `top` is the row at the upper edge, with the fraction that is scrolled away.
+ * Rows go from 0, where bids below the first row are put, to the last one, where asks above the last but one are.
  * @param {number} top
  * @param {number} height
+ * @param {number} lastRow
  */
-export function visible(top, height) {
+export function visible(top, height, lastRow) {
   const first = Math.floor(top);
   const lowest = first - Math.ceil(height / ROW) - 1;
-  return { first, lowest };
+  return { first: Math.min(first, lastRow), lowest: Math.max(lowest, 0) };
 }
 
 /** Where a row begins, from the canvas' upper edge. @param {number} row @param {number} top */
@@ -38,7 +40,7 @@ export function centred(bidRow, askRow, height, lastRow) {
 /** Keeps the grid in sight. @param {number} top @param {number} height @param {number} lastRow */
 export function clamp(top, height, lastRow) {
   const seen = height / ROW;
-  // The rows go from 1 to the last but one; a row of air at both ends.
+  // A row of air above the last one.
   const most = lastRow + 1;
   const least = Math.min(seen - 1, most);
   return Math.min(Math.max(top, least), most);
@@ -50,7 +52,7 @@ export function bar(size, greatest, room) {
 }
 
 /**
- * @typedef {{ top: number, tick: number, digits: number,
+ * @typedef {{ top: number, tick: number, lastRow: number, digits: number,
  *   bids: Map<number, { size: number, changed: number }>, asks: Map<number, { size: number, changed: number }>,
  *   bidRow: number | null, askRow: number | null, isOld: boolean, now: number, moves: boolean,
  *   trade: { row: number, side: string | null } | null, hovered: number | null, spread: string | null }} Shown
@@ -70,8 +72,7 @@ export function draw(canvas, shown) {
   const priceWide = 68;
   const left = Math.round((width - priceWide) / 2);
   const right = left + priceWide;
-  const { first, lowest } = visible(shown.top, height);
-  const lastRow = Math.round(1 / shown.tick);
+  const { first, lowest } = visible(shown.top, height, shown.lastRow);
   let greatest = 0;
   for (let row = first; row >= lowest; row -= 1) {
     greatest = Math.max(greatest, shown.bids.get(row)?.size ?? 0, shown.asks.get(row)?.size ?? 0);
@@ -81,7 +82,6 @@ export function draw(canvas, shown) {
   let fades = false;
   const inSpread = (/** @type {number} */ row) => shown.bidRow !== null && shown.askRow !== null && row > shown.bidRow && row < shown.askRow;
   for (let row = first; row >= lowest; row -= 1) {
-    if (row < 1 || row >= lastRow) continue;
     const y = yOf(row, shown.top);
     const middle = y + ROW / 2 + 0.5;
     if (!shown.isOld) {
@@ -105,7 +105,7 @@ export function draw(canvas, shown) {
     context.textAlign = "center";
     const held = shown.bids.has(row) ? "bid" : shown.asks.has(row) ? "ask" : "muted";
     context.fillStyle = shown.isOld ? colour.old : isBest ? colour[held] : held === "muted" ? colour.muted : colour.text;
-    context.fillText(format.price(row * shown.tick, shown.digits), (left + right) / 2, middle);
+    context.fillText(format.price(Math.min(row * shown.tick, 1), shown.digits), (left + right) / 2, middle);
     if (shown.trade?.row === row) {
       context.fillStyle = shown.isOld ? colour.old : shown.trade.side === "SELL" ? colour.ask : colour.bid;
       triangle(context, right - 8, middle - 0.5, shown.trade.side === "SELL");

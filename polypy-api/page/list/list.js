@@ -118,6 +118,14 @@ export class List {
     }
   }
 
+  /** As it was when it was left. @param {{ top: number, selected: number, count: number }} place */
+  at({ top, selected, count }) {
+    this.selected = selected;
+    this.size(count);
+    this.view.scrollTop = top;
+    this.layout();
+  }
+
   top() {
     this.selected = 0;
     this.view.scrollTop = 0;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import * as grid from "../book/grid.js";
+import { GROUPS } from "../views/ladder.js";
 import { byteOf, COLUMNS, Depth, ROWS, sizeOf } from "../draw/heatmap.js";
 import { bar, centred, clamp, ROW, visible, yOf } from "../draw/ladder.js";
 
@@ -52,8 +54,45 @@ test("a row keeps its place whatever the best prices do", () => {
   const top = centred(45, 47, height, 100);
   assert.equal(yOf(46, top), height / 2);
   assert.equal(yOf(45, top) - yOf(46, top), ROW);
-  const { first, lowest } = visible(top, height);
+  const { first, lowest } = visible(top, height, 100);
   assert.ok(yOf(first, top) <= 0 && yOf(lowest, top) >= height);
+});
+
+test("all sizes of a book are in rows that can be scrolled to, whatever a row holds", () => {
+  let seed = 7;
+  const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
+  for (let time = 0; time < 400; time += 1) {
+    const finest = [0.1, 0.01, 0.005, 0.0025, 0.001][random(5)];
+    const ticks = Math.round(1 / finest);
+    const middle = 1 + random(ticks - 1);
+    const levels = { bid: new Map(), ask: new Map() };
+    for (let count = random(30); count > 0; count -= 1) {
+      const at = 1 + random(ticks - 1);
+      levels[at < middle ? "bid" : "ask"].set(at, { at: Number((at * finest).toFixed(6)), size: 1 + random(1000), changed: 0 });
+    }
+    for (const group of GROUPS) {
+      const [tick, height] = [finest * group, 41 + random(900)];
+      const lastRow = grid.last(tick);
+      for (const side of ["bid", "ask"]) {
+        const found = grid.rows(levels[side].values(), tick, side);
+        const seen = new Map();
+        for (let top = clamp(1e9, height, lastRow), before = NaN; top !== before; before = top, top = clamp(top - 1, height, lastRow)) {
+          const { first, lowest } = visible(top, height, lastRow);
+          for (let row = first; row >= lowest; row -= 1) if (yOf(row, top) >= 0 && yOf(row, top) + ROW <= height) seen.set(row, found.get(row)?.size ?? 0);
+        }
+        const sum = (sizes) => [...sizes].reduce((total, size) => total + size, 0);
+        assert.equal(sum(seen.values()), sum([...levels[side].values()].map(({ size }) => size)), `${side}s at ${finest}, ×${group}, ${height} pixels`);
+      }
+    }
+  }
+});
+
+test("bids below the first row have a row, and asks above the last but one", () => {
+  const level = (at, size) => ({ at, size, changed: 0 });
+  const found = grid.rows([level(0.11, 40), level(0.1, 335.8), level(0.06, 176.01)], 0.1, "bid");
+  assert.deepEqual([...found].map(([row, { size }]) => [row, size]), [[1, 375.8], [0, 176.01]]);
+  assert.equal(visible(clamp(-1e9, 400, 10), 400, 10).lowest, 0);
+  assert.equal(visible(clamp(1e9, 400, 10), 400, 10).first, 10);
 });
 
 test("the grid is never scrolled out of sight", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Connections, ended, KEPT as BARS } from "../core/connections.js";
-import { KEPT, Samples } from "../core/sample.js";
+import { asked, AWAITED, booksOf, KEPT, Samples, valueOf } from "../core/sample.js";
 
 const second = (at, live) => ({ ts_ms: at * 1000, books_live: live, cpu_cores: 0.1 });
 const past = (...rows) => ({ columns: ["ts_ms", "books_live"], rows: rows.map(([at, live]) => [at * 1000, live]) });
@@ -110,4 +110,18 @@ test("many at once are counted, and those that the answer leaves out are not for
 test("why a connection ended has the runbook's name, and what others say of it is plain", () => {
   assert.equal(ended(row("a", { last_end: end(1, "closed", "a\u202eb") })), "closed (a\ufffdb)");
   assert.equal(ended(row("a", { last_end: end(1, "new_cause", "") })), "new_cause");
+});
+
+test("books that are awaited are pending, and all kinds add up to what is wanted", () => {
+  const health = { books: { wanted: 1498, live: 1480, stale: 10, awaited: 8 } };
+  const sample = { ts_ms: 9000, tokens: 1498, books_live: 1480, books_stale: 10, books_pending: 0, books_settled: 3 };
+  const { wanted, live, stale, pending, settled } = booksOf(health, sample);
+  assert.deepEqual([live + stale + pending, pending, settled], [wanted, 8, 3]);
+  const samples = new Samples();
+  samples.take(sample);
+  samples.take({ ts_ms: 10000, books_live: 7 });
+  assert.deepEqual(samples.columns([AWAITED]), [[9, 10], [8, null]]);
+  assert.deepEqual(asked(["books_live", AWAITED]), ["books_live", "tokens", "books_stale"]);
+  // Counted a moment apart, there may be more books than tokens.
+  assert.equal(valueOf({ tokens: 5, books_live: 6, books_stale: 0 }, AWAITED), 0);
 });

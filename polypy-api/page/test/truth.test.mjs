@@ -44,5 +44,11 @@ test("other levels at the same moment count once the next look confirms them, an
 
 test("the best levels of both stand side by side, asks above bids", () => {
   const found = rows(book(levels), real({ bids: [["0.41", "1"], ["0.4", "10"]] }), 2);
-  assert.deepEqual(found.map(({ side, price, differs }) => [side, price, differs]), [["ask", "0.42", false], ["bid", "0.41", true], ["bid", "0.4", false]]);
+  assert.deepEqual(found.map(({ side, price, differs }) => [side, price, differs]), [["ask", "", false], ["ask", "0.42", false], ["bid", "0.41", true], ["bid", "0.4", false]]);
+});
+
+test("there are as many rows however many levels there are, and the best prices keep their places", () => {
+  const places = (/** @type {any} */ shown, /** @type {any} */ truth) => rows(shown, truth, 3).map(({ side, price }) => `${side} ${price}`);
+  assert.deepEqual(places(book(levels), real()), ["ask ", "ask ", "ask 0.42", "bid 0.4", "bid 0.39", "bid "]);
+  assert.equal(places(book({ bids: [], asks: [] }), real({ bids: [], asks: [] })).length, 6);
 });

@@ -18,6 +18,8 @@ export class Busiest {
     made.more.append(el("a", { href: "#/markets", text: "all markets →" }));
     /** @type {Map<string, { link: any, state: any, bid: any, ask: any, digits: number }>} by first token */
     this.rows = new Map();
+    /** The newest of each. @type {Map<string, any>} */
+    this.tops = new Map();
     this.abort = new AbortController();
   }
 
@@ -36,6 +38,7 @@ export class Busiest {
   show(markets) {
     this.box.hidden = markets.length === 0;
     this.rows.clear();
+    this.tops.clear();
     this.list.replaceChildren(...markets.map((market) => {
       const [token] = market.tokens;
       const row = { state: badge(), bid: el("span", { class: "mono bid" }), ask: el("span", { class: "mono ask" }), digits: format.places(market.tick_size), link: null };
@@ -58,13 +61,20 @@ export class Busiest {
   set(token, top) {
     const row = this.rows.get(token);
     if (!row) return;
-    setBadge(row.state, ofBook(top.state, top.reason, top.verified));
-    mark(row.link, "data-old", top.state === "live" ? null : "");
+    this.tops.set(token, top);
+    const isDown = this.app.isDown();
+    setBadge(row.state, isDown ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(top.state, top.reason, top.verified));
+    mark(row.link, "data-old", top.state === "live" && !isDown ? null : "");
     for (const [cell, price] of /** @type {const} */ ([[row.bid, top.best_bid], [row.ask, top.best_ask]])) {
       const text = format.price(price, row.digits, true);
       if (cell.textContent && cell.textContent !== text) flash(cell);
       put(cell, text);
     }
+  }
+
+  /** The link was lost, or is back. */
+  repaint() {
+    for (const [token, top] of this.tops) this.set(token, top);
   }
 
   end() {

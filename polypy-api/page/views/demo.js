@@ -4,6 +4,7 @@
 
 import { el, fill, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
+import { UNKNOWN } from "../core/state.js";
 import { badge, box, setBadge } from "../core/widgets.js";
 import { Judge, rows } from "../book/truth.js";
 
@@ -73,6 +74,8 @@ export class Demo {
   frame(now, token = null, tokens = []) {
     this.token = token;
     this.tokens = tokens;
+    // What was last compared says nothing of now.
+    if (this.app.isDown()) setBadge(this.state, { ...UNKNOWN, word: "not known: the link is down" });
     if (now - this.lookedAt < LOOK_MS || this.isLooking || !this.app.isLinked()) return;
     this.lookedAt = now;
     void this.look();
@@ -94,7 +97,7 @@ export class Demo {
   async compare(token) {
     const { signal } = this.abort;
     const real = await this.app.reads.json(`demo/books/${token.id}`, { signal, allow: [404] });
-    if (token !== this.token || !real?.bids) return;
+    if (token !== this.token || !real?.bids || this.app.isDown()) return;
     const { judge } = kept;
     const verdict = judge.look(token.book, real, token.book.isLive && this.app.isLinked());
     setBadge(this.state, LOOKS[verdict]);

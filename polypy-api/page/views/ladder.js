@@ -16,7 +16,7 @@ const IDLE_MS = 10_000;
 const TRADE_MS = 2000;
 
 /** Ticks of a row. */
-const GROUPS = [1, 2, 5, 10, 20, 50];
+export const GROUPS = [1, 2, 5, 10, 20, 50];
 
 /** @typedef {import("../book/book.js").Book} Book */
 
@@ -163,6 +163,7 @@ export class Ladder {
       const fades = draw(this.canvas, {
         top: this.top ?? this.lastRow / 2 + height / ROW / 2,
         tick: this.tick,
+        lastRow: this.lastRow,
         digits,
         bids: grid.rows(book.sides.bid.values(), this.tick, "bid"),
         asks: grid.rows(book.sides.ask.values(), this.tick, "ask"),

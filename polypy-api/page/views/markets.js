@@ -28,6 +28,8 @@ const VOLUMES = /** @type {const} */ ([["", "any volume"], ["1000", "≥ $ 1,000
 const FOLLOWED = /** @type {const} */ ([["", "followed"], ["any", "all listed"], ["false", "not followed"]]);
 /** The list asks for other prices at most so often: operations are counted. */
 const MOVE_MS = 400;
+/** The place in the list is kept so long after it was left: browsers count these, too. */
+const KEEP_MS = 500;
 
 /** @param {any} app @param {string} _ @param {URLSearchParams} query @returns {import("../main.js").View} */
 export function markets(app, _, query) {
@@ -41,6 +43,12 @@ export function markets(app, _, query) {
   let moves = false;
   /** Tokens whose tops are news. @type {Set<string>} */
   const news = new Set();
+  /** A row that is to be opened once it is here. @type {number | null} */
+  let opens = null;
+  /** When the place is kept next; 0: it is as it was. */
+  let keepAt = 0;
+  /** The address that the list is of. */
+  let begunAt = "";
 
   const heading = el("h1", { tabindex: "-1", text: "Markets" });
   const found = el("span", { class: "muted" });
@@ -74,6 +82,7 @@ export function markets(app, _, query) {
     onSeen(from, to) {
       pages?.see(from, to);
       moves = true;
+      keepAt ||= app.now() + KEEP_MS;
     },
   });
   begin();
@@ -104,6 +113,9 @@ export function markets(app, _, query) {
     sort.select.options[1].hidden = !words;
     const by = filter.get("sort") ?? (filter.get("q") ? "relevance" : "volume_day");
     for (const head of columns.children) mark(head, "aria-sort", COLUMNS.find(([name]) => name === head.dataset.name)?.[2] === by ? (by === "spread" || by === "end" ? "ascending" : "descending") : null);
+    opens = null;
+    begunAt = location.hash;
+    const place = app.place();
     const mine = new Pages(
       ({ cursor, limit, isWay }) => ask(cursor, limit, isWay),
       () => {
@@ -112,6 +124,7 @@ export function markets(app, _, query) {
         list.size(mine.matched ?? 0);
         list.repaint();
         moves = true;
+        if (opens !== null && mine.row(opens)) open(opens);
       },
       (error) => pages === mine && fail(error.message),
     );
@@ -120,7 +133,8 @@ export function markets(app, _, query) {
     rows.hidden = false;
     newer.hidden = true;
     // What was never scrolled need not be laid out for it.
-    if (before) list.top();
+    if (place) list.at(place);
+    else if (before) list.top();
     mine.wanted.add(0);
     void mine.go();
   }
@@ -157,8 +171,16 @@ export function markets(app, _, query) {
 
   /** @param {string} text */
   function fail(text) {
+    // Of a list that is here the rest is missing.
+    if (pages.matched !== null) {
+      app.note(`further rows could not be read: ${text}`, "stale");
+      return;
+    }
     nothing.hidden = false;
-    put(nothing, text);
+    rows.hidden = others.hidden = true;
+    list.size(0);
+    put(found, "");
+    put(nothing, format.plain(text));
   }
 
   function make() {
@@ -244,10 +266,23 @@ export function markets(app, _, query) {
   /** @param {number} index */
   function open(index) {
     const market = pages.row(index);
-    if (market) app.go(address(market));
+    // What is not here yet is opened once it is.
+    opens = market ? null : index;
+    if (!market) return;
+    keep();
+    app.go(address(market));
+  }
+
+  /** Whoever comes back finds the list as it was left. */
+  function keep() {
+    keepAt = 0;
+    // The address is that of another entry already.
+    if (location.hash !== begunAt) return;
+    app.keep({ top: rows.scrollTop, selected: list.selected, count: list.count });
   }
 
   function renew() {
+    app.keep(null);
     begin();
     rows.focus();
   }
@@ -288,6 +323,7 @@ export function markets(app, _, query) {
         moveAt = now;
         move();
       }
+      if (keepAt && now > keepAt && pages.matched !== null) keep();
       if (now - agesAt > 1000) {
         agesAt = now;
         news.clear();
@@ -305,6 +341,11 @@ export function markets(app, _, query) {
       if (live.size > 20_000) live.clear();
     },
     link: () => list.repaint(),
+    enter: () => rows.focus({ preventScroll: true }),
+    move(event) {
+      rows.focus({ preventScroll: true });
+      list.key(event);
+    },
     theme() {},
     sleep() {
       app.stream.want("list", null);

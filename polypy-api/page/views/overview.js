@@ -4,7 +4,8 @@
 import { ended, KEPT } from "../core/connections.js";
 import { el, fill, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { ofConnection, reasonWords, RUNBOOK, wayOfConnection } from "../core/state.js";
+import { asked, AWAITED, booksOf, valueOf } from "../core/sample.js";
+import { ofConnection, ofHealth, reasonWords, RUNBOOK, UNKNOWN, wayOfConnection } from "../core/state.js";
 import { badge, box, facts, key, setBadge } from "../core/widgets.js";
 import { Chart } from "../draw/chart.js";
 import { Busiest } from "./busiest.js";
@@ -16,10 +17,10 @@ const FAILURES_MS = 30_000;
 /** What has not come by then is not waited for. */
 const SETTLED_MS = 1000;
 const TRUST = /** @type {const} */ ([
-  ["live", "disc", "live", "books_live"],
-  ["stale", "triangle", "stale", "books_stale"],
-  ["pending", "dotted", "pending", "books_pending"],
-  ["settled", "square", "settled", "books_settled"],
+  ["live", "disc", "live"],
+  ["stale", "triangle", "stale"],
+  ["pending", "dotted", "pending"],
+  ["settled", "square", "settled"],
 ]);
 /** What columns begin with that count stale books by reason. */
 const STALE = "stale_";
@@ -69,7 +70,7 @@ export function overview(app) {
       ],
       least: 0,
       y: format.count,
-    }, [["live", "live"], ["stale", "stale"], ["pending", "pending", true]], ["books_live", "books_stale", "books_pending"]),
+    }, [["live", "live"], ["stale", "stale"], ["pending", "pending", true]], ["books_live", "books_stale", AWAITED]),
     chart("changes", "Changes of books a second", { series: [{ label: "changes", colour: "bid", fill: "bid-fill" }], least: 0, y: format.count }, [], ["changes_per_second"]),
     chart("checks", "Checks a second", {
       series: [
@@ -125,8 +126,9 @@ export function overview(app) {
     if (samples.health && samples.kept.length) app.root.classList.remove("settling");
     const now = samples.newest;
     verdict(samples.health, now);
-    put(figures["Live books"].value, format.count(now.books_live));
-    put(figures["Live books"].more, now.books_live === undefined ? "" : `of ${format.count(samples.health?.books?.wanted ?? now.tokens)} wanted`);
+    const books = booksOf(samples.health, now);
+    put(figures["Live books"].value, format.count(books.live));
+    put(figures["Live books"].more, books.wanted === undefined ? "" : `of ${format.count(books.wanted)} wanted`);
     put(figures.Changes.value, format.rate(now.changes_per_second));
     put(figures.Changes.more, `a second · ${format.rate(now.trades_per_second)} trades`);
     put(figures["Hashes reproduced"].value, format.rate(now.hashes_passed_per_second));
@@ -140,7 +142,7 @@ export function overview(app) {
     put(figures.Connections.more, `of ${format.count(now.connections)} open`);
     put(figures.Clients.value, format.count(now.stream_clients));
     put(figures.Clients.more, `${format.rate(now.stream_messages_per_second)} messages a second`);
-    showTrust(now);
+    showTrust(books, now);
     if (now.resyncs_per_second || app.now() - askedAt > FAILURES_MS) void readFailures();
     showParts(now);
     showSeen();
@@ -154,7 +156,7 @@ export function overview(app) {
     const span = kept.length ? `, the last ${format.age(kept[kept.length - 1].at - kept[0].at)}` : "";
     for (const one of charts) {
       if (kept.length) one.plot.set(samples.columns(one.names));
-      const value = one.names.map((name) => format.rate(now[name])).join(", ");
+      const value = one.names.map((name) => format.rate(valueOf(now, name))).join(", ");
       mark(one.place, "aria-label", `${one.title}${span}: now ${value}`);
       if (!one.hasLegend) put(one.more, one.names[0] === "cpu_cores" ? (now.cpu_cores?.toFixed(2) ?? "–") : format.rate(now[one.names[0]]));
     }
@@ -163,7 +165,7 @@ export function overview(app) {
   /** The seconds before the page was opened, or since the link was lost. */
   async function readPast() {
     try {
-      app.samples.remember(await app.reads.json("v1/history", { query: { fields: charts.flatMap(({ names }) => names).join() } }));
+      app.samples.remember(await app.reads.json("v1/history", { query: { fields: asked(charts.flatMap(({ names }) => names)).join() } }));
       if (!isOver) showCharts();
     } catch {
       // The charts begin now, then.
@@ -172,13 +174,19 @@ export function overview(app) {
 
   /** @param {any} health @param {import("../core/sample.js").Sample} now */
   function verdict(health, now) {
-    if (!health) return;
-    const isWell = health.healthy && health.reasons.length === 0;
-    const tone = !health.healthy ? "bad" : isWell ? "live" : "stale";
+    const isDown = app.isDown();
+    if (!health && !isDown) return;
+    const heard = health && ofHealth(health);
+    const { shape, tone, word } = isDown ? { ...UNKNOWN, word: "Not known: the link to the server is down" } : heard;
     mark(banner, "data-tone", tone);
     mark(heading, "data-tone", tone);
-    mark(heading.firstChild, "data-shape", !health.healthy ? "cross" : isWell ? "disc" : "triangle");
-    put(heading.lastChild, !health.healthy ? "Not healthy" : isWell ? "Healthy: every book is live" : "Healthy, not all well");
+    mark(heading.firstChild, "data-shape", shape);
+    put(heading.lastChild, word);
+    if (isDown) {
+      reasons.replaceChildren();
+      put(since, heard ? `last heard: ${heard.word}` : "nothing was heard yet");
+      return;
+    }
     fill(reasons, health.reasons.map((/** @type {any} */ { code, text }) => el("li", {}, `${text} `, wayOn(code))));
     put(since, `up ${format.age(now.uptime_seconds === null || now.uptime_seconds === undefined ? null : now.uptime_seconds * 1000)} · polypy ${app.reads.version}`);
   }
@@ -189,14 +197,14 @@ export function overview(app) {
     return section ? el("a", { href: `#/runbook/${section}`, text: "what to do →" }) : "";
   }
 
-  /** @param {import("../core/sample.js").Sample} now */
-  function showTrust(now) {
-    const all = TRUST.reduce((total, [, , , name]) => total + (now[name] ?? 0), 0) || 1;
+  /** @param {Record<string, number | null | undefined>} books @param {import("../core/sample.js").Sample} now */
+  function showTrust(books, now) {
+    const all = TRUST.reduce((total, [name]) => total + (books[name] ?? 0), 0) || 1;
     const cells = [];
-    for (const [word, shape, tone, name] of TRUST) {
+    for (const [word, shape, tone] of TRUST) {
       const bar = el("div", { class: "bar", "aria-hidden": "true" }, el("span", { class: tone }));
-      bar.firstChild.style.width = `${((now[name] ?? 0) / all) * 100}%`;
-      cells.push(badge({ shape, word, tone }), el("span", { class: "n", text: format.count(now[name]) }), bar);
+      bar.firstChild.style.width = `${((books[word] ?? 0) / all) * 100}%`;
+      cells.push(badge({ shape, word, tone }), el("span", { class: "n", text: format.count(books[word]) }), bar);
       if (word === "live") cells.push(el("span", { class: "sub", text: "verified by its hash" }), el("span", { class: "n", text: format.count(now.books_verified) }), el("span"));
       if (word !== "stale") continue;
       if (now.books_suspect) cells.push(el("span", { class: "sub", text: "not decided yet" }), el("span", { class: "n", text: format.count(now.books_suspect) }), el("span"));
@@ -309,7 +317,7 @@ export function overview(app) {
 
   function showSeen() {
     fill(seen, app.seen.slice(-60).reverse().map((/** @type {any} */ one) => one.element ?? (one.element = el("li", {}, el("time", { text: format.clock(one.at), title: format.utc(one.at) }), el("span", { text: one.text, "data-tone": one.tone })))));
-    if (app.seen.length === 0) seen.replaceChildren(el("li", { class: "none", text: "nothing has gone wrong" }));
+    if (app.seen.length === 0) seen.replaceChildren(el("li", { class: "none", text: app.isDown() ? "not known: the link is down" : "nothing has gone wrong" }));
   }
 
   return {
@@ -321,6 +329,8 @@ export function overview(app) {
       const { is } = app.stream.link;
       if (is === "open" && wasLost) void readPast();
       wasLost = is === "lost" || (wasLost && is !== "open");
+      busiest.repaint();
+      show();
     },
     frame(now) {
       if (now - begun > SETTLED_MS) app.root.classList.remove("settling");

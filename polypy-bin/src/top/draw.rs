@@ -172,7 +172,12 @@ impl Page<'_> {
                     let market = &model.markets[row];
                     let tone = Look::of_state(state_of(market).0);
                     let question = plain(&market.question);
-                    self.row(&market_cells(market), &MARKET_COLUMNS, 0, tone, &question)
+                    let mut cells = market_cells(market);
+                    // A reason without room is that of the row below the table.
+                    if width(&cells[0]) > MARKET_COLUMNS[0].width {
+                        state_of(market).0.clone_into(&mut cells[0]);
+                    }
+                    self.row(&cells, &MARKET_COLUMNS, 0, tone, &question)
                 }
                 Kind::Connections => {
                     let connection = &model.connections[row];
@@ -389,7 +394,14 @@ impl Page<'_> {
                     |end| format!("last end: {end}  {}", self.count()),
                 )
             }
-            (None, Kind::Markets) => self.count(),
+            (None, Kind::Markets) => {
+                let row = model.markets.get(model.place().row);
+                let state = row.map(state_of).filter(|(name, text)| name != text);
+                state.map_or_else(
+                    || self.count(),
+                    |(_, text)| format!("{text}  {}", self.count()),
+                )
+            }
         };
         self.line(&text, Tone::Quiet)
     }

@@ -58,7 +58,7 @@ fn pulse(healthy: bool, reasons: &Value, stale: u64) -> Pulse {
         ts_us: 1_795_429_800_000_000,
         health: json!({
             "healthy": healthy, "reasons": reasons,
-            "books": { "wanted": 400, "live": 400 - stale, "stale": stale, "awaited": 0 },
+            "books": { "wanted": 403, "live": 400 - stale, "stale": stale, "awaited": 3 },
         }),
         sample: json!({
             "ts_ms": 1_795_429_800_000_u64, "books_live": 400 - stale, "books_verified": 380,
@@ -318,7 +318,7 @@ fn totals_say_what_is_wrong_and_texts_of_others_steer_nothing() {
         "{shown}"
     );
     assert!(
-        shown.contains("books 400 live of 400, 380 verified, 0 suspect, 0 stale, 0 pending"),
+        shown.contains("books 400 live of 403, 380 verified, 3 pending, 0 suspect, 0 stale"),
         "{shown}"
     );
     assert!(
@@ -339,7 +339,10 @@ fn totals_say_what_is_wrong_and_texts_of_others_steer_nothing() {
         shown.contains("healthy; 396 of 400 books are live"),
         "{shown}"
     );
-    assert!(shown.contains("4 stale (hash 4), 0 pending"), "{shown}");
+    assert!(
+        shown.contains("3 pending, 0 suspect, 4 stale (hash 4)"),
+        "{shown}"
+    );
     let reasons = json!([{ "code": "no_connection", "text": "no connection is open" }]);
     model.on(Input::Heard(pulse(false, &reasons, 400)), now);
     assert!(text(&model, now).contains("NOT HEALTHY; no connection is open"));
@@ -364,6 +367,17 @@ fn prices_of_a_book_that_is_not_live_are_left_out_and_its_state_says_why() {
     assert!(lines[row + 1].contains("0.489"), "{shown}");
     let live = &terminal.backend().buffer()[(0, u16::try_from(row + 1).unwrap())];
     assert_eq!(live.fg, Color::Green);
+    // Where the reason has no room beside it the state is whole, and the row's own line has both.
+    let rows = vec![market(1, "stale", Some("disconnected"))];
+    let question = model.question().unwrap();
+    model.on(Input::Read(question, Rows::Markets(rows, 1)), now);
+    let shown = text(&model, now);
+    let row = shown.lines().find(|line| line.contains("Day 1: ")).unwrap();
+    assert!(row.contains("stale  "), "{shown}");
+    assert!(
+        shown.contains("stale:disconnected  1 of 1 markets"),
+        "{shown}"
+    );
 }
 
 #[test]

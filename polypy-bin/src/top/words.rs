@@ -217,7 +217,8 @@ pub(super) fn number(sample: &Value, name: &str) -> Option<f64> {
 pub(super) fn totals(pulse: &Pulse) -> [String; 2] {
     let sample = &pulse.sample;
     let of = |name: &str| amount(number(sample, name));
-    let wanted = pulse.health["books"]["wanted"].as_f64();
+    // The verdict's own counts add up: what is neither live nor stale is awaited.
+    let books = |name: &str| amount(pulse.health["books"][name].as_f64());
     let stale = stale_reasons(sample);
     let route = number(sample, "route_p99_ms");
     let route = match route {
@@ -227,13 +228,13 @@ pub(super) fn totals(pulse: &Pulse) -> [String; 2] {
     };
     [
         format!(
-            "books {} live of {}, {} verified, {} suspect, {} stale{stale}, {} pending",
-            of("books_live"),
-            amount(wanted),
+            "books {} live of {}, {} verified, {} pending, {} suspect, {} stale{stale}",
+            books("live"),
+            books("wanted"),
             of("books_verified"),
+            books("awaited"),
             of("books_suspect"),
-            of("books_stale"),
-            of("books_pending"),
+            books("stale"),
         ),
         format!(
             "conns {} of {}  changes {}/s  trades {}/s  failed {}/s  dropped {}/s  p99 {route}",
