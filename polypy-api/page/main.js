@@ -259,6 +259,8 @@ function show() {
     return;
   }
   const named = decoded(rest);
+  // Whoever goes elsewhere, or Back, has done with it.
+  for (const dialog of document.querySelectorAll("dialog.runbook")) /** @type {HTMLDialogElement} */ (dialog).close();
   if (name === "runbook") {
     if (!view) open("#/", () => overview(app));
     dialogs.runbook(named, async () => (await fetch(`${page}runbook.txt`)).text(), () => history.length > 1 && location.hash.startsWith("#/runbook") && history.back());

@@ -111,7 +111,9 @@ def test_help_and_theme_are_reached_without_a_keyboard_on_a_narrow_screen(browse
     browser.run("document.querySelector('dialog button').click()")
 
 
-def test_nothing_moves_when_the_link_or_connections_are_lost(browser: Browser, demo: Demo) -> None:
+@pytest.mark.parametrize("width", [1280, 800, 500])
+def test_nothing_moves_when_the_link_or_connections_are_lost(browser: Browser, demo: Demo, width: int) -> None:
+    browser.size(width, 900)
     tiles = "return [...document.querySelectorAll('.block')].map(block => block.getBoundingClientRect().height)"
     states = "return [...document.querySelectorAll('.block .state')].map(state => state.textContent)"
     tops = "return ['.banner', '.figures', '.connections', '.blocks', '.overview'].map(name => document.querySelector(name).getBoundingClientRect().top)"

@@ -21,10 +21,31 @@ export class Judge {
     this.doubt = null;
     /** @type {string | null} */
     this.counted = null;
+    /** The oldest truth that the shown book has not come to, and when it was seen. @type {{ book: Book, ms: number, at: number } | null} */
+    this.ahead = null;
+  }
+
+  /**
+   * @param {Book} book @param {True} real @param {boolean} isShownLive
+   * @param {number} [now] @returns {Verdict}
+   */
+  look(book, real, isShownLive, now = 0) {
+    const verdict = this.compare(book, real, isShownLive);
+    const at = book.eventMs ?? -Infinity;
+    // A book that moves on may still be behind what was true a while ago.
+    const isBehind = this.ahead !== null && this.ahead.book === book && at < this.ahead.ms;
+    if (verdict !== "newer") this.ahead = null;
+    else if (!isBehind) this.ahead = { book, ms: real.ts_event_ms, at: now };
+    return verdict;
+  }
+
+  /** For how long the exchange has been ahead of what is shown, in ms. @param {number} now */
+  aheadFor(now) {
+    return this.ahead === null ? 0 : now - this.ahead.at;
   }
 
   /** @param {Book} book @param {True} real @param {boolean} isShownLive @returns {Verdict} */
-  look(book, real, isShownLive) {
+  compare(book, real, isShownLive) {
     this.looks += 1;
     const { doubt } = this;
     this.doubt = null;

@@ -147,7 +147,7 @@ export function ofConnection(row) {
 export function wayOfConnection(row) {
   switch (row.state) {
     case "lost":
-      return row.last_end?.cause === "not_opened" ? RUNBOOK.no_connection : RUNBOOK.disconnected;
+      return RUNBOOK.disconnected;
     case "mute":
     case "silent":
       return RUNBOOK.silent;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
+import { words } from "../views/parts.js";
 import { Book, Broken } from "../book/book.js";
 
 const histories = readFileSync(new URL("../../../polypy-client/tests/data/histories.ndjson", import.meta.url), "utf8")
@@ -66,4 +67,16 @@ test("a lost link leaves no book the exchange's", () => {
   book.interrupt();
   assert.ok(!book.isLive);
   assert.throws(() => book.take({ type: "delta", epoch: 1, prev_sequence: 4, sequence: 5, changes: [["bid", "0.4", "2"]], conflated: null, depth: null, best_bid: "0.4", best_ask: null }), Broken);
+});
+
+test("a proof says of when it is: of these levels, or of those before the last changes", () => {
+  const book = new Book();
+  Object.assign(book, { state: "live", verified: true, receivedUs: 5_000_000 });
+  assert.match(words(book, 5000, 1200), /came out of these levels, all of them, 1\.2 s ago\. They have not changed since/);
+  // The sequence went on, and no hash came with it.
+  book.receivedUs = 7_000_000;
+  assert.match(words(book, 5000, 2300), /came out of all levels 2\.3 s ago\. Nothing has contradicted what changed since/);
+  assert.doesNotMatch(words(book, null, null), /these levels/);
+  book.verified = false;
+  assert.match(words(book, null, null), /no hash/);
 });

@@ -52,3 +52,24 @@ test("there are as many rows however many levels there are, and the best prices 
   assert.deepEqual(places(book(levels), real()), ["ask ", "ask ", "ask 0.42", "bid 0.4", "bid 0.39", "bid "]);
   assert.equal(places(book({ bids: [], asks: [] }), real({ bids: [], asks: [] })).length, 6);
 });
+
+test("for how long the exchange is ahead is counted from the first truth that has not come", () => {
+  const judge = new Judge();
+  const shown = book(levels);
+  const newer = (/** @type {number} */ ms) => real({ bids: [["0.4", String(ms)]], ts_event_ms: ms });
+  judge.look(shown, real(), true, 1000);
+  assert.equal(judge.aheadFor(1000), 0);
+  judge.look(shown, newer(101), true, 2000);
+  judge.look(shown, newer(150), true, 4000);
+  assert.equal(judge.aheadFor(6000), 4000);
+  // It comes on, and is behind a newer one: that is counted from now.
+  shown.eventMs = 120;
+  judge.look(shown, newer(200), true, 6500);
+  assert.equal(judge.aheadFor(7000), 500);
+  // It goes on, but not to what was true at 6,500.
+  shown.eventMs = 180;
+  judge.look(shown, newer(300), true, 8500);
+  assert.equal(judge.aheadFor(8500), 2000);
+  judge.look(shown, newer(300), false, 9000);
+  assert.equal(judge.aheadFor(9500), 0, "it is not shown as live");
+});

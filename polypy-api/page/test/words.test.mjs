@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as format from "../core/format.js";
-import { ofBook, ofConnection, reasonWords, RUNBOOK, wayOfConnection, worse } from "../core/state.js";
+import { ofBook, ofConnection, ofHealth, reasonWords, RUNBOOK, wayOfConnection, worse } from "../core/state.js";
 import { Problem, Reads } from "../link/reads.js";
-import { sectionOf } from "../views/dialogs.js";
+import { linked, sectionOf } from "../views/dialogs.js";
 
 test("prices have the places of their grid, or their own", () => {
   assert.equal(format.price("0.5", 3), "0.500");
@@ -71,10 +71,16 @@ test("a connection looks as its state says, and only one that is well looks live
   assert.equal(ofConnection({ ...row, state: "lost" }).tone, "bad");
 });
 
+test("the verdict has a shape for well, not all well, and not healthy", () => {
+  const look = (/** @type {boolean} */ healthy, /** @type {any[]} */ reasons) => ofHealth({ healthy, reasons }).shape;
+  assert.deepEqual([look(true, []), look(true, [{}]), look(false, [{}])], ["disc", "triangle", "cross"]);
+});
+
 test("a connection in trouble has a way on, and one that is well has none", () => {
   const way = (state, last_end = null) => wayOfConnection({ state, last_end });
   assert.equal(way("lost", { cause: "closed" }), "PolypyConnectionsLost");
-  assert.equal(way("lost", { cause: "not_opened" }), "PolypyNoConnection");
+  // One of them is down, not all: that has a section of its own.
+  assert.equal(way("lost", { cause: "not_opened" }), "PolypyConnectionsLost");
   assert.deepEqual(["mute", "silent"].map((state) => way(state)), ["PolypyFeedSilent", "PolypyFeedSilent"]);
   assert.equal(way("lagging"), "PolypyFeedDelayed");
   assert.deepEqual(["live", "loading", "connecting", "draining", "idle"].map((state) => way(state)), [null, null, null, null, null]);
@@ -109,6 +115,11 @@ test("problems have the server's words, and 401 asks for the token", async () =>
   await assert.rejects(reads.json("a"), { status: 401 });
   assert.equal(denied, 1);
   assert.deepEqual(await reads.json("health", { allow: [503] }), { healthy: false });
+});
+
+test("names of sections in a text of the runbook are links, and other names are none", () => {
+  const all = "### PolypyOne\n\nSee PolypyTwo, PolypyThree.\n\n### PolypyTwo\n\nx\n";
+  assert.deepEqual(linked("See PolypyTwo, PolypyThree and PolypyOne.", all), ["See ", { section: "PolypyTwo" }, ", PolypyThree and ", { section: "PolypyOne" }, "."]);
 });
 
 test("a section of the runbook ends where the next one begins", () => {

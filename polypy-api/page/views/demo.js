@@ -10,6 +10,8 @@ import { Judge, rows } from "../book/truth.js";
 
 const LOOK_MS = 500;
 const LASTS_S = 10;
+/** A truth that has not come by then is not just on its way. */
+const AHEAD_MS = 1500;
 /** Levels of a side. */
 const LEVELS = 5;
 const RATES = /** @type {const} */ ([["500", "500"], ["2000", "2,000"], ["10000", "10,000"]]);
@@ -99,8 +101,10 @@ export class Demo {
     const real = await this.app.reads.json(`demo/books/${token.id}`, { signal, allow: [404] });
     if (token !== this.token || !real?.bids || this.app.isDown()) return;
     const { judge } = kept;
-    const verdict = judge.look(token.book, real, token.book.isLive && this.app.isLinked());
-    setBadge(this.state, LOOKS[verdict]);
+    const now = this.app.now();
+    const verdict = judge.look(token.book, real, token.book.isLive && this.app.isLinked(), now);
+    const ahead = judge.aheadFor(now);
+    setBadge(this.state, ahead < AHEAD_MS ? LOOKS[verdict] : { shape: "half", word: `the exchange has been ahead for ${format.age(ahead)}`, tone: "stale" });
     put(this.count, `shown live and wrong: ${format.count(judge.wrong)} in ${format.count(judge.looks)} looks`);
     mark(this.count, "data-tone", judge.wrong ? "bad" : null);
     if (!kept.isOpen) return;

@@ -2,6 +2,7 @@
 // What lies over or in the place of a screen: help, a section of the runbook, the login.
 
 import { el, put } from "../core/dom.js";
+import * as format from "../core/format.js";
 
 const KEYS = /** @type {const} */ ([
   ["1  2", "overview, markets"],
@@ -59,17 +60,52 @@ export function help(keys, onKeys) {
  */
 export function runbook(section, read, onClose) {
   const text = el("pre", { text: "…", tabindex: "0" });
+  const title = el("h2", { id: "runbook-title" });
   const dialog = shown(
     el("dialog", { class: "runbook", "aria-labelledby": "runbook-title" },
-      el("div", { class: "inside" }, el("h2", { id: "runbook-title", text: `What to do: ${section}` }), text),
+      el("div", { class: "inside" }, title, text),
       el("form", { method: "dialog", class: "foot" }, el("button", { class: "button strong", text: "Close" }))),
   );
   dialog.addEventListener("close", onClose);
+  /** @param {string} name @param {string} all */
+  const turn = (name, all) => {
+    put(title, `What to do: ${format.plain(name)}`);
+    const found = sectionOf(all, name);
+    if (found === null) return put(text, `The runbook has no section ${format.plain(name)}.`);
+    text.replaceChildren(...linked(found, all).map((part) => (typeof part === "string" ? part : el("a", { href: `#/runbook/${part.section}`, text: part.section, on: {
+      // In this dialog, and in its entry of the history: closing it leads back to the view.
+      click: (/** @type {Event} */ event) => {
+        event.preventDefault();
+        history.replaceState(history.state, "", `#/runbook/${part.section}`);
+        turn(part.section, all);
+        text.scrollTop = 0;
+        text.focus();
+      },
+    } }))));
+  };
+  put(title, `What to do: ${format.plain(section)}`);
   read().then(
-    (all) => put(text, sectionOf(all, section) ?? `The runbook has no section ${section}.`),
+    (all) => turn(section, all),
     (error) => put(text, `The runbook could not be read: ${error.message}`),
   );
   return dialog;
+}
+
+/**
+ * A text in pieces, of which those are links that name a section of the runbook.
+ * @param {string} text @param {string} all @returns {(string | { section: string })[]}
+ */
+export function linked(text, all) {
+  const sections = new Set([...all.matchAll(/^### (\S+)$/gm)].map(([, name]) => name));
+  /** @type {(string | { section: string })[]} */
+  const parts = [];
+  for (const part of text.split(/\b(Polypy\w+)\b/)) {
+    const last = parts[parts.length - 1];
+    if (sections.has(part)) parts.push({ section: part });
+    else if (typeof last === "string") parts[parts.length - 1] = last + part;
+    else if (part !== "") parts.push(part);
+  }
+  return parts;
 }
 
 /**

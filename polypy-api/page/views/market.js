@@ -118,6 +118,8 @@ export function market(app, name, query) {
       await more();
     } catch (error) {
       if (!ended) fail(/** @type {Error} */ (error).message);
+      // What the stream knows is shown, whatever the catalogue says.
+      if (!ended && /** @type {any} */ (error).status === 404 && tokens.size === 0) missing();
     }
     if (!ended) app.root.classList.remove("settling");
   }
@@ -212,7 +214,10 @@ export function market(app, name, query) {
     const id = message.token_id;
     if (message.type === "market") return changed(message);
     if (!id) return;
-    if (message.type === "snapshot" || (message.type === "state" && message.outcome)) token(id, message.outcome);
+    if (message.type === "snapshot" || (message.type === "state" && message.outcome)) {
+      token(id, message.outcome);
+      app.root.classList.remove("missing");
+    }
     const one = tokens.get(id);
     if (!one) return;
     if (message.type === "trade") {
@@ -250,7 +255,16 @@ export function market(app, name, query) {
 
   /** @param {any} message */
   function refused(message) {
+    if (app.root.classList.contains("missing")) return;
     if (message.code === "unknown_token" || message.code === "not_followed") fail(message.message);
+  }
+
+  /** There is no such market: nothing of one is shown. */
+  function missing() {
+    app.root.classList.add("missing");
+    put(heading, "No such market");
+    app.title("No such market");
+    problem.append(el("br"), el("a", { href: "#/markets", text: "all markets →" }));
   }
 
   /** @param {string} text */
@@ -266,6 +280,8 @@ export function market(app, name, query) {
     if (at === null) return;
     const second = Math.floor(at / 1000);
     const isLive = one.book.isLive && app.isLinked();
+    // Until its first book comes nobody has looked at it.
+    if (!isLive && one.book.following === "no" && one.depth.second < 0) return;
     const tick = Number(one.book.tick ?? "0.01") || 0.01;
     const [bid, ask] = [one.book.best("bid"), one.book.best("ask")];
     if (isLive) {
@@ -421,7 +437,7 @@ export function market(app, name, query) {
     },
     end() {
       ended = true;
-      app.root.classList.remove("settling");
+      app.root.classList.remove("settling", "missing");
       abort.abort();
       app.stream.want("market", null);
       app.stream.want("siblings", null);

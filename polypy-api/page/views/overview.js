@@ -308,7 +308,7 @@ export function overview(app) {
   function showFailures(answer) {
     put(failures.more, answer.asked ? `${format.count(answer.asked)} since the start` : "");
     fill(again, answer.failures.map((/** @type {any} */ one) => {
-      const market = el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, text: format.plain(one.question, 80) });
+      const market = el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, text: `${format.plain(one.question, 80)} · ${format.plain(one.outcome, 40)}` });
       const words = `${reasonWords(one.reason)}, now ${one.now.state}: `;
       return el("li", {}, el("time", { text: format.clock(one.last_ms), title: format.utc(one.last_ms) }), el("span", { "data-tone": one.now.state === "stale" ? "stale" : null }, words, market));
     }));

@@ -35,13 +35,13 @@ export class Proof {
   show(book, isLinked, clock, now) {
     const { read } = this;
     setBadge(this.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "not known: the link is down", tone: "stale" });
-    put(this.says, isLinked ? words(book) : "What is shown is what was last heard.");
     const section = book.state === "stale" && book.reason ? RUNBOOK[book.reason] : undefined;
     fill(this.way, section ? [el("a", { href: `#/runbook/${section}`, text: "what to do →" })] : []);
     const { of } = this.facts;
     const since = read?.since_ms ?? book.since;
     put(of["exchange's hash"], format.hash(book.hash ?? read?.hash));
     const verifiedAt = book.verified && read ? read.verified_at_ms : null;
+    put(this.says, isLinked ? words(book, verifiedAt, clock.age(verifiedAt, now)) : "What is shown is what was last heard.");
     put(of["last reproduced"], verifiedAt === null ? "–" : `${format.age(clock.age(verifiedAt, now))} ago`);
     mark(of["last reproduced"], "title", format.utc(verifiedAt));
     const feed = read?.feed ?? null;
@@ -56,10 +56,21 @@ export class Proof {
   }
 }
 
-/** @param {import("../book/book.js").Book} book */
-function words(book) {
+/**
+ * What is known of a book, and of when that is.
+ * @param {import("../book/book.js").Book} book
+ * @param {number | null} verifiedAt when the hash came out the last time; `null` while that is not known
+ * @param {number | null} age how long ago that is
+ */
+export function words(book, verifiedAt, age) {
   if (book.state === "live") {
-    if (book.verified === true) return "The exchange's own hash came out of these levels, all of them, and nothing has contradicted them since.";
+    if (book.verified === true) {
+      if (verifiedAt === null) return "The exchange's own hash came out of all levels at the last check, and nothing has contradicted them since.";
+      const isOfNow = book.receivedUs !== null && book.receivedUs / 1000 <= verifiedAt;
+      return isOfNow
+        ? `The exchange's own hash came out of these levels, all of them, ${format.age(age)} ago. They have not changed since.`
+        : `The exchange's own hash came out of all levels ${format.age(age)} ago. Nothing has contradicted what changed since.`;
+    }
     return "Nothing contradicts these levels, and no hash of the exchange confirms them at the moment.";
   }
   if (book.state === "stale") return "Not to be traded on: something spoke against these levels. They are fetched again by themselves.";
