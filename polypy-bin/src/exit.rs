@@ -9,7 +9,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All went well; a signal that was obeyed in full counts as well.
     Clean,
-    /// The program could not start, or a part of it died.
+    /// The program could not start, a part of it died, or the disk did not take the last of what
+    /// was to be recorded.
     Failure,
     /// The command line was not understood.
     Usage,
@@ -33,7 +34,10 @@ impl Exit {
     /// All of them, with what `--help` says of each.
     pub const ALL: [(Self, &'static str); 10] = [
         (Self::Clean, "clean end, also by a signal"),
-        (Self::Failure, "could not start, or a part died"),
+        (
+            Self::Failure,
+            "could not start, a part died, or the end of a recording is lost",
+        ),
         (Self::Usage, "command line not understood"),
         (Self::NotWhole, "a recording is not whole"),
         (Self::Unreadable, "a recording cannot be read"),

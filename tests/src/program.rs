@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -248,17 +248,25 @@ impl Program {
     ///
     /// # Panics
     /// When it does not, or with an error.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
+        let status = self.ended();
+        assert!(status.success(), "ended with {status}");
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn ended(mut self) -> ExitStatus {
         self.signal("TERM");
         let begun = Instant::now();
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                break status;
+                return status;
             }
             assert!(begun.elapsed() < END, "does not end");
             std::thread::sleep(Duration::from_millis(10));
-        };
-        assert!(status.success(), "ended with {status}");
+        }
     }
 }
 

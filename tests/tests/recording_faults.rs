@@ -352,9 +352,10 @@ async fn a_disk_that_fails_again_and_again_costs_gaps_and_no_book() {
     .await;
     books_are_unaffected(address).await;
     let synced = recorder(address).await["synced_frames"].as_u64();
-    program.stop();
+    // The last file may fail while the program ends, which then says so.
+    let ended = program.ended().code();
+    assert!(matches!(ended, Some(0 | 1)), "{ended:?}");
     assert_eq!(run(&["repair", path_of(&place)]).code, 0);
-    // The last one may fail while the program ends.
     assert!(healed(&verified(&place), "disk_failed") > 1);
     let info = run(&["info", "--json", path_of(&place)]).json();
     assert!(info["entries"]["frames"].as_u64() >= synced);
