@@ -21,6 +21,10 @@ def test_the_panel_says_for_how_long_the_exchange_has_been_ahead(browser: Browse
     text = browser.wait(STATE, lambda text: text.startswith("the exchange has been ahead for "))
     assert float(text.split()[-2]) >= 1.5, text
     assert browser.run("return document.querySelector('.demo .head .state').dataset.tone") == "stale"
+    # What differs is in another colour than what does not.
+    browser.run("document.querySelector('.demo .head button').click()")
+    colours = "return [...new Set([...document.querySelectorAll('.demo .truth tbody tr td:last-child')].map(cell => `${cell.textContent.includes('≠')} ${getComputedStyle(cell).color}`))]"
+    browser.wait(colours, lambda found: len(found) == 2 and found[0].split(" ", 1)[1] != found[1].split(" ", 1)[1])
     tell(f"{demo.exchange}/sim/faults", method="DELETE")
     browser.wait(STATE, lambda text: text == "shown is true")
 
@@ -32,6 +36,7 @@ def test_a_market_that_is_not_there_is_no_empty_market(browser: Browser, demo: D
     seen = "return ['.market', '.outcomes', '.demo', '.tabs', '.title button'].filter(name => document.querySelector(name)?.checkVisibility())"
     assert browser.run(seen) == []
     assert browser.run("return document.title") == "No such market · PolyPy"
+    assert "“nope”" in browser.run("return document.querySelector('.nothing').textContent")
     # A market that is not there is a 404, of which the browser itself tells.
     assert all(" 404 " in line for line in browser.console() if line.startswith("SEVERE"))
     browser.run("document.querySelector('.nothing a').click()")

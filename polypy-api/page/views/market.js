@@ -264,6 +264,7 @@ export function market(app, name, query) {
     app.root.classList.add("missing");
     put(heading, "No such market");
     app.title("No such market");
+    problem.prepend(`There is no market “${format.plain(name, 100)}”.`, el("br"));
     problem.append(el("br"), el("a", { href: "#/markets", text: "all markets →" }));
   }
 
