@@ -64,6 +64,8 @@ def test_a_market_that_is_opened_has_no_doubted_seconds(browser: Browser, demo: 
     browser.open(f"{demo.url}/#/markets")
     browser.wait(LINKED)
     browser.run("document.documentElement.dataset.theme = 'light'")
+    # What the catalogue says is here before the first book.
+    browser.run("const {send} = WebSocket.prototype; WebSocket.prototype.send = function (...all) { setTimeout(() => send.apply(this, all), 700); }")
     open_market(browser, demo)
     browser.wait("return document.querySelector('.ladder canvas').getAttribute('aria-label')", lambda label: ": bid " in label)
     browser.run("return new Promise(done => setTimeout(done, 1500))")
@@ -81,6 +83,11 @@ def test_the_header_says_why_it_is_not_green_and_the_runbook_leads_on(browser: B
     with lost_connections(demo):
         text, title = browser.wait(verdict, lambda shown: " live: " in shown[0])
         assert len(title) > 10, (text, title)
+        # By a finger, too: the overview has them all.
+        browser.run("location.hash = '#/markets'")
+        browser.wait("return document.querySelectorAll('.row').length")
+        browser.run("document.querySelector('#verdict').click()")
+        browser.wait("return document.querySelectorAll('.banner li').length")
     browser.wait(verdict, lambda shown: shown[1] == "every book is live")
     browser.run("location.hash = '#/runbook/PolypyConnectionsLost'")
     names = browser.wait("return [...document.querySelectorAll('dialog pre a')].map(link => link.textContent)")
