@@ -15,7 +15,14 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
     ("polypy_api", &["component", "door", "hub", "read"]),
     (
         "polypy_archive",
-        &["checkpoints", "files", "flight", "recorder", "writer"],
+        &[
+            "checkpoints",
+            "files",
+            "flight",
+            "recorder",
+            "writer",
+            "writer_losses",
+        ],
     ),
     // Logs nothing so far.
     ("polypy_core", &[]),
