@@ -491,14 +491,19 @@ fn the_file_of_the_overlay_is_read_at_the_start_with_all_other_mistakes() {
 
 #[test]
 fn what_is_settled_at_the_start_is_kept_by_a_reload() {
-    let before = of_file("markets.shard = '0/2'\nmarkets.overlay_file = '/a'").unwrap();
-    let after = of_file("markets.shard = '1/2'\nmarkets.tags = 'crypto'").unwrap();
+    let mut before = of_file("markets.shard = '0/2'\nmarkets.overlay_file = '/a'").unwrap();
+    before.file = Some("/p.toml".into());
+    // On another line than before.
+    let after = of_file("markets.tags = 'crypto'\nmarkets.shard = '1/2'").unwrap();
     let settled = after.settled_as(&before);
     assert_eq!(settled.config.markets.shard.show(), "0/2");
     assert_eq!(settled.config.markets.overlay_file.show(), "/a");
     assert_eq!(settled.config.markets.tags.show(), "crypto");
     let origin = |loaded: &Loaded| loaded.origin(key("markets.shard").unwrap()).to_string();
     assert_eq!(origin(&settled), origin(&before));
+    let overlay = Overlay::parse(r#"{"max_markets": 3}"#).unwrap();
+    let overlaid = before.with_overlay(overlay).unwrap();
+    assert_eq!(overlaid.file, before.file);
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn each_kind_of_value_means_what_it_means_in_a_file() {
     );
     assert_eq!(Overlay::parse(&written).unwrap(), overlay);
     assert!(!overlay.is_empty());
+    let of = |markets| Overlay::parse(&format!("{{\"max_markets\": {markets}}}")).unwrap();
+    assert_ne!(of(3), of(4));
     assert_eq!(Overlay::parse(" {} ").unwrap(), Overlay::default());
 }
 

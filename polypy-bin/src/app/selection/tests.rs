@@ -249,6 +249,40 @@ async fn a_file_and_an_overlay_that_change_together_both_count() {
     sim.stop().await;
 }
 
+/// Before the start nothing is known to be missing, and nothing was wrong with a file.
+#[tokio::test]
+async fn a_program_that_does_not_run_warns_of_nothing_and_blames_no_file() {
+    let misspelt = defaults().with_overlay(overlay(r#"{"tags": "no-such"}"#));
+    let app = PolyPy::builder().loaded(misspelt.unwrap()).build().unwrap();
+    let now = app.selection();
+    assert!(!now.complete);
+    assert_eq!(*now.warnings, [""; 0]);
+    let error = app.reload_configuration(defaults()).await.unwrap_err();
+    assert!(matches!(error, SelectionError::Stopped), "{error}");
+    assert_eq!(app.stats()["configuration"]["last_reload_successful"], true);
+}
+
+/// The overlay that was seen is there still, and what is below it is not.
+#[tokio::test]
+async fn what_was_seen_is_the_choice_and_not_the_overlay_alone() {
+    let sim = exchange().await;
+    let app = started(&sim, defaults()).await;
+    let seen = app.selection();
+    let mut below = Config::default();
+    below.markets.max_markets = 3;
+    let below = Loaded::of_program(below);
+    let reloaded = app.reload_configuration(below).await.unwrap();
+    assert_eq!(reloaded.selected.generation, 1);
+    let refused = app.select_if(overlay(r#"{"max_markets": 2}"#), &seen);
+    let refused = refused.await.unwrap_err();
+    assert!(
+        matches!(refused, SelectionError::Changed { generation: 1 }),
+        "{refused}"
+    );
+    app.stop().await;
+    sim.stop().await;
+}
+
 #[tokio::test]
 async fn a_reload_takes_all_of_a_file_or_nothing_and_names_what_waits() {
     let folder = Folder::new("reload");
@@ -284,6 +318,8 @@ async fn a_reload_takes_all_of_a_file_or_nothing_and_names_what_waits() {
     let loaded = sources.load().unwrap();
     let reloaded = app.reload_configuration(loaded).await.unwrap();
     assert_eq!(reloaded.waiting, ["http.port", "markets.shard"]);
+    // Named once: they are known to wait.
+    assert_eq!(app.selection.waiting.lock().len(), 2);
     assert_eq!((reloaded.selected.followed, stat()), (2, true.into()));
     let shown = keys(&app.selection().loaded, Detail::Layer);
     assert_eq!(shown["shard"]["value"], serde_json::Value::Null);
