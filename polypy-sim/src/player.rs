@@ -377,7 +377,11 @@ impl Exchange {
             LineKind::Begin => books_of(&line)
                 .filter(|place| !self.has_book(*place))
                 .collect(),
-            LineKind::Frame | LineKind::Quiet | LineKind::Lose | LineKind::Forget => Vec::new(),
+            LineKind::Frame
+            | LineKind::Quiet
+            | LineKind::Lose
+            | LineKind::Lack
+            | LineKind::Forget => Vec::new(),
         };
         let kind = match line.effects.first() {
             Some(Effect::Change { .. }) => FrameKind::PriceChange,
@@ -399,16 +403,19 @@ impl Exchange {
         match line.kind {
             LineKind::Quiet => {}
             LineKind::Begin => self.open_subscribed(&begins),
-            LineKind::Lose | LineKind::Forget => {
+            LineKind::Lose | LineKind::Lack | LineKind::Forget => {
                 let places: Vec<_> = line.places.into_iter().map(token_ref).collect();
                 let had_books: Vec<_> = places
                     .iter()
                     .copied()
                     .filter(|place| self.has_book(*place))
                     .collect();
-                self.lose_books(&places);
+                match line.kind {
+                    LineKind::Lack => self.lose_books(&places),
+                    _ => self.forget_books(&places),
+                }
                 // Who waits for a book has nothing to lose.
-                if line.kind == LineKind::Lose && !had_books.is_empty() {
+                if line.kind != LineKind::Forget && !had_books.is_empty() {
                     self.drop_carriers(&had_books);
                 }
             }

@@ -79,8 +79,11 @@ pub(crate) enum LineKind {
     Quiet,
     /// Books begin that no frame brought.
     Begin,
-    /// These places are lost.
+    /// These places are lost: the program that recorded had no book of them either.
     Lose,
+    /// The recording lacks something of these places, which the program had: a hash may prove
+    /// that their books lack nothing.
+    Lack,
     /// They were, before the moment at which playing begins.
     Forget,
 }
@@ -104,8 +107,10 @@ pub(crate) struct Reading {
     /// Tokens that have no book yet.
     waiting: Waiting,
     known_gaps: HashSet<(GapScope, Option<u64>, Option<u64>)>,
-    /// Lost, and not told: at the end nobody has to know.
+    /// Lost, and not told: at the end nobody has to know. Then those of which the recording
+    /// alone lacks something.
     lost: Vec<Place>,
+    lacked: Vec<Place>,
     clock: Clock,
     frames: usize,
 }
@@ -140,6 +145,7 @@ impl Reading {
             waiting: Waiting::default(),
             known_gaps: HashSet::new(),
             lost: Vec::new(),
+            lacked: Vec::new(),
             clock: Clock::default(),
             frames: 0,
         }
@@ -157,6 +163,7 @@ impl Reading {
         self.waiting = Waiting::default();
         self.known_gaps.clear();
         self.lost.clear();
+        self.lacked.clear();
         self.clock = Clock::default();
         self.frames = 0;
         Ok(())
@@ -422,18 +429,24 @@ impl Reading {
             // Also what it has lacked: a hash may have proven its book again.
             all.extend(&*lacking);
         }
-        self.lose(all);
+        let lost = self.without_sockets(all);
+        self.lacked.extend(lost);
+    }
+
+    fn lose(&mut self, places: HashSet<Place>) {
+        let lost = self.without_sockets(places);
+        self.lost.extend(lost);
     }
 
     /// What no other socket keeps is lost.
-    fn lose(&mut self, places: HashSet<Place>) {
+    fn without_sockets(&mut self, places: HashSet<Place>) -> Vec<Place> {
         let is_kept = |place: &Place| self.sockets.values().any(|kept| kept.contains(place));
         let lost: Vec<_> = places.into_iter().filter(|place| !is_kept(place)).collect();
         for place in &lost {
             self.newest.remove(place);
             self.waiting.has_none(*place);
         }
-        self.lost.extend(lost);
+        lost
     }
 
     // ---- lines --------------------------------------------------------------
@@ -458,14 +471,16 @@ impl Reading {
         }
         line.at = Duration::from_nanos(self.clock.passed);
         line.zero = self.clock.zero();
-        if !self.lost.is_empty() {
-            let mut places = std::mem::take(&mut self.lost);
+        let losses = [
+            (LineKind::Lack, std::mem::take(&mut self.lacked)),
+            (LineKind::Lose, std::mem::take(&mut self.lost)),
+        ];
+        for (kind, mut places) in losses {
+            if places.is_empty() {
+                continue;
+            }
             places.sort_unstable();
-            let kind = if is_seen {
-                LineKind::Lose
-            } else {
-                LineKind::Forget
-            };
+            let kind = if is_seen { kind } else { LineKind::Forget };
             let mut loss = self.line(kind, Vec::new());
             loss.places = places;
             lines.push(loss);
