@@ -4,7 +4,7 @@
 //! older than the book is a repeat, which has to be left out, or was overtaken, and is
 //! missing: the hash that the newest change stated tells which.
 
-use polypy_core::{BookHash, DecimalText, LevelChange, OrderBook, Timestamp};
+use polypy_core::{BookHash, LevelChange, Timestamp};
 use tokio::time::Instant;
 
 use crate::effects::Effect;
@@ -19,8 +19,6 @@ const LATEST_MS: u64 = 10_000;
 /// Changes of one millisecond that are remembered, and changes that were left out: more than a
 /// few are rare.
 const MOST: usize = 32;
-/// So often a last trade price is searched for that was told in what is lost.
-const SEARCHES: usize = 4;
 /// Of so many that were left out every choice is tried.
 const FEW: usize = 5;
 
@@ -40,18 +38,6 @@ pub(crate) struct Played {
     passed: Vec<(BookHash, LevelChange)>,
     /// Changes that were left out, and may have been no repeats.
     left_out: Vec<LevelChange>,
-    /// The book that it had when the recording lost something, while it has none.
-    kept: Option<Box<Kept>>,
-}
-
-/// A book that may lack something. Perhaps nothing of this token was lost, and perhaps what
-/// was has been set again since: the next hash that comes out proves it.
-#[derive(Debug)]
-struct Kept {
-    book: OrderBook,
-    newest: Timestamp,
-    /// How often the last trade price was searched for.
-    searches: usize,
 }
 
 /// What a change is to a book.
@@ -79,13 +65,6 @@ impl Played {
             is_reproduced: self.is_reproduced,
             ..Self::default()
         };
-    }
-
-    /// Whether the book is a new one, whatever was kept.
-    fn begin(&mut self, stated: Option<BookHash>) {
-        self.kept = None;
-        self.left_out.clear();
-        self.stated = stated;
     }
 
     fn leave_out(&mut self, change: LevelChange) {
@@ -154,20 +133,6 @@ impl TokenState {
         self.state_recorded(stamp, hash);
     }
 
-    /// The recording has lost something: there is no book, unless what it was is proven.
-    pub(crate) fn lose_recorded(&mut self) {
-        let kept = match self.played.kept.take() {
-            None if self.played.is_reproduced && self.sequence > 1 => Some(Box::new(Kept {
-                book: std::mem::take(&mut self.book),
-                newest: self.changed,
-                searches: 0,
-            })),
-            kept => kept,
-        };
-        self.forget_recorded();
-        self.played.kept = kept;
-    }
-
     /// Sets a level; what it was before.
     fn set(&mut self, change: LevelChange) -> LevelChange {
         let LevelChange { side, price, size } = change;
@@ -199,55 +164,6 @@ impl MarketState {
                 let _is_whole = self.settle(outcome, Prices::Known);
             }
         }
-    }
-
-    /// A change of a token without a book comes. Whether that proves the one that it had.
-    fn regain(
-        &mut self,
-        outcome: usize,
-        change: LevelChange,
-        stamp: Timestamp,
-        hash: Option<BookHash>,
-    ) -> bool {
-        let Some(mut kept) = self.tokens[outcome].played.kept.take() else {
-            return false;
-        };
-        if !is_late(stamp, kept.newest) {
-            kept.book
-                .apply_change(change.side, change.price, change.size);
-            kept.newest = stamp;
-            if let Some(stated) = hash
-                && let Some(price) = self.price_that_proves(outcome, &mut kept, stated)
-            {
-                self.last_trade_price = price;
-                let token = &mut self.tokens[outcome];
-                token.book = kept.book;
-                token.played.begin(hash);
-                token.state_recorded(stamp, hash);
-                return true;
-            }
-        }
-        self.tokens[outcome].played.kept = Some(kept);
-        false
-    }
-
-    /// The last trade price with which a kept book gives a hash.
-    fn price_that_proves(
-        &self,
-        outcome: usize,
-        kept: &mut Kept,
-        stated: BookHash,
-    ) -> Option<DecimalText> {
-        let fingerprint = self.fingerprint(outcome, &kept.book, kept.newest);
-        let known = self.last_trade_price;
-        if fingerprint.with_last_trade_price(known.as_str()) == stated {
-            return Some(known);
-        }
-        if kept.searches == SEARCHES {
-            return None;
-        }
-        kept.searches += 1;
-        inference::price_of_grid(self.tick_size, &fingerprint, stated)
     }
 
     /// A book is told whole of which a recording stated the hash: the last trade price is the
@@ -347,7 +263,8 @@ impl Exchange {
                 if token.changed != book.stamp {
                     token.played.passed.clear();
                 }
-                token.played.begin(book.hash);
+                token.played.left_out.clear();
+                token.played.stated = book.hash;
                 token.state_recorded(book.stamp, book.hash);
                 let market = &mut self.venue.markets[place.market];
                 let _is_whole = market.settle(place.outcome, Prices::Known);
@@ -366,17 +283,12 @@ impl Exchange {
                 hash,
             } => {
                 let place = token_ref(place);
-                let is_without = self.venue.token(place).sequence <= 1;
+                // Without a book there is nothing to change.
+                if self.venue.token(place).sequence <= 1 {
+                    return None;
+                }
                 let market = &mut self.venue.markets[place.market];
                 let change = LevelChange { side, price, size };
-                if is_without {
-                    // Then there is nothing to change, but what it had before a loss.
-                    let is_back = market.regain(place.outcome, change, stamp, hash);
-                    return is_back.then(|| {
-                        self.enter_token(place);
-                        place
-                    });
-                }
                 market.play_change(place.outcome, change, stamp, hash);
                 self.enter_token(place);
                 Some(place)

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use polypy_core::recording::{Entry, Frame, Gap, Recorded, RecordingError, RecordingSource};
-use polypy_core::{AssetId, Clock, Level, OrderBook, Owner, Side, Timestamp};
+use polypy_core::recording::{Entry, Frame, Recorded, RecordingError, RecordingSource};
+use polypy_core::{AssetId, Clock, Level, OrderBook, Side, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -138,9 +138,6 @@ fn disturb(texts: Vec<String>, rng: &mut Rng) -> Vec<String> {
 /// Between two frames of a recording.
 const APART: Duration = Duration::from_millis(10);
 
-/// Where the recording has lost something.
-const LOST: &str = "lost";
-
 /// A frame each ten milliseconds, on one socket.
 #[derive(Debug)]
 struct Came(Vec<String>);
@@ -151,20 +148,14 @@ impl RecordingSource for Came {
     }
 
     fn read(&mut self, out: &mut Vec<Recorded>) -> Result<bool, RecordingError> {
-        out.extend(self.0.iter().zip(1_u64..).map(|(text, at)| {
-            let at = at * 10_000_000;
-            let entry = if text == LOST {
-                let times = (Some(at / 1_000), None);
-                Entry::Gap(Gap::of_recording("damaged", Owner::Us, times, at / 1_000))
-            } else {
-                Entry::Frame(Frame {
-                    socket: 1,
-                    connection: "c".into(),
-                    sequence: 0,
-                    bytes: text.as_bytes().into(),
-                })
-            };
-            Recorded { at, entry }
+        out.extend(self.0.iter().zip(1_u64..).map(|(text, at)| Recorded {
+            at: at * 10_000_000,
+            entry: Entry::Frame(Frame {
+                socket: 1,
+                connection: "c".into(),
+                sequence: 0,
+                bytes: text.as_bytes().into(),
+            }),
         }));
         Ok(false)
     }
@@ -388,60 +379,4 @@ async fn who_waits_for_a_book_and_goes_is_told_nothing() {
     let book = opening(&stays).await.expect("it is whole");
     assert!(is_true(&book, &truth[0].1), "{book:#}");
     assert!(!said(&stage.all).await.is_empty());
-}
-
-/// The books that a socket was told whole, in their order.
-async fn opened(link: &Link) -> Vec<Value> {
-    let told = said(link).await;
-    let openings = told.iter().filter(|text| text.starts_with('['));
-    openings
-        .flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap())
-        .collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn behind_a_loss_a_book_comes_back_with_the_first_hash_that_proves_it() {
-    let mut back = [0; 3];
-    let (mut asked, mut found) = (0, 0);
-    for seed in 0..60 {
-        let (mut texts, truth) = venue(seed, 80).await;
-        let missing = usize::try_from(seed).unwrap() % back.len();
-        let at = texts.len() / 2;
-        let begin = texts.iter().rposition(|text| text.starts_with('['));
-        if begin >= Some(at) {
-            continue;
-        }
-        // Something was lost, or nothing of these tokens.
-        texts.drain(at..at + missing);
-        texts.insert(at, LOST.to_owned());
-        let tokens: Vec<_> = truth.iter().map(|(token, _)| token.clone()).collect();
-        let frames = texts.len() - 1;
-        let mut stage = Stage::new(texts.clone(), &tokens);
-        stage.play(at).await;
-        for _ in 0..3 {
-            tokio::time::advance(APART).await;
-            stage.exchange.play(Instant::now());
-        }
-        assert_eq!(stage.played(), at, "who was dropped is waited for");
-        stage.exchange.disconnect(stage.all.id);
-        let late = subscribe(&mut stage.exchange, &tokens);
-        assert!(opened(&late).await.is_empty(), "nobody knows the books");
-        stage.play(at + 1).await;
-        let first = opened(&late).await;
-        if missing == 0 && is_change(&texts[at + 1]) {
-            // Both, unless a state comes in several frames, or a trade is yet to be told.
-            (asked, found) = (asked + 2, found + first.len());
-        }
-        stage.play(frames).await;
-        let all: Vec<_> = first.into_iter().chain(opened(&late).await).collect();
-        for book in &all {
-            let states = truth
-                .iter()
-                .find(|(token, _)| book["asset_id"] == token.as_str());
-            assert!(is_true(book, &states.unwrap().1), "seed {seed}: {book:#}");
-        }
-        back[missing] += all.len();
-    }
-    assert!(back.iter().all(|count| *count > 10), "{back:?}");
-    assert!(asked > 10 && found * 10 > asked * 8, "{found} of {asked}");
 }

@@ -377,11 +377,7 @@ impl Exchange {
             LineKind::Begin => books_of(&line)
                 .filter(|place| !self.has_book(*place))
                 .collect(),
-            LineKind::Frame
-            | LineKind::Quiet
-            | LineKind::Lose
-            | LineKind::Lack
-            | LineKind::Forget => Vec::new(),
+            LineKind::Frame | LineKind::Quiet | LineKind::Lose | LineKind::Forget => Vec::new(),
         };
         let kind = match line.effects.first() {
             Some(Effect::Change { .. }) => FrameKind::PriceChange,
@@ -391,11 +387,6 @@ impl Exchange {
             Some(Effect::Book(..)) if line.text.starts_with('[') => FrameKind::Opening,
             Some(Effect::Book(..)) | None => FrameKind::Book,
         };
-        let mut without: Vec<_> = match kind {
-            FrameKind::PriceChange => line.places.iter().copied().map(token_ref).collect(),
-            _ => Vec::new(),
-        };
-        without.retain(|place| !self.has_book(*place));
         let mut changed = Vec::new();
         for effect in line.effects {
             changed.extend(self.take_effect(effect));
@@ -403,20 +394,11 @@ impl Exchange {
         match line.kind {
             LineKind::Quiet => {}
             LineKind::Begin => self.open_subscribed(&begins),
-            LineKind::Lose | LineKind::Lack | LineKind::Forget => {
+            LineKind::Lose | LineKind::Forget => {
                 let places: Vec<_> = line.places.into_iter().map(token_ref).collect();
-                let had_books: Vec<_> = places
-                    .iter()
-                    .copied()
-                    .filter(|place| self.has_book(*place))
-                    .collect();
-                match line.kind {
-                    LineKind::Lack => self.lose_books(&places),
-                    _ => self.forget_books(&places),
-                }
-                // Who waits for a book has nothing to lose.
-                if line.kind != LineKind::Forget && !had_books.is_empty() {
-                    self.drop_carriers(&had_books);
+                self.forget_books(&places);
+                if line.kind == LineKind::Lose {
+                    self.drop_carriers(&places);
                 }
             }
             LineKind::Frame => {
@@ -435,9 +417,6 @@ impl Exchange {
                 for link in links {
                     self.deliver(link, &frame);
                 }
-                // Its hash has proven what they were before a loss.
-                without.retain(|place| self.has_book(*place));
-                self.open_subscribed(&without);
             }
         }
         self.tell_whole(&changed);
@@ -492,17 +471,6 @@ impl Exchange {
     fn forget_books(&mut self, places: &[TokenRef]) {
         for &place in places {
             self.venue.token_mut(place).forget_recorded();
-            self.defer_no_more(place);
-            if let Some(player) = &mut self.player {
-                player.rest.remove(&place);
-            }
-        }
-    }
-
-    /// The same, where the recording has lost something: what they were may be proven later.
-    fn lose_books(&mut self, places: &[TokenRef]) {
-        for &place in places {
-            self.venue.token_mut(place).lose_recorded();
             self.defer_no_more(place);
             if let Some(player) = &mut self.player {
                 player.rest.remove(&place);

@@ -79,11 +79,8 @@ pub(crate) enum LineKind {
     Quiet,
     /// Books begin that no frame brought.
     Begin,
-    /// These places are lost: the program that recorded had no book of them either.
+    /// These places are lost.
     Lose,
-    /// The recording lacks something of these places, which the program had: a hash may prove
-    /// that their books lack nothing.
-    Lack,
     /// They were, before the moment at which playing begins.
     Forget,
 }
@@ -107,10 +104,8 @@ pub(crate) struct Reading {
     /// Tokens that have no book yet.
     waiting: Waiting,
     known_gaps: HashSet<(GapScope, Option<u64>, Option<u64>)>,
-    /// Lost, and not told: at the end nobody has to know. Then those of which the recording
-    /// alone lacks something.
+    /// Lost, and not told: at the end nobody has to know.
     lost: Vec<Place>,
-    lacked: Vec<Place>,
     clock: Clock,
     frames: usize,
 }
@@ -145,7 +140,6 @@ impl Reading {
             waiting: Waiting::default(),
             known_gaps: HashSet::new(),
             lost: Vec::new(),
-            lacked: Vec::new(),
             clock: Clock::default(),
             frames: 0,
         }
@@ -163,7 +157,6 @@ impl Reading {
         self.waiting = Waiting::default();
         self.known_gaps.clear();
         self.lost.clear();
-        self.lacked.clear();
         self.clock = Clock::default();
         self.frames = 0;
         Ok(())
@@ -208,12 +201,9 @@ impl Reading {
         match recorded.entry {
             Entry::Frame(frame) => self.frame(frame, at, lines),
             Entry::Answer(answer) => self.answer(&answer, at, lines),
-            Entry::Socket(SocketEvent::Opened { socket, .. }) => {
-                // Another run's had this number.
-                self.lacking.remove(&socket);
-                self.sockets.entry(socket).or_default();
-            }
-            Entry::Socket(SocketEvent::Open { socket, .. }) => {
+            Entry::Socket(
+                SocketEvent::Opened { socket, .. } | SocketEvent::Open { socket, .. },
+            ) => {
                 self.sockets.entry(socket).or_default();
             }
             Entry::Socket(SocketEvent::FirstBooks { socket, tokens, .. }) => {
@@ -222,8 +212,8 @@ impl Reading {
                 self.sockets.entry(socket).or_default().extend(keeps);
             }
             Entry::Socket(SocketEvent::Closed { socket, .. }) => {
-                let mut carried = self.sockets.remove(&socket).unwrap_or_default();
-                carried.extend(self.lacking.remove(&socket).unwrap_or_default());
+                self.lacking.remove(&socket);
+                let carried = self.sockets.remove(&socket).unwrap_or_default();
                 self.lose(carried);
             }
             Entry::Sent(sent) if &*sent.asked == "unsubscribe" => {
@@ -406,8 +396,7 @@ impl Reading {
                 let place = self.places.by_asset.get(token.as_str()).copied();
                 if let Some(place) = place {
                     let mut was_kept = false;
-                    let lacking = self.lacking.values_mut();
-                    for places in self.sockets.values_mut().chain(lacking) {
+                    for places in self.sockets.values_mut() {
                         was_kept |= places.remove(&place);
                     }
                     if was_kept {
@@ -424,29 +413,22 @@ impl Reading {
         let mut all = HashSet::new();
         for socket in sockets {
             let carried = self.sockets.get_mut(socket).map(std::mem::take);
-            let lacking = self.lacking.entry(*socket).or_default();
-            lacking.extend(carried.unwrap_or_default());
-            // Also what it has lacked: a hash may have proven its book again.
-            all.extend(&*lacking);
+            let carried = carried.unwrap_or_default();
+            all.extend(&carried);
+            self.lacking.entry(*socket).or_default().extend(carried);
         }
-        let lost = self.without_sockets(all);
-        self.lacked.extend(lost);
-    }
-
-    fn lose(&mut self, places: HashSet<Place>) {
-        let lost = self.without_sockets(places);
-        self.lost.extend(lost);
+        self.lose(all);
     }
 
     /// What no other socket keeps is lost.
-    fn without_sockets(&mut self, places: HashSet<Place>) -> Vec<Place> {
+    fn lose(&mut self, places: HashSet<Place>) {
         let is_kept = |place: &Place| self.sockets.values().any(|kept| kept.contains(place));
         let lost: Vec<_> = places.into_iter().filter(|place| !is_kept(place)).collect();
         for place in &lost {
             self.newest.remove(place);
             self.waiting.has_none(*place);
         }
-        lost
+        self.lost.extend(lost);
     }
 
     // ---- lines --------------------------------------------------------------
@@ -471,16 +453,14 @@ impl Reading {
         }
         line.at = Duration::from_nanos(self.clock.passed);
         line.zero = self.clock.zero();
-        let losses = [
-            (LineKind::Lack, std::mem::take(&mut self.lacked)),
-            (LineKind::Lose, std::mem::take(&mut self.lost)),
-        ];
-        for (kind, mut places) in losses {
-            if places.is_empty() {
-                continue;
-            }
+        if !self.lost.is_empty() {
+            let mut places = std::mem::take(&mut self.lost);
             places.sort_unstable();
-            let kind = if is_seen { kind } else { LineKind::Forget };
+            let kind = if is_seen {
+                LineKind::Lose
+            } else {
+                LineKind::Forget
+            };
             let mut loss = self.line(kind, Vec::new());
             loss.places = places;
             lines.push(loss);
