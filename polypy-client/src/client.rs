@@ -106,6 +106,7 @@ impl Client {
             silence: FIRST_SILENCE,
             failures: 0,
             was_subscribed: false,
+            is_back: false,
         }
     }
 }
@@ -181,6 +182,8 @@ pub struct Subscription {
     /// Connections lost since messages came in full.
     failures: u32,
     was_subscribed: bool,
+    /// The connection is not the first one that subscribes, and has not yet.
+    is_back: bool,
 }
 
 impl fmt::Debug for Subscription {
@@ -240,6 +243,7 @@ impl Subscription {
                 State::Opening(opening) => match opening.as_mut().await {
                     Ok(door) => {
                         self.silence = FIRST_SILENCE;
+                        self.is_back = self.was_subscribed;
                         self.state = State::Open(door);
                     }
                     Err(NoDoor::Lost(lost)) => return Ok(self.lose(lost, None)),
@@ -291,9 +295,9 @@ impl Subscription {
             }
             Message::Subscribed(subscribed) => {
                 self.silence = Duration::from_millis(subscribed.heartbeat_ms.max(100)) * 3;
-                // Of an earlier subscription, too, that the caller resumes.
-                let is_back = self.was_subscribed || subscribed.was_resuming;
                 self.was_subscribed = true;
+                // Of an earlier subscription, too, that the caller resumes.
+                let is_back = std::mem::take(&mut self.is_back) || subscribed.was_resuming;
                 if is_back {
                     return Ok(Some(Event::Resumed {
                         recovered: subscribed.recovered,

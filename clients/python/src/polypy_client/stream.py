@@ -153,6 +153,8 @@ class Stream:
         self._token = token
         self._failures = 0
         self._was_subscribed = False
+        # The connection is not the first one that subscribes, and has not yet.
+        self._is_back = False
         self._door: Door | None = None
         self._events = self._run()
 
@@ -209,6 +211,7 @@ class Stream:
         except TimeoutError:
             raise LostError(f"no connection within {_DIAL_TIMEOUT:.0f} s") from None
         silence = _FIRST_SILENCE
+        self._is_back = self._was_subscribed
         self._door = door
         try:
             while self._door is door:
@@ -243,7 +246,8 @@ class Stream:
         match data["type"]:
             case "hello" if data["version"] != VERSION:
                 raise RefusedError(f"the server's messages have version {data['version']}")
-            case "subscribed" if self._was_subscribed:
+            case "subscribed" if self._is_back:
+                self._is_back = False
                 return Resumed(data["recovered"], data)
             case "subscribed":
                 self._was_subscribed = True
