@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
 
@@ -36,6 +37,11 @@ def test_numbers_are_floats_when_asked_for() -> None:
     assert frame["price"].dtype == "float64" and frame["size"].dtype == "float64"
     assert list(frame["price"]) == [0.489, 0.488, 0.5025, 0.521]
     assert frame["token_id"].dtype == "string"
+
+
+def test_numbers_of_no_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="numbers has to be 'decimal' or 'float', not 'Float'"):
+        to_frame(books(), numbers=cast(Any, "Float"))
 
 
 def test_no_books_are_an_empty_frame_of_the_same_kinds() -> None:

@@ -268,6 +268,7 @@ def test_arguments_of_another_type_are_named_with_what_they_have_to_be() -> None
         ({"words": 1}, "words has to be a text, not 1"),
         ({"sort": 1}, "sort has to be a text, not 1"),
         ({"page": "5"}, "page has to be a whole number, not '5'"),
+        ({"tops": "false"}, "tops has to be True or False, not 'false'"),
     ]
     for arguments, text in wrong:
         with pytest.raises(TypeError, match=f"^{text}$"):

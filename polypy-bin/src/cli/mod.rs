@@ -360,9 +360,9 @@ Examples:
   polypy run --config polypy.toml --log-format json
 
 Every key can also be set in the file and in the environment; flags outrank both.
-SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the files of
-token and certificate again, if there are any; with a terminal it ends like SIGTERM, and under
-nohup it does nothing.";
+SIGINT (Ctrl-C) or SIGTERM drains and ends; a second one ends at once. SIGHUP reads the
+configuration again and follows what [markets] says now, and the files of token and certificate;
+with a terminal it ends like SIGTERM, and under nohup it does nothing.";
 
 #[cfg(feature = "archive")]
 const RECORD_EXAMPLES: &str = "\

@@ -32,3 +32,18 @@ def number(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} has to be a whole number, not {value!r}")
     return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Yes or no. A text would be a yes, whatever it says."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} has to be True or False, not {value!r}")
+    return value
+
+
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of some texts."""
+    if value not in choices:
+        named = " or ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} has to be {named}, not {value!r}")
+    return text(name, value)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from . import arguments
+
 if TYPE_CHECKING:
     import pandas
 
@@ -61,6 +63,7 @@ def to_frame(
     Ids are text, whatever they look like: no number type holds them. Prices, sizes and
     dollars are exact `Decimal` objects, or `float64` when asked for.
     """
+    arguments.one_of("numbers", numbers, ("decimal", "float"))
     try:
         import pandas
     except ImportError as error:

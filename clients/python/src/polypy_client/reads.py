@@ -391,7 +391,7 @@ class Client:
         query = _query(words, sort, page, filters)
         if state is not None:
             query["state"] = quote(arguments.text("state", state), safe="")
-        if tops:
+        if arguments.flag("tops", tops):
             query["tops"] = "true"
         return Found(self._asking("/v1/markets"), "markets", query, _market, "condition_id")
 
