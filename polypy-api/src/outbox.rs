@@ -319,9 +319,10 @@ impl Outbox {
         taken
     }
 
-    /// Whether a shared message waits that was published before this place.
-    pub(crate) fn waits_before(&self, position: u64) -> bool {
-        self.oldest.load(Ordering::Acquire) < position
+    /// Place of the oldest shared message that waits.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let oldest = self.oldest.load(Ordering::Acquire);
+        (oldest != NOTHING).then_some(oldest)
     }
 
     /// Wakes the door, if it waits.

@@ -163,12 +163,11 @@ fn emptied_it_keeps_answers_and_takes_their_places_away() {
         message: String::new(),
     };
     assert!(outbox.push_own(Event::Error(Box::new(error))));
-    assert!(outbox.waits_before(10));
-    assert!(!outbox.waits_before(9));
+    assert_eq!(outbox.oldest(), Some(9));
 
     assert!(outbox.asks_for_more());
     assert_eq!(outbox.empty(), 1);
-    assert!(!outbox.waits_before(10));
+    assert_eq!(outbox.oldest(), None);
     assert!(!outbox.asks_for_more(), "it may be stuck");
     let kept = taken(&outbox, BIG);
     let texts: Vec<_> = kept

@@ -150,8 +150,10 @@ impl Hub {
     /// Leaves out what waits for clients for longer than messages are kept.
     pub(super) fn age_backlogs(&mut self) {
         let evicted = self.out.ring.evicted();
-        for (_, client) in self.out.clients.iter_mut() {
-            self.out.numbers.left_out.add(client.backlog.age(evicted));
+        for at in self.out.clients.owed() {
+            if let Some(client) = self.out.clients.get_mut(at) {
+                self.out.numbers.left_out.add(client.backlog.age(evicted));
+            }
         }
     }
 

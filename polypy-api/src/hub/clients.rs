@@ -1,290 +1,217 @@
-//! A client as the hub knows it: its subscriptions, and what it is owed.
+//! The hub's clients, and which of them a round has to look at.
+//!
+//! A round has some thirty messages for some thirty of a thousand clients. To look at all of
+//! them, 2,000 times a second, would cost more than what it has to do: so it looks at those
+//! that something happened to, and at those that it found unfinished the last time.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use super::client_state::ClientState;
+use super::slab::Slab;
 
-use polypy_core::AssetKey;
+/// Clients under small numbers, which are used again.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    all: Slab<Listed>,
+    /// Those that may be owed something: changed since the last look, or owed something then.
+    changed: Vec<u32>,
+    /// Those that got something in this round, whose doors are to be woken.
+    touched: Vec<u32>,
+    /// Those in whose queues a message may wait that others have, too.
+    waiting: Vec<u32>,
+}
 
-use super::backlog::Backlog;
-use super::behind::Merged;
-use super::token::{Kind, Watcher};
-use crate::filter::{Channel, Filter};
-use crate::message::{Cause, Event, Published};
-use crate::outbox::Outbox;
-
-/// A client.
+/// A client, and in which lists it stands.
 #[derive(Debug)]
-pub(super) struct ClientState {
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) subscriptions: Vec<Subscription>,
-    /// How many of them have not taken in all their tokens.
-    pub(super) joining: usize,
-    /// Tokens of which nothing that happens is given: their opening is to come first, or
-    /// what happened before.
-    pub(super) held: HashMap<u32, Held>,
-    /// Tokens whose opening is owed, in order. What is no longer in `held` is not.
-    pub(super) due: VecDeque<u32>,
-    /// What the client missed while it was away.
-    pub(super) replay: Option<Replay>,
-    /// What is merged for a client of conflated streams that is behind.
-    pub(super) merged: Merged,
-    /// What waits for it besides.
-    pub(super) backlog: Backlog,
-    /// The backlog is given before what is merged: they take turns, since for a client that
-    /// is slow for good the first one fills the queue.
-    pub(super) is_backlogs_turn: bool,
-    /// When its queue was emptied lately.
-    overflows: VecDeque<Instant>,
-    pub(super) next_heartbeat: Instant,
-    /// Something was put into the outbox in this round.
-    pub(super) is_touched: bool,
+struct Listed {
+    client: ClientState,
+    is_changed: bool,
+    is_touched: bool,
+    is_waiting: bool,
 }
 
-/// A token of which something has to come first.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    /// Its opening, for this cause; `None`: what happened before.
-    pub(super) cause: Option<Cause>,
-    /// The client has heard of it.
-    pub(super) is_heard_of: bool,
-}
-
-/// A subscription.
-#[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) id: u64,
-    pub(super) filter: Filter,
-    pub(super) tokens: HashSet<u32>,
-    /// Those whose opening the client has not had; `None`: it is told that it has had all.
-    pub(super) opening: Option<HashSet<u32>>,
-    /// It has not taken in all its tokens.
-    pub(super) is_joining: bool,
-}
-
-/// The messages since a cursor that are given first.
-#[derive(Debug)]
-pub(super) struct Replay {
-    /// The subscription that goes on.
-    pub(super) subscription: u64,
-    /// Whose they are.
-    pub(super) tokens: HashSet<u32>,
-    /// Those that came since, and begin with their openings. The client may have heard of
-    /// their trades before it went away: these are given, too.
-    pub(super) new: HashSet<u32>,
-    /// Whose markets' they are.
-    pub(super) covered: HashSet<AssetKey>,
-    /// It covers every market.
-    pub(super) is_of_everything: bool,
-    /// Which of them it wants.
-    pub(super) watcher: Watcher,
-    /// The last one that was looked at.
-    pub(super) position: u64,
-    /// It is known whose they are.
-    pub(super) is_begun: bool,
-}
-
-/// So often within [`PATIENCE`] may a client be too slow.
-const MOST_OVERFLOWS: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Openings that are owed no longer and still stand in their queue, at most, beside as
-/// many again as are owed.
-const MOST_OVER: usize = 1_024;
-
-impl Replay {
-    /// Whether it gives messages of this kind of a token.
-    pub(super) fn gives(&self, token: u32, kind: Kind) -> bool {
-        let is_of_trades = matches!(kind, Kind::Trade | Kind::Gap { .. });
-        self.tokens.contains(&token) || (is_of_trades && self.new.contains(&token))
-    }
-}
-
-impl Subscription {
-    /// Whether its tokens begin with a message each.
-    pub(super) fn opens(&self) -> bool {
-        let has = |channel| self.filter.channels.has(channel);
-        has(Channel::Book) || has(Channel::Top) || has(Channel::State)
-    }
-}
-
-impl ClientState {
-    pub(super) fn new(outbox: Arc<Outbox>, next_heartbeat: Instant) -> Self {
-        Self {
-            outbox,
-            subscriptions: Vec::new(),
-            joining: 0,
-            held: HashMap::new(),
-            due: VecDeque::new(),
-            replay: None,
-            merged: Merged::default(),
-            backlog: Backlog::default(),
-            is_backlogs_turn: false,
-            overflows: VecDeque::new(),
-            next_heartbeat,
+impl Clients {
+    pub(super) fn insert(&mut self, client: ClientState) -> u32 {
+        self.all.insert(Listed {
+            client,
+            is_changed: false,
             is_touched: false,
-        }
+            is_waiting: false,
+        })
     }
 
-    pub(super) fn subscription(&self, id: u64) -> Option<&Subscription> {
-        self.subscriptions.iter().find(|one| one.id == id)
-    }
-
-    /// Whether its place vouches for everything before it.
-    pub(super) fn is_owed_nothing(&self) -> bool {
-        self.held.is_empty()
-            && self.merged.is_empty()
-            && self.backlog.is_empty()
-            && self.joining == 0
-    }
-
-    /// Whether none of its subscriptions can be resumed: what is merged is not kept.
-    pub(super) fn is_merged_throughout(&self) -> bool {
-        let mut all = self.subscriptions.iter();
-        !self.subscriptions.is_empty() && all.all(|one| one.filter.mode.interval.is_some())
-    }
-
-    /// Whether it gets the books of any tokens.
-    pub(super) fn has_books(&self) -> bool {
-        let mut all = self.subscriptions.iter();
-        all.any(|one| one.filter.channels.has(Channel::Book))
-    }
-
-    /// Whether a message of the token has to wait: for its opening, or for what happened
-    /// before. A trade needs no opening, and so does a gap, in which trades may be.
-    pub(super) fn holds(&mut self, token: u32, kind: Kind) -> bool {
-        let Some(held) = self.held.get_mut(&token) else {
-            return false;
+    pub(super) fn remove(&mut self, at: u32) {
+        let Some(listed) = self.all.remove(at) else {
+            return;
         };
-        let needs_opening = !matches!(kind, Kind::Trade | Kind::Gap { .. });
-        let is_replayed = || {
-            let replay = self.replay.as_ref();
-            replay.is_some_and(|replay| replay.gives(token, kind))
-        };
-        let holds = needs_opening || is_replayed();
-        held.is_heard_of |= !holds;
-        holds
-    }
-
-    /// The token's opening is owed from now on.
-    pub(super) fn owe(&mut self, token: u32, cause: Cause) {
-        let before = self.held.get(&token);
-        let was_heard_of = before.is_some_and(|held| held.is_heard_of);
-        let held = Held {
-            cause: Some(cause),
-            is_heard_of: was_heard_of || cause != Cause::Subscribed,
-        };
-        self.held.insert(token, held);
-        self.merged.remove(token);
-        if self.due.len() > 2 * self.held.len() + MOST_OVER {
-            // A client that reads nothing for long sees many tokens come and go.
-            let held = &self.held;
-            let mut seen = HashSet::new();
-            let is_due = |token: &u32| held.contains_key(token) && seen.insert(*token);
-            self.due.retain(is_due);
-        }
-        self.due.push_back(token);
-    }
-
-    /// Whether it is behind, so that a message of conflated streams has to wait.
-    pub(super) fn is_behind(&self, message: &Published) -> bool {
-        !self.merged.is_empty()
-            || !self.backlog.is_empty()
-            || !self.outbox.asks_for(message.bytes())
-    }
-
-    /// Keeps, of a message of conflated streams, what the client has to be told once it
-    /// reads. How many trades, of which so many bytes may wait, are left out for it.
-    pub(super) fn keep(&mut self, token: u32, message: &Arc<Published>, most: usize) -> u64 {
-        match message.event() {
-            // It stands for all that waits.
-            Event::Snapshot(snapshot) => self.owe(token, snapshot.cause),
-            Event::State(state) if state.state.is_none() => {
-                self.merged.remove(token);
-                return self.backlog.add(message, most);
-            }
-            event @ (Event::Delta(_) | Event::Top(_) | Event::State(_)) => {
-                if !self.merged.note(token, event) {
-                    self.owe(token, Cause::Backlog);
-                }
-            }
-            event @ Event::Gap(gap) => {
-                if let Some(key) = event.token() {
-                    self.backlog.miss(key, gap);
-                }
-            }
-            _ => return self.backlog.add(message, most),
-        }
-        0
-    }
-
-    /// The word that a subscription has had its openings was taken back.
-    pub(super) fn is_not_ready(&mut self, id: u64) {
-        let mut its = self.subscriptions.iter_mut();
-        if let Some(one) = its.find(|one| one.id == id) {
-            one.opening.get_or_insert_default();
+        // Another client gets its number, and is in no list.
+        let lists = [
+            (listed.is_changed, &mut self.changed),
+            (listed.is_touched, &mut self.touched),
+            (listed.is_waiting, &mut self.waiting),
+        ];
+        for (_, list) in lists.into_iter().filter(|(is_in, _)| *is_in) {
+            list.retain(|one| *one != at);
         }
     }
 
-    /// Openings that were taken back are owed by those subscriptions that are not ready.
-    pub(super) fn open_again(&mut self) {
-        let held = &self.held;
-        for one in &mut self.subscriptions {
-            if let Some(opening) = &mut one.opening {
-                let its = one.tokens.iter().filter(|token| held.contains_key(token));
-                opening.extend(its);
+    pub(super) fn get(&self, at: u32) -> Option<&ClientState> {
+        self.all.get(at).map(|listed| &listed.client)
+    }
+
+    /// A client that is changed: whether it is owed something is looked at again.
+    pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut ClientState> {
+        let listed = self.all.get_mut(at)?;
+        note(at, &mut listed.is_changed, &mut self.changed);
+        Some(&mut listed.client)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &ClientState)> {
+        self.all.iter().map(|(at, listed)| (at, &listed.client))
+    }
+
+    /// The client got something: its door is to be woken, and what waits for it is watched.
+    pub(super) fn touch(&mut self, at: u32) {
+        if let Some(listed) = self.all.get_mut(at) {
+            note(at, &mut listed.is_touched, &mut self.touched);
+            note(at, &mut listed.is_waiting, &mut self.waiting);
+        }
+    }
+
+    /// Wakes the doors of those that were touched.
+    pub(super) fn flush(&mut self) {
+        for at in self.touched.drain(..) {
+            if let Some(listed) = self.all.get_mut(at) {
+                listed.is_touched = false;
+                listed.client.outbox.flush();
             }
         }
     }
 
-    /// What waits was thrown away: everything begins again. `false`: that has happened
-    /// too often.
-    pub(super) fn begin_again(&mut self, now: Instant) -> bool {
-        self.replay = None;
-        self.merged = Merged::default();
-        self.backlog = Backlog::default();
-        self.due.clear();
-        self.held.clear();
-        let opening = self.subscriptions.iter().filter(|one| one.opens());
-        let tokens: HashSet<u32> = opening.flat_map(|one| one.tokens.iter().copied()).collect();
-        for token in tokens {
-            self.owe(token, Cause::Gap);
-        }
-        self.overflows
-            .retain(|at| now.saturating_duration_since(*at) < PATIENCE);
-        self.overflows.push_back(now);
-        self.overflows.len() < MOST_OVERFLOWS
-    }
-
-    /// The client has had a token's opening.
-    pub(super) fn opened(&mut self, token: u32) {
-        self.held.remove(&token);
-        let opening = self.subscriptions.iter_mut();
-        for opening in opening.filter_map(|one| one.opening.as_mut()) {
-            opening.remove(&token);
-        }
-    }
-
-    /// The subscriptions that have had all their openings since the last time.
-    pub(super) fn take_ready(&mut self) -> Vec<u64> {
-        let is_through = |opening: &HashSet<u32>| opening.is_empty();
-        let through = self.subscriptions.iter_mut();
-        through
-            .filter(|one| !one.is_joining)
-            .filter_map(|one| {
-                one.opening
-                    .take_if(|opening| is_through(opening))
-                    .map(|_| one.id)
+    /// Those that are owed something, in order of their numbers.
+    pub(super) fn owed(&mut self) -> Vec<u32> {
+        let all = &mut self.all;
+        self.changed.retain(|at| {
+            all.get_mut(*at).is_some_and(|listed| {
+                listed.is_changed = listed.client.is_owed_something();
+                listed.is_changed
             })
-            .collect()
+        });
+        self.changed.sort_unstable();
+        self.changed.clone()
     }
 
-    /// Nothing of the token is wanted any more.
-    pub(super) fn forget(&mut self, token: u32) {
-        self.held.remove(&token);
-        self.merged.remove(token);
-        if let Some(replay) = &mut self.replay {
-            replay.tokens.remove(&token);
-            replay.new.remove(&token);
+    /// Those in whose queues a message waits that was published before this place.
+    pub(super) fn waiting_before(&mut self, position: u64) -> Vec<u32> {
+        let all = &mut self.all;
+        let mut before = Vec::new();
+        self.waiting.retain(|at| {
+            all.get_mut(*at).is_some_and(|listed| {
+                let oldest = listed.client.outbox.oldest();
+                if oldest.is_some_and(|oldest| oldest < position) {
+                    before.push(*at);
+                }
+                listed.is_waiting = oldest.is_some();
+                listed.is_waiting
+            })
+        });
+        before
+    }
+}
+
+/// Puts a client into a list that it is not in.
+fn note(at: u32, is_in: &mut bool, list: &mut Vec<u32>) {
+    if !std::mem::replace(is_in, true) {
+        list.push(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::message::{Cause, Event, Heartbeat, Published};
+    use crate::outbox::{Batch, Bounds, Outbox};
+
+    fn client() -> ClientState {
+        let bounds = Bounds {
+            shared: 1 << 20,
+            own: 1 << 20,
+        };
+        ClientState::new(
+            Arc::new(Outbox::new(bounds, Arc::default())),
+            Instant::now(),
+        )
+    }
+
+    /// Publishes a message at a place, for this client.
+    fn give(clients: &mut Clients, at: u32, position: u64) {
+        let event = Event::Heartbeat(Heartbeat {
+            cursor: None,
+            now_us: 1,
+            queued_bytes: 0,
+        });
+        let message = Arc::new(Published::new(Some(position), event));
+        clients.get(at).unwrap().outbox.push(&message, None);
+        clients.touch(at);
+    }
+
+    fn read(clients: &Clients, at: u32) -> usize {
+        match clients.get(at).unwrap().outbox.try_next(1) {
+            Some(Batch::Messages(messages)) => messages.len(),
+            other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn who_is_owed_something_is_listed_until_it_is_not() {
+        let mut clients = Clients::default();
+        let [one, two, three] = [(); 3].map(|()| clients.insert(client()));
+        assert!(clients.owed().is_empty());
+        for at in [three, one] {
+            clients.get_mut(at).unwrap().owe(5, Cause::Subscribed);
+        }
+        clients.get_mut(two).unwrap();
+        assert_eq!(clients.owed(), [one, three]);
+        assert_eq!(clients.owed(), [one, three], "nothing was given");
+        clients.get_mut(one).unwrap().due.clear();
+        assert_eq!(clients.owed(), [three]);
+        clients.get_mut(one).unwrap().owe(5, Cause::Subscribed);
+        assert_eq!(clients.owed(), [one, three]);
+    }
+
+    #[test]
+    fn a_message_is_waited_for_until_it_is_read() {
+        let mut clients = Clients::default();
+        let [one, two] = [(); 2].map(|()| clients.insert(client()));
+        give(&mut clients, one, 7);
+        give(&mut clients, two, 8);
+        give(&mut clients, one, 9);
+        assert_eq!(clients.waiting_before(8), [one]);
+        assert_eq!(clients.waiting_before(9), [one, two]);
+        assert_eq!(read(&clients, one), 1);
+        assert_eq!(clients.waiting_before(9), [two]);
+        assert_eq!(clients.waiting_before(10), [one, two]);
+        assert_eq!(read(&clients, one), 1);
+        assert_eq!(clients.waiting_before(10), [two]);
+        give(&mut clients, one, 10);
+        assert_eq!(clients.waiting_before(11), [two, one]);
+    }
+
+    #[test]
+    fn who_gets_the_number_of_another_gets_nothing_else_of_it() {
+        let mut clients = Clients::default();
+        let gone = clients.insert(client());
+        clients.get_mut(gone).unwrap().owe(5, Cause::Subscribed);
+        give(&mut clients, gone, 1);
+        clients.remove(gone);
+        let came = clients.insert(client());
+        assert_eq!(came, gone);
+        assert!(clients.owed().is_empty());
+        assert!(clients.waiting_before(2).is_empty());
+        clients.get_mut(came).unwrap().owe(6, Cause::Subscribed);
+        give(&mut clients, came, 2);
+        assert_eq!(clients.owed(), [came], "once");
+        assert_eq!(clients.waiting_before(3), [came]);
     }
 }

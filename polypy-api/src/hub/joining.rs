@@ -11,7 +11,7 @@ use std::time::Instant;
 use polypy_core::{AssetKey, Selector};
 
 use super::Hub;
-use super::clients::{Held, Replay, Subscription};
+use super::client_state::{Held, Replay, Subscription};
 use super::compose;
 use super::resuming::{Beginning, Resumed};
 use super::subscriptions::{Accepted, Asking};

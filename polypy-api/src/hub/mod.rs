@@ -12,6 +12,7 @@
 mod backlog;
 mod behind;
 mod catching_up;
+mod client_state;
 mod clients;
 mod compose;
 mod covering;
@@ -228,7 +229,7 @@ impl Hub {
         for at in self.out.holding_on() {
             self.let_go_of(at, now);
         }
-        self.out.flush();
+        self.out.clients.flush();
         self.pace.note(round, &self.out, now);
         round.read || round.served
     }

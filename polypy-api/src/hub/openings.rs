@@ -25,14 +25,7 @@ const REPLAYED: usize = 256 << 10;
 impl Hub {
     /// Gives what can be given; whether something was.
     pub(super) fn give_what_is_owed(&mut self, now: Instant) -> bool {
-        let clients = self.out.clients.iter();
-        let owed = clients.filter(|(_, client)| {
-            !client.due.is_empty()
-                || client.replay.is_some()
-                || !client.merged.is_empty()
-                || !client.backlog.is_empty()
-        });
-        let mut owed: Vec<_> = owed.map(|(at, _)| at).collect();
+        let mut owed = self.out.clients.owed();
         // Whose turn it is first is another one's each time.
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn % owed.len().max(1);
@@ -104,7 +97,7 @@ impl Hub {
                 state.outbox.put_own(message, None);
             }
             did = true;
-            self.out.touch(client);
+            self.out.clients.touch(client);
             self.opened(client, at);
         }
         did

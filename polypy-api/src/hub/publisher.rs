@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use polypy_core::AssetKey;
 
-use super::clients::ClientState;
+use super::clients::Clients;
 use super::compose;
 use super::numbers::Numbers;
 use super::ring::{About, Ring};
-use super::slab::Slab;
 use super::token::{Kind, ModeId, Watcher};
 use crate::client::ClientId;
 use crate::config::StreamConfig;
@@ -26,12 +25,11 @@ pub(super) struct Publisher {
     /// Messages published.
     pub(super) position: u64,
     pub(super) ring: Ring,
-    pub(super) clients: Slab<ClientState>,
+    pub(super) clients: Clients,
     pub(super) by_id: HashMap<ClientId, u32>,
     pub(super) modes: Vec<Mode>,
     pub(super) numbers: Arc<Numbers>,
     pub(super) config: StreamConfig,
-    touched: Vec<u32>,
 }
 
 impl Publisher {
@@ -40,12 +38,11 @@ impl Publisher {
             instance,
             position: 0,
             ring: Ring::new(config.ring, config.ring_age),
-            clients: Slab::default(),
+            clients: Clients::default(),
             by_id: HashMap::new(),
             modes: Vec::new(),
             numbers,
             config,
-            touched: Vec::new(),
         }
     }
 
@@ -178,7 +175,7 @@ impl Publisher {
             return;
         };
         let pushed = client.outbox.push(message, place);
-        self.touch(at);
+        self.clients.touch(at);
         match pushed {
             Pushed::Fine => self.numbers.delivered.increment(),
             Pushed::Half => {
@@ -209,7 +206,7 @@ impl Publisher {
         client
             .outbox
             .put_own(Arc::new(Published::own(event)), place);
-        self.touch(at);
+        self.clients.touch(at);
     }
 
     /// The client's place, if it is owed nothing and could come back to it.
@@ -245,29 +242,8 @@ impl Publisher {
         client.outbox.close(closing);
     }
 
-    pub(super) fn touch(&mut self, at: u32) {
-        if let Some(client) = self.clients.get_mut(at)
-            && !std::mem::replace(&mut client.is_touched, true)
-        {
-            self.touched.push(at);
-        }
-    }
-
-    /// Wakes the doors of those who got something in this round.
-    pub(super) fn flush(&mut self) {
-        for at in self.touched.drain(..) {
-            if let Some(client) = self.clients.get_mut(at) {
-                client.is_touched = false;
-                client.outbox.flush();
-            }
-        }
-    }
-
     /// The clients that hold on to messages which the ring has let go of.
-    pub(super) fn holding_on(&self) -> Vec<u32> {
-        let first = self.ring.evicted() + 1;
-        let clients = self.clients.iter();
-        let behind = clients.filter(|(_, client)| client.outbox.waits_before(first));
-        behind.map(|(at, _)| at).collect()
+    pub(super) fn holding_on(&mut self) -> Vec<u32> {
+        self.clients.waiting_before(self.ring.evicted() + 1)
     }
 }

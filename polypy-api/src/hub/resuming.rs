@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use polypy_core::{AssetKey, Selector};
 
 use super::Hub;
-use super::clients::ClientState;
+use super::client_state::ClientState;
 use super::covering::watches_tokens;
 use super::passage;
 use super::token::ModeId;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use polypy_core::{AssetKey, CatalogueSource, Selector, TokenInfo};
 
-use super::clients::ClientState;
+use super::client_state::ClientState;
 use super::covering::watches_tokens;
 use super::resuming::Beginning;
 use super::token::{ModeId, Stage, Watcher};
@@ -143,7 +143,7 @@ impl Hub {
         };
         let heartbeat = Arc::new(Published::own(Event::Heartbeat(heartbeat)));
         if client.outbox.offer(heartbeat, cursor) {
-            self.out.touch(at);
+            self.out.clients.touch(at);
         }
     }
 

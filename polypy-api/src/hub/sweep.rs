@@ -208,11 +208,11 @@ impl Hub {
         });
         for at in wanting.map(|(at, _)| at).collect::<Vec<_>>() {
             let place = self.out.place(at);
-            let offered = |client: &super::clients::ClientState| {
+            let offered = |client: &super::client_state::ClientState| {
                 client.outbox.offer(Arc::clone(&message), place)
             };
             if self.out.clients.get(at).is_some_and(offered) {
-                self.out.touch(at);
+                self.out.clients.touch(at);
             }
         }
     }
