@@ -57,7 +57,7 @@ pub(crate) struct Cat {
     /// A folder, or one of its files
     #[arg(value_name = "RECORDING")]
     pub(crate) recording: PathBuf,
-    /// Only entries that name this token
+    /// Only entries that name this token, in a field of ids
     #[arg(long, value_name = "ID")]
     pub(crate) token: Option<AssetId>,
     /// Only these channels

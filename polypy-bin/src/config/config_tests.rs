@@ -253,6 +253,47 @@ fn files_of_incidents_go_where_programs_keep_their_state() {
 }
 
 #[test]
+fn a_plain_zero_turns_the_flight_recorder_off_wherever_it_is_written() {
+    const KEY: &str = "flight_recorder.memory";
+    let is_off = |loaded: Result<Loaded, ConfigError>| {
+        let loaded = loaded.unwrap();
+        assert!(effective(&loaded).contains("flight_recorder.memory = \"0B\""));
+        conversion::flight_recorder(&loaded.config).is_none()
+    };
+    // A folder, without which it would be off, too.
+    let place = "dir = 'i'\n";
+    for text in ["memory = 0", "memory = '0'", "memory = '0B'"] {
+        assert!(is_off(of_file(&format!(
+            "[flight_recorder]\n{place}{text}\n"
+        ))));
+    }
+    let loaded = |variables: &[(&str, &str)], flag: Option<&str>| {
+        let mut flags = Layer::default();
+        for (name, text) in [(KEY, flag), ("flight_recorder.dir", Some("i"))] {
+            let flag = format!("--{name}");
+            if let Some(text) = text {
+                flags.set(key(name).unwrap(), text, Source::Flag { flag });
+            }
+        }
+        let variables = variables.iter().chain(&[("POLYPY_CONFIG", "/dev/null")]);
+        let variables = variables.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let sources = Sources {
+            variables: variables.collect(),
+            flags,
+            ..Sources::default()
+        };
+        sources.load()
+    };
+    assert!(is_off(loaded(&[], Some("0"))));
+    assert!(is_off(loaded(
+        &[("POLYPY_FLIGHT_RECORDER__MEMORY", "0")],
+        None
+    )));
+    let kept = loaded(&[], None).unwrap();
+    assert!(conversion::flight_recorder(&kept.config).is_some());
+}
+
+#[test]
 fn the_first_file_found_is_the_only_one_read() {
     let folder = temporary("first");
     std::fs::write(folder.join("b.toml"), "[http]\nport = 1\n").unwrap();

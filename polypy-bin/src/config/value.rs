@@ -163,7 +163,7 @@ impl Setting for Duration {
 
     fn parse(text: &str) -> Result<Self, String> {
         let reason = || format!("must be a duration such as 250ms, 30s, 5m or 24h, not {text:?}");
-        let (number, unit) = split_unit(text);
+        let (number, unit) = split_unit(text, "ms");
         let (_, millis) = TIME_UNITS
             .iter()
             .find(|(name, _)| *name == unit)
@@ -207,7 +207,7 @@ impl Setting for ByteSize {
 
     fn parse(text: &str) -> Result<Self, String> {
         let reason = || format!("must be a size such as 64KiB or 16MiB, not {text:?}");
-        let (number, unit) = split_unit(text);
+        let (number, unit) = split_unit(text, "B");
         let (_, bytes) = BYTE_UNITS
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(unit))
@@ -227,7 +227,11 @@ impl Setting for ByteSize {
     }
 }
 
-fn split_unit(text: &str) -> (&str, &str) {
+/// A number and its unit. Zero is the same in all of them, and needs none.
+fn split_unit<'a>(text: &'a str, least: &'a str) -> (&'a str, &'a str) {
+    if text.trim() == "0" {
+        return ("0", least);
+    }
     let end = text
         .find(|letter: char| letter.is_ascii_alphabetic())
         .unwrap_or(text.len());

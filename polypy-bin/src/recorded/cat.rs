@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 
-use memchr::memmem::Finder;
 use polypy::archive::{Found, RawEntry, Reader};
 use polypy::exit::Exit;
 use serde_json::value::RawValue;
 
 use super::open;
+use super::token_filter::TokenFilter;
 use crate::cli;
 use crate::terminal;
 
@@ -48,19 +48,17 @@ pub(crate) fn cat(typed: cli::Cat) -> Exit {
 struct Wanted {
     channels: BTreeSet<String>,
     socket: Option<u64>,
-    /// As JSON has it: ids are texts wherever they stand.
-    token: Option<Finder<'static>>,
+    token: Option<TokenFilter>,
     from: u64,
     to: u64,
 }
 
 impl Wanted {
     fn new(typed: &cli::Cat) -> Self {
-        let token = typed.token.as_ref().map(|token| format!("\"{token}\""));
         Self {
             channels: typed.channel.iter().cloned().collect(),
             socket: typed.socket,
-            token: token.map(|token| Finder::new(&token).into_owned()),
+            token: typed.token.clone().map(TokenFilter::new),
             from: typed.span.from.unwrap_or(0),
             to: typed.span.to.unwrap_or(u64::MAX),
         }
@@ -74,7 +72,7 @@ impl Wanted {
             && self
                 .token
                 .as_ref()
-                .is_none_or(|token| token.find(entry.data).is_some())
+                .is_none_or(|token| token.is_named_in(entry.data))
     }
 }
 

@@ -8,6 +8,7 @@ mod progress;
 mod repair;
 #[cfg(feature = "sim")]
 mod replay;
+mod token_filter;
 mod verify;
 
 use std::path::Path;

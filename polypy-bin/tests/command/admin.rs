@@ -427,8 +427,15 @@ fn incidents_that_could_not_be_written_end_the_start_only_where_a_folder_is_name
         assert!(said.contains("flight_recorder.memory"), "{said}");
     }
     // Off, it needs none.
-    let off = ["check-config", place, "--flight-recorder-memory=0B"];
-    assert_eq!(output(&mut polypy(&off)).0, 0);
+    for none in ["0", "0B"] {
+        let off = ["check-config", place, "--flight-recorder-memory", none];
+        let (code, _, said) = output(&mut polypy(&off));
+        assert_eq!(code, 0, "{said}");
+        let mut by_variable = polypy(&off[..2]);
+        by_variable.env("POLYPY_FLIGHT_RECORDER__MEMORY", none);
+        let (code, _, said) = output(&mut by_variable);
+        assert_eq!(code, 0, "{said}");
+    }
     let mut command = polypy(&["run", "--demo", "--http-port=0", "--sim-markets=5"]);
     let mut demo = Running::spawn(command.env("XDG_STATE_HOME", "/dev/null"));
     demo.stderr_line("no file will be made of incidents");
