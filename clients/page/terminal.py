@@ -37,7 +37,7 @@ class Terminal:
 
     def page(self) -> str:
         """The screen with its colours, as HTML."""
-        return picture(self.tmux("capture-pane", "-e", "-p"))
+        return picture(self.tmux("capture-pane", "-e", "-p", "-N"))
 
 
 @contextmanager

@@ -146,8 +146,14 @@ function onLink(link) {
     notice.hidden = true;
     show();
   }
+  room();
   showVerdict();
   view?.link?.();
+}
+
+/** What the notice lies over keeps room for it at its end: nothing is hidden by it, and nothing moves. */
+function room() {
+  document.documentElement.style.setProperty("--notice", `${notice.hidden ? 0 : notice.offsetHeight}px`);
 }
 
 /** The server is back. One of another build has another page: that is loaded, once for each build. */
@@ -242,10 +248,11 @@ function showVerdict() {
   const look = ofHealth(health);
   const why = health.reasons.map((/** @type {any} */ { text }) => text).join("; ");
   // Why it is not all well is the first thing that is asked.
-  const short = health.reasons.length ? `: ${health.reasons[0].code.replaceAll("_", " ")}` : "";
+  const short = health.reasons.length && !isDown ? `: ${health.reasons[0].code.replaceAll("_", " ")}` : "";
   const word = `${format.count(health.books.live)} of ${format.count(health.books.wanted)} live`;
   const badge = byId("verdict");
-  setBadge(badge, isDown ? UNKNOWN : { ...look, word: `${word}${short}` });
+  setBadge(badge, isDown ? UNKNOWN : { ...look, word });
+  put(badge.lastChild, short);
   mark(badge, "title", isDown ? `last heard: ${word}` : why || "every book is live");
 }
 
@@ -430,7 +437,10 @@ function search() {
 
 addEventListener("hashchange", show);
 addEventListener("keydown", pressed);
-addEventListener("resize", () => view?.resize?.());
+addEventListener("resize", () => {
+  room();
+  view?.resize?.();
+});
 addEventListener("online", () => stream.tell({ type: "online", now: now() }));
 addEventListener("offline", () => stream.tell({ type: "offline", now: now(), chance: Math.random() }));
 // A browser may keep a page that was left, with its socket: that ends, and is opened anew on the way back.

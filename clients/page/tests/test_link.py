@@ -77,3 +77,20 @@ def test_views_that_are_opened_while_the_link_is_down_are_old(browser: Browser, 
         browser.wait("return document.querySelector('h1').textContent === 'Markets'")
         assert browser.run(VERDICT)[0] == "not known"
     browser.wait(ROWS, lambda rows: len(rows) > 2)
+
+
+def test_a_server_of_another_build_has_its_page_loaded_once(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    browser.run("sessionStorage.clear(); window.isTheSame = true; const {fetch} = window; window.fetch = (url, options = {}) => options.method === 'HEAD' ? Promise.resolve(new Response('', {headers: {ETag: '\"another\"'}})) : fetch(url, options)")
+    demo.process.send_signal(signal.SIGSTOP)
+    try:
+        browser.wait("return document.querySelector('#link b').textContent", lambda text: text in ("link lost", "connecting"))
+    finally:
+        demo.process.send_signal(signal.SIGCONT)
+    browser.wait("return window.isTheSame !== true")
+    browser.wait(LINKED)
+    assert browser.run("return sessionStorage.getItem('polypy.build')") == "another"
+    # A socket that was given up meanwhile says so.
+    browser.console()

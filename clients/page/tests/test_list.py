@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
-from steps import LINKED, ROWS
+from steps import LINKED, ROWS, ask, faults
 
 from browser import Browser
 from demo import Demo
@@ -101,3 +103,113 @@ def test_a_query_that_is_refused_says_why_in_the_place_of_the_list(browser: Brow
     assert all(" 400 " in line for line in browser.console() if line.startswith("SEVERE"))
     browser.run("location.hash = '#/markets'")
     browser.wait(ROWS, lambda rows: len(rows) > 10)
+
+
+# What a row says of its books, with the shape beside it.
+SAID = """
+const row = document.querySelector('.row:not([hidden]) .state');
+return [row.querySelector('i').dataset.shape, row.textContent];
+"""
+
+
+def test_a_row_says_whether_a_hash_confirms_its_books(browser: Browser, demo: Demo) -> None:
+    market = ask(f"{demo.url}/v1/markets?ends_after=7d&limit=1&tops")["markets"][0]
+    words = market["question"].replace("?", " ").replace(":", " ").split()
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/markets?q={'+'.join(words[-8:])}")
+    browser.wait(SAID, lambda said: said == ["disc", "verified"])
+    # Of either outcome: a row is as good as the worse of its books.
+    for token in market["tokens"]:
+        with faults(demo, {"name": "missing_fields", "assets": [token["token_id"]], "rate": 1}):
+            browser.wait(SAID, lambda said: said == ["ring", "live"])
+        browser.wait(SAID, lambda said: said == ["disc", "verified"])
+
+
+def test_prices_of_a_row_have_as_many_digits_as_the_finest(browser: Browser, demo: Demo) -> None:
+    open_list(browser, demo)
+    prices = """
+    return [...document.querySelectorAll('.row:not([hidden])')].map(row => ['bid', 'ask', 'spread'].map(name => row.querySelector('.' + name).textContent))
+      .filter(cells => cells.every(text => text.includes('.'))).map(cells => cells.map(text => text.split('.')[1].length));
+    """
+    # Prices of the list change while it is read: that of the spread comes with them.
+    browser.wait(prices, lambda rows: len(rows) > 10 and all(len(set(row)) == 1 for row in rows))
+    assert len({tuple(row) for row in browser.run(prices)}) > 1, "only one grid"
+
+
+# The last row of the list, and the upper edge of the notice.
+LAST = """
+const rows = [...document.querySelectorAll('.row:not([hidden])')].map(row => row.getBoundingClientRect().bottom);
+const notice = document.querySelector('#notice');
+return [Math.max(...rows), notice.hidden ? null : notice.getBoundingClientRect().top, document.querySelector('.rows').getBoundingClientRect().bottom];
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_the_notice_of_a_lost_link_covers_no_row(browser: Browser, demo: Demo, width: int) -> None:
+    browser.size(width, 900)
+    open_list(browser, demo)
+    browser.run("document.querySelector('.rows').focus()")
+    demo.process.send_signal(signal.SIGSTOP)
+    try:
+        browser.wait(LAST, lambda at: at[1] is not None)
+        browser.keys(END)
+        browser.wait(LAST, lambda at: at[0] <= at[2] <= at[1])
+        # The page's own end as well, whatever is shown.
+        browser.run("location.hash = '#/'")
+        browser.wait("return document.querySelector('.banner') !== null")
+        ends = "scrollTo(0, document.documentElement.scrollHeight); return [Math.max(...[...document.querySelectorAll('.box')].map(box => box.getBoundingClientRect().bottom)), document.querySelector('#notice').getBoundingClientRect().top]"
+        browser.wait(ends, lambda at: at[0] <= at[1])
+    finally:
+        demo.process.send_signal(signal.SIGCONT)
+        browser.wait(LINKED)
+        # A socket that was given up meanwhile says so.
+        browser.console()
+    browser.run("location.hash = '#/markets'")
+    browser.wait(ROWS, lambda rows: len(rows) > 5)
+    browser.wait("return getComputedStyle(document.documentElement).getPropertyValue('--notice')", lambda text: text.strip() == "0px")
+
+
+@pytest.mark.parametrize("query", ["sort=listed", "sort=end&ends_before=30d", "min_volume_day=100000&sort=listed"])
+def test_rows_are_the_servers_in_its_order(browser: Browser, demo: Demo, query: str) -> None:
+    open_list(browser, demo, f"?{query}")
+    from_now = "&ends_after=0d" if "ends_before" in query else ""
+    questions = "return [...document.querySelectorAll('.row:not([hidden])')].sort((one, other) => one.index - other.index).map(row => row.querySelector('a').textContent.split(' · ')[0])"
+    # A market may end between the two reads: the next order has neither of them.
+    for again in (True, True, False):
+        asked = [market["question"] for market in ask(f"{demo.url}/v1/markets?{query}{from_now}&limit=12")["markets"]]
+        assert len(asked) > 5, query
+        shown = browser.run(questions)
+        if shown[: len(asked)] == asked or not again:
+            break
+        open_list(browser, demo, f"?{query}")
+    assert shown[: len(asked)] == asked, query
+    # What is out of sight is no element.
+    assert len(shown) < 50
+
+
+def test_single_keys_can_be_turned_off(browser: Browser, demo: Demo) -> None:
+    open_list(browser, demo)
+    switch = "document.querySelector('dialog input[type=checkbox]').click(); document.querySelector('dialog button').click()"
+    browser.keys("?")
+    browser.wait("return document.querySelector('dialog h2')?.textContent === 'Help'")
+    browser.run(switch)
+    browser.keys("1")
+    browser.run("return new Promise(done => setTimeout(done, 300))")
+    assert browser.run(HASH) == "#/markets"
+    browser.run("document.querySelector('#help').click()")
+    browser.run(switch)
+    browser.keys("1")
+    browser.wait(HASH, lambda text: text == "#/")
+
+
+def test_the_theme_that_was_chosen_is_kept(browser: Browser, demo: Demo) -> None:
+    open_list(browser, demo)
+    ground = "return getComputedStyle(document.documentElement).backgroundColor"
+    before = browser.run(ground)
+    browser.keys("l")
+    after = browser.wait(ground, lambda colour: colour != before)
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/markets")
+    browser.wait(LINKED)
+    assert browser.run(ground) == after
+    browser.run("localStorage.clear()")

@@ -111,6 +111,36 @@ def test_help_and_theme_are_reached_without_a_keyboard_on_a_narrow_screen(browse
     browser.run("document.querySelector('dialog button').click()")
 
 
+# Words that end before they are read, on a telephone.
+CUT = """
+document.body.style.width = '390px';
+const cut = one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > 391;
+return [...document.querySelectorAll(arguments[0])].filter(one => one.checkVisibility() && cut(one)).map(one => one.textContent);
+"""
+
+
+def test_on_a_telephone_nothing_that_decides_is_cut(browser: Browser, demo: Demo) -> None:
+    browser.size(500, 900)
+    open_place(browser, demo, "#/")
+    browser.wait("return document.querySelector('#verdict b').textContent", lambda text: text.endswith(" live"))
+    assert browser.run(CUT, "#verdict, #verdict b, .figure dd") == []
+    open_place(browser, demo, "#/markets")
+    assert browser.run(CUT, ".row .state, .row .spread, .columns > :nth-child(n + 3)") == []
+    names = browser.run("return [...document.querySelectorAll('.columns > *')].filter(one => one.checkVisibility()).map(one => one.textContent)")
+    assert names == ["Books", "Bid", "Ask", "Spread"]
+    open_place(browser, demo, places(demo)["market"])
+    assert browser.run(CUT, ".tabs, .tabs button, .outcome .prices, .outcome .state, .numbers dd, .demo .head > *") == []
+
+
+def test_what_is_red_below_is_red_in_the_figures(browser: Browser, demo: Demo) -> None:
+    open_place(browser, demo, "#/")
+    tones = "return Object.fromEntries([...document.querySelectorAll('.figure')].map(one => [one.querySelector('dt').firstChild.textContent, one.querySelector('dd').dataset.tone ?? null]))"
+    browser.wait(tones, lambda found: set(found.values()) == {None})
+    with lost_connections(demo):
+        browser.wait(tones, lambda found: (found["Live books"], found["Connections"]) == ("stale", "bad"))
+    browser.wait(tones, lambda found: set(found.values()) == {None})
+
+
 @pytest.mark.parametrize("width", [1280, 800, 500])
 def test_nothing_moves_when_the_link_or_connections_are_lost(browser: Browser, demo: Demo, width: int) -> None:
     browser.size(width, 900)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from steps import LINKED, lost_connections, open_market, tell
+from steps import LINKED, ask, lost_connections, open_market, tell
 
 from browser import Browser
 from demo import Demo
@@ -111,3 +111,31 @@ def test_books_that_were_asked_for_again_have_their_outcomes(browser: Browser, d
     words = browser.wait("return [...document.querySelectorAll('.again li a')].map(link => link.textContent)", lambda words: len(words) >= 2)
     for token in market["tokens"]:
         assert f"{market['question']} · {token['outcome']}" in words, words
+
+
+def test_a_market_is_shown_while_what_stands_beside_it_does_not_come(browser: Browser, demo: Demo) -> None:
+    """Its trades and its event are read after it, and are not waited for."""
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/")
+    browser.wait(LINKED)
+    browser.run("const {fetch} = window; window.fetch = (url, ...rest) => String(url).includes('v1/trades') ? new Promise(() => {}) : fetch(url, ...rest)")
+    market = ask(f"{demo.url}/v1/markets?ends_after=7d&limit=1")["markets"][0]
+    browser.run(f"location.hash = '#/market/{market['condition_id']}'")
+    browser.wait("return getComputedStyle(document.querySelector('.market') ?? document.body).visibility === 'visible' && document.querySelector('.market') !== null")
+    browser.wait("return document.querySelector('.outcome .state b').textContent", lambda text: text in ("verified", "live"))
+
+
+def test_siblings_have_prices_of_their_own_grid(browser: Browser, demo: Demo) -> None:
+    found = ask(f"{demo.url}/v1/events?limit=50")["events"]
+    slug = next(event["slug"] for event in found if event["followed_count"] > 2)
+    event = ask(f"{demo.url}/v1/events/{slug}?tops=true")
+    first, *others = event["markets"]
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/market/{first['condition_id']}")
+    shown = "return [...document.querySelectorAll('.siblings li')].map(item => [item.querySelector('a').title, item.querySelector('.mono').textContent])"
+    rows = browser.wait(shown, lambda rows: len(rows) == len(others) and all(" / " in price for _, price in rows))
+    assert {title for title, _ in rows} == {market["question"] for market in others}
+    for title, prices in rows:
+        bid, ask_ = (price.split(" ")[0] for price in prices.split(" / "))
+        if "." in bid and "." in ask_:
+            assert len(bid.split(".")[1]) == len(ask_.split(".")[1]), (title, prices)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from steps import LINKED, ROWS, STALE, ask, first_market, lost_connections, open_market, tell
 
@@ -58,6 +59,8 @@ def test_the_overview_is_whole_before_the_stream_says_anything(browser: Browser,
         browser.open(base)
         browser.wait(SPAN, lambda label: 10 <= float(label.split(", the last ")[-1].split(" s:")[0] or 0) if " s:" in label else " min:" in label)
         assert browser.run("return document.querySelector('#link b').textContent") != "linked"
+        # What is in between is named.
+        browser.wait("return document.querySelector('#notice').textContent", lambda text: "the proxy in front has to pass on Host, Upgrade and Connection" in text)
         browser.open("about:blank")
         # The browser itself says that the stream was refused.
         browser.console()
@@ -96,6 +99,17 @@ def test_a_market_is_found_by_words_and_opened_by_keys(browser: Browser, demo: D
     browser.keys(END + ENTER)
     browser.wait("return location.hash", lambda text: text.startswith("#/market/"))
     browser.wait("return document.title", lambda text: text.endswith("· PolyPy"))
+
+
+def test_the_policy_lets_nothing_in(demo: Demo) -> None:
+    with urlopen(Request(f"{demo.url}/", headers={"Accept": "text/html"}), timeout=PATIENCE) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+    parts = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert "unsafe" not in policy, policy
+    assert parts["default-src"] == "'none'", policy
+    assert {parts[name] for name in ("script-src", "style-src", "img-src", "connect-src")} == {"'self'"}, policy
+    assert (parts["frame-ancestors"], parts["base-uri"]) == ("'none'", "'none'"), policy
+    assert parts["require-trusted-types-for"] == "'script'", policy
 
 
 def test_a_page_has_one_stream_whatever_it_shows(browser: Browser, demo: Demo) -> None:
@@ -164,6 +178,9 @@ def test_a_hidden_page_reads_nothing(browser: Browser, demo: Demo) -> None:
         assert browser.run(READS) == [], place
         browser.run(hide, False)
         browser.wait(READS)
+        if "market" in place:
+            # Its books are followed again, and its charts go on.
+            browser.wait(STALE, lambda text: text is False)
 
 
 def test_prices_of_the_list_are_live(browser: Browser, demo: Demo) -> None:
@@ -171,6 +188,10 @@ def test_prices_of_the_list_are_live(browser: Browser, demo: Demo) -> None:
     prices = "return [...document.querySelectorAll('.row:not([hidden]) .bid')].map(cell => cell.textContent).join()"
     first = browser.wait(prices, lambda text: "0." in text)
     browser.wait(prices, lambda text: text != first)
+    browser.run("location.hash = '#/'")
+    busiest = "return [...document.querySelectorAll('.busiest li')].map(item => item.innerText).join()"
+    first = browser.wait(busiest, lambda text: "." in text)
+    browser.wait(busiest, lambda text: text != first)
 
 
 def test_the_ladder_is_the_book(browser: Browser, demo: Demo) -> None:
@@ -239,6 +260,8 @@ def test_a_dying_connection_is_seen_dying(browser: Browser, demo: Demo) -> None:
         way = browser.run("return document.querySelector('.block a:not([hidden])').getAttribute('href')")
         assert way in ("#/runbook/PolypyConnectionsLost", "#/runbook/PolypyNoConnection"), way
         browser.wait("return document.querySelector('.trust').textContent", lambda text: "connection lost" in text)
+        browser.wait("return document.querySelector('.banner ul').textContent", lambda text: "connection" in text or "books are live" in text)
+        assert browser.run("return document.querySelectorAll('.block[data-tone=bad]').length") > 0
         browser.wait("return document.querySelector('.banner').dataset.tone", lambda tone: tone in ("stale", "bad"))
         browser.run("document.querySelector('.banner a').click()")
         text = browser.wait("return document.querySelector('dialog pre')?.textContent", lambda text: bool(text) and len(text) > 100)

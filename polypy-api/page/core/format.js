@@ -12,6 +12,23 @@ export function places(tick) {
   return point < 0 ? 0 : text.length - point - 1;
 }
 
+/**
+ * Places that prices of one book have side by side: those of its grid, or of the finest of them,
+ * for the venue may have made the grid finer since it was listed.
+ * @param {string | number | null} tick @param {...(string | null | undefined)} prices
+ */
+export function placesOf(tick, ...prices) {
+  return Math.max(places(tick), ...prices.map((price) => (price ? places(price) : 0)));
+}
+
+/**
+ * A number of an axis, with the places that its steps have: none of them is rounded.
+ * @param {number} value @param {number} step @param {number} least places
+ */
+export function step(value, step, least) {
+  return value.toFixed(Math.max(least, String(Number(step.toPrecision(3))).split(".")[1]?.length ?? 0));
+}
+
 /** Characters that are no text: they end lines, hide, or turn what stands behind them around. */
 const UNSEEN = /[\p{Cc}\p{Cs}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
 

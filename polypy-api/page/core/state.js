@@ -21,13 +21,24 @@ const BOOK = {
  * How a book is shown.
  * @param {string} state of the server
  * @param {string | null} [reason] why it is stale
- * @param {boolean | null} [verified] `undefined`: the message does not say
+ * @param {boolean | null} [verified]
  * @returns {Look}
  */
 export function ofBook(state, reason = null, verified) {
-  if (state === "live") return verified ? BOOK.verified : verified === undefined ? { ...BOOK.unverified, shape: "disc" } : BOOK.unverified;
+  if (state === "live") return verified ? BOOK.verified : BOOK.unverified;
   const look = BOOK[state] ?? { shape: "square", word: state, tone: "pending" };
   return state === "stale" && reason ? { ...look, word: `stale: ${reasonWords(reason)}` } : look;
+}
+
+/**
+ * What is known of a token's best prices once this message came. Those of `top` do not say
+ * whether a hash confirms the book; those of `state` do, and have no prices.
+ * @param {any} known @param {any} message
+ */
+export function topAfter(known, message) {
+  if (message.type === "top") return { ...message, verified: known?.verified ?? null };
+  const { state, reason, verified } = message;
+  return { ...known, state, reason, verified };
 }
 
 /** Greater is worse. @type {Record<string, number>} */

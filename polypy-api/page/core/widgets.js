@@ -12,7 +12,7 @@ export function badge(look = { shape: "dotted", word: "–", tone: "pending" }) 
 export function setBadge(badge, look) {
   mark(badge, "data-tone", look.tone);
   mark(badge.firstChild, "data-shape", look.shape);
-  put(badge.lastChild, look.word);
+  put(badge.children[1], look.word);
 }
 
 /**

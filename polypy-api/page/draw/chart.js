@@ -17,7 +17,7 @@ export class Chart {
   /**
    * @param {HTMLElement} box
    * @param {{ series: Series[], isTime?: boolean, bands?: any[], y: (value: number, step: number) => string, x?: (value: number) => string,
-   *   least?: number | null, air?: () => number, second?: (value: number) => string, wide?: number }} looks
+   *   least?: number | null, air?: () => number, second?: (value: number, step: number) => string, wide?: number }} looks
    */
   constructor(box, looks) {
     this.box = box;
@@ -51,7 +51,7 @@ export class Chart {
       axes: [
         { ...axis, size: 22, gap: 2, space: 70, ...(looks.isTime === false ? { values: (/** @type {any} */ _, /** @type {number[]} */ s) => s.map(looks.x ?? String) } : { values: TIMES }) },
         { ...axis, size: looks.wide ?? 46, gap: 4, space: 26, values: last },
-        ...(looks.second ? [{ ...axis, scale: "second", side: 1, size: looks.wide ?? 46, gap: 4, space: 30, grid: { show: false }, values: (/** @type {any} */ _, /** @type {number[]} */ s) => s.map((value) => looks.second?.(value)) }] : []),
+        ...(looks.second ? [{ ...axis, scale: "second", side: 1, size: looks.wide ?? 46, gap: 4, space: 30, grid: { show: false }, values: (/** @type {any} */ _, /** @type {number[]} */ s) => s.map((value) => looks.second?.(value, s.length > 1 ? s[1] - s[0] : 1)) }] : []),
       ],
       series: [
         {},
@@ -108,8 +108,15 @@ export class Chart {
   }
 }
 
-/** @param {any} _ @param {number[]} splits */
-function TIMES(_, splits) {
+/** Half as wide is a time of day. */
+const HALF_TIME = 24;
+
+/** Times that would stand over the numbers of another axis are left out. @param {any} plot @param {number[]} splits */
+function TIMES(plot, splits) {
   const fine = splits.length > 1 && splits[1] - splits[0] < 60;
-  return splits.map((at) => clock(at * 1000).slice(0, fine ? 8 : 5));
+  const wide = plot.bbox.width / (window.devicePixelRatio || 1);
+  return splits.map((at) => {
+    const x = plot.valToPos(at, "x");
+    return wide > 0 && (x < HALF_TIME || x > wide - HALF_TIME) ? "" : clock(at * 1000).slice(0, fine ? 8 : 5);
+  });
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cumulative, last, row, rows } from "../book/grid.js";
+import { Book } from "../book/book.js";
+import { cumulative, curve, last, row, rows } from "../book/grid.js";
 
 test("prices of the grid are whole rows, whatever floating point makes of them", () => {
   for (const tick of [0.1, 0.01, 0.005, 0.0025, 0.001]) {
@@ -22,4 +23,13 @@ test("levels of one row are added up once", () => {
 
 test("depth adds up from the best price on", () => {
   assert.deepEqual(cumulative([{ at: 0.4, size: 1 }, { at: 0.3, size: 2.5 }]), [{ at: 0.4, total: 1 }, { at: 0.3, total: 3.5 }]);
+});
+
+test("the curve falls to nothing between the best prices, and each side is its own sum", () => {
+  const book = new Book();
+  book.take({ type: "snapshot", bids: [["0.45", "10"], ["0.4", "5"]], asks: [["0.5", "7"], ["0.6", "3"]], state: "live", epoch: 1, sequence: 1, tick_size: "0.01" });
+  const [prices, bids, asks] = curve(book, 0.01);
+  assert.deepEqual(prices.map((at) => +at.toFixed(6)), [0.075, 0.4, 0.45, 0.5, 0.6, 0.875]);
+  assert.deepEqual(bids, [15, 10, 10, null, null, null]);
+  assert.deepEqual(asks, [null, null, null, 7, 10, 10]);
 });

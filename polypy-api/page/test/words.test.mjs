@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as format from "../core/format.js";
-import { ofBook, ofConnection, ofHealth, reasonWords, RUNBOOK, wayOfConnection, worse } from "../core/state.js";
+import { ofBook, ofConnection, ofHealth, reasonWords, RUNBOOK, topAfter, wayOfConnection, worse } from "../core/state.js";
 import { Problem, Reads } from "../link/reads.js";
 import { linked, sectionOf } from "../views/dialogs.js";
 
@@ -50,9 +50,32 @@ test("each state has a shape and a word of its own", () => {
   assert.equal(new Set(looks.map(({ shape }) => shape)).size, looks.length);
   assert.equal(new Set(looks.map(({ word }) => word)).size, looks.length);
   assert.equal(ofBook("stale", "hash").word, "stale: hash differs");
-  assert.equal(ofBook("live", null, undefined).word, "live");
+  // What is not known to be verified never looks so.
+  assert.deepEqual(ofBook("live"), ofBook("live", null, false));
   assert.equal(worse("live", "stale"), "stale");
   assert.equal(worse("pending", "settled"), "pending");
+});
+
+test("numbers of an axis are not rounded", () => {
+  const steps = [0, 0.0025, 0.005, 0.0075].map((value) => format.step(value, 0.0025, 2));
+  assert.deepEqual(steps, ["0.0000", "0.0025", "0.0050", "0.0075"]);
+  assert.equal(format.step(0.25, 0.05, 3), "0.250");
+  assert.equal(format.step(0.30000000000000004, 0.1, 1), "0.3");
+});
+
+test("prices side by side have the places of the finest", () => {
+  assert.equal(format.placesOf("0.01", "0.95", "0.979"), 3);
+  assert.equal(format.placesOf("0.001", "0.5", null), 3);
+  assert.equal(format.placesOf(null, null, undefined), 2);
+});
+
+test("a top keeps what the last state said of its hash, and a state keeps the prices", () => {
+  const read = { state: "live", reason: null, verified: true, best_bid: "0.4" };
+  const top = topAfter(read, { type: "top", state: "live", reason: null, best_bid: "0.5" });
+  assert.deepEqual([top.verified, top.best_bid], [true, "0.5"]);
+  const state = topAfter(top, { type: "state", state: "live", reason: null, verified: null });
+  assert.deepEqual([state.verified, state.best_bid, state.type], [null, "0.5", "top"]);
+  assert.equal(topAfter(undefined, { type: "top", state: "live" }).verified, null);
 });
 
 test("each reason has words and a section of the runbook", () => {

@@ -3,7 +3,7 @@
 
 import { el, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { ofBook } from "../core/state.js";
+import { ofBook, topAfter } from "../core/state.js";
 import { badge, box, setBadge } from "../core/widgets.js";
 
 const MARKETS = 8;
@@ -13,10 +13,11 @@ export class Busiest {
   constructor(app) {
     this.app = app;
     this.list = el("ul", {});
-    const made = box("busiest", "Busiest markets", this.list);
+    const names = ["Market", "Book", "Bid", "Ask", "24 h volume"].map((text) => el("span", { text }));
+    const made = box("busiest", "Busiest markets", el("div", { class: "names", "aria-hidden": "true" }, ...names), this.list);
     this.box = made.box;
     made.more.append(el("a", { href: "#/markets", text: "all markets →" }));
-    /** @type {Map<string, { link: any, state: any, bid: any, ask: any, digits: number }>} by first token */
+    /** @type {Map<string, { link: any, state: any, bid: any, ask: any, tick: string | null }>} by first token */
     this.rows = new Map();
     /** The newest of each. @type {Map<string, any>} */
     this.tops = new Map();
@@ -41,7 +42,7 @@ export class Busiest {
     this.tops.clear();
     this.list.replaceChildren(...markets.map((market) => {
       const [token] = market.tokens;
-      const row = { state: badge(), bid: el("span", { class: "mono bid" }), ask: el("span", { class: "mono ask" }), digits: format.places(market.tick_size), link: null };
+      const row = { state: badge(), bid: el("span", { class: "mono bid" }), ask: el("span", { class: "mono ask" }), tick: market.tick_size, link: null };
       const question = token.outcome === "Yes" ? format.plain(market.question) : `${format.plain(market.question)} · ${format.plain(token.outcome)}`;
       row.link = el("a", { href: `#/market/${encodeURIComponent(market.slug ?? market.condition_id)}`, title: format.plain(market.question, 1000) }, el("span", { text: question }), row.state, row.bid, row.ask, el("span", { class: "muted", text: format.dollars(market.volume_day), title: "traded in 24 h" }));
       this.rows.set(token.token_id, /** @type {any} */ (row));
@@ -53,8 +54,11 @@ export class Busiest {
 
   follow() {
     if (this.rows.size === 0) return;
-    const fields = { tokens: [...this.rows.keys()], channels: ["top"], mode: "conflated", interval_ms: 200 };
-    this.app.stream.want("busiest", { fields, take: (/** @type {any} */ message) => message.type === "top" && this.set(message.token_id, message) });
+    const fields = { tokens: [...this.rows.keys()], channels: ["top", "state"], mode: "conflated", interval_ms: 200 };
+    const take = (/** @type {any} */ message) => {
+      if (message.type === "top" || message.type === "state") this.set(message.token_id, topAfter(this.tops.get(message.token_id), message));
+    };
+    this.app.stream.want("busiest", { fields, take });
   }
 
   /** @param {string} token @param {any} top */
@@ -65,8 +69,9 @@ export class Busiest {
     const isDown = this.app.isDown();
     setBadge(row.state, isDown ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(top.state, top.reason, top.verified));
     mark(row.link, "data-old", top.state === "live" && !isDown ? null : "");
+    const digits = format.placesOf(row.tick, top.best_bid, top.best_ask);
     for (const [cell, price] of /** @type {const} */ ([[row.bid, top.best_bid], [row.ask, top.best_ask]])) {
-      const text = format.price(price, row.digits, true);
+      const text = format.price(price, digits, true);
       if (cell.textContent && cell.textContent !== text) flash(cell);
       put(cell, text);
     }

@@ -15,7 +15,7 @@ export function heatBox(onChange) {
   const [lower, upper] = [range("from", CUT_OFFS[0], onChange), range("to", CUT_OFFS[1], onChange)];
   const ramp = el("span", { class: "ramp", "aria-hidden": "true" });
   const made = box("heat", "Depth over time", canvas, el("div", { class: "foot" }, el("span", { class: "legend" }, key("best bid", "bid"), key("best ask", "ask")), el("span", { class: "end" }), lower.label, ramp, upper.label));
-  put(made.more, "size by price and second; hatched: not seen");
+  put(made.more, "shares by price and second; hatched: not seen");
   return { box: made.box, canvas, lower: lower.input, upper: upper.input };
 }
 

@@ -31,12 +31,13 @@ export class Ladder {
     const coarser = el("button", { type: "button", class: "button", text: "+", title: "more prices a row (+)", "aria-label": "more prices a row", on: { click: () => this.regroup(1) } });
     this.grouped = el("span", { class: "grouped", title: "ticks a row" });
     this.imbalance = el("span", { class: "end" });
+    this.priceTitle = el("span", { text: "price" });
     this.group = 1;
     this.isGroupChosen = false;
     const made = box(
       "ladder",
       "Ladder",
-      el("div", { class: "titles", "aria-hidden": "true" }, el("span", { text: "bid size" }), el("span", { text: "price" }), el("span", { text: "ask size" })),
+      el("div", { class: "titles", "aria-hidden": "true" }, el("span", { text: "bid size" }), this.priceTitle, el("span", { text: "ask size" })),
       this.stage,
       this.table,
       el("div", { class: "foot" }, centre, this.toggle, finer, this.grouped, coarser, this.imbalance),
@@ -138,7 +139,7 @@ export class Ladder {
 
   /** @param {any} message */
   traded(message) {
-    this.trade = { row: grid.row(Number(message.price), this.tick, "bid"), side: message.aggressor_side, at: performance.now() };
+    this.trade = { row: grid.row(Number(message.price), this.tick, message.aggressor_side === "BUY" ? "ask" : "bid"), side: message.aggressor_side, at: performance.now() };
     this.isDirty = true;
   }
 
@@ -146,6 +147,11 @@ export class Ladder {
    * @param {Book} book @param {{ isOld: boolean, now: number, digits: number, title: string }} view
    */
   frame(book, { isOld, now, digits, title }) {
+    // It comes back to the middle also while nothing changes.
+    if (this.touched > 0 && now - this.touched >= IDLE_MS) {
+      this.touched = 0;
+      this.isDirty = true;
+    }
     if (!this.isDirty) return;
     this.isDirty = false;
     const [bid, ask] = [book.best("bid"), book.best("ask")];
@@ -180,6 +186,8 @@ export class Ladder {
     }
     const [bids, asks] = [total(book.sides.bid.values()), total(book.sides.ask.values())];
     put(this.grouped, `×${this.group}`);
+    // A row of several prices is named by one of them, which the best price need not be.
+    put(this.priceTitle, this.group === 1 ? "price" : `${this.group} ticks`);
     put(this.imbalance, bids + asks > 0 ? `${Math.round((bids / (bids + asks)) * 100)} % bid` : "");
     mark(this.imbalance, "title", `${format.size(Math.round(bids))} shares bid, ${format.size(Math.round(asks))} offered`);
   }

@@ -19,6 +19,8 @@ import { Proof, Siblings, Trades } from "./parts.js";
 const PACE_MS = 16;
 const CHARTS_MS = 250;
 const PROOF_MS = 1000;
+/** What has not come by then is not waited for. */
+const SETTLED_MS = 1000;
 const TABS = /** @type {const} */ ([["ladder", "Ladder"], ["heat", "Heatmap"], ["depth", "Depth"], ["mid", "Mid"], ["trades", "Trades"], ["proof", "Proof"], ["event", "Event"]]);
 /** Points of mid and spread: an hour of seconds. */
 const POINTS = 3600;
@@ -56,7 +58,7 @@ export function market(app, name, query) {
   const depth = box("depth", "Cumulative depth", depthPlace);
   const midPlace = el("div", { class: "chart", role: "img", "aria-label": "Mid and spread over time" });
   const mid = box("mid", "Mid and spread", midPlace);
-  mid.more.append(el("span", { class: "legend" }, key("mid", "bid"), key("spread", "ask", true)));
+  mid.more.append(el("span", { class: "legend" }, key("mid", "text"), key("spread", "muted", true)));
   const proof = new Proof();
   const trades = new Trades();
   const siblings = new Siblings();
@@ -74,12 +76,12 @@ export function market(app, name, query) {
   });
   const midPlot = new Chart(midPlace, {
     series: [
-      { label: "mid", colour: "bid", width: 1.8 },
-      { label: "spread", colour: "ask", dash: [4, 3], scale: "second", width: 1.2 },
+      { label: "mid", colour: "text", width: 1.8 },
+      { label: "spread", colour: "muted", dash: [4, 3], scale: "second", width: 1.2 },
     ],
-    y: (value, step) => format.price(value, Math.max(digits(), Math.ceil(-Math.log10(step) - 1e-9))),
+    y: (value, step) => format.step(value, step, digits()),
     air: () => (Number(shown?.book.tick ?? "0.01") || 0.01) * 2,
-    second: (value) => format.price(value, Math.max(digits(), 3)),
+    second: (value, step) => format.step(value, step, digits()),
     wide: 50,
   });
   const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Parts of the market" });
@@ -97,6 +99,7 @@ export function market(app, name, query) {
   let chartsAt = 0;
   let proofAt = 0;
   let labelAt = 0;
+  const begun = app.now();
   let updates = 0;
   /** @type {number[]} */
   const drawn = [];
@@ -134,13 +137,13 @@ export function market(app, name, query) {
     const end = market.end_ms ?? null;
     const words = [
       market.event?.title && market.event.title !== market.question ? market.event.title : market.event_slug && market.event_slug !== market.slug ? market.event_slug : null,
-      end === null ? null : `ends ${format.day(end)}`,
+      end === null ? null : el("span", { text: `ends ${format.day(end)}`, title: format.utc(end) }),
       market.tick_size ? `tick ${market.tick_size}` : null,
       market.min_order_size ? `min. order ${market.min_order_size}` : null,
       market.neg_risk ? "negative risk" : null,
       market.volume_day ? `24 h volume ${format.dollars(market.volume_day)}` : null,
     ];
-    about.replaceChildren(...words.filter(Boolean).map((text) => el("span", { text: format.plain(text, 120) })));
+    about.replaceChildren(...words.filter(Boolean).map((word) => (typeof word === "string" ? el("span", { text: format.plain(word, 120) }) : word)));
     if (market.followed === false) fail(`This market is listed and not followed here (${market.not_followed}): there is no book of it.`);
     for (const one of market.tokens ?? []) token(one.token_id, one.outcome);
   }
@@ -305,6 +308,7 @@ export function market(app, name, query) {
   /** @param {number} now */
   function frame(now) {
     const isLinked = app.isLinked();
+    if (now - begun > SETTLED_MS) app.root.classList.remove("settling");
     for (const one of tokens.values()) outcome(one, isLinked);
     demo?.frame(now, shown, [...tokens.keys()]);
     if (!shown) return;
@@ -343,8 +347,9 @@ export function market(app, name, query) {
   function outcome(one, isLinked) {
     const { book } = one;
     const [bid, ask] = [book.best("bid"), book.best("ask")];
-    put(one.bid, format.price(bid?.price, format.places(book.tick), true));
-    put(one.ask, format.price(ask?.price, format.places(book.tick), true));
+    const digits = format.placesOf(book.tick, bid?.price, ask?.price);
+    put(one.bid, format.price(bid?.price, digits, true));
+    put(one.ask, format.price(ask?.price, digits, true));
     setBadge(one.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "old: the link is down", tone: "stale" });
     mark(one.button, "data-old", isLinked && book.isLive ? null : "");
   }
@@ -363,6 +368,7 @@ export function market(app, name, query) {
     if (depthPlace.clientHeight > 0) depthPlot.set(grid.curve(book, tick));
     const [bids, asks] = [sum(book.levels("bid")), sum(book.levels("ask"))];
     put(depth.more, `${format.short(bids)} / ${format.short(asks)}`);
+    mark(depth.more, "title", "shares bid and offered");
     mark(depth.box, "data-old", isOld ? "" : null);
     if (midPlace.clientHeight > 0) midPlot.set([shown.times, shown.mids, shown.spreads]);
     proof.show(book, app.isLinked(), app.clock, now);

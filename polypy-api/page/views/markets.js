@@ -3,7 +3,7 @@
 
 import { el, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { ofBook, worse } from "../core/state.js";
+import { ofBook, topAfter, worse } from "../core/state.js";
 import { badge, setBadge } from "../core/widgets.js";
 import { List } from "../list/list.js";
 import { flash } from "./busiest.js";
@@ -75,7 +75,7 @@ export function markets(app, _, query) {
     label: "Markets",
     columns: COLUMNS.length,
     above: () => columns.offsetHeight,
-    height: () => (matchMedia("(max-width: 700px)").matches ? 56 : 28),
+    height: () => (matchMedia("(max-width: 700px)").matches ? 72 : 28),
     make,
     show,
     open,
@@ -152,7 +152,7 @@ export function markets(app, _, query) {
 
   /** @param {any} known @param {any} top */
   function newerTop(known, top) {
-    return !known || known.epoch < top.epoch || (known.epoch === top.epoch && known.sequence <= top.sequence);
+    return known?.epoch === undefined || known.epoch < top.epoch || (known.epoch === top.epoch && known.sequence <= top.sequence);
   }
 
   function showFound() {
@@ -221,14 +221,14 @@ export function markets(app, _, query) {
     market.label ??= first && first.outcome !== "Yes" ? `${format.plain(market.question)} · ${format.plain(first.outcome)}` : format.plain(market.question);
     put(row.link, market.label);
     mark(row.cells[1], "title", market.label);
-    const digits = format.places(market.tick_size);
+    const digits = format.placesOf(market.tick_size, top?.best_bid, top?.best_ask);
     if (!market.followed) {
       setBadge(row.state, { shape: "ring", word: "not followed", tone: "pending" });
       mark(row.state, "title", market.not_followed ?? "");
     } else {
       const worst = worse(top?.state ?? "pending", other?.state ?? top?.state ?? "pending");
       const reason = worst === top?.state ? top?.reason : other?.reason;
-      setBadge(row.state, !app.isLinked() ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(worst ?? "pending", reason ?? null, top?.verified));
+      setBadge(row.state, !app.isLinked() ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(worst ?? "pending", reason ?? null, top?.verified && (!other || other.verified)));
       mark(row.state, "title", null);
     }
     mark(row, "data-old", app.isLinked() && top?.state === "live" ? null : "");
@@ -300,13 +300,13 @@ export function markets(app, _, query) {
     if (key === subscribed) return;
     subscribed = key;
     const all = tokens.flat();
-    app.stream.want("list", all.length ? { fields: { tokens: all, channels: ["top"], mode: "conflated", interval_ms: 200 }, take } : null, true);
+    app.stream.want("list", all.length ? { fields: { tokens: all, channels: ["top", "state"], mode: "conflated", interval_ms: 200 }, take } : null, true);
   }
 
   /** @param {any} message */
   function take(message) {
-    if (message.type !== "top") return;
-    live.set(message.token_id, message);
+    if (message.type !== "top" && message.type !== "state") return;
+    live.set(message.token_id, topAfter(live.get(message.token_id), message));
     news.add(message.token_id);
   }
 

@@ -100,9 +100,6 @@ export function overview(app) {
   let wasLost = false;
   /** @type {Map<string, ReturnType<typeof block>>} */
   const known = new Map();
-  let isHeld = false;
-  blocks.addEventListener("pointerenter", () => (isHeld = true));
-  blocks.addEventListener("pointerleave", () => (isHeld = false));
   /** @type {string[]} */
   let order = [];
   show();
@@ -129,6 +126,8 @@ export function overview(app) {
     const books = booksOf(samples.health, now);
     put(figures["Live books"].value, format.count(books.live));
     put(figures["Live books"].more, books.wanted === undefined ? "" : `of ${format.count(books.wanted)} wanted`);
+    // What is red below is red here: a wall is read by its figures.
+    mark(figures["Live books"].value, "data-tone", (books.live ?? 0) < (books.wanted ?? 0) ? "stale" : null);
     put(figures.Changes.value, format.rate(now.changes_per_second));
     put(figures.Changes.more, `a second · ${format.rate(now.trades_per_second)} trades`);
     put(figures["Hashes reproduced"].value, format.rate(now.hashes_passed_per_second));
@@ -140,8 +139,9 @@ export function overview(app) {
     checksWay.hidden = !now.checks_failed_per_second;
     put(figures.Connections.value, format.count(now.connections_open));
     put(figures.Connections.more, `of ${format.count(now.connections)} open`);
+    mark(figures.Connections.value, "data-tone", app.connections.lost.size ? "bad" : null);
     put(figures.Clients.value, format.count(now.stream_clients));
-    put(figures.Clients.more, `${format.rate(now.stream_messages_per_second)} messages a second`);
+    put(figures.Clients.more, `${format.rate(now.stream_messages_per_second)} messages/s`);
     showTrust(books, now);
     if (now.resyncs_per_second || app.now() - askedAt > FAILURES_MS) void readFailures();
     showParts(now);
@@ -222,8 +222,8 @@ export function overview(app) {
     const places = [...found.shown.keys()];
     const rest = found.matched > places.length ? ` · ${format.count(places.length)} of ${format.count(found.matched)} shown, trouble first` : "";
     put(connections.more, `${format.count(found.open)} of ${format.count(found.matched)} open · ${format.rate(newest.frames_per_second)} frames/s · ${format.bytes(newest.bytes_per_second)}/s${rest}`);
-    // Blocks keep their place while the pointer is in them.
-    if (!isHeld || !order.every((name) => found.shown.has(name))) order = places;
+    // Blocks keep their place while the pointer or the focus is in them.
+    if (!blocks.matches(":hover, :focus-within") || !order.every((name) => found.shown.has(name))) order = places;
     for (const name of known.keys()) if (!order.includes(name)) known.delete(name);
     fill(blocks, order.map((name) => {
       const made = known.get(name) ?? block(name);
@@ -278,14 +278,14 @@ export function overview(app) {
     fill(parts, Object.entries(components).map(([name, ok]) => badge({ shape: ok ? "disc" : "cross", word: name, tone: ok ? "live" : "bad" })));
     const set = (/** @type {string} */ name, /** @type {string} */ text) => put(about.of[name], text);
     set("Markets followed", `${format.count(now.markets_live)}${now.markets_listed ? ` of ${format.count(now.markets_listed)} listed` : ""}`);
-    set("From the venue", `${format.rate(now.frames_per_second)}/s, ${format.bytes(now.bytes_per_second)}/s`);
+    set("From the venue", `${format.rate(now.frames_per_second)} frames/s, ${format.bytes(now.bytes_per_second)}/s`);
     set("Trades", `${format.rate(now.trades_per_second)}/s`);
     const share = now.queue_capacity_events ? (now.queue_events ?? 0) / now.queue_capacity_events : null;
     set("Queue to the workers", share === null ? "–" : `${(share * 100).toFixed(share > 0 && share < 0.01 ? 1 : 0)} % full`);
     set("From socket to book", now.route_p99_ms === null || now.route_p99_ms === undefined ? "–" : `p50 < ${bound(now.route_p50_ms)}, p99 < ${bound(now.route_p99_ms)} ms`);
     set("Events dropped", `${format.rate(now.dropped_per_second)}/s`);
-    set("HTTP", `${format.rate(now.http_requests_per_second)}/s, ${format.rate(now.http_refused_per_second)}/s refused`);
-    set("Streams", `${format.count(now.stream_clients)} ${now.stream_clients === 1 ? "client" : "clients"}, ${format.rate(now.stream_gaps_us_per_second)}/s gaps of ours`);
+    set("HTTP", `${format.rate(now.http_requests_per_second)} requests/s, ${format.rate(now.http_refused_per_second)} refused`);
+    set("Streams", `${format.count(now.stream_clients)} ${now.stream_clients === 1 ? "client" : "clients"}, ${format.rate(now.stream_gaps_us_per_second)} gaps/s`);
     const isRecorded = typeof now.recorder_free_bytes === "number";
     about.of.Recorder.hidden = about.of.Recorder.previousSibling.hidden = !isRecorded;
     if (isRecorded) set("Recorder", `${format.rate(now.recorder_frames_per_second)} frames/s, ${format.rate(now.recorder_lost_per_second)}/s lost, ${format.bytes(now.recorder_free_bytes)} free`);

@@ -87,7 +87,7 @@ export class Trades {
     this.more = made.more;
     /** @type {Map<string, number>} */
     this.last = new Map();
-    this.empty = el("li", { class: "hole", text: "no trade yet" });
+    this.empty = el("li", { class: "none", text: "no trade yet" });
     this.list.append(this.empty);
     this.digits = 2;
   }
@@ -149,6 +149,7 @@ export class Siblings {
     this.list.replaceChildren(...others.slice(0, 60).map((/** @type {any} */ one) => {
       const token = one.tokens[0];
       const price = el("span", { class: "mono" });
+      price.tick = one.tick_size;
       this.prices.set(token.token_id, price);
       if (token.top) this.set(token.token_id, token.top);
       return el("li", {}, el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, title: format.plain(one.question, 1000) }, el("span", { text: format.plain(one.group_title ?? one.question) }), price));
@@ -161,7 +162,8 @@ export class Siblings {
     const price = this.prices.get(token);
     if (!price) return;
     const isLive = top.state === "live";
-    put(price, `${format.price(top.best_bid, 2, true)} / ${format.price(top.best_ask, 2, true)}${isLive ? "" : ` ${top.state}`}`);
+    const digits = format.placesOf(price.tick ?? null, top.best_bid, top.best_ask);
+    put(price, `${format.price(top.best_bid, digits, true)} / ${format.price(top.best_ask, digits, true)}${isLive ? "" : ` ${top.state}`}`);
     price.classList.toggle("old", !isLive);
   }
 }

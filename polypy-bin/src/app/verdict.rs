@@ -130,8 +130,12 @@ impl Facts {
             health = health.because("selection_empty", text);
         }
         if self.formats_unknown > 0 {
+            let (noun, these) = match self.formats_unknown {
+                1 => ("book", "it is"),
+                _ => ("books", "these are"),
+            };
             let text = format!(
-                "hashes of {} books are no longer reproduced: these are checked by top, mirror and audit only",
+                "hashes of {} {noun} are no longer reproduced: {these} checked by top, mirror and audit only",
                 self.formats_unknown
             );
             health = health.because("hashes_not_reproduced", text);

@@ -13,7 +13,7 @@ use super::look::{Look, Tone};
 use super::model::{Above, FRAME, Kind, Ladder, Link, Model, Sight};
 use super::words::{
     CONNECTION_COLUMNS, Column, Health, MARKET_COLUMNS, NOTHING, age, clock, connection_cells,
-    cost, last_end, market_cells, state_of, totals, uptime, verdict,
+    cost, decimals, last_end, market_cells, state_of, totals, uptime, verdict, with_decimals,
 };
 use crate::follow::{cut, padded, plain, width};
 
@@ -279,14 +279,23 @@ impl Page<'_> {
         } else {
             self.columns
         };
+        let asks = &sight.asks[..above.min(sight.asks.len())];
+        let bids = &sight.bids[..below.min(sight.bids.len())];
+        // Points stand below each other: what is longer is not read as more.
+        let most_decimals = |number: fn(&Level) -> String| {
+            let all = asks.iter().chain(bids);
+            all.map(|level| decimals(&number(level))).max().unwrap_or(0)
+        };
+        let price_decimals = most_decimals(|level| level.price.to_string());
+        let size_decimals = most_decimals(|level| level.size.to_string());
         let ladder_row = |level: &Level, tone: Tone| {
             let bars = columns.saturating_sub(36);
             let bar = bar(level.size, most, bars);
             let side = if tone == Tone::Bid { "bid" } else { "ask" };
             let text = format!(
                 "  {side} {:>9} {:>16}  {bar}",
-                level.price.to_string(),
-                level.size.to_string()
+                with_decimals(&level.price.to_string(), price_decimals),
+                at_its_point(&level.size.to_string(), size_decimals)
             );
             (
                 padded(&cut(&text, columns), columns),
@@ -294,17 +303,10 @@ impl Page<'_> {
             )
         };
         let mut ladder_rows: Vec<(String, Tone)> = Vec::new();
-        let asks = &sight.asks[..above.min(sight.asks.len())];
         ladder_rows.extend(vec![(" ".repeat(columns), Tone::Plain); above - asks.len()]);
         ladder_rows.extend(asks.iter().rev().map(|level| ladder_row(level, Tone::Ask)));
         ladder_rows.push((padded(&middle(sight), columns), Tone::Quiet));
-        ladder_rows.extend(
-            sight
-                .bids
-                .iter()
-                .take(below)
-                .map(|level| ladder_row(level, Tone::Bid)),
-        );
+        ladder_rows.extend(bids.iter().map(|level| ladder_row(level, Tone::Bid)));
         let trades = if has_trades {
             self.trades(ladder)
         } else {
@@ -354,7 +356,7 @@ impl Page<'_> {
             .trades
             .iter()
             .filter(|trade| trade.token_id == *token);
-        let lines = own.map(|trade| {
+        let mut lines = own.map(|trade| {
             let (side, tone) = match trade.aggressor_side {
                 Some(polypy_core::Side::Bid) => ("bought", Tone::Bid),
                 Some(polypy_core::Side::Ask) => ("sold", Tone::Ask),
@@ -364,7 +366,10 @@ impl Page<'_> {
             let (price, size) = (trade.price.to_string(), trade.size.to_string());
             (format!("{time} {side:<6} {size:>10} at {price}"), tone)
         });
-        lines.collect()
+        let newest = lines
+            .next()
+            .unwrap_or_else(|| ("no trade since this was opened".to_owned(), Tone::Quiet));
+        std::iter::once(newest).chain(lines).collect()
     }
 
     // ---- below ----------------------------------------------------------------
@@ -472,6 +477,13 @@ fn bar(size: Size, most: Option<Size>, columns: usize) -> String {
     )]
     let long = (share.sqrt() * columns as f64).round() as usize;
     "|".repeat(long.min(columns))
+}
+
+/// A number with blanks in the place of digits that it lacks behind the point.
+fn at_its_point(number: &str, most: usize) -> String {
+    let own = decimals(number);
+    let point = usize::from(own == 0 && most > 0);
+    format!("{number}{}", " ".repeat(most - own + point))
 }
 
 /// What stands between the best prices.

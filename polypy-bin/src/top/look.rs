@@ -37,9 +37,10 @@ impl Look {
         };
         let colour = match tone {
             Tone::Good => Color::Green,
-            Tone::Doubtful | Tone::Ask => Color::Yellow,
+            Tone::Doubtful => Color::Yellow,
             Tone::Bad => Color::Red,
             Tone::Bid => Color::Cyan,
+            Tone::Ask => Color::Magenta,
             Tone::Plain | Tone::Quiet | Tone::Head | Tone::Cursor => return style,
         };
         if self.has_colours {

@@ -80,17 +80,47 @@ pub(super) fn market_cells(market: &Market) -> [String; 6] {
     let top = market.tokens.first().and_then(|token| token.top.as_ref());
     let top = top.filter(|top| top.is_live());
     let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
+    let [bid, ask, spread] = finest(
+        market.tick_size.as_deref(),
+        [
+            top.and_then(|top| Some(top.best_bid?.to_string())),
+            top.and_then(|top| Some(top.best_ask?.to_string())),
+            top.and_then(|top| Some(top.spread()?.to_string())),
+        ],
+    );
     let day = market.volume_day.as_deref();
     let day = day.and_then(|dollars| dollars.parse().ok());
     let end = market.end.as_deref().and_then(|end| end.split('T').next());
     [
         state,
-        or_nothing(top.and_then(|top| Some(top.best_bid?.to_string()))),
-        or_nothing(top.and_then(|top| Some(top.best_ask?.to_string()))),
-        or_nothing(top.and_then(|top| Some(top.spread()?.to_string()))),
+        or_nothing(bid),
+        or_nothing(ask),
+        or_nothing(spread),
         amount(day),
         or_nothing(end.map(plain)),
     ]
+}
+
+/// Digits behind the point.
+pub(super) fn decimals(number: &str) -> usize {
+    number.split_once('.').map_or(0, |(_, digits)| digits.len())
+}
+
+/// A number with so many digits behind the point.
+pub(super) fn with_decimals(number: &str, decimals: usize) -> String {
+    let own = self::decimals(number);
+    let point = if own == 0 && decimals > 0 { "." } else { "" };
+    format!(
+        "{number}{point}{}",
+        "0".repeat(decimals.saturating_sub(own))
+    )
+}
+
+/// Prices of one book as they stand side by side: with the digits of its grid, or of the finest of them.
+fn finest<const N: usize>(tick: Option<&str>, prices: [Option<String>; N]) -> [Option<String>; N] {
+    let all = prices.iter().flatten().map(String::as_str).chain(tick);
+    let most = all.map(decimals).max().unwrap_or(0);
+    prices.map(|price| price.map(|price| with_decimals(&price, most)))
 }
 
 /// A column of a table.
@@ -228,12 +258,11 @@ pub(super) fn totals(pulse: &Pulse) -> [String; 2] {
     };
     [
         format!(
-            "books {} live of {}, {} verified, {} pending, {} suspect, {} stale{stale}",
+            "books {} live of {} ({} verified), {} pending, {} stale{stale}",
             books("live"),
             books("wanted"),
             of("books_verified"),
             books("awaited"),
-            of("books_suspect"),
             books("stale"),
         ),
         format!(
@@ -258,7 +287,7 @@ pub(super) fn cost(pulse: &Pulse) -> String {
     format!("cpu {cores}  mem {}M  clients {clients}", amount(memory))
 }
 
-/// ` (hash 2, silent 1)`, the most frequent first.
+/// ` (hash 2, silent 1; 1 suspect)`, the most frequent first; the suspect ones are among them.
 fn stale_reasons(sample: &Value) -> String {
     let fields = sample.as_object().into_iter().flatten();
     let mut reasons: Vec<_> = fields
@@ -270,9 +299,12 @@ fn stale_reasons(sample: &Value) -> String {
         .iter()
         .take(3)
         .map(|(reason, books)| format!("{} {books:.0}", plain(reason)));
-    match texts.collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => String::new(),
-        some => format!(" ({some})"),
+    let texts = texts.collect::<Vec<_>>().join(", ");
+    let suspect = number(sample, "books_suspect").filter(|books| *books > 0.0);
+    match (texts.is_empty(), suspect) {
+        (true, _) => String::new(),
+        (false, None) => format!(" ({texts})"),
+        (false, Some(suspect)) => format!(" ({texts}; {suspect:.0} suspect)"),
     }
 }
 

@@ -1,0 +1,189 @@
+"""The parts of a market's view, one by one: ladder, heatmap, trades, siblings, address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from steps import LINKED, ROWS, ask, first_market, lost_connections, open_market, tell
+
+from browser import Browser
+from demo import PATIENCE, Demo
+
+UP, DOWN, HOME, ESCAPE = "\ue013", "\ue015", "\ue011", "\ue00c"
+# The ladder as it is drawn; equal pictures are equal texts.
+LADDER = "return document.querySelector('.ladder canvas').toDataURL()"
+GROUPED = "return document.querySelector('.grouped').textContent"
+HASH = "return location.hash"
+NUMBERS = "return Object.fromEntries([...document.querySelectorAll('.numbers dt')].map(term => [term.textContent, term.nextSibling.textContent]))"
+READY = "return document.querySelector('.outcome .state b')?.textContent === 'verified'"
+# Pixels of the heatmap in the colour of the greatest sizes, in the light theme.
+DARKEST = """
+const canvas = document.querySelector('.heat canvas');
+const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+copy.drawImage(canvas, 0, 0);
+const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
+let many = 0;
+for (let at = 0; at < data.length; at += 4) if (data[at] === 0x0b && data[at + 1] === 0x2c && data[at + 2] === 0x55) many += 1;
+return many;
+"""
+SLIDE = """
+const [which, value] = arguments;
+const input = document.querySelectorAll('.heat input')[which];
+input.value = value;
+input.dispatchEvent(new Event('input'));
+return input.nextSibling.textContent;
+"""
+
+
+@contextmanager
+def still(demo: Demo) -> Iterator[None]:
+    """The exchange changes nothing."""
+    tell(f"{demo.exchange}/sim/pause")
+    try:
+        yield
+    finally:
+        tell(f"{demo.exchange}/sim/resume")
+
+
+def opened(browser: Browser, demo: Demo) -> Any:
+    browser.open("about:blank")
+    market = open_market(browser, demo)
+    browser.wait(READY)
+    return market
+
+
+def at_rest(browser: Browser, script: str) -> Any:
+    """What it says once it says the same for half a second."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        before = browser.run(script)
+        browser.run("return new Promise(done => setTimeout(done, 500))")
+        if browser.run(script) == before:
+            return before
+        assert time.monotonic() < end, "it never rests"
+
+
+def is_other(than: str) -> Callable[[str], bool]:
+    return lambda now: now != than
+
+
+def test_the_ladder_is_scrolled_centred_and_grouped(browser: Browser, demo: Demo) -> None:
+    opened(browser, demo)
+    with still(demo):
+        # What flashes and the last trade's mark are gone by then.
+        browser.run("return new Promise(done => setTimeout(done, 3000))")
+        centred = at_rest(browser, LADDER)
+        browser.run("document.querySelector('.ladder .stage').focus()")
+        for key in (UP, DOWN * 3, HOME):
+            browser.keys(key)
+            browser.wait(LADDER, is_other(centred))
+            browser.keys("c")
+            browser.wait(LADDER, lambda now: now == centred)
+        browser.run("document.querySelector('.ladder .stage').dispatchEvent(new WheelEvent('wheel', {deltaY: 60, bubbles: true, cancelable: true}))")
+        browser.wait(LADDER, is_other(centred))
+        # The best prices are out of sight: they come back by themselves.
+        browser.keys(HOME)
+        browser.wait(LADDER, lambda now: now == centred)
+        group = browser.run(GROUPED)
+        browser.keys("+")
+        browser.wait(GROUPED, lambda now: int(now[1:]) > int(group[1:]))
+        browser.wait(LADDER, is_other(centred))
+        assert browser.run("return document.querySelector('.ladder .titles').children[1].textContent") == f"{browser.run(GROUPED)[1:]} ticks"
+        browser.keys("-")
+        browser.wait(GROUPED, lambda now: now == group)
+
+
+def test_mid_spread_and_sums_are_the_books(browser: Browser, demo: Demo) -> None:
+    market = opened(browser, demo)
+    token = market["tokens"][0]["token_id"]
+    with still(demo):
+
+        def is_the_book(shown: list[Any]) -> bool:
+            book = ask(f"{demo.url}/v1/books/{token}")
+            if not (book["bids"] and book["asks"]):
+                return False
+            numbers, sums, depth = shown
+            bid, offer = float(book["bids"][0][0]), float(book["asks"][0][0])
+            bids, asks = (sum(float(size) for _, size in book[side]) for side in ("bids", "asks"))
+            return (
+                abs(float(numbers["Spread"]) - (offer - bid)) < 1e-9
+                and abs(float(numbers["Mid"]) - (offer + bid) / 2) < 1e-4
+                and sums == f"{round(bids / (bids + asks) * 100)} % bid"
+                and len(depth.split(" / ")) == 2
+            )
+
+        browser.wait(f"return [(() => {{ {NUMBERS} }})(), document.querySelector('.ladder .foot .end').textContent, document.querySelector('.depth .more').textContent]", is_the_book)
+    with lost_connections(demo):
+        browser.wait(NUMBERS, lambda numbers: (numbers["Mid"], numbers["Spread"]) == ("–", "–"))
+
+
+def test_the_cut_offs_of_the_heatmap_move_its_colours(browser: Browser, demo: Demo) -> None:
+    opened(browser, demo)
+    some = browser.wait(DARKEST, lambda many: many >= 0)
+    # What has more than 1.2 shares is as dark as can be.
+    assert browser.run(SLIDE, 1, 54) == "1.2"
+    all_of_it = browser.wait(DARKEST, lambda many: many > some + 200)
+    # Dust in the scale is everything below a hundred millions.
+    assert browser.run(SLIDE, 1, 255) == "100M"
+    browser.wait(DARKEST, lambda many: many < all_of_it / 2)
+    assert browser.run(SLIDE, 0, 254).endswith("M")
+    browser.wait(DARKEST, lambda many: many == 0)
+
+
+def test_the_address_names_the_outcome_and_is_copied(browser: Browser, demo: Demo) -> None:
+    market = opened(browser, demo)
+    second = market["tokens"][1]["outcome"]
+    chosen = "return document.querySelector('.outcome[aria-selected=true] .what')?.textContent"
+    browser.keys("o")
+    browser.wait(HASH, lambda text: text.endswith(f"?outcome={second}"))
+    browser.run("navigator.clipboard.writeText = text => { window.copied = text; return Promise.resolve(); }")
+    browser.run("[...document.querySelectorAll('.title .button')].find(one => one.textContent === 'Copy link').click()")
+    copied = browser.wait("return window.copied")
+    assert copied == browser.run("return location.href")
+    browser.open("about:blank")
+    browser.open(copied)
+    browser.wait(chosen, lambda text: text == second)
+
+
+def test_trades_come_by_themselves_and_one_that_is_missing_is_a_hole(browser: Browser, demo: Demo) -> None:
+    opened(browser, demo)
+    newest = "return document.querySelector('.trades li[data-token]:not([hidden])')?.innerText ?? ''"
+    first = browser.wait(newest)
+    browser.wait(newest, is_other(first))
+    shown = "return [...new Set([...document.querySelectorAll('.trades li[data-token]:not([hidden])')].map(item => item.dataset.token))]"
+    before = browser.run(shown)
+    assert len(before) == 1, before
+    browser.keys("o")
+    browser.wait(shown, lambda tokens: len(tokens) == 1 and tokens != before)
+    # Two of them are lost on the way.
+    browser.run("const {parse} = JSON; window.lost = 0; JSON.parse = text => { const message = parse(text); return message?.type === 'trade' && window.lost++ < 2 ? {type: 'nothing'} : message; }")
+    hole = browser.wait("return [...document.querySelectorAll('.trades .hole:not([hidden])')].map(item => item.textContent).find(text => text.includes('not seen'))")
+    assert hole in ("1 trade not seen", "2 trades not seen"), hole
+
+
+def test_prices_of_siblings_are_live_and_say_when_they_are_not(browser: Browser, demo: Demo) -> None:
+    found = ask(f"{demo.url}/v1/events?limit=50")["events"]
+    slug = next(event["slug"] for event in found if event["followed_count"] > 2)
+    first = ask(f"{demo.url}/v1/events/{slug}")["markets"][0]
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/market/{first['condition_id']}")
+    prices = "return [...document.querySelectorAll('.siblings .mono')].map(one => one.textContent).join()"
+    before = browser.wait(prices, lambda text: " / " in text)
+    browser.wait(prices, is_other(before))
+    with lost_connections(demo):
+        browser.wait(prices, lambda text: text.count("stale") == text.count(" / "))
+        browser.wait("return [...document.querySelectorAll('.siblings .mono')].every(one => one.classList.contains('old'))")
+
+
+def test_escape_leads_back_to_the_list(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/#/markets?sort=listed")
+    browser.wait(ROWS, lambda rows: len(rows) > 10 and "…" not in rows[0].splitlines())
+    browser.run(f"location.hash = '#/market/{first_market(demo)['condition_id']}'")
+    browser.wait("return document.querySelectorAll('.outcome').length", lambda count: count == 2)
+    browser.wait(LINKED)
+    browser.keys(ESCAPE)
+    browser.wait(HASH, lambda text: text == "#/markets?sort=listed")
