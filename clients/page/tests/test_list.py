@@ -126,7 +126,12 @@ def test_a_row_says_whether_a_hash_confirms_its_books(browser: Browser, demo: De
 
 
 def test_prices_of_a_row_have_as_many_digits_as_the_finest(browser: Browser, demo: Demo) -> None:
-    open_list(browser, demo)
+    """Also where the venue has made the grid finer since the market was listed."""
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    browser.run("const {json} = Response.prototype; Response.prototype.json = function () { return json.call(this).then(body => { for (const market of body?.markets ?? []) market.tick_size = '0.1'; return body; }); }")
+    browser.run("location.hash = '#/markets'")
     prices = """
     return [...document.querySelectorAll('.row:not([hidden])')].map(row => ['bid', 'ask', 'spread'].map(name => row.querySelector('.' + name).textContent))
       .filter(cells => cells.every(text => text.includes('.'))).map(cells => cells.map(text => text.split('.')[1].length));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import * as grid from "../book/grid.js";
 import { GROUPS } from "../views/ladder.js";
-import { byteOf, COLUMNS, Depth, ROWS, sizeOf } from "../draw/heatmap.js";
+import { byteOf, COLUMNS, Depth, ramp, ROWS, sizeOf } from "../draw/heatmap.js";
 import { bar, centred, clamp, ROW, visible, yOf } from "../draw/ladder.js";
 
 test("sizes are bytes by their logarithm, and back", () => {
@@ -108,4 +108,14 @@ test("bars are seen beside great ones", () => {
   assert.equal(bar(25, 100, 80), 40);
   assert.equal(bar(0.0001, 1e6, 80), 2);
   assert.equal(bar(1, 0, 80), 0);
+});
+
+test("sizes below the lower cut-off have the ground's colour, and from the upper one on the darkest", () => {
+  const theme = { "--heat-0": "#ffffff", "--heat-5": "#000000" };
+  globalThis.document = /** @type {any} */ ({ documentElement: {} });
+  globalThis.getComputedStyle = /** @type {any} */ (() => ({ getPropertyValue: (/** @type {keyof theme} */ name) => theme[name] ?? "#808080" }));
+  const red = (/** @type {number} */ at) => ramp(100, 200)[at] & 255;
+  assert.deepEqual([0, 50, 100].map(red), [255, 255, 255]);
+  assert.deepEqual([200, 230, 255].map(red), [0, 0, 0]);
+  assert.equal(red(150), 128);
 });
