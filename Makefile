@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help features package static image packages-test crates release demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
+.PHONY: help features package static image packages-test packaging-files crates release demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
 
 # The same random input for every change: whether one is taken does not depend on chance.
 # `make properties` draws anew, and far more.
@@ -21,7 +21,7 @@ demo: setup ## run the server against the embedded exchange, on port 8080
 sim: setup ## run the embedded exchange alone
 	$(CARGO) run --locked -p polypy --features tokio/test-util,fault-injection -- sim
 
-test: check unit e2e clients schemathesis instructions deny ## run every check and test, fast ones first
+test: check unit e2e clients schemathesis packaging-files instructions deny ## run every check and test, fast ones first
 
 check: setup ## formatting, lints, documentation (no tests)
 	$(CARGO) fmt --all -- --check
@@ -57,6 +57,11 @@ bench-page: setup ## what the page costs, in Chromium and on the server; fails i
 schemathesis: setup ## asks the demo everything that /openapi.json says that it answers
 	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
 	@POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/schemathesis
+
+# After `clients`, whose build this is.
+packaging-files: setup ## man pages, completions, unit, manifests and Compose, each read by its own tool
+	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
+	@POLYPY_PROGRAM="$(CURDIR)/target/debug/polypy" .ci/packaging-files
 
 latency: setup ## /health and /stats under 5,000 frames a second: p99 below 10 ms or failure
 	POLYPY_LATENCY_BAR=1 $(CARGO) test --locked -p polypy-tests --test latency -- --nocapture
@@ -172,7 +177,7 @@ image: $(if $(PROGRAM),setup,static) ## images for containers, from a static pro
 	@packaging/image
 
 # In the demo's build, whose last link is made anew for the static one.
-packages-test: setup ## installs, runs, upgrades and purges the package, runs the image's files, checks manifests: root, 3 minutes
+packages-test: setup ## installs, runs, upgrades and purges the package, runs the image, checks manifests: root, 3 minutes
 	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
 	@mkdir -p target/static && cp target/debug/polypy target/static/dynamic-debug
 	$(CARGO) rustc --locked -p polypy --bin polypy --features tokio/test-util,fault-injection -- -C target-feature=+crt-static

@@ -1,9 +1,11 @@
-"""Holds packaging/kubernetes against the schemas of Kubernetes, and reads packaging/compose."""
+"""Holds packaging/kubernetes against the schemas of Kubernetes, and packaging/compose against the
+specification of Compose."""
 
 import pathlib
 
 import kubernetes_validate
 import yaml
+from compose_spec import PyCompose
 
 HERE = pathlib.Path(__file__).parent
 VERSION = "1.31"
@@ -27,16 +29,25 @@ def main() -> None:
     else:
         raise SystemExit("a broken Service passed")
 
-    compose = yaml.safe_load((HERE / "compose/compose.yaml").read_text())
+    text = (HERE / "compose/compose.yaml").read_text()
+    PyCompose.from_yaml(text)
+    for right, wrong in [("healthcheck:", "healthchek:"), ("interval: 10s", "interval: ten")]:
+        try:
+            PyCompose.from_yaml(text.replace(right, wrong))
+        except ValueError:
+            continue
+        raise SystemExit(f"a Compose file with {wrong} passed")
+    compose = yaml.safe_load(text)
     assert set(compose["services"]) == {"polypy", "prometheus", "grafana"}
     mounts = [
         mount.split(":")[0]
         for service in compose["services"].values()
         for mount in service.get("volumes", [])
-        if mount.startswith(".")
     ]
-    missing = [mount for mount in mounts if not (HERE / "compose" / mount).exists()]
-    assert mounts and not missing, missing
+    folders = [mount for mount in mounts if mount.startswith(".")]
+    missing = [folder for folder in folders if not (HERE / "compose" / folder).exists()]
+    assert folders and not missing, missing
+    assert set(mounts) - set(folders) == set(compose["volumes"]), mounts
     print(f"try-manifests: {', '.join(kinds)}; Compose: {', '.join(compose['services'])}")
 
 

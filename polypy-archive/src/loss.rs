@@ -56,6 +56,10 @@ pub(crate) enum Failure {
     Panic,
 }
 
+/// What to do about a disk that is full.
+const MAKE_ROOM: &str =
+    "make room and it goes on by itself; record.keep_bytes and record.keep_for bound what it takes";
+
 impl Failure {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -69,10 +73,13 @@ impl Failure {
 
     pub(crate) fn text(&self, reserve: u64) -> String {
         match self {
+            Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
+                format!("the recording cannot be written: {error}; {MAKE_ROOM}")
+            }
             Self::Disk(error) => format!("the recording cannot be written: {error}"),
             Self::Reserve { free } => format!(
                 "the disk of the recording has {free} bytes left and {reserve} are reserved \
-                 (record.disk_reserve)"
+                 (record.disk_reserve); {MAKE_ROOM}"
             ),
             Self::Gone => "the file that was being recorded to is gone: somebody has removed or \
                            moved it, or its folder"

@@ -81,7 +81,7 @@ pub(crate) fn ask(typed: Health, variables: Vec<(String, String)>) -> Exit {
             let answer = get(server, token.as_deref(), MOST_BYTES);
             let answer = tokio::time::timeout(typed.timeout, answer).await;
             answer.unwrap_or_else(|_elapsed| {
-                let text = format!("no answer within {}", typed.timeout.show());
+                let text = format!("{uri}: no answer within {}", typed.timeout.show());
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))
             })
         })
@@ -180,11 +180,13 @@ pub(crate) fn dialer(ca_file: Option<&Path>) -> io::Result<SystemDialer> {
 
 /// What to do about a server that is there and whose certificate is not believed.
 pub(crate) fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::InvalidData if error.to_string().contains("certificate") => {
-            ": --ca-file names who vouches for it"
-        }
-        _ => "",
+    let text = error.to_string();
+    let is_certificate = error.kind() == io::ErrorKind::InvalidData && text.contains("certificate");
+    // Of one that no server may show, nobody can vouch.
+    if is_certificate && !text.contains("CA:TRUE") {
+        ": --ca-file names who vouches for it"
+    } else {
+        ""
     }
 }
 

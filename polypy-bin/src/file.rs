@@ -37,7 +37,25 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let file = opened.map_err(|error| with_remedy(error.into(), "read"))?;
+    Ok(File::from(file))
+}
+
+/// The same error with what an operator does about it, where that is always the same.
+#[cfg(unix)]
+fn with_remedy(error: io::Error, what: &str) -> io::Error {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "user {} may not {what} it: chown or chmod it, or run as one who may",
+            rustix::process::geteuid().as_raw()
+        ),
+        ErrorKind::ReadOnlyFilesystem => {
+            "a systemd unit lets a service write there by ReadWritePaths=".to_owned()
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}; {remedy}"))
 }
 
 #[cfg(not(unix))]
@@ -57,7 +75,8 @@ pub(crate) fn may_be_written(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use rustix::fs::Access;
-        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| with_remedy(error.into(), "write to"))?;
     }
     Ok(())
 }
@@ -146,6 +165,16 @@ mod tests {
         let error = read(Path::new("/dev/zero"), 64).unwrap_err();
         assert_eq!(error.to_string(), "has more than 64 bytes");
         assert_eq!(read(Path::new("/dev/null"), 64).unwrap(), b"");
+    }
+
+    #[test]
+    fn of_what_this_user_may_not_the_remedy_is_said() {
+        let error = |kind| with_remedy(io::Error::from(kind), "read").to_string();
+        let denied = error(ErrorKind::PermissionDenied);
+        assert!(denied.contains("may not read it: chown"), "{denied}");
+        let fixed = error(ErrorKind::ReadOnlyFilesystem);
+        assert!(fixed.contains("ReadWritePaths="), "{fixed}");
+        assert!(!error(ErrorKind::NotFound).contains(';'));
     }
 
     #[test]

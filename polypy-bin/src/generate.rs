@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate_to};
+use clap_mangen::Man;
 use polypy::exit::Exit;
 
 use crate::cli::{self, Cli};
@@ -16,7 +17,7 @@ const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
 /// Writes `man/polypy*.1` and `completions/` into the folder.
 pub(crate) fn generate(typed: &cli::Generate) -> Exit {
-    match write(&typed.folder) {
+    match write(typed) {
         Ok(()) => Exit::Clean,
         Err(error) => {
             let folder = typed.folder.display();
@@ -26,18 +27,34 @@ pub(crate) fn generate(typed: &cli::Generate) -> Exit {
     }
 }
 
-fn write(folder: &Path) -> io::Result<()> {
+fn write(typed: &cli::Generate) -> io::Result<()> {
+    let folder = &typed.folder;
     let man = folder.join("man");
     fs::create_dir_all(&man)?;
     // `polypy help` says what the pages say.
     let mut command = in_full(Cli::command().disable_help_subcommand(true));
-    clap_mangen::generate_to(command.clone(), &man)?;
+    command.build();
+    write_pages(command.clone(), &typed.date, &man)?;
     let completions = folder.join("completions");
     fs::create_dir_all(&completions)?;
     for shell in SHELLS {
         generate_to(shell, &mut command, PROGRAM, &completions)?;
     }
     Ok(())
+}
+
+/// The page of the command, and those of its own commands.
+fn write_pages(command: Command, date: &str, folder: &Path) -> io::Result<()> {
+    let shown = command.get_subcommands().filter(|own| !own.is_hide_set());
+    for own in shown.cloned() {
+        write_pages(own, date, folder)?;
+    }
+    // Each field is said: an empty one would be taken for the one behind it.
+    let page = Man::new(command)
+        .date(date)
+        .source(concat!("polypy ", env!("CARGO_PKG_VERSION")))
+        .manual("PolyPy");
+    page.generate_to(folder).map(drop)
 }
 
 /// The command with all that `--help` has and `-h` leaves out.

@@ -6,6 +6,9 @@ mod tls;
 use std::error::Error;
 use std::io;
 
+#[cfg(feature = "tls")]
+pub(crate) use tls::SIGNS_OTHERS;
+
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 

@@ -190,7 +190,8 @@ impl Reads {
 
     fn market_trades(&self, call: &Call) -> Reply {
         let limit = limit(call);
-        let Some(name) = call.query().text("market") else {
+        let named = call.query().text("market");
+        let Some(name) = named.filter(|name| !name.is_empty()) else {
             let text = "market: name one by its condition id or slug";
             return call.bad_parameter("market", text);
         };

@@ -14,7 +14,7 @@ use super::PolyPy;
 use super::admin::Administration;
 use super::error::BuildError;
 use super::parts::Parts;
-use super::recorders::folder_of_incidents;
+use super::recorders::{folder_of_incidents, folder_of_recordings};
 use super::sockets::{SharedDialer, parts_of};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, HttpSection, Loaded, VenueSection, overlay_file};
@@ -197,6 +197,10 @@ impl PolyPyBuilder {
         if let Some(error) = absent(&self.config, &loaded) {
             return Err(error);
         }
+        folder_of_recordings(&self.config.record).map_err(|reason| BuildError::Value {
+            key: "record.dir",
+            reason,
+        })?;
         if let Err(reason) = folder_of_incidents(&self.config) {
             if loaded.is_named("flight_recorder.dir") {
                 let key = "flight_recorder.dir";

@@ -157,6 +157,11 @@ impl FlightNumbers {
 }
 
 /// There are no files.
+pub(super) fn folder_of_recordings(_section: &RecordSection) -> Result<(), String> {
+    Ok(())
+}
+
+/// There are no files.
 pub(super) fn folder_of_incidents(_config: &Config) -> Result<(), String> {
     Ok(())
 }

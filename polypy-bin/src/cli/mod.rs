@@ -328,6 +328,9 @@ pub(crate) struct Generate {
     /// The folder, which gets `man` and `completions`
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
+    /// The day that man pages bear, as 2026-11-30
+    #[arg(long, default_value = "undated")]
+    pub(crate) date: String,
 }
 
 #[derive(Debug, Args)]

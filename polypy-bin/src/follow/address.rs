@@ -5,8 +5,9 @@ use std::io;
 use hyper::Uri;
 
 const FORM: &str = "must be http://HOST:PORT, ws://HOST:PORT, https or wss, or unix:FILE";
-/// Routes without a version: their path is no part of the address.
-const ROUTES: [&str; 9] = [
+/// Whose path is no part of the address: what stands before it is where a proxy has the server.
+const ROUTES: [&str; 10] = [
+    "/v1",
     "/health",
     "/livez",
     "/readyz",
@@ -18,7 +19,7 @@ const ROUTES: [&str; 9] = [
     "/openapi.json",
 ];
 
-/// The server's address in what was typed. A route below `/v1` behind it is left out.
+/// The server's address in what was typed: its root, or where a proxy has it.
 ///
 /// # Errors
 /// What is wrong with it, and what would be right.
@@ -50,9 +51,6 @@ pub(super) fn server(typed: &str) -> Result<String, String> {
         .map_or(typed.len(), |at| begin + at);
     let (base, path) = typed.split_at(path);
     let routed = format!("{path}/");
-    if let Some(at) = routed.find("/v1/") {
-        return Ok(format!("{base}{}", &path[..at]));
-    }
     let route = ROUTES
         .into_iter()
         .find_map(|route| routed.find(&format!("{route}/")));
@@ -145,9 +143,8 @@ mod tests {
             ("http://localhost:8080", "http://localhost:8080"),
             ("http://localhost:8080/", "http://localhost:8080"),
             ("https://a/polypy/", "https://a/polypy"),
-            ("ws://a/v1/ws", "ws://a"),
-            ("http://a/polypy/v1/markets/x", "http://a/polypy"),
-            ("http://a/v1", "http://a"),
+            ("wss://a/feeds/polypy", "wss://a/feeds/polypy"),
+            ("http://a/v12", "http://a/v12"),
             ("wss://[::1]:8443", "wss://[::1]:8443"),
             ("unix:/run/polypy.sock", "unix:/run/polypy.sock"),
         ] {
@@ -167,6 +164,12 @@ mod tests {
             ("unix:", "must be http://HOST:PORT"),
             ("http://a/?q=1", "from ? on"),
             ("http://a:1/health", "http://a:1 is the server"),
+            (
+                "http://a/v1",
+                "no part of the address: http://a is the server",
+            ),
+            ("ws://a/v1/ws", "ws://a is the server"),
+            ("http://a/p/v1/markets/x", "http://a/p is the server"),
             ("http://a/p/orderbook/12", "http://a/p is the server"),
         ] {
             let error = server(typed).unwrap_err();

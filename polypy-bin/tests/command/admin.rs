@@ -444,6 +444,17 @@ fn incidents_that_could_not_be_written_end_the_start_only_where_a_folder_is_name
 }
 
 #[test]
+fn recordings_that_could_not_be_written_end_the_start() {
+    let place = "--record=/dev/null/recordings";
+    for command in [&["run", "--demo", "--http-port=0"][..], &["check-config"]] {
+        let (code, _, said) = output(&mut polypy(&[command, &[place]].concat()));
+        assert_eq!(code, 78, "{said}");
+        let reason = "record.dir: /dev/null/recordings cannot be written to";
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn nothing_listens_on_tcp_without_a_token() {
     let listen = "--admin-listen=127.0.0.1:0";
     let run = |more: &[&str]| {

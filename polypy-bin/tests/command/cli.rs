@@ -353,10 +353,13 @@ fn what_run_would_refuse_is_refused_by_the_check() {
 fn man_pages_and_completions_have_what_the_help_has() {
     let folder = std::env::temp_dir().join(format!("polypy-generate-{}", std::process::id()));
     let name = folder.to_str().unwrap();
-    let (code, stdout, stderr) = output(&mut polypy(&["generate", name]));
+    let (code, stdout, stderr) = output(&mut polypy(&["generate", name, "--date=2026-11-30"]));
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", ""));
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
     let page = read("man/polypy-run.1").replace("\\-", "-");
+    let version = env!("CARGO_PKG_VERSION");
+    let title = format!(".TH polypy-run 1 2026-11-30 \"polypy {version}\" PolyPy");
+    assert!(page.contains(&title), "{page:.200}");
     let (bash, zsh) = (read("completions/polypy.bash"), read("completions/_polypy"));
     let fish = read("completions/polypy.fish");
     for key in polypy::config::KEYS {

@@ -5,6 +5,8 @@ use std::io;
 use rustls::CertificateError as Certificate;
 use rustls::{Error, InvalidMessage};
 
+use crate::reason::SIGNS_OTHERS;
+
 /// The same error with words for what is most often the matter: rustls names its own
 /// variants.
 pub(super) fn explained(error: io::Error) -> io::Error {
@@ -51,6 +53,7 @@ fn fault(certificate: &Certificate) -> Option<String> {
         Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => {
             "is not for servers"
         }
+        Certificate::Other(other) if other.to_string() == "CaUsedAsEndEntity" => SIGNS_OTHERS,
         _ => return None,
     };
     Some(fault.to_owned())

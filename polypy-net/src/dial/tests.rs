@@ -1,7 +1,7 @@
 //! The real dialer against sockets of its own.
 //!
-//! `testdata` holds a self-signed certificate for `localhost` and its key, made
-//! for these tests and trusted by nothing else.
+//! `testdata` holds a self-signed certificate for `localhost`, another one of the same key that
+//! signs others, and the key: made for these tests and trusted by nothing else.
 
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 const CERTIFICATE: &[u8] = include_bytes!("testdata/localhost.crt.der");
+/// As `openssl req -x509` makes it without being told otherwise.
+const AUTHORITY: &[u8] = include_bytes!("testdata/authority.crt.der");
 const KEY: &[u8] = include_bytes!("testdata/localhost.key.der");
 
 fn certificate() -> CertificateDer<'static> {
@@ -26,12 +28,19 @@ fn uri(text: &str) -> Uri {
 
 /// A TLS server for one connection that echoes four bytes; its address.
 async fn tls_echo() -> (SocketAddr, tokio::task::JoinHandle<io::Result<()>>) {
+    tls_echo_as(certificate()).await
+}
+
+/// The same with a certificate of its own.
+async fn tls_echo_as(
+    own: CertificateDer<'static>,
+) -> (SocketAddr, tokio::task::JoinHandle<io::Result<()>>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate()], PrivateKeyDer::try_from(KEY).unwrap())
+        .with_single_cert(vec![own], PrivateKeyDer::try_from(KEY).unwrap())
         .unwrap();
     // On all of loopback, so that a test can reach it under another address.
     let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
@@ -186,6 +195,20 @@ async fn tls_refuses_an_unknown_certificate_and_sends_nothing() {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     let words = "the certificate is vouched for by nobody who is trusted here";
     assert_eq!(error.to_string(), words);
+    assert!(server.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn of_a_servers_certificate_that_signs_others_it_is_said_what_to_make() {
+    let authority = CertificateDer::from(AUTHORITY);
+    let (address, server) = tls_echo_as(authority.clone()).await;
+    let dialer = SystemDialer::with_roots(DialConfig::default(), &[authority]).unwrap();
+    let result = dialer.dial(&uri(&format!("https://{address}"))).await;
+    let error = result.err().unwrap().to_string();
+    assert!(
+        error.contains("basicConstraints=CA:FALSE"),
+        "the remedy: {error}"
+    );
     assert!(server.await.unwrap().is_err());
 }
 

@@ -4,6 +4,10 @@ use std::error::Error;
 
 use rustls::{CertificateError, Error as TlsError};
 
+/// What `openssl req -x509` makes unless told otherwise is such a one.
+pub(crate) const SIGNS_OTHERS: &str = "is one that signs others (CA:TRUE), which no server may show as \
+                            its own; the server needs another, made with basicConstraints=CA:FALSE";
+
 /// The words for an error of TLS; `None` for any other.
 pub(super) fn words(error: &(dyn Error + 'static)) -> Option<String> {
     error.downcast_ref().map(of_tls)
@@ -44,7 +48,7 @@ fn of_certificate(error: &CertificateError) -> String {
         C::Revoked => "it is revoked".to_owned(),
         C::BadEncoding => "it cannot be read".to_owned(),
         C::Other(other) => match other.to_string().as_str() {
-            "CaUsedAsEndEntity" => "it is one for signing others, not a server's".to_owned(),
+            "CaUsedAsEndEntity" => format!("it {SIGNS_OTHERS}"),
             name => spaced(name),
         },
         other => spaced(&other.to_string()),
@@ -87,7 +91,8 @@ mod tests {
         for (error, said) in [
             (
                 TlsError::InvalidCertificate(other),
-                "certificate refused: it is one for signing others, not a server's",
+                "certificate refused: it is one that signs others (CA:TRUE), which no server may \
+                 show as its own; the server needs another, made with basicConstraints=CA:FALSE",
             ),
             (
                 TlsError::InvalidCertificate(CertificateError::UnknownIssuer),

@@ -214,6 +214,7 @@ async fn a_request_that_cannot_be_meant_says_what_would_be() {
         ("/v1/tops/x", "token_id"),
         ("/v1/tops/1?limit=101", "limit"),
         ("/v1/trades", "market"),
+        ("/v1/trades?market=", "market"),
         ("/v1/trades?market=does-0-hold&limit=0", "limit"),
     ] {
         let answer = server.get(target).await;
