@@ -58,6 +58,17 @@ pub struct ListedFile {
     pub is_unfinished: bool,
 }
 
+/// What became of a file since it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookedAgain {
+    /// It was finished, and has another name.
+    Renamed,
+    /// By a rule, or since nothing was in it: nothing is lost with it.
+    Removed,
+    /// Nobody says why.
+    Missing,
+}
+
 /// The files of a recording, in their order.
 #[derive(Clone)]
 pub struct Recording {
@@ -95,15 +106,23 @@ impl Recording {
                 error,
             },
         };
-        let names = match disk.list(path) {
-            Ok(names) => names,
+        match disk.list(path) {
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Self::of_file(disk, path).map_err(failed);
             }
             Err(error) => return Err(failed(error)),
-        };
+        }
+        // Somebody may write to it meanwhile: what was finished before the names were read is
+        // among them, or a line behind them says which rule removed it.
+        let before = Manifest::read(&*disk, path).map_err(failed)?;
+        let names = disk.list(path).map_err(failed)?;
         let manifest = Manifest::read(&*disk, path).map_err(failed)?;
         let mut recording = Self::found(disk, path, names, &manifest);
+        let was_finished: BTreeSet<_> = before.files().map(|line| &*line.file).collect();
+        recording
+            .lost
+            .retain(|line| was_finished.contains(&*line.file));
         if recording.files.is_empty() && recording.lost.is_empty() {
             return Err(OpenError::Empty {
                 path: path.to_owned(),
@@ -113,6 +132,29 @@ impl Recording {
         recording.is_written =
             has_unfinished && is_locked(&*recording.disk, path).map_err(failed)?;
         Ok(recording)
+    }
+
+    /// Looks again for a file that is no longer where it was found. Somebody writes to the
+    /// recording: it may have been finished since, or removed.
+    pub(crate) fn look_again(&mut self, at: usize) -> io::Result<LookedAgain> {
+        let known = &self.files[at];
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        if manifest.removed().any(|name| *name == known.name) {
+            self.removed.extend(known.line.clone());
+            return Ok(LookedAgain::Removed);
+        }
+        let names = self.disk.list(&self.path)?;
+        let fresh = Self::found(Arc::clone(&self.disk), &self.path, names, &manifest);
+        let found = fresh.files.into_iter().find(|file| file.name == known.name);
+        Ok(match found {
+            Some(found) if found.path != known.path => {
+                self.files[at] = found;
+                LookedAgain::Renamed
+            }
+            // Nothing was in it, or it would have been finished.
+            None if known.is_unfinished => LookedAgain::Removed,
+            Some(_) | None => LookedAgain::Missing,
+        })
     }
 
     /// Whether somebody writes to this file at the moment: to the newest one, unless that

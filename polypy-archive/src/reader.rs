@@ -13,7 +13,7 @@ use crate::disk::{Disk, DiskFile, SystemDisk};
 use crate::folder::EXTENSION;
 use crate::format::MAGIC;
 use crate::header::Header;
-use crate::listing::{ListedFile, Recording};
+use crate::listing::{ListedFile, LookedAgain, Recording};
 use crate::scan::{Chunk, DamagedPart, Piece, Scanner};
 use crate::segment::hex;
 
@@ -275,14 +275,33 @@ impl Reader {
                 continue;
             }
             self.after = None;
-            let opened = self.recording.disk.read(&file.path).and_then(Scanner::new);
-            return Some(match opened {
-                Ok(scanner) => {
+            return Some(match self.read(at).map(|file| file.map(Scanner::new)) {
+                Ok(None) => continue,
+                Ok(Some(Ok(scanner))) => {
                     self.now = Some((at, scanner));
                     Found::File(at)
                 }
-                Err(error) => Found::Fault(self.unreadable(at, 0, &error)),
+                Ok(Some(Err(error))) | Err(error) => Found::Fault(self.unreadable(at, 0, &error)),
             });
+        }
+    }
+
+    /// Opens a file, under the name that it has now; `None` if it was removed.
+    fn read(&mut self, at: usize) -> io::Result<Option<Box<dyn DiskFile>>> {
+        loop {
+            let path = &self.recording.files[at].path;
+            let error = match self.recording.disk.read(path) {
+                Ok(file) => return Ok(Some(file)),
+                Err(error) => error,
+            };
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            match self.recording.look_again(at)? {
+                LookedAgain::Renamed => {}
+                LookedAgain::Removed => return Ok(None),
+                LookedAgain::Missing => return Err(error),
+            }
         }
     }
 
@@ -337,10 +356,18 @@ impl Reader {
     }
 
     /// All checksums of a file hold; whether it is the file that was finished all the same.
-    fn changed(&self, at: usize) -> Option<Fault> {
+    fn changed(&mut self, at: usize) -> Option<Fault> {
+        if !self.checks_digests || self.recording.files[at].line.is_none() {
+            return None;
+        }
+        let found = match self.read(at) {
+            Ok(Some(file)) => digest(file),
+            // It was read before it was removed.
+            Ok(None) => return None,
+            Err(error) => Err(error),
+        };
         let file = &self.recording.files[at];
-        let line = file.line.as_ref().filter(|_| self.checks_digests)?;
-        let found = self.recording.disk.read(&file.path).and_then(digest);
+        let line = file.line.as_ref()?;
         match found {
             Ok(found) if found == line.sha256 || file.former == Some(found.clone()) => None,
             Ok(_) => Some(self.fault(at, FaultKind::Changed, (0, file.bytes), self.after)),
@@ -401,3 +428,7 @@ impl fmt::Debug for Reader {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;
