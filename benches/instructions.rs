@@ -361,18 +361,12 @@ fn decode(corpus: &Corpus, work: Work) -> usize {
 fn apply(corpus: &Corpus, work: Work, hash: HashChecking, followed: Followed) -> usize {
     let mut pipeline = Pipeline::start(hash, Applied::InPlace);
     let mut reads = Reads::default();
-    let mut play = |pipeline: &mut Pipeline, frames: &[String]| {
-        let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
-        spent.units
-    };
-    play(&mut pipeline, &corpus.openings);
-    let (first, rest) = corpus.frames.split_at(corpus.warm_up);
-    play(&mut pipeline, first);
+    let rest = warm_up(corpus, &mut pipeline, &mut reads);
     if followed == Followed::All {
         pipeline.follow(corpus.keys());
     }
     let changes = match work {
-        Work::Done => play(&mut pipeline, rest),
+        Work::Done => play(rest, corpus, &mut pipeline, &mut reads),
         Work::LeftOut => 0,
     };
     pipeline.settle();
@@ -384,21 +378,33 @@ fn serve(corpus: &Corpus, work: Work, clients: usize) -> usize {
     let hub = Hub::new(clients);
     let mut pipeline = Pipeline::writing_to(hub.sink(), HashChecking::Off, Applied::InPlace);
     let mut reads = Reads::default();
-    let mut play = |pipeline: &mut Pipeline, frames: &[String]| {
-        let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
-        spent.units
-    };
-    play(&mut pipeline, &corpus.openings);
-    let (first, rest) = corpus.frames.split_at(corpus.warm_up);
-    play(&mut pipeline, first);
+    let rest = warm_up(corpus, &mut pipeline, &mut reads);
     let listeners = hub.listen(corpus, pipeline.changes(), clients);
     let changes = match work {
-        Work::Done => play(&mut pipeline, rest),
+        Work::Done => play(rest, corpus, &mut pipeline, &mut reads),
         Work::LeftOut => 0,
     };
     listeners.read(changes);
     pipeline.settle();
     changes
+}
+
+/// Opens the books and plays the first frames. The frames that are left.
+fn warm_up<'corpus>(
+    corpus: &'corpus Corpus,
+    pipeline: &mut Pipeline,
+    reads: &mut Reads,
+) -> &'corpus [String] {
+    let (first, rest) = corpus.frames.split_at(corpus.warm_up);
+    play(&corpus.openings, corpus, pipeline, reads);
+    play(first, corpus, pipeline, reads);
+    rest
+}
+
+/// Plays frames. The changes in them.
+fn play(frames: &[String], corpus: &Corpus, pipeline: &mut Pipeline, reads: &mut Reads) -> usize {
+    let spent = reads.each(frames, |read| pipeline.read(&corpus.interner, read));
+    spent.units
 }
 
 fn open(corpus: &Corpus, work: Work) -> usize {
