@@ -518,7 +518,7 @@ impl Open {
     }
 
     fn is_full(&self, config: &WriterConfig, now: Instant, is_said: bool) -> bool {
-        let bytes = self.segment.bytes() + self.segment.waiting() as u64;
+        let bytes = self.segment.bytes();
         let is_old = now.saturating_duration_since(self.since) >= config.rotate_after;
         let is_large = bytes >= config.rotate_size;
         // What it has to begin with is said in it, unless that is much.

@@ -334,6 +334,25 @@ fn files_end_by_size_and_by_age_and_the_next_one_stands_for_itself() {
 }
 
 #[test]
+fn what_waits_to_be_compressed_counts_for_nothing_in_the_size_of_a_file() {
+    let mut bench = Bench::new(WriterConfig {
+        rotate_size: 64 << 10,
+        chunk: 1 << 20,
+        ..WriterConfig::default()
+    });
+    let mut socket = bench.open(1);
+    let frame = format!("[\"{}\"]", "x".repeat(1_000));
+    for _ in 0..500 {
+        say(&mut socket, &[&frame], bench.now);
+        bench.step();
+    }
+    assert_eq!(bench.names().len(), 1, "500 kB, which take 3 on the disk");
+    let disk = bench.stop();
+    let frames = frames(&all(&disk));
+    assert_eq!(frames.len(), 500);
+}
+
+#[test]
 fn a_frame_that_is_larger_than_a_chunk_is_recorded() {
     let mut bench = Bench::new(WriterConfig::default());
     let mut socket = bench.open(1);
