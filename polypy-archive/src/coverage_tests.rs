@@ -274,3 +274,27 @@ fn random_histories_leave_exactly_those_open_that_are_followed_and_covered_by_no
         }
     }
 }
+
+#[test]
+fn a_loss_that_goes_on_is_one_whose_frames_are_added_up_while_they_are_known() {
+    let (mut coverage, one) = (Coverage::default(), tokens(1..2));
+    with_books(&mut coverage, 1, &one, 1_000);
+    coverage.away("disk_full", (Some(5_000), Some(3)), false, 6_000);
+    coverage.missed(4);
+    coverage.away("disk_full", (Some(9_000), Some(2)), true, 9_500);
+    let gap = &coverage.open_losses()[0];
+    assert_eq!((gap.from_ts, gap.size), (Some(5), Some(9)));
+    coverage.away("disk_failed", (Some(9_000), None), true, 9_900);
+    let losses = coverage.open_losses();
+    assert_eq!((losses.len(), losses[0].size), (1, None));
+    assert_eq!(losses[0].also, ["disk_failed".into()]);
+}
+
+#[test]
+fn what_a_socket_lost_is_missing_from_its_last_frame_on() {
+    let (mut coverage, one, mut out) = (Coverage::default(), tokens(1..2), Vec::new());
+    with_books(&mut coverage, 1, &one, 1_000);
+    coverage.received(1, 7, 5_000);
+    coverage.lost(1, &lost(3), (8_000, 9_000), "recorder_behind", &mut out);
+    assert_eq!((out[0].from_ts, out[0].size), (Some(5), Some(3)));
+}

@@ -148,3 +148,45 @@ impl Beginning {
         Ok(beginning)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_folder_says_of_a_loss_is_kept_and_begins_at_the_last_entry_if_it_names_no_beginning()
+     {
+        let said = Gap::of_recording("disk_full", Owner::Us, (None, None), 9);
+        let known = Known {
+            gap: Some(said.clone()),
+            ..Known::default()
+        };
+        let from = |after| known.gap_behind(after, 50_000).from_ts;
+        assert_eq!((from(Some(7_000)), from(None)), (Some(7), None));
+        let known = Known {
+            gap: Some(Gap {
+                from_ts: Some(3),
+                ..said
+            }),
+            ..Known::default()
+        };
+        assert_eq!(known.gap_behind(Some(7_000), 50_000).from_ts, Some(3));
+    }
+
+    #[test]
+    fn a_gap_does_not_end_before_it_began_where_the_clock_was_set_back() {
+        let next = |next| Known {
+            next,
+            ..Known::default()
+        };
+        let gap = next(Some(8_000)).gap_behind(Some(7_000), 50_000);
+        assert_eq!((gap.from_ts, gap.to_ts), (Some(7), Some(8)));
+        assert_eq!(
+            (&*gap.reason, gap.healed_by.as_deref()),
+            ("killed", Some("restart"))
+        );
+        let gap = next(Some(6_000)).gap_behind(Some(7_000), 50_000);
+        assert_eq!((gap.from_ts, gap.to_ts), (Some(7), None));
+        assert_eq!(gap.healed_by, None);
+    }
+}

@@ -343,3 +343,85 @@ fn end_of_lines(file: &mut Box<dyn DiskFile>) -> io::Result<u64> {
 fn path_in(folder: &Path) -> PathBuf {
     folder.join(MANIFEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::Owner;
+
+    use super::*;
+
+    fn session(at: u64) -> Line {
+        Line::Session {
+            at,
+            session: at.to_string(),
+            version: "1".into(),
+        }
+    }
+
+    fn file(number: u32) -> String {
+        format!("{number:08}-20261201T000000Z.mcap")
+    }
+
+    fn finished(number: u32, times: (u64, u64)) -> Line {
+        let file = FileLine {
+            file: file(number),
+            bytes: 1,
+            sha256: String::new(),
+            from_ts: Some(times.0),
+            to_ts: Some(times.1),
+            entries: 1,
+            frames: 1,
+            chunks: 1,
+        };
+        Line::File { at: times.1, file }
+    }
+
+    fn gap(from: u64, behind: u32) -> Line {
+        let gap = Gap::of_recording("disk_full", Owner::Us, (Some(from), None), from);
+        let file = Some(file(behind));
+        Line::Gap {
+            at: from,
+            gap,
+            file,
+        }
+    }
+
+    fn manifest(lines: impl IntoIterator<Item = Line>) -> Manifest {
+        Manifest {
+            lines: lines.into_iter().collect(),
+            ..Manifest::default()
+        }
+    }
+
+    #[test]
+    fn a_loss_ends_with_the_next_file_that_did_not_begin_before_it() {
+        let first = [session(1), finished(1, (2, 10)), gap(10, 1)];
+        let ends = |next| {
+            let lines = first.clone().into_iter().chain([finished(2, next)]);
+            manifest(lines).gaps()[0].to_ts
+        };
+        assert_eq!(ends((15, 20)), Some(15));
+        // The clock was set back: nobody knows when that was.
+        assert_eq!(ends((8, 20)), None);
+    }
+
+    #[test]
+    fn the_run_before_has_said_what_is_missing_only_if_that_is_behind_the_newest_file() {
+        let lines = [session(1), gap(10, 1), finished(2, (15, 20)), session(30)];
+        let known = manifest(lines);
+        assert_eq!(known.gap_of_run_before(2), None);
+        assert_eq!(
+            known.gap_of_run_before(1).and_then(|gap| gap.from_ts),
+            Some(10)
+        );
+    }
+
+    #[test]
+    fn that_an_earlier_run_was_stopped_says_nothing_of_the_one_behind_it() {
+        let stopped = Line::Stopped { at: 5 };
+        let runs = [session(1), stopped.clone(), session(6), session(9)];
+        assert!(!manifest(runs).was_run_before_stopped());
+        let runs = [session(1), session(6), stopped, session(9)];
+        assert!(manifest(runs).was_run_before_stopped());
+    }
+}

@@ -195,3 +195,23 @@ pub(crate) fn is_within(some: &[Recorded], all: &[Recorded]) -> bool {
 pub(crate) fn exists(disk: &FaultyDisk, path: &Path) -> bool {
     disk.content(path).is_some()
 }
+
+/// Messages that the indexes behind the chunks of a file have.
+pub(crate) fn indexed(bytes: &[u8]) -> u64 {
+    let mut indexed = 0;
+    for chunk in read(bytes).chunks {
+        let mut at = usize::try_from(chunk + length_at(bytes, chunk)).expect("small");
+        while bytes[at] == 7 {
+            let places = u32::from_le_bytes(bytes[at + 11..at + 15].try_into().expect("four"));
+            indexed += u64::from(places) / 16;
+            at += usize::try_from(length_at(bytes, at as u64)).expect("small");
+        }
+    }
+    indexed
+}
+
+/// Bytes of the record at this place, with its head.
+pub(crate) fn length_at(bytes: &[u8], at: u64) -> u64 {
+    let at = usize::try_from(at).expect("small");
+    9 + u64::from_le_bytes(bytes[at + 1..at + 9].try_into().expect("eight bytes"))
+}

@@ -1,6 +1,8 @@
 //! What was written whole is read, whatever happened to the file, and the rest is named.
 
-use crate::common::{entries, finished, is_full, is_within, part, path, read, write};
+use crate::common::{
+    entries, finished, indexed, is_full, is_within, length_at, part, path, read, write,
+};
 use fastrand::Rng;
 use polypy_archive::testing::{Faults, FaultyDisk};
 use polypy_archive::{Disk, Segment};
@@ -60,26 +62,7 @@ fn a_file_cut_anywhere_has_all_whole_chunks() {
 fn the_index_behind_each_chunk_has_every_message() {
     let entries = entries(500);
     let bytes = finished(&entries, PER_CHUNK);
-    let ends = read(&bytes)
-        .chunks
-        .into_iter()
-        .map(|at| at + length_at(&bytes, at));
-    let mut indexed = 0;
-    for end in ends {
-        let mut at = usize::try_from(end).expect("small");
-        while bytes[at] == 7 {
-            let places = u32::from_le_bytes(bytes[at + 11..at + 15].try_into().expect("four"));
-            indexed += places as usize / 16;
-            at += usize::try_from(length_at(&bytes, at as u64)).expect("small");
-        }
-    }
-    assert_eq!(indexed, entries.len());
-}
-
-/// Bytes of the record at this place, with its head.
-fn length_at(bytes: &[u8], at: u64) -> u64 {
-    let at = usize::try_from(at).expect("small");
-    9 + u64::from_le_bytes(bytes[at + 1..at + 9].try_into().expect("eight bytes"))
+    assert_eq!(indexed(&bytes), entries.len() as u64);
 }
 
 #[test]

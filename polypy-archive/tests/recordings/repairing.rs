@@ -6,7 +6,9 @@ use polypy_archive::testing::{Faults, FaultyDisk};
 use polypy_archive::{Repaired, repair};
 use polypy_core::recording::{Entry, Gap, Recorded};
 
-use crate::common::{self, BEGIN, entries, finished, is_full, is_within, part, path, read};
+use crate::common::{
+    self, BEGIN, entries, finished, indexed, is_full, is_within, part, path, read,
+};
 
 const PER_CHUNK: usize = 25;
 const NOW: u64 = BEGIN + 3_600_000_000_000;
@@ -76,6 +78,12 @@ fn a_file_cut_anywhere_is_ended_with_a_gap_and_a_second_time_nothing_changes() {
             }
             None => assert!(rest.len() == entries.len(), "cut at {cut}"),
         }
+        // Where the ending alone was cut nothing is missing.
+        let lacks = before.torn.is_some_and(|torn| !torn.has_all_entries);
+        assert_eq!(gap.is_some(), lacks, "cut at {cut}");
+        assert_eq!(file.times.map(|(_, last)| last), Some(last), "cut at {cut}");
+        // Readers in other languages find messages by the index behind each chunk alone.
+        assert_eq!(indexed(&content), file.entries, "cut at {cut}");
         assert_eq!(file.bytes, content.len() as u64);
 
         let again = repair(&disk, &path(), NOW + 1).unwrap();
