@@ -188,6 +188,9 @@ def test_rows_are_the_servers_in_its_order(browser: Browser, demo: Demo, query: 
             break
         open_list(browser, demo, f"?{query}")
     assert shown[: len(asked)] == asked, query
+    # What ends soon has not ended yet.
+    reads = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name).filter(name => name.includes('v1/markets?'))")
+    assert reads and all(("ends_after=0d" in url) == bool(from_now) for url in reads), reads
     # What is out of sight is no element.
     assert len(shown) < 50
 
@@ -218,3 +221,30 @@ def test_the_theme_that_was_chosen_is_kept(browser: Browser, demo: Demo) -> None
     browser.wait(LINKED)
     assert browser.run(ground) == after
     browser.run("localStorage.clear()")
+
+
+def test_a_newer_order_is_offered_and_taken_when_it_is_asked_for(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    # The list is of half a minute ago.
+    browser.run("const {json} = Response.prototype; Response.prototype.json = function () { return json.call(this).then(body => { if (body?.markets) body.moment_ms -= 31000; return body; }); }")
+    browser.run("location.hash = '#/markets'")
+    offered = "return [...document.querySelectorAll('.filters .button')].some(one => one.textContent === 'Newer order' && !one.hidden)"
+    browser.wait(offered)
+    reads = "return performance.getEntriesByType('resource').filter(entry => entry.name.includes('v1/markets?')).length"
+    before = browser.run(reads)
+    browser.keys("r")
+    browser.wait(reads, lambda count: count > before)
+    browser.wait(ROWS, lambda rows: len(rows) > 10 and "…" not in rows[0].splitlines())
+
+
+def test_nothing_flashes_for_who_wants_no_motion(browser: Browser, demo: Demo) -> None:
+    flashing = "const cell = document.querySelector('.row .moved'); return cell && getComputedStyle(cell).animationName"
+    open_list(browser, demo)
+    browser.wait(flashing, lambda name: name in ("moved", "moved-ask"))
+    browser.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+    try:
+        browser.wait(flashing, lambda name: name == "none")
+    finally:
+        browser.devtools("Emulation.setEmulatedMedia", features=[])

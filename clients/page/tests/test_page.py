@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from steps import LINKED, ROWS, STALE, ask, first_market, lost_connections, open_market, tell
+from steps import LINKED, ROWS, STALE, ask, faults, first_market, lost_connections, open_market, tell
 
 from browser import Browser
 from demo import PATIENCE, Demo, read, run_demo, wait_for
@@ -242,6 +242,16 @@ def test_a_book_that_may_not_be_trusted_is_marked_and_comes_back(browser: Browse
         browser.wait(OLD, lambda count: count > 0)
         browser.wait("return document.querySelector('.proof a')?.getAttribute('href')", lambda href: href == "#/runbook/PolypyConnectionsLost")
     browser.wait(STALE, lambda text: text is False)
+
+
+def test_books_of_which_nothing_is_decided_yet_are_counted(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    trust = "return document.querySelector('.trust').textContent"
+    with faults(demo, {"name": "wrong_hash", "share": 1, "rate": 0.5}):
+        browser.wait(trust, lambda text: "not decided yet" in text and "hash differs" in text)
+    browser.wait(trust, lambda text: "not decided yet" not in text)
 
 
 def are_open(words: list[str]) -> bool:

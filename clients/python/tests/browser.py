@@ -87,6 +87,10 @@ class Browser:
     def size(self, width: int, height: int) -> None:
         self._call("POST", "/window/rect", {"width": width, "height": height})
 
+    def devtools(self, command: str, **params: Any) -> Any:
+        """Asks Chromium itself, for what a driver has no words for."""
+        return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
     def console(self) -> list[str]:
         """What was said since this was asked last."""
         return [
