@@ -211,7 +211,7 @@ impl Folder {
     /// Those of the disk.
     pub fn last_entry(&self) -> io::Result<Option<u64>> {
         let manifest = Manifest::read(&*self.disk, &self.path)?;
-        Ok(manifest.files().filter_map(|file| file.to_ts).last())
+        Ok(manifest.last_entry())
     }
 
     /// What is missing behind the newest file: as the run before has said in the manifest,
@@ -245,6 +245,15 @@ impl Folder {
     pub fn was_run_before_stopped(&self) -> io::Result<bool> {
         let manifest = Manifest::read(&*self.disk, &self.path)?;
         Ok(manifest.was_run_before_stopped())
+    }
+
+    /// When the run before began, in microseconds since the epoch, if there was one.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn run_before_began(&self) -> io::Result<Option<u64>> {
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        Ok(manifest.run_before_began())
     }
 
     /// Bytes that can still be written to its disk.
@@ -407,7 +416,7 @@ impl Recovery {
     /// Says in the manifest what was done to a file.
     pub(crate) fn note_repaired(&self, repaired: &Repaired, now: u64) -> io::Result<()> {
         let file = match repaired {
-            Repaired::Empty | Repaired::CopyOf(_) => return Ok(()),
+            Repaired::Empty | Repaired::CopyOf(_) | Repaired::Noted(_) => return Ok(()),
             Repaired::Whole(file) => file,
             Repaired::Ended { file, cut, gap } => {
                 self.note(&Line::Truncation {
@@ -433,6 +442,21 @@ impl Recovery {
             }
         };
         self.note(&file_line(file, now))
+    }
+
+    /// Says in the manifest what the last run lacks, if it was killed and nothing says so.
+    /// Returns what it said. Nobody may be recording.
+    pub(crate) fn note_kill(&self, now: u64) -> io::Result<Option<Gap>> {
+        let at = now / 1_000;
+        let Some(gap) = Manifest::read(&*self.disk, &self.folder)?.untold_kill(at) else {
+            return Ok(None);
+        };
+        self.note(&Line::Gap {
+            at,
+            gap: gap.clone(),
+            file: None,
+        })?;
+        Ok(Some(gap))
     }
 
     /// A copy that took no place yet. If the damaged file has made room for it, it is

@@ -83,6 +83,9 @@ pub struct Recording {
     pub removed: Vec<FileLine>,
     /// What the manifest says is missing, and no file could say.
     pub gaps: Vec<Gap>,
+    /// What the last run lacks, if it has not ended by itself, nobody has said so, and it
+    /// does not run any more.
+    pub untold_kill: Option<Gap>,
     /// Lines of the manifest that cannot be read.
     pub unreadable_lines: usize,
     /// Whether somebody writes to it at the moment.
@@ -129,8 +132,20 @@ impl Recording {
             });
         }
         let has_unfinished = recording.files.iter().any(|file| file.is_unfinished);
-        recording.is_written =
-            has_unfinished && is_locked(&*recording.disk, path).map_err(failed)?;
+        let kill = manifest.untold_kill(0);
+        recording.is_written = (has_unfinished || kill.is_some())
+            && is_locked(&*recording.disk, path).map_err(failed)?;
+        // That one was cut is said of the file.
+        let is_cut = recording
+            .files
+            .last()
+            .is_some_and(|file| file.is_unfinished);
+        if kill.is_some() && !recording.is_written && !is_cut {
+            // It may have ended since its lines were read, and another one begun.
+            let now = Manifest::read(&*recording.disk, path).map_err(failed)?;
+            let is_same = now.lines.len() == manifest.lines.len();
+            recording.untold_kill = kill.filter(|_| is_same);
+        }
         Ok(recording)
     }
 
@@ -186,6 +201,7 @@ impl Recording {
             lost: Vec::new(),
             removed: Vec::new(),
             gaps: Vec::new(),
+            untold_kill: None,
             unreadable_lines: 0,
             is_written: false,
             given_up: BTreeSet::new(),
@@ -236,6 +252,7 @@ impl Recording {
             lost,
             removed,
             gaps: manifest.gaps(),
+            untold_kill: None,
             unreadable_lines: manifest.unreadable,
             is_written: false,
             given_up: manifest.given_up().map(str::to_owned).collect(),

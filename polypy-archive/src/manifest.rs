@@ -7,7 +7,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use polypy_core::recording::Gap;
+use polypy_core::Owner;
+use polypy_core::recording::{Gap, GapScope};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, DiskFile};
@@ -62,7 +63,8 @@ pub enum Line {
         gaps: Vec<Gap>,
     },
     /// Nothing is written from now on, since the disk fails or is full. Said at once, for a
-    /// kill would say nothing, and again where a run ends so.
+    /// kill would say nothing, and again where a run ends so. Of a run that was killed when no
+    /// file could say it a repair says so.
     Gap {
         /// When.
         at: u64,
@@ -265,6 +267,48 @@ impl Manifest {
             .map(|(gap, _)| gap)
     }
 
+    /// What is missing behind all that the last run has finished, if it has not ended by
+    /// itself, and neither a file nor a line says what it lacks: it was killed, or runs still.
+    /// `now` is in microseconds since the epoch.
+    pub(crate) fn untold_kill(&self, now: u64) -> Option<Gap> {
+        let is_session = |line: &Line| matches!(line, Line::Session { .. });
+        let run = &self.lines[self.lines.iter().rposition(is_session)?..];
+        let Some(Line::Session { at: began, .. }) = run.first() else {
+            return None;
+        };
+        let newest = self.files().filter_map(|file| number_of(&file.file)).max();
+        let is_open = |gap: &Gap| gap.scope == GapScope::Recording && gap.to_ts.is_none();
+        // Where this run has repaired what an earlier one left, that says nothing of its own end.
+        let is_end = |file: &str, gap: &Gap| {
+            is_open(gap)
+                && number_of(file) == newest
+                && gap.from_ts.is_none_or(|from| from >= *began)
+        };
+        let is_told = run.iter().any(|line| match line {
+            Line::Stopped { .. } => true,
+            Line::Truncation { file, gap, .. } => gap.iter().any(|gap| is_end(file, gap)),
+            Line::Repair { file, gaps, .. } => gaps.last().is_some_and(|gap| is_end(file, gap)),
+            _ => false,
+        });
+        let is_told = is_told || self.losses().iter().any(|(_, gap)| is_open(gap));
+        (!is_told).then(|| killed(self.last_entry().unwrap_or(*began), now))
+    }
+
+    /// The latest time of an entry in the newest finished file that has any.
+    pub(crate) fn last_entry(&self) -> Option<u64> {
+        let last = self.files().filter(|file| file.to_ts.is_some());
+        last.max_by_key(|file| number_of(&file.file))?.to_ts
+    }
+
+    /// When the last run but one began, if there was one.
+    pub(crate) fn run_before_began(&self) -> Option<u64> {
+        let mut sessions = self.lines.iter().rev().filter_map(|line| match line {
+            Line::Session { at, .. } => Some(*at),
+            _ => None,
+        });
+        sessions.nth(1)
+    }
+
     /// Whether the last run but one ended by itself.
     pub(crate) fn was_run_before_stopped(&self) -> bool {
         self.run_before()
@@ -290,6 +334,12 @@ impl Manifest {
             _ => None,
         })
     }
+}
+
+/// What a run lacks that was killed: all from this moment on, which is that of the latest
+/// entry that is known.
+pub(crate) fn killed(from: u64, now: u64) -> Gap {
+    Gap::of_recording("killed", Owner::Us, (Some(from), None), now)
 }
 
 fn end(gap: &mut Gap, at: u64, by: &str) {

@@ -13,7 +13,7 @@ use crate::repair::{Repaired, repair};
 /// What became of one file.
 #[derive(Debug)]
 pub struct Mended {
-    /// Its name.
+    /// Its name; that of the manifest for what no file can say.
     pub file: String,
     /// What was done.
     pub result: io::Result<Repaired>,
@@ -48,8 +48,22 @@ pub fn repair_recording(
     let folder =
         Some(folder).filter(|folder| is_folder || disk.read(&folder.join(MANIFEST)).is_ok());
     let _lock = folder.map(|folder| lock(&*disk, folder)).transpose()?;
+    let mut is_done = true;
     for file in &recording.files {
-        told(&mend(&disk, folder, file, now));
+        let mended = mend(&disk, folder, file, now);
+        is_done &= mended.result.is_ok();
+        told(&mended);
+    }
+    // Last: a file that was cut says itself what is missing behind it.
+    if let Some(folder) = folder.filter(|_| is_folder && is_done)
+        && let Some(gap) = Recovery::of(&disk, folder).note_kill(now).transpose()
+    {
+        told(&Mended {
+            file: MANIFEST.to_owned(),
+            result: gap.map(Repaired::Noted),
+            is_known: false,
+            is_removed: false,
+        });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
+use polypy_core::Timestamp;
 use ring::digest::{Context, SHA256};
 
 use crate::disk::{Disk, DiskFile, SystemDisk};
@@ -14,6 +15,7 @@ use crate::folder::EXTENSION;
 use crate::format::MAGIC;
 use crate::header::Header;
 use crate::listing::{ListedFile, LookedAgain, Recording};
+use crate::manifest::MANIFEST;
 use crate::scan::{Chunk, DamagedPart, Piece, Scanner};
 use crate::segment::hex;
 
@@ -67,6 +69,8 @@ pub enum FaultKind {
     /// Every checksum of the file holds, and it is not the one that was finished: somebody
     /// has written it again.
     Changed,
+    /// The last run has not ended by itself, and nothing says what is missing behind it.
+    Killed,
     /// Nothing is wrong: somebody writes to it at the moment, and more will come.
     Written,
     /// Nothing is wrong: another file of the recording is the same, and this one is left out.
@@ -85,6 +89,7 @@ impl FaultKind {
             Self::Unended => "unended",
             Self::Description => "description",
             Self::Changed => "changed",
+            Self::Killed => "killed",
             Self::Written => "written",
             Self::Copy => "copy",
         }
@@ -95,10 +100,12 @@ impl FaultKind {
         !matches!(self, Self::Written | Self::Copy)
     }
 
-    /// Whether entries may be missing.
+    /// Whether entries may be missing among those that there are.
     pub fn loses_entries(self) -> bool {
         match self {
             Self::Lost | Self::Unreadable | Self::Entries | Self::Cut | Self::Foreign => true,
+            // Behind all that there is.
+            Self::Killed => false,
             Self::Changed | Self::Unended | Self::Description | Self::Written | Self::Copy => false,
         }
     }
@@ -140,6 +147,14 @@ impl fmt::Display for Fault {
                     "its SHA-256 is not the one of the manifest: it was written anew"
                 )
             }
+            FaultKind::Killed => {
+                let from = Timestamp::from_millis(self.after.unwrap_or(0) / 1_000_000);
+                write!(
+                    f,
+                    "the last run did not end by itself, and nothing says what is missing behind {from}: \
+                     polypy repair says it, or the next recorder that starts here"
+                )
+            }
             FaultKind::Written => write!(f, "is being written"),
             FaultKind::Copy => write!(
                 f,
@@ -157,6 +172,8 @@ pub struct Reader {
     recording: Recording,
     next: usize,
     lost: std::vec::IntoIter<Fault>,
+    /// What is told behind the last file.
+    killed: Option<Fault>,
     now: Option<(usize, Scanning)>,
     /// The latest time of an entry of the file so far.
     after: Option<u64>,
@@ -181,10 +198,18 @@ impl Reader {
                 error: None,
             })
             .collect();
+        let killed = recording.untold_kill.as_ref().map(|gap| Fault {
+            file: MANIFEST.to_owned(),
+            what: FaultKind::Killed,
+            bytes: (0, 0),
+            after: gap.from_ts.map(|from| from.saturating_mul(1_000)),
+            error: None,
+        });
         Self {
             recording,
             next: 0,
             lost: lost.into_iter(),
+            killed,
             now: None,
             after: None,
             from: None,
@@ -263,7 +288,8 @@ impl Reader {
         if lost.is_some_and(|lost| next.is_none_or(|next| lost.file < *next)) {
             return self.lost.next().map(Found::Fault);
         }
-        self.begin()
+        let begun = self.begin();
+        begun.or_else(|| self.killed.take().map(Found::Fault))
     }
 
     fn begin(&mut self) -> Option<Found> {

@@ -15,6 +15,7 @@ use polypy_core::{CheckpointSource, Clock, Owner, SuspensionWatch};
 
 use crate::disk::Disk;
 use crate::folder::{Folder, FolderError, Recovered, Recovery};
+use crate::manifest::killed;
 use crate::numbers::Numbers;
 use crate::queue::{Inlet, Outlet, Waker, queue};
 use crate::repair::Repaired;
@@ -142,6 +143,7 @@ impl Recorder {
         let before = Before {
             last: folder.last_entry().map_err(failed)?,
             gap: folder.open_gap().map_err(failed)?,
+            began: folder.run_before_began().map_err(failed)?,
             was_stopped: folder.was_run_before_stopped().map_err(failed)?,
         };
         let recovery = folder.recovery();
@@ -322,7 +324,9 @@ struct Before {
     last: Option<u64>,
     /// What a repair has found missing behind it.
     gap: Option<Gap>,
-    /// Whether the last of them ended by itself.
+    /// When the last of them began, in microseconds since the epoch.
+    began: Option<u64>,
+    /// Whether it ended by itself.
     was_stopped: bool,
 }
 
@@ -379,7 +383,7 @@ fn recover(
                         tracing::warn!(file, "a copy of it in the recording is left out");
                         None
                     }
-                    Repaired::Whole(_) | Repaired::Empty => None,
+                    Repaired::Whole(_) | Repaired::Empty | Repaired::Noted(_) => None,
                 };
                 gaps.extend(gap.filter(|gap| gap.to_ts.is_none()));
             }
@@ -389,15 +393,15 @@ fn recover(
     // between two files, has said nothing; and of one that was killed and repaired since
     // the repair has said it.
     if gaps.is_empty() {
-        let gap = last.map(|last| {
-            let times = (Some(last), None);
-            let reason = if before.was_stopped {
-                "stopped"
-            } else {
-                "killed"
+        let gap = if before.was_stopped {
+            let stopped = |last| {
+                let times = (Some(last), None);
+                Gap::of_recording("stopped", Owner::Us, times, began_ts)
             };
-            Gap::of_recording(reason, Owner::Us, times, began_ts)
-        });
+            last.map(stopped)
+        } else {
+            last.or(before.began).map(|from| killed(from, began_ts))
+        };
         gaps.extend(before.gap.or(gap));
     }
     for gap in &mut gaps {

@@ -12,6 +12,7 @@ use crate::header::Header;
 use crate::listing::Recording;
 use crate::mend::repair_recording;
 use crate::numbers::RecorderState;
+use crate::reader::{FaultKind, Found, Reader};
 use crate::scan::{Piece, Scanner};
 use crate::testing::{Faults, FaultyDisk};
 
@@ -276,6 +277,131 @@ fn a_kill_that_was_repaired_before_the_next_start_stays_one() {
     let healed = gaps.last().unwrap();
     assert_eq!(healed.to_ts, Some((BEGIN + 60_000_000_000) / 1_000));
     assert_eq!(healed.healed_by.as_deref(), Some("restart"));
+}
+
+/// Records a second to one file, is killed before a chunk of the next one is written, and leaves
+/// that one's beginning or nothing of it.
+fn killed_soon_after_a_rotation(disk: &FaultyDisk, leaves_a_part: bool) {
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut folder = Folder::open(shared, Path::new("recording"), ("first", "0"), BEGIN).unwrap();
+    let mut file = folder.begin(BEGIN).unwrap();
+    file.frame(("conn-1", 1), 0, BEGIN, b"[0]");
+    let second = BEGIN + 1_000_000_000;
+    file.frame(("conn-1", 1), 1, second, b"[1]");
+    file.end_chunk().unwrap();
+    folder.finish(file, second).unwrap();
+    let mut next = folder.begin(second).unwrap();
+    next.frame(("conn-1", 1), 2, second, b"[2]");
+    if !leaves_a_part {
+        folder.remove_begun(next.part()).unwrap();
+    }
+}
+
+fn opened(disk: &FaultyDisk) -> Recording {
+    Recording::open(Arc::new(disk.clone()), Path::new("recording")).unwrap()
+}
+
+fn faults(disk: &FaultyDisk) -> Vec<FaultKind> {
+    let mut reader = Reader::new(opened(disk));
+    let mut faults = Vec::new();
+    while let Some(found) = reader.next_found() {
+        if let Found::Fault(fault) = found {
+            faults.push(fault.what);
+        }
+    }
+    faults
+}
+
+fn repaired(disk: &FaultyDisk) -> Vec<Repaired> {
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (recording, mut done) = (opened(disk), Vec::new());
+    let now = BEGIN + 30_000_000_000;
+    repair_recording(shared, &recording, now, &mut |mended| {
+        done.push(mended.result.as_ref().unwrap().clone());
+    })
+    .unwrap();
+    done
+}
+
+#[test]
+fn a_kill_that_left_nothing_behind_its_last_file_is_told_by_a_repair() {
+    let micros = |seconds: u64| Some((BEGIN + seconds * 1_000_000_000) / 1_000);
+    for leaves_a_part in [true, false] {
+        let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+        killed_soon_after_a_rotation(&disk, leaves_a_part);
+        let expected = [FaultKind::Killed, FaultKind::Cut][usize::from(leaves_a_part)];
+        assert_eq!(faults(&disk), [expected]);
+        let done = repaired(&disk);
+        let Some(Repaired::Noted(gap)) = done.last() else {
+            unreachable!("{done:?}");
+        };
+        assert_eq!(
+            (&*gap.reason, gap.from_ts, gap.to_ts),
+            ("killed", micros(1), None)
+        );
+        assert_eq!(faults(&disk), []);
+        assert_eq!(opened(&disk).gaps.first(), Some(gap));
+        assert!(
+            matches!(repaired(&disk)[..], [Repaired::Whole(_)]),
+            "told once"
+        );
+        // The next run ends that gap, and tells it in its own file.
+        wall.0.store(60_000_000_000, Ordering::SeqCst);
+        recorder(&disk, &wall)
+            .start(("second", "0"))
+            .unwrap()
+            .stop();
+        let is_it = |gap: &Gap| &*gap.reason == "killed" && gap.from_ts == micros(1);
+        let told = entries(&disk).into_iter().filter_map(|entry| match entry {
+            Entry::Gap(gap) if is_it(&gap) => Some(gap.to_ts),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [micros(60)]);
+        assert_eq!(opened(&disk).gaps[0].to_ts, micros(60));
+        assert_eq!(faults(&disk), [], "it was stopped");
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_first_entry_is_told_from_where_the_one_before_ended() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let socket = || {
+        let recorder = recorder(&disk, &wall);
+        let running = recorder.start(("first", "0")).unwrap();
+        drop(open(&recorder));
+        running.stop();
+    };
+    socket();
+    let stopped = opened(&disk).files[0].line.clone().unwrap().to_ts;
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let now = BEGIN + 20_000_000_000;
+    drop(Folder::open(shared, Path::new("recording"), ("second", "0"), now).unwrap());
+    assert_eq!(faults(&disk), [FaultKind::Killed]);
+    let done = repaired(&disk);
+    let Some(Repaired::Noted(gap)) = done.last() else {
+        unreachable!("{done:?}");
+    };
+    assert_eq!((&*gap.reason, gap.from_ts), ("killed", stopped));
+    assert_eq!(faults(&disk), []);
+}
+
+#[test]
+fn a_run_that_goes_on_was_not_killed() {
+    let folder = std::env::temp_dir().join(format!("polypy-goes-on-{}", std::process::id()));
+    let disk: Arc<dyn Disk> = Arc::new(crate::SystemDisk);
+    let mut run = Folder::open(Arc::clone(&disk), &folder, ("first", "0"), BEGIN).unwrap();
+    let mut file = run.begin(BEGIN).unwrap();
+    file.frame(("conn-1", 1), 0, BEGIN, b"[0]");
+    run.finish(file, BEGIN).unwrap();
+    let killed = || {
+        Recording::open(Arc::clone(&disk), &folder)
+            .unwrap()
+            .untold_kill
+    };
+    assert_eq!(killed(), None, "it holds the lock");
+    drop(run);
+    assert!(killed().is_some());
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -56,13 +56,15 @@ pub enum Repaired {
         /// What the copy says is missing.
         gaps: Vec<Gap>,
     },
+    /// No file can say that this is missing, and the manifest says it now.
+    Noted(Gap),
 }
 
 impl Repaired {
     /// The file as it is now, if there is one.
     pub fn file(&self) -> Option<&Finished> {
         match self {
-            Self::Empty | Self::CopyOf(_) => None,
+            Self::Empty | Self::CopyOf(_) | Self::Noted(_) => None,
             Self::Whole(file) | Self::Ended { file, .. } | Self::Copied { file, .. } => Some(file),
         }
     }

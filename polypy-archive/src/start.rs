@@ -37,6 +37,7 @@ impl Recording {
         let alone = Self {
             files: vec![self.files[at].clone()],
             lost: Vec::new(),
+            untold_kill: None,
             ..self.clone()
         };
         let mut reader = Reader::new(alone);

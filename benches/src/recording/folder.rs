@@ -74,7 +74,9 @@ pub fn write(
         count += 1;
         sequence = sequence.wrapping_add(1);
     }
-    end(&folder, segment, BEGIN + count * nanos)?;
+    let at = BEGIN + count * nanos;
+    end(&folder, segment, at)?;
+    folder.note_stopped(at)?;
     Ok(count)
 }
 

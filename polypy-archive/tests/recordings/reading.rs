@@ -36,6 +36,7 @@ fn recorded(disk: &FaultyDisk, session: &str) -> Vec<Recorded> {
         }
         folder.finish(segment, now).unwrap();
     }
+    folder.note_stopped(BEGIN + 3 * SECOND).unwrap();
     all
 }
 

@@ -23,7 +23,8 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
         // What cannot be read is no better than it was.
         is_done &= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty) | Err(_));
         // One that was removed was our own, and had nothing in it yet.
-        is_any_read |= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty));
+        is_any_read |=
+            mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty | Repaired::Noted(_)));
         let line = line(mended);
         is_any_told |= line.is_some();
         if let Some(line) = line
@@ -104,6 +105,10 @@ fn line(mended: &Mended) -> Option<String> {
                 missing(gaps)
             )
         }
+        Ok(Repaired::Noted(gap)) => format!(
+            "{name}: says now what no file can say{}\n",
+            missing(std::slice::from_ref(gap))
+        ),
         Ok(_) => return None,
         Err(error) => format!("{name}: not repaired: {error}\n"),
     })

@@ -29,7 +29,8 @@ impl Gaps {
         place == next
     }
 
-    /// Adds those that nobody has told: what a file says of a gap is the last word.
+    /// Adds those of the manifest that nobody has told: what a file says of a gap is the last
+    /// word, unless it was found out later that it had another cause.
     pub(crate) fn add_untold(&mut self, gaps: &[Gap]) {
         let mut untold = Self::default();
         for gap in gaps {
@@ -37,7 +38,9 @@ impl Gaps {
         }
         for gap in untold.list {
             let name = (gap.scope, gap.token_id.clone(), gap.socket, gap.from_ts);
-            if !self.places.contains_key(&name) {
+            let told = self.places.get(&name).map(|place| &self.list[*place]);
+            let is_newer = |told: &Gap| told.to_ts.is_none() && told.detected_ts < gap.detected_ts;
+            if told.is_none_or(is_newer) {
                 self.note(&gap);
             }
         }

@@ -152,6 +152,7 @@ impl Writing<'_> {
         if let Some((folder, segment)) = self.open.take() {
             let finished = folder.finish(segment, self.now).map_err(self.failed())?;
             self.files.push(finished);
+            folder.note_stopped(self.now).map_err(self.failed())?;
         }
         Ok(self.files)
     }
