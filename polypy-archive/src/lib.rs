@@ -84,6 +84,7 @@ pub mod repair;
 pub mod scan;
 pub mod segment;
 pub mod source;
+mod stall;
 mod start;
 mod summary;
 pub mod testing;

@@ -18,7 +18,7 @@ pub enum RecorderState {
     Recording,
     /// It has dropped something within the last minute, for its queue was full.
     Behind,
-    /// Nothing is written: the disk fails, or is full.
+    /// Nothing is written: the disk fails, is full, or does not answer.
     Failed,
 }
 
@@ -60,6 +60,8 @@ pub struct Numbers {
     pub(crate) followed: Gauge,
     pub(crate) covered: Gauge,
     pub(crate) sync: Histogram,
+    /// What the writer has done one by one: while it waits for the disk, none.
+    steps: Counter,
     condition: Mutex<Condition>,
 }
 
@@ -68,6 +70,8 @@ struct Condition {
     is_running: bool,
     /// Why nothing is written, if nothing is.
     failure: Option<String>,
+    /// Since when the writer has not come back from the disk, if it is not expected to.
+    stalled: Option<Instant>,
     lost: Option<Instant>,
     /// The name of the file that is being written.
     file: String,
@@ -82,6 +86,14 @@ impl Numbers {
         }
         if let Some(failure) = &condition.failure {
             return (RecorderState::Failed, Some(failure.clone()));
+        }
+        if let Some(since) = condition.stalled {
+            let waited = now.saturating_duration_since(since).as_secs();
+            let reason = format!(
+                "the disk has not answered for {waited} s: what comes waits in the queue, and is \
+                 dropped once that is full"
+            );
+            return (RecorderState::Failed, Some(reason));
         }
         let is_recent = |lost: Instant| now.saturating_duration_since(lost) < BEHIND;
         if condition.lost.is_some_and(is_recent) {
@@ -156,8 +168,32 @@ impl Numbers {
         condition.file.clear();
     }
 
-    pub(crate) fn lost(&self, now: Instant) {
-        self.condition.lock().lost = Some(now);
+    /// Frames were dropped for want of room in the queue. Said by the socket that brought them,
+    /// for the writer may be waiting for the disk.
+    pub(crate) fn dropped(&self, frames: u64, at: Instant) {
+        self.lost_behind.add_shared(frames);
+        self.condition.lock().lost = Some(at);
+    }
+
+    /// A frame was left out, for it is too long.
+    pub(crate) fn left_out(&self, at: Instant) {
+        self.lost_too_long.add_shared(1);
+        self.condition.lock().lost = Some(at);
+    }
+
+    /// The writer does something.
+    pub(crate) fn step(&self) {
+        self.steps.increment();
+    }
+
+    /// How often it did.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Since when it has not come back from the disk; `None` once it has.
+    pub(crate) fn stalled(&self, since: Option<Instant>) {
+        self.condition.lock().stalled = since;
     }
 
     pub(crate) fn gap(&self, owner: Owner) {
@@ -209,7 +245,7 @@ static CONDITION: &[Entry<Told>] = &[
     Entry::<Told>::exported(
         Kind::Gauge,
         "polypy_recorder_failed",
-        "1 while nothing is written, since the disk fails or is full.",
+        "1 while nothing is written, since the disk fails, is full or does not answer.",
         |told| u64::from(told.state == RecorderState::Failed).into(),
     ),
 ];

@@ -22,6 +22,7 @@ use polypy_core::{
 use crate::audits::{Audit, Audits};
 use crate::item::ITEM_BYTES;
 pub use crate::item::{Frames, Item, Lost, OpenSocket, SentText, What};
+use crate::numbers::Numbers;
 use crate::segment::LONGEST_FRAME;
 
 /// Once something has come, the writer waits so long for more, or for so many bytes: then
@@ -29,10 +30,12 @@ use crate::segment::LONGEST_FRAME;
 const GATHER: Duration = Duration::from_millis(20);
 const GATHERED: usize = 1 << 20;
 
-/// A queue with room for so many bytes: the side of the sockets, and the writer's.
-pub fn queue(room: usize) -> (Inlet, Outlet) {
+/// A queue with room for so many bytes: the side of the sockets, and the writer's. What it has
+/// no room for is counted in the recorder's numbers.
+pub fn queue(room: usize, numbers: Arc<Numbers>) -> (Inlet, Outlet) {
     let shared = Arc::new(Shared {
         room,
+        numbers,
         pending: Mutex::default(),
         sockets: Mutex::default(),
         markets: Mutex::default(),
@@ -50,6 +53,7 @@ pub fn queue(room: usize) -> (Inlet, Outlet) {
 
 struct Shared {
     room: usize,
+    numbers: Arc<Numbers>,
     pending: Mutex<Pending>,
     sockets: Mutex<BTreeMap<SocketId, Arc<Socket>>>,
     /// Those that are followed, or were and are not forgotten.
@@ -110,7 +114,9 @@ impl Shared {
         let fits = pending.items.is_empty() || pending.bytes + bytes <= self.room;
         if pending.is_full || !fits {
             pending.is_full = true;
-            pending.lose(&item);
+            let frames = pending.lose(&item);
+            drop(pending);
+            self.numbers.dropped(frames, item.at);
             return;
         }
         pending.bytes += bytes;
@@ -128,13 +134,21 @@ impl Shared {
 }
 
 impl Pending {
-    fn lose(&mut self, item: &Item) {
+    /// How many frames it had.
+    fn lose(&mut self, item: &Item) -> u64 {
         let socket = item.socket.unwrap_or(SocketId(0));
         let lost = self.lost.entry(socket).or_insert_with(|| Lost::at(item.at));
         lost.to = item.at;
         match &item.what {
-            What::Frames(frames) => lost.frames += frames.ends.len() as u64,
-            _ => lost.others += 1,
+            What::Frames(frames) => {
+                let frames = frames.ends.len() as u64;
+                lost.frames += frames;
+                frames
+            }
+            _ => {
+                lost.others += 1;
+                0
+            }
         }
     }
 
@@ -317,6 +331,8 @@ impl Handle {
                 let mut pending = self.shared.pending.lock();
                 pending.lose_long(self.number, at);
                 pending.tell_lost();
+                drop(pending);
+                self.shared.numbers.left_out(at);
             } else {
                 self.frames(frame, &[frame.len()], is_text, at);
             }
@@ -529,7 +545,7 @@ impl fmt::Debug for Outlet {
     }
 }
 
-/// Wakes the writer.
+/// Wakes the writer, and sees what waits for it.
 #[derive(Clone)]
 pub struct Waker(Arc<Shared>);
 
@@ -539,6 +555,11 @@ impl Waker {
         self.0.pending.lock().is_woken = true;
         self.0.arrived.notify_one();
         self.0.gathered.notify_one();
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.pending.lock().bytes
     }
 }
 

@@ -74,7 +74,7 @@ impl Seen {
 fn what_is_taken_and_what_is_lost_is_all_that_was_pushed() {
     let mut rng = Rng::with_seed(4);
     for _ in 0..50 {
-        let (inlet, mut outlet) = queue(20_000);
+        let (inlet, mut outlet) = queue(20_000, Arc::default());
         let now = Instant::now();
         let mut sockets: Vec<_> = (1..4)
             .map(|socket| inlet.opened(&opened(socket, now)))
@@ -102,7 +102,7 @@ fn what_is_taken_and_what_is_lost_is_all_that_was_pushed() {
 
 #[test]
 fn a_full_queue_takes_nothing_until_half_of_it_is_free_and_says_so_once() {
-    let (inlet, mut outlet) = queue(10_000);
+    let (inlet, mut outlet) = queue(10_000, Arc::default());
     let now = Instant::now();
     let mut socket = inlet.opened(&opened(1, now));
     for _ in 0..100 {
@@ -130,7 +130,7 @@ fn a_full_queue_takes_nothing_until_half_of_it_is_free_and_says_so_once() {
 
 #[test]
 fn a_group_larger_than_everything_passes_an_empty_queue() {
-    let (inlet, mut outlet) = queue(1_000);
+    let (inlet, mut outlet) = queue(1_000, Arc::default());
     let now = Instant::now();
     let mut socket = inlet.opened(&opened(1, now));
     all(&mut outlet);
@@ -143,7 +143,7 @@ fn a_group_larger_than_everything_passes_an_empty_queue() {
 
 #[test]
 fn a_frame_that_is_too_long_is_lost_alone() {
-    let (inlet, mut outlet) = queue(100 << 20);
+    let (inlet, mut outlet) = queue(100 << 20, Arc::default());
     let now = Instant::now();
     let mut socket = inlet.opened(&opened(1, now));
     let bytes = vec![b'x'; LONGEST_FRAME + 21];
@@ -166,7 +166,7 @@ fn a_frame_that_is_too_long_is_lost_alone() {
 
 #[test]
 fn what_a_socket_carries_is_known_whatever_was_dropped() {
-    let (inlet, mut outlet) = queue(1_000);
+    let (inlet, mut outlet) = queue(1_000, Arc::default());
     let now = Instant::now();
     let infos = infos();
     let mut socket = inlet.opened(&opened(7, now));
@@ -199,7 +199,7 @@ fn what_a_socket_carries_is_known_whatever_was_dropped() {
 
 #[test]
 fn a_socket_whose_task_died_is_closed_and_answers_are_kept() {
-    let (inlet, mut outlet) = queue(1 << 20);
+    let (inlet, mut outlet) = queue(1 << 20, Arc::default());
     let now = Instant::now();
     drop(inlet.opened(&opened(1, now)));
     inlet.answered(&Answer {
@@ -218,7 +218,7 @@ fn a_socket_whose_task_died_is_closed_and_answers_are_kept() {
 
 #[test]
 fn an_answer_is_recorded_once_it_has_contradicted_a_book_and_in_front_of_that() {
-    let (inlet, mut outlet) = queue(1 << 20);
+    let (inlet, mut outlet) = queue(1 << 20, Arc::default());
     let now = Instant::now();
     let answered = |purpose, body: &str| {
         inlet.answered(&Answer {
@@ -253,7 +253,7 @@ fn an_answer_is_recorded_once_it_has_contradicted_a_book_and_in_front_of_that() 
 
 #[test]
 fn frames_are_copied_while_another_one_has_the_lock() {
-    let (inlet, mut outlet) = queue(1 << 20);
+    let (inlet, mut outlet) = queue(1 << 20, Arc::default());
     let now = Instant::now();
     let mut socket = inlet.opened(&opened(1, now));
     let held = inlet.shared.pending.lock();
@@ -270,7 +270,7 @@ fn frames_are_copied_while_another_one_has_the_lock() {
 
 #[test]
 fn a_writer_that_waits_is_woken_by_what_comes() {
-    let (inlet, mut outlet) = queue(1 << 20);
+    let (inlet, mut outlet) = queue(1 << 20, Arc::default());
     let now = Instant::now();
     outlet.wait(now);
     let mut socket = inlet.opened(&opened(1, now));
@@ -289,7 +289,7 @@ fn a_writer_that_waits_is_woken_by_what_comes() {
 
 #[test]
 fn two_sockets_and_a_slow_writer_lose_nothing_silently() {
-    let (inlet, mut outlet) = queue(50_000);
+    let (inlet, mut outlet) = queue(50_000, Arc::default());
     let now = Instant::now();
     let speakers: Vec<_> = (1..3)
         .map(|number| {

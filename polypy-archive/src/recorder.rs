@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::manifest::killed;
 use crate::numbers::Numbers;
 use crate::queue::{Inlet, Outlet, Waker, queue};
 use crate::repair::Repaired;
+use crate::stall::watch;
 use crate::writer::{Writer, WriterConfig};
 
 /// Panics of the writer after which it is left alone, and within which time.
@@ -89,7 +91,8 @@ pub struct Recorder {
 impl Recorder {
     /// One that does not run yet. `clock` is the wall's.
     pub fn new(config: RecorderConfig, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
-        let (inlet, outlet) = queue(config.queue);
+        let numbers = Arc::<Numbers>::default();
+        let (inlet, outlet) = queue(config.queue, Arc::clone(&numbers));
         Self {
             config,
             disk,
@@ -97,7 +100,7 @@ impl Recorder {
             inlet,
             outlet: Arc::new(Mutex::new(Some(outlet))),
             books: OnceLock::new(),
-            numbers: Arc::default(),
+            numbers,
         }
     }
 
@@ -178,14 +181,21 @@ impl Recorder {
         let mut running = Running {
             writing: Some(writing),
             recovering: None,
+            watching: None,
             stop,
             is_cut,
             waker: waker.clone(),
         };
+        let queue = waker.clone();
         let recovering = move || recover(recovery, (before, wall), &earlier, &waker);
         // Where that fails, what was begun ends as it is dropped.
         let thread = spawn("polypy-recover", recovering).map_err(failed)?;
         running.recovering = Some(thread);
+        let (end, ended) = mpsc::sync_channel(1);
+        let (numbers, folder) = (Arc::clone(&self.numbers), self.config.folder.clone());
+        let watching = move || watch(&numbers, &queue, &folder, &ended);
+        let thread = spawn("polypy-rec-watch", watching).map_err(failed)?;
+        running.watching = Some((end, thread));
         Ok(running)
     }
 }
@@ -203,6 +213,8 @@ impl fmt::Debug for Recorder {
 pub struct Running {
     writing: Option<JoinHandle<()>>,
     recovering: Option<JoinHandle<()>>,
+    /// Ends once the sender is dropped.
+    watching: Option<(SyncSender<()>, JoinHandle<()>)>,
     stop: Arc<AtomicBool>,
     is_cut: Arc<AtomicBool>,
     waker: Waker,
@@ -226,6 +238,11 @@ impl Running {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
         let is_ended = join(self.writing.take());
+        // Last: it sees whether the disk takes the end.
+        if let Some((end, watching)) = self.watching.take() {
+            drop(end);
+            let _is_whole = join(Some(watching));
+        }
         is_recovered && is_ended && !self.is_cut.load(Ordering::Acquire)
     }
 }

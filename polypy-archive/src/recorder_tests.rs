@@ -143,6 +143,41 @@ fn a_stop_while_the_disk_has_no_room_is_told_by_the_manifest_and_ends_with_the_n
 }
 
 #[test]
+fn a_disk_that_hangs_is_told_while_it_does_and_what_is_dropped_is_counted_then() {
+    let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
+    let mut config = RecorderConfig::new(Path::new("recording"));
+    (config.writer.disk_reserve, config.queue) = (0, 4_096);
+    let clock = Arc::clone(&wall) as Arc<dyn Clock>;
+    let recorder = Recorder::new(config, Arc::new(disk.clone()), clock);
+    let numbers = recorder.numbers();
+    let state = || numbers.state(Instant::now());
+    let running = recorder.start(("a-session", "0")).unwrap();
+    let mut socket = open(&recorder);
+    let frame = format!("[{}]", "0".repeat(1_000));
+    socket.received(frame.as_bytes(), &[frame.len()], true, Instant::now());
+    until("written", || numbers.frames() == (1, 0));
+    let hanging = disk.hang();
+    socket.received(frame.as_bytes(), &[frame.len()], true, Instant::now());
+    until("told", || state().0 == RecorderState::Failed);
+    // Nothing is taken from the queue.
+    for _ in 0..10 {
+        socket.received(frame.as_bytes(), &[frame.len()], true, Instant::now());
+    }
+    let lost = numbers.frames().1;
+    assert!(
+        (1..=10).contains(&lost),
+        "{lost} counted as they were dropped"
+    );
+    until("what waits is shown", || numbers.waiting() > 1_000);
+    let reason = state().1.unwrap();
+    assert!(reason.starts_with("the disk has not answered"), "{reason}");
+    drop(hanging);
+    until("over", || state().0 == RecorderState::Behind);
+    assert!(running.stop());
+    assert_eq!(numbers.frames().1, lost, "counted once");
+}
+
+#[test]
 fn what_sockets_say_from_many_threads_is_recorded_to_the_last_frame() {
     let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
     let recorder = recorder(&disk, &wall);

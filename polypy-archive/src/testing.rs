@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, DiskFile};
 use crate::segment::PART;
@@ -59,12 +59,42 @@ struct State {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct FaultyDisk(Arc<Mutex<State>>);
+pub struct FaultyDisk(Arc<Mutex<State>>, Arc<Hang>);
+
+/// While it is there the disk hangs. A test that fails drops it as well, so that no thread waits
+/// for ever.
+#[derive(Debug)]
+pub struct Hanging(Arc<Hang>);
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        *self.0.is_hanging.lock() = false;
+        self.0.over.notify_all();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Hang {
+    is_hanging: Mutex<bool>,
+    over: Condvar,
+}
 
 impl FaultyDisk {
     /// From now on this goes wrong.
     pub fn set(&self, faults: Faults) {
         self.0.lock().faults = faults;
+    }
+
+    /// Writes and syncs do not come back from now on, until what is returned is dropped.
+    #[must_use]
+    pub fn hang(&self) -> Hanging {
+        *self.1.is_hanging.lock() = true;
+        Hanging(Arc::clone(&self.1))
+    }
+
+    fn wait_while_hanging(&self) {
+        let mut is_hanging = self.1.is_hanging.lock();
+        self.1.over.wait_while(&mut is_hanging, |is| *is);
     }
 
     /// What a file holds.
@@ -253,6 +283,7 @@ impl Read for MemoryFile {
 
 impl Write for MemoryFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.disk.wait_while_hanging();
         let taken = self.disk.take_room(buffer.len(), self.is_part)?;
         let at = self.place();
         let bytes = &mut self.content.lock().bytes;
@@ -284,6 +315,7 @@ impl Seek for MemoryFile {
 
 impl DiskFile for MemoryFile {
     fn sync_data(&mut self) -> io::Result<()> {
+        self.disk.wait_while_hanging();
         let mut state = self.disk.0.lock();
         let is_concerned = self.is_part || !state.faults.only_parts;
         if let Some(syncs) = state.faults.syncs.as_mut().filter(|_| is_concerned) {

@@ -119,6 +119,7 @@ impl Writer {
     /// Does what there is to do, while the clocks show this. When the next step is due, if
     /// nothing comes before.
     pub fn step(&mut self, now: Instant, wall: u64) -> Instant {
+        self.numbers.step();
         self.checkpoints.copy(now);
         self.take(now);
         self.write_checkpoints(now);

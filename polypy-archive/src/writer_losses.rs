@@ -11,12 +11,9 @@ use crate::item::Lost;
 use crate::loss::{Given, Loss};
 
 impl Writer {
-    /// The queue was full, or a frame too long.
+    /// The queue was full, or a frame too long. It was counted as it was dropped.
     pub(super) fn lost(&mut self, socket: SocketId, lost: &Lost, at: u64, now: Instant) {
         let behind = lost.frames - lost.too_long.min(lost.frames);
-        self.numbers.lost_behind.add(behind);
-        self.numbers.lost_too_long.add(lost.too_long);
-        self.numbers.lost(now);
         if lost.frames == 0 {
             return;
         }

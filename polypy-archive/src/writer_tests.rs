@@ -48,11 +48,11 @@ impl Bench {
         books: Option<Arc<dyn CheckpointSource>>,
     ) -> Self {
         let disk = FaultyDisk::default();
-        let (inlet, outlet) = queue(room);
+        let (numbers, now) = (Arc::<Numbers>::default(), Instant::now());
+        let (inlet, outlet) = queue(room, Arc::clone(&numbers));
         let folder = Path::new("recording");
         let shared = Arc::new(disk.clone());
         let folder = Folder::open(shared, folder, ("a-session", "0"), BEGIN).unwrap();
-        let (numbers, now) = (Arc::<Numbers>::default(), Instant::now());
         numbers.runs(true);
         let shown = Arc::clone(&numbers);
         let mut writer = Writer::new(config, folder, outlet, books, shown, (now, BEGIN));

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_wish_is_passed_on_and_incidents_are_marked() {
-        let (inlet, mut outlet) = queue(1 << 20);
+        let (inlet, mut outlet) = queue(1 << 20, Arc::default());
         let registry = Arc::new(AssetRegistry::default());
         let token = Token {
             token_id: "12".parse().unwrap(),

@@ -30,12 +30,16 @@ impl RecorderPart {
     pub(super) fn of(section: &RecordSection, clock: &Arc<dyn Clock>) -> Option<Self> {
         let config = conversion::recorder(section)?;
         let recorder = Recorder::new(config, Arc::new(SystemDisk), Arc::clone(clock));
-        Some(Self {
+        Some(Self::new(recorder, clock))
+    }
+
+    fn new(recorder: Recorder, clock: &Arc<dyn Clock>) -> Self {
+        Self {
             recorder: Arc::new(recorder),
             clock: Arc::clone(clock),
             life: Lifecycle::failing_when(Running::has_ended),
             is_cut: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Where sockets and the catalogue speak.
@@ -125,6 +129,8 @@ impl Component for RecorderPart {
                     return;
                 }
             };
+            // Until the disk has taken it: where that hangs this is not waited for to the end.
+            self.is_cut.store(true, Ordering::Release);
             let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
             self.is_cut
                 .store(!matches!(stopped, Ok(true)), Ordering::Release);
@@ -156,5 +162,43 @@ impl fmt::Debug for RecorderPart {
         f.debug_struct("RecorderPart")
             .field("recorder", &self.recorder)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use polypy_archive::RecorderConfig;
+    use polypy_archive::testing::FaultyDisk;
+    use polypy_core::Timestamp;
+
+    use super::*;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(1_795_000_000_000)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_is_given_up_while_the_disk_hangs_leaves_the_recording_cut() {
+        let disk = FaultyDisk::default();
+        let clock: Arc<dyn Clock> = Arc::new(Still);
+        let config = RecorderConfig::new(Path::new("recording"));
+        let recorder = Recorder::new(config, Arc::new(disk.clone()), Arc::clone(&clock));
+        let part = RecorderPart::new(recorder, &clock);
+        for is_hanging in [false, true] {
+            part.start().await.unwrap();
+            let hanging = is_hanging.then(|| disk.hang());
+            // Whole, it is waited for as long as it takes.
+            let given = Duration::from_millis(if is_hanging { 50 } else { 60_000 });
+            let _elapsed = tokio::time::timeout(given, part.stop()).await;
+            assert_eq!(part.is_cut(), is_hanging);
+            drop(hanging);
+        }
     }
 }

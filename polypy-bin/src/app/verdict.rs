@@ -148,7 +148,8 @@ impl Facts {
                 health = health.because("recorder_behind", text);
             }
             RecorderState::Failed => {
-                let text = "nothing is recorded, since the disk fails or is full; /stats says why";
+                let text = "nothing is recorded, since the disk fails, is full or does not answer; \
+                            /stats says why";
                 health = health.because("recorder_failed", text);
             }
             RecorderState::Off | RecorderState::Recording => {}

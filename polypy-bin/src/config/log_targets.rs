@@ -20,6 +20,7 @@ pub(super) const LOG_TARGETS: &[(&str, &[&str])] = &[
             "files",
             "flight",
             "recorder",
+            "stall",
             "writer",
             "writer_losses",
         ],

@@ -148,7 +148,7 @@ struct Program {
 impl Program {
     async fn start() -> Self {
         let disk = FaultyDisk::default();
-        let (inlet, outlet) = queue(64 << 20);
+        let (inlet, outlet) = queue(64 << 20, Arc::default());
         let folder = Path::new("recording");
         let shared = Arc::new(disk.clone());
         let folder = Folder::open(shared, folder, ("a-session", "0"), BEGAN).unwrap();
