@@ -198,14 +198,19 @@ def test_rows_are_the_servers_in_its_order(browser: Browser, demo: Demo, query: 
 def test_single_keys_can_be_turned_off(browser: Browser, demo: Demo) -> None:
     open_list(browser, demo)
     switch = "document.querySelector('dialog input[type=checkbox]').click(); document.querySelector('dialog button').click()"
+    opened = "return document.querySelector('dialog h2')?.textContent === 'Help'"
+    closed = "return document.querySelector('dialog') === null"
     browser.keys("?")
-    browser.wait("return document.querySelector('dialog h2')?.textContent === 'Help'")
+    browser.wait(opened)
     browser.run(switch)
+    browser.wait(closed)
     browser.keys("1")
     browser.run("return new Promise(done => setTimeout(done, 300))")
     assert browser.run(HASH) == "#/markets"
     browser.run("document.querySelector('#help').click()")
+    browser.wait(opened)
     browser.run(switch)
+    browser.wait(closed)
     browser.keys("1")
     browser.wait(HASH, lambda text: text == "#/")
 

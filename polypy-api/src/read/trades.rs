@@ -38,6 +38,7 @@ const MARKET_PARAMETERS: &[Parameter] = &[
         Kind::Text { most: LONGEST_NAME },
         "condition id or slug of the market; has to be given",
     )
+    .like("^.+$")
     .required(),
     LIMIT.or("1000"),
 ];
