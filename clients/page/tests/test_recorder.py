@@ -34,7 +34,7 @@ def test_the_overview_has_the_recorder_where_there_is_one(browser: Browser, tmp_
 
 
 def test_a_disk_without_room_is_red_and_says_what_to_do(browser: Browser, tmp_path: Path) -> None:
-    full = ("--record-disk-reserve=1000TiB", f"--record={tmp_path / 'recording'}")
+    full = ("--record-disk-reserve=1048576GiB", f"--record={tmp_path / 'recording'}")
     with run_demo("--sim-markets=5", *full) as demo:
         browser.open(demo.url)
         browser.wait(LINKED)
