@@ -66,8 +66,8 @@ impl Seen {
     }
 }
 
-/// Looks at the writer until whoever has the other side of `ended` drops it. Shows meanwhile
-/// what waits in the queue.
+/// Looks at the writer once a second, and shows what waits in the queue, until the sender of
+/// `ended` is dropped.
 pub(crate) fn watch(numbers: &Arc<Numbers>, queue: &Waker, folder: &Path, ended: &Receiver<()>) {
     let folder = folder.display();
     let mut seen = Seen {
