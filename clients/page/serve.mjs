@@ -5,10 +5,12 @@
 //
 // It prints the address once it listens. With --prefix it is a proxy that puts the server
 // below a path, as nginx would. --embedded serves the files of the server, too, and
-// --no-stream passes no WebSocket on, as proxies do that were not told to.
+// --no-stream passes no WebSocket on, as proxies do that were not told to. With --late-ms
+// each answer but a file's comes so much later.
 import { readFile } from "node:fs/promises";
 import http from "node:http";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     prefix: { type: "string", default: "" },
     embedded: { type: "boolean", default: false },
     "no-stream": { type: "boolean", default: false },
+    "late-ms": { type: "string", default: "0" },
   },
 });
 const target = new URL(values.to);
@@ -80,7 +83,9 @@ const server = http.createServer((request, reply) => {
     if (name === "/" && (request.headers.accept ?? "").includes("text/html")) return void file("index.html", reply);
     if (name.startsWith(`/page/${BUILD}/`)) return void file(decodeURIComponent(name.slice(`/page/${BUILD}/`.length)), reply);
   }
-  const onward = http.request(passedOn(request, url), (answer) => {
+  const late = url.startsWith("/page/") ? 0 : Number(values["late-ms"]);
+  const onward = http.request(passedOn(request, url), async (answer) => {
+    await sleep(late);
     reply.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(reply);
   });

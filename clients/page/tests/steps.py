@@ -25,7 +25,8 @@ def ask(url: str) -> Any:
 
 def tell(url: str, body: Any = None, method: str = "POST") -> Any:
     data = b"" if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data=data, method=method), timeout=PATIENCE) as answer:
+    request = Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
+    with urlopen(request, timeout=PATIENCE) as answer:
         return json.load(answer)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from steps import LINKED, first_market, lost_connections
+from steps import LINKED, first_market, lost_connections, proxy
 
 from browser import Browser
 from demo import Demo
@@ -35,9 +35,9 @@ def places(demo: Demo) -> dict[str, str]:
     return {"overview": "#/", "markets": "#/markets", "market": f"#/market/{market}"}
 
 
-def open_place(browser: Browser, demo: Demo, place: str) -> None:
+def open_place(browser: Browser, base: str, place: str) -> None:
     browser.open("about:blank")
-    browser.open(f"{demo.url}/{place}")
+    browser.open(f"{base.rstrip('/')}/{place}")
     browser.wait(LINKED)
     browser.wait("return document.querySelector('h1') !== null && document.querySelectorAll('.state').length > 2")
     if "market/" in place:
@@ -62,7 +62,7 @@ def found(browser: Browser, axe: str) -> Any:
 def test_axe_finds_nothing(browser: Browser, demo: Demo, axe: str, theme: str, width: int) -> None:
     browser.size(width, 900)
     for name, place in places(demo).items():
-        open_place(browser, demo, place)
+        open_place(browser, demo.url, place)
         browser.run("document.documentElement.dataset.theme = arguments[0]", theme)
         assert found(browser, axe) == [], (name, theme, width)
         if name != "markets":
@@ -79,27 +79,30 @@ def test_axe_finds_nothing(browser: Browser, demo: Demo, axe: str, theme: str, w
     assert found(browser, axe) == [], ("runbook", theme, width)
 
 
+@pytest.mark.parametrize("late_ms", [0, 400])
 @pytest.mark.parametrize("width", [1280, 500])
-def test_nothing_moves_by_itself(browser: Browser, demo: Demo, width: int) -> None:
+def test_nothing_moves_by_itself(browser: Browser, demo: Demo, width: int, late_ms: int) -> None:
     browser.size(width, 900)
-    for name, place in places(demo).items():
-        open_place(browser, demo, place)
-        browser.run(SHIFTS)
-        updates = "return document.querySelector('.numbers dd:last-child, .figure dd')?.textContent"
-        first = browser.run(updates)
-        # A few seconds of its life, counted by what it shows.
-        if name != "markets":
-            browser.wait(updates, lambda text, first=first: text != first)
-        browser.run("return new Promise(done => setTimeout(done, 3000))")
-        # Numbers that end at one edge begin elsewhere as they grow, and nothing else moves.
-        shifts = browser.run("return window.shifts")
-        assert [shift for shift in shifts if shift[0] > MOST_SHIFT] == [], (name, width)
-        assert sum(shift[0] for shift in shifts) < 10 * MOST_SHIFT, (name, width, shifts)
+    with proxy(demo.url, f"--late-ms={late_ms}", "--embedded") as base:
+        for name, place in places(demo).items():
+            open_place(browser, base, place)
+            browser.run(SHIFTS)
+            updates = "return document.querySelector('.numbers dd:last-child, .figure:nth-child(2) dd')?.textContent"
+            first = browser.run(updates)
+            # A few seconds of its life, counted by what it shows.
+            if name != "markets":
+                browser.wait(updates, lambda text, first=first: text != first)
+            browser.run("return new Promise(done => setTimeout(done, 3000))")
+            # Numbers that end at one edge begin elsewhere as they grow, and nothing else moves.
+            shifts = browser.run("return window.shifts")
+            assert [shift for shift in shifts if shift[0] > MOST_SHIFT] == [], (name, width)
+            assert sum(shift[0] for shift in shifts) < 10 * MOST_SHIFT, (name, width, shifts)
+        browser.open("about:blank")
 
 
 def test_help_and_theme_are_reached_without_a_keyboard_on_a_narrow_screen(browser: Browser, demo: Demo) -> None:
     browser.size(500, 800)
-    open_place(browser, demo, "#/")
+    open_place(browser, demo.url, "#/")
     # Narrower than a window may be: a telephone.
     browser.run("document.body.style.width = '390px'; document.body.style.overflowX = 'hidden'")
     for name in ("theme", "help"):
@@ -121,19 +124,19 @@ return [...document.querySelectorAll(arguments[0])].filter(one => one.checkVisib
 
 def test_on_a_telephone_nothing_that_decides_is_cut(browser: Browser, demo: Demo) -> None:
     browser.size(500, 900)
-    open_place(browser, demo, "#/")
+    open_place(browser, demo.url, "#/")
     browser.wait("return document.querySelector('#verdict b').textContent", lambda text: text.endswith(" live"))
     assert browser.run(CUT, "#verdict, #verdict b, .figure dd") == []
-    open_place(browser, demo, "#/markets")
+    open_place(browser, demo.url, "#/markets")
     assert browser.run(CUT, ".row .state, .row .spread, .columns > :nth-child(n + 3)") == []
     names = browser.run("return [...document.querySelectorAll('.columns > *')].filter(one => one.checkVisibility()).map(one => one.textContent)")
     assert names == ["Books", "Bid", "Ask", "Spread"]
-    open_place(browser, demo, places(demo)["market"])
+    open_place(browser, demo.url, places(demo)["market"])
     assert browser.run(CUT, ".tabs, .tabs button, .outcome .prices, .outcome .state, .numbers dd, .demo .head > *") == []
 
 
 def test_what_is_red_below_is_red_in_the_figures(browser: Browser, demo: Demo) -> None:
-    open_place(browser, demo, "#/")
+    open_place(browser, demo.url, "#/")
     tones = "return Object.fromEntries([...document.querySelectorAll('.figure')].map(one => [one.querySelector('dt').firstChild.textContent, one.querySelector('dd').dataset.tone ?? null]))"
     browser.wait(tones, lambda found: set(found.values()) == {None})
     with lost_connections(demo):
@@ -147,7 +150,7 @@ def test_nothing_moves_when_the_link_or_connections_are_lost(browser: Browser, d
     tiles = "return [...document.querySelectorAll('.block')].map(block => block.getBoundingClientRect().height)"
     states = "return [...document.querySelectorAll('.block .state')].map(state => state.textContent)"
     tops = "return ['.banner', '.figures', '.connections', '.blocks', '.overview'].map(name => document.querySelector(name).getBoundingClientRect().top)"
-    open_place(browser, demo, "#/")
+    open_place(browser, demo.url, "#/")
     browser.wait(states, lambda words: bool(words) and all(word == "live" for word in words))
     before, at = browser.run(tiles), browser.run(tops)
     with lost_connections(demo):

@@ -152,6 +152,7 @@ def test_the_address_names_the_outcome_and_is_copied(browser: Browser, demo: Dem
 
 
 def test_trades_come_by_themselves_and_one_that_is_missing_is_a_hole(browser: Browser, demo: Demo) -> None:
+    tell(f"{demo.url}/demo/flow", {"events_per_second": 5_000}, "PUT")
     opened(browser, demo)
     newest = "return document.querySelector('.trades li[data-token]:not([hidden])')?.innerText ?? ''"
     first = browser.wait(newest)

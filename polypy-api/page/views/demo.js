@@ -52,6 +52,7 @@ export class Demo {
     this.box = made.box;
     made.head.replaceChildren(made.head.firstChild, ...(hasBook ? [this.state, this.count] : []), el("span", { class: "end" }), this.toggle);
     this.hasBook = hasBook;
+    this.showCount();
     this.lookedAt = 0;
     this.isLooking = false;
     /** @type {any} */
@@ -105,12 +106,18 @@ export class Demo {
     const verdict = judge.look(token.book, real, token.book.isLive && this.app.isLinked(), now);
     const ahead = judge.aheadFor(now);
     setBadge(this.state, ahead < AHEAD_MS ? LOOKS[verdict] : { shape: "half", word: `the exchange has been ahead for ${format.age(ahead)}`, tone: "stale" });
-    put(this.count, `shown live and wrong: ${format.count(judge.wrong)} in ${format.count(judge.looks)} looks`);
-    mark(this.count, "data-tone", judge.wrong ? "bad" : null);
+    this.showCount();
     if (!kept.isOpen) return;
     const digits = format.places(token.book.tick);
     fill(this.table, rows(token.book, real, LEVELS).map((row) =>
       el("tr", { "data-side": row.side, "data-differs": row.differs }, el("td", { text: format.price(row.price, digits) }), el("td", { text: row.shown === null ? "–" : format.size(row.shown) }), el("td", { text: `${row.differs ? "≠ " : ""}${row.real === null ? "–" : format.size(row.real)}` }))));
+  }
+
+  /** Before the first look, too: a line that comes later moves what is below it. */
+  showCount() {
+    const { judge } = kept;
+    put(this.count, `shown live and wrong: ${format.count(judge.wrong)} in ${format.count(judge.looks)} looks`);
+    mark(this.count, "data-tone", judge.wrong ? "bad" : null);
   }
 
   async showFaults() {

@@ -20,7 +20,7 @@ const PACE_MS = 16;
 const CHARTS_MS = 250;
 const PROOF_MS = 1000;
 /** What has not come by then is not waited for. */
-const SETTLED_MS = 1000;
+const SETTLED_MS = 3000;
 const TABS = /** @type {const} */ ([["ladder", "Ladder"], ["heat", "Heatmap"], ["depth", "Depth"], ["mid", "Mid"], ["trades", "Trades"], ["proof", "Proof"], ["event", "Event"]]);
 /** Points of mid and spread: an hour of seconds. */
 const POINTS = 3600;
