@@ -120,3 +120,216 @@ fn a_higher_level_makes_files_smaller_and_says_the_same() {
     assert!(smaller < live, "{smaller} {live}");
     assert_eq!(said, same);
 }
+
+#[test]
+fn what_has_no_room_is_one_gap_with_its_size_and_the_sequence_goes_on() {
+    let mut bench = Bench::with_room(WriterConfig::default(), 4_096);
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    bench.step();
+    for _ in 0..100 {
+        say(&mut socket, &["[1]", "[2]"], bench.now);
+    }
+    bench.pass(SECOND);
+    say(&mut socket, &["[3]"], bench.now);
+    bench.step();
+    assert_eq!(
+        bench.numbers.state(bench.now).0,
+        crate::RecorderState::Behind
+    );
+    let (written, lost) = bench.numbers.frames();
+    assert_eq!(written + lost, 201);
+    assert!(lost > 0);
+    let later = bench.now + Duration::from_secs(61);
+    assert_eq!(
+        bench.numbers.state(later).0,
+        crate::RecorderState::Recording
+    );
+    let entries = all(&bench.stop());
+    let behind: Vec<_> = gaps(&entries)
+        .into_iter()
+        .filter(|gap| &*gap.reason == "recorder_behind")
+        .collect();
+    // Nobody knows which tokens it was about, and no book has come since.
+    assert_eq!(behind.len(), 1);
+    assert_eq!(behind[0].scope, GapScope::Socket);
+    assert_eq!((behind[0].size, behind[0].to_ts), (Some(lost), None));
+    let sequences: Vec<_> = frames(&entries)
+        .iter()
+        .map(|frame| frame.sequence)
+        .collect();
+    assert_eq!(sequences.last(), Some(&200));
+    assert_eq!(sequences.len() as u64, written);
+}
+
+#[test]
+fn a_disk_that_is_full_costs_a_gap_and_the_recorder_goes_on_when_there_is_room() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 0,
+        ..WriterConfig::default()
+    });
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.pass(4 * SECOND);
+    let kept = bench.wall();
+    bench.disk.set(Faults {
+        room: Some(10),
+        ..Faults::default()
+    });
+    say(&mut socket, &["[1]"], bench.now);
+    bench.pass(3 * SECOND);
+    let (state, reason) = bench.numbers.state(bench.now);
+    assert_eq!(state, crate::RecorderState::Failed, "{reason:?}");
+    say(&mut socket, &["[2]"], bench.now);
+    bench.pass(4 * SECOND);
+    bench.disk.set(Faults::default());
+    bench.pass(30 * SECOND);
+    assert_eq!(
+        bench.numbers.state(bench.now).0,
+        crate::RecorderState::Recording
+    );
+    let back = bench.wall();
+    say(&mut socket, &["[3]"], bench.now);
+    bench.step();
+    // A book that comes again ends it.
+    socket.sent(
+        "{}",
+        Asked::Resubscribe(StaleReason::Hash),
+        &infos,
+        bench.now,
+    );
+    bench.now += SECOND;
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    let disk = bench.stop();
+    let entries = all(&disk);
+    let told: Vec<_> = frames(&entries)
+        .iter()
+        .map(|frame| frame.sequence)
+        .collect();
+    assert_eq!(told, [0, 3], "what was synced and what came after");
+    let gaps: Vec<_> = gaps(&entries)
+        .into_iter()
+        .filter(|gap| gap.scope == GapScope::Recording && &*gap.reason != "stopped")
+        .collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    let (open, healed) = (&gaps[0], &gaps[1]);
+    assert_eq!(&*open.reason, "disk_full");
+    assert_eq!(open.from_ts, healed.from_ts);
+    assert!(
+        open.from_ts.unwrap() <= kept / 1_000,
+        "from what was on the disk on"
+    );
+    assert_eq!((open.to_ts, healed.size), (None, Some(2)));
+    assert!(healed.to_ts.unwrap() >= back / 1_000);
+    assert_eq!(healed.healed_by.as_deref(), Some("snapshot"));
+}
+
+#[test]
+fn tries_come_ever_later_and_a_file_that_failed_is_not_touched_again() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 0,
+        ..WriterConfig::default()
+    });
+    let mut socket = bench.open(1);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.disk.set(Faults {
+        syncs: Some(0),
+        ..Faults::default()
+    });
+    bench.pass(3 * SECOND);
+    assert_eq!(bench.numbers.errors.get(), 1);
+    let part = bench.names().remove(0);
+    let failed = bench.disk.content(&Path::new("recording").join(&part));
+    // No file can begin either.
+    bench.disk.set(Faults {
+        room: Some(0),
+        ..Faults::default()
+    });
+    let mut tries = Vec::new();
+    let began = bench.now;
+    let mut before = bench.disk.created();
+    while tries.len() < 8 {
+        assert!(bench.now - began < 300 * SECOND, "{tries:?}");
+        bench.pass(Duration::from_millis(100));
+        let created = bench.disk.created();
+        if created > before {
+            tries.push((bench.now - began).as_secs());
+            before = created;
+        }
+    }
+    let waits: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(waits.last(), Some(&30), "{waits:?}");
+    assert_eq!(bench.names(), [&*part], "nothing is left of the others");
+    assert_eq!(
+        bench.disk.content(&Path::new("recording").join(&part)),
+        failed
+    );
+}
+
+#[test]
+fn below_the_reserve_the_file_is_finished_and_others_have_the_rest() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 1 << 20,
+        ..WriterConfig::default()
+    });
+    let mut socket = bench.open(1);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.disk.set(Faults {
+        room: Some((1 << 20) - 1),
+        ..Faults::default()
+    });
+    bench.pass(2 * SECOND);
+    let names = bench.names();
+    assert!(names.len() == 1 && names[0].ends_with(".mcap"), "{names:?}");
+    say(&mut socket, &["[1]"], bench.now);
+    bench.pass(10 * SECOND);
+    assert_eq!(bench.names(), names, "nothing is begun");
+    bench.disk.set(Faults::default());
+    bench.pass(31 * SECOND);
+    let entries = all(&bench.stop());
+    let reasons: Vec<_> = gaps(&entries)
+        .iter()
+        .map(|gap| gap.reason.to_string())
+        .collect();
+    assert!(reasons.contains(&"disk_reserve".to_owned()), "{reasons:?}");
+}
+
+#[test]
+fn sockets_and_markets_of_which_nothing_was_told_are_told_after_a_loss() {
+    let mut bench = Bench::with_room(WriterConfig::default(), 2_048);
+    let infos = infos(2);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    let mut first = bench.open(1);
+    bench.step();
+    let long = format!("[{}]", "1,".repeat(2_000));
+    say(&mut first, &[&long], bench.now);
+    // There is no room for any of this.
+    let mut second = bench.open(2);
+    second.sent("{}", Asked::Subscribe, &infos, bench.now);
+    second.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    first.closed("dropped", Owner::Network, bench.now);
+    bench.step();
+    bench.step();
+    say(&mut second, &["[1]"], bench.now);
+    let entries = all(&bench.stop());
+    let told = kinds(&entries);
+    let of = |kind: &str| told.iter().position(|told| told == kind);
+    let frame = told
+        .iter()
+        .rposition(|told| told.starts_with("frame"))
+        .unwrap();
+    for kind in ["closed", "open", "carries", "first_books", "market new"] {
+        assert!(of(kind).is_some_and(|at| at < frame), "{kind}: {told:?}");
+    }
+}
