@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use polypy_core::Timestamp;
 use polypy_core::recording::Gap;
+use polypy_core::{Owner, Timestamp};
 
 use crate::chunk::LIVE_LEVEL;
 use crate::disk::{Disk, DiskFile};
 use crate::header::Header;
-use crate::manifest::{FileLine, Line, Manifest, append, name_of};
+use crate::manifest::{FileLine, LOST, Line, Manifest, append, name_of};
 use crate::repair::{COPY, DAMAGED, Repaired, repair, with_suffix};
 use crate::segment::{Finished, PART, Segment, part_of};
 
@@ -51,6 +51,15 @@ pub struct Retention {
     pub keep_for: Option<Duration>,
     /// The youngest, which are this many bytes together.
     pub keep_bytes: Option<u64>,
+}
+
+/// What a folder has of a recording, as far as its manifest says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The earliest time of an entry, in microseconds since the epoch.
+    pub(crate) from_ts: Option<u64>,
+    /// Frames.
+    pub(crate) frames: u64,
 }
 
 /// A folder that this process alone writes to.
@@ -100,11 +109,27 @@ impl Folder {
         !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether the folder has been removed since it was taken, or moved.
+    /// Whether it is not this process's: it was removed, moved, or could not be taken again.
     pub(crate) fn is_gone(&self) -> bool {
+        self.lock.is_none() || self.is_removed()
+    }
+
+    /// Whether the folder has been removed since it was taken, or moved.
+    pub(crate) fn is_removed(&self) -> bool {
         let found = self.disk.read(&self.path.join(LOCK));
-        self.lock.is_none()
-            || matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// What is in it.
+    pub(crate) fn held(&self) -> io::Result<Held> {
+        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let mut held = Held::default();
+        for file in manifest.kept() {
+            let first = held.from_ts.into_iter().chain(file.from_ts);
+            held.from_ts = first.min();
+            held.frames += file.frames;
+        }
+        Ok(held)
     }
 
     /// Takes the folder once more, and creates it, after it was removed or a file in it was.
@@ -416,8 +441,18 @@ impl Recovery {
     /// Says in the manifest what was done to a file.
     pub(crate) fn note_repaired(&self, repaired: &Repaired, now: u64) -> io::Result<()> {
         let file = match repaired {
-            Repaired::Empty | Repaired::CopyOf(_) | Repaired::Noted(_) => return Ok(()),
+            Repaired::Empty | Repaired::CopyOf(_) | Repaired::Lost(_) | Repaired::Noted(_) => {
+                return Ok(());
+            }
             Repaired::Whole(file) => file,
+            Repaired::Changed { file, was_sha256 } => {
+                self.note(&Line::Changed {
+                    at: now / 1_000,
+                    file: name_of(&file.path),
+                    was_sha256: was_sha256.clone(),
+                })?;
+                file
+            }
             Repaired::Ended { file, cut, gap } => {
                 self.note(&Line::Truncation {
                     at: now / 1_000,
@@ -444,6 +479,20 @@ impl Recovery {
         self.note(&file_line(file, now))
     }
 
+    /// Says in the manifest what is missing with a file that is lost. Returns what it said.
+    pub(crate) fn note_lost(&self, line: &FileLine, now: u64) -> io::Result<Gap> {
+        let at = now / 1_000;
+        let times = (line.from_ts, line.to_ts);
+        let mut gap = Gap::of_recording(LOST, Owner::Us, times, at);
+        gap.size = Some(line.frames);
+        self.note(&Line::Lost {
+            at,
+            file: line.file.clone(),
+            gap: gap.clone(),
+        })?;
+        Ok(gap)
+    }
+
     /// Says in the manifest what the last run lacks, if it was killed and nothing says so.
     /// Returns what it said. Nobody may be recording.
     pub(crate) fn note_kill(&self, now: u64) -> io::Result<Option<Gap>> {
@@ -460,7 +509,7 @@ impl Recovery {
     }
 
     /// A copy that took no place yet. If the damaged file has made room for it, it is
-    /// whole; else it is made anew.
+    /// whole; else it is made again.
     fn copy(&self, path: &Path, now: u64) -> io::Result<Option<Recovered>> {
         let name = path.with_extension("");
         let has = |path: &Path| self.disk.read(path).is_ok();

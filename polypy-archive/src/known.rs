@@ -23,6 +23,8 @@ pub(crate) struct Known {
     next: Option<u64>,
     /// What it was when it was finished.
     pub(crate) line: Option<FileLine>,
+    /// The SHA-256 that it had before it was compacted; it has one or the other.
+    former: Option<String>,
     /// The file whose copy it is.
     pub(crate) copy_of: Option<String>,
 }
@@ -51,6 +53,7 @@ impl Known {
                 .filter(|line| line.file == name)
                 .last()
                 .cloned(),
+            former: manifest.former(&name).map(str::to_owned),
             ..Self::default()
         };
         let of_other = own.filter(|own| own.number != number);
@@ -80,6 +83,13 @@ impl Known {
             }
         }
         Ok(known)
+    }
+
+    /// The SHA-256 that a file should have, if it has been finished with another one.
+    pub(crate) fn should_have(&self, sha256: &str) -> Option<&str> {
+        let line = self.line.as_ref()?;
+        let is_it = line.sha256 == sha256 || self.former.as_deref() == Some(sha256);
+        (!is_it).then_some(&line.sha256)
     }
 
     /// What is missing behind the last entry of a file that has no ending, which was at this

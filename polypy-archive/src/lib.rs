@@ -98,7 +98,7 @@ pub use entry::EntryError;
 pub use flight::{FlightConfig, FlightInlet, FlightNumbers, FlightRecorder, FlightRunning};
 pub use folder::{Folder, FolderError, Recovered, Recovery, Retention};
 pub use header::Header;
-pub use listing::{ListedFile, OpenError, Recording};
+pub use listing::{ListedFile, LostFile, OpenError, Recording};
 pub use manifest::Manifest;
 pub use mend::{Mended, repair_recording};
 pub use numbers::{Numbers, RecorderState};

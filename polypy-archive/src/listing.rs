@@ -11,9 +11,12 @@ use polypy_core::recording::Gap;
 
 use crate::disk::Disk;
 use crate::folder::{EXTENSION, is_locked, number_of};
-use crate::manifest::{FileLine, Manifest, name_of};
+use crate::manifest::{FileLine, Manifest, UnreadableLine, name_of};
 use crate::repair::DAMAGED;
 use crate::segment::PART;
+
+/// Tries to find a folder's files and its manifest as they are at one moment.
+const TRIES: usize = 100;
 
 /// Why there is no recording to read.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,17 @@ pub struct ListedFile {
     pub former: Option<String>,
     /// Whether it has the name of a file that nobody has finished.
     pub is_unfinished: bool,
+    /// Whether a repair has found that it was changed after it was finished.
+    pub is_changed: bool,
+}
+
+/// A file that the manifest has, that no rule removed, and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostFile {
+    /// What the manifest says of it.
+    pub line: FileLine,
+    /// What is missing with it, if a repair has said so.
+    pub gap: Option<Gap>,
 }
 
 /// What became of a file since it was found.
@@ -77,8 +91,8 @@ pub struct Recording {
     pub path: PathBuf,
     /// Those that are there.
     pub files: Vec<ListedFile>,
-    /// Those that the manifest has, that no rule removed, and that are not there.
-    pub lost: Vec<FileLine>,
+    /// Those that are lost.
+    pub lost: Vec<LostFile>,
     /// Those that a rule removed.
     pub removed: Vec<FileLine>,
     /// What the manifest says is missing, and no file could say.
@@ -87,7 +101,7 @@ pub struct Recording {
     /// does not run any more.
     pub untold_kill: Option<Gap>,
     /// Lines of the manifest that cannot be read.
-    pub unreadable_lines: usize,
+    pub unreadable_lines: Vec<UnreadableLine>,
     /// Whether somebody writes to it at the moment.
     pub is_written: bool,
     /// Files that the recorder has given up: nobody writes to these.
@@ -116,41 +130,39 @@ impl Recording {
             }
             Err(error) => return Err(failed(error)),
         }
-        // Somebody may write to it meanwhile: what was finished before the names were read is
-        // among them, or a line behind them says which rule removed it.
-        let before = Manifest::read(&*disk, path).map_err(failed)?;
-        let names = disk.list(path).map_err(failed)?;
-        let manifest = Manifest::read(&*disk, path).map_err(failed)?;
-        let mut recording = Self::found(disk, path, names, &manifest);
-        let was_finished: BTreeSet<_> = before.files().map(|line| &*line.file).collect();
-        recording
-            .lost
-            .retain(|line| was_finished.contains(&*line.file));
+        let recording = Self::now(disk, path).map_err(failed)?;
         if recording.files.is_empty() && recording.lost.is_empty() {
             return Err(OpenError::Empty {
                 path: path.to_owned(),
             });
         }
-        let has_unfinished = recording.files.iter().any(|file| file.is_unfinished);
-        let kill = manifest.untold_kill(0);
-        recording.is_written = (has_unfinished || kill.is_some())
-            && is_locked(&*recording.disk, path).map_err(failed)?;
-        // That one was cut is said of the file.
-        let is_cut = recording
-            .files
-            .last()
-            .is_some_and(|file| file.is_unfinished);
-        if kill.is_some() && !recording.is_written && !is_cut {
-            // It may have ended since its lines were read, and another one begun.
-            let now = Manifest::read(&*recording.disk, path).map_err(failed)?;
-            let is_same = now.lines.len() == manifest.lines.len();
-            recording.untold_kill = kill.filter(|_| is_same);
-        }
         Ok(recording)
     }
 
-    /// Looks again for a file that is no longer where it was found. Somebody writes to the
-    /// recording: it may have been finished since, or removed.
+    /// What a folder says now. Somebody may write to it meanwhile: files, manifest and lock are
+    /// those of one moment if the manifest says the same before and behind the others.
+    fn now(disk: Arc<dyn Disk>, folder: &Path) -> io::Result<Self> {
+        let mut manifest = Manifest::read(&*disk, folder)?;
+        for _ in 0..TRIES {
+            let names = disk.list(folder)?;
+            let mut found = Self::found(Arc::clone(&disk), folder, names, &manifest);
+            let kill = manifest.untold_kill(0);
+            let has_unfinished = found.files.iter().any(|file| file.is_unfinished);
+            found.is_written = (has_unfinished || kill.is_some()) && is_locked(&*disk, folder)?;
+            // That one was cut is said of the file.
+            let is_cut = found.files.last().is_some_and(|file| file.is_unfinished);
+            found.untold_kill = kill.filter(|_| !found.is_written && !is_cut);
+            let before = std::mem::replace(&mut manifest, Manifest::read(&*disk, folder)?);
+            if manifest == before {
+                return Ok(found);
+            }
+        }
+        let error = "its manifest changes faster than it can be read: try again";
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, error))
+    }
+
+    /// Looks again for a file that is no longer where it was found: it may have been finished
+    /// since, or removed.
     pub(crate) fn look_again(&mut self, at: usize) -> io::Result<LookedAgain> {
         let known = &self.files[at];
         let manifest = Manifest::read(&*self.disk, &self.path)?;
@@ -158,16 +170,16 @@ impl Recording {
             self.removed.extend(known.line.clone());
             return Ok(LookedAgain::Removed);
         }
-        let names = self.disk.list(&self.path)?;
-        let fresh = Self::found(Arc::clone(&self.disk), &self.path, names, &manifest);
-        let found = fresh.files.into_iter().find(|file| file.name == known.name);
+        let now = Self::now(Arc::clone(&self.disk), &self.path)?;
+        let is_recorded = self.is_written || now.is_written;
+        let found = now.files.into_iter().find(|file| file.name == known.name);
         Ok(match found {
             Some(found) if found.path != known.path => {
                 self.files[at] = found;
                 LookedAgain::Renamed
             }
-            // Nothing was in it, or it would have been finished.
-            None if known.is_unfinished => LookedAgain::Removed,
+            // By the recorder: nothing was in it, or it would have been finished.
+            None if known.is_unfinished && is_recorded => LookedAgain::Removed,
             Some(_) | None => LookedAgain::Missing,
         })
     }
@@ -193,6 +205,7 @@ impl Recording {
             line: None,
             former: None,
             is_unfinished,
+            is_changed: false,
         };
         Ok(Self {
             disk,
@@ -202,7 +215,7 @@ impl Recording {
             removed: Vec::new(),
             gaps: Vec::new(),
             untold_kill: None,
-            unreadable_lines: 0,
+            unreadable_lines: Vec::new(),
             is_written: false,
             given_up: BTreeSet::new(),
         })
@@ -220,6 +233,7 @@ impl Recording {
             .map(|line| (line.file.clone(), line.clone()))
             .collect();
         let by_rule: BTreeSet<_> = manifest.removed().map(str::to_owned).collect();
+        let changed: BTreeSet<_> = manifest.changed().collect();
         let mut files: BTreeMap<_, ListedFile> = BTreeMap::new();
         for (name, bytes) in names {
             let finished = finished_name(&name).to_owned();
@@ -232,6 +246,7 @@ impl Recording {
                 line: lines.get(&finished).cloned(),
                 former: manifest.former(&finished).map(str::to_owned),
                 is_unfinished: name.ends_with(&format!(".{PART}")),
+                is_changed: changed.contains(&*finished),
                 name: finished,
                 bytes,
             };
@@ -244,16 +259,25 @@ impl Recording {
         let files: Vec<_> = files.into_values().collect();
         let is_there = |name: &str| files.iter().any(|file| file.name == name);
         let gone = lines.into_values().filter(|line| !is_there(&line.file));
-        let (removed, lost) = gone.partition(|line| by_rule.contains(&line.file));
+        let (removed, lost): (Vec<_>, Vec<_>) = gone.partition(|line| by_rule.contains(&line.file));
+        let lost: Vec<_> = lost
+            .into_iter()
+            .map(|line| LostFile {
+                gap: manifest.gap_of_lost(&line.file).cloned(),
+                line,
+            })
+            .collect();
+        let mut gaps = manifest.gaps();
+        gaps.extend(lost.iter().filter_map(|lost| lost.gap.clone()));
         Self {
             disk,
             path: folder.to_owned(),
             files,
             lost,
             removed,
-            gaps: manifest.gaps(),
+            gaps,
             untold_kill: None,
-            unreadable_lines: manifest.unreadable,
+            unreadable_lines: manifest.unreadable.clone(),
             is_written: false,
             given_up: manifest.given_up().map(str::to_owned).collect(),
         }

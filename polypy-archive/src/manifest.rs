@@ -4,6 +4,7 @@
 //! does. Each line is on the disk before anybody relies on it. A last line that was cut
 //! by a kill is cut off, and said.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ use crate::segment::Finished;
 
 /// The manifest's name in its folder.
 pub const MANIFEST: &str = "_manifest.jsonl";
+
+/// The reason of a gap of a file that is lost.
+pub const LOST: &str = "lost";
 
 /// A line. Times are in microseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +92,25 @@ pub enum Line {
         /// Which rule: `age` or `bytes`.
         rule: String,
     },
+    /// A file that was finished is not there, and no rule has removed it. A repair has found so.
+    Lost {
+        /// When.
+        at: u64,
+        /// Its name.
+        file: String,
+        /// What is missing with it. It does not count while the file is there again.
+        gap: Gap,
+    },
+    /// A file was changed after it was finished, and can be read to its end. A repair has found
+    /// so. What it is now is in the line behind this one.
+    Changed {
+        /// When.
+        at: u64,
+        /// Its name.
+        file: String,
+        /// The SHA-256 that the manifest had of it till then.
+        was_sha256: String,
+    },
     /// A file is made smaller. What it is then is in the line behind this one.
     Compaction {
         /// When.
@@ -146,13 +169,22 @@ pub(crate) fn name_of(path: &Path) -> String {
     name.unwrap_or_default()
 }
 
+/// A line of a manifest that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadableLine {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Where it begins and ends in the manifest.
+    pub bytes: (u64, u64),
+}
+
 /// The lines that a manifest has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest {
     /// In their order.
     pub lines: Vec<Line>,
-    /// Lines that cannot be read, the last one left out.
-    pub unreadable: usize,
+    /// Lines that cannot be read. A last one that was cut is none of them.
+    pub unreadable: Vec<UnreadableLine>,
     /// Whether the last line was cut.
     pub is_torn: bool,
 }
@@ -169,14 +201,19 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        let mut manifest = Self::default();
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let (mut manifest, mut from) = (Self::default(), 0);
+        for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+            let to = from + line.len() as u64;
             let is_whole = line.ends_with(b"\n");
             match serde_json::from_slice(line) {
                 Ok(line) if is_whole => manifest.lines.push(line),
                 _ if !is_whole => manifest.is_torn = true,
-                _ => manifest.unreadable += 1,
+                _ => manifest.unreadable.push(UnreadableLine {
+                    number,
+                    bytes: (from, to),
+                }),
             }
+            from = to;
         }
         Ok(manifest)
     }
@@ -209,6 +246,22 @@ impl Manifest {
         let losses = self.losses().into_iter().rev();
         let mut behind = losses.filter(|(file, _)| *file == Some(name));
         behind.next().map(|(_, gap)| gap)
+    }
+
+    /// What is missing with a file that is lost, if a repair has said so.
+    pub(crate) fn gap_of_lost(&self, name: &str) -> Option<&Gap> {
+        self.lines.iter().rev().find_map(|line| match line {
+            Line::Lost { file, gap, .. } if file == name => Some(gap),
+            _ => None,
+        })
+    }
+
+    /// The files that were changed after they were finished, as repairs have found.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Changed { file, .. } => Some(&**file),
+            _ => None,
+        })
     }
 
     /// The files behind which something is missing: nobody writes them any more.
@@ -325,6 +378,14 @@ impl Manifest {
             .skip_while(move |line| !is_session(line));
         let _this_run = before.next();
         before.take_while(move |line| !is_session(line))
+    }
+
+    /// What it says of the files that no rule has removed: the last word of each.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &FileLine> {
+        let removed: BTreeSet<_> = self.removed().collect();
+        let lines: BTreeMap<_, _> = self.files().map(|line| (&*line.file, line)).collect();
+        let lines = lines.into_iter();
+        lines.filter_map(move |(name, line)| (!removed.contains(name)).then_some(line))
     }
 
     /// The files that were removed by a rule.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::disk::{Disk, DiskFile, folder_of};
 use crate::folder::{FolderError, Recovery, take_lock};
 use crate::listing::{ListedFile, Recording};
-use crate::manifest::MANIFEST;
+use crate::manifest::{MANIFEST, UnreadableLine};
 use crate::repair::{Repaired, repair};
 
 /// What became of one file.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Mended {
     /// Its name; that of the manifest for what no file can say.
     pub file: String,
@@ -21,6 +22,17 @@ pub struct Mended {
     pub is_known: bool,
     /// Whether it was removed: an earlier run had begun it, and nothing is in it.
     pub is_removed: bool,
+}
+
+impl Mended {
+    fn new(file: &str, result: io::Result<Repaired>) -> Self {
+        Self {
+            file: file.to_owned(),
+            result,
+            is_known: false,
+            is_removed: false,
+        }
+    }
 }
 
 /// Repairs each file of a recording, and notes in its manifest what was done. `told` is told
@@ -54,18 +66,33 @@ pub fn repair_recording(
         is_done &= mended.result.is_ok();
         told(&mended);
     }
-    // Last: a file that was cut says itself what is missing behind it.
-    if let Some(folder) = folder.filter(|_| is_folder && is_done)
-        && let Some(gap) = Recovery::of(&disk, folder).note_kill(now).transpose()
-    {
-        told(&Mended {
-            file: MANIFEST.to_owned(),
-            result: gap.map(Repaired::Noted),
-            is_known: false,
-            is_removed: false,
-        });
+    let Some(folder) = folder.filter(|_| is_folder) else {
+        return Ok(());
+    };
+    let recovery = Recovery::of(&disk, folder);
+    for lost in recording.lost.iter().filter(|lost| lost.gap.is_none()) {
+        let noted = recovery.note_lost(&lost.line, now);
+        told(&Mended::new(&lost.line.file, noted.map(Repaired::Lost)));
+    }
+    // Behind the files: one that was cut says itself what is missing behind it.
+    let kill = is_done.then(|| recovery.note_kill(now).transpose());
+    if let Some(gap) = kill.flatten() {
+        told(&Mended::new(MANIFEST, gap.map(Repaired::Noted)));
+    }
+    for line in &recording.unreadable_lines {
+        told(&Mended::new(MANIFEST, Err(unreadable(line))));
     }
     Ok(())
+}
+
+/// Nobody can say again what a line of the manifest has said.
+fn unreadable(line: &UnreadableLine) -> io::Error {
+    let text = format!(
+        "line {} cannot be read, and what it said is lost: what the files say stands in lines \
+         behind it; remove it by hand",
+        line.number
+    );
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn lock(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn DiskFile>, FolderError> {
@@ -78,17 +105,19 @@ fn lock(disk: &dyn Disk, folder: &Path) -> Result<Box<dyn DiskFile>, FolderError
 }
 
 fn mend(disk: &Arc<dyn Disk>, folder: Option<&Path>, file: &ListedFile, now: u64) -> Mended {
-    let mut mended = Mended {
-        file: file.name.clone(),
-        result: repair(&**disk, &file.path, now),
-        is_known: false,
-        is_removed: false,
-    };
+    let mut mended = Mended::new(&file.name, repair(&**disk, &file.path, now));
     let (Ok(repaired), Some(folder)) = (&mended.result, folder) else {
         return mended;
     };
-    // What the manifest says of it stands: a file that was written again is none that was
-    // finished.
+    if let (Repaired::CopyOf(other), Some(_)) = (repaired, &file.line) {
+        // What was finished under this name is lost, and this file stands in its way.
+        let text = format!(
+            "it is a copy of {other}, and not the file that was finished: put that one back, or \
+             remove the copy and repair again, which notes what is missing"
+        );
+        mended.result = Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        return mended;
+    }
     mended.is_known = matches!(repaired, Repaired::Whole(_)) && file.line.is_some();
     mended.is_removed = *repaired == Repaired::Empty && file.is_unfinished;
     let noted = if mended.is_known {

@@ -46,6 +46,30 @@ pub struct Fault {
     pub after: Option<u64>,
     /// What the disk says, if it is the disk; of a copy, which file it is one of.
     pub error: Option<String>,
+    /// The line's number, of a line of the manifest.
+    pub line: Option<u64>,
+    /// Whether the manifest says so since a repair: what is missing is told, and nothing is left
+    /// to do.
+    pub is_noted: bool,
+}
+
+impl Fault {
+    fn of(file: &str, what: FaultKind) -> Self {
+        Self {
+            file: file.to_owned(),
+            what,
+            bytes: (0, 0),
+            after: None,
+            error: None,
+            line: None,
+            is_noted: false,
+        }
+    }
+
+    /// Whether something is wrong, and the recording does not say so itself.
+    pub fn is_damage(&self) -> bool {
+        !self.is_noted && self.what.is_damage()
+    }
 }
 
 /// What is wrong with a part of a recording.
@@ -71,6 +95,8 @@ pub enum FaultKind {
     Changed,
     /// The last run has not ended by itself, and nothing says what is missing behind it.
     Killed,
+    /// A line of the manifest.
+    Line,
     /// Nothing is wrong: somebody writes to it at the moment, and more will come.
     Written,
     /// Nothing is wrong: another file of the recording is the same, and this one is left out.
@@ -90,13 +116,13 @@ impl FaultKind {
             Self::Description => "description",
             Self::Changed => "changed",
             Self::Killed => "killed",
+            Self::Line => "line",
             Self::Written => "written",
             Self::Copy => "copy",
         }
     }
 
-    /// Whether something is wrong.
-    pub fn is_damage(self) -> bool {
+    fn is_damage(self) -> bool {
         !matches!(self, Self::Written | Self::Copy)
     }
 
@@ -106,7 +132,8 @@ impl FaultKind {
             Self::Lost | Self::Unreadable | Self::Entries | Self::Cut | Self::Foreign => true,
             // Behind all that there is.
             Self::Killed => false,
-            Self::Changed | Self::Unended | Self::Description | Self::Written | Self::Copy => false,
+            Self::Changed | Self::Unended | Self::Description => false,
+            Self::Line | Self::Written | Self::Copy => false,
         }
     }
 }
@@ -116,7 +143,15 @@ impl fmt::Display for Fault {
         let (from, to) = self.bytes;
         write!(f, "{}: ", self.file)?;
         match self.what {
-            FaultKind::Lost => write!(f, "the manifest has it, and it is not there"),
+            FaultKind::Lost if self.is_noted => write!(
+                f,
+                "is lost, and a gap says what is missing with it, until the file is put back"
+            ),
+            FaultKind::Lost => write!(
+                f,
+                "the manifest has it, and it is not there: put it back, or polypy repair notes what \
+                 is missing with it"
+            ),
             FaultKind::Unreadable => write!(
                 f,
                 "the disk does not give what is behind byte {from}: {}",
@@ -141,11 +176,24 @@ impl fmt::Display for Fault {
                 f,
                 "bytes {from} to {to} of its description are damaged; no entry is missing"
             ),
+            FaultKind::Changed if self.is_noted => write!(
+                f,
+                "was changed after it was finished, as the manifest says since a repair"
+            ),
             FaultKind::Changed => {
-                write!(
-                    f,
-                    "its SHA-256 is not the one of the manifest: it was written anew"
-                )
+                write!(f, "was changed after it was finished: ")?;
+                match &self.error {
+                    Some(other) => write!(
+                        f,
+                        "it is a copy of {other} now. Put the original back, or remove the copy and \
+                         polypy repair notes what is missing"
+                    ),
+                    None => write!(
+                        f,
+                        "its SHA-256 is not the one in the manifest. Put the original back, or \
+                         polypy repair notes what it is now"
+                    ),
+                }
             }
             FaultKind::Killed => {
                 let from = Timestamp::from_millis(self.after.unwrap_or(0) / 1_000_000);
@@ -155,6 +203,13 @@ impl fmt::Display for Fault {
                      polypy repair says it, or the next recorder that starts here"
                 )
             }
+            FaultKind::Line => write!(
+                f,
+                "line {} cannot be read, and what it said is lost: that a file was finished or \
+                 removed, that a run began or ended, or what is missing. polypy repair writes again \
+                 what the files say; remove the line after that",
+                self.line.unwrap_or(0)
+            ),
             FaultKind::Written => write!(f, "is being written"),
             FaultKind::Copy => write!(
                 f,
@@ -171,6 +226,8 @@ type Scanning = Scanner<Box<dyn DiskFile>>;
 pub struct Reader {
     recording: Recording,
     next: usize,
+    /// What is told in front of the first file.
+    manifest: std::vec::IntoIter<Fault>,
     lost: std::vec::IntoIter<Fault>,
     /// What is told behind the last file.
     killed: Option<Fault>,
@@ -187,28 +244,25 @@ pub struct Reader {
 impl Reader {
     /// Reads this recording from its beginning.
     pub fn new(recording: Recording) -> Self {
-        let lost: Vec<_> = recording
-            .lost
-            .iter()
-            .map(|line| Fault {
-                file: line.file.clone(),
-                what: FaultKind::Lost,
-                bytes: (0, line.bytes),
-                after: None,
-                error: None,
-            })
-            .collect();
+        let lines = recording.unreadable_lines.iter().map(|line| Fault {
+            bytes: line.bytes,
+            line: Some(line.number),
+            ..Fault::of(MANIFEST, FaultKind::Line)
+        });
+        let lost = recording.lost.iter().map(|lost| Fault {
+            bytes: (0, lost.line.bytes),
+            is_noted: lost.gap.is_some(),
+            ..Fault::of(&lost.line.file, FaultKind::Lost)
+        });
         let killed = recording.untold_kill.as_ref().map(|gap| Fault {
-            file: MANIFEST.to_owned(),
-            what: FaultKind::Killed,
-            bytes: (0, 0),
             after: gap.from_ts.map(|from| from.saturating_mul(1_000)),
-            error: None,
+            ..Fault::of(MANIFEST, FaultKind::Killed)
         });
         Self {
+            manifest: lines.collect::<Vec<_>>().into_iter(),
+            lost: lost.collect::<Vec<_>>().into_iter(),
             recording,
             next: 0,
-            lost: lost.into_iter(),
             killed,
             now: None,
             after: None,
@@ -251,6 +305,9 @@ impl Reader {
 
     /// What comes next; `None` at the end.
     pub fn next_found(&mut self) -> Option<Found> {
+        if let Some(fault) = self.manifest.next() {
+            return Some(Found::Fault(fault));
+        }
         while let Some((at, mut scanner)) = self.now.take() {
             match scanner.next_piece() {
                 Ok(Some(Piece::Finished)) => {
@@ -373,30 +430,34 @@ impl Reader {
 
     fn fault(&self, at: usize, what: FaultKind, bytes: (u64, u64), after: Option<u64>) -> Fault {
         Fault {
-            file: self.recording.files[at].name.clone(),
-            what,
             bytes,
             after,
-            error: None,
+            ..Fault::of(&self.recording.files[at].name, what)
         }
     }
 
     /// All checksums of a file hold; whether it is the file that was finished all the same.
     fn changed(&mut self, at: usize) -> Option<Fault> {
-        if !self.checks_digests || self.recording.files[at].line.is_none() {
-            return None;
+        let file = &self.recording.files[at];
+        let changed = self.fault(at, FaultKind::Changed, (0, file.bytes), self.after);
+        let noted = file.is_changed.then(|| Fault {
+            is_noted: true,
+            ..changed.clone()
+        });
+        if !self.checks_digests || file.line.is_none() {
+            return noted;
         }
         let found = match self.read(at) {
             Ok(Some(file)) => digest(file),
             // It was read before it was removed.
-            Ok(None) => return None,
+            Ok(None) => return noted,
             Err(error) => Err(error),
         };
         let file = &self.recording.files[at];
         let line = file.line.as_ref()?;
         match found {
-            Ok(found) if found == line.sha256 || file.former == Some(found.clone()) => None,
-            Ok(_) => Some(self.fault(at, FaultKind::Changed, (0, file.bytes), self.after)),
+            Ok(found) if found == line.sha256 || file.former == Some(found.clone()) => noted,
+            Ok(_) => Some(changed),
             Err(error) => Some(self.unreadable(at, 0, &error)),
         }
     }

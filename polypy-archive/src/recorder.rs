@@ -400,7 +400,11 @@ fn recover(
                         tracing::warn!(file, "a copy of it in the recording is left out");
                         None
                     }
-                    Repaired::Whole(_) | Repaired::Empty | Repaired::Noted(_) => None,
+                    Repaired::Whole(_)
+                    | Repaired::Changed { .. }
+                    | Repaired::Empty
+                    | Repaired::Lost(_)
+                    | Repaired::Noted(_) => None,
                 };
                 gaps.extend(gap.filter(|gap| gap.to_ts.is_none()));
             }

@@ -38,6 +38,13 @@ pub enum Repaired {
     Empty,
     /// Nothing: the file of this name is the same.
     CopyOf(String),
+    /// Nothing: it can be read to its end, and is not the file that was finished.
+    Changed {
+        /// The file.
+        file: Finished,
+        /// The SHA-256 of the one that was finished.
+        was_sha256: String,
+    },
     /// It was cut, and ended in place.
     Ended {
         /// The file.
@@ -56,6 +63,8 @@ pub enum Repaired {
         /// What the copy says is missing.
         gaps: Vec<Gap>,
     },
+    /// It is not there, and the manifest says now what is missing with it.
+    Lost(Gap),
     /// No file can say that this is missing, and the manifest says it now.
     Noted(Gap),
 }
@@ -64,8 +73,11 @@ impl Repaired {
     /// The file as it is now, if there is one.
     pub fn file(&self) -> Option<&Finished> {
         match self {
-            Self::Empty | Self::CopyOf(_) | Self::Noted(_) => None,
-            Self::Whole(file) | Self::Ended { file, .. } | Self::Copied { file, .. } => Some(file),
+            Self::Empty | Self::CopyOf(_) | Self::Lost(_) | Self::Noted(_) => None,
+            Self::Whole(file)
+            | Self::Changed { file, .. }
+            | Self::Ended { file, .. }
+            | Self::Copied { file, .. } => Some(file),
         }
     }
 }
@@ -96,7 +108,11 @@ pub fn repair(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
             }
             let mut file = disk.read(&name)?;
             let (_, digest) = checksums(&mut file, u64::MAX)?;
-            survey.finished(name, disk, &digest).map(Repaired::Whole)
+            let file = survey.finished(name, disk, &digest)?;
+            Ok(match known.should_have(&file.sha256).map(str::to_owned) {
+                Some(was_sha256) => Repaired::Changed { file, was_sha256 },
+                None => Repaired::Whole(file),
+            })
         }
     }
 }

@@ -7,6 +7,7 @@ use polypy_core::recording::{Entry, Gap, Recorded, RecordingError, RecordingSour
 
 use crate::header::Header;
 use crate::listing::Recording;
+use crate::manifest::LOST;
 use crate::reader::{Fault, FaultKind, Found, Reader};
 
 /// The entries of a recording, again and again.
@@ -56,7 +57,7 @@ impl Entries {
         if fault.what.loses_entries() {
             let at = fault.after.unwrap_or(self.last);
             let reason = match fault.what {
-                FaultKind::Lost => "lost",
+                FaultKind::Lost => LOST,
                 FaultKind::Cut => "killed",
                 _ => "damaged",
             };

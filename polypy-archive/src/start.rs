@@ -28,7 +28,8 @@ impl Recording {
         };
         self.files.drain(..first);
         let number = number_of(&self.files[0].name);
-        self.lost.retain(|line| number_of(&line.file) >= number);
+        self.lost
+            .retain(|lost| number_of(&lost.line.file) >= number);
         self
     }
 
@@ -37,6 +38,7 @@ impl Recording {
         let alone = Self {
             files: vec![self.files[at].clone()],
             lost: Vec::new(),
+            unreadable_lines: Vec::new(),
             untold_kill: None,
             ..self.clone()
         };
@@ -122,6 +124,7 @@ mod tests {
 
     use super::*;
     use crate::folder::Folder;
+    use crate::listing::LostFile;
     use crate::testing::FaultyDisk;
 
     const SECOND: u64 = 1_000_000_000;
@@ -234,7 +237,7 @@ mod tests {
         later.push(checkpoint());
         let mut recording = recording(&[vec![opened()], later.clone(), later]);
         let line = recording.files.remove(0).line.unwrap();
-        recording.lost.push(line);
+        recording.lost.push(LostFile { line, gap: None });
         assert_eq!(recording.clone().reaching(BEGIN).lost.len(), 1);
         assert_eq!(first(&recording, 20), 3);
         assert_eq!(recording.reaching(BEGIN + 20 * SECOND).lost.len(), 0);

@@ -18,7 +18,7 @@ pub enum Exit {
     NotWhole,
     /// Nothing of what was named can be read.
     Unreadable,
-    /// What was named is not there.
+    /// What was named is not there: a recording, or a token in it.
     NoInput,
     /// Standard output could not be written.
     Io,
@@ -41,7 +41,10 @@ impl Exit {
         (Self::Usage, "command line not understood"),
         (Self::NotWhole, "a recording is not whole"),
         (Self::Unreadable, "a recording cannot be read"),
-        (Self::NoInput, "there is no such recording"),
+        (
+            Self::NoInput,
+            "there is no such recording, or no such token in it",
+        ),
         (Self::Io, "standard output could not be written"),
         (Self::Config, "mistakes in the configuration"),
         (Self::Interrupted, "drain cut short by a second interrupt"),

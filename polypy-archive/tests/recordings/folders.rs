@@ -293,14 +293,16 @@ fn a_manifest_cut_anywhere_has_all_whole_lines_and_goes_on() {
             (count + 1, false),
             "cut at {cut}"
         );
-        assert_eq!((after.unreadable, after.lines.last()), (0, Some(&line(9))));
+        assert_eq!(after.unreadable, []);
+        assert_eq!(after.lines.last(), Some(&line(9)));
     }
     let disk = FaultyDisk::default();
     disk.put(&path, b"nonsense\n{\"kind\":\"of_later\",\"at\":1}\n");
     let manifest = Manifest::read(&disk, &place()).unwrap();
+    let unreadable: Vec<_> = manifest.unreadable.iter().map(|line| line.number).collect();
     assert_eq!(
-        (manifest.unreadable, &manifest.lines[..]),
-        (1, &[Line::Other][..])
+        (&unreadable[..], &manifest.lines[..]),
+        (&[1][..], &[Line::Other][..])
     );
 }
 
@@ -345,7 +347,7 @@ fn a_manifest_that_is_cut_at_any_byte_is_read_as_far_as_it_is_whole_and_goes_on(
         folder.finish(segment, BEGIN + 11 * SECOND).unwrap();
         let after = Manifest::read(&disk, &place()).unwrap();
         assert_eq!(
-            (after.unreadable, after.is_torn),
+            (after.unreadable.len(), after.is_torn),
             (0, false),
             "cut at {cut}"
         );

@@ -9,6 +9,7 @@ mod folders;
 mod golden;
 mod killing;
 mod mutated;
+mod noting;
 mod python;
 mod reading;
 mod repairing;

@@ -39,6 +39,9 @@ use replay::REPLAY_EXAMPLES;
 #[cfg(all(feature = "archive", feature = "sim"))]
 pub(crate) use replay::Replay;
 
+/// Columns of a help; what is longer is broken.
+const MOST_COLUMNS: usize = 100;
+
 /// What was typed.
 #[derive(Debug, Parser)]
 #[command(
@@ -48,7 +51,7 @@ pub(crate) use replay::Replay;
     after_help = AFTER_HELP,
     after_long_help = after_long_help(),
     arg_required_else_help = true,
-    max_term_width = 100
+    max_term_width = MOST_COLUMNS
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -410,7 +413,7 @@ Ctrl-C, or when its reader has seen enough.";
 const BOOK_EXAMPLES: &str = "\
 Examples:
   polypy book 7132104567925221259462638553270691275033272857194253228963137931245558399256
-  polypy book --watch --depth 5 7132104567925221259462638553270691275033272857194253228963137931245558399256
+  polypy book --watch --depth 5 TOKEN
   polypy book --json TOKEN | jq .state
 
 Ends with 0 if there is a book, be it one that is not to be trusted: the first line says.";
@@ -423,9 +426,9 @@ Examples:
   polypy events --tags crypto --limit 10
   polypy events --json weather-in-lisbon | jq '.markets[].question'
 
-A row for each event: how many of its markets are followed, when the last of them ends, dollars traded
-within a day, and the slug that shows it alone. Of one event: its markets as `polypy markets` shows
-them, and what the best prices of their first outcomes add up to.";
+A row for each event: how many of its markets are followed, when the last of them ends, dollars
+traded within a day, and the slug that shows it alone. Of one event: its markets as `polypy markets`
+shows them, and what the best prices of their first outcomes add up to.";
 
 const TRADES_EXAMPLES: &str = "\
 Examples:
@@ -434,8 +437,8 @@ Examples:
   polypy trades --json TOKEN | jq -r .price
   polypy tail --channels trade TOKEN        as they come
 
-The newest first: when, by the venue; which outcome was bought or sold; at what price, how many. As many
-as the server keeps (workers.trades_kept), since it follows the market.";
+The newest first: when, by the venue; which outcome was bought or sold; at what price, how many. As
+many as the server keeps (workers.trades_kept), since it follows the market.";
 
 const MARKETS_EXAMPLES: &str = "\
 Examples:
@@ -463,8 +466,8 @@ Examples:
   polypy top --json | jq '.sample.books_live'
 
 Keys: Tab markets or connections, s the next order, / search, Enter the ladder of a market, o its
-other outcome, Ctrl-L draw again, Ctrl-Z to the shell, ? all of them, q quit. 80 columns and 24 lines
-or more; sixteen colours, none with NO_COLOR.";
+other outcome, Ctrl-L draw again, Ctrl-Z to the shell, ? all of them, q quit. 80 columns and 24
+lines or more; sixteen colours, none with NO_COLOR.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -504,5 +507,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_line_of_a_help_is_broken_in_its_midst() {
+        let command = Cli::command();
+        let mut long = Vec::new();
+        for command in command.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let lines = help.lines().filter(|line| line.len() > MOST_COLUMNS);
+            long.extend(lines.map(|line| format!("{}: {line}", command.get_name())));
+        }
+        assert_eq!(long, Vec::<String>::new());
     }
 }

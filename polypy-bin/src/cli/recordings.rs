@@ -127,25 +127,29 @@ Files that were compacted before are read. Ends with 3 if a file is damaged: it 
 pub(crate) const INFO_EXAMPLES: &str = "\
 Examples:
   polypy info recording
-  polypy info recording --token 7132104567925221259462638553270691275033272857194253228963137931245558399256
+  polypy info recording --token TOKEN
   polypy info --json recording | jq .gaps
 
 Shows what there is without decoding a frame: files, times, sockets, tokens, bytes, and what is
-missing by whose doing it is. `polypy verify` looks at the books. Ends with 0 if every file is
-whole, with 3 if something of them is damaged or not there, with 66 if there is no recording.";
+missing by whose doing it is. `frames` are those that are JSON; the others, as PONG, are `control`.
+`polypy verify` looks at the books. Ends with 0 if every file is whole, with 3 if something of them
+is damaged or not there, with 65 if no entry can be read and no gap says what is missing, with 66 if
+there is no recording, or none of that token.";
 
 pub(crate) const CAT_EXAMPLES: &str = "\
 Examples:
   polypy cat recording | head
   polypy cat recording --channel gap,socket
-  polypy cat recording --token 71321045679252212594626385532706912750332728571942532289631379312455583992 --from 2026-11-29T08:43:00Z
+  polypy cat recording --token TOKEN --from 2026-11-29T08:43:00Z
   polypy cat --raw recording > frames.jsonl
 
 An entry a line, as JSON: `at` (nanoseconds since 1970), `channel`, and `data`. A frame has its
-number among those of its socket, too (`sequence`), and one that is no JSON is in `text`, or in
-`binary` as hexadecimal digits. docs/schemas/recording says what each channel holds. Ends with 0, with
-3 if something could not be read (standard error says what), with 65 if nothing could be, with 66
-if there is no recording.";
+number among those of its socket, too (`sequence`). Where it has ends of line between its parts,
+they are spaces here; --raw leaves each byte. What is no JSON is in `text`, or in `binary` as
+hexadecimal digits. docs/schemas/recording says what each channel holds.
+
+Ends with 0, with 3 if something could not be read (standard error says what), with 65 if nothing
+could be, with 66 if there is no recording, or no entry names the token.";
 
 pub(crate) const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -155,9 +159,17 @@ Examples:
   polypy verify frames.jsonl.gz
 
 Applies every frame as the server would, on recorded time, and holds each book against the venue's
-hashes, its best prices, the market's other token and the checkpoints. Ends with 0 if the
-recording is whole: nothing is damaged, nothing is missing that no gap tells of, no check failed.
-With 3 if it is not, with 65 if it cannot be read, with 66 if there is none.";
+hashes, its best prices, the market's other token and the checkpoints.
+
+`frames` are those that are JSON; the others, as PONG, are `control`. How long gaps of one reason
+lasted is added up: ten tokens that waited two seconds for their first book, at the same time, are
+20 s. `no loss` are gaps in which nothing was lost; one that is open lasts until the end of the
+recording. A state that was replaced before a check was due, by the next state or another book, is
+neither verified nor failed.
+
+Ends with 0 if the recording is whole: nothing is damaged, no file is lost, nothing is missing that
+no gap tells of, no check failed. With 3 if it is not, with 65 if no entry can be read and no gap
+says what is missing, with 66 if there is no recording, or no book of that token.";
 
 pub(crate) const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -177,6 +189,12 @@ Examples:
 Ends what a kill has cut, in place, and puts a copy without them in the place of files with
 damaged parts, which stay beside it as .damaged. What is missing is written into the file, as a
 gap: why nothing was written, as far as the recorder could still say so (disk_full and others), or
-that it was killed. Repairing again changes nothing. A recorder does the same for what earlier runs
-left, when it starts; nobody may record to the folder meanwhile. Ends with 0 if all can be read now,
-with 3 if something could not be repaired and stays as it is, with 65 if nothing can be read.";
+that it was killed. A recorder does the same for what earlier runs left, when it starts.
+
+A file that is lost is noted in the manifest, with the gap `lost`, which counts until the file is
+put back. So is one that can be read to its end and is not the file that was finished, with its new
+SHA-256. Nothing that holds an entry is removed, and repairing again changes nothing.
+
+Ends with 0 if nothing is left to repair, with 1 if somebody records to the folder or it cannot be
+locked, with 3 if something stays as it is (it says what, and what to do), with 65 if nothing can be
+read, with 66 if there is no recording.";

@@ -24,6 +24,7 @@ pub(crate) fn cat(typed: cli::Cat) -> Exit {
     if let Some(from) = typed.span.from {
         reader.pass_before(from);
     }
+    let token = typed.token.clone();
     let output = io::stdout();
     let is_terminal = output.is_terminal();
     let mut printing = Printing {
@@ -35,6 +36,12 @@ pub(crate) fn cat(typed: cli::Cat) -> Exit {
         left: typed.limit.unwrap_or(u64::MAX),
     };
     match printing.all(&mut reader) {
+        Ok(Exit::NoInput) => {
+            let token = token.map_or_else(String::new, |token| token.to_string());
+            let since = typed.span.from.map_or("", |_| " since --from");
+            terminal::say(&format_args!("no entry{since} names token {token}"));
+            Exit::NoInput
+        }
         Ok(exit) => exit,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
         Err(error) => {
@@ -69,10 +76,11 @@ impl Wanted {
         (self.from..=self.to).contains(&entry.at)
             && (self.channels.is_empty() || self.channels.contains(kind))
             && (self.socket.is_none() || entry.socket() == self.socket)
-            && self
-                .token
-                .as_ref()
-                .is_none_or(|token| token.is_named_in(entry.data))
+    }
+
+    fn is_of_token(&self, entry: &RawEntry<'_>) -> bool {
+        let token = self.token.as_ref();
+        token.is_none_or(|token| token.is_named_in(entry.data))
     }
 }
 
@@ -88,6 +96,8 @@ struct Printing<W: Write> {
 impl<W: Write> Printing<W> {
     fn all(&mut self, reader: &mut Reader) -> io::Result<Exit> {
         let (mut has_entries, mut has_faults) = (false, false);
+        // Whether any entry names the token, also one that is not wanted.
+        let mut is_token_known = self.wanted.token.is_none();
         while self.left > 0
             && let Some(found) = reader.next_found()
         {
@@ -95,13 +105,17 @@ impl<W: Write> Printing<W> {
                 Found::Chunk(chunk) => {
                     has_entries = true;
                     for entry in chunk.raw_entries() {
-                        if self.left > 0 && self.wanted.is(&entry) {
-                            self.print(&entry)?;
+                        let is_wanted = self.left > 0 && self.wanted.is(&entry);
+                        if (is_wanted || !is_token_known) && self.wanted.is_of_token(&entry) {
+                            is_token_known = true;
+                            if is_wanted {
+                                self.print(&entry)?;
+                            }
                         }
                     }
                 }
                 Found::Fault(fault) => {
-                    has_faults |= fault.what.is_damage();
+                    has_faults |= fault.is_damage();
                     self.output.flush()?;
                     terminal::say(&fault);
                 }
@@ -110,9 +124,10 @@ impl<W: Write> Printing<W> {
         }
         self.output.flush()?;
         Ok(match (has_faults, has_entries) {
-            (false, _) => Exit::Clean,
-            (true, true) => Exit::NotWhole,
             (true, false) => Exit::Unreadable,
+            _ if !is_token_known => Exit::NoInput,
+            (true, true) => Exit::NotWhole,
+            (false, _) => Exit::Clean,
         })
     }
 
@@ -156,11 +171,12 @@ impl<W: Write> Printing<W> {
         if is_frame {
             write!(self.line, ",\"sequence\":{}", entry.sequence)?;
         }
-        // As it is, unless that would make two lines of it.
-        let is_line = !entry.data.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
         match std::str::from_utf8(entry.data) {
-            Ok(text) if is_line && serde_json::from_str::<&RawValue>(text).is_ok() => {
-                write!(self.line, ",\"data\":{text}}}")
+            Ok(text) if serde_json::from_str::<&RawValue>(text).is_ok() => {
+                // Between the parts of JSON an end of line is a space, and within a text there
+                // is none.
+                let line = text.trim().replace(['\n', '\r'], " ");
+                write!(self.line, ",\"data\":{line}}}")
             }
             Ok(text) => write!(self.line, ",\"text\":{}}}", serde_json::to_string(text)?),
             Err(_) => {

@@ -16,14 +16,16 @@ pub(crate) fn info(typed: cli::Info) -> Exit {
     let mut progress = Progress::of("reading:");
     let mut inventory = Inventory::of(recording, &mut |done, all| progress.tell(done, all));
     drop(progress);
-    let exit = if inventory.is_whole() {
-        Exit::Clean
-    } else if inventory.entries.is_empty() {
+    let exit = if inventory.is_unreadable() {
         Exit::Unreadable
+    } else if inventory.is_whole() {
+        Exit::Clean
     } else {
         Exit::NotWhole
     };
-    if let Some(token) = &typed.token {
+    if let Some(token) = &typed.token
+        && exit != Exit::Unreadable
+    {
         inventory.keep_token(token);
         if inventory.sockets.is_empty() {
             terminal::say(&format_args!("no socket was asked for token {token}"));

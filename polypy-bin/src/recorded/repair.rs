@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use polypy::archive::{FolderError, Mended, Repaired, SystemDisk, repair_recording};
+use polypy::archive::manifest::MANIFEST;
+use polypy::archive::{Mended, Repaired, SystemDisk, repair_recording};
 use polypy::exit::Exit;
 use polypy_core::recording::Gap;
 
@@ -23,8 +24,8 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
         // What cannot be read is no better than it was.
         is_done &= mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty) | Err(_));
         // One that was removed was our own, and had nothing in it yet.
-        is_any_read |=
-            mended.is_removed || !matches!(mended.result, Ok(Repaired::Empty | Repaired::Noted(_)));
+        is_any_read |= mended.is_removed
+            || mended.file != MANIFEST && !matches!(mended.result, Ok(Repaired::Empty));
         let line = line(mended);
         is_any_told |= line.is_some();
         if let Some(line) = line
@@ -36,16 +37,19 @@ pub(crate) fn repair(typed: cli::Repair) -> Exit {
     match (repaired, shown) {
         (Err(error), _) => {
             terminal::say(&error);
-            match error {
-                FolderError::InUse { .. } => Exit::Failure,
-                _ => Exit::Unreadable,
-            }
+            Exit::Failure
         }
         (Ok(()), Err(exit)) if exit != Exit::Clean => exit,
         (Ok(()), _) if !is_any_read => Exit::Unreadable,
         (Ok(()), _) if is_done => {
             if !is_any_told {
                 terminal::say(&"nothing to repair: each file is whole, and in the manifest");
+                for lost in &recording.lost {
+                    let name = &lost.line.file;
+                    terminal::say(&format_args!(
+                        "{name}: lost, and a gap of the manifest says so"
+                    ));
+                }
             }
             Exit::Clean
         }
@@ -105,6 +109,16 @@ fn line(mended: &Mended) -> Option<String> {
                 missing(gaps)
             )
         }
+        Ok(Repaired::Changed { was_sha256, .. }) => format!(
+            "{name}: can be read to its end, and was changed after it was finished; the manifest says \
+             so now, with its new SHA-256\n  it was finished with {was_sha256}: if you have that file, \
+             put it back\n"
+        ),
+        Ok(Repaired::Lost(gap)) => format!(
+            "{name}: lost, and the manifest says now what is missing with it; if you have that file, \
+             put it back{}\n",
+            missing(std::slice::from_ref(gap))
+        ),
         Ok(Repaired::Noted(gap)) => format!(
             "{name}: says now what no file can say{}\n",
             missing(std::slice::from_ref(gap))

@@ -24,12 +24,12 @@ pub(crate) fn verify(typed: cli::Verify) -> Exit {
     } else {
         Exit::NotWhole
     };
-    if let Some(token) = &typed.token {
-        report.keep_token(token);
-        if report.tokens.is_empty() {
-            terminal::say(&format_args!("the recording has no book of token {token}"));
-            return Exit::NoInput;
-        }
+    if let Some(token) = &typed.token
+        && !report.list_only(token)
+        && exit != Exit::Unreadable
+    {
+        terminal::say(&format_args!("the recording has no book of token {token}"));
+        return Exit::NoInput;
     }
     let text = if typed.json {
         format!("{}\n", report.to_json())

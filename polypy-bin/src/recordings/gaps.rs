@@ -70,4 +70,27 @@ mod tests {
         let all = [gap(1, Some(3)), gap(2, None), gap(4, None)];
         assert_eq!(gaps.into_list(), all);
     }
+
+    #[test]
+    fn what_was_found_out_later_of_a_gap_counts_unless_a_file_has_told_its_end() {
+        let gap =
+            |reason, to, detected| Gap::of_recording(reason, Owner::Us, (Some(1), to), detected);
+        // The manifest says this of it, besides what a file says.
+        let last = |told: &Gap, by_manifest: Vec<Gap>| {
+            let mut gaps = Gaps::default();
+            gaps.note(told);
+            gaps.add_untold(&by_manifest);
+            gaps.into_list()
+        };
+        let (killed, full) = (gap("killed", None, 5), gap("disk_full", Some(9), 6));
+        assert_eq!(last(&killed, vec![full.clone()]), vec![full.clone()]);
+        // Not later, so the file has the last word.
+        let as_early = gap("disk_full", Some(9), 5);
+        assert_eq!(last(&killed, vec![as_early]), vec![killed.clone()]);
+        let ended = gap("killed", Some(8), 5);
+        assert_eq!(last(&ended, vec![full.clone()]), vec![ended]);
+        // Of two in the manifest the later one.
+        let earlier = gap("disk_failed", None, 7);
+        assert_eq!(last(&killed, vec![earlier, full.clone()]), vec![full]);
+    }
 }

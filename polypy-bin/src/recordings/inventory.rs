@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::gaps::Gaps;
 use super::moment::shown;
-use super::report::{LEFT_OUT, ORDERLY};
+use super::report::{ORDERLY, fault_json, is_unsettled};
 
 /// Rows of each list on the page for people.
 const MOST_ROWS: usize = 40;
@@ -170,7 +170,7 @@ impl Inventory {
 
     fn fault(&mut self, fault: Fault) {
         if let Some(file) = self.files.iter_mut().find(|file| file.name == fault.file) {
-            file.is_damaged |= fault.what.is_damage();
+            file.is_damaged |= fault.is_damage();
             file.is_written |= fault.what == FaultKind::Written;
             file.is_copy |= fault.what == FaultKind::Copy;
         }
@@ -215,11 +215,17 @@ impl Inventory {
         }
     }
 
-    /// Whether nothing of it is damaged, and nothing was left out of which nobody knows what it
-    /// was.
+    /// Whether there are entries, nothing of them is damaged, and nothing was left out of which
+    /// nobody knows what it was.
     pub fn is_whole(&self) -> bool {
-        let has_left_out = self.gaps.iter().any(|gap| &*gap.reason == LEFT_OUT);
-        !has_left_out && !self.faults.iter().any(|fault| fault.what.is_damage())
+        !self.entries.is_empty()
+            && !self.gaps.iter().any(is_unsettled)
+            && !self.faults.iter().any(Fault::is_damage)
+    }
+
+    /// Whether no entry could be read, and nothing says what is missing.
+    pub fn is_unreadable(&self) -> bool {
+        self.entries.is_empty() && self.gaps.is_empty()
     }
 
     /// The tokens that sockets were asked to bring.
@@ -263,9 +269,7 @@ impl Inventory {
                 "written": file.is_written,
             })
         });
-        let faults = self.faults.iter().map(|fault| {
-            json!({ "file": fault.file, "what": fault.what.name(), "text": fault.to_string() })
-        });
+        let faults = self.faults.iter().map(fault_json);
         let sockets = self.sockets.iter().map(|row| {
             json!({
                 "session": self.sessions.get(row.session),
@@ -347,7 +351,7 @@ impl Inventory {
             writeln!(page, "removed      {} files by rule", self.removed.len())?;
         }
         for fault in self.faults.iter().take(MOST_ROWS) {
-            let what = if fault.what.is_damage() {
+            let what = if fault.is_damage() {
                 "damaged     "
             } else {
                 "note        "
@@ -440,5 +444,25 @@ impl Inventory {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polypy_core::Owner;
+
+    use super::*;
+
+    #[test]
+    fn what_holds_no_entry_is_not_whole_and_is_unreadable_unless_a_gap_says_what_is_missing() {
+        let mut inventory = Inventory::default();
+        assert!(!inventory.is_whole() && inventory.is_unreadable());
+        let gap = |reason| Gap::of_recording(reason, Owner::Us, (Some(1), Some(2)), 3);
+        inventory.gaps.push(gap("killed"));
+        assert!(!inventory.is_whole() && !inventory.is_unreadable());
+        inventory.entries.insert("frames".to_owned(), 1);
+        assert!(inventory.is_whole());
+        inventory.gaps.push(gap("lost"));
+        assert!(!inventory.is_whole());
     }
 }

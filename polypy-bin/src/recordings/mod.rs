@@ -9,6 +9,7 @@
 //! | [`moment`] | moments as people type them |
 //! | [`verify`] | the verifier: what a recording says, entry by entry |
 //! | [`report`] | what it found |
+//! | `page` | the same, for people |
 //! | [`source`] | a folder of files, one file, or frames that somebody kept as lines of JSON |
 //! | [`lines`] | the last of these |
 //! | [`import`](mod@import) | made into a recording |
@@ -22,6 +23,7 @@ pub mod import;
 pub mod inventory;
 pub mod lines;
 pub mod moment;
+mod page;
 pub mod report;
 pub mod source;
 mod tokens;

@@ -1,12 +1,11 @@
 //! What the verifier found in a recording.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::time::Duration;
 
 use polypy_archive::Fault;
+use polypy_archive::manifest::LOST;
 use polypy_core::recording::{Gap, GapScope};
-use polypy_core::{AssetId, BookHash, StaleReason, Timestamp};
+use polypy_core::{AssetId, BookHash, StaleReason};
 use polypy_workers::Findings;
 use serde_json::{Value, json};
 
@@ -16,8 +15,12 @@ use super::lines::LeftOut;
 pub(crate) const ORDERLY: [&str; 3] = ["starting", "stopped", "unsubscribed"];
 /// The reason of a gap of lines that were not imported: whether they were frames nobody knows.
 pub(crate) const LEFT_OUT: &str = "left_out";
-/// Tokens that the page for people names, the worst first.
-const WORST: usize = 20;
+
+/// Whether a recording with this gap is not whole, though it says so itself: lines were left
+/// out, and nobody knows whether they were frames; or a file is lost that may be elsewhere.
+pub(crate) fn is_unsettled(gap: &Gap) -> bool {
+    [LEFT_OUT, LOST].contains(&&*gap.reason)
+}
 
 /// A time in which a book was not what the recording says of it elsewhere. In
 /// nanoseconds since the Unix epoch.
@@ -55,17 +58,6 @@ pub struct GapCount {
     pub unbounded: u64,
 }
 
-impl fmt::Display for GapCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lasted = seconds(self.lasted);
-        match self.unbounded {
-            0 => write!(f, "{lasted:.1} s"),
-            all if all == self.gaps => write!(f, "nobody knows for how long"),
-            some => write!(f, "{lasted:.1} s and {some} of unknown length"),
-        }
-    }
-}
-
 /// Frames of a socket that are missing by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hole {
@@ -91,11 +83,13 @@ impl Hole {
 /// What was found of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Frames, whatever they were.
+    /// JSON frames.
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Of these, frames that are neither events nor known texts.
+    /// Frames that are no JSON: `PONG`, other texts, binary ones.
+    pub control_frames: u64,
+    /// Of all these, frames that are neither events nor known texts.
     pub unreadable_frames: u64,
     /// Events that could not be read, in frames that could.
     pub errors: u64,
@@ -138,6 +132,8 @@ pub struct Report {
     pub panics: u64,
     /// Each token, the worst first.
     pub tokens: Vec<TokenReport>,
+    /// The token that alone is listed, if one was asked for.
+    pub(super) listed: Option<AssetId>,
 }
 
 impl Report {
@@ -149,11 +145,9 @@ impl Report {
             + self.left_out.lines
             + self.missing_frames
             + self.panics;
-        let is_damaged = self.faults.iter().any(|fault| fault.what.is_damage());
-        // Unlike other gaps, nobody knows whether these lines were frames.
-        let has_left_out = self.gaps.iter().any(|gap| &*gap.reason == LEFT_OUT);
+        let is_damaged = self.faults.iter().any(Fault::is_damage);
         lacking == 0
-            && !has_left_out
+            && !self.gaps.iter().any(is_unsettled)
             && !self.is_empty
             && !is_damaged
             && self.contradicted().next().is_none()
@@ -165,20 +159,29 @@ impl Report {
         !self.gaps.iter().any(is_loss)
     }
 
-    /// Whether there was something to read, and none of it could be.
+    /// Whether no entry could be read, and nothing says what is missing.
     pub fn is_unreadable(&self) -> bool {
-        let has_nothing = self.frames + self.findings.states == 0 && self.gaps.is_empty();
-        has_nothing && (self.is_empty || !self.faults.is_empty() || self.left_out.lines > 0)
+        self.is_empty && self.gaps.is_empty()
     }
 
     /// When the first entry was and the last one, if there is any.
-    fn times(&self) -> Option<(u64, u64)> {
+    pub(super) fn times(&self) -> Option<(u64, u64)> {
         (!self.is_empty).then_some((self.began, self.ended))
     }
 
-    /// Leaves only this token among those that are listed.
-    pub fn keep_token(&mut self, token: &AssetId) {
-        self.tokens.retain(|known| known.token_id == *token);
+    /// Lists this token alone. Whether the recording has a book of it.
+    pub fn list_only(&mut self, token: &AssetId) -> bool {
+        self.listed = Some(token.clone());
+        self.listed().next().is_some()
+    }
+
+    /// The tokens that are listed.
+    pub(super) fn listed(&self) -> impl Iterator<Item = &TokenReport> {
+        let is_listed = |token: &&TokenReport| {
+            let listed = self.listed.as_ref();
+            listed.is_none_or(|listed| *listed == token.token_id)
+        };
+        self.tokens.iter().filter(is_listed)
     }
 
     /// The tokens whose books were contradicted.
@@ -219,7 +222,8 @@ impl Report {
             let said = its.filter_map(|gap| gap.size).fold(0, u64::saturating_add);
             missing += frames.saturating_sub(said);
         }
-        let is_damaged = self.faults.iter().any(|fault| fault.what.loses_entries());
+        let loses = |fault: &Fault| fault.is_damage() && fault.what.loses_entries();
+        let is_damaged = self.faults.iter().any(loses);
         self.missing_frames = if is_damaged { 0 } else { missing };
     }
 
@@ -252,7 +256,7 @@ impl Report {
 
     /// For programs.
     pub fn to_json(&self) -> Value {
-        let tokens = self.tokens.iter().map(|token| {
+        let tokens = self.listed().map(|token| {
             let wrong = token.contradictions.iter().map(|wrong| {
                 json!({
                     "reason": wrong.reason.name(),
@@ -275,6 +279,7 @@ impl Report {
             "faults": self.faults.iter().map(fault_json).collect::<Vec<_>>(),
             "frames": self.frames,
             "bytes": self.bytes,
+            "control_frames": self.control_frames,
             "unreadable_frames": self.unreadable_frames,
             "unreadable_entries": self.unreadable_entries,
             "unreadable_lines": self.left_out.lines,
@@ -292,209 +297,21 @@ impl Report {
             "tokens": tokens.collect::<Vec<_>>(),
         })
     }
-
-    /// A page for people.
-    pub fn page(&self) -> String {
-        let mut page = String::new();
-        // Writing to a string does not fail.
-        let _done = self.write(&mut page);
-        page
-    }
-
-    fn write_faults(&self, page: &mut String) -> fmt::Result {
-        for fault in self.faults.iter().take(WORST) {
-            let what = if fault.what.is_damage() {
-                "damaged     "
-            } else {
-                "note        "
-            };
-            writeln!(page, "{what} {fault}")?;
-        }
-        let more = self.faults.len().saturating_sub(WORST);
-        if more > 0 {
-            writeln!(page, "damaged      and {more} more parts")?;
-        }
-        Ok(())
-    }
-
-    /// The tokens whose books were contradicted.
-    fn write_contradicted(&self, page: &mut String) -> fmt::Result {
-        for token in self.contradicted().take(WORST) {
-            writeln!(
-                page,
-                "token {}: {} of {} states verified",
-                token.token_id, token.findings.verified, token.findings.states
-            )?;
-            for wrong in token.contradictions.iter().take(WORST) {
-                let until = wrong.until.map_or_else(|| "the end".to_owned(), moment);
-                writeln!(
-                    page,
-                    "  {} from {} to {until}",
-                    wrong.reason.name(),
-                    moment(wrong.from)
-                )?;
-                if let Some((theirs, ours)) = wrong.hashes {
-                    writeln!(
-                        page,
-                        "    the venue's hash is {theirs}, that of the levels {ours}"
-                    )?;
-                }
-            }
-        }
-        let more = self.contradicted().count().saturating_sub(WORST);
-        if more > 0 {
-            writeln!(page, "and {more} more tokens")?;
-        }
-        Ok(())
-    }
-
-    fn write(&self, page: &mut String) -> fmt::Result {
-        let found = &self.findings;
-        let verdict = match (self.is_whole(), self.is_gapless()) {
-            (false, _) => "not whole",
-            (true, false) if self.is_strict => "not whole by --strict, and it says what was lost",
-            (true, false) => "whole, and it says what was lost",
-            (true, true) => "whole",
-        };
-        match self.times() {
-            Some((began, ended)) => writeln!(
-                page,
-                "{verdict}: {} tokens, {} to {}",
-                self.tokens.len(),
-                moment(began),
-                moment(ended)
-            )?,
-            None => writeln!(page, "{verdict}: there is no entry in it that can be read")?,
-        }
-        self.write_contradicted(page)?;
-        if self.files > 0 {
-            writeln!(page, "files        {}", self.files)?;
-        }
-        self.write_faults(page)?;
-        writeln!(page, "frames       {} ({} bytes)", self.frames, self.bytes)?;
-        if self.unreadable_frames + self.errors > 0 {
-            writeln!(
-                page,
-                "unreadable   {} frames, {} events in others",
-                self.unreadable_frames, self.errors
-            )?;
-        }
-        if self.unreadable_entries > 0 {
-            writeln!(page, "unreadable   {} entries", self.unreadable_entries)?;
-        }
-        if let Some(first) = &self.left_out.first {
-            let more = self.left_out.lines - 1 - u64::from(self.left_out.rest.is_some());
-            writeln!(page, "left out     {first}, and {more} more lines")?;
-        }
-        if let Some(rest) = &self.left_out.rest {
-            writeln!(page, "left out     {rest}")?;
-        }
-        if self.unknown_entries > 0 {
-            writeln!(
-                page,
-                "unknown      {} entries of a later version",
-                self.unknown_entries
-            )?;
-        }
-        if self.missing_frames > 0 {
-            writeln!(
-                page,
-                "missing      {} frames by their numbers, and no gap says so",
-                self.missing_frames
-            )?;
-        }
-        for ((owner, reason), count) in self.gaps_by_cause() {
-            // Of those in which nothing was lost one that is open lasts to the end.
-            if !ORDERLY.contains(&&*reason) {
-                writeln!(
-                    page,
-                    "gap          {}, {reason} ({owner}), {count}",
-                    count.gaps
-                )?;
-            } else if count.unbounded == count.gaps {
-                writeln!(
-                    page,
-                    "no loss      {}, {reason} ({owner}), to the end",
-                    count.gaps
-                )?;
-            } else {
-                writeln!(
-                    page,
-                    "no loss      {}, {reason} ({owner}), {count}",
-                    count.gaps
-                )?;
-            }
-        }
-        if self.unknown_events > 0 {
-            writeln!(
-                page,
-                "not followed {} events of other tokens",
-                self.unknown_events
-            )?;
-        }
-        if !self.clock_steps.is_empty() {
-            writeln!(page, "clock        set {} times", self.clock_steps.len())?;
-        }
-        writeln!(
-            page,
-            "states       {}: {} verified by their hash, {} failed, {} cannot be verified, {} without a hash, {} not judged",
-            found.states,
-            found.verified,
-            found.failed,
-            found.unverifiable,
-            found.unhashed,
-            found.unjudged()
-        )?;
-        writeln!(
-            page,
-            "best prices  {} as stated, {} not",
-            found.tops_agreed, found.tops_failed
-        )?;
-        if found.tops_refuted > 0 {
-            writeln!(
-                page,
-                "best prices  {} stated that are false: those books gave their hashes",
-                found.tops_refuted
-            )?;
-        }
-        if found.audits_agreed + found.audits_failed + found.audits_open > 0 {
-            writeln!(
-                page,
-                "checkpoints  {} agree, {} do not, {} say nothing",
-                found.audits_agreed, found.audits_failed, found.audits_open
-            )?;
-        }
-        if self.unsettled > 0 {
-            writeln!(page, "in doubt     {} books at the end", self.unsettled)?;
-        }
-        if self.panics > 0 {
-            writeln!(
-                page,
-                "defect       applying the recording broke our own books {} times: please report it",
-                self.panics
-            )?;
-        }
-        Ok(())
-    }
 }
 
-fn fault_json(fault: &Fault) -> Value {
+/// A fault for programs.
+pub(crate) fn fault_json(fault: &Fault) -> Value {
     json!({
         "file": fault.file,
         "what": fault.what.name(),
+        "noted": fault.is_noted,
+        "line": fault.line,
         "from_byte": fault.bytes.0,
         "to_byte": fault.bytes.1,
         "after_ts": fault.after.map(|after| after / 1_000),
         "error": fault.error,
+        "text": fault.to_string(),
     })
-}
-
-fn seconds(micros: u64) -> f64 {
-    Duration::from_micros(micros).as_secs_f64()
-}
-
-fn moment(nanos: u64) -> String {
-    Timestamp::from_millis(nanos / 1_000_000).to_string()
 }
 
 fn checks(found: &Findings) -> Value {
@@ -512,74 +329,4 @@ fn checks(found: &Findings) -> Value {
         "checkpoints_failed": found.audits_failed,
         "checkpoints_open": found.audits_open,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use polypy_core::Owner;
-
-    use super::*;
-
-    #[test]
-    fn a_gap_whose_end_nobody_knows_is_not_one_of_no_length() {
-        let gap = |from, to| Gap::of_recording("killed", Owner::Us, (from, to), 9);
-        let page = |gaps: &[Gap]| {
-            let report = Report {
-                gaps: gaps.to_vec(),
-                ..Report::default()
-            };
-            report.page()
-        };
-        let (open, closed) = (gap(Some(1), None), gap(Some(2), Some(1_500_002)));
-        let shown = page(std::slice::from_ref(&open));
-        assert!(shown.contains("1, killed (us), nobody knows"), "{shown}");
-        let shown = page(&[open, closed.clone(), gap(None, Some(7))]);
-        let both = "3, killed (us), 1.5 s and 2 of unknown length";
-        assert!(shown.contains(both), "{shown}");
-        let shown = page(&[closed]);
-        assert!(shown.contains("1, killed (us), 1.5 s\n"), "{shown}");
-    }
-
-    #[test]
-    fn the_first_line_says_whether_something_was_lost_and_what_was_not_is_no_loss() {
-        let gap = |reason| Gap::of_recording(reason, Owner::Us, (Some(1), None), 9);
-        let page = |reason, is_strict| {
-            let report = Report {
-                gaps: vec![gap(reason)],
-                is_strict,
-                ..Report::default()
-            };
-            (report.page(), report.to_json()["gapless"] == true)
-        };
-        let (shown, is_gapless) = page("stopped", true);
-        assert!(is_gapless && shown.starts_with("whole: "), "{shown}");
-        assert!(
-            shown.contains("no loss      1, stopped (us), to the end\n"),
-            "{shown}"
-        );
-        let (shown, is_gapless) = page("killed", true);
-        assert!(
-            !is_gapless && shown.starts_with("not whole by --strict"),
-            "{shown}"
-        );
-        let (shown, _) = page("killed", false);
-        assert!(
-            shown.starts_with("whole, and it says what was lost: "),
-            "{shown}"
-        );
-        assert!(shown.contains("\ngap          1, killed"), "{shown}");
-    }
-
-    #[test]
-    fn what_holds_no_entry_is_neither_whole_nor_of_1970() {
-        let report = Report {
-            is_empty: true,
-            ..Report::default()
-        };
-        assert!(!report.is_whole() && report.is_unreadable());
-        let page = report.page();
-        assert!(page.starts_with("not whole: there is no entry"), "{page}");
-        let shown = report.to_json();
-        assert!(shown["began_ts"].is_null() && shown["ended_ts"].is_null());
-    }
 }

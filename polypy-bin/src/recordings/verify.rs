@@ -98,8 +98,9 @@ impl Verifier {
                 self.frame(frame.socket, Some(frame.sequence), &frame.bytes, at);
             }
             Entry::Control(control) => {
+                self.report.control_frames += 1;
                 let text = control.text.as_deref().unwrap_or_default();
-                self.frame(control.socket, Some(control.sequence), text.as_bytes(), at);
+                self.brought(control.socket, Some(control.sequence), text.as_bytes(), at);
             }
             Entry::Socket(event) => self.take_socket(event, at),
             Entry::Answer(answer) => {
@@ -222,6 +223,12 @@ impl Verifier {
     /// A socket brought this frame. `sequence`: its number among those of its socket, if it
     /// is recorded.
     pub fn frame(&mut self, socket: u64, sequence: Option<u32>, bytes: &[u8], at: u64) {
+        self.report.frames += 1;
+        self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.brought(socket, sequence, bytes, at);
+    }
+
+    fn brought(&mut self, socket: u64, sequence: Option<u32>, bytes: &[u8], at: u64) {
         let goes_on = |group: Group| group.socket == socket && at == group.last.saturating_add(1);
         if self.group.is_some_and(goes_on) {
             self.report.ended = self.report.ended.max(at);
@@ -235,8 +242,6 @@ impl Verifier {
             known.next_sequence = Some(sequence.wrapping_add(1));
             known.last = at;
         }
-        self.report.frames += 1;
-        self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.learn(bytes);
         let interner = self.tokens.interner();
         match wire::decode(bytes, interner, &self.wire, &mut self.decoded) {

@@ -729,7 +729,8 @@ fn entries_say_what_there_is_and_what_is_missing_and_why() {
     }));
     let report = verifier.finish();
     assert!(report.is_whole(), "{}", report.page());
-    assert_eq!((report.frames, report.missing_frames), (7, 0));
+    assert_eq!((report.frames, report.control_frames), (6, 1));
+    assert_eq!(report.missing_frames, 0);
     assert_eq!(report.missing_by_socket[&7], 3);
     assert_eq!(report.gaps, [gap]);
     assert_eq!(report.findings.verified, 2 * 5);

@@ -1,0 +1,193 @@
+//! What a repair notes in the manifest, since no file can say it: a file that is lost, one that
+//! was changed. And a line that cannot be read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polypy_archive::manifest::{LOST, MANIFEST};
+use polypy_archive::testing::FaultyDisk;
+use polypy_archive::{
+    Disk, Fault, FaultKind, Header, Manifest, Mended, Repaired, Segment, repair_recording,
+};
+use polypy_core::Owner;
+use polypy_core::recording::Recorded;
+
+use crate::common::BEGIN;
+use crate::reading::{names, open, place, read, recorded};
+
+/// What each file became, unless it was as the manifest has it.
+fn repaired(disk: &FaultyDisk) -> Vec<(String, Result<Repaired, String>)> {
+    let mut done = Vec::new();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let told = &mut |mended: &Mended| {
+        if !mended.is_known {
+            let result = mended.result.as_ref();
+            let result = result.cloned().map_err(ToString::to_string);
+            done.push((mended.file.clone(), result));
+        }
+    };
+    repair_recording(shared, &open(disk), BEGIN, told).unwrap();
+    done
+}
+
+fn faults(disk: &FaultyDisk) -> Vec<Fault> {
+    read(open(disk)).1
+}
+
+/// Another file of this name, with these entries.
+fn rewritten(disk: &FaultyDisk, path: &Path, entries: &[Recorded]) {
+    let header = Header {
+        number: 2,
+        ..Header::default()
+    };
+    let elsewhere = PathBuf::from("elsewhere.mcap");
+    let mut segment = Segment::create(disk, &elsewhere, &header).unwrap();
+    entries
+        .iter()
+        .for_each(|entry| assert!(segment.write(entry)));
+    segment.finish(disk).map_err(|(error, _)| error).unwrap();
+    disk.put(path, &disk.content(&elsewhere).unwrap());
+}
+
+#[test]
+fn a_lost_file_is_noted_once_with_its_gap_until_it_is_put_back() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let second = names(&disk)[1].clone();
+    let bytes = disk.content(&second).unwrap();
+    disk.remove(&second).unwrap();
+    let told = faults(&disk);
+    assert!(told.len() == 1 && told[0].is_damage(), "{told:?}");
+    assert!(told[0].to_string().contains("polypy repair"), "{}", told[0]);
+
+    let done = repaired(&disk);
+    let [(file, Ok(Repaired::Lost(gap)))] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert!(second.ends_with(file));
+    let times = [all[100].at, all[199].at].map(|at| Some(at / 1_000));
+    assert_eq!((&*gap.reason, gap.owner), (LOST, Owner::Us));
+    assert_eq!([gap.from_ts, gap.to_ts], times);
+    assert!(gap.size > Some(80) && gap.size < Some(100), "{gap:?}");
+
+    // Said where it should have been, and no error any more.
+    let told = faults(&disk);
+    assert_eq!((told.len(), told[0].what), (1, FaultKind::Lost));
+    assert!(told[0].is_noted && !told[0].is_damage());
+    assert!(told[0].what.loses_entries());
+    assert_eq!(open(&disk).gaps, std::slice::from_ref(gap));
+    let manifest = disk.content(&place().join(MANIFEST));
+    assert_eq!(repaired(&disk), []);
+    assert_eq!(disk.content(&place().join(MANIFEST)), manifest);
+
+    disk.put(&second, &bytes);
+    assert_eq!((faults(&disk), open(&disk).gaps), (vec![], vec![]));
+}
+
+#[test]
+fn a_folder_without_a_file_left_says_what_is_lost() {
+    let disk = FaultyDisk::default();
+    recorded(&disk, "a");
+    for name in names(&disk) {
+        disk.remove(&name).unwrap();
+    }
+    assert_eq!(repaired(&disk).len(), 3);
+    assert_eq!(open(&disk).gaps.len(), 3);
+    assert!(faults(&disk).iter().all(|fault| fault.is_noted));
+}
+
+#[test]
+fn a_changed_file_that_can_be_read_is_noted_with_its_new_digest_and_stays_marked() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let second = names(&disk)[1].clone();
+    let before = open(&disk).files[1].line.clone().unwrap();
+    rewritten(&disk, &second, &all[100..150]);
+    let bytes = disk.content(&second);
+    let told = faults(&disk);
+    assert!(told.len() == 1 && told[0].is_damage(), "{told:?}");
+    assert!(told[0].to_string().contains("polypy repair"), "{}", told[0]);
+
+    let done = repaired(&disk);
+    let [(_, Ok(Repaired::Changed { file, was_sha256 }))] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert_eq!(*was_sha256, before.sha256);
+    assert_eq!(disk.content(&second), bytes, "not a byte is touched");
+    let now = open(&disk).files[1].clone();
+    assert!(now.is_changed);
+    assert_eq!(now.line.unwrap().sha256, file.sha256);
+    let told = faults(&disk);
+    assert_eq!((told.len(), told[0].what), (1, FaultKind::Changed));
+    assert!(told[0].is_noted && !told[0].is_damage());
+    assert_eq!(repaired(&disk), []);
+    // And changed once more.
+    rewritten(&disk, &second, &all[100..140]);
+    assert!(faults(&disk)[0].is_damage());
+}
+
+#[test]
+fn a_file_that_became_a_copy_of_another_stays_and_says_what_to_do() {
+    let disk = FaultyDisk::default();
+    recorded(&disk, "a");
+    let [first, second, _] = &names(&disk)[..] else {
+        unreachable!()
+    };
+    disk.put(second, &disk.content(first).unwrap());
+    let done = repaired(&disk);
+    let [(_, Err(why))] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert!(why.contains("remove the copy"), "{why}");
+    let told = faults(&disk);
+    assert!(told.len() == 1 && told[0].is_damage(), "{told:?}");
+    let text = told[0].to_string();
+    assert!(text.contains("remove the copy"), "{text}");
+    disk.remove(second).unwrap();
+    let done = repaired(&disk);
+    assert!(
+        matches!(&done[..], [(_, Ok(Repaired::Lost(_)))]),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_line_of_the_manifest_that_cannot_be_read_is_named_and_what_files_say_is_written_again() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let manifest = place().join(MANIFEST);
+    let whole = disk.content(&manifest).unwrap();
+    // Session, and three files: the second one's.
+    let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    let from = lines[0].len() + lines[1].len();
+    let mut broken = whole.clone();
+    broken[from] = b'?';
+    disk.put(&manifest, &broken);
+
+    let (found, told) = read(open(&disk));
+    assert_eq!(found, all);
+    let [fault] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((&*fault.file, fault.what), (MANIFEST, FaultKind::Line));
+    assert_eq!(fault.line, Some(3));
+    let to = from + lines[2].len();
+    assert_eq!(fault.bytes, (from as u64, to as u64));
+    assert!(fault.is_damage() && !fault.what.loses_entries());
+    assert!(
+        fault.to_string().contains("line 3 cannot be read"),
+        "{fault}"
+    );
+
+    let done = repaired(&disk);
+    let [(second, Ok(Repaired::Whole(_))), (file, Err(why))] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert!(second.starts_with("00000002") && file == MANIFEST);
+    assert!(why.contains("line 3"), "{why}");
+    assert_eq!(Manifest::read(&disk, &place()).unwrap().files().count(), 3);
+    // It stays as it is: nobody knows what it was.
+    assert_eq!(faults(&disk).len(), 1);
+    let kept = disk.content(&manifest).unwrap();
+    assert!(kept.starts_with(&broken), "nothing is taken from it");
+}
