@@ -56,6 +56,17 @@ impl Coverage {
         self.losses.push(Loss { gap, pending });
     }
 
+    /// With the folder all was removed that it had: so many frames, from this moment on, in
+    /// microseconds.
+    pub(crate) fn removed(&mut self, from_ts: Option<u64>, frames: u64) {
+        let is_ours = |loss: &&mut Loss| loss.gap.scope == GapScope::Recording;
+        if let Some(Loss { gap, .. }) = self.losses.iter_mut().rev().find(is_ours) {
+            gap.from_ts = gap.from_ts.into_iter().chain(from_ts).min();
+            gap.size = gap.size.map(|size| size + frames);
+            note_reason(gap, "disk_removed");
+        }
+    }
+
     /// So many frames came meanwhile.
     pub(crate) fn missed(&mut self, frames: u64) {
         if let Some(loss) = self.losses.last_mut() {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use polypy_core::recording::Gap;
 
 use crate::chunk::LIVE_LEVEL;
-use crate::folder::{Folder, Retention};
+use crate::folder::{Folder, Held, Retention};
 use crate::loss::{Failure, Given, Loss, Lost};
 use crate::numbers::Numbers;
 use crate::segment::{MOST_SOCKETS, Segment};
@@ -81,8 +81,12 @@ pub(crate) struct Files {
     behind: Option<String>,
     /// It has failed too often to be tried again.
     is_off: bool,
-    /// A file was removed: whose folder it is now is not known.
+    /// A file was removed: whose folder it is now is not known, and nothing is written to it.
     is_gone: bool,
+    /// What the folder has, beside the file that is written.
+    held: Held,
+    /// What was removed with the folder, and is not said yet.
+    removed: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -132,7 +136,7 @@ impl Files {
         now: Instant,
     ) -> Self {
         folder.compress_at(config.zstd_level);
-        Self {
+        let mut files = Self {
             config,
             folder,
             numbers,
@@ -142,7 +146,24 @@ impl Files {
             behind: None,
             is_off: false,
             is_gone: false,
+            held: Held::default(),
+            removed: None,
+        };
+        files.note_held();
+        files
+    }
+
+    /// Keeps in mind what the folder has, for nobody can say so once it is removed.
+    pub(crate) fn note_held(&mut self) {
+        match self.folder.held() {
+            Ok(held) => self.held = held,
+            Err(error) => tracing::debug!(%error, "what the recording has is not known"),
         }
+    }
+
+    /// What was removed with the folder: said once.
+    pub(crate) fn take_removed(&mut self) -> Option<Held> {
+        self.removed.take()
     }
 
     /// Whether what comes is written.
@@ -309,7 +330,7 @@ impl Files {
                 let lost = Lost {
                     from: self.reached,
                     frames: None,
-                    goes_on: false,
+                    goes_on: from.is_none() && self.numbers.has_failed(),
                     unwritten: waiting,
                 };
                 return Err(self.close(&Failure::Disk(error), lost, now));
@@ -319,13 +340,25 @@ impl Files {
             Ok(removed) => self.numbers.removed.add(removed.len() as u64),
             Err(error) => tracing::warn!(%error, "old files of the recording stay"),
         }
+        self.note_held();
         Ok(())
     }
 
     /// Says in the manifest what is missing: a line of some 300 bytes, for which the reserve
     /// has room, and a full disk mostly the rest of a block.
+    ///
+    /// # Errors
+    /// Those of the disk, and that the folder is gone.
     pub(crate) fn note_gap(&self, gap: Gap, wall: u64) -> io::Result<()> {
+        if self.is_gone {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         self.folder.note_gap(gap, self.behind.clone(), wall)
+    }
+
+    /// Whether nothing can be written to the folder, since it is gone or a file in it was.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
     /// The folder.
@@ -335,6 +368,9 @@ impl Files {
 
     /// Says in the manifest that this run ends by itself.
     pub(crate) fn note_stopped(&self, wall: u64) {
+        if self.is_gone {
+            return;
+        }
         if let Err(error) = self.folder.note_stopped(wall) {
             tracing::error!(
                 %error,
@@ -449,12 +485,28 @@ impl Files {
     }
 
     fn begin_again(&mut self, now: Instant, wall: u64) -> io::Result<()> {
+        self.take_again(wall)?;
+        self.open(now, wall)
+    }
+
+    /// Takes the folder again, and creates it, if it or a file in it was removed.
+    ///
+    /// # Errors
+    /// Somebody else records there by now, or the disk fails.
+    pub(crate) fn take_again(&mut self, wall: u64) -> io::Result<()> {
+        if self.folder.is_removed() {
+            self.is_gone = true;
+            let held = std::mem::take(&mut self.held);
+            self.removed = self
+                .removed
+                .or(Some(held).filter(|held| *held != Held::default()));
+        }
         if self.is_gone || self.folder.is_gone() {
             self.is_gone = true;
             self.folder.take_again(wall)?;
             self.is_gone = false;
         }
-        self.open(now, wall)
+        Ok(())
     }
 
     /// Whether a file has begun, after a failure.

@@ -108,8 +108,11 @@ impl Writer {
         Ok(())
     }
 
-    /// What was found out about earlier runs.
+    /// What was found out about earlier runs, whose files are in the manifest by now.
     pub fn tell(&mut self, gaps: Vec<Gap>, now: Instant) {
+        if !gaps.is_empty() {
+            self.files.note_held();
+        }
         let at = self.anchor.wall(now);
         for gap in gaps {
             self.put(now, at, Entry::Gap(gap));
@@ -172,6 +175,10 @@ impl Writer {
         let is_cut = !is_open || ended.is_err();
         if is_cut {
             // No file will say it.
+            if let Err(error) = self.files.take_again(at) {
+                tracing::debug!(%error, "the folder of the recording stays gone");
+            }
+            self.note_removed();
             self.note_loss(Some("stopped"), at);
         }
         // After the file: a kill in between is a kill.
@@ -464,7 +471,14 @@ impl Writer {
     /// A file has begun. In front of any frame: what is missing before it, and which sockets
     /// there are.
     fn begun(&mut self, now: Instant, at: u64) {
-        for gap in self.coverage.open_losses() {
+        self.note_removed();
+        if self.is_untold {
+            self.note_loss(None, at);
+        }
+        // Of what nothing waits for there is one entry, with its end.
+        let mut healed = Vec::new();
+        self.coverage.back(at, &mut healed);
+        for gap in healed.into_iter().chain(self.coverage.open_losses()) {
             self.put(now, at, Entry::Gap(gap));
         }
         for socket in self.coverage.open_sockets() {
@@ -478,9 +492,6 @@ impl Writer {
         }
         self.beginning = Beginning::new(&self.coverage, &self.markets);
         self.checkpoints.begin(now);
-        let mut gaps = Vec::new();
-        self.coverage.back(at, &mut gaps);
-        self.gaps(gaps, at, now);
     }
 
     /// Says a little more of how things were when the file began.

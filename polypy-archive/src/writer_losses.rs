@@ -75,6 +75,13 @@ impl Writer {
         self.note_loss(None, at);
     }
 
+    /// What was removed with the folder is missing as well.
+    pub(super) fn note_removed(&mut self) {
+        if let Some(held) = self.files.take_removed() {
+            self.coverage.removed(held.from_ts, held.frames);
+        }
+    }
+
     /// Says in the manifest what is missing from now on, and a further reason for it. What
     /// it cannot take now it takes later, unless a file can say it by then.
     pub(super) fn note_loss(&mut self, further: Option<&str>, at: u64) {
@@ -88,7 +95,9 @@ impl Writer {
             self.is_untold = false;
             return;
         };
-        if !std::mem::replace(&mut self.is_untold, true) || further.is_some() {
+        let is_first = !std::mem::replace(&mut self.is_untold, true);
+        // That the folder is gone was said.
+        if is_first && !self.files.is_gone() || further.is_some() {
             let folder = self.files.path().display();
             tracing::error!(%error, %folder, "the manifest cannot say what the recording lacks");
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::Disk as _;
+use crate::listing::Recording;
 
 #[test]
 fn each_frame_is_counted_once_as_written_or_as_lost() {
@@ -332,4 +333,113 @@ fn sockets_and_markets_of_which_nothing_was_told_are_told_after_a_loss() {
     for kind in ["closed", "open", "carries", "first_books", "market new"] {
         assert!(of(kind).is_some_and(|at| at < frame), "{kind}: {told:?}");
     }
+}
+
+#[test]
+fn what_the_removed_folder_had_is_one_gap_of_the_new_one_and_nothing_is_written_in_between() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 0,
+        rotate_after: 10 * SECOND,
+        ..WriterConfig::default()
+    });
+    let mut socket = bench.open(1);
+    bench.pass(SECOND);
+    let first = bench.wall();
+    let mut sent = 0;
+    while bench.names().len() < 3 {
+        say(&mut socket, &["[0]"], bench.now);
+        sent += 1;
+        bench.pass(SECOND);
+    }
+    let folder = Path::new("recording");
+    let manifest = folder.join("_manifest.jsonl");
+    bench.disk.remove_folder(folder);
+    bench.pass(Duration::from_millis(1_100));
+    let (state, _) = bench.numbers.state(bench.now);
+    assert_eq!(state, crate::RecorderState::Failed);
+    // It may be somebody else's by now.
+    assert_eq!(bench.disk.content(&manifest), None);
+    bench.pass(3 * SECOND);
+    assert!(bench.disk.content(&manifest).is_some());
+    assert_eq!(bench.numbers.errors.get(), 1);
+    assert_eq!(bench.numbers.gaps_us.get(), 1);
+    say(&mut socket, &["[1]"], bench.now);
+    let disk = bench.stop();
+    let of_folder: Vec<_> = gaps(&all(&disk))
+        .into_iter()
+        .filter(|gap| &*gap.reason == "disk_removed")
+        .collect();
+    let [gap] = &of_folder[..] else {
+        panic!("{of_folder:?}");
+    };
+    assert!(gap.from_ts <= Some(micros(first)), "{gap:?}");
+    assert_eq!((gap.size, gap.to_ts.is_some()), (Some(sent), true));
+    let told = Recording::open(Arc::new(disk.clone()), folder).unwrap();
+    assert_eq!(told.gaps.len(), 1, "{:?}", told.gaps);
+    assert_eq!((told.gaps[0].from_ts, told.lost.len()), (gap.from_ts, 0));
+}
+
+#[test]
+fn a_folder_that_is_removed_at_the_very_end_is_made_again_to_say_so() {
+    let mut bench = Bench::new(WriterConfig::default());
+    let mut socket = bench.open(1);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.pass(3 * SECOND);
+    let folder = Path::new("recording");
+    bench.disk.remove_folder(folder);
+    let disk = bench.stop();
+    let manifest = disk.content(&folder.join("_manifest.jsonl")).unwrap();
+    let manifest = String::from_utf8(manifest).unwrap();
+    let kinds: Vec<_> = manifest.lines().map(|line| &line[..14]).collect();
+    assert_eq!(
+        kinds,
+        [
+            r#"{"kind":"sessi"#,
+            r#"{"kind":"gap","#,
+            r#"{"kind":"stopp"#
+        ]
+    );
+    assert!(manifest.contains("disk_removed"), "{manifest}");
+}
+
+#[test]
+fn a_file_in_which_nothing_is_on_the_disk_yet_adds_to_the_loss_before_it() {
+    let mut bench = Bench::new(WriterConfig {
+        disk_reserve: 0,
+        ..WriterConfig::default()
+    });
+    let infos = infos(1);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    bench.inlet.changed(MarketChange::New(market(&infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    say(&mut socket, &["[0]"], bench.now);
+    bench.pass(4 * SECOND);
+    let full = |room| Faults {
+        room: Some(room),
+        only_parts: true,
+        ..Faults::default()
+    };
+    bench.disk.set(full(0));
+    say(&mut socket, &["[1]"], bench.now);
+    bench.pass(3 * SECOND);
+    // There is room for what a file begins with; and it has to end before its first chunk.
+    bench.disk.set(full(60_000));
+    while bench.names().len() < 2 {
+        bench.pass(Duration::from_millis(100));
+    }
+    bench.disk.set(full(0));
+    bench.set = 3_600_000_000_000;
+    bench.pass(SECOND);
+    bench.disk.set(Faults::default());
+    bench.pass(40 * SECOND);
+    assert_eq!(bench.numbers.errors.get(), 2);
+    let entries = all(&bench.stop());
+    let full: Vec<_> = gaps(&entries)
+        .into_iter()
+        .filter(|gap| &*gap.reason == "disk_full" && gap.to_ts.is_none())
+        .map(|gap| gap.from_ts)
+        .collect();
+    assert_eq!(full.len(), 1, "{full:?}");
 }

@@ -360,3 +360,54 @@ async fn a_disk_that_fails_again_and_again_costs_gaps_and_no_book() {
     let info = run(&["info", "--json", path_of(&place)]).json();
     assert!(info["entries"]["frames"].as_u64() >= synced);
 }
+
+// ---- a folder that is removed ----------------------------------------------
+
+#[tokio::test]
+async fn a_folder_that_is_removed_is_made_again_with_one_gap_of_all_it_had_and_one_alarm() {
+    let place = folder("removed");
+    let synced = async |address, more: u64| {
+        wait::until("it records", SOON, async || {
+            recorder(address).await["synced_frames"].as_u64() > Some(more)
+        })
+        .await;
+    };
+    // An earlier run is in the folder, too.
+    let program = Program::start(&record_demo(&place));
+    synced(address(&program), 100).await;
+    program.stop();
+    let earlier = run(&["info", "--json", path_of(&place)]).json();
+    let first = earlier["files"][0]["from_ts"].as_u64().expect("a time");
+
+    let program = Program::start(&record_demo(&place));
+    let address = address(&program);
+    synced(address, 100).await;
+    let before = recorder(address).await["synced_frames"].as_u64();
+    std::fs::remove_dir_all(&place).expect("it is there");
+    let mut alarms = Vec::new();
+    loop {
+        let line = program.logs("");
+        if line.contains("\"ERROR\"") {
+            alarms.push(line);
+        } else if line.contains("recording again") {
+            break;
+        }
+    }
+    assert_eq!(alarms.len(), 1, "{alarms:#?}");
+    assert!(alarms[0].contains("removed"), "{alarms:#?}");
+    synced(address, before.expect("a number") + 100).await;
+    books_are_unaffected(address).await;
+    program.stop();
+
+    // A token of which no book has come again has a gap of its own.
+    let mut gaps = verified(&place);
+    gaps.retain(|gap| gap["scope"] == "recording");
+    let removed = gaps.iter().filter(|gap| gap["reason"] == "disk_removed");
+    let removed: Vec<_> = removed.collect();
+    assert_eq!(removed.len(), 1, "{gaps:#?}");
+    assert_eq!(healed(&gaps, "disk_removed"), 1);
+    assert_eq!(removed[0]["from_ts"], first, "{:#}", removed[0]);
+    let all = earlier["entries"]["frames"].as_u64().zip(before);
+    let all = all.map(|(earlier, before)| earlier + before);
+    assert!(removed[0]["size"].as_u64() >= all, "{:#}", removed[0]);
+}
