@@ -16,12 +16,13 @@ use parking_lot::{Condvar, Mutex};
 use polypy_core::recording::{Mark, RestAnswer};
 use polypy_core::{
     Answer, Asked, AssetId, AssetInfo, AssetKey, BookOrigin, CatalogueSink, ConditionId, FeedId,
-    FrameSink, Market, MarketChange, Opened, Owner, Purpose, SocketId, SocketSink, StaleReason,
+    FrameSink, MarketChange, Opened, Owner, Purpose, SocketId, SocketSink, StaleReason,
 };
 
 use crate::audits::{Audit, Audits};
 use crate::item::ITEM_BYTES;
 pub use crate::item::{Frames, Item, Lost, OpenSocket, SentText, What};
+use crate::markets::KnownMarket;
 use crate::numbers::Numbers;
 use crate::segment::LONGEST_FRAME;
 
@@ -57,7 +58,7 @@ struct Shared {
     pending: Mutex<Pending>,
     sockets: Mutex<BTreeMap<SocketId, Arc<Socket>>>,
     /// Those that are followed, or were and are not forgotten.
-    markets: Mutex<BTreeMap<ConditionId, Arc<Market>>>,
+    markets: Mutex<BTreeMap<ConditionId, KnownMarket>>,
     /// Answers that may yet contradict a book.
     audits: Mutex<Audits>,
     /// The writer waits on it for something to come.
@@ -234,12 +235,20 @@ impl CatalogueSink for Inlet {
             let mut markets = self.shared.markets.lock();
             match &change {
                 MarketChange::New(market) => {
-                    markets.insert(market.condition_id.clone(), Arc::clone(market));
+                    let known = KnownMarket {
+                        market: Arc::clone(market),
+                        end: None,
+                    };
+                    markets.insert(market.condition_id.clone(), known);
                 }
                 MarketChange::Forgotten { market, .. } => {
                     markets.remove(&market.condition_id);
                 }
-                MarketChange::Resolved { .. } | MarketChange::Ended { .. } => {}
+                MarketChange::Resolved { market, .. } | MarketChange::Ended { market, .. } => {
+                    if let Some(known) = markets.get_mut(&market.condition_id) {
+                        known.end = Some(change.clone());
+                    }
+                }
             }
         }
         self.shared.push(Item {
@@ -503,7 +512,7 @@ impl Outlet {
     }
 
     /// The markets that are followed, or were and are not forgotten.
-    pub fn markets(&self) -> BTreeMap<ConditionId, Arc<Market>> {
+    pub(crate) fn markets(&self) -> BTreeMap<ConditionId, KnownMarket> {
         self.shared.markets.lock().clone()
     }
 

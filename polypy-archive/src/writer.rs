@@ -427,7 +427,6 @@ impl Writer {
                     self.coverage.released(token, at, &mut gaps);
                 }
             }
-            Wanted::Unchanged => {}
         }
         self.gaps(gaps, at, now);
     }

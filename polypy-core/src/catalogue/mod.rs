@@ -182,6 +182,18 @@ pub enum MarketChange {
     },
 }
 
+impl MarketChange {
+    /// The market that it is about.
+    pub fn market(&self) -> &Arc<Market> {
+        match self {
+            Self::New(market)
+            | Self::Resolved { market, .. }
+            | Self::Ended { market, .. }
+            | Self::Forgotten { market, .. } => market,
+        }
+    }
+}
+
 /// Who is told what happens to markets. Called outside the registry's locks, so that
 /// it may ask there; never the selection, which may be held meanwhile.
 pub trait CatalogueSink: Send + Sync {

@@ -201,10 +201,16 @@ pub(super) struct Sink {
 impl CatalogueSink for Sink {
     fn changed(&self, change: MarketChange) {
         let mut word = word(&change);
-        if let MarketChange::Forgotten { market, .. } = &change
-            && let Some(registry) = self.registry.get()
-            && registry.market(&market.condition_id).is_none()
-        {
+        let is_too_late = self.registry.get().is_some_and(|registry| match &change {
+            MarketChange::New(_) => false,
+            MarketChange::Resolved { market, .. } | MarketChange::Ended { market, .. } => {
+                !registry.is_live(&market.condition_id)
+            }
+            MarketChange::Forgotten { market, .. } => {
+                registry.market(&market.condition_id).is_none()
+            }
+        });
+        if is_too_late {
             word.push_str(", too late");
         }
         self.told.lock().push(word);

@@ -345,6 +345,22 @@ impl Held<'_> {
         if !shared.registry.is_live(condition) {
             return false;
         }
+        let winner = shared.registry.decided(condition);
+        let is_resolved = reason == EndReason::Resolved || winner.is_some();
+        // Said first: the pool takes an expired asset off its socket at once, and whoever
+        // keeps account of what sockets carry is to know that nobody misses it.
+        shared.tell(shared.registry.market(condition).map(|market| {
+            if is_resolved {
+                let winner = winner.clone();
+                MarketChange::Resolved { market, winner, at }
+            } else {
+                MarketChange::Ended {
+                    reason: reason.name(),
+                    keys: shared.registry.assets_of(condition),
+                    market,
+                }
+            }
+        }));
         let assets = shared.registry.expire(condition);
         match reason {
             EndReason::Resolved | EndReason::Closed => shared.books.settle(&assets),
@@ -360,19 +376,13 @@ impl Held<'_> {
             EndReason::Vanished => &shared.stats.expired_unknown,
         });
         tracing::debug!(%condition, reason = reason.name(), "market ended");
-        let winner = shared.registry.winner(condition);
-        let is_resolved = reason == EndReason::Resolved || winner.is_some();
         if let Some(number) = self.state.table.number_of(condition) {
             let (status, resolution) = if is_resolved {
                 let source = match reason {
                     EndReason::Resolved => ResolutionSource::Feed,
                     EndReason::Closed | EndReason::Vanished => ResolutionSource::Listing,
                 };
-                let resolution = Resolution {
-                    winner: winner.clone(),
-                    at,
-                    source,
-                };
+                let resolution = Resolution { winner, at, source };
                 (MarketStatus::Resolved, Some(resolution))
             } else {
                 (MarketStatus::Closed, None)
@@ -380,17 +390,6 @@ impl Held<'_> {
             self.state.table.set_status(number, status, resolution);
             self.state.free_seat(number);
         }
-        shared.tell(shared.registry.market(condition).map(|market| {
-            if is_resolved {
-                MarketChange::Resolved { market, winner, at }
-            } else {
-                MarketChange::Ended {
-                    reason: reason.name(),
-                    keys: shared.registry.assets_of(condition),
-                    market,
-                }
-            }
-        }));
         true
     }
 

@@ -262,6 +262,11 @@ impl AssetRegistry {
         self.tables.read().winner(condition)
     }
 
+    /// The token that was said to have won, of a market that may be about to end.
+    pub(crate) fn decided(&self, condition: &ConditionId) -> Option<AssetId> {
+        self.tables.read().decided(condition)
+    }
+
     /// The market of this name in the venue's addresses.
     pub fn named(&self, slug: &str) -> Option<ConditionId> {
         self.tables.read().named(slug)

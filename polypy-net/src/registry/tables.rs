@@ -332,6 +332,11 @@ impl Tables {
         listing.winner.clone().filter(|_| listing.expired)
     }
 
+    /// The token that was said to have won.
+    pub(super) fn decided(&self, condition: &ConditionId) -> Option<AssetId> {
+        self.markets.get(condition)?.winner.clone()
+    }
+
     /// The market of this name.
     pub(super) fn named(&self, slug: &str) -> Option<ConditionId> {
         self.names.market(slug).cloned()
