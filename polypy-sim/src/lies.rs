@@ -227,20 +227,23 @@ impl Exchange {
         let mut book = token.book.clone();
         book.apply_change(side, level.price, size);
         let (bid, ask) = render::tops(&book);
-        let frame = json!({
+        let hash = state.hash_of(place.outcome, &book, stamp).to_string();
+        let mut frame = json!({
             "market": state.listing.condition_id.as_str(),
             "price_changes": [{
                 "asset_id": token.info.asset_id.as_str(),
                 "price": level.price,
                 "size": size,
                 "side": render::side_name(side),
-                "hash": state.hash_of(place.outcome, &book, stamp).to_string(),
                 "best_bid": bid,
                 "best_ask": ask,
             }],
             "timestamp": stamp.millis().to_string(),
             "event_type": "price_change",
         });
+        if state.states_hashes {
+            frame["price_changes"][0]["hash"] = hash.into();
+        }
         Some(frame.to_string())
     }
 }

@@ -269,7 +269,9 @@ impl Exchange {
                 let market = &mut self.venue.markets[place.market];
                 let _is_whole = market.settle(place.outcome, Prices::Known);
                 self.enter_token(place);
-                if let (Some(text), Some(player)) = (book.rest, &mut self.player) {
+                // A recorded text states the hash and the time that it had.
+                let text = book.rest.filter(|_| !self.config.playback_shifts);
+                if let (Some(text), Some(player)) = (text, &mut self.player) {
                     player.answers(place, book.stamp, text);
                 }
                 Some(place)

@@ -208,6 +208,9 @@ enum Fetched {
 impl Exchange {
     /// Stands ready to play what is fed.
     pub(crate) fn load(&mut self, feed: Feed, frames: usize) {
+        for market in &mut self.venue.markets {
+            market.states_hashes = !self.config.playback_shifts;
+        }
         let (speed, settle) = (self.config.playback_speed, self.config.playback_settle);
         self.player = Some(Player::new(feed, frames, speed, settle));
     }

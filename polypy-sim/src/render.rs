@@ -48,6 +48,14 @@ impl Text {
         self
     }
 
+    /// The field of a hash, where one is stated.
+    fn hash(self, hash: Option<BookHash>) -> Self {
+        match hash {
+            Some(hash) => self.push(",\"hash\":\"").show(hash).push("\""),
+            None => self,
+        }
+    }
+
     fn levels(mut self, book: &OrderBook, side: Side) -> Self {
         for (at, level) in book.worst_first(side).enumerate() {
             self = self
@@ -75,7 +83,7 @@ fn book_capacity(book: &OrderBook) -> usize {
 
 /// A book as the first answer to a subscription holds it.
 pub(crate) fn opening_book(market: &mut MarketState, outcome: usize) -> String {
-    let hash = market.hash(outcome);
+    let hash = market.stated_hash(outcome);
     let token = &market.tokens[outcome];
     Text::with_capacity(book_capacity(&token.book))
         .push("{\"market\":\"")
@@ -84,9 +92,9 @@ pub(crate) fn opening_book(market: &mut MarketState, outcome: usize) -> String {
         .show(&token.info.asset_id)
         .push("\",\"timestamp\":\"")
         .show(token.changed.millis())
-        .push("\",\"hash\":\"")
-        .show(hash)
-        .push("\",\"bids\":[")
+        .push("\"")
+        .hash(hash)
+        .push(",\"bids\":[")
         .levels(&token.book, Side::Bid)
         .push("],\"asks\":[")
         .levels(&token.book, Side::Ask)
@@ -121,7 +129,7 @@ pub(crate) fn later_book(market: &mut MarketState, outcome: usize) -> String {
 
 /// A book as REST answers it: the key order is the order of the hashed text.
 pub(crate) fn rest_book(market: &mut MarketState, outcome: usize) -> String {
-    let hash = market.hash(outcome);
+    let hash = market.stated_hash(outcome);
     let token = &market.tokens[outcome];
     Text::with_capacity(book_capacity(&token.book))
         .push("{\"market\":\"")
@@ -130,9 +138,9 @@ pub(crate) fn rest_book(market: &mut MarketState, outcome: usize) -> String {
         .show(&token.info.asset_id)
         .push("\",\"timestamp\":\"")
         .show(token.changed.millis())
-        .push("\",\"hash\":\"")
-        .show(hash)
-        .push("\",\"bids\":[")
+        .push("\"")
+        .hash(hash)
+        .push(",\"bids\":[")
         .levels(&token.book, Side::Bid)
         .push("],\"asks\":[")
         .levels(&token.book, Side::Ask)

@@ -93,6 +93,9 @@ pub(crate) struct MarketState {
     pub(crate) liquidity: u64,
     /// From when Gamma lists it.
     pub(crate) listed_at: Instant,
+    /// Whether books state hashes. Those of a recording that is shifted do not: the venue
+    /// has made none for these times, and nobody else can.
+    pub(crate) states_hashes: bool,
 }
 
 impl MarketState {
@@ -109,6 +112,11 @@ impl MarketState {
         let hash = self.hash_of(outcome, &token.book, token.changed);
         self.tokens[outcome].hash = Some(hash);
         hash
+    }
+
+    /// The same as far as it is stated.
+    pub(crate) fn stated_hash(&mut self, outcome: usize) -> Option<BookHash> {
+        self.states_hashes.then(|| self.hash(outcome))
     }
 
     /// The hash a token's book would have if it were `book` since `timestamp`.
@@ -319,6 +327,7 @@ impl Venue {
             traded: 0,
             liquidity,
             listed_at,
+            states_hashes: true,
         });
         market
     }

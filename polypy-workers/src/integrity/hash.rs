@@ -228,6 +228,8 @@ impl HashCheck {
     /// Compares a state with its hash.
     pub(crate) fn check(&mut self, subject: &Subject<'_>, checker: &mut Checker) -> Outcome {
         let (HashChecking::All, Some(hash)) = (checker.config.hash, subject.hash) else {
+            // Nothing confirms these levels.
+            self.last = self.last.filter(|was_proven| !was_proven);
             checker.stats().hash.not_applicable.increment();
             return Outcome::NotApplicable;
         };

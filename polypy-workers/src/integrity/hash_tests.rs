@@ -39,6 +39,22 @@ fn a_verified_book_says_when_its_hash_came_out_and_whose_copy_it_is() {
 }
 
 #[test]
+fn a_state_without_a_hash_is_not_called_verified() {
+    let (bench, mut truth) = opened();
+    assert_eq!(verified(&bench, &truth), Some(true));
+    let without = altered(&truth.change(Side::Bid, "0.49", "1.5"), |change| {
+        change.hash = None;
+    });
+    bench.send(1, [without]);
+    assert_eq!(verified(&bench, &truth), None);
+    assert_eq!(bench.view(&truth).hash, None);
+    assert_eq!(bench.state(&truth), LIVE);
+    // The next one confirms it again.
+    bench.send(1, [truth.change(Side::Bid, "0.49", "2.5")]);
+    assert_eq!(verified(&bench, &truth), Some(true));
+}
+
+#[test]
 fn every_book_and_every_change_is_verified() {
     let (bench, mut truth) = opened();
     for step in 1..=9 {
