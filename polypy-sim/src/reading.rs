@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use polypy_core::Timestamp;
 use polypy_core::recording::{
-    CatalogueEvent, Entry, Frame, Gap, GapScope, Recorded, RecordedBook, RecordingError,
-    RecordingSource, RestAnswer, SocketEvent,
+    self, CatalogueEvent, Entry, Frame, Gap, GapScope, Recorded, RecordingError, RecordingSource,
+    RestAnswer, SocketEvent,
 };
+use polypy_core::{BookOrigin, Purpose, Timestamp};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::effects::{Effect, Place, Places, events};
+use crate::effects::{Effect, Place, Places, RecordedBook, events};
 use crate::mangle;
 use crate::once::Once;
 use crate::played::is_late;
@@ -103,6 +103,8 @@ pub(crate) struct Reading {
     newest: HashMap<Place, Timestamp>,
     /// Tokens that have no book yet.
     waiting: Waiting,
+    /// Books that REST brought, and no socket has begun with.
+    seeds: HashMap<Place, RecordedBook>,
     known_gaps: HashSet<(GapScope, Option<u64>, Option<u64>)>,
     /// Lost, and not told: at the end nobody has to know.
     lost: Vec<Place>,
@@ -138,6 +140,7 @@ impl Reading {
             lacking: HashMap::new(),
             newest: HashMap::new(),
             waiting: Waiting::default(),
+            seeds: HashMap::new(),
             known_gaps: HashSet::new(),
             lost: Vec::new(),
             clock: Clock::default(),
@@ -155,6 +158,7 @@ impl Reading {
         self.lacking.clear();
         self.newest.clear();
         self.waiting = Waiting::default();
+        self.seeds.clear();
         self.known_gaps.clear();
         self.lost.clear();
         self.clock = Clock::default();
@@ -200,15 +204,23 @@ impl Reading {
         let at = recorded.at;
         match recorded.entry {
             Entry::Frame(frame) => self.frame(frame, at, lines),
-            Entry::Answer(answer) => self.answer(&answer, at, lines),
+            Entry::Answer(answer) => self.answer(&answer),
             Entry::Socket(
                 SocketEvent::Opened { socket, .. } | SocketEvent::Open { socket, .. },
             ) => {
                 self.sockets.entry(socket).or_default();
             }
-            Entry::Socket(SocketEvent::FirstBooks { socket, tokens, .. }) => {
+            Entry::Socket(SocketEvent::FirstBooks {
+                socket,
+                tokens,
+                origin,
+            }) => {
                 let places = &self.places.by_asset;
                 let keeps = tokens.iter().filter_map(|id| places.get(id.as_str()));
+                let keeps: Vec<_> = keeps.copied().collect();
+                if &*origin == BookOrigin::Rest.name() {
+                    self.begin_with_answers(&keeps, at, lines);
+                }
                 self.sockets.entry(socket).or_default().extend(keeps);
             }
             Entry::Socket(SocketEvent::Closed { socket, .. }) => {
@@ -327,7 +339,12 @@ impl Reading {
         }
     }
 
-    fn answer(&mut self, answer: &RestAnswer, at: u64, lines: &mut Vec<Line>) {
+    /// REST answered with books, with which sockets may begin. Whether one does is said later: of
+    /// a token of which its socket says nothing nobody knows what comes behind the answer.
+    fn answer(&mut self, answer: &RestAnswer) {
+        if &*answer.purpose != Purpose::Seed.name() {
+            return;
+        }
         let bodies: Vec<&RawValue> = match serde_json::from_str(&answer.body) {
             Ok(bodies) => bodies,
             Err(_) => match serde_json::from_str(&answer.body) {
@@ -341,15 +358,30 @@ impl Reading {
                 self.places.effects(&event, Some(body.get()), &mut effects);
             }
         }
-        effects.retain(|effect| {
-            let newest = |place| self.newest.get(&place);
-            booked(effect)
-                .is_some_and(|(place, stamp)| newest(place).is_none_or(|newest| stamp >= *newest))
-        });
-        for effect in &effects {
-            if let Some((place, stamp)) = booked(effect) {
-                self.newest.insert(place, stamp);
-                self.waiting.has_book(place);
+        for effect in effects {
+            if let Effect::Book(place, book) = effect {
+                self.seeds.insert(place, *book);
+            }
+        }
+    }
+
+    /// A socket begins with the books of these tokens that REST brought. What it had said of one
+    /// without a book follows its book, where it is newer.
+    fn begin_with_answers(&mut self, places: &[Place], at: u64, lines: &mut Vec<Line>) {
+        let mut effects = Vec::new();
+        for place in places {
+            let Some(book) = self.seeds.remove(place) else {
+                continue;
+            };
+            let stamp = book.stamp;
+            let newest = self.newest.get(place).copied();
+            if let Some(begun) = self.waiting.begin(*place, book.clone()) {
+                effects.extend(begun);
+                self.newest
+                    .insert(*place, newest.unwrap_or(stamp).max(stamp));
+            } else if newest.is_none_or(|newest| stamp >= newest) {
+                effects.push(Effect::Book(*place, Box::new(book)));
+                self.newest.insert(*place, stamp);
             }
         }
         if !effects.is_empty() {
@@ -360,7 +392,7 @@ impl Reading {
 
     /// A book that the program had: it is the book of a token that has none, on the sockets
     /// that carry it.
-    fn checkpoint(&mut self, book: &RecordedBook, at: u64, lines: &mut Vec<Line>) {
+    fn checkpoint(&mut self, book: &recording::RecordedBook, at: u64, lines: &mut Vec<Line>) {
         let place = self.places.by_asset.get(book.token_id.as_str()).copied();
         let Some(place) = place.filter(|_| book.is_live()) else {
             return;
@@ -370,7 +402,7 @@ impl Reading {
                 self.sockets.entry(*socket).or_default().insert(place);
             }
         }
-        if let Some(effects) = self.waiting.checkpoint(place, book) {
+        if let Some(effects) = self.waiting.begin(place, book.into()) {
             let line = self.line(LineKind::Begin, effects);
             self.push(line, at, lines);
         }

@@ -1,14 +1,13 @@
 //! Tokens that have no book yet, and what came of them meanwhile.
 //!
 //! A checkpoint stands in a recording behind changes that are in it, and behind some that are
-//! not: these had been recorded, and had not come to the program's book. So the changes of a
-//! token without a book are kept, and those that are newer follow the checkpoint.
+//! not: these had been recorded, and had not come to the program's book. A book that REST
+//! brought is older still. So the changes of a token without a book are kept, and those that are
+//! newer follow its book.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use polypy_core::recording::RecordedBook;
-
-use crate::effects::{Effect, Place};
+use crate::effects::{Effect, Place, RecordedBook};
 
 /// Changes that are kept of a token. The program is behind by a few.
 const MOST: usize = 256;
@@ -44,14 +43,15 @@ impl Waiting {
         kept.push_back(change.clone());
     }
 
-    /// What leads to the token's book, if it has none and the program had this one.
-    pub(crate) fn checkpoint(&mut self, place: Place, book: &RecordedBook) -> Option<Vec<Effect>> {
+    /// What leads to the token's book, if it has none and begins with this one, which no frame
+    /// brought.
+    pub(crate) fn begin(&mut self, place: Place, book: RecordedBook) -> Option<Vec<Effect>> {
         if self.booked.contains(&place) {
             return None;
         }
         let kept = self.changes.remove(&place).unwrap_or_default();
         self.booked.insert(place);
-        let hash = book.hash();
+        let (hash, began) = (book.hash, book.stamp);
         // Of one time stamp what follows the book's own state is newer than it.
         let own = kept.iter().rposition(|change| {
             matches!(change, Effect::Change { hash: of, .. } if of.is_some() && *of == hash)
@@ -60,12 +60,11 @@ impl Waiting {
             let Effect::Change { stamp, .. } = change else {
                 return false;
             };
-            stamp.millis() > book.timestamp
-                || stamp.millis() == book.timestamp && own.is_some_and(|own| at > own)
+            *stamp > began || *stamp == began && own.is_some_and(|own| at > own)
         };
         let kept = kept.into_iter().enumerate();
         let newer = kept.filter(|(at, change)| is_newer(*at, change));
-        let mut effects = vec![Effect::Book(place, Box::new(book.into()))];
+        let mut effects = vec![Effect::Book(place, Box::new(book))];
         effects.extend(newer.map(|(_, change)| change));
         Some(effects)
     }
@@ -73,7 +72,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use polypy_core::{BookHash, Price, Side, Size, Timestamp};
+    use polypy_core::{BookHash, Level, Price, Side, Size, Timestamp};
 
     use super::*;
 
@@ -90,15 +89,14 @@ mod tests {
         }
     }
 
-    fn book(timestamp: u64, digit: char) -> RecordedBook {
-        let text = serde_json::json!({
-            "token_id": "12", "condition_id": "0xa1", "state": "live", "reason": null,
-            "epoch": 1, "sequence": 4, "timestamp": timestamp, "received": 5,
-            "hash": digit.to_string().repeat(40), "verified": true, "tick_size": "0.01",
-            "last_trade_price": "0.500", "min_order_size": null, "neg_risk": null,
-            "version": null, "bids": [["0.4", "1"]], "asks": [],
-        });
-        serde_json::from_value(text).unwrap()
+    fn book(timestamp: u64, digit: u8) -> RecordedBook {
+        let (price, size) = ("0.4".parse().unwrap(), "1".parse().unwrap());
+        RecordedBook {
+            bids: vec![Level::new(price, size)],
+            stamp: Timestamp::from_millis(timestamp),
+            hash: BookHash::from_hex(&[digit; 40]),
+            ..RecordedBook::default()
+        }
     }
 
     fn sizes(effects: &[Effect]) -> Vec<String> {
@@ -122,18 +120,15 @@ mod tests {
         for (stamp, digit, size) in came {
             waiting.change(PLACE, &change(stamp, digit, size));
         }
-        let effects = waiting.checkpoint(PLACE, &book(10, 'c')).unwrap();
+        let effects = waiting.begin(PLACE, book(10, b'c')).unwrap();
         assert!(matches!(&effects[0], Effect::Book(PLACE, book) if book.bids.len() == 1));
         assert_eq!(sizes(&effects), ["4", "5"]);
-        assert!(
-            waiting.checkpoint(PLACE, &book(12, 'f')).is_none(),
-            "it has one"
-        );
+        assert!(waiting.begin(PLACE, book(12, b'f')).is_none(), "it has one");
         waiting.has_none(PLACE);
         waiting.change(PLACE, &change(13, b'a', "6"));
         // Its own state came before all that is kept.
         waiting.change(PLACE, &change(14, b'b', "7"));
-        let effects = waiting.checkpoint(PLACE, &book(13, 'f')).unwrap();
+        let effects = waiting.begin(PLACE, book(13, b'f')).unwrap();
         assert_eq!(sizes(&effects), ["7"]);
     }
 

@@ -4,7 +4,7 @@
 //! [`History::states`] and [`History::breaks`] leave out what is of the run alone, which is
 //! numbers, times of arrival, and books that are told once more.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -81,8 +81,9 @@ pub struct Agreement {
 }
 
 /// Why a token has no book for a moment that is asked for again where it is subscribed already:
-/// nothing is lost, and a replay has no such gap.
-const ASKED_AGAIN: &str = "resubscribing";
+/// nothing is lost, and a replay has no such gap. `silent` is what a book is called that REST
+/// is ahead of for seconds, as on a machine that is too busy to read the socket: all comes later.
+const ASKED_AGAIN: [&str; 2] = ["resubscribing", "silent"];
 
 /// States that one may be told more beside a gap, at most: those of a tenth of a second.
 const AT_ONCE: usize = 100;
@@ -146,7 +147,7 @@ impl History {
             let (gaps, more) = (ours.gaps_at(i), theirs.gaps_at(j));
             let has_ours = |at: usize| {
                 let theirs = theirs.gaps_at(at);
-                let mut lost = gaps.iter().filter(|reason| **reason != ASKED_AGAIN);
+                let mut lost = gaps.iter().filter(|reason| !ASKED_AGAIN.contains(*reason));
                 lost.all(|reason| theirs.contains(reason))
             };
             // Who is told of a book behind a gap for the first time is told of no gap.
@@ -246,6 +247,7 @@ pub struct Witness {
 #[derive(Debug, Default)]
 struct Noted {
     histories: Histories,
+    positions: HashMap<AssetId, (u64, u64)>,
     /// What must not be: messages that contradict each other, a connection that is lost,
     /// gaps of the client's own.
     faults: Vec<String>,
@@ -280,14 +282,9 @@ impl Witness {
         self.noted().histories.len()
     }
 
-    /// How much it has been told of them.
-    pub fn told(&self) -> usize {
-        let noted = self.noted();
-        noted
-            .histories
-            .values()
-            .map(|history| history.0.len())
-            .sum()
+    /// Where a book stands as it has been told: epoch and sequence.
+    pub fn position(&self, token: &AssetId) -> Option<(u64, u64)> {
+        self.noted().positions.get(token).copied()
     }
 
     /// Ends it.
@@ -342,8 +339,12 @@ fn note(noted: &mut Noted, stream: &Subscription, event: Event) {
         }
         return;
     };
-    let history = &mut noted.histories.entry(token.clone()).or_default().0;
     let book = stream.books().get(token.as_str());
+    if let Some(book) = book {
+        let position = (book.epoch(), book.sequence());
+        noted.positions.insert(token.clone(), position);
+    }
+    let history = &mut noted.histories.entry(token.clone()).or_default().0;
     match &received.message {
         Message::Snapshot(snapshot) => {
             history.extend(book.map(|book| Told::Book((snapshot.ts_event_ms, levels(book)))));
@@ -370,11 +371,12 @@ fn trust(state: Trust, reason: Option<&str>) -> Told {
 mod tests {
     use super::*;
 
-    /// Digits are states, `!` is a gap, and `?` one of a token that is asked for again.
+    /// Digits are states, `!` is a gap, `?` and `-` those of a token that is asked for again.
     fn history(told: &str) -> History {
         let told = told.chars().map(|c| match (c, c.to_digit(10)) {
             (_, Some(digit)) => Told::Book((u64::from(digit), 0)),
-            ('?', None) => Told::Gap(ASKED_AGAIN.to_owned()),
+            ('?', None) => Told::Gap(ASKED_AGAIN[0].to_owned()),
+            ('-', None) => Told::Gap(ASKED_AGAIN[1].to_owned()),
             (_, None) => Told::Gap("disconnected".to_owned()),
         });
         History(told.collect())
@@ -407,9 +409,10 @@ mod tests {
             // No gap.
             ("0124567", None),
         ];
-        let asked_again = history("012?34");
-        assert!(asked_again.agrees(&history("01234")).is_ok());
-        assert!(asked_again.agrees(&history("01235")).is_err());
+        for asked_again in ["012?34", "012-34"].map(history) {
+            assert!(asked_again.agrees(&history("01234")).is_ok());
+            assert!(asked_again.agrees(&history("01235")).is_err());
+        }
         let begun_behind_it = history("!012!4567");
         assert!(begun_behind_it.agrees(&ours).is_ok());
         for (theirs, expected) in cases {

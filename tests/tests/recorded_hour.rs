@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use polypy::PolyPy;
@@ -32,6 +32,9 @@ const MARKETS: usize = 40;
 const PACE: Duration = Duration::from_millis(800);
 /// Longer than a socket may be dead unnoticed.
 const STALL: Duration = Duration::from_secs(10);
+
+/// Between two looks at whether all has been told.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How much of the hour is lived.
 struct Size {
@@ -170,7 +173,7 @@ async fn live(size: &Size, folder: &Path) -> (Lived, Had) {
     .await;
     world.all_live(SOON).await;
     world.sim.resume();
-    let (began, mut round) = (tokio::time::Instant::now(), 0);
+    let (began, mut round) = (Instant::now(), 0);
     while began.elapsed() < size.lasting {
         let left = size.lasting.saturating_sub(began.elapsed());
         for fault in faults(&world, round, left) {
@@ -184,7 +187,7 @@ async fn live(size: &Size, folder: &Path) -> (Lived, Had) {
     world.assert_equal_to_truth(SOON).await;
     let mut tokens = world.sim.assets();
     tokens.sort();
-    let mut lived = finish(&world.polypy, witness, &tokens).await;
+    let mut lived = finish(&world.polypy, witness, &tokens, None).await;
     let states = tokens.into_iter().map(|token| {
         let states = world.sim.journal(&token);
         let states = states
@@ -198,22 +201,31 @@ async fn live(size: &Size, folder: &Path) -> (Lived, Had) {
     (lived, had)
 }
 
-/// Ends a program once it has nothing more to tell.
-async fn finish(polypy: &PolyPy, witness: Witness, tokens: &[AssetId]) -> Lived {
+/// Ends a program once it has the books that it is to end with, if these are known, and has told
+/// all of them.
+async fn finish(
+    polypy: &PolyPy,
+    witness: Witness,
+    tokens: &[AssetId],
+    last: Option<&[(AssetId, Value)]>,
+) -> Lived {
     let address = address_of(polypy);
-    let mut told = 0;
-    wait::until("all has been told", SOON, async || {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        std::mem::replace(&mut told, witness.told()) == witness.told()
-    })
-    .await;
-    let mut books = Vec::new();
-    for token in tokens {
-        let path = format!("/orderbook/{token}?depth=1000");
-        let answer = http::get(address, &path).await.expect("an answer");
-        let shown = answer.json();
-        let fields = ["state", "hash_verified", "bids", "asks"].map(|name| &shown[name]);
-        books.push((token.clone(), json!(fields)));
+    let (began, mut books) = (Instant::now(), Vec::new());
+    // What differs at last is for the caller to say.
+    while began.elapsed() < SOON {
+        books.clear();
+        let mut is_told = true;
+        for token in tokens {
+            let shown = shown(address, token).await;
+            let [epoch, sequence] = ["epoch", "sequence"].map(|name| shown[name].as_u64());
+            is_told &= witness.position(token) == epoch.zip(sequence);
+            let fields = ["state", "hash_verified", "bids", "asks"].map(|name| &shown[name]);
+            books.push((token.clone(), json!(fields)));
+        }
+        if is_told && last.is_none_or(|last| last == books) {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
     }
     let stats = http::get(address, "/stats")
         .await
@@ -225,13 +237,20 @@ async fn finish(polypy: &PolyPy, witness: Witness, tokens: &[AssetId]) -> Lived 
     Lived { histories, books }
 }
 
+/// A book as the program shows it.
+async fn shown(address: SocketAddr, token: &AssetId) -> Value {
+    let path = format!("/orderbook/{token}?depth=1000");
+    let answer = http::get(address, &path).await.expect("an answer");
+    answer.json()
+}
+
 fn address_of(polypy: &PolyPy) -> SocketAddr {
     let address = polypy.http_addr().expect("the HTTP server runs");
     SocketAddr::from(([127, 0, 0, 1], address.port()))
 }
 
 /// `polypy replay`, and the program that takes it for the venue.
-async fn replay(folder: &Path, more: &[&str], had: &Had) -> Again {
+async fn replay(folder: &Path, more: &[&str], had: &Had, last: &[(AssetId, Value)]) -> Again {
     let mut args = vec!["replay", path_of(folder), "--speed", "2x"];
     args.extend(more);
     let args: Vec<_> = args.into_iter().map(str::to_owned).collect();
@@ -271,7 +290,7 @@ async fn replay(folder: &Path, more: &[&str], had: &Had) -> Again {
     })
     .await;
     let tokens: Vec<_> = had.keys().cloned().collect();
-    let mut lived = finish(&polypy, witness, &tokens).await;
+    let mut lived = finish(&polypy, witness, &tokens, Some(last)).await;
     venue.stop();
     lived.keep_real(had);
     Again {
@@ -357,7 +376,7 @@ async fn an_hour_with_faults_comes_back_state_by_state() {
     assert_eq!(count("tops_failed"), 0, "{checks:#}");
     assert_eq!(count("checkpoints_failed"), 0, "{checks:#}");
 
-    let again = replay(&place, &[], &had).await;
+    let again = replay(&place, &[], &had, &lived.books).await;
     assert!(again.begun.is_empty(), "nothing is before the beginning");
     let all = agree(&lived.histories, &again.lived.histories);
     assert!(all.beside_gaps * 100 < all.states, "{all:?}");
@@ -380,7 +399,7 @@ async fn from_the_midst(place: &Path, lived: &Lived, had: &Had) -> (usize, Agree
     // The one before it ends with the last copies of books that it has to have.
     let ends = [last["from_ts"].as_u64(), before["to_ts"].as_u64()];
     let from = ends.into_iter().flatten().max().expect("a time") + 1_000;
-    let again = replay(place, &["--from", &from.to_string()], had).await;
+    let again = replay(place, &["--from", &from.to_string()], had, &lived.books).await;
     let read = |count: usize| -> u64 {
         let read = &files[files.len() - count..];
         read.iter().filter_map(|file| file["frames"].as_u64()).sum()

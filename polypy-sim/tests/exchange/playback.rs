@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
-use polypy_core::recording::{Entry, Frame, Recorded, RecordingError, RecordingSource};
+use polypy_core::recording::{
+    Entry, Frame, Recorded, RecordingError, RecordingSource, RestAnswer, SocketEvent,
+};
 use polypy_core::{AssetId, AssetInfo, Interner, Level, OrderBook, Timestamp};
 use polypy_sim::{Sim, SimConfig, SimError, SimHandle};
 use serde_json::{Value, json};
@@ -183,24 +185,19 @@ async fn a_book_in_the_midst_of_a_state_is_told_with_a_hash_of_its_own() {
     assert_eq!(book["hash"], hash.to_string());
 }
 
-/// Frames, and when they came, in milliseconds since the epoch.
+/// What a recording has, and when, in milliseconds since the epoch.
 #[derive(Debug)]
-struct Came(Vec<(u64, String)>);
+struct Had(Vec<(u64, Entry)>);
 
-impl RecordingSource for Came {
+impl RecordingSource for Had {
     fn rewind(&mut self) -> Result<(), RecordingError> {
         Ok(())
     }
 
     fn read(&mut self, out: &mut Vec<Recorded>) -> Result<bool, RecordingError> {
-        out.extend(self.0.iter().map(|(millis, text)| Recorded {
+        out.extend(self.0.iter().map(|(millis, entry)| Recorded {
             at: millis * 1_000_000,
-            entry: Entry::Frame(Frame {
-                socket: 1,
-                connection: "c".into(),
-                sequence: 0,
-                bytes: text.as_bytes().into(),
-            }),
+            entry: entry.clone(),
         }));
         Ok(false)
     }
@@ -278,7 +275,7 @@ async fn a_book_from_rest_with_which_a_socket_began_is_followed_by_what_is_newer
     .await;
     // Two changes without a book, the book, and the change behind it.
     let book = &told[2][0];
-    assert_eq!(prices(book), ["0.47", "0.48", "0.45"], "{told:#?}");
+    assert_eq!(prices(book), ["0.45", "0.47", "0.48"], "{told:#?}");
     assert_eq!(book["timestamp"], "1791200000149");
     assert_eq!(told[3]["timestamp"], "1791200000299");
 }
@@ -297,13 +294,11 @@ async fn a_book_from_rest_of_which_the_socket_says_nothing_is_told_to_nobody() {
 async fn shifted(from: u64) -> (Vec<Value>, u64, u64) {
     let [opening, change, _] = lines().try_into().unwrap();
     // A minute of silence between them is passed over.
+    let later = change.replace("1791200000100", "1791200060100");
     let came = vec![
-        (1_791_200_000_000, opening),
-        (1_791_200_000_150, change.clone()),
-        (
-            1_791_200_060_150,
-            change.replace("1791200000100", "1791200060100"),
-        ),
+        (1_791_200_000_000, frame(opening)),
+        (1_791_200_000_150, frame(change)),
+        (1_791_200_060_150, frame(later)),
     ];
     let clock = clock();
     let config = SimConfig {
@@ -314,7 +309,7 @@ async fn shifted(from: u64) -> (Vec<Value>, u64, u64) {
     let now = || polypy_core::Clock::now(&*clock).millis();
     let before = now();
     let span = from * 1_000_000..u64::MAX;
-    let sim = Sim::play(config, clock.clone(), Box::new(Came(came)), span);
+    let sim = Sim::play(config, clock.clone(), Box::new(Had(came)), span);
     let sim = sim.await.unwrap();
     let mut client = Client::connect(&sim).await;
     client.open(&[yes()]).await;
@@ -322,14 +317,14 @@ async fn shifted(from: u64) -> (Vec<Value>, u64, u64) {
     for _ in 0..3 {
         let value: Value = serde_json::from_str(&client.text().await).unwrap();
         match value {
-    let (status, book) = get(&sim, &format!("/book?token_id={}", yes())).await;
-    assert_eq!(status, 200, "{book}");
-    events.push(book);
             Value::Array(books) => events.extend(books),
             event => events.push(event),
         }
     }
     let after = now();
+    let (status, book) = get(&sim, &format!("/book?token_id={}", yes())).await;
+    assert_eq!(status, 200, "{book}");
+    events.push(book);
     sim.stop().await;
     (events, before, after)
 }
@@ -348,13 +343,13 @@ async fn shifted_frames_are_of_now_and_prove_nothing() {
         "{before} {began} {after}"
     );
     assert_eq!(millis(&events[1]), began + 100);
-    assert_eq!(events[3].get("hash"), None, "{}", events[3]);
-    assert_eq!(millis(&events[3]), millis(&events[2]));
     // Ten seconds of the pause are left, and the time goes with them.
     assert_eq!(millis(&events[2]), began + 100 + 10_000);
     assert_eq!(events[0].get("hash"), None);
     let entry = &events[1]["price_changes"][0];
     assert_eq!((entry.get("hash"), &entry["price"]), (None, &json!("0.49")));
+    assert_eq!(events[3].get("hash"), None, "{}", events[3]);
+    assert_eq!(millis(&events[3]), millis(&events[2]));
 }
 
 #[tokio::test]
