@@ -272,16 +272,21 @@ impl Coverage {
 
     /// The token is followed from now on.
     pub(crate) fn followed(&mut self, token: &AssetId, at: u64, out: &mut Vec<Gap>) {
-        let row = self.tokens.entry(token.clone()).or_default();
-        if std::mem::replace(&mut row.is_followed, true) || row.by > 0 {
-            return;
-        }
         let since = (Some(micros(at)), None);
         let gap = Gap {
             scope: GapScope::Token,
             token_id: Some(token.clone()),
             ..Gap::of_recording("starting", Owner::Us, since, micros(at))
         };
+        self.lacks(token, gap, out);
+    }
+
+    /// The token is followed from now on, and until its book comes this is missing.
+    pub(crate) fn lacks(&mut self, token: &AssetId, gap: Gap, out: &mut Vec<Gap>) {
+        let row = self.tokens.entry(token.clone()).or_default();
+        if std::mem::replace(&mut row.is_followed, true) || row.by > 0 {
+            return;
+        }
         out.push(gap.clone());
         row.gap = Some(Box::new(gap));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use polypy_core::recording::{Control, Mark, RestAnswer};
-use polypy_core::{Asked, AssetId, BookOrigin, FeedId, MarketChange, Owner, SocketId};
+use polypy_core::{Asked, AssetId, BookOrigin, FeedId, MarketChange, Owner, SocketId, StaleReason};
 
 /// What an item takes beside its block.
 pub(crate) const ITEM_BYTES: usize = size_of::<Item>();
@@ -144,6 +144,16 @@ impl What {
             Self::Mark(mark) => size_of_val(&*mark.tokens) + mark.text.len(),
             Self::Delivers(_) | Self::Lost(_) => 0,
         }
+    }
+}
+
+/// That the process did not run for seconds.
+pub(crate) fn suspended() -> Mark {
+    let text = "the process did not run for seconds: what came meanwhile is stamped late";
+    Mark {
+        kind: StaleReason::Suspended.name().into(),
+        tokens: Vec::new(),
+        text: text.into(),
     }
 }
 

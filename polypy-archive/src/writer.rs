@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::recording::{
-    CatalogueEvent, ClockStep, Entry, Gap, Mark, Recorded, RecordedBook, Sent, SocketEvent,
+    CatalogueEvent, ClockStep, Entry, Gap, Recorded, RecordedBook, Sent, SocketEvent,
 };
 use polypy_core::{Asked, CheckpointSource, Owner};
 
@@ -23,7 +23,7 @@ use crate::coverage::{Coverage, micros};
 pub use crate::files::WriterConfig;
 use crate::files::{Files, Turn};
 use crate::folder::Folder;
-use crate::item::{Frames, Item, SentText, What, control, is_json};
+use crate::item::{self, Frames, Item, SentText, What, control, is_json};
 use crate::loss::Given;
 use crate::markets::{Markets, Wanted};
 use crate::numbers::Numbers;
@@ -211,14 +211,8 @@ impl Writer {
 
     /// The process did not run: what came is late, and nothing of it is missing.
     pub fn note_suspended(&mut self, now: Instant) {
-        let text = "the recorder did not run for seconds: what came meanwhile is stamped late";
-        let mark = Mark {
-            kind: "suspended".into(),
-            tokens: Vec::new(),
-            text: text.into(),
-        };
         let at = self.anchor.wall(now);
-        self.put(now, at, Entry::Mark(mark));
+        self.put(now, at, Entry::Mark(item::suspended()));
     }
 
     // ---- what comes ---------------------------------------------------------

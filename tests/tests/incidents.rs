@@ -3,6 +3,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use polypy::archive::{Disk as _, SystemDisk};
 use polypy::config::{Config, WorkerCount};
@@ -53,8 +54,27 @@ async fn tokens(pair: &Pair) -> Vec<String> {
         .collect()
 }
 
+/// Longer than the limit beyond which a process that stands still is called suspended.
+const STOPPED: Duration = Duration::from_secs(4);
+
+/// What a file says that it lacks of tokens: why, and whether that has ended.
+fn gaps_of_tokens(file: &Path) -> Vec<(String, bool)> {
+    let report = run(&["verify", "--json", path_of(file)]).json();
+    let gaps = report["gaps"].as_array().expect("a list").iter();
+    let gaps = gaps.filter(|gap| gap["scope"] == "token");
+    let reason = |gap: &Value| gap["reason"].as_str().expect("a reason").to_owned();
+    gaps.map(|gap| (reason(gap), !gap["to_ts"].is_null()))
+        .collect()
+}
+
 /// Incidents that a file names, with their tokens.
 fn marks(file: &Path) -> Vec<(String, Vec<String>)> {
+    let mut marks = all_marks(file);
+    marks.retain(|(kind, _)| kind != "suspended");
+    marks
+}
+
+fn all_marks(file: &Path) -> Vec<(String, Vec<String>)> {
     let said = run(&["cat", path_of(file), "--channel", "mark"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let marks = said.out.lines().map(|line| {
@@ -111,6 +131,14 @@ async fn a_book_found_wrong_becomes_a_file_that_the_log_names_and_that_shows_it_
     assert_eq!(flight(&pair).await["files"], 0, "nothing is wrong so far");
     assert!(files(&place).is_empty());
 
+    // All sockets are lost, and the process stands still.
+    pair.fault(json!({ "name": "drop_connection", "for": "100ms" }))
+        .await;
+    pair.program.signal("STOP");
+    tokio::time::sleep(STOPPED).await;
+    pair.program.signal("CONT");
+    pair.all_live(2 * SOON).await;
+
     // Hashes that no levels give.
     let token = &tokens[0];
     pair.fault(json!({ "name": "wrong_hash", "assets": [token], "rate": 1 }))
@@ -123,6 +151,16 @@ async fn a_book_found_wrong_becomes_a_file_that_the_log_names_and_that_shows_it_
     let found = contradictions(&false_hash);
     let expected = ("hash".to_owned(), token.clone());
     assert!(found.contains(&expected), "{found:?}");
+    let missing = gaps_of_tokens(&false_hash);
+    let ended = ("disconnected".to_owned(), true);
+    assert!(missing.contains(&ended), "{missing:?}");
+    let is_open = |(reason, has_ended): &(String, bool)| reason == "disconnected" && !has_ended;
+    assert!(!missing.iter().any(is_open), "{missing:?}");
+    let kinds: Vec<_> = all_marks(&false_hash)
+        .into_iter()
+        .map(|(kind, _)| kind)
+        .collect();
+    assert!(kinds.contains(&"suspended".to_owned()), "{kinds:?}");
     let info = run(&["info", "--json", path_of(&false_hash)]);
     assert_eq!(info.code, 0, "{}{}", info.out, info.err);
     assert_eq!(info.json()["entries"]["catalogue"], 8, "{}", info.out);

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use polypy_core::recording::{
     CatalogueEvent, Entry, Frame, Gap, GapScope, Mark, Recorded, RecordedBook, Sent, SocketEvent,
 };
-use polypy_core::{Asked, AssetId, AssetKey, Market, Owner, Timestamp};
+use polypy_core::{Asked, AssetId, AssetKey, MarketChange, Timestamp};
 
-use super::FlightConfig;
 use super::copies::BookCopy;
-use super::ring::{Carried, Frozen, Said};
+use super::gaps::{Gaps, not_kept};
+use super::lately::Lately;
+use super::ring::{Carried, Frozen, KEPT_FOR, Said};
+use super::{Described, FlightConfig};
 use crate::audits::Audit;
 use crate::disk::Disk;
 use crate::folder::EXTENSION;
 use crate::header::Header;
-use crate::item::{What, control, is_json};
+use crate::item::{self, What, control, is_json};
+use crate::markets::event_of;
 use crate::segment::{Finished, Segment, part_of};
 
 /// What a thread takes at most from reading a frame to delivering it.
@@ -35,7 +38,8 @@ pub(super) struct Incident {
     /// Answers of the venue that contradicted a book.
     pub(super) answers: Vec<Audit>,
     /// Of tokens in it, as far as there was room.
-    pub(super) markets: Vec<Arc<Market>>,
+    pub(super) markets: Vec<Described>,
+    pub(super) lately: Lately,
     /// The clocks at one moment, the wall's in nanoseconds since the epoch.
     pub(super) clocks: (Instant, u64),
     pub(super) session: (String, String),
@@ -128,10 +132,12 @@ impl Incident {
             .iter()
             .filter_map(|socket| socket.frozen.begins());
         let copied = whole.iter().chain(&early).map(|copy| copy.at);
+        // A book that has not changed for long was copied long ago.
+        let copied = copied.filter(|at| now.saturating_duration_since(*at) <= KEPT_FOR);
         let began = moments.chain(copied).min().unwrap_or(now);
 
         let mut beginning = Vec::new();
-        let mut timeline: Vec<(Instant, u64, Entry)> = Vec::new();
+        let mut timeline: Vec<(Instant, Happened)> = Vec::new();
         let book = |copy: &BookCopy| {
             let received = at(copy.checkpoint.whole.received);
             Entry::Checkpoint(Box::new(RecordedBook::of(&copy.checkpoint, received)))
@@ -140,64 +146,138 @@ impl Incident {
             .iter()
             .map(|copy| copy.checkpoint.whole.info.asset_id.clone())
             .collect();
-        let described = self.markets.iter().flat_map(|market| &market.tokens);
+        let described = self.markets.iter().flat_map(|found| &found.market.tokens);
         let mut unknown: HashSet<_> = described.map(|token| token.token_id.clone()).collect();
         unknown.retain(|token| !known.contains(token));
-        let mut gaps = Vec::new();
+        let mut missing = Gaps::default();
+        let (mut gaps, mut lost) = (Vec::new(), HashMap::new());
         for socket in self.sockets {
-            let (number, connection) = (socket.number, Box::from(&*socket.connection));
-            if let Some(lacks) = socket.frozen.lacks_before {
+            let (number, connection) = (socket.number, socket.connection);
+            let Frozen {
+                before,
+                first,
+                lacks_before,
+                ..
+            } = &socket.frozen;
+            if let Some(lacks) = *lacks_before {
                 let to = socket.frozen.begins().unwrap_or(lacks);
-                let lost = gap(number, &connection, at(to), at(now));
-                let tokens = socket.frozen.before.tokens.keys();
-                for token in tokens.filter(|token| unknown.contains(*token)) {
+                let gap = not_kept((number, &connection), at(to), at(now));
+                for token in before
+                    .tokens
+                    .keys()
+                    .filter(|token| unknown.contains(*token))
+                {
                     // Until its next book comes.
-                    gaps.push(Entry::Gap(Gap {
+                    lost.entry(token.clone()).or_insert_with(|| Gap {
                         scope: GapScope::Token,
                         token_id: Some(token.clone()),
                         to_ts: None,
-                        ..lost.clone()
-                    }));
+                        ..gap.clone()
+                    });
                 }
-                gaps.push(Entry::Gap(lost));
-                let (first, before) = (socket.frozen.first, &socket.frozen.before);
-                beginning.extend(open(number, &connection, first, before));
+                gaps.push(gap);
+                beginning.extend(open(number, &connection, *first, before));
+                missing.begin((number, &connection), before, &unknown, at(began));
             }
             let mut latest = began;
             for (moment, said) in socket.frozen.into_said() {
                 latest = latest.max(moment);
-                let (place, entries) = said_entries(number, &connection, said);
-                timeline.extend(entries.into_iter().map(|entry| (latest, place, entry)));
+                let connection = Arc::clone(&connection);
+                timeline.push((latest, Happened::Said(number, connection, said)));
             }
         }
-        let followed = self.markets.iter().map(|market| {
-            Entry::Catalogue(CatalogueEvent::Followed {
+        let ending = self.lately.ending;
+        let (ended, suspended) = self.lately.into_parts();
+        let ended_here = ended
+            .iter()
+            .map(|(_, change)| change.market().condition_id.clone());
+        let ended_here: HashSet<_> = ended_here.collect();
+        for found in &self.markets {
+            let market = &found.market;
+            beginning.push(Entry::Catalogue(CatalogueEvent::Followed {
                 market: Box::new((&**market).into()),
-            })
-        });
-        beginning.extend(followed);
+            }));
+            if !found.is_over || ended_here.contains(&market.condition_id) {
+                let lost = |token: &AssetId| lost.get(token).cloned();
+                gaps.extend(missing.follow(market, lost, at(began)));
+            }
+        }
         // Behind them nothing that they lack is said.
         beginning.extend(early.iter().map(&book));
-        beginning.extend(gaps);
-        timeline.extend(whole.iter().map(|copy| (copy.at, 0, book(copy))));
+        beginning.extend(gaps.into_iter().map(Entry::Gap));
+        let entry = |moment, entry| (moment, Happened::Noted(entry));
+        timeline.extend(whole.iter().map(|copy| entry(copy.at, book(copy))));
         timeline.extend(self.answers.into_iter().map(|audit| {
             let mut answer = audit.answer;
             answer.requested = at(audit.requested);
-            (audit.received, 0, Entry::Answer(answer))
+            entry(audit.received, Entry::Answer(answer))
         }));
         let marks = self.marks.into_iter();
-        timeline.extend(marks.map(|(moment, mark)| (moment, 0, Entry::Mark(mark))));
+        timeline.extend(marks.map(|(moment, mark)| entry(moment, Entry::Mark(mark))));
+        let suspended = suspended.into_iter();
+        timeline.extend(suspended.map(|moment| entry(moment, Entry::Mark(item::suspended()))));
+        let ended = ended.into_iter();
+        timeline.extend(ended.map(|(moment, change)| (moment, Happened::Ended(change))));
+        timeline.extend(ending.map(|moment| (moment, Happened::Ending)));
+        for (moment, _) in &mut timeline {
+            *moment = began.max(*moment);
+        }
         // Those of one socket keep their order.
-        timeline.sort_by_key(|(moment, ..)| *moment);
+        timeline.sort_by_key(|(moment, _)| *moment);
         let beginning = beginning.into_iter().map(|entry| Recorded {
             at: at(began),
             entry,
         });
-        let timeline = timeline.into_iter().map(|(moment, place, entry)| Recorded {
-            at: at(moment) + place,
-            entry,
-        });
-        beginning.chain(timeline).collect()
+        let mut told: Vec<_> = beginning.collect();
+        for (moment, happened) in timeline {
+            let at = at(moment) + happened.place();
+            let entries = happened.entries(&mut missing, at).into_iter();
+            told.extend(entries.map(|entry| Recorded { at, entry }));
+        }
+        told
+    }
+}
+
+/// Something that is told in its place.
+enum Happened {
+    /// By a socket, or to it.
+    Said(u64, Arc<str>, Said),
+    /// Of a market.
+    Ended(MarketChange),
+    /// The program ends: that sockets close from here on is no loss.
+    Ending,
+    /// What stands there as it is.
+    Noted(Entry),
+}
+
+impl Happened {
+    /// How many nanoseconds after its group it stands.
+    fn place(&self) -> u64 {
+        match self {
+            Self::Said(_, _, Said::Frame { place, .. }) => (*place).into(),
+            Self::Said(..) | Self::Ended(_) | Self::Ending | Self::Noted(_) => 0,
+        }
+    }
+
+    /// What the file has of it, and what is missing from here on, or is no more.
+    fn entries(self, missing: &mut Gaps, at: u64) -> Vec<Entry> {
+        let (mut entries, gaps) = match self {
+            Self::Said(socket, connection, said) => {
+                let gaps = missing.said((socket, &connection), &said, at);
+                (said_entries(socket, &connection, said), gaps)
+            }
+            Self::Ended(change) => {
+                let gaps = missing.end(change.market(), at);
+                (vec![Entry::Catalogue(event_of(&change))], gaps)
+            }
+            Self::Ending => {
+                missing.ending();
+                Default::default()
+            }
+            Self::Noted(entry) => (vec![entry], Vec::new()),
+        };
+        entries.extend(gaps.into_iter().map(Entry::Gap));
+        entries
     }
 }
 
@@ -225,24 +305,14 @@ fn open(socket: u64, connection: &str, next_sequence: u32, before: &Carried) -> 
     events.into_iter().map(Entry::Socket).collect()
 }
 
-/// What was forgotten of a socket.
-fn gap(socket: u64, connection: &str, to: u64, now: u64) -> Gap {
-    Gap {
-        scope: GapScope::Socket,
-        slot: Some(connection.into()),
-        socket: Some(socket),
-        ..Gap::of_recording("not_kept", Owner::Us, (None, Some(to / 1_000)), now / 1_000)
-    }
-}
-
-/// What something that a socket said is in a file, and how many nanoseconds after its group.
-fn said_entries(socket: u64, connection: &str, said: Said) -> (u64, Vec<Entry>) {
+/// What something that a socket said is in a file.
+fn said_entries(socket: u64, connection: &str, said: Said) -> Vec<Entry> {
     match said {
         Said::Frame {
             sequence,
             bytes,
             is_text,
-            place,
+            ..
         } => {
             let entry = if is_text && is_json(&bytes) {
                 Entry::Frame(Frame {
@@ -254,9 +324,9 @@ fn said_entries(socket: u64, connection: &str, said: Said) -> (u64, Vec<Entry>) 
             } else {
                 Entry::Control(control(socket, sequence, &bytes, is_text))
             };
-            (place.into(), vec![entry])
+            vec![entry]
         }
-        Said::Other(what) => (0, other_entries(socket, connection, &what)),
+        Said::Other(what) => other_entries(socket, connection, &what),
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use polypy_core::recording::{Mark, RestAnswer};
 use polypy_core::{
-    Answer, Asked, AssetId, AssetInfo, AssetKey, BookOrigin, FeedId, FrameSink, Opened, Owner,
-    Purpose, SocketSink,
+    Answer, Asked, AssetId, AssetInfo, AssetKey, BookOrigin, CatalogueSink, FeedId, FrameSink,
+    MarketChange, Opened, Owner, Purpose, SocketSink,
 };
 
 use super::ring::Ring;
@@ -91,6 +91,18 @@ impl FrameSink for FlightInlet {
             requested: answer.requested,
             received: answer.received,
         });
+    }
+}
+
+impl CatalogueSink for FlightInlet {
+    /// Keeps that a market has ended: its tokens are taken off their sockets, which is no loss.
+    fn changed(&self, change: MarketChange) {
+        match change {
+            MarketChange::Resolved { .. } | MarketChange::Ended { .. } => {
+                self.0.lately.lock().ended(change, Instant::now());
+            }
+            MarketChange::New(_) | MarketChange::Forgotten { .. } => {}
+        }
     }
 }
 

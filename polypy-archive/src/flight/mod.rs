@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `inlet` | where sockets speak |
 //! | `ring` | the last that one socket said |
+//! | `lately` | what happened apart from sockets |
 //! | `copies` | the last live copies of books |
 //! | `watch` | the thread that copies books and waits for incidents |
 //! | `incident` | the file that is made of all that |
+//! | `gaps` | what the file says is missing |
 //! | `numbers` | what it has done so far |
 //!
 //! | state | by | to |
@@ -20,8 +22,10 @@
 //! begins with the copies that have all of before in them.
 
 mod copies;
+mod gaps;
 mod incident;
 mod inlet;
+mod lately;
 mod numbers;
 mod ring;
 mod watch;
@@ -42,6 +46,7 @@ use polypy_core::{AssetId, CheckpointSource, Clock, Market, SocketId};
 
 use self::copies::Copies;
 pub use self::inlet::FlightInlet;
+use self::lately::Lately;
 pub use self::numbers::FlightNumbers;
 use self::ring::Ring;
 use self::watch::Watch;
@@ -52,7 +57,16 @@ use crate::disk::Disk;
 const ANSWERS: usize = 4;
 
 /// Finds the market of a token that is followed.
-pub type MarketLookup = dyn Fn(&AssetId) -> Option<Arc<Market>> + Send + Sync;
+pub type MarketLookup = dyn Fn(&AssetId) -> Option<Described> + Send + Sync;
+
+/// A market as a file describes it.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// The market.
+    pub market: Arc<Market>,
+    /// It has ended, and is not forgotten: nothing of it can be missing any more.
+    pub is_over: bool,
+}
 
 /// What a flight recorder is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +141,7 @@ struct Shared {
     count: AtomicUsize,
     /// The last answers that books are compared with.
     audits: Mutex<Audits>,
+    lately: Mutex<Lately>,
     pending: Mutex<Pending>,
     woken: Condvar,
     numbers: FlightNumbers,
@@ -196,6 +211,7 @@ impl FlightRecorder {
             sockets: Mutex::default(),
             count: AtomicUsize::new(0),
             audits: Mutex::new(Audits::new(config.memory / ANSWERS)),
+            lately: Mutex::default(),
             pending: Mutex::default(),
             woken: Condvar::new(),
             numbers: FlightNumbers::default(),
@@ -226,6 +242,11 @@ impl FlightRecorder {
         let _first = self.markets.set(lookup);
     }
 
+    /// The program ends: that sockets close from now on is no loss.
+    pub fn ending(&self) {
+        self.shared.lately.lock().ending = Some(Instant::now());
+    }
+
     /// Where files are written to.
     pub fn folder(&self) -> &Path {
         &self.config.folder
@@ -248,6 +269,7 @@ impl FlightRecorder {
     /// There is no thread.
     pub fn start(&self) -> io::Result<FlightRunning> {
         self.shared.pending.lock().is_stopping = false;
+        self.shared.lately.lock().ending = None;
         let watch = Watch {
             config: self.config.clone(),
             session: self.session.clone(),

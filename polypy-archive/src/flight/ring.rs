@@ -204,8 +204,10 @@ impl Ring {
             + self.said_bytes
     }
 
-    /// A copy of all that is kept. It stays, for the next incident may follow at once.
-    pub(super) fn freeze(&self) -> Frozen {
+    /// A copy of all that is kept, and has come lately: a socket that says nothing forgets
+    /// nothing by itself. It stays, for the next incident may follow at once.
+    pub(super) fn freeze(&mut self, now: Instant) -> Frozen {
+        self.keep_within(usize::MAX, now);
         Frozen {
             before: self.before.clone(),
             first: self.first,

@@ -68,7 +68,7 @@ fn the_newest_frames_are_there_byte_for_byte_and_the_rest_is_said_to_lack() {
         assert!(ring.size() <= SHARE, "{}", ring.size());
         assert!(ring.bytes.capacity() <= SHARE);
     }
-    let frozen = ring.freeze();
+    let frozen = ring.freeze(at);
     assert_eq!(frozen.lacks_before, Some(at));
     let kept = frames(frozen);
     assert!(kept.len() > 10);
@@ -78,9 +78,9 @@ fn the_newest_frames_are_there_byte_for_byte_and_the_rest_is_said_to_lack() {
         assert_eq!(*sequence as usize, first + place);
     }
     // All of it stays for the next time.
-    assert_eq!(frames(ring.freeze()), kept);
+    assert_eq!(frames(ring.freeze(at)), kept);
     say(&mut ring, &["[next]"], at);
-    let next = frames(ring.freeze()).pop();
+    let next = frames(ring.freeze(at)).pop();
     let number = u32::try_from(all.len()).unwrap();
     assert_eq!(next, Some((number, "[next]".to_owned())));
 }
@@ -94,10 +94,23 @@ fn a_socket_that_opened_lately_lacks_nothing_and_what_is_old_is_forgotten() {
     assert_eq!(ring.lacks_before, None);
     let later = began + KEPT_FOR + Duration::from_secs(1);
     say(&mut ring, &["[3]"], later);
-    let frozen = ring.freeze();
+    let frozen = ring.freeze(later);
     assert_eq!(frozen.lacks_before, Some(began));
     assert_eq!(frozen.begins(), Some(began + KEPT_FOR));
     assert_eq!(frames(frozen), [(2, "[2]".into()), (3, "[3]".into())]);
+}
+
+#[test]
+fn what_has_become_old_since_a_socket_said_something_is_in_no_file() {
+    let (mut ring, began) = (Ring::new(), Instant::now());
+    let second = Duration::from_secs(1);
+    say(&mut ring, &["[0]"], began);
+    say(&mut ring, &["[1]"], began + 5 * second);
+    assert_eq!(frames(ring.freeze(began + KEPT_FOR)).len(), 2);
+    // Nothing came meanwhile.
+    let frozen = ring.freeze(began + KEPT_FOR + second);
+    assert_eq!(frozen.lacks_before, Some(began));
+    assert_eq!(frames(frozen), [(1, "[1]".into())]);
 }
 
 #[test]
@@ -117,15 +130,16 @@ fn what_a_socket_carried_before_the_oldest_is_known_after_it_was_forgotten() {
     let later = began + KEPT_FOR + Duration::from_secs(1);
     // This one is not old.
     ask(&mut ring, Asked::Subscribe, &infos[3..], later);
-    let frozen = ring.freeze();
+    let frozen = ring.freeze(later);
     let id = |at: usize| infos[at].asset_id.clone();
     let expected = BTreeMap::from([(id(1), true), (id(2), false)]);
     assert_eq!(frozen.before.tokens, expected);
     assert_eq!(frozen.before.feed, Some(FeedId(9)));
     assert_eq!(frozen.into_said().count(), 1);
     // Once that one is forgotten, it is of before, too.
-    say(&mut ring, &["[0]"], later + 2 * KEPT_FOR);
-    assert_eq!(ring.freeze().before.tokens.len(), 3);
+    let last = later + 2 * KEPT_FOR;
+    say(&mut ring, &["[0]"], last);
+    assert_eq!(ring.freeze(last).before.tokens.len(), 3);
 }
 
 #[test]
@@ -135,7 +149,7 @@ fn a_frame_that_is_longer_than_the_share_leaves_nothing_before_it() {
     say(&mut ring, &[&"x".repeat(SHARE)], at);
     assert_eq!(ring.size(), 0);
     say(&mut ring, &["[2]"], at);
-    let frozen = ring.freeze();
+    let frozen = ring.freeze(at);
     assert_eq!(frozen.lacks_before, Some(at));
     assert_eq!(frames(frozen), [(2, "[2]".into())]);
 }

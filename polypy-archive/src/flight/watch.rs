@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polypy_core::recording::Mark;
-use polypy_core::{AssetId, CheckpointSource, Clock, Market, StaleReason};
+use polypy_core::{AssetId, CheckpointSource, Clock, StaleReason, SuspensionWatch};
 
 use super::copies::{BookCopy, Copies};
 use super::incident::{Incident, SocketPart};
-use super::{FlightConfig, MarketLookup, Shared, Socket};
+use super::{Described, FlightConfig, MarketLookup, Shared, Socket};
 use crate::audits::Audit;
 use crate::disk::Disk;
 use crate::recorder::read_clocks;
@@ -20,6 +20,8 @@ const PAGE: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Between two looks at the sockets of an incident that is waited for.
 const LOOK: Duration = Duration::from_millis(100);
+/// It waits for no longer at a time.
+const BEAT: Duration = Duration::from_secs(1);
 /// Panics after which it is left alone. Each is a defect.
 const MOST_PANICS: usize = 5;
 /// Markets that a file describes.
@@ -138,7 +140,13 @@ impl Watch {
                     }
                 }
             };
+            // So that a wait which lasted too long is one in which the process did not run.
+            let until = until.min(now + BEAT);
             let _woken = self.shared.woken.wait_until(&mut pending, until);
+            let now = Instant::now();
+            if now.saturating_duration_since(until) > SuspensionWatch::LIMIT {
+                self.shared.lately.lock().suspended(now);
+            }
         }
     }
 
@@ -297,14 +305,14 @@ impl Watch {
         let mut sockets = Vec::new();
         let mut carried = Vec::new();
         for (number, socket) in self.shared.all_sockets() {
-            let ring = socket.ring.lock();
+            let mut ring = socket.ring.lock();
             if ring.is_over(now) {
                 continue;
             }
             let names = ring.names();
             let copied = names.iter().map(|(key, _)| *key);
             let copied = copied.filter(|key| self.copies.has(*key)).collect();
-            let frozen = ring.freeze();
+            let frozen = ring.freeze(now);
             drop(ring);
             carried.extend(names.into_iter().map(|(_, id)| id));
             sockets.push(SocketPart {
@@ -317,6 +325,7 @@ impl Watch {
         let copies: Vec<_> = self.copies.all().cloned().collect();
         Incident {
             markets: self.markets_of(&marks, &copies, &carried),
+            lately: self.shared.lately.lock().freeze(now),
             marks,
             answers,
             sockets,
@@ -333,7 +342,7 @@ impl Watch {
         marks: &[(Instant, Mark)],
         copies: &[BookCopy],
         carried: &[AssetId],
-    ) -> Vec<Arc<Market>> {
+    ) -> Vec<Described> {
         let Some(lookup) = &self.markets else {
             return Vec::new();
         };
@@ -350,9 +359,10 @@ impl Watch {
                 continue;
             }
             known.insert(token.clone());
-            if let Some(market) = lookup(token) {
-                known.extend(market.tokens.iter().map(|token| token.token_id.clone()));
-                found.push(market);
+            if let Some(its) = lookup(token) {
+                let tokens = its.market.tokens.iter();
+                known.extend(tokens.map(|token| token.token_id.clone()));
+                found.push(its);
             }
         }
         found

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use polypy_archive::flight::MarketLookup;
+use polypy_archive::flight::{Described, MarketLookup};
 use polypy_archive::{FlightInlet, FlightRecorder, FlightRunning, SystemDisk};
 use polypy_core::metrics::Sheet;
 use polypy_core::{
@@ -50,6 +50,11 @@ impl FlightPart {
         self.recorder.inlet()
     }
 
+    /// The program ends: that sockets close from now on is no loss.
+    pub(super) fn ending(&self) {
+        self.recorder.ending();
+    }
+
     /// These books are copied for its files.
     pub(super) fn copy_books(&self, books: Arc<dyn CheckpointSource>) {
         self.recorder.copy_books(books);
@@ -63,7 +68,10 @@ fn lookup(registry: &Arc<AssetRegistry>) -> Arc<MarketLookup> {
         let names = registry.interner().read();
         let condition = names.get(token.as_str())?.condition_id.clone();
         drop(names);
-        registry.market(&condition)
+        Some(Described {
+            market: registry.market(&condition)?,
+            is_over: !registry.is_live(&condition),
+        })
     })
 }
 

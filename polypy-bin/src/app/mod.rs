@@ -324,6 +324,9 @@ impl PolyPy {
         if let Some(recorder) = &self.parts().recorder {
             recorder.ending();
         }
+        if let Some(flight) = &self.parts().flight {
+            flight.ending();
+        }
         let http = self.http_server.lock().take();
         let http = http.map(|server| server as Arc<dyn Component>);
         let parts = self.parts().in_stop_order(self.admin.take(), http);

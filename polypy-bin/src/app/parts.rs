@@ -126,12 +126,17 @@ impl Parts {
         let router = Arc::new(MessageRouter::new(&workers));
         let mut taken_by = Vec::new();
         taken_by.extend(inlet.clone().map(|it| Arc::new(it) as Arc<dyn FrameSink>));
-        taken_by.extend(flight_inlet.map(|it| Arc::new(it) as Arc<dyn FrameSink>));
+        taken_by.extend(
+            flight_inlet
+                .clone()
+                .map(|it| Arc::new(it) as Arc<dyn FrameSink>),
+        );
         let frames = fan_out(taken_by);
         let clob = ClobClient::new(clob, ClobConfig::default()).with_frames(frames.clone());
         let clob = Arc::new(clob);
         let mut markets: Vec<_> = published.markets().into_iter().collect();
         markets.extend(inlet.map(|inlet| Arc::new(inlet) as Arc<dyn CatalogueSink>));
+        markets.extend(flight_inlet.map(|inlet| Arc::new(inlet) as Arc<dyn CatalogueSink>));
         let lifecycle = Arc::new(LifecycleController::new(
             LifecycleConfig {
                 selection,

@@ -33,6 +33,10 @@ macro_rules! nobody {
             pub(super) fn copy_books(&self, _books: Arc<dyn CheckpointSource>) {
                 match *self {}
             }
+
+            pub(super) fn ending(&self) {
+                match *self {}
+            }
         }
 
         impl Component for $part {
@@ -76,10 +80,6 @@ impl RecorderPart {
         match *self {}
     }
 
-    pub(super) fn ending(&self) {
-        match *self {}
-    }
-
     pub(super) fn condition(&self) -> RecorderState {
         match *self {}
     }
@@ -117,16 +117,16 @@ macro_rules! silence {
                 match *self {}
             }
         }
+
+        impl CatalogueSink for $inlet {
+            fn changed(&self, _change: MarketChange) {
+                match *self {}
+            }
+        }
     )+};
 }
 
 silence!(Inlet FlightInlet);
-
-impl CatalogueSink for Inlet {
-    fn changed(&self, _change: MarketChange) {
-        match *self {}
-    }
-}
 
 impl Inlet {
     pub(super) fn mark(&self, _mark: Mark, _at: Instant) {
