@@ -233,7 +233,7 @@ impl Recording {
             .map(|line| (line.file.clone(), line.clone()))
             .collect();
         let by_rule: BTreeSet<_> = manifest.removed().map(str::to_owned).collect();
-        let changed: BTreeSet<_> = manifest.changed().collect();
+        let changed = manifest.changed();
         let mut files: BTreeMap<_, ListedFile> = BTreeMap::new();
         for (name, bytes) in names {
             let finished = finished_name(&name).to_owned();

@@ -256,12 +256,24 @@ impl Manifest {
         })
     }
 
-    /// The files that were changed after they were finished, as repairs have found.
-    pub(crate) fn changed(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Changed { file, .. } => Some(&**file),
-            _ => None,
-        })
+    /// The files that were changed after they were finished, as repairs have found, and that are
+    /// not again what they were.
+    pub(crate) fn changed(&self) -> BTreeSet<&str> {
+        let mut changed = BTreeMap::new();
+        for line in &self.lines {
+            if let Line::Changed {
+                file, was_sha256, ..
+            } = line
+            {
+                changed.entry(&**file).or_insert(was_sha256);
+            }
+        }
+        for file in self.kept() {
+            if changed.get(&*file.file) == Some(&&file.sha256) {
+                changed.remove(&*file.file);
+            }
+        }
+        changed.into_keys().collect()
     }
 
     /// The files behind which something is missing: nobody writes them any more.
@@ -380,9 +392,14 @@ impl Manifest {
         before.take_while(move |line| !is_session(line))
     }
 
-    /// What it says of the files that no rule has removed: the last word of each.
+    /// What it says of the files that are neither removed by a rule nor lost: the last word of
+    /// each.
     pub(crate) fn kept(&self) -> impl Iterator<Item = &FileLine> {
-        let removed: BTreeSet<_> = self.removed().collect();
+        let lost = self.lines.iter().filter_map(|line| match line {
+            Line::Lost { file, .. } => Some(&**file),
+            _ => None,
+        });
+        let removed: BTreeSet<_> = self.removed().chain(lost).collect();
         let lines: BTreeMap<_, _> = self.files().map(|line| (&*line.file, line)).collect();
         let lines = lines.into_iter();
         lines.filter_map(move |(name, line)| (!removed.contains(name)).then_some(line))

@@ -383,7 +383,10 @@ impl Reader {
             match self.recording.look_again(at)? {
                 LookedAgain::Renamed => {}
                 LookedAgain::Removed => return Ok(None),
-                LookedAgain::Missing => return Err(error),
+                LookedAgain::Missing => {
+                    let text = "somebody has removed it since it was found";
+                    return Err(io::Error::new(error.kind(), text));
+                }
             }
         }
     }

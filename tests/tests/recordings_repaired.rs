@@ -191,3 +191,22 @@ fn a_token_that_was_asked_for_has_its_line_and_an_unknown_one_has_its_code() {
         assert!(said.err.contains("12345"), "{command}: {}", said.err);
     }
 }
+
+#[test]
+fn a_folder_that_another_process_has_and_one_that_cannot_be_locked_end_a_repair_alike() {
+    let (recording, files) = recording("locked");
+    let lock = recording.join("_lock");
+    let held = std::fs::File::open(&lock).expect("a lock");
+    held.lock().expect("nobody has it");
+    for place in [&recording, &files[0]] {
+        let said = repaired(place, 1);
+        assert!(said.err.contains("another process"), "{}", said.err);
+    }
+    drop(held);
+    std::fs::remove_file(&lock).expect("it is there");
+    std::fs::create_dir(&lock).expect("a folder in its place");
+    let said = repaired(&recording, 1);
+    assert!(said.err.contains(path_of(&recording)), "{}", said.err);
+    std::fs::remove_dir(&lock).expect("it is empty");
+    repaired(&recording, 0);
+}

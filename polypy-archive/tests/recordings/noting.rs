@@ -102,6 +102,7 @@ fn a_changed_file_that_can_be_read_is_noted_with_its_new_digest_and_stays_marked
     let all = recorded(&disk, "a");
     let second = names(&disk)[1].clone();
     let before = open(&disk).files[1].line.clone().unwrap();
+    let original = disk.content(&second).unwrap();
     rewritten(&disk, &second, &all[100..150]);
     let bytes = disk.content(&second);
     let told = faults(&disk);
@@ -124,6 +125,12 @@ fn a_changed_file_that_can_be_read_is_noted_with_its_new_digest_and_stays_marked
     // And changed once more.
     rewritten(&disk, &second, &all[100..140]);
     assert!(faults(&disk)[0].is_damage());
+    repaired(&disk);
+    assert!(faults(&disk)[0].is_noted);
+    // As it was.
+    disk.put(&second, &original);
+    repaired(&disk);
+    assert_eq!(faults(&disk), []);
 }
 
 #[test]

@@ -111,8 +111,8 @@ fn line(mended: &Mended) -> Option<String> {
         }
         Ok(Repaired::Changed { was_sha256, .. }) => format!(
             "{name}: can be read to its end, and was changed after it was finished; the manifest says \
-             so now, with its new SHA-256\n  it was finished with {was_sha256}: if you have that file, \
-             put it back\n"
+             so now, with its new SHA-256\n  it had {was_sha256}: if that is the file to have, put it \
+             back and repair again\n"
         ),
         Ok(Repaired::Lost(gap)) => format!(
             "{name}: lost, and the manifest says now what is missing with it; if you have that file, \
