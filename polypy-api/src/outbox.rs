@@ -14,6 +14,7 @@ use std::task::{Poll, Waker as Door};
 use parking_lot::Mutex;
 
 use crate::cursor::Cursor;
+use crate::door::ws::{Line, Sent};
 use crate::message::{Closing, Event, GapReason, Published};
 use crate::waker::Waker;
 
@@ -52,6 +53,8 @@ pub(crate) struct Bounds {
 }
 
 const NOTHING: u64 = u64::MAX;
+/// About what is sent to a client that waits, without waking its door.
+const SENT_AT_ONCE: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -67,6 +70,8 @@ struct Inner {
     end: Option<Closing>,
     /// The door, while it waits for something.
     door: Option<Door>,
+    /// Where messages may be sent while the door waits.
+    line: Option<Arc<Line>>,
 }
 
 impl Inner {
@@ -94,6 +99,18 @@ impl Inner {
         let counted = self.counted(&item.message);
         *counted = counted.saturating_sub(bytes);
         Some(item)
+    }
+
+    /// The next messages, of about `most` bytes.
+    fn take_about(&mut self, most: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        while bytes < most {
+            let Some(item) = self.take() else { break };
+            bytes += item.message.text().as_str().len();
+            items.push(item);
+        }
+        items
     }
 
     fn oldest(&self) -> u64 {
@@ -140,13 +157,7 @@ impl Outbox {
     /// What there is to send; if nothing, the door is woken when there is.
     fn take(&self, most: usize, door: Option<&Door>) -> Option<Batch> {
         let mut inner = self.inner.lock();
-        let mut items = Vec::new();
-        let mut bytes = 0;
-        while bytes < most {
-            let Some(item) = inner.take() else { break };
-            bytes += item.message.text().as_str().len();
-            items.push(item);
-        }
+        let items = inner.take_about(most);
         if items.is_empty() {
             let end = inner.end.clone().map(Batch::End);
             if let Some(door) = door.filter(|_| end.is_none()) {
@@ -154,18 +165,32 @@ impl Outbox {
             }
             return end;
         }
-        self.oldest.store(inner.oldest(), Ordering::Release);
-        inner.is_unread = false;
-        let is_short = self.is_short(&inner);
-        if is_short {
-            inner.is_warned = false;
+        if door.is_some() {
+            // It has something to send, which nothing may overtake on its line.
+            inner.door = None;
         }
-        let wakes = is_short && std::mem::take(&mut inner.is_awaited);
+        let wakes = self.note_taken(&mut inner);
         drop(inner);
         if wakes {
             self.hub.wake();
         }
         Some(Batch::Messages(items))
+    }
+
+    /// Some of what waited was taken; whether the hub waited for that.
+    fn note_taken(&self, inner: &mut Inner) -> bool {
+        self.oldest.store(inner.oldest(), Ordering::Release);
+        inner.is_unread = false;
+        let is_short = self.is_short(inner);
+        if is_short {
+            inner.is_warned = false;
+        }
+        is_short && std::mem::take(&mut inner.is_awaited)
+    }
+
+    /// From now on what the hub has for a door that waits is sent on this line.
+    pub(crate) fn send_on(&self, line: Arc<Line>) {
+        self.inner.lock().line = Some(line);
     }
 
     /// Bytes that wait.
@@ -325,6 +350,44 @@ impl Outbox {
         (oldest != NOTHING).then_some(oldest)
     }
 
+    /// Sends what waits, if the door waits for it and its socket takes it; else the door
+    /// is woken. For the hub's thread; `frames` is its memory for them.
+    pub(crate) fn send(&self, frames: &mut Vec<u8>) {
+        let mut inner = self.inner.lock();
+        let Some(door) = inner.door.take() else {
+            return;
+        };
+        if inner.queue.is_empty() && inner.end.is_none() {
+            inner.door = Some(door);
+            return;
+        }
+        let line = inner.line.clone().filter(|_| inner.end.is_none());
+        let Some(free) = line.as_ref().and_then(|line| line.free()) else {
+            drop(inner);
+            return door.wake();
+        };
+        frames.clear();
+        while frames.len() < SENT_AT_ONCE {
+            let Some(item) = inner.take() else { break };
+            frame(item.message.text().as_str(), frames);
+        }
+        let is_through = free.send(frames) == Sent::All && inner.queue.is_empty();
+        let wakes = self.note_taken(&mut inner);
+        let door = if is_through {
+            inner.door = Some(door);
+            None
+        } else {
+            Some(door)
+        };
+        drop(inner);
+        if wakes {
+            self.hub.wake();
+        }
+        if let Some(door) = door {
+            door.wake();
+        }
+    }
+
     /// Wakes the door, if it waits.
     pub(crate) fn flush(&self) {
         let door = self.inner.lock().door.take();
@@ -332,6 +395,26 @@ impl Outbox {
             door.wake();
         }
     }
+}
+
+/// Appends a text message as a server's WebSocket frame (RFC 6455, section 5.2): one
+/// fragment, not masked.
+fn frame(text: &str, frames: &mut Vec<u8>) {
+    const TEXT: u8 = 0x81;
+    let bytes = text.as_bytes();
+    frames.push(TEXT);
+    match (u8::try_from(bytes.len()), u16::try_from(bytes.len())) {
+        (Ok(length @ ..126), _) => frames.push(length),
+        (_, Ok(length)) => {
+            frames.push(126);
+            frames.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            frames.push(127);
+            frames.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        }
+    }
+    frames.extend_from_slice(bytes);
 }
 
 impl fmt::Debug for Outbox {

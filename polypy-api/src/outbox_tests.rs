@@ -276,3 +276,17 @@ fn who_keeps_asking_and_reads_no_answer_ends() {
 fn outbox_of(own: usize) -> Outbox {
     outbox(BIG, own)
 }
+
+/// Else the hub would send on its line what comes behind that.
+#[test]
+fn a_door_that_has_taken_something_waits_no_longer() {
+    let outbox = outbox(BIG, BIG);
+    let mut next = Polled::new(outbox.next(BIG));
+    assert!(next.is_pending());
+    outbox.push(&message(Some(1)), None);
+    let mut other = Polled::new(outbox.next(BIG));
+    assert!(!other.is_pending(), "it looks again for another reason");
+    outbox.push(&message(Some(2)), None);
+    outbox.flush();
+    assert!(!next.is_woken());
+}

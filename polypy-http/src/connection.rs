@@ -40,7 +40,7 @@ use crate::reply::canned;
 use crate::reserve::Notice;
 use crate::responder::{Admission, Connected, Shared, UpgradeSlot};
 use crate::service::Responder;
-use crate::socket::Socket;
+use crate::socket::{DirectWriter, Socket};
 
 /// How long, and how much, is read from a client after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -71,6 +71,14 @@ pub struct Upgraded {
 }
 
 impl Upgraded {
+    /// Lets another thread write to it as well, if it is TCP that is not encrypted: it is
+    /// closed once no [`DirectWriter`] is left.
+    pub fn shared(self) -> (Self, Option<DirectWriter>) {
+        let (stream, writer) = self.stream.shared();
+        let early = self.early;
+        (Self { stream, early }, writer)
+    }
+
     /// Closes it at once, and has the system forget what was not sent yet: for a client
     /// that does not read.
     pub fn reset(self) {

@@ -209,6 +209,6 @@ pub use rendering::Rendering;
 pub use reply::Reply;
 pub use route::{Route, RouteError};
 pub use server::HttpServer;
-pub use socket::Listener;
+pub use socket::{DirectWriter, Listener};
 pub use sources::Sources;
 pub use tls::{Tls, TlsError};

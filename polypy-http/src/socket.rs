@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -132,10 +132,27 @@ pub(crate) async fn accept(
     .await
 }
 
+/// The writing side of a client's socket, for another thread than that of its task. What
+/// is written is whole only if both agree on who writes when.
+#[derive(Debug, Clone)]
+pub struct DirectWriter(Arc<TcpStream>);
+
+impl DirectWriter {
+    /// Writes what fits at once, and waits for nothing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing fits; others if the client is gone.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+}
+
 /// A client's socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    /// TCP that another thread writes to, too.
+    Shared(Arc<TcpStream>),
     Unix(UnixStream),
     Tls(Box<TlsStream>),
 }
@@ -144,6 +161,19 @@ impl Socket {
     /// Whether what goes over it is encrypted.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Lets another thread write to it as well, where that is possible without a task:
+    /// over TCP that is not encrypted.
+    pub(crate) fn shared(self) -> (Self, Option<DirectWriter>) {
+        match self {
+            Self::Tcp(stream) => {
+                let stream = Arc::new(stream);
+                let writer = DirectWriter(Arc::clone(&stream));
+                (Self::Shared(stream), Some(writer))
+            }
+            other => (other, None),
+        }
     }
 
     /// Speaks TLS over TCP, if there is a certificate; other kinds stay as they are.
@@ -158,6 +188,7 @@ impl Socket {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Shared(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
             // A record is more than one write of the system.
             Self::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
@@ -168,6 +199,7 @@ impl Socket {
     pub(crate) fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(bytes),
+            Self::Shared(stream) => stream.try_read(bytes),
             Self::Unix(stream) => stream.try_read(bytes),
             Self::Tls(stream) => below(stream).try_read(bytes),
         }
@@ -178,6 +210,7 @@ impl Socket {
     pub(crate) fn forget_unsent(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
+            Self::Shared(stream) => stream.set_zero_linger(),
             Self::Unix(_) => Ok(()),
             Self::Tls(stream) => below(stream).set_zero_linger(),
         }
@@ -192,6 +225,17 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Shared(stream) => loop {
+                ready!(stream.poll_read_ready(cx))?;
+                match stream.try_read(buffer.initialize_unfilled()) {
+                    Ok(read) => {
+                        buffer.advance(read);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            },
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
@@ -206,6 +250,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Shared(stream) => poll_shared(stream, cx, || stream.try_write(bytes)),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
@@ -218,6 +263,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Shared(stream) => poll_shared(stream, cx, || stream.try_write_vectored(slices)),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
@@ -226,6 +272,7 @@ impl AsyncWrite for Socket {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Shared(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
@@ -234,6 +281,8 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            // A socket has nothing to flush.
+            Self::Shared(_) => Poll::Ready(Ok(())),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
@@ -242,8 +291,28 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Shared(stream) => match Arc::get_mut(stream) {
+                Some(stream) => Pin::new(stream).poll_shutdown(cx),
+                // Whoever else writes would be cut off in the midst of something.
+                None => Poll::Ready(Err(io::ErrorKind::ResourceBusy.into())),
+            },
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Writes once the socket takes something.
+fn poll_shared(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    write: impl Fn() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
         }
     }
 }

@@ -23,6 +23,8 @@ use polypy_core::catalogue::SelectionSource;
 use polypy_core::{BookSource, CatalogueSource, Clock};
 use polypy_http::{Answer, Call, Content, HttpConfig, Reply, Route, StatusCode, Upgraded};
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 use crate::client::{OpenError, Streams};
 use crate::cursor::Instance;
 use crate::failures::FailureLog;
@@ -156,13 +158,12 @@ fn unopened(call: &Call, error: OpenError) -> Reply {
 }
 
 /// What there is to do with a socket that ended by itself; `last` as for [`Socket::end`].
-async fn leave(
-    socket: Socket<Upgraded>,
-    end: End,
-    last: impl FnOnce(u16, &str) -> Option<Message>,
-) {
+async fn leave<S>(socket: Socket<S>, end: End, last: impl FnOnce(u16, &str) -> Option<Message>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Into<Upgraded>,
+{
     let is_slow = end == End::Slow;
-    let upgraded = socket.end(end, last).await;
+    let upgraded: Upgraded = socket.end(end, last).await.into();
     if is_slow {
         tracing::debug!("slow websocket client reset");
         upgraded.reset();

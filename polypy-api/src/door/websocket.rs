@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::notice::Notice;
 use super::ws::{
-    BadOperation, End, Message, Operation, Pace, Socket, SocketLimits, Turn, Verdict, upgrade,
+    BadOperation, End, Line, Message, Operation, Pace, Socket, SocketLimits, Turn, Verdict, Wire,
+    upgrade,
 };
 use super::{Doors, STOP_PATIENCE, STOPPING, leave, unopened};
 use crate::client::{Client, Door, Streams, SubscribeError};
@@ -67,6 +68,14 @@ enum Next {
     Batch(Batch),
 }
 
+/// Why a connection is served no longer.
+enum Last {
+    /// The client is told this, and is to leave.
+    Closing(Closing),
+    /// The socket has ended by itself.
+    End(End),
+}
+
 /// Looks whether the server stops, or the client did something.
 fn poll_others<S>(
     others: &Notice,
@@ -105,12 +114,26 @@ struct Connection {
 impl Connection {
     /// Serves the client until it leaves, or is to leave.
     async fn serve(mut self, upgraded: Upgraded, limits: SocketLimits) {
-        let mut socket = Socket::new(upgraded, limits).await;
+        let wire = Wire::new(upgraded);
+        let line = wire.line();
+        let mut socket = Socket::new(wire, limits).await;
+        self.client.outbox().send_on(Arc::clone(&line));
+        let last = self.follow(&mut socket, &line).await;
+        // Nothing may follow the last word.
+        line.close();
+        match last {
+            Last::Closing(closing) => say_goodbye(socket, closing).await,
+            Last::End(end) => leave(socket, end, last_word).await,
+        }
+    }
+
+    /// Feeds and hears the client until its end.
+    async fn follow(&mut self, socket: &mut Socket<Wire>, line: &Line) -> Last {
         let mut was_fed = false;
         loop {
             let next = match self.cut_at {
-                None => self.next(&mut socket, was_fed).await,
-                Some(at) => match timeout_at(at, self.next(&mut socket, was_fed)).await {
+                None => self.next(socket, line, was_fed).await,
+                Some(at) => match timeout_at(at, self.next(socket, line, was_fed)).await {
                     Ok(next) => next,
                     Err(_elapsed) => Next::Turn(Turn::Ended(End::Slow)),
                 },
@@ -118,16 +141,16 @@ impl Connection {
             was_fed = matches!(next, Next::Batch(_));
             match next {
                 Next::Stopping => self.stop(),
-                Next::Batch(Batch::End(closing)) => return say_goodbye(socket, closing).await,
+                Next::Batch(Batch::End(closing)) => return Last::Closing(closing),
                 Next::Batch(Batch::Messages(items)) => {
                     let texts = items.iter().map(|item| item.message.text().clone());
                     socket.push(texts.map(Message::Text));
                     // As a rule the system takes it all: then nothing else is looked at.
                     if let Err(end) = socket.write_at_once().await {
-                        return leave(socket, end, last_word).await;
+                        return Last::End(end);
                     }
                 }
-                Next::Turn(Turn::Ended(end)) => return leave(socket, end, last_word).await,
+                Next::Turn(Turn::Ended(end)) => return Last::End(end),
                 Next::Turn(Turn::Written) => {}
                 Next::Turn(Turn::Text(text)) => self.hear(Some(&text)).await,
                 Next::Turn(Turn::Binary(_)) => self.hear(None).await,
@@ -138,7 +161,7 @@ impl Connection {
 
     /// Waits for what happens next. Most often that is a message for the client, so that
     /// is looked for first; after one the others' turn comes, whatever waits.
-    async fn next<S>(&mut self, socket: &mut Socket<S>, was_fed: bool) -> Next
+    async fn next<S>(&mut self, socket: &mut Socket<S>, line: &Line, was_fed: bool) -> Next
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -146,6 +169,11 @@ impl Connection {
         let (others, stopping) = (&self.others, &mut self.stopping);
         let mut is_others_turn = was_fed;
         poll_fn(|cx| {
+            // Of what the hub sent itself.
+            match line.waiting() {
+                0 => {}
+                left => socket.take_over(left),
+            }
             let others_first = std::mem::take(&mut is_others_turn);
             if others_first && let Poll::Ready(next) = poll_others(others, stopping, socket, cx) {
                 return Poll::Ready(next);
@@ -285,7 +313,7 @@ fn last_word(code: u16, reason: &str) -> Option<Message> {
 }
 
 /// The last message, and the close frame behind it.
-async fn say_goodbye(mut socket: Socket<Upgraded>, closing: Closing) {
+async fn say_goodbye(mut socket: Socket<Wire>, closing: Closing) {
     let (code, reason) = (closing.code, closing.reason.clone());
     let last = Published::own(Event::Closing(Box::new(closing)));
     socket.push([Message::Text(last.text().clone())]);
@@ -319,18 +347,19 @@ mod tests {
         let more = |connection: &Connection| connection.answer(BadOperation::binary().into_event());
         let (near, far) = duplex(1_000);
         let mut socket = Socket::new(near, SocketLimits::default()).await;
+        let line = Line::new(None);
         let mut far = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         for _ in 0..3 {
             far.send(Message::text("less")).await.unwrap();
             more(&connection);
-            let next = connection.next(&mut socket, false).await;
+            let next = connection.next(&mut socket, &line, false).await;
             assert!(matches!(next, Next::Batch(_)), "what waits goes first");
             more(&connection);
-            let next = connection.next(&mut socket, true).await;
+            let next = connection.next(&mut socket, &line, true).await;
             assert!(matches!(next, Next::Turn(Turn::Text(_))), "but not always");
         }
         connection.stopping = Some(Box::pin(std::future::ready(())));
-        let next = connection.next(&mut socket, true).await;
+        let next = connection.next(&mut socket, &line, true).await;
         assert!(matches!(next, Next::Stopping));
     }
 }

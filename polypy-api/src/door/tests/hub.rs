@@ -85,7 +85,7 @@ impl Hub {
         self.asked.lock().unanswered.clear();
     }
 
-    /// Gives every client this message, at this place.
+    /// Gives every client this message, at this place, as a round does that is for few.
     pub(crate) fn publish(&self, position: u64, event: Event) {
         let message = Arc::new(Published::new(Some(position), event));
         let cursor = Cursor {
@@ -94,7 +94,7 @@ impl Hub {
         };
         for outbox in self.asked.lock().clients.values() {
             outbox.push(&message, Some(cursor));
-            outbox.flush();
+            outbox.send(&mut Vec::new());
         }
     }
 

@@ -274,6 +274,70 @@ async fn of_what_waits_nothing_is_taken_before_the_socket_is_done_with_the_last(
     server.http.stop().await;
 }
 
+/// The hub's thread sends, and the client's task answers pings and questions meanwhile:
+/// frames come whole, and those of the hub in order, whatever the socket takes at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_threads_write_comes_frame_by_frame() {
+    const MESSAGES: u64 = 1_000;
+    let narrow = HttpConfig {
+        send_buffer: 4 * 1024,
+        ..config()
+    };
+    let server = Server::start(narrow).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let mut client = Client::over(stream, server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    let (mut beats, mut asked, mut answers, mut last) = (0, 0, 0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for place in 1..=MESSAGES {
+                // Lengths of one, two and three bytes of a frame's head are among them.
+                let bytes = [1, 200, 3_000, 70_000][usize::try_from(place % 4).unwrap()];
+                let event = if place % 50 < 4 {
+                    long(bytes)
+                } else {
+                    beat(place)
+                };
+                server.hub.publish(place, event);
+                if place % 20 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        tokio::task::block_in_place(|| {
+            let hearing = async {
+                while beats < MESSAGES - MESSAGES / 50 * 4 || answers < asked {
+                    if asked < 20 && beats >= 40 * asked {
+                        asked += 1;
+                        client
+                            .0
+                            .send(Message::Ping("are you there".into()))
+                            .await
+                            .unwrap();
+                        client.say("{}").await;
+                    }
+                    let heard = client.hear().await;
+                    match heard["type"].as_str().unwrap() {
+                        "heartbeat" => {
+                            let place = heard["ts_us"].as_u64().unwrap();
+                            assert!(place > last, "{place} behind {last}");
+                            (beats, last) = (beats + 1, place);
+                        }
+                        _ if heard["code"] == "bad_message" => answers += 1,
+                        _ => assert_eq!(heard["code"], "slow", "{heard}"),
+                    }
+                }
+            };
+            tokio::runtime::Handle::current().block_on(hearing);
+        });
+    });
+    assert_eq!(answers, 20);
+    server.http.stop().await;
+}
+
 #[tokio::test]
 async fn answers_that_nobody_reads_end_the_client() {
     let server = Server::start(HttpConfig {

@@ -178,6 +178,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
+    /// Something of what another thread wrote is left, so many bytes: see that it goes out.
+    pub(crate) fn take_over(&mut self, left: usize) {
+        if self.is_idle() && !self.is_closing {
+            self.write_by = Instant::now() + self.limits.write + self.time_for(left);
+            self.unflushed = true;
+        }
+    }
+
     /// The time that the slowest client may take for so many bytes.
     fn time_for(&self, bytes: usize) -> Duration {
         let seconds = bytes / self.limits.rate.max(1);
