@@ -58,6 +58,7 @@ on one port. Point a client to the addresses that it prints; for this server:
 
 It begins half a second after the last subscription. Frames keep their bytes, and their times: a
 hash covers them. With --shift-times they are of now, and hashes are left out of frames and books:
-these can be followed, and no longer be verified. That goes with the speed of 1x. What several sockets brought
-is given once. Where the recording lost tokens, the sockets that carry them are dropped, and come
-back to books that are whole. Pauses longer than ten seconds are passed over. Ends with Ctrl-C.";
+these can be followed, and no longer be verified. That goes with the speed of 1x. What several
+sockets brought is given once. Where the recording lost tokens, the sockets that carry them are
+dropped, and come back to books that are whole. Pauses longer than ten seconds are passed over.
+Ends with Ctrl-C.";
