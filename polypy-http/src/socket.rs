@@ -293,7 +293,7 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Shared(stream) => match Arc::get_mut(stream) {
                 Some(stream) => Pin::new(stream).poll_shutdown(cx),
-                // Whoever else writes would be cut off in the midst of something.
+                // The other writer would be cut off in the midst of a message.
                 None => Poll::Ready(Err(io::ErrorKind::ResourceBusy.into())),
             },
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),

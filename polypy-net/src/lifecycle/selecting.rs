@@ -347,8 +347,8 @@ impl Held<'_> {
         }
         let winner = shared.registry.decided(condition);
         let is_resolved = reason == EndReason::Resolved || winner.is_some();
-        // Said first: the pool takes an expired asset off its socket at once, and whoever
-        // keeps account of what sockets carry is to know that nobody misses it.
+        // Said first: the pool takes an expired asset off its socket at once, and a
+        // recorder has to know by then that nothing is missed of it.
         shared.tell(shared.registry.market(condition).map(|market| {
             if is_resolved {
                 let winner = winner.clone();

@@ -111,7 +111,7 @@ impl<S> Wire<S> {
         Self { socket, line }
     }
 
-    /// For whoever else is to write.
+    /// What the hub writes to.
     pub(crate) fn line(&self) -> Arc<Line> {
         Arc::clone(&self.line.0)
     }
