@@ -4,7 +4,8 @@
 //! A file that was only cut is ended in place: behind its last whole chunk come the index
 //! of that chunk, if it was cut, a gap, and the ending. Of a file that is damaged a copy
 //! takes the place, with a gap where each damaged part was; the file itself stays, as
-//! `.damaged`.
+//! `.damaged`. A repair that is killed between the two leaves that name alone, and the next
+//! one makes the copy.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,7 @@ impl Repaired {
 /// # Errors
 /// Those of the disk. Whatever was done till then, another try does the rest.
 pub fn repair(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
+    check_place(disk, path)?;
     let survey = Survey::of(disk, path)?;
     let known = Known::of(disk, path, survey.header.as_ref())?;
     if let Some(name) = known.copy_of {
@@ -115,6 +117,19 @@ pub fn repair(disk: &dyn Disk, path: &Path, now: u64) -> io::Result<Repaired> {
             })
         }
     }
+}
+
+/// Refuses a file that was moved aside while its copy is in its place: that is what is read, and
+/// may have been made smaller since.
+fn check_place(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let is_aside = path.extension().is_some_and(|ending| ending == DAMAGED);
+    let name = final_name(path);
+    if !is_aside || disk.read(&name).is_err() {
+        return Ok(());
+    }
+    let copy = name.display();
+    let text = format!("a repair has put {copy} in its place: move that elsewhere to repair again");
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
 }
 
 /// What is known of a file once it was read.
@@ -245,8 +260,11 @@ fn copy(disk: &dyn Disk, path: &Path, known: &Known, now: u64) -> io::Result<Rep
     };
     copy.run(Scanner::new(disk.read(path)?)?)?;
     let damaged = with_suffix(&name, DAMAGED);
-    // In this order: the file is there under one name or the other at any moment.
-    disk.rename(path, &damaged)?;
+    // In this order: the file is there under one name or the other at any moment. A repair that
+    // was killed in between has moved it aside already.
+    if path != damaged {
+        disk.rename(path, &damaged)?;
+    }
     disk.rename(&target, &name)?;
     sync_folder_of(disk, &name)?;
     Ok(Repaired::Copied {
@@ -415,10 +433,10 @@ fn checksums(
     }
 }
 
-/// The name of a file once it is finished.
+/// The name of a file once it is finished, also of one that a repair has moved aside.
 pub(crate) fn final_name(path: &Path) -> PathBuf {
     match path.extension() {
-        Some(extension) if extension == PART => path.with_extension(""),
+        Some(extension) if extension == PART || extension == DAMAGED => path.with_extension(""),
         _ => path.to_owned(),
     }
 }

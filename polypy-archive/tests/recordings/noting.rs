@@ -7,7 +7,8 @@ use std::sync::Arc;
 use polypy_archive::manifest::{LOST, MANIFEST};
 use polypy_archive::testing::FaultyDisk;
 use polypy_archive::{
-    Disk, Fault, FaultKind, Header, Manifest, Mended, Repaired, Segment, repair_recording,
+    Disk, Fault, FaultKind, Header, Manifest, Mended, Recording, Repaired, Segment,
+    repair_recording,
 };
 use polypy_core::Owner;
 use polypy_core::recording::Recorded;
@@ -32,6 +33,10 @@ fn repaired(disk: &FaultyDisk) -> Vec<(String, Result<Repaired, String>)> {
 
 fn faults(disk: &FaultyDisk) -> Vec<Fault> {
     read(open(disk)).1
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{suffix}", path.display()))
 }
 
 /// Another file of this name, with these entries.
@@ -197,4 +202,47 @@ fn a_line_of_the_manifest_that_cannot_be_read_is_named_and_what_files_say_is_wri
     assert_eq!(faults(&disk).len(), 1);
     let kept = disk.content(&manifest).unwrap();
     assert!(kept.starts_with(&broken), "nothing is taken from it");
+}
+
+#[test]
+fn a_repair_that_was_killed_between_its_two_names_is_done_by_the_next_one() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let second = names(&disk)[1].clone();
+    let (aside, copy) = (with(&second, "damaged"), with(&second, "repair"));
+    let mut broken = disk.content(&second).unwrap();
+    let middle = broken.len() / 2;
+    broken[middle] ^= 4;
+    // The damaged file has made room, and what was to have its place does not have it yet.
+    disk.remove(&second).unwrap();
+    disk.put(&aside, &broken);
+    disk.put(&copy, b"half");
+    assert_eq!(open(&disk).files.len(), 3, "it is read under that name");
+
+    let done = repaired(&disk);
+    let [(file, Ok(Repaired::Copied { file: mended, damaged, gaps }))] = &done[..] else {
+        panic!("{done:?}");
+    };
+    assert!(second.ends_with(file));
+    assert_eq!((&mended.path, damaged), (&second, &aside));
+    assert_eq!((gaps.len(), &*gaps[0].reason), (1, "damaged"));
+    assert_eq!(disk.content(&aside).as_deref(), Some(&broken[..]), "it stays");
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let there: Vec<_> = names(&disk).iter().map(name).collect();
+    assert_eq!(there.len(), 4, "three files, and that one: {there:?}");
+    let (found, told) = read(open(&disk));
+    assert_eq!(told, []);
+    let entries = found.iter().filter(|entry| all.contains(entry));
+    assert!((280..300).contains(&entries.count()));
+    assert_eq!(repaired(&disk), []);
+
+    // It has a copy now, which a repair of this file alone does not replace.
+    let kept = disk.content(&second);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let alone = Recording::open(Arc::clone(&shared), &aside).unwrap();
+    let mut why = Vec::new();
+    let told = &mut |mended: &Mended| why.push(mended.result.as_ref().unwrap_err().to_string());
+    repair_recording(shared, &alone, BEGIN, told).unwrap();
+    assert!(why.len() == 1 && why[0].contains("in its place"), "{why:?}");
+    assert_eq!(disk.content(&second), kept);
 }
