@@ -13,7 +13,7 @@ use crate::chunk::{ChunkBuilder, message_bytes};
 use crate::disk::{Disk, DiskFile, folder_of};
 use crate::format::ChannelName;
 use crate::header::Header;
-use crate::known::copy_of;
+use crate::known::known;
 use crate::manifest::{FileLine, Line, append, name_of};
 use crate::reader::digest as sha256;
 use crate::repair::with_suffix;
@@ -33,6 +33,10 @@ pub enum CompactError {
     /// Something of it is damaged, or it is not finished.
     #[error("it is not whole: polypy repair first")]
     NotWhole,
+    /// It was changed after it was finished, and nobody has noted so: the manifest's line of the
+    /// smaller one would hide it.
+    #[error("it was changed after it was finished: polypy repair first, which notes so")]
+    Changed,
     /// Another file of the folder is the same.
     #[error("it is a copy of {0}")]
     CopyOf(String),
@@ -63,8 +67,9 @@ pub enum Compacted {
 /// # Errors
 /// Says why it is as it was.
 pub fn compact(disk: &dyn Disk, path: &Path, now: u64) -> Result<Compacted, CompactError> {
-    if let Some(other) = copy_of(disk, path)? {
-        return Err(CompactError::CopyOf(other));
+    let known = known(disk, path)?;
+    if let Some(other) = &known.copy_of {
+        return Err(CompactError::CopyOf(other.clone()));
     }
     let target = with_suffix(path, COPY);
     let mut to = match disk.create(&target) {
@@ -87,10 +92,16 @@ pub fn compact(disk: &dyn Disk, path: &Path, now: u64) -> Result<Compacted, Comp
     let mut was = disk.read(path)?;
     let bytes = was.seek(SeekFrom::End(0))?;
     was.rewind()?;
+    let was_sha256 = sha256(was)?;
     let again = digest_of(disk.read(&target)?)?;
-    if again != written.content {
+    let refused = if known.should_have(&was_sha256).is_some() {
+        Some(CompactError::Changed)
+    } else {
+        (again != written.content).then_some(CompactError::Differs)
+    };
+    if let Some(refused) = refused {
         disk.remove(&target)?;
-        return Err(CompactError::Differs);
+        return Err(refused);
     }
     let mut file = written.file.clone();
     if file.bytes >= bytes {
@@ -107,7 +118,7 @@ pub fn compact(disk: &dyn Disk, path: &Path, now: u64) -> Result<Compacted, Comp
         &Line::Compaction {
             at,
             file: name,
-            was_sha256: sha256(was)?,
+            was_sha256,
         },
     )?;
     let line = FileLine::of(&file);

@@ -117,13 +117,13 @@ impl Known {
     }
 }
 
-/// The file whose copy this one is, if it is one.
+/// What the folder of a file says of it, and the file of itself.
 ///
 /// # Errors
 /// Those of the disk.
-pub(crate) fn copy_of(disk: &dyn Disk, path: &Path) -> io::Result<Option<String>> {
+pub(crate) fn known(disk: &dyn Disk, path: &Path) -> io::Result<Known> {
     let header = Beginning::of(disk, path)?.header;
-    Ok(Known::of(disk, path, header.as_ref())?.copy_of)
+    Known::of(disk, path, header.as_ref())
 }
 
 /// What a file begins with.

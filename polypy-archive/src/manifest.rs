@@ -261,16 +261,17 @@ impl Manifest {
     pub(crate) fn changed(&self) -> BTreeSet<&str> {
         let mut changed = BTreeMap::new();
         for line in &self.lines {
-            if let Line::Changed {
-                file, was_sha256, ..
-            } = line
-            {
-                changed.entry(&**file).or_insert(was_sha256);
-            }
-        }
-        for file in self.kept() {
-            if changed.get(&*file.file) == Some(&&file.sha256) {
-                changed.remove(&*file.file);
+            match line {
+                Line::Changed {
+                    file, was_sha256, ..
+                } => {
+                    changed.entry(&**file).or_insert(was_sha256);
+                }
+                // Put back, whatever is made of it later.
+                Line::File { file, .. } if changed.get(&*file.file) == Some(&&file.sha256) => {
+                    changed.remove(&*file.file);
+                }
+                _ => {}
             }
         }
         changed.into_keys().collect()

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use polypy_archive::manifest::{LOST, MANIFEST};
 use polypy_archive::testing::FaultyDisk;
 use polypy_archive::{
-    Disk, Fault, FaultKind, Header, Manifest, Mended, Recording, Repaired, Segment,
-    repair_recording,
+    CompactError, Compacted, Disk, Fault, FaultKind, Header, Manifest, Mended, Recording, Repaired,
+    Segment, compact, repair_recording,
 };
 use polypy_core::Owner;
 use polypy_core::recording::Recorded;
 
-use crate::common::BEGIN;
+use crate::common::{self, BEGIN};
 use crate::reading::{names, open, place, read, recorded};
 
 /// What each file became, unless it was as the manifest has it.
@@ -37,6 +37,16 @@ fn faults(disk: &FaultyDisk) -> Vec<Fault> {
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}.{suffix}", path.display()))
+}
+
+/// Makes each file smaller; what became of it.
+fn compacted(disk: &FaultyDisk) -> Vec<Result<(), CompactError>> {
+    let smaller = |path: &PathBuf| {
+        let done = compact(disk, path, BEGIN)?;
+        assert!(matches!(done, Compacted::Smaller(..)), "{done:?}");
+        Ok(())
+    };
+    names(disk).iter().map(smaller).collect()
 }
 
 /// Another file of this name, with these entries.
@@ -211,8 +221,8 @@ fn a_repair_that_was_killed_between_its_two_names_is_done_by_the_next_one() {
     let second = names(&disk)[1].clone();
     let (aside, copy) = (with(&second, "damaged"), with(&second, "repair"));
     let mut broken = disk.content(&second).unwrap();
-    let middle = broken.len() / 2;
-    broken[middle] ^= 4;
+    let chunk = common::read(&broken).chunks[2];
+    broken[usize::try_from(chunk).unwrap() + 100] ^= 4;
     // The damaged file has made room, and what was to have its place does not have it yet.
     disk.remove(&second).unwrap();
     disk.put(&aside, &broken);
@@ -220,13 +230,27 @@ fn a_repair_that_was_killed_between_its_two_names_is_done_by_the_next_one() {
     assert_eq!(open(&disk).files.len(), 3, "it is read under that name");
 
     let done = repaired(&disk);
-    let [(file, Ok(Repaired::Copied { file: mended, damaged, gaps }))] = &done[..] else {
+    let [
+        (
+            file,
+            Ok(Repaired::Copied {
+                file: mended,
+                damaged,
+                gaps,
+            }),
+        ),
+    ] = &done[..]
+    else {
         panic!("{done:?}");
     };
     assert!(second.ends_with(file));
     assert_eq!((&mended.path, damaged), (&second, &aside));
     assert_eq!((gaps.len(), &*gaps[0].reason), (1, "damaged"));
-    assert_eq!(disk.content(&aside).as_deref(), Some(&broken[..]), "it stays");
+    assert_eq!(
+        disk.content(&aside).as_deref(),
+        Some(&broken[..]),
+        "it stays"
+    );
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     let there: Vec<_> = names(&disk).iter().map(name).collect();
     assert_eq!(there.len(), 4, "three files, and that one: {there:?}");
@@ -245,4 +269,62 @@ fn a_repair_that_was_killed_between_its_two_names_is_done_by_the_next_one() {
     repair_recording(shared, &alone, BEGIN, told).unwrap();
     assert!(why.len() == 1 && why[0].contains("in its place"), "{why:?}");
     assert_eq!(disk.content(&second), kept);
+}
+
+#[test]
+fn a_changed_file_is_made_smaller_only_once_that_is_noted_and_stays_marked() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let second = names(&disk)[1].clone();
+    let original = disk.content(&second).unwrap();
+    rewritten(&disk, &second, &all[100..150]);
+    let changed = disk.content(&second);
+    let manifest = disk.content(&place().join(MANIFEST));
+    // Its line of the manifest would be that of the file that somebody has put there.
+    let refused = compact(&disk, &second, BEGIN);
+    assert!(matches!(refused, Err(CompactError::Changed)), "{refused:?}");
+    assert_eq!(disk.content(&second), changed);
+    assert_eq!(disk.content(&place().join(MANIFEST)), manifest);
+    assert_eq!(names(&disk).len(), 3, "nothing is left beside it");
+    assert!(faults(&disk)[0].is_damage());
+
+    repaired(&disk);
+    assert!(compacted(&disk).iter().all(Result::is_ok));
+    let told = faults(&disk);
+    assert_eq!((told.len(), told[0].what), (1, FaultKind::Changed));
+    assert!(told[0].is_noted && second.ends_with(&told[0].file));
+
+    // Put back and noted, it is what it was, also once it is made smaller.
+    disk.put(&second, &original);
+    repaired(&disk);
+    assert_eq!(faults(&disk), []);
+    compact(&disk, &second, BEGIN).unwrap();
+    assert_eq!(read(open(&disk)), (all, vec![]));
+    assert!(!open(&disk).files[1].is_changed);
+}
+
+#[test]
+fn what_is_noted_of_a_lost_file_stays_while_the_others_are_made_smaller() {
+    let disk = FaultyDisk::default();
+    let all = recorded(&disk, "a");
+    let second = names(&disk)[1].clone();
+    let bytes = disk.content(&second).unwrap();
+    disk.remove(&second).unwrap();
+    repaired(&disk);
+    let gaps = open(&disk).gaps;
+    assert_eq!((gaps.len(), &*gaps[0].reason), (1, LOST));
+    let done = compacted(&disk);
+    assert!(
+        done.len() == 2 && done.iter().all(Result::is_ok),
+        "{done:?}"
+    );
+    assert_eq!(open(&disk).gaps, gaps);
+    let told = faults(&disk);
+    assert_eq!((told.len(), told[0].what), (1, FaultKind::Lost));
+    assert!(told[0].is_noted);
+    assert_eq!(repaired(&disk), []);
+    disk.put(&second, &bytes);
+    compact(&disk, &second, BEGIN).unwrap();
+    assert_eq!(read(open(&disk)), (all, vec![]));
+    assert_eq!(open(&disk).gaps, []);
 }
