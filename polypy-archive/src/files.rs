@@ -223,8 +223,7 @@ impl Files {
         open.first.get_or_insert(at);
         open.last = Some(open.last.map_or(at, |last| last.max(at)));
         self.numbers.entries.increment();
-        open.waiting.frames += given.frames;
-        open.waiting.bytes += given.bytes;
+        open.waiting.add(given);
         if ended.is_ok() && open.segment.waiting() >= self.config.chunk {
             ended = open.end_chunk(&self.numbers);
         }

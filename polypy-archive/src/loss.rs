@@ -37,11 +37,60 @@ impl Lost {
     }
 }
 
-/// Frames that were given to a file, those that are no JSON among them.
+/// Frames that were given to a file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Given {
+    /// Those that are JSON.
     pub(crate) frames: u64,
+    /// Their bytes.
     pub(crate) bytes: u64,
+    /// The others.
+    pub(crate) control: u64,
+}
+
+impl Given {
+    /// A JSON frame of so many bytes.
+    pub(crate) fn frame(bytes: usize) -> Self {
+        Self {
+            frames: 1,
+            bytes: bytes as u64,
+            control: 0,
+        }
+    }
+
+    /// Another one.
+    pub(crate) fn control() -> Self {
+        Self {
+            control: 1,
+            ..Self::default()
+        }
+    }
+
+    /// Frames of both kinds.
+    pub(crate) fn all(self) -> u64 {
+        self.frames + self.control
+    }
+
+    /// As many more.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.frames += more.frames;
+        self.bytes += more.bytes;
+        self.control += more.control;
+    }
+
+    /// Makes up for what was counted ahead: what of `given` is to be counted still.
+    pub(crate) fn make_up(&mut self, given: Self) -> Self {
+        let take = |ahead: &mut u64, given: u64| {
+            let made_up = given.min(*ahead);
+            *ahead -= made_up;
+            given - made_up
+        };
+        Self {
+            frames: take(&mut self.frames, given.frames),
+            bytes: take(&mut self.bytes, given.bytes),
+            control: take(&mut self.control, given.control),
+        }
+    }
 }
 
 /// Why.

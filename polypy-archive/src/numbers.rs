@@ -39,6 +39,7 @@ impl RecorderState {
 pub struct Numbers {
     pub(crate) frames: Counter,
     pub(crate) frame_bytes: Counter,
+    pub(crate) control: Counter,
     pub(crate) entries: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) file_bytes: Counter,
@@ -103,13 +104,13 @@ impl Numbers {
         (RecorderState::Recording, None)
     }
 
-    /// Frames that were written to files, and how many were lost.
+    /// JSON frames that were written to files, and how many frames of either kind were lost.
     pub fn frames(&self) -> (u64, u64) {
         let lost = [&self.lost_behind, &self.lost_too_long, &self.lost_disk];
         (self.frames.get(), lost.into_iter().map(Counter::get).sum())
     }
 
-    /// Bytes of the frames that were written, and bytes of the files.
+    /// Bytes of the JSON frames that were written, and bytes of the files.
     pub fn bytes(&self) -> (u64, u64) {
         (self.frame_bytes.get(), self.file_bytes.get())
     }
@@ -220,7 +221,7 @@ impl Numbers {
 
 type Shown = Entry<Numbers>;
 
-const LOST: &str = "Frames that were not recorded, by cause.";
+const LOST: &str = "Frames of both kinds that were not recorded, by cause.";
 const GAPS: &str = "Gaps that were written when they opened, by whose doing they are.";
 
 /// How it does at one moment.
@@ -259,7 +260,7 @@ static ROWS: &[Shown] = &[
     Shown::counter(
         "frames",
         "polypy_recorder_frames_total",
-        "Frames written to files.",
+        "JSON frames written to files: what info and verify count as frames.",
         |numbers| numbers.frames.get().into(),
     ),
     Shown::counter(
@@ -270,9 +271,15 @@ static ROWS: &[Shown] = &[
     )
     .unit(Unit::Bytes),
     Shown::counter(
+        "control_frames",
+        "polypy_recorder_control_frames_total",
+        "Frames that are no JSON, such as PONG, written to files.",
+        |numbers| numbers.control.get().into(),
+    ),
+    Shown::counter(
         "entries",
         "polypy_recorder_entries_total",
-        "Entries written to files, frames among them.",
+        "Entries written to files, frames of both kinds among them.",
         |numbers| numbers.entries.get().into(),
     ),
     Shown::counter(
@@ -297,7 +304,7 @@ static ROWS: &[Shown] = &[
     Shown::counter(
         "synced_frames",
         "polypy_recorder_synced_frames_total",
-        "Frames of which the disk has said that it has them.",
+        "JSON frames of which the disk has said that it has them.",
         |numbers| numbers.synced.get().into(),
     ),
     Shown::counter(

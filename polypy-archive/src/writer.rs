@@ -350,7 +350,6 @@ impl Writer {
                 return;
             }
             let bytes = frames.bytes.get(begin..end).unwrap_or_default();
-            self.count(bytes.len() as u64);
             if frames.is_text && is_json(bytes) {
                 self.frame((&connection, socket), sequence, moment, bytes, now);
             } else {
@@ -359,7 +358,8 @@ impl Writer {
                     at: moment,
                     entry: Entry::Control(control),
                 };
-                let given = given(bytes);
+                let given = Given::control();
+                self.count(given);
                 self.write((now, moment), given, |segment| segment.write(&recorded));
             }
             (begin, sequence, moment) = (end, sequence.wrapping_add(1), moment + 1);
@@ -368,19 +368,15 @@ impl Writer {
 
     /// A frame is written. A disk that failed has taken some with it that were counted before:
     /// the next ones make up for them, for a count never goes back.
-    fn count(&mut self, bytes: u64) {
+    fn count(&mut self, given: Given) {
         let Given {
-            frames: ahead,
-            bytes: bytes_ahead,
-        } = &mut self.ahead;
-        if *ahead > 0 {
-            *ahead -= 1;
-        } else {
-            self.numbers.frames.increment();
-        }
-        let made_up = bytes.min(*bytes_ahead);
-        *bytes_ahead -= made_up;
-        self.numbers.frame_bytes.add(bytes - made_up);
+            frames,
+            bytes,
+            control,
+        } = self.ahead.make_up(given);
+        self.numbers.frames.add(frames);
+        self.numbers.frame_bytes.add(bytes);
+        self.numbers.control.add(control);
     }
 
     fn sent(&mut self, socket: u64, sent: SentText, at: u64, now: Instant) {
@@ -445,7 +441,9 @@ impl Writer {
     }
 
     fn frame(&mut self, socket: (&str, u64), sequence: u32, at: u64, bytes: &[u8], now: Instant) {
-        self.write((now, at), given(bytes), |segment| {
+        let given = Given::frame(bytes.len());
+        self.count(given);
+        self.write((now, at), given, |segment| {
             segment.frame(socket, sequence, at, bytes)
         });
     }
@@ -523,13 +521,6 @@ impl Writer {
         if let Err(loss) = kept.and_then(|()| self.files.keep_reserve(now, wall)) {
             self.lost_all(&loss, now);
         }
-    }
-}
-
-fn given(frame: &[u8]) -> Given {
-    Given {
-        frames: 1,
-        bytes: frame.len() as u64,
     }
 }
 

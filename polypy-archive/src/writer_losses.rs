@@ -8,7 +8,7 @@ use polypy_core::{Owner, SocketId};
 use super::Writer;
 use crate::beginning::Beginning;
 use crate::item::Lost;
-use crate::loss::{Given, Loss};
+use crate::loss::Loss;
 
 impl Writer {
     /// The queue was full, or a frame too long. It was counted as it was dropped.
@@ -64,10 +64,8 @@ impl Writer {
         let at = self.anchor.wall(now);
         let lost = (loss.from, loss.frames);
         self.coverage.away(loss.reason, lost, loss.goes_on, at);
-        let Given { frames, bytes } = loss.unwritten;
-        self.numbers.lost_disk.add(frames);
-        self.ahead.frames += frames;
-        self.ahead.bytes += bytes;
+        self.numbers.lost_disk.add(loss.unwritten.all());
+        self.ahead.add(loss.unwritten);
         self.numbers.gap(Owner::Us);
         self.beginning = Beginning::default();
         self.checkpoints.stop();
