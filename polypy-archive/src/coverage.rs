@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use polypy_core::recording::{Gap, GapScope};
-use polypy_core::{Asked, AssetId, Owner};
+use polypy_core::{Asked, AssetId, Owner, StaleReason};
 
 use crate::item::OpenSocket;
 
@@ -189,7 +189,11 @@ impl Coverage {
         }
         let (reason, owner) = match asked {
             Asked::Resubscribe(reason) => (reason.name(), reason.owner()),
-            Asked::Subscribe | Asked::Unsubscribe | Asked::Ping => ("unsubscribed", Owner::Us),
+            // As its book is marked: another socket carries it from now on.
+            Asked::Subscribe | Asked::Unsubscribe | Asked::Ping => {
+                let reason = StaleReason::Resubscribing;
+                (reason.name(), reason.owner())
+            }
         };
         let cause = row.cause(socket, reason, owner, at);
         for token in gone {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::lines::LeftOut;
 
 /// Reasons of gaps in which nobody lost anything.
-pub(crate) const ORDERLY: [&str; 3] = ["starting", "stopped", "unsubscribed"];
+pub(crate) const ORDERLY: [&str; 3] = ["starting", "stopped", "resubscribing"];
 /// The reason of a gap of lines that were not imported: whether they were frames nobody knows.
 pub(crate) const LEFT_OUT: &str = "left_out";
 

@@ -467,7 +467,7 @@ fn missing_frames_are_told_and_no_book_is_blamed_for_them() {
         scope: GapScope::Token,
         token_id: Some(venue.ids()[0].clone()),
         socket: Some(1),
-        ..Gap::of_recording("unsubscribed", Owner::Us, (Some(1), Some(u64::MAX)), 1)
+        ..Gap::of_recording("resubscribing", Owner::Us, (Some(1), Some(u64::MAX)), 1)
     };
     for gap in [stopped, moved] {
         recording.verifier.take(&Recorded {

@@ -519,8 +519,10 @@ impl<'a> FeedSession<'a> {
         self.probed = market.iter().map(|info| info.key).max();
         let keys: Vec<_> = market.iter().map(|info| info.key).collect();
         tracing::debug!(connection = %self.kept.view.id(), "silent: probing one market");
-        self.output.mark_stale(&keys, StaleReason::Resubscribing);
-        self.resubscribe(&market, StaleReason::Silent);
+        // Nothing speaks against these books: both name what is done, not that the socket is silent.
+        let reason = StaleReason::Resubscribing;
+        self.output.mark_stale(&keys, reason);
+        self.resubscribe(&market, reason);
         self.watchdog.probed(now, &self.kept.context.config);
         self.kept.view.count(|counters| counters.probes += 1);
     }

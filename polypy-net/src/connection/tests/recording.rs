@@ -131,6 +131,32 @@ async fn what_a_replacement_holds_back_is_recorded_as_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn why_a_token_is_asked_for_again_is_recorded_as_its_book_is_marked() {
+    let (world, tapped) = tapped(1);
+    let (world, _behaviour) = world.serve_all();
+    let fixture = Fixture::new(&world, 0..2);
+    until("books", MINUTE, || world.sink.books().len() == 2).await;
+    let silent = [(world.asset(0).key, StaleReason::Silent)];
+    fixture.connection.resubscribe(&silent);
+    // A silent socket is asked for a sign of life.
+    until("a probe", 60 * MINUTE, || fixture.count("probes") > 0).await;
+    let recorded = tapped.all().into_iter().filter_map(|said| match said {
+        Said::Sent(_, asked, ..) => asked.reason(),
+        _ => None,
+    });
+    let marked = world.sink.all().into_iter().filter_map(|told| match told {
+        Told::Stale(_, _, reason) => Some(reason.name()),
+        _ => None,
+    });
+    let all: [Vec<_>; 2] = [recorded.collect(), marked.collect()];
+    for mut reasons in all {
+        reasons.dedup();
+        assert_eq!(reasons, ["silent", "resubscribing"]);
+    }
+    fixture.stop(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_without_a_book_is_asked_for_again_because_of_the_silence() {
     let (world, tapped) = tapped(1);
     let (world, behaviour) = world.serve_all();
