@@ -6,15 +6,18 @@ use crate::header::Header;
 use crate::mend::repair_recording;
 use crate::reader::{FaultKind, Found, Reader};
 
+/// Leaves what a kill does: a file with a frame, and without its ending.
+fn leave_as_a_kill(disk: &FaultyDisk) {
+    let path = Path::new("recording/00000001-20261118T110640Z.mcap");
+    let mut left = Segment::create(disk, path, &Header::default()).unwrap();
+    left.frame(("conn-1", 1), 0, BEGIN, b"[0]");
+    left.end_chunk().unwrap();
+}
+
 #[test]
 fn a_start_says_until_when_nothing_was_recorded_after_a_kill_and_after_a_stop() {
     let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
-    // What a kill leaves.
-    let path = Path::new("recording/00000001-20261118T110640Z.mcap");
-    let mut left = Segment::create(&disk, path, &Header::default()).unwrap();
-    left.frame(("conn-1", 1), 0, BEGIN, b"[0]");
-    left.end_chunk().unwrap();
-    drop(left);
+    leave_as_a_kill(&disk);
     wall.0.store(60_000_000_000, Ordering::SeqCst);
     let recorder = recorder(&disk, &wall);
     recorder.start(("second", "0")).unwrap().stop();
@@ -79,11 +82,7 @@ fn killed_between_two_files(is_in_the_manifest: bool) {
 #[test]
 fn a_kill_that_was_repaired_before_the_next_start_stays_one() {
     let (disk, wall) = (FaultyDisk::default(), Arc::<Wall>::default());
-    let path = Path::new("recording/00000001-20261118T110640Z.mcap");
-    let mut left = Segment::create(&disk, path, &Header::default()).unwrap();
-    left.frame(("conn-1", 1), 0, BEGIN, b"[0]");
-    left.end_chunk().unwrap();
-    drop(left);
+    leave_as_a_kill(&disk);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let recording = Recording::open(Arc::clone(&shared), Path::new("recording")).unwrap();
     repair_recording(shared, &recording, BEGIN, &mut |_| {}).unwrap();

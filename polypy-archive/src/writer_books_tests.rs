@@ -14,13 +14,7 @@ fn bench(config: WriterConfig, room: usize, lanes: &[usize]) -> (Bench, Arc<Book
 
 /// A socket that carries all books, and has brought each.
 fn carrying(bench: &Bench, books: &Books) -> Box<dyn SocketSink> {
-    let infos = books.infos();
-    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
-    bench.inlet.changed(MarketChange::New(market(&infos)));
-    let mut socket = bench.open(1);
-    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
-    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
-    socket
+    super::carrying(bench, &books.infos())
 }
 
 /// Passes time while the workers apply all there is.

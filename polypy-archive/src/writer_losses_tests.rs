@@ -133,12 +133,7 @@ fn a_higher_level_makes_files_smaller_and_says_the_same() {
 #[test]
 fn what_has_no_room_is_one_gap_with_its_size_and_the_sequence_goes_on() {
     let mut bench = Bench::with_room(WriterConfig::default(), 4_096);
-    let infos = infos(2);
-    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
-    bench.inlet.changed(MarketChange::New(market(&infos)));
-    let mut socket = bench.open(1);
-    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
-    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    let mut socket = carrying(&bench, &infos(2));
     bench.step();
     for _ in 0..100 {
         say(&mut socket, &["[1]", "[2]"], bench.now);
@@ -182,11 +177,7 @@ fn a_disk_that_is_full_costs_a_gap_and_the_recorder_goes_on_when_there_is_room()
         ..WriterConfig::default()
     });
     let infos = infos(2);
-    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
-    bench.inlet.changed(MarketChange::New(market(&infos)));
-    let mut socket = bench.open(1);
-    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
-    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    let mut socket = carrying(&bench, &infos);
     say(&mut socket, &["[0]"], bench.now);
     bench.pass(4 * SECOND);
     let kept = bench.wall();
@@ -217,6 +208,7 @@ fn a_disk_that_is_full_costs_a_gap_and_the_recorder_goes_on_when_there_is_room()
         bench.now,
     );
     bench.now += SECOND;
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
     socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
     let disk = bench.stop();
     let entries = all(&disk);
@@ -416,12 +408,7 @@ fn a_file_in_which_nothing_is_on_the_disk_yet_adds_to_the_loss_before_it() {
         disk_reserve: 0,
         ..WriterConfig::default()
     });
-    let infos = infos(1);
-    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
-    bench.inlet.changed(MarketChange::New(market(&infos)));
-    let mut socket = bench.open(1);
-    socket.sent("{}", Asked::Subscribe, &infos, bench.now);
-    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    let mut socket = carrying(&bench, &infos(1));
     say(&mut socket, &["[0]"], bench.now);
     bench.pass(4 * SECOND);
     let full = |room| Faults {

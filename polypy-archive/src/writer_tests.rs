@@ -195,6 +195,16 @@ fn market(infos: &[Arc<AssetInfo>]) -> Arc<Market> {
     Arc::new(Market::new("0xa1".parse().unwrap(), tokens))
 }
 
+/// A socket that carries these tokens, which are followed, and has brought the book of each.
+fn carrying(bench: &Bench, infos: &[Arc<AssetInfo>]) -> Box<dyn SocketSink> {
+    bench.inlet.changed(MarketChange::New(market(infos)));
+    let mut socket = bench.open(1);
+    socket.sent("{}", Asked::Subscribe, infos, bench.now);
+    let keys: Vec<_> = infos.iter().map(|info| info.key).collect();
+    socket.first_books(&keys, BookOrigin::Snapshot, bench.now);
+    socket
+}
+
 fn say(socket: &mut Box<dyn SocketSink>, frames: &[&str], at: Instant) {
     let mut ends = Vec::new();
     let mut bytes = Vec::new();
