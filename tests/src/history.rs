@@ -78,11 +78,18 @@ pub struct Agreement {
     pub gaps: usize,
     /// Gaps that the second one has more, in which nothing is missing.
     pub empty_gaps: usize,
+    /// Gaps that the first one has more, of a token that was asked for again: the second one
+    /// lacks nothing of what it was told on either side.
+    pub asked_again: usize,
 }
 
-/// Why a token has no book for a moment that is asked for again where it is subscribed already:
-/// nothing is lost, and a replay has no such gap. `silent` is what a book is called that REST
-/// is ahead of for seconds, as on a machine that is too busy to read the socket: all comes later.
+/// Why a token has no book for a moment that is asked for again where it is subscribed already.
+/// A replay has no such gap: its client is given the same frames, and asks for nothing again.
+/// `silent` is a book that an answer of REST was ahead of for `integrity.audit_patience`: the
+/// socket is read late, or the venue has kept something back. Both reach the client of a
+/// replay as they reached the socket, while the replay's REST is never ahead of what it has
+/// sent. So each state that was told has to be told again, and the replay may tell more: what
+/// came before the book that was asked for.
 const ASKED_AGAIN: [&str; 2] = ["resubscribing", "silent"];
 
 /// States that one may be told more beside a gap, at most: those of a tenth of a second.
@@ -159,9 +166,17 @@ impl History {
                 j += told;
                 continue;
             }
-            agreement.gaps += usize::from(!gaps.is_empty());
+            let mut reasons = gaps.iter();
+            let is_asked_again =
+                reasons.all(|reason| ASKED_AGAIN.contains(reason)) && gaps.is_disjoint(&more);
             if !gaps.is_empty() {
-                let skip = ours.ahead(i, theirs.states.get(j));
+                agreement.asked_again += usize::from(is_asked_again);
+                agreement.gaps += usize::from(!is_asked_again);
+                let skip = if is_asked_again {
+                    0
+                } else {
+                    ours.ahead(i, theirs.states.get(j))
+                };
                 let skip_theirs = theirs.ahead(j, ours.states.get(i));
                 agreement.beside_gaps += skip + skip_theirs;
                 (i, j) = (i + skip, j + skip_theirs);
@@ -178,7 +193,8 @@ impl History {
                         let gaps = ours.gaps_at(i + told);
                         !gaps.is_empty() && gaps.is_subset(&more)
                     };
-                    let Some(told) = (1..=AT_ONCE).find(is_same).filter(|_| gaps.is_empty()) else {
+                    let told = (1..=AT_ONCE).find(is_same).filter(|_| is_asked_again);
+                    let Some(told) = told else {
                         return Err(parted((&ours, i), (&theirs, j), "another state"));
                     };
                     agreement.beside_gaps += told;
@@ -390,6 +406,7 @@ mod tests {
             beside_gaps,
             gaps,
             empty_gaps,
+            asked_again: 0,
         };
         let cases = [
             ("012!4567", Some(agreement(7, 0, 1, 0))),
@@ -409,15 +426,51 @@ mod tests {
             // No gap.
             ("0124567", None),
         ];
-        for asked_again in ["012?34", "012-34"].map(history) {
-            assert!(asked_again.agrees(&history("01234")).is_ok());
-            assert!(asked_again.agrees(&history("01235")).is_err());
-        }
         let begun_behind_it = history("!012!4567");
         assert!(begun_behind_it.agrees(&ours).is_ok());
         for (theirs, expected) in cases {
             let found = ours.agrees(&history(theirs));
             assert_eq!(found.clone().ok(), expected, "{theirs}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_token_was_only_asked_for_again_nothing_of_what_was_told_may_be_missing() {
+        for mark in ["?", "-"] {
+            let ours = |told: &str| history(&told.replace('~', mark));
+            let asked_again = |states, beside_gaps| {
+                Some(Agreement {
+                    states,
+                    beside_gaps,
+                    asked_again: 1,
+                    ..Agreement::default()
+                })
+            };
+            let cases = [
+                ("012~34", "01234", asked_again(5, 0)),
+                // The replay tells what came before the book that was asked for.
+                ("012~56", "0123456", asked_again(5, 2)),
+                // Lost before it, behind it, on both sides; told in another order.
+                ("012~34", "0134", None),
+                ("012~34", "0124", None),
+                ("012~34", "014", None),
+                ("012~34", "01243", None),
+                ("012~34", "01235", None),
+                // A gap is told there, and is no excuse either.
+                ("012~34", "012!4", None),
+            ];
+            for (told, again, expected) in cases {
+                let found = ours(told).agrees(&history(again));
+                assert_eq!(found.clone().ok(), expected, "{told} {again}: {found:?}");
+            }
+            // The socket was lost soon after, in the replay with what had not been applied.
+            assert!(ours("01~23!45").agrees(&history("01!45")).is_ok());
+            // Both were asked for again.
+            let both = ours("012~56").agrees(&ours("012~6"));
+            assert_eq!(
+                both.map(|found| (found.gaps, found.beside_gaps)),
+                Ok((1, 1))
+            );
         }
     }
 

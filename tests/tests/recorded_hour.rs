@@ -8,7 +8,7 @@
 //! Of each millisecond the last state counts. Its faults lose, repeat and reorder what the
 //! venue says, and none makes it wrong: every state that was recorded has a hash that verifies.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use polypy::PolyPy;
 use polypy::config::{ByteSize, Config};
+use polypy_core::recording::Gap;
 use polypy_core::{AssetId, Level};
 use polypy_sim::{Fault, FaultKind, SimConfig, digest};
 use polypy_tests::history::{Agreement, Histories, History, State, Witness};
@@ -150,6 +151,8 @@ struct Again {
     frames: u64,
     /// The books before anything was played.
     begun: BTreeMap<AssetId, State>,
+    /// The books of the CLOB once all was played.
+    ended: BTreeMap<AssetId, State>,
 }
 
 /// The exchange has its hour, and the program that follows it records.
@@ -249,8 +252,72 @@ fn address_of(polypy: &PolyPy) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], address.port()))
 }
 
-/// `polypy replay`, and the program that takes it for the venue.
-async fn replay(folder: &Path, more: &[&str], had: &Had, last: &[(AssetId, Value)]) -> Again {
+/// What a recording says that it lacks.
+fn gaps_of(place: &Path) -> Vec<Gap> {
+    let info = run(&["info", "--json", path_of(place)]).json();
+    let gaps = serde_json::from_value(info["gaps"].clone());
+    gaps.expect("gaps")
+}
+
+/// The tokens of which a recording has the book at this moment, in microseconds.
+fn covered(had: &Had, gaps: &[Gap], at: u64) -> BTreeSet<AssetId> {
+    let is_open = |gap: &&Gap| {
+        gap.from_ts.is_none_or(|from| from <= at) && gap.to_ts.is_none_or(|to| at <= to)
+    };
+    let missing = gaps.iter().filter(is_open);
+    let missing: BTreeSet<_> = missing.filter_map(|gap| gap.token_id.as_ref()).collect();
+    let kept = had.keys().filter(|token| !missing.contains(token));
+    kept.cloned().collect()
+}
+
+/// Whatever was told of a token that nobody can answer for stands in the recording, with the
+/// same reason.
+fn assert_recorded(told: &Histories, gaps: &[Gap]) {
+    for (token, history) in told {
+        for (_, reason) in history.breaks() {
+            let has = |gap: &Gap| {
+                let mut reasons = gap.also.iter().chain([&gap.reason]);
+                gap.token_id.as_ref() == Some(token) && reasons.any(|of| **of == *reason)
+            };
+            let of_token = || {
+                gaps.iter()
+                    .filter(|gap| gap.token_id.as_ref() == Some(token))
+            };
+            assert!(
+                gaps.iter().any(has),
+                "{token}: {reason} is not in {:#?}",
+                of_token().collect::<Vec<_>>()
+            );
+        }
+    }
+}
+
+/// Each token has a book at the end, and the CLOB of the replay has the same, level for level.
+fn assert_same_books(ended: &BTreeMap<AssetId, State>, books: &[(AssetId, Value)]) {
+    assert_eq!(books.len(), 2 * MARKETS);
+    for (token, book) in books {
+        assert_eq!(book[0], "live", "{token}: {book}");
+        let ours = digest(pairs(&book[2]), pairs(&book[3]));
+        let theirs = ended.get(token).map(|state| state.1);
+        assert_eq!(theirs, Some(ours), "{token} is another book: {book}");
+    }
+}
+
+/// Levels as the program writes them, best first.
+fn pairs(side: &Value) -> Vec<Level> {
+    let rows = side.as_array().expect("levels").iter();
+    let level = |row: &Value| level(&row[0], &row[1]);
+    rows.map(level).collect()
+}
+
+/// `polypy replay`, and the program that takes it for the venue. These tokens have a book before
+/// anything is played.
+async fn replay(
+    folder: &Path,
+    more: &[&str],
+    (had, last): (&Had, &[(AssetId, Value)]),
+    expected: &BTreeSet<AssetId>,
+) -> Again {
     let mut args = vec!["replay", path_of(folder), "--speed", "2x"];
     args.extend(more);
     let args: Vec<_> = args.into_iter().map(str::to_owned).collect();
@@ -279,7 +346,7 @@ async fn replay(folder: &Path, more: &[&str], had: &Had, last: &[(AssetId, Value
     polypy.start().await.expect("the program starts");
     let witness = Witness::start(address_of(&polypy));
     wait::until("the client listens", SOON, async || witness.is_ready()).await;
-    let begun = books_at(place, had).await;
+    let begun = begun_at(place, had, expected).await;
     ask(place, Method::POST, "/sim/resume").await;
     let mut frames = 0;
     wait::until("the recording is played", 3 * SOON, async || {
@@ -291,24 +358,44 @@ async fn replay(folder: &Path, more: &[&str], had: &Had, last: &[(AssetId, Value
     .await;
     let tokens: Vec<_> = had.keys().cloned().collect();
     let mut lived = finish(&polypy, witness, &tokens, Some(last)).await;
+    let ended = books_at(place, had).await;
     venue.stop();
     lived.keep_real(had);
     Again {
         lived,
         frames,
         begun,
+        ended,
+    }
+}
+
+/// The books of a venue once all is played that is before the beginning: those that are expected
+/// are there, and no further frame is played.
+async fn begun_at(
+    place: SocketAddr,
+    had: &Had,
+    expected: &BTreeSet<AssetId>,
+) -> BTreeMap<AssetId, State> {
+    let (began, mut played) = (Instant::now(), Value::Null);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = ask(place, Method::GET, "/sim/stats").await["playback"].take();
+        let is_still = std::mem::replace(&mut played, now.clone()) == now;
+        let books = books_at(place, had).await;
+        let missing = expected.iter().filter(|token| !books.contains_key(*token));
+        let missing: Vec<_> = missing.collect();
+        if is_still && missing.is_empty() {
+            return books;
+        }
+        assert!(
+            began.elapsed() < SOON,
+            "{played}, and no book of {missing:?}"
+        );
     }
 }
 
 /// The books that a venue answers look-ups with.
 async fn books_at(place: SocketAddr, had: &Had) -> BTreeMap<AssetId, State> {
-    let mut played = Value::Null;
-    wait::until("what is before is played", SOON, async || {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = ask(place, Method::GET, "/sim/stats").await["playback"].take();
-        std::mem::replace(&mut played, now.clone()) == now
-    })
-    .await;
     let mut books = BTreeMap::new();
     for token in had.keys() {
         let path = format!("/book?token_id={token}");
@@ -327,15 +414,16 @@ async fn books_at(place: SocketAddr, had: &Had) -> BTreeMap<AssetId, State> {
 /// Levels as the venue writes them, best first.
 fn levels(side: &Value) -> Vec<Level> {
     let rows = side.as_array().expect("levels").iter().rev();
-    let part = |row: &Value, name: &str| row[name].as_str().expect("a number").to_owned();
-    let level = |row| {
-        let (price, size) = (part(row, "price"), part(row, "size"));
-        Level::new(
-            price.parse().expect("a price"),
-            size.parse().expect("a size"),
-        )
-    };
+    let level = |row: &Value| level(&row["price"], &row["size"]);
     rows.map(level).collect()
+}
+
+fn level(price: &Value, size: &Value) -> Level {
+    let [price, size] = [price, size].map(|number| number.as_str().expect("a number"));
+    Level::new(
+        price.parse().expect("a price"),
+        size.parse().expect("a size"),
+    )
 }
 
 async fn ask(place: SocketAddr, method: Method, path: &str) -> Value {
@@ -355,6 +443,7 @@ fn agree(ours: &Histories, theirs: &Histories) -> Agreement {
         all.beside_gaps += found.beside_gaps;
         all.gaps += found.gaps;
         all.empty_gaps += found.empty_gaps;
+        all.asked_again += found.asked_again;
     }
     all
 }
@@ -376,7 +465,10 @@ async fn an_hour_with_faults_comes_back_state_by_state() {
     assert_eq!(count("tops_failed"), 0, "{checks:#}");
     assert_eq!(count("checkpoints_failed"), 0, "{checks:#}");
 
-    let again = replay(&place, &[], &had, &lived.books).await;
+    let gaps = gaps_of(&place);
+    assert_recorded(&lived.histories, &gaps);
+    let last = (&had, &*lived.books);
+    let again = replay(&place, &[], last, &BTreeSet::new()).await;
     assert!(again.begun.is_empty(), "nothing is before the beginning");
     let all = agree(&lived.histories, &again.lived.histories);
     assert!(all.beside_gaps * 100 < all.states, "{all:?}");
@@ -385,13 +477,18 @@ async fn an_hour_with_faults_comes_back_state_by_state() {
         again.frames, checks["verified"]
     );
     assert_eq!(again.lived.books, lived.books, "the books at the end");
-    let (begun, all) = from_the_midst(&place, &lived, &had).await;
+    assert_same_books(&again.ended, &lived.books);
+    let (begun, all) = from_the_midst(&place, &lived, (&had, &gaps)).await;
     println!("from the midst: {begun} books before the first frame, {all:?}");
 }
 
 /// Plays the last file: what its books began with is in the one before it, and all that is
 /// older is not read. How many books there were before it.
-async fn from_the_midst(place: &Path, lived: &Lived, had: &Had) -> (usize, Agreement) {
+async fn from_the_midst(
+    place: &Path,
+    lived: &Lived,
+    (had, gaps): (&Had, &[Gap]),
+) -> (usize, Agreement) {
     let info = run(&["info", "--json", path_of(place)]).json();
     let files = info["files"].as_array().expect("files");
     assert!(files.len() > 2, "{files:#?}");
@@ -399,7 +496,9 @@ async fn from_the_midst(place: &Path, lived: &Lived, had: &Had) -> (usize, Agree
     // The one before it ends with the last copies of books that it has to have.
     let ends = [last["from_ts"].as_u64(), before["to_ts"].as_u64()];
     let from = ends.into_iter().flatten().max().expect("a time") + 1_000;
-    let again = replay(place, &["--from", &from.to_string()], had, &lived.books).await;
+    let expected = covered(had, gaps, from);
+    let last = (had, &*lived.books);
+    let again = replay(place, &["--from", &from.to_string()], last, &expected).await;
     let read = |count: usize| -> u64 {
         let read = &files[files.len() - count..];
         read.iter().filter_map(|file| file["frames"].as_u64()).sum()
@@ -412,9 +511,9 @@ async fn from_the_midst(place: &Path, lived: &Lived, had: &Had) -> (usize, Agree
     };
     let count = (1..=most).find(|count| read(*count) == again.frames);
     assert!(count.is_some(), "{} frames of {files:#?}", again.frames);
-    // Of the others none was there at that moment.
+    // Each that there was, which is most of them.
     let begun = again.begun.len();
-    assert!(begun * 4 > had.len() * 3, "{begun} books");
+    assert!(expected.len() * 4 > had.len() * 3, "{}", expected.len());
     let (mut ours, mut theirs) = (Histories::new(), Histories::new());
     for (token, history) in again.lived.histories {
         let whole = &lived.histories[&token];
@@ -434,5 +533,6 @@ async fn from_the_midst(place: &Path, lived: &Lived, had: &Had) -> (usize, Agree
     }
     let all = agree(&ours, &theirs);
     assert_eq!(again.lived.books, lived.books, "the books at the end");
+    assert_same_books(&again.ended, &lived.books);
     (begun, all)
 }
