@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help features package static image packages-test packaging-files crates release demo sim test soak screenshots soak-test recordings streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
+.PHONY: help features package static image packages-test packaging-files crates release demo sim test soak screenshots soak-test recordings published-client streams rolling reselection check rules fmt lint doc unit e2e clients schemathesis latency scale integrity integrity-defaults bench bench-end-to-end bench-catalogue bench-first-client bench-http bench-page bench-peers bench-record bench-replay bench-stream instructions attack mutants properties recorded-hour deny setup
 
 # The same random input for every change: whether one is taken does not depend on chance.
 # `make properties` draws anew, and far more.
@@ -110,7 +110,7 @@ instructions: setup ## instructions a change takes, against benches/instructions
 	$(CARGO) bench --locked -p polypy-benches --bench instructions
 
 # What `make test` runs in a short form, at full length. Each part runs alone, too.
-soak: features packages-test soak-test properties recordings recorded-hour streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
+soak: features packages-test soak-test properties recordings recorded-hour published-client streams rolling reselection integrity integrity-defaults scale latency ## run what takes long: faults, tables, scale, overload
 
 properties: setup ## property tests on input that is new each time, five times as much: 20 minutes
 	PROPTEST_CASES=10000 POLYPY_HISTORIES=50000 $(CARGO) test --locked --workspace --exclude polypy-tests --features polypy/fault-injection --lib
@@ -120,6 +120,11 @@ soak-test: setup ## two minutes of every fault on 4,000 tokens
 
 recorded-hour: setup ## an hour of the exchange with faults, sixty times as fast, recorded and replayed, state by state: 3 minutes
 	POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test recorded_hour -- --nocapture
+
+# Its client is built in a workspace of its own, as benches/peers/README.md says.
+published-client: setup ## the official SDK takes a replay for the venue, message by message; its first build takes a quarter of an hour, then 1 minute
+	$(CARGO) build --release --locked --manifest-path benches/peers/Cargo.toml --target-dir target/peers --features sdk --bin follow
+	POLYPY_PUBLISHED_CLIENT="$(CURDIR)/target/peers/release/follow" $(CARGO) test --locked -p polypy-tests --test published_client -- --nocapture --test-threads=1
 
 recordings: setup ## a hundred kills of the program, files cut at every byte, disks that fail: 15 minutes
 	python=$$(.ci/python) || exit 1; POLYPY_PYTHON="$$python" POLYPY_SOAK=full $(CARGO) test --locked -p polypy-tests --test recording_faults -- --nocapture --test-threads=1

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::http;
 use crate::program::{Program, binary};
+use crate::world::SOON;
+use crate::{http, wait};
 
 /// An empty folder below `base`, the tests' own.
 ///
@@ -106,4 +107,50 @@ pub fn address(program: &Program) -> SocketAddr {
 pub async fn recorder(address: SocketAddr) -> Value {
     let answer = http::get(address, "/stats").await.expect("an answer");
     answer.json()["recorder"].clone()
+}
+
+/// Records the demo until so many frames are on the disk. The program still runs.
+///
+/// # Panics
+/// When that never is so.
+pub async fn record_until(folder: &Path, frames: u64) -> Program {
+    let program = Program::start(&record_demo(folder));
+    let address = address(&program);
+    wait::until("it records", 2 * SOON, async || {
+        recorder(address).await["synced_frames"].as_u64() > Some(frames)
+    })
+    .await;
+    program
+}
+
+/// The frames of a recording as they came, in a span if these options of `cat` name one.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn frames(recording: &Path, span: &[&str]) -> Vec<String> {
+    let mut args = vec!["cat", "--raw", path_of(recording)];
+    args.extend(span);
+    // One that has an end of line in it is shown as a text, in `{"frame": ".."}`.
+    let frame_of = |line: &str| {
+        let parsed: Value = serde_json::from_str(line).expect("JSON");
+        let frame = parsed.get("frame").and_then(Value::as_str);
+        frame.map_or_else(|| line.to_owned(), str::to_owned)
+    };
+    said_by(&args).lines().map(frame_of).collect()
+}
+
+/// The entries of one channel of a recording.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn entries(recording: &Path, channel: &str) -> Vec<Value> {
+    let said = said_by(&["cat", path_of(recording), "--channel", channel]);
+    let entry = |line| serde_json::from_str(line).expect("JSON");
+    said.lines().map(entry).collect()
+}
+
+fn said_by(args: &[&str]) -> String {
+    let said = run(args);
+    assert_eq!(said.code, 0, "{}", said.err);
+    said.out
 }

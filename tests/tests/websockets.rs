@@ -6,47 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use polypy_tests::program::Program;
-use polypy_tests::recording::{self, address, path_of, record_demo, recorder, run};
-use polypy_tests::world::SOON;
-use polypy_tests::{tree, wait};
+use polypy_tests::recording::{self, path_of, record_until};
+use polypy_tests::tree;
 use serde_json::Value;
 
 fn folder(name: &str) -> PathBuf {
     recording::folder(env!("CARGO_TARGET_TMPDIR"), name)
 }
 
-/// Records the demo until so many frames are on the disk. The program still runs.
-async fn record(place: &Path, frames: u64) -> Program {
-    let program = Program::start(&record_demo(place));
-    let address = address(&program);
-    wait::until("it records", 2 * SOON, async || {
-        recorder(address).await["synced_frames"].as_u64() > Some(frames)
-    })
-    .await;
-    program
-}
-
-/// All frames of a recording, as they came. One that has an end of line in it is shown as a
-/// text, in `{"frame": ".."}`.
-fn frames(place: &Path) -> Vec<String> {
-    let said = run(&["cat", "--raw", path_of(place)]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let frame_of = |line: &str| {
-        let parsed: Value = serde_json::from_str(line).expect("JSON");
-        let frame = parsed.get("frame").and_then(Value::as_str);
-        frame.map_or_else(|| line.to_owned(), str::to_owned)
-    };
-    said.out.lines().map(frame_of).collect()
-}
-
 /// The tokens of all markets that the recording's catalogue has.
 fn tokens(place: &Path) -> BTreeSet<String> {
-    let said = run(&["cat", path_of(place), "--channel", "catalogue"]);
-    let entries = said
-        .out
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
-    let tokens = entries.flat_map(|entry: Value| {
+    let entries = recording::entries(place, "catalogue");
+    let tokens = entries.into_iter().flat_map(|entry: Value| {
         let tokens = entry["data"]["market"]["tokens"].as_array().cloned();
         tokens.unwrap_or_default()
     });
@@ -61,8 +32,8 @@ async fn the_package_websockets_is_given_each_frame_byte_for_byte() {
         return;
     };
     let place = folder("websockets");
-    record(&place, 1_000).await.stop();
-    let frames = frames(&place);
+    record_until(&place, 1_000).await.stop();
+    let frames = recording::frames(&place, &[]);
     let args = ["replay", path_of(&place), "--speed", "max"];
     let venue = Program::start(&args.map(str::to_owned));
     let line = venue.says("ws_url");
