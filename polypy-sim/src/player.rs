@@ -518,3 +518,7 @@ fn books_of(line: &Line) -> impl Iterator<Item = TokenRef> + '_ {
 pub(crate) fn token_ref((market, outcome): Place) -> TokenRef {
     TokenRef { market, outcome }
 }
+
+#[cfg(test)]
+#[path = "player_tests.rs"]
+mod tests;

@@ -226,6 +226,27 @@ fn the_oldest_files_go_by_age_and_bytes_two_at_once_and_never_the_youngest() {
 }
 
 #[test]
+fn what_the_manifest_says_is_there_after_a_power_cut() {
+    let disk = FaultyDisk::default();
+    let mut folder = open(&disk, BEGIN);
+    for number in 0..2 {
+        let segment = record(&mut folder, &entries(50), BEGIN + number);
+        folder.finish(segment, BEGIN).unwrap();
+    }
+    let keep_none = Retention {
+        keep_bytes: Some(0),
+        ..Retention::default()
+    };
+    folder.retain(&keep_none, BEGIN).unwrap();
+    folder.note_stopped(BEGIN).unwrap();
+    let said = Manifest::read(&disk, &place()).unwrap();
+    assert_eq!(said.lines.len(), 1 + 2 + 1 + 1);
+    drop(folder);
+    disk.cut_power();
+    assert_eq!(Manifest::read(&disk, &place()).unwrap(), said);
+}
+
+#[test]
 fn no_file_goes_before_its_line_and_one_whose_line_is_there_goes_at_the_next_start() {
     let disk = FaultyDisk::default();
     let mut folder = open(&disk, BEGIN);

@@ -13,3 +13,4 @@ mod late;
 mod lies;
 mod market_socket;
 mod playback;
+mod span;

@@ -15,11 +15,11 @@ use crate::client::{Client, clock, eventually, get, start};
 
 const MARKET: &str = "0x00000000000000000000000000000000000000000000000000000000000000a1";
 
-fn yes() -> AssetId {
+pub(crate) fn yes() -> AssetId {
     format!("1{:0>76}", "11").parse().unwrap()
 }
 
-fn no() -> AssetId {
+pub(crate) fn no() -> AssetId {
     format!("1{:0>76}", "12").parse().unwrap()
 }
 
@@ -55,7 +55,7 @@ impl Drop for Recording {
 
 /// The two sides of a market whose hashes are known from elsewhere, then a
 /// change with the venue's blanks, then a REST answer.
-fn lines() -> Vec<String> {
+pub(crate) fn lines() -> Vec<String> {
     let opening = format!(
         "[{{\"market\":\"{MARKET}\",\"asset_id\":\"{}\",\"timestamp\":\"1791199970000\",\
          \"hash\":\"b17e93a1f6202e13d8e0dd3aeb958b4a882dca3c\",\
@@ -187,7 +187,7 @@ async fn a_book_in_the_midst_of_a_state_is_told_with_a_hash_of_its_own() {
 
 /// What a recording has, and when, in milliseconds since the epoch.
 #[derive(Debug)]
-struct Had(Vec<(u64, Entry)>);
+pub(crate) struct Had(pub(crate) Vec<(u64, Entry)>);
 
 impl RecordingSource for Had {
     fn rewind(&mut self) -> Result<(), RecordingError> {
@@ -203,7 +203,7 @@ impl RecordingSource for Had {
     }
 }
 
-fn frame(text: String) -> Entry {
+pub(crate) fn frame(text: String) -> Entry {
     Entry::Frame(Frame {
         socket: 1,
         connection: "c".into(),
@@ -213,7 +213,7 @@ fn frame(text: String) -> Entry {
 }
 
 /// A change of a level at this time.
-fn change(stamp: u64, price: &str) -> String {
+pub(crate) fn change(stamp: u64, price: &str) -> String {
     let [_, change, _] = lines().try_into().unwrap();
     let change = change.replace("1791200000100", &stamp.to_string());
     change.replace("0.49", price)
@@ -256,7 +256,7 @@ async fn played_with_an_answer(entries: Vec<(u64, Entry)>) -> Vec<Value> {
     told
 }
 
-fn prices(book: &Value) -> Vec<&str> {
+pub(crate) fn prices(book: &Value) -> Vec<&str> {
     let bids = book["bids"].as_array().unwrap().iter();
     bids.map(|level| level["price"].as_str().unwrap()).collect()
 }
