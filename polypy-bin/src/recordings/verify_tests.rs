@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use polypy_archive::FaultKind;
+use polypy_archive::manifest::LOST;
 use polypy_core::fingerprint::{Attributes, Fingerprint, Form};
 use polypy_core::recording;
 use polypy_core::{
@@ -440,6 +442,55 @@ fn a_gap_of_the_whole_recording_tells_of_its_own_time_alone() {
         });
         let report = recording.finish();
         assert_eq!(report.missing_frames, u64::from(!is_its_time));
+    }
+}
+
+/// A file in the midst is lost, or was changed, and nobody has noted so, or a repair has. A lost
+/// one may be elsewhere; of a changed one the hashes say whether it matters.
+#[test]
+fn a_lost_file_is_a_gap_once_it_is_noted_and_not_whole_and_a_noted_change_is() {
+    let cases = [
+        (FaultKind::Lost, false, false),
+        (FaultKind::Lost, true, false),
+        (FaultKind::Changed, false, false),
+        (FaultKind::Changed, true, true),
+    ];
+    for (what, is_noted, is_whole) in cases {
+        let mut venue = Venue::new(1);
+        let mut recording = Recording::of(&venue);
+        recording.orders(&mut venue, 3);
+        let before = recording.at / 1_000;
+        if what == FaultKind::Lost {
+            let _: String = venue.order(30, 9);
+            recording.sequence += 1;
+            recording.at += SECOND;
+        }
+        recording.verifier.fault(Fault {
+            file: "00000002-20261129T084300Z.mcap".into(),
+            what,
+            bytes: (0, 9),
+            after: None,
+            error: None,
+            line: None,
+            is_noted,
+        });
+        // The venue says the book whole to the next file's socket.
+        recording.frame(&venue.opening());
+        recording.orders(&mut venue, 3);
+        if what == FaultKind::Lost && is_noted {
+            let times = (Some(before), Some(before + 1_000_000));
+            let gap = Gap::of_recording(LOST, Owner::Us, times, 1);
+            recording.verifier.add_untold(&[gap]);
+        }
+        let report = recording.finish();
+        let case = format!("{what:?} {is_noted}: {}", report.page());
+        assert_eq!(report.is_whole(), is_whole, "{case}");
+        assert_eq!(report.missing_frames, 0, "the file had them: {case}");
+        assert_eq!(report.contradicted().count(), 0, "{case}");
+        let told: Vec<_> = report.gaps.iter().map(|gap| &*gap.reason).collect();
+        let is_told = what == FaultKind::Lost && is_noted;
+        assert_eq!(told, vec![LOST; usize::from(is_told)], "{case}");
+        assert_eq!(report.is_gapless(), !is_told, "{case}");
     }
 }
 
