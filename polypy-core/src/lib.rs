@@ -1,7 +1,8 @@
 //! Order books, exact prices and the contracts every PolyPy layer speaks.
 //!
-//! This crate does no I/O, spawns nothing and reads no clock: it is the part
-//! others reuse. Three groups of modules:
+//! This crate does no I/O and spawns nothing: it is the part others reuse. Time is
+//! handed in; [`SystemClock`] is there for programs to do so, and nothing here asks it.
+//! Three groups of modules:
 //!
 //! | group | modules |
 //! |---|---|
@@ -101,5 +102,5 @@ pub use source::{
 };
 pub use stats::StatsSource;
 pub use suspension::SuspensionWatch;
-pub use time::{Clock, Timestamp};
+pub use time::{Clock, SystemClock, Timestamp};
 pub use token_bucket::TokenBucket;

@@ -1,6 +1,7 @@
 //! Wall-clock time as the venue writes it, and the clock that is handed in.
 
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -64,6 +65,38 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// The wall clock of the machine: what a program hands in where a test hands in its own.
+/// Nothing in this crate asks it.
+///
+/// ```
+/// use polypy_core::{Clock, SystemClock, Timestamp};
+///
+/// let of_2024 = Timestamp::from_rfc3339("2024-01-01T00:00:00Z").unwrap();
+/// assert!(SystemClock.now() > of_2024);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn now_nanos(&self) -> u64 {
+        u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock set before 1970 reads as 1970: stamps are for people.
+fn since_epoch() -> Duration {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that is handed to everything else"
+    )]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +119,14 @@ mod tests {
         assert_eq!(late.millis_since(early), 250);
         assert_eq!(early.millis_since(late), 0);
         assert_eq!(format!("{early:?}"), "Timestamp(1970-01-01T00:00:01.000Z)");
+    }
+
+    #[test]
+    fn the_machines_clock_gives_the_same_moment_in_both_units() {
+        let before = SystemClock.now().millis();
+        let nanos = SystemClock.now_nanos();
+        let after = SystemClock.now().millis();
+        assert!((before..=after).contains(&(nanos / 1_000_000)));
     }
 
     #[test]

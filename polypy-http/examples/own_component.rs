@@ -15,12 +15,12 @@ use std::error::Error;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use polypy_core::metrics::{Counter, Entry, Part, Sheet};
 use polypy_core::{
-    BoxFuture, Clock, Component, ComponentError, ComponentState, Health, HealthSource, Lifecycle,
-    StatsSource, Timestamp,
+    BoxFuture, Component, ComponentError, ComponentState, Health, HealthSource, Lifecycle,
+    StatsSource, SystemClock,
 };
 use polypy_http::{HttpConfig, HttpServer, Reply, Route, Sources, StatusCode};
 use serde_json::json;
@@ -129,25 +129,10 @@ impl StatsSource for Ticker {
     }
 }
 
-struct WallClock;
-
-impl Clock for WallClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the program's own clock, handed in from here"
-    )]
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let ticker = Arc::new(Ticker::default());
-    let sources = Sources::new(ticker.clone(), ticker.clone(), Arc::new(WallClock));
+    let sources = Sources::new(ticker.clone(), ticker.clone(), Arc::new(SystemClock));
     let config = HttpConfig {
         host: Ipv4Addr::LOCALHOST.into(),
         ..HttpConfig::default()
