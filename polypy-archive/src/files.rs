@@ -2,7 +2,7 @@
 //!
 //! | state | by | to |
 //! |---|---|---|
-//! | closed | the time to try comes, and a file begins | open |
+//! | closed, as at the start | the time to try comes, and a file begins | open |
 //! | open | the file is full or old enough, or the clock was set | open, with the next file |
 //! | open | a write or a sync fails, or the disk has less than its reserve | closed |
 //! | open | the file is gone: somebody has removed it, or its folder | closed |
@@ -19,51 +19,15 @@ use std::time::{Duration, Instant};
 
 use polypy_core::recording::Gap;
 
-use crate::chunk::LIVE_LEVEL;
-use crate::folder::{Folder, Held, Retention};
+use crate::folder::{Folder, Held};
 use crate::loss::{Failure, Given, Loss, Lost};
 use crate::numbers::Numbers;
 use crate::segment::{MOST_SOCKETS, Segment};
+use crate::writer_config::WriterConfig;
 
 /// The first wait before the next file after a failure; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// How files are written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WriterConfig {
-    /// A file ends once it has so many bytes.
-    pub rotate_size: u64,
-    /// Or once it is so old.
-    pub rotate_after: Duration,
-    /// A chunk ends once it has so many bytes.
-    pub chunk: usize,
-    /// Or once its first entry is so old.
-    pub chunk_after: Duration,
-    /// How hard chunks are compressed: the level of zstd, from 1 to 19. Each takes longer.
-    pub zstd_level: i32,
-    /// Between two syncs.
-    pub sync: Duration,
-    /// Which files are kept.
-    pub retention: Retention,
-    /// Bytes of the disk that are left to others.
-    pub disk_reserve: u64,
-}
-
-impl Default for WriterConfig {
-    fn default() -> Self {
-        Self {
-            rotate_size: 512 << 20,
-            rotate_after: Duration::from_secs(600),
-            chunk: 4 << 20,
-            chunk_after: Duration::from_secs(2),
-            zstd_level: LIVE_LEVEL,
-            sync: Duration::from_secs(1),
-            retention: Retention::default(),
-            disk_reserve: 1 << 30,
-        }
-    }
-}
 
 /// The file that is written, if there is one. Times on the wall are in nanoseconds since
 /// the epoch.
@@ -77,7 +41,7 @@ pub(crate) struct Files {
     wait: Duration,
     /// The time of the latest entry that the disk has, of the files before.
     reached: Option<u64>,
-    /// The last file that has anything in it: what is missing is behind it.
+    /// The last file of this run that has anything in it: what is missing is behind it.
     behind: Option<String>,
     /// It has failed too often to be tried again.
     is_off: bool,
@@ -199,6 +163,12 @@ impl Files {
             waiting: Given::default(),
         }));
         Ok(())
+    }
+
+    /// The disk had no room for the first file: that is tried again as after any other failure.
+    pub(crate) fn never_began(&mut self, error: io::Error, now: Instant) -> Loss {
+        let nothing = Lost::nothing_since(self.since(None));
+        self.close(&Failure::Disk(error), nothing, now)
     }
 
     /// Has `add` add an entry of this time, which holds these frames, to the chunk, which ends
@@ -325,7 +295,7 @@ impl Files {
                 );
             }
             Err(error) => {
-                self.reached = from.or(self.reached);
+                self.reached = self.since(from);
                 let lost = Lost {
                     from: self.reached,
                     frames: None,
@@ -347,9 +317,9 @@ impl Files {
     /// has room, and a full disk mostly the rest of a block.
     ///
     /// # Errors
-    /// Those of the disk, and that the folder is gone.
+    /// Those of the disk, and that the folder is gone or was never taken.
     pub(crate) fn note_gap(&self, gap: Gap, wall: u64) -> io::Result<()> {
-        if self.is_gone {
+        if self.is_gone || !self.folder.is_taken() {
             return Err(io::ErrorKind::NotFound.into());
         }
         self.folder.note_gap(gap, self.behind.clone(), wall)
@@ -367,7 +337,7 @@ impl Files {
 
     /// Says in the manifest that this run ends by itself.
     pub(crate) fn note_stopped(&self, wall: u64) {
-        if self.is_gone {
+        if self.is_gone || !self.folder.is_taken() {
             return;
         }
         if let Err(error) = self.folder.note_stopped(wall) {
@@ -409,13 +379,19 @@ impl Files {
         }
     }
 
+    /// What the disk has last, if it has this of the file; where it has nothing of this run, the
+    /// run's begin.
+    fn since(&self, synced: Option<u64>) -> Option<u64> {
+        synced.or(self.reached).or(Some(self.folder.began()))
+    }
+
     fn fail(&mut self, failure: &Failure, now: Instant) -> Loss {
         let Some(open) = self.take(now) else {
             return self.close(failure, Lost::default(), now);
         };
         let (all, name) = (open.segment.frames(), open.segment.name());
         let mut lost = Lost {
-            from: open.last_synced.or(self.reached),
+            from: self.since(open.last_synced),
             frames: (!open.is_dirty).then_some(all - open.frames_written),
             goes_on: false,
             unwritten: open.waiting,
@@ -505,7 +481,7 @@ impl Files {
             self.folder.take_again(wall)?;
             self.is_gone = false;
         }
-        Ok(())
+        self.folder.note_begun(wall)
     }
 
     /// Whether a file has begun, after a failure.

@@ -1,5 +1,5 @@
-//! A folder of files that are one recording: who writes it, what its files are called, what
-//! a killed run left, and which files are kept.
+//! A folder of files that are one recording: who writes it, what its files are called, and
+//! which of them are kept.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use polypy_core::Timestamp;
 use polypy_core::recording::Gap;
-use polypy_core::{Owner, Timestamp};
 
 use crate::chunk::LIVE_LEVEL;
 use crate::disk::{Disk, DiskFile};
 use crate::header::Header;
-use crate::manifest::{FileLine, LOST, Line, Manifest, append, name_of};
-use crate::repair::{COPY, DAMAGED, Repaired, repair, with_suffix};
-use crate::segment::{Finished, PART, Segment, part_of};
+use crate::loss::is_full;
+use crate::manifest::{FileLine, Line, Manifest, append};
+use crate::recovery::Recovery;
+use crate::segment::{Finished, Segment, part_of};
 
 /// What is locked while somebody writes to the folder.
 const LOCK: &str = "_lock";
@@ -35,13 +36,31 @@ pub enum FolderError {
         folder: PathBuf,
     },
     /// The disk failed.
-    #[error("cannot use {folder} for a recording: {error}")]
+    #[error("cannot use {folder} for a recording: {error}{}", remedy(.error))]
     Disk {
         /// The folder.
         folder: PathBuf,
         /// What the disk says.
         error: io::Error,
     },
+}
+
+/// What an operator does about it, where that is always the same.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let the user that the program runs as write there (chown, chmod), or name another \
+             folder"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; that is no folder: name another one"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; name a folder that can be written to (a systemd unit has ReadWritePaths= for that)"
+        }
+        _ if is_full(error) => "; make room, or name a folder on another disk",
+        _ => "",
+    }
 }
 
 /// Which files are kept. `None` is all.
@@ -67,10 +86,14 @@ pub(crate) struct Held {
 pub struct Folder {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// Held for as long as the folder is; not while it is gone.
+    /// Held for as long as the folder is; not while it is gone, or the disk has no room for it.
     lock: Option<Box<dyn DiskFile>>,
     session: String,
     version: String,
+    /// When the folder was opened, in nanoseconds since the epoch.
+    began: u64,
+    /// Whether the manifest says that this run has begun.
+    is_noted: bool,
     next: u32,
     left: Vec<String>,
     /// Of zstd, for the files that begin from now on.
@@ -86,21 +109,60 @@ impl Folder {
     pub fn open(
         disk: Arc<dyn Disk>,
         path: &Path,
-        (session, version): (&str, &str),
+        run: (&str, &str),
         now: u64,
     ) -> Result<Self, FolderError> {
+        match Self::open_or_wait(disk, path, run, now)? {
+            (folder, None) => Ok(folder),
+            (folder, Some(error)) => Err(FolderError::Disk {
+                folder: folder.path,
+                error,
+            }),
+        }
+    }
+
+    /// The same for those who can wait. Where the disk has no room for what says that the folder
+    /// is taken, that comes with it: it is to be taken [again](Self::take_again) before anything
+    /// is written.
+    ///
+    /// # Errors
+    /// Another process has it, or the disk fails otherwise.
+    pub(crate) fn open_or_wait(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        run: (&str, &str),
+        now: u64,
+    ) -> Result<(Self, Option<io::Error>), FolderError> {
         let failed = |error| FolderError::Disk {
             folder: path.to_owned(),
             error,
         };
-        disk.create_folder(path).map_err(failed)?;
-        let lock = take_lock(&*disk, path).map_err(failed)?;
-        let lock = lock.ok_or_else(|| FolderError::InUse {
-            folder: path.to_owned(),
-        })?;
-        let folder = Self::found(disk, path, lock, (session, version)).map_err(failed)?;
-        folder.note_session(now).map_err(failed)?;
-        Ok(folder)
+        let created = disk.create_folder(path);
+        let (lock, mut full) = match created.and_then(|()| take_lock(&*disk, path)) {
+            Ok(Some(lock)) => (Some(lock), None),
+            Ok(None) => {
+                return Err(FolderError::InUse {
+                    folder: path.to_owned(),
+                });
+            }
+            Err(error) if is_full(&error) => (None, Some(error)),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut folder = Self::found(disk, path, lock, run, now).map_err(failed)?;
+        if full.is_none()
+            && let Err(error) = folder.note_session(now)
+        {
+            if !is_full(&error) {
+                return Err(failed(error));
+            }
+            full = Some(error);
+        }
+        Ok((folder, full))
+    }
+
+    /// Whether it is this process's, and its manifest says so.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.lock.is_some() && self.is_noted
     }
 
     /// Whether a file that this process writes is still where it was begun.
@@ -132,8 +194,8 @@ impl Folder {
         Ok(held)
     }
 
-    /// Takes the folder once more, and creates it, after it was removed or a file in it was.
-    /// Somebody else may record there by now.
+    /// Takes the folder once more, and creates it, after it was removed or a file in it was, or
+    /// where the disk had no room for that. Somebody else may record there by now.
     ///
     /// # Errors
     /// Another process has it, or the disk fails.
@@ -154,43 +216,85 @@ impl Folder {
         Ok(())
     }
 
-    fn note_session(&self, now: u64) -> io::Result<()> {
-        self.note(&Line::Session {
+    /// Says in the manifest that this run has begun, if that is still to be said.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn note_begun(&mut self, now: u64) -> io::Result<()> {
+        if self.is_noted {
+            return Ok(());
+        }
+        self.note_session(now)
+    }
+
+    fn note_session(&mut self, now: u64) -> io::Result<()> {
+        self.note(&self.session_line(now))?;
+        self.is_noted = true;
+        Ok(())
+    }
+
+    fn session_line(&self, now: u64) -> Line {
+        Line::Session {
             at: now / 1_000,
             session: self.session.clone(),
             version: self.version.clone(),
-        })
+        }
+    }
+
+    /// What the manifest says; this run is the last one in it, also where the disk has not
+    /// taken that yet.
+    fn manifest(&self) -> io::Result<Manifest> {
+        let mut manifest = Manifest::read(&*self.disk, &self.path)?;
+        if !self.is_noted {
+            manifest.lines.push(self.session_line(self.began));
+        }
+        Ok(manifest)
     }
 
     fn found(
         disk: Arc<dyn Disk>,
         path: &Path,
-        lock: Box<dyn DiskFile>,
+        lock: Option<Box<dyn DiskFile>>,
         (session, version): (&str, &str),
+        began: u64,
     ) -> io::Result<Self> {
         let manifest = Manifest::read(&*disk, path)?;
-        let names: Vec<_> = disk.list(path)?.into_iter().map(|(name, _)| name).collect();
-        let known = manifest.files().map(|file| &*file.file);
-        let used = names.iter().map(|name| &**name).chain(known);
+        let names = match disk.list(path) {
+            // There was no room to create it.
+            Err(error) if lock.is_none() && error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names?,
+        };
+        let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
+        let known = || manifest.files().map(|file| &*file.file);
+        let used = names.iter().map(|name| &**name).chain(known());
         let next = next_number(used);
-        let told: BTreeSet<_> = manifest.files().map(|file| &*file.file).collect();
+        let told: BTreeSet<_> = known().collect();
         let removed: BTreeSet<_> = manifest.removed().collect();
         let is_left = |name: &&String| {
             let is_finished = name.ends_with(&format!(".{EXTENSION}"));
             number_of(name).is_some() && (!is_finished || !told.contains(&***name))
                 || removed.contains(&***name)
         };
-        let left = names.iter().filter(is_left).cloned().collect();
+        // Nobody may touch them who does not hold the lock.
+        let left = names.iter().filter(|_| lock.is_some());
+        let left = left.filter(is_left).cloned().collect();
         Ok(Self {
             disk,
             path: path.to_owned(),
-            lock: Some(lock),
+            lock,
             session: session.to_owned(),
             version: version.to_owned(),
+            began,
+            is_noted: false,
             next,
             left,
             level: LIVE_LEVEL,
         })
+    }
+
+    /// When it was opened, in nanoseconds since the epoch.
+    pub(crate) fn began(&self) -> u64 {
+        self.began
     }
 
     /// The files that begin from now on are compressed at this level of zstd, from 1 to 19.
@@ -235,7 +339,7 @@ impl Folder {
     /// # Errors
     /// Those of the disk.
     pub fn last_entry(&self) -> io::Result<Option<u64>> {
-        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let manifest = self.manifest()?;
         Ok(manifest.last_entry())
     }
 
@@ -245,7 +349,7 @@ impl Folder {
     /// # Errors
     /// Those of the disk.
     pub fn open_gap(&self) -> io::Result<Option<Gap>> {
-        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let manifest = self.manifest()?;
         if let Some(gap) = manifest.gap_of_run_before(self.next.saturating_sub(1)) {
             return Ok(Some(gap.clone()));
         }
@@ -268,7 +372,7 @@ impl Folder {
     /// # Errors
     /// Those of the disk.
     pub fn was_run_before_stopped(&self) -> io::Result<bool> {
-        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let manifest = self.manifest()?;
         Ok(manifest.was_run_before_stopped())
     }
 
@@ -277,7 +381,7 @@ impl Folder {
     /// # Errors
     /// Those of the disk.
     pub fn run_before_began(&self) -> io::Result<Option<u64>> {
-        let manifest = Manifest::read(&*self.disk, &self.path)?;
+        let manifest = self.manifest()?;
         Ok(manifest.run_before_began())
     }
 
@@ -296,11 +400,7 @@ impl Folder {
 
     /// What earlier runs left to do, which may be done while this one records.
     pub fn recovery(&mut self) -> Recovery {
-        Recovery {
-            disk: Arc::clone(&self.disk),
-            folder: self.path.clone(),
-            left: std::mem::take(&mut self.left),
-        }
+        Recovery::new(&self.disk, &self.path, std::mem::take(&mut self.left))
     }
 
     /// Removes the oldest finished files that are not to be kept, two at most, and never
@@ -370,164 +470,7 @@ impl Folder {
     }
 }
 
-/// What earlier runs left to do in a folder.
-#[derive(Debug)]
-pub struct Recovery {
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
-    left: Vec<String>,
-}
-
-/// What was done about one file that an earlier run left.
-#[derive(Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Recovered {
-    /// It was repaired, or is whole, and the manifest says so.
-    Repaired(Box<Repaired>),
-    /// It was removed: nothing was in it, a rule had said so, or it was half of a copy.
-    Removed(String),
-}
-
-impl Recovery {
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.left.is_empty()
-    }
-
-    /// Repairs what was not finished, gives complete files their names, removes what a
-    /// rule said is removed, and notes it in the manifest.
-    ///
-    /// # Errors
-    /// Those of the disk. The next run does the rest.
-    pub fn run(self, now: u64) -> io::Result<Vec<Recovered>> {
-        let removed: Vec<String> = {
-            let manifest = Manifest::read(&*self.disk, &self.folder)?;
-            manifest.removed().map(str::to_owned).collect()
-        };
-        let mut done = Vec::new();
-        for name in &self.left {
-            let path = self.folder.join(name);
-            if removed.contains(name) {
-                self.disk.remove(&path)?;
-                done.push(Recovered::Removed(name.clone()));
-            } else if name.ends_with(&format!(".{COPY}")) {
-                done.extend(self.copy(&path, now)?);
-            } else if name.ends_with(&format!(".{PART}")) || name.ends_with(EXTENSION) {
-                done.push(self.file(&path, now)?);
-            }
-        }
-        Ok(done)
-    }
-
-    /// Nothing to do in this folder yet.
-    pub(crate) fn of(disk: &Arc<dyn Disk>, folder: &Path) -> Self {
-        Self {
-            disk: Arc::clone(disk),
-            folder: folder.to_owned(),
-            left: Vec::new(),
-        }
-    }
-
-    fn file(&self, path: &Path, now: u64) -> io::Result<Recovered> {
-        let repaired = repair(&*self.disk, path, now)?;
-        if repaired == Repaired::Empty {
-            self.disk.remove(path)?;
-            return Ok(Recovered::Removed(name_of(path)));
-        }
-        self.note_repaired(&repaired, now)?;
-        Ok(Recovered::Repaired(Box::new(repaired)))
-    }
-
-    /// Says in the manifest what was done to a file.
-    pub(crate) fn note_repaired(&self, repaired: &Repaired, now: u64) -> io::Result<()> {
-        let file = match repaired {
-            Repaired::Empty | Repaired::CopyOf(_) | Repaired::Lost(_) | Repaired::Noted(_) => {
-                return Ok(());
-            }
-            Repaired::Whole(file) => file,
-            Repaired::Changed { file, was_sha256 } => {
-                self.note(&Line::Changed {
-                    at: now / 1_000,
-                    file: name_of(&file.path),
-                    was_sha256: was_sha256.clone(),
-                })?;
-                file
-            }
-            Repaired::Ended { file, cut, gap } => {
-                self.note(&Line::Truncation {
-                    at: now / 1_000,
-                    file: name_of(&file.path),
-                    bytes: *cut,
-                    gap: gap.clone(),
-                })?;
-                file
-            }
-            Repaired::Copied {
-                file,
-                damaged,
-                gaps,
-            } => {
-                self.note(&Line::Repair {
-                    at: now / 1_000,
-                    file: name_of(&file.path),
-                    damaged: name_of(damaged),
-                    gaps: gaps.clone(),
-                })?;
-                file
-            }
-        };
-        self.note(&file_line(file, now))
-    }
-
-    /// Says in the manifest what is missing with a file that is lost. Returns what it said.
-    pub(crate) fn note_lost(&self, line: &FileLine, now: u64) -> io::Result<Gap> {
-        let at = now / 1_000;
-        let times = (line.from_ts, line.to_ts);
-        let mut gap = Gap::of_recording(LOST, Owner::Us, times, at);
-        gap.size = Some(line.frames);
-        self.note(&Line::Lost {
-            at,
-            file: line.file.clone(),
-            gap: gap.clone(),
-        })?;
-        Ok(gap)
-    }
-
-    /// Says in the manifest what the last run lacks, if it was killed and nothing says so.
-    /// Returns what it said. Nobody may be recording.
-    pub(crate) fn note_kill(&self, now: u64) -> io::Result<Option<Gap>> {
-        let at = now / 1_000;
-        let Some(gap) = Manifest::read(&*self.disk, &self.folder)?.untold_kill(at) else {
-            return Ok(None);
-        };
-        self.note(&Line::Gap {
-            at,
-            gap: gap.clone(),
-            file: None,
-        })?;
-        Ok(Some(gap))
-    }
-
-    /// A copy that took no place yet. If the damaged file has made room for it, it is
-    /// whole; else it is made again.
-    fn copy(&self, path: &Path, now: u64) -> io::Result<Option<Recovered>> {
-        let name = path.with_extension("");
-        let has = |path: &Path| self.disk.read(path).is_ok();
-        if has(&name) || has(&with_suffix(&name, PART)) || !has(&with_suffix(&name, DAMAGED)) {
-            self.disk.remove(path)?;
-            return Ok(Some(Recovered::Removed(name_of(path))));
-        }
-        self.disk.rename(path, &name)?;
-        self.disk.sync_folder(&self.folder)?;
-        self.file(&name, now).map(Some)
-    }
-
-    fn note(&self, line: &Line) -> io::Result<()> {
-        append(&*self.disk, &self.folder, line)
-    }
-}
-
-fn file_line(finished: &Finished, now: u64) -> Line {
+pub(crate) fn file_line(finished: &Finished, now: u64) -> Line {
     Line::File {
         at: now / 1_000,
         file: FileLine::of(finished),

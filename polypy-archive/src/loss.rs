@@ -105,6 +105,14 @@ pub(crate) enum Failure {
     Panic,
 }
 
+/// Whether there is no room, on the disk or for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// What to do about a disk that is full.
 const MAKE_ROOM: &str =
     "make room and it goes on by itself; record.keep_bytes and record.keep_for bound what it takes";
@@ -112,7 +120,7 @@ const MAKE_ROOM: &str =
 impl Failure {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Disk(error) if is_full(error) => "disk_full",
             Self::Disk(_) => "disk_failed",
             Self::Reserve { .. } => "disk_reserve",
             Self::Gone => "disk_removed",
@@ -122,7 +130,7 @@ impl Failure {
 
     pub(crate) fn text(&self, reserve: u64) -> String {
         match self {
-            Self::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Self::Disk(error) if is_full(error) => {
                 format!("the recording cannot be written: {error}; {MAKE_ROOM}")
             }
             Self::Disk(error) => format!("the recording cannot be written: {error}"),

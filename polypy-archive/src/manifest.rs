@@ -304,14 +304,21 @@ impl Manifest {
             }
         }
         for (file, gap) in &mut losses {
-            let Some(number) = file.and_then(number_of) else {
-                continue;
+            let next = match file.map(number_of) {
+                Some(Some(number)) => {
+                    let behind = self
+                        .files()
+                        .filter(|file| number_of(&file.file) > Some(number));
+                    let next = behind.filter_map(|file| file.from_ts).min();
+                    next.filter(|next| gap.from_ts.is_none_or(|from| from <= *next))
+                }
+                Some(None) => None,
+                // The run had no file yet: the first that began since ends it.
+                None => {
+                    let since = self.files().filter_map(|file| file.from_ts);
+                    since.filter(|next| gap.from_ts < Some(*next)).min()
+                }
             };
-            let behind = self
-                .files()
-                .filter(|file| number_of(&file.file) > Some(number));
-            let next = behind.filter_map(|file| file.from_ts).min();
-            let next = next.filter(|next| gap.from_ts.is_none_or(|from| from <= *next));
             if let Some(next) = next
                 && gap.to_ts.is_none_or(|to| next < to)
             {
@@ -324,13 +331,20 @@ impl Manifest {
     /// What the last run but one has said that it lacks, if that is behind the newest file,
     /// which has this number; the last one has just begun.
     pub(crate) fn gap_of_run_before(&self, newest: u32) -> Option<&Gap> {
+        // One that has ended is of the run before that one.
         let gap = self.run_before().find_map(|line| match line {
-            Line::Gap { gap, file, .. } => Some((gap, file.as_deref().and_then(number_of))),
+            Line::Gap { gap, file, .. } if gap.to_ts.is_none() => {
+                Some((gap, file.as_deref().and_then(number_of)))
+            }
             _ => None,
         });
-        let is_last = |number: Option<u32>| number.is_none_or(|number| number == newest);
-        gap.filter(|(_, number)| is_last(*number))
-            .map(|(gap, _)| gap)
+        let (gap, number) = gap?;
+        let is_last = match number {
+            Some(number) => number == newest,
+            // The run had none yet.
+            None => !self.files().any(|file| file.from_ts > gap.from_ts),
+        };
+        is_last.then_some(gap)
     }
 
     /// What is missing behind all that the last run has finished, if it has not ended by

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile, folder_of};
-use crate::folder::{FolderError, Recovery, take_lock};
+use crate::folder::{FolderError, take_lock};
 use crate::listing::{ListedFile, Recording};
 use crate::manifest::{MANIFEST, UnreadableLine};
+use crate::recovery::Recovery;
 use crate::repair::{Repaired, repair};
 
 /// What became of one file.

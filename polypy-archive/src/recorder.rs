@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,13 +15,16 @@ use polypy_core::recording::Gap;
 use polypy_core::{CheckpointSource, Clock, Owner, SuspensionWatch};
 
 use crate::disk::Disk;
-use crate::folder::{Folder, FolderError, Recovered, Recovery};
+use crate::folder::{Folder, FolderError};
+use crate::loss::is_full;
 use crate::manifest::killed;
 use crate::numbers::Numbers;
 use crate::queue::{Inlet, Outlet, Waker, queue};
+use crate::recovery::{Recovered, Recovery};
 use crate::repair::Repaired;
 use crate::stall::watch;
-use crate::writer::{Writer, WriterConfig};
+use crate::writer::Writer;
+use crate::writer_config::WriterConfig;
 
 /// Panics of the writer after which it is left alone, and within which time.
 const MOST_PANICS: usize = 5;
@@ -29,6 +32,10 @@ const PANICS_WITHIN: Duration = Duration::from_secs(600);
 /// Both clocks were read at one moment if no more time than this went by between them.
 const AT_ONCE: Duration = Duration::from_millis(1);
 const TRIES: usize = 5;
+/// The first wait before what earlier runs left is repaired after all, while the disk has no
+/// room for that; it doubles.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a recorder is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,10 +138,11 @@ impl Recorder {
     }
 
     /// Takes the folder and begins to write to it, as this run of this version. Waits for
-    /// the disk.
+    /// the disk, and not for room on it: without any the recorder has failed, and goes on once
+    /// there is some.
     ///
     /// # Errors
-    /// Another process has the folder, the disk fails, or this recorder runs.
+    /// Another process has the folder, the disk fails otherwise, or this recorder runs.
     pub fn start(&self, (session, version): (&str, &str)) -> Result<Running, FolderError> {
         let failed = |error| FolderError::Disk {
             folder: self.config.folder.clone(),
@@ -142,7 +150,8 @@ impl Recorder {
         };
         let (now, wall) = read_clocks(&*self.clock);
         let path = &self.config.folder;
-        let mut folder = Folder::open(Arc::clone(&self.disk), path, (session, version), wall)?;
+        let disk = Arc::clone(&self.disk);
+        let (mut folder, full) = Folder::open_or_wait(disk, path, (session, version), wall)?;
         let before = Before {
             last: folder.last_entry().map_err(failed)?,
             gap: folder.open_gap().map_err(failed)?,
@@ -161,7 +170,9 @@ impl Recorder {
         let config = self.config.writer.clone();
         let books = self.books.get().cloned();
         let mut writer = Writer::new(config, folder, outlet, books, numbers, (now, wall));
-        if let Err(error) = writer.begin(now) {
+        if let Some(error) = full {
+            writer.await_room(error, now);
+        } else if let Err(error) = writer.begin(now) {
             *self.outlet.lock() = Some(writer.abandon());
             self.numbers.runs(false);
             return Err(failed(error));
@@ -187,10 +198,15 @@ impl Recorder {
             waker: waker.clone(),
         };
         let queue = waker.clone();
-        let recovering = move || recover(recovery, (before, wall), &earlier, &waker);
+        let (end, ended) = mpsc::sync_channel(1);
+        let recovering = move || {
+            if let Some(done) = run_recovery(recovery, wall, &ended) {
+                tell(done, (before, wall), &earlier, &waker);
+            }
+        };
         // Where that fails, what was begun ends as it is dropped.
         let thread = spawn("polypy-recover", recovering).map_err(failed)?;
-        running.recovering = Some(thread);
+        running.recovering = Some((end, thread));
         let (end, ended) = mpsc::sync_channel(1);
         let (numbers, folder) = (Arc::clone(&self.numbers), self.config.folder.clone());
         let watching = move || watch(&numbers, &queue, &folder, &ended);
@@ -212,8 +228,8 @@ impl fmt::Debug for Recorder {
 #[derive(Debug)]
 pub struct Running {
     writing: Option<JoinHandle<()>>,
-    recovering: Option<JoinHandle<()>>,
-    /// Ends once the sender is dropped.
+    /// These end once the sender is dropped; the first one does what it can before.
+    recovering: Option<(SyncSender<()>, JoinHandle<()>)>,
     watching: Option<(SyncSender<()>, JoinHandle<()>)>,
     stop: Arc<AtomicBool>,
     is_cut: Arc<AtomicBool>,
@@ -234,7 +250,10 @@ impl Running {
 
     fn end(&mut self) -> bool {
         // First: the writer says what it finds.
-        let is_recovered = join(self.recovering.take());
+        let is_recovered = self.recovering.take().is_none_or(|(end, recovering)| {
+            drop(end);
+            join(Some(recovering))
+        });
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
         let is_ended = join(self.writing.take());
@@ -347,23 +366,40 @@ struct Before {
     was_stopped: bool,
 }
 
-/// Repairs what earlier runs left, and says until when nothing was recorded: they knew only
-/// from when on. `last` is the time of the latest entry that they finished, `began` that of
-/// this run.
-fn recover(
-    recovery: Recovery,
+/// Repairs what earlier runs left, once the disk has room for that. `began` is the time of
+/// this run; `ended` has its sender dropped when the run is to end. `None`: not all could be
+/// repaired.
+fn run_recovery(
+    mut recovery: Recovery,
+    began: u64,
+    ended: &Receiver<()>,
+) -> Option<Vec<Recovered>> {
+    let (mut done, mut wait) = (Vec::new(), FIRST_WAIT);
+    while let Err(error) = recovery.go_on(began, &mut done) {
+        if is_full(&error) {
+            if wait == FIRST_WAIT {
+                tracing::warn!(%error, "files that an earlier run left wait for room on the disk");
+            }
+            if ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                wait = LONGEST_WAIT.min(wait * 2);
+                continue;
+            }
+        }
+        tracing::error!(%error, "files that an earlier run left stay as they are");
+        return None;
+    }
+    Some(done)
+}
+
+/// Says until when nothing was recorded: earlier runs knew only from when on. `last` is the
+/// time of the latest entry that they finished, `began` that of this run.
+fn tell(
+    done: Vec<Recovered>,
     (before, began): (Before, u64),
     earlier: &Mutex<Vec<Gap>>,
     waker: &Waker,
 ) {
     let began_ts = began / 1_000;
-    let done = match recovery.run(began) {
-        Ok(done) => done,
-        Err(error) => {
-            tracing::error!(%error, "files that an earlier run left stay as they are");
-            return;
-        }
-    };
     let (mut gaps, mut last) = (Vec::new(), before.last);
     for recovered in done {
         match recovered {

@@ -12,6 +12,8 @@ use crate::numbers::RecorderState;
 use crate::scan::{Piece, Scanner};
 use crate::testing::{Faults, FaultyDisk};
 
+#[path = "recorder_full_disk_tests.rs"]
+mod full_disk;
 #[path = "recorder_kills_tests.rs"]
 mod kills;
 

@@ -24,6 +24,8 @@ pub struct Faults {
     pub syncs: Option<u64>,
     /// Files that are called `.part` are concerned alone.
     pub only_parts: bool,
+    /// No file can be created: there is no room for its name.
+    pub no_names: bool,
 }
 
 #[derive(Debug, Default)]
@@ -194,6 +196,9 @@ impl Disk for FaultyDisk {
         let mut state = self.0.lock();
         if state.files.contains_key(path) {
             return Err(ErrorKind::AlreadyExists.into());
+        }
+        if state.faults.no_names {
+            return Err(ErrorKind::StorageFull.into());
         }
         state.files.insert(path.to_owned(), Arc::clone(&content));
         state.created += 1;

@@ -20,15 +20,15 @@ use crate::anchor::Anchor;
 use crate::beginning::Beginning;
 use crate::checkpoints::Checkpoints;
 use crate::coverage::{Coverage, micros};
-pub use crate::files::WriterConfig;
 use crate::files::{Files, Turn};
 use crate::folder::Folder;
 use crate::item::{self, Frames, Item, SentText, What, control, is_json};
-use crate::loss::Given;
+use crate::loss::{Given, is_full};
 use crate::markets::{Markets, Wanted};
 use crate::numbers::Numbers;
 use crate::queue::Outlet;
 use crate::segment::Segment;
+use crate::writer_config::WriterConfig;
 
 #[path = "writer_losses.rs"]
 mod losing;
@@ -59,6 +59,8 @@ pub struct Writer {
     ahead: Given,
     /// The manifest could not take what is missing.
     is_untold: bool,
+    /// What is missing of earlier runs, until a file says it, and whether the manifest does.
+    earlier: Vec<(Gap, bool)>,
 }
 
 /// How a recording ended.
@@ -94,29 +96,40 @@ impl Writer {
             items: Vec::new(),
             ahead: Given::default(),
             is_untold: false,
+            earlier: Vec::new(),
         }
     }
 
-    /// Begins the first file.
+    /// Begins the first file. Where the disk has no room for it, that is a failure like those
+    /// that come later.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// All others of the disk.
     pub fn begin(&mut self, now: Instant) -> io::Result<()> {
         let at = self.anchor.wall(now);
-        self.files.open(now, at)?;
-        self.begun(now, at);
+        match self.files.open(now, at) {
+            Ok(()) => self.begun(now, at),
+            Err(error) if is_full(&error) => self.await_room(error, now),
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// The disk has no room for the folder or its first file: both come when it has.
+    pub(crate) fn await_room(&mut self, error: io::Error, now: Instant) {
+        let loss = self.files.never_began(error, now);
+        self.lost_all(&loss, now);
     }
 
     /// What was found out about earlier runs, whose files are in the manifest by now.
     pub fn tell(&mut self, gaps: Vec<Gap>, now: Instant) {
-        if !gaps.is_empty() {
-            self.files.note_held();
+        if gaps.is_empty() {
+            return;
         }
-        let at = self.anchor.wall(now);
-        for gap in gaps {
-            self.put(now, at, Entry::Gap(gap));
-        }
+        self.files.note_held();
+        self.earlier
+            .extend(gaps.into_iter().map(|gap| (gap, false)));
+        self.tell_earlier(now);
     }
 
     /// Does what there is to do, while the clocks show this. When the next step is due, if
@@ -179,6 +192,7 @@ impl Writer {
                 tracing::debug!(%error, "the folder of the recording stays gone");
             }
             self.note_removed();
+            self.tell_earlier(now);
             self.note_loss(Some("stopped"), at);
         }
         // After the file: a kill in between is a kill.
@@ -481,6 +495,7 @@ impl Writer {
             // It has failed already.
             return;
         }
+        self.tell_earlier(now);
         self.beginning = Beginning::new(&self.coverage, &self.markets);
         self.checkpoints.begin(now);
     }
@@ -514,8 +529,14 @@ impl Writer {
                 }
             }
         }
-        if self.is_untold && !self.files.is_open() {
-            self.note_loss(None, before);
+        if !self.files.is_open() {
+            self.tell_earlier(now);
+            if self.is_untold {
+                self.note_loss(None, before);
+            }
+        } else if !self.numbers.has_failed() {
+            // The disk has them.
+            self.earlier.clear();
         }
         let kept = self.files.keep_place(now);
         if let Err(loss) = kept.and_then(|()| self.files.keep_reserve(now, wall)) {

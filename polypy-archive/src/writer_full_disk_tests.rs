@@ -14,6 +14,7 @@ const FULL: Faults = Faults {
     short_writes: false,
     syncs: None,
     only_parts: true,
+    no_names: false,
 };
 
 fn bench() -> Bench {

@@ -73,6 +73,23 @@ impl Writer {
         self.note_loss(None, at);
     }
 
+    /// Says what is missing of earlier runs: in the file, and in the manifest while there is none.
+    /// What a file has that the disk may not take is said again in the next one.
+    pub(super) fn tell_earlier(&mut self, now: Instant) {
+        let at = self.anchor.wall(now);
+        for (gap, is_noted) in std::mem::take(&mut self.earlier) {
+            if self.files.is_open() {
+                self.put(now, at, Entry::Gap(gap.clone()));
+                if self.numbers.has_failed() {
+                    self.earlier.push((gap, is_noted));
+                }
+            } else {
+                let is_noted = is_noted || self.files.note_gap(gap.clone(), at).is_ok();
+                self.earlier.push((gap, is_noted));
+            }
+        }
+    }
+
     /// What was removed with the folder is missing as well.
     pub(super) fn note_removed(&mut self) {
         if let Some(held) = self.files.take_removed() {

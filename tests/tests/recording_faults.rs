@@ -328,6 +328,45 @@ async fn a_disk_that_is_full_costs_a_gap_no_book_and_recording_goes_on_when_ther
     assert!(info["entries"]["frames"].as_u64() >= synced);
 }
 
+#[tokio::test]
+async fn a_disk_that_is_full_when_the_program_starts_costs_a_gap_and_no_start() {
+    let Some(disk) = SmallDisk::new("full-at-start", "3m") else {
+        return;
+    };
+    let place = disk.seen_from_outside();
+    let filler = place.join("filler");
+    let mut file = std::fs::File::create(&filler).expect("there is room");
+    while file.write_all(&[7; 4_096]).is_ok() {}
+    drop(file);
+    let recordings = disk.place.join("recordings");
+    let mut command = disk.enter();
+    command.args(record_demo(&recordings));
+    let program = Program::spawn(command);
+    let address = address(&program);
+    live(address).await;
+    failure_is_said(address, "make room").await;
+    books_are_unaffected(address).await;
+    std::fs::remove_file(&filler).expect("it is there");
+    wait::until("it records", SOON, async || {
+        let recorder = recorder(address).await;
+        recorder["state"] == "recording" && recorder["synced_frames"].as_u64() > Some(200)
+    })
+    .await;
+    books_are_unaffected(address).await;
+    program.stop();
+    let recordings = place.join("recordings");
+    let gaps = verified(&recordings);
+    assert!(healed(&gaps, "disk_full") > 0);
+    assert!(
+        gaps.iter().all(|gap| gap["reason"] != "killed"),
+        "{gaps:#?}"
+    );
+    let manifest = recordings.join("_manifest.jsonl");
+    let manifest = std::fs::read_to_string(manifest).expect("it is there");
+    let runs = manifest.matches("\"kind\":\"session\"").count();
+    assert_eq!(runs, 1, "{manifest}");
+}
+
 /// Each file refuses what is behind its first bytes, as a disk does with a bad block. The
 /// system does so to a process that may write no longer files, and anybody may ask for it.
 #[tokio::test]

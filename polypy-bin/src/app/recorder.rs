@@ -113,8 +113,11 @@ impl Component for RecorderPart {
                 .map_err(|error| ComponentError::new(NAME, error))?
                 .map_err(|error| ComponentError::new(NAME, error))?;
             starting.running(running);
-            let folder = self.recorder.folder().display();
-            tracing::info!(%folder, "recording");
+            // Of a disk without room the recorder has said so itself.
+            if self.condition() != RecorderState::Failed {
+                let folder = self.recorder.folder().display();
+                tracing::info!(%folder, "recording");
+            }
             Ok(())
         })
     }
