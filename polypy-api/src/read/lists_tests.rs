@@ -150,6 +150,12 @@ fn tags_that_nothing_has_are_named() {
         .ok()
         .unwrap();
     assert_eq!(page.matched, 0);
+    // A venue that gives none says nothing of any.
+    let (listed, _, _) = crate::read::testing::reads();
+    listed.take([row(4)]);
+    let view = listed.table.lock().view();
+    let wanted = listing("tags=mid-east").wanted;
+    assert_eq!(wanted.unknown_tags(&view), [""; 0]);
 }
 
 #[test]

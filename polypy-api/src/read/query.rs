@@ -236,8 +236,11 @@ impl Wanted {
         self.phrase.is_some()
     }
 
-    /// The tags that are named and that nothing has.
+    /// The tags that are named and that nothing has; none while the venue gives no tags at all.
     pub(crate) fn unknown_tags(&self, view: &CatalogueView) -> Vec<String> {
+        if view.tags().is_empty() {
+            return Vec::new();
+        }
         let unknown = self.filter.unknown_tags(view.tags());
         unknown.map(|name| name.as_str().to_owned()).collect()
     }

@@ -29,8 +29,11 @@ pub struct Preview {
     pub order: SeatOrder,
     /// Why the others would not, by the check that comes first, and how many these are.
     pub not_followed: Vec<(NotFollowed, usize)>,
-    /// What the configuration names and nothing listed has.
+    /// What the configuration names and nothing listed has; none of a listing that broke off,
+    /// which says nothing of that.
     pub warnings: Vec<String>,
+    /// Why the venue gave no tags, if it refused them.
+    pub without_tags: Option<String>,
     /// Why the listing broke off; `None`: it is whole.
     pub broke_off: Option<String>,
 }
@@ -77,6 +80,10 @@ pub async fn preview(
     let order = loaded.config.markets.order;
     let mut preview = judged(&table.view(), &selection, order, clock.now());
     preview.broke_off = (end.name() != "complete").then(|| end.to_string());
+    preview.without_tags = gamma.refuses_tags().map(str::to_owned);
+    if preview.broke_off.is_some() {
+        preview.warnings.clear();
+    }
     Ok(preview)
 }
 
@@ -131,6 +138,7 @@ fn judged(
         order,
         not_followed,
         warnings: warnings(selection, view),
+        without_tags: None,
         broke_off: None,
     }
 }

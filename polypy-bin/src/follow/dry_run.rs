@@ -43,7 +43,7 @@ pub(crate) fn dry_run(typed: cli::Markets, variables: Vec<(String, String)>) -> 
         let previewed = match previewed {
             Ok(previewed) => previewed,
             Err(error) => {
-                terminal::say(&error);
+                terminal::say(&error.located(&loaded));
                 return Exit::Config;
             }
         };
@@ -56,10 +56,18 @@ pub(crate) fn dry_run(typed: cli::Markets, variables: Vec<(String, String)>) -> 
         for warning in &previewed.warnings {
             terminal::say(&plain(warning));
         }
-        if let Some(cause) = &previewed.broke_off {
-            let url = &loaded.config.venue.gamma_url;
+        let url = &loaded.config.venue.gamma_url;
+        if let Some(cause) = &previewed.without_tags {
             terminal::say(&format_args!(
-                "the listing of {url} broke off: {}; this is what it had until then",
+                "{url} refuses to list tags: {}; markets are listed without, and none is followed \
+                 for its tags",
+                plain(cause)
+            ));
+        }
+        if let Some(cause) = &previewed.broke_off {
+            terminal::say(&format_args!(
+                "the listing of {url} broke off: {}; this is what it had until then, and whether \
+                 anything has the names of the selection is not known",
                 plain(cause)
             ));
             return Exit::Failure;
@@ -134,6 +142,7 @@ fn object(preview: &Preview, limit: usize) -> String {
         "order": preview.order.name(),
         "not_followed": serde_json::Map::from_iter(counts),
         "warnings": preview.warnings,
+        "without_tags": preview.without_tags,
         "complete": preview.broke_off.is_none(),
         "markets": markets.collect::<Vec<_>>(),
     });

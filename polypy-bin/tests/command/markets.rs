@@ -202,7 +202,40 @@ fn a_dry_run_shows_what_a_configuration_would_follow_and_follows_nothing() {
     assert_eq!(code, 2, "{said}");
     exchange.signal("TERM");
     assert_eq!(exchange.end().code(), Some(0));
-    let (code, _, said) = dry(&[]);
+    // Of a listing that failed nobody says that it has no such tag.
+    let (code, _, said) = dry(&["--markets-tags=cripto"]);
     assert_eq!(code, 1);
     assert!(said.contains("broke off"), "{said}");
+    assert!(!said.contains("no listed market"), "{said}");
+    let (_, printed, _) = dry(&["--json", "--markets-tags=cripto"]);
+    let object: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(object["warnings"], Value::Array(Vec::new()), "{printed}");
+}
+
+#[test]
+fn a_dry_run_at_a_venue_that_refuses_tags_says_so_and_why() {
+    let script = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("refuses-tags.toml");
+    let text = "[[step]]\nat = \"0s\"\nfault = \"gamma_refuses_tag\"\n";
+    std::fs::write(&script, text).unwrap();
+    let script = format!("--script={}", script.display());
+    let mut exchange = Running::start(&["sim", "--listen=127.0.0.1:0", "--markets=5", &script]);
+    let url = exchange.stdout_line("http://");
+    let url = url.split('"').find(|word| word.starts_with("http://"));
+    let gamma = format!("--venue-gamma-url={}", url.expect("an address"));
+    let (code, text, said) = output(&mut polypy(&[
+        "markets",
+        "--dry-run",
+        &gamma,
+        "--markets-tags=crypto",
+    ]));
+    assert_eq!(code, 0, "{said}");
+    assert!(text.contains("the venue has not said which tags"), "{text}");
+    for part in [
+        "refuses to list tags",
+        "422",
+        "whether a market has \"crypto\"",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("no listed market"), "{said}");
 }

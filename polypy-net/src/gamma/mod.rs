@@ -23,6 +23,7 @@ pub mod row;
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -192,8 +193,8 @@ pub struct GammaClient {
     lookups: Batches<ConditionId>,
     /// Whether the last crawl had to do without tags: look-ups then do, too.
     without_tags: AtomicBool,
-    /// Whether that was said.
-    has_warned: AtomicBool,
+    /// What Gamma said when it was first asked for tags and refused.
+    refusal: OnceLock<String>,
 }
 
 /// The keyset envelope.
@@ -223,7 +224,7 @@ impl GammaClient {
             config,
             lookups: Batches::new("gamma", MAX_LOOKUP),
             without_tags: AtomicBool::new(false),
-            has_warned: AtomicBool::new(false),
+            refusal: OnceLock::new(),
         }
     }
 
@@ -328,10 +329,17 @@ impl GammaClient {
         };
         self.without_tags.store(true, Ordering::Relaxed);
         let page = self.page(&self.path(listing, None)).await?;
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
+        if self.refusal.set(chain(&refusal)).is_ok() {
             tracing::warn!(%refusal, "gamma refuses to state tags: markets are listed without");
         }
         Ok(page)
+    }
+
+    /// Why the last crawl had to do without tags, if it had.
+    pub fn refuses_tags(&self) -> Option<&str> {
+        let has_refused = self.without_tags.load(Ordering::Relaxed);
+        let refusal = self.refusal.get().filter(|_| has_refused);
+        refusal.map(String::as_str)
     }
 
     fn push_tags(&self, path: &mut String) {

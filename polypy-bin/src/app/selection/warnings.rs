@@ -22,6 +22,10 @@ pub fn warnings(selection: &Selection, view: &CatalogueView) -> Vec<String> {
     let mut warnings = Vec::new();
     for (prefix, kinds) in [("", include), ("exclude_", exclude)] {
         known.told(kinds, &mut |key, what, unknown| {
+            if key == "tags" && !unknown.is_empty() && states_no_tags(view) {
+                warnings.push(unstated(&format!("{prefix}{key}"), &unknown));
+                return;
+            }
             let nearest = |wrong: &str| match key {
                 "tags" => nearest_tag(wrong, view),
                 "categories" => known.nearest_category(wrong),
@@ -69,6 +73,26 @@ fn tell(
     if let Some(more @ 1..) = unknown.len().checked_sub(MOST) {
         warnings.push(format!("{key}: nor has any one of {more} more of them"));
     }
+}
+
+/// Whether markets are listed, and none of them with tags: the venue gave none.
+fn states_no_tags(view: &CatalogueView) -> bool {
+    !view.is_empty() && view.tags().is_empty()
+}
+
+/// Of tags that nobody knows: whether there are such is not known either.
+fn unstated(key: &str, names: &[&str]) -> String {
+    let (first, more) = (names.iter().take(MOST), names.len().saturating_sub(MOST));
+    let first: Vec<_> = first.map(|name| format!("{name:?}")).collect();
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "{key}: whether a market has {}{more} is not known: the venue has given no tags",
+        first.join(", ")
+    )
 }
 
 fn nearest_tag(wrong: &str, view: &CatalogueView) -> Option<String> {
@@ -268,6 +292,26 @@ mod tests {
             ]
         );
         assert_eq!(warned("{}"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_a_venue_that_gives_no_tags_nobody_says_that_a_tag_is_not_there() {
+        let mut table = CatalogueTable::default();
+        table.take_in(Listed {
+            market: Market::new("0x1".parse().unwrap(), Vec::new()),
+            figures: Figures::default(),
+            tags: None,
+        });
+        let overlay = Overlay::parse(r#"{"tags": "crypto, sports"}"#).unwrap();
+        let loaded = Loaded::of_program(Config::default()).with_overlay(overlay);
+        let selection = loaded.unwrap().selection();
+        assert_eq!(
+            warnings(&selection, &table.view()),
+            [
+                "tags: whether a market has \"crypto\", \"sports\" is not known: the venue has \
+                 given no tags"
+            ]
+        );
     }
 
     #[test]
