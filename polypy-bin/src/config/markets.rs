@@ -5,7 +5,7 @@ use polypy_core::catalogue::{
     Bound, Cents, Glob, GlobError, Label, Phrase, PhraseError, SeatOrder, ShardError, ShardOf,
 };
 
-use super::value::Setting;
+use super::value::{Setting, items};
 
 /// One of several values that are separated by commas.
 pub trait Item: Sized {
@@ -34,8 +34,8 @@ impl<T: Item> Setting for List<T> {
     const LIST: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        let items = text.split(',').map(str::trim).filter(|it| !it.is_empty());
-        items
+        items(text)?
+            .into_iter()
             .map(|item| {
                 T::read(item).map_err(|why| {
                     let (wanted, before) = (T::WANTED, if why.is_empty() { "" } else { ": " });

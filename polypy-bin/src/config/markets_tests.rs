@@ -10,7 +10,6 @@ type Show = fn(&str) -> Result<String, String>;
 fn markets_are_named_as_a_person_writes_them() {
     let cases: &[(Show, &str, &str)] = &[
         (shown::<List<Label>>, "", ""),
-        (shown::<List<Label>>, " , ", ""),
         (
             shown::<List<Label>>,
             "Middle East ,crypto,  ",
@@ -65,6 +64,12 @@ fn what_names_no_market_is_refused_with_what_was_wanted() {
             "crypto, ?!",
             "not \"?!\": there is no letter or digit in it",
         ),
+        (
+            shown::<List<Label>>,
+            ", ,",
+            "has nothing but blanks and commas, \", ,\": name something, or leave it empty",
+        ),
+        (shown::<List<Glob>>, " ", "nothing but blanks"),
         (shown::<List<Glob>>, "a b", "btc-updown-*"),
         (shown::<List<Phrase>>, "?", "one to eight words"),
         (

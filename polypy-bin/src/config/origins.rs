@@ -1,6 +1,6 @@
 //! The origins whose pages may read the answers.
 
-use super::value::Setting;
+use super::value::{Setting, items};
 
 /// Origins as browsers write them, separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -11,7 +11,7 @@ impl Setting for Origins {
     const BARE: bool = false;
 
     fn parse(text: &str) -> Result<Self, String> {
-        let origins = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+        let origins = items(text)?.into_iter();
         let origins: Vec<String> = origins.map(str::to_ascii_lowercase).collect();
         match origins.iter().find(|origin| !is_origin(origin)) {
             None => Ok(Self(origins)),

@@ -56,8 +56,7 @@ fn all_mistakes_are_named_at_once_with_what_would_be_right() {
              shard and overlay_file (overlay)",
             "shard: is settled when the program starts: set it in another layer (overlay)",
             "overlay_file: is settled when the program starts: set it in another layer (overlay)",
-            "max_markets: must be a whole number from 0 to 18446744073709551615, not \"-1\" \
-             (overlay)",
+            "max_markets: must be a whole number from 0 on, not \"-1\" (overlay)",
             "order: must be a text, a number or a truth (order), not [\"end\"] (overlay)",
             "tags: has a text with a comma in its array, \"a, b\": make it several texts (overlay)",
             "ends_before: must be a text, a number or a truth (date|duration), not null (overlay)",

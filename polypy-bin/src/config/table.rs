@@ -27,7 +27,7 @@ use super::markets::{List, Name};
 use super::origins::Origins;
 use super::proxy::{NoProxy, ProxyUrl};
 use super::value::{
-    ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl, within,
+    ByteSize, HostNames, HttpUrl, LogFilter, LogFormat, Setting, WorkerCount, WsUrl,
 };
 
 /// The key called `section.field`.
@@ -41,6 +41,15 @@ macro_rules! maybe {
     };
     ($value:expr) => {
         Some($value)
+    };
+}
+
+macro_rules! parsed {
+    ($kind:ty, $text:ident) => {
+        <$kind as Setting>::parse($text)
+    };
+    ($kind:ty, $text:ident, $low:literal, $high:literal) => {
+        <$kind as Setting>::parse_within($text, $low, $high)
     };
 }
 
@@ -102,9 +111,7 @@ macro_rules! table {
                 env: maybe!($($env)?),
                 flag: maybe!($($flag)?),
                 set: |config, text| {
-                    let value = <$kind as Setting>::parse(text)?;
-                    $(within(&value, $low, $high)?;)?
-                    config.$section.$field = value;
+                    config.$section.$field = parsed!($kind, text $(, $low, $high)?)?;
                     Ok(())
                 },
                 show: |config| config.$section.$field.show(),

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{IntErrorKind, NonZeroU32, NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,8 +31,34 @@ pub trait Setting: Sized {
     /// The reason, worded to follow the key's name.
     fn parse(text: &str) -> Result<Self, String>;
 
+    /// The same of a value that has to lie within `low ..= high`, in the key's own notation.
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse), and where it lies outside.
+    fn parse_within(text: &str, low: &str, high: &str) -> Result<Self, String>
+    where
+        Self: PartialOrd,
+    {
+        let value = Self::parse(text)?;
+        within(&value, low, high)?;
+        Ok(value)
+    }
+
     /// Writes it in the form in which a person would.
     fn show(&self) -> String;
+}
+
+/// Values that are separated by commas, without the blanks around them. Nothing at all is
+/// none; blanks and commas alone are a mistake, for who wrote them has meant something.
+pub(super) fn items(text: &str) -> Result<Vec<&str>, String> {
+    let items = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+    let items: Vec<_> = items.collect();
+    if items.is_empty() && !text.is_empty() {
+        return Err(format!(
+            "has nothing but blanks and commas, {text:?}: name something, or leave it empty"
+        ));
+    }
+    Ok(items)
 }
 
 /// Refuses a value outside `low ..= high`, both in the key's own notation.
@@ -77,9 +103,25 @@ macro_rules! whole_number {
 
             fn parse(text: &str) -> Result<Self, String> {
                 // A plain `1_000` is TOML's own notation; elsewhere it reads as well.
-                text.replace('_', "").parse().map_err(|_error| {
-                    format!("must be a whole number from {} to {}, not {text:?}", Self::MIN, Self::MAX)
+                text.replace('_', "").parse().map_err(|error: ParseIntError| {
+                    let wanted = if Self::BITS <= u32::BITS {
+                        format!("from {} to {}", Self::MIN, Self::MAX)
+                    } else if *error.kind() == IntErrorKind::PosOverflow {
+                        "of at most 19 digits".to_owned()
+                    } else {
+                        format!("from {} on", Self::MIN)
+                    };
+                    format!("must be a whole number {wanted}, not {text:?}")
                 })
+            }
+
+            fn parse_within(text: &str, low: &str, high: &str) -> Result<Self, String> {
+                // Also of what is no number, or larger than any.
+                let value = Self::parse(text).map_err(|_reason| {
+                    format!("must be a whole number from {low} to {high}, not {text:?}")
+                })?;
+                within(&value, low, high)?;
+                Ok(value)
             }
 
             fn show(&self) -> String {
@@ -248,10 +290,7 @@ impl Setting for HostNames {
     const BARE: bool = false;
 
     fn parse(text: &str) -> Result<Self, String> {
-        let names = text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
+        let names = items(text)?.into_iter();
         let names: Vec<String> = names.map(str::to_ascii_lowercase).collect();
         match names.iter().find(|name| !is_host_name(name)) {
             None => Ok(Self(names)),

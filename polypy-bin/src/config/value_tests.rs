@@ -152,6 +152,37 @@ fn ranges_include_their_ends() {
 }
 
 #[test]
+fn numbers_that_are_too_large_are_refused_with_a_bound_that_a_person_reads() {
+    let large = "99999999999999999999";
+    let reason = usize::parse(large).unwrap_err();
+    assert_eq!(
+        reason,
+        format!("must be a whole number of at most 19 digits, not {large:?}")
+    );
+    for odd in [large, "-1", "many"] {
+        let reason = usize::parse_within(odd, "1", "500").unwrap_err();
+        assert_eq!(
+            reason,
+            format!("must be a whole number from 1 to 500, not {odd:?}")
+        );
+    }
+    assert_eq!(usize::parse_within("500", "1", "500"), Ok(500));
+    let reason = usize::parse_within("501", "1", "500").unwrap_err();
+    assert_eq!(reason, "must be 1 to 500, not 501");
+    for key in crate::config::KEYS {
+        let mut config = crate::config::Config::default();
+        let Err(reason) = key.set(&mut config, large) else {
+            continue;
+        };
+        assert!(
+            !reason.contains("18446744073709551615"),
+            "{}: {reason}",
+            key.name
+        );
+    }
+}
+
+#[test]
 fn auto_leaves_a_core_to_the_sockets() {
     let resolve = |cores| {
         WorkerCount::Auto
@@ -165,7 +196,6 @@ fn auto_leaves_a_core_to_the_sockets() {
 fn host_names_are_names_without_ports() {
     for (text, names) in [
         ("", &[][..]),
-        (" , ", &[]),
         ("Polypy.Example.org", &["polypy.example.org"]),
         (
             "a.example, *.b.example,c",
@@ -177,6 +207,8 @@ fn host_names_are_names_without_ports() {
         assert_eq!(parsed.0, names, "{text}");
         assert_eq!(HostNames::parse(&parsed.show()), Ok(parsed));
     }
+    let reason = HostNames::parse(" , ").unwrap_err();
+    assert!(reason.contains("nothing but blanks and commas"), "{reason}");
     for odd in [
         "a:80",
         "http://a",
