@@ -30,7 +30,7 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
     // The files it names are read as `run` reads them, once: a pipe has them once.
     let builder = PolyPy::builder().loaded(loaded.clone());
     if let Err(error) = builder.read_every_file().build() {
-        terminal::say(&error);
+        terminal::say(&error.located(&loaded));
         return Exit::Config;
     }
     #[cfg(feature = "sim")]
@@ -39,6 +39,9 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
     }
     for renamed in &loaded.renamed {
         terminal::say(renamed);
+    }
+    for passed_over in &loaded.passed_over {
+        terminal::say(passed_over);
     }
     match loaded {
         _ if typed.print && terminal::is_output_closed() => {
@@ -53,7 +56,12 @@ pub(crate) fn check(typed: CheckConfig, variables: Vec<(String, String)>) -> Exi
                 .map_or("no file was read".to_owned(), |file| {
                     format!("{} was read", file.display())
                 });
-            terminal::say(&format_args!("the configuration is valid; {read}"));
+            // Not of a file that nobody has seen.
+            let what = match &*loaded.passed_over {
+                [] => "the configuration is valid",
+                _ => "what could be read of the configuration is valid",
+            };
+            terminal::say(&format_args!("{what}; {read}"));
             Exit::Clean
         }
     }

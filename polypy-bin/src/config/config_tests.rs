@@ -302,10 +302,12 @@ fn the_first_file_found_is_the_only_one_read() {
         .iter()
         .map(|name| folder.join(name))
         .collect();
-    let (file, layer) = read_first(&places);
+    let mut passed_over = Vec::new();
+    let (file, layer) = read_first(&places, &mut passed_over);
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(file, Some(places[1].clone()));
     assert_eq!((layer.entries.len(), layer.mistakes.len()), (1, 0));
+    assert_eq!(passed_over, []);
 }
 
 fn temporary(name: &str) -> PathBuf {

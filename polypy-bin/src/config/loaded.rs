@@ -1,5 +1,6 @@
 //! Layers laid one over the other, and what that comes to.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,10 +23,33 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// Former names of keys that it uses.
     pub renamed: Vec<Renamed>,
+    /// Files that may be there, and that this user may not look for.
+    pub passed_over: Vec<PassedOver>,
     origins: Vec<Source>,
     overlay: Overlay,
     /// What is in force without the overlay, if there is one.
     below: Option<Arc<Below>>,
+}
+
+/// A place where a file is looked for and that cannot be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The file that may be there.
+    pub path: PathBuf,
+    /// Why nobody knows, with what to do.
+    pub reason: String,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.to_string_lossy();
+        write!(
+            f,
+            "whether there is {} is not known, and it was passed over: {}",
+            path.escape_debug(),
+            self.reason
+        )
+    }
 }
 
 /// The layers below the overlay.
@@ -51,6 +75,7 @@ impl Loaded {
             config,
             file: None,
             renamed: Vec::new(),
+            passed_over: Vec::new(),
             overlay: Overlay::default(),
             below: None,
         }
@@ -89,6 +114,7 @@ impl Loaded {
             origins: below.origins.clone(),
             mistakes: Vec::new(),
             renamed: self.renamed.clone(),
+            passed_over: self.passed_over.clone(),
         };
         merged.lay(overlay.layer());
         merged.judge();
@@ -153,6 +179,7 @@ pub(super) struct Merged {
     origins: Vec<Source>,
     pub(super) mistakes: Vec<Mistake>,
     renamed: Vec<Renamed>,
+    pub(super) passed_over: Vec<PassedOver>,
 }
 
 impl Merged {
@@ -163,6 +190,7 @@ impl Merged {
             origins: vec![Source::Default; KEYS.len()],
             mistakes: Vec::new(),
             renamed: Vec::new(),
+            passed_over: Vec::new(),
         };
         layers.into_iter().for_each(|layer| merged.lay(layer));
         merged
@@ -232,6 +260,7 @@ impl Merged {
             config: self.config,
             file,
             renamed: self.renamed,
+            passed_over: self.passed_over,
             origins: self.origins,
             overlay: Overlay::default(),
             below: None,

@@ -43,8 +43,8 @@ pub use conversion::exchange as exchange_config;
 pub use file_mode::FileMode;
 pub use former::{FORMER, Former, Renamed};
 pub use layer::Layer;
-pub use loaded::Loaded;
 use loaded::Merged;
+pub use loaded::{Loaded, PassedOver};
 pub use markets::{Item, List, Name};
 pub use mistake::{ConfigError, Mistake, Source};
 pub use origins::Origins;
@@ -125,6 +125,7 @@ impl Sources {
                 .map(|(_, text)| text.as_str())
                 .filter(|text| !text.is_empty())
         };
+        let mut passed_over = Vec::new();
         let (file, file_layer) = match &self.named_file {
             Some(path) => {
                 let flag = "--config".to_owned();
@@ -137,7 +138,10 @@ impl Sources {
                     let layer = read_named(&path, &Source::Environment { variable });
                     (Some(path), layer)
                 }
-                None => read_first(&places(variable("XDG_CONFIG_HOME"), variable("HOME"))),
+                None => {
+                    let places = places(variable("XDG_CONFIG_HOME"), variable("HOME"));
+                    read_first(&places, &mut passed_over)
+                }
             },
         };
         let variables = self.variables.iter();
@@ -150,6 +154,7 @@ impl Sources {
             self.flags.clone(),
         ];
         let mut merged = Merged::of(layers);
+        merged.passed_over = passed_over;
         let config = &mut merged.config;
         if config.flight_recorder.dir.is_none() && config.record.dir.is_none() {
             config.flight_recorder.dir = Some(incidents_folder(variable));
@@ -202,14 +207,18 @@ fn read_named(path: &Path, asked_by: &Source) -> Layer {
     }
 }
 
-fn read_first(places: &[PathBuf]) -> (Option<PathBuf>, Layer) {
+/// Reads the first file that there is. Of places where nobody may look it says why.
+fn read_first(places: &[PathBuf], passed_over: &mut Vec<PassedOver>) -> (Option<PathBuf>, Layer) {
     for path in places {
         match read(path) {
             Ok(text) => return (Some(path.clone()), document::from_toml(&text, path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
             // Somebody else's folder: nothing says that there is a file in it.
-            Err(_) if !may_be_there(path) => {}
+            Err(error) if !may_be_there(path) => passed_over.push(PassedOver {
+                path: path.clone(),
+                reason: error.to_string(),
+            }),
             Err(error) => {
                 let source = Source::WholeFile { path: path.clone() };
                 return (Some(path.clone()), unreadable(path, &error, &source));

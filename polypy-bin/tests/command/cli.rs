@@ -163,6 +163,40 @@ fn a_missing_file_that_was_asked_for_is_a_mistake() {
 }
 
 #[test]
+fn of_a_place_that_cannot_be_looked_at_nobody_says_that_there_is_no_file() {
+    // What the system says of a folder that is somebody else's, it says of such a name as well.
+    let place = format!("/{}", "x".repeat(300));
+    let mut command = polypy(&["check-config"]);
+    command.env("XDG_CONFIG_HOME", &place);
+    let (code, stdout, stderr) = output(&mut command);
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+    let told = format!("whether there is {place}/polypy/polypy.toml is not known");
+    assert!(stderr.contains(&told), "{stderr}");
+    assert!(
+        stderr.contains("passed over: File name too long"),
+        "{stderr}"
+    );
+    let verdict = "what could be read of the configuration is valid; no file was read";
+    assert!(stderr.ends_with(&format!("{verdict}\n")), "{stderr}");
+}
+
+#[test]
+fn blanks_and_commas_alone_do_not_mean_everything() {
+    let mut command = polypy(&["check-config"]);
+    command.env("POLYPY_MARKETS__TAGS", ", ,");
+    let (code, _, stderr) = output(&mut command);
+    assert_eq!(code, 78, "{stderr}");
+    assert!(
+        stderr.contains("markets.tags: has nothing but blanks and commas"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("(environment POLYPY_MARKETS__TAGS)"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_script_with_mistakes_is_refused_with_its_file_and_lines() {
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.toml");
     let text = "[[step]]\nat = \"1s\"\nfault = \"stall_asse\"\n\n[[step]]\nat = 3\n";
