@@ -135,7 +135,10 @@ impl Facts {
             ),
             0 => (
                 true,
-                format!("the selection matches none of {open} open markets"),
+                format!(
+                    "the selection matches none of {open} open markets; /v1/selection shows it, \
+                     and what of its names is not there"
+                ),
             ),
             _ => (true, format!("{wanted} tokens are followed")),
         };

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 
-use crate::process::{PATIENCE, Running, output, polypy};
+use crate::process::{PATIENCE, Running, get, output, polypy};
 
 /// Answers one request as given, and closes. Returns what `polypy health` made of it.
 fn asked(answer: String) -> (i32, String) {
@@ -84,6 +84,40 @@ fn a_server_that_drains_is_still_asked() {
     assert!(!said.contains("closed"), "{said}");
     demo.signal("TERM");
     demo.end();
+}
+
+#[test]
+fn a_selection_that_matches_nothing_is_told_in_the_log_in_health_and_by_the_probe() {
+    let mut demo = Running::start(&[
+        "run",
+        "--demo",
+        "--http-port=0",
+        "--sim-markets=5",
+        "--markets-tags=cripto",
+    ]);
+    let health = demo.stdout_line("/health");
+    let address = health.split('/').nth(2).unwrap().to_owned();
+    let line = demo.stderr_line("no market is followed");
+    for part in [
+        "\"WARN\"",
+        "tags = cripto (flag --markets-tags)",
+        "tags: 5",
+        "markets --dry-run",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let (status, health) = get(&format!("http://{address}/health"));
+    assert_eq!(status, 200, "{health}");
+    assert_eq!(health["reasons"][0]["code"], "selection_empty", "{health}");
+    // A tag may have no open market today: that is no reason to keep a deployment waiting.
+    let (status, ready) = get(&format!("http://{address}/readyz?verbose"));
+    assert_eq!(status, 200, "{ready}");
+    assert!(
+        ready.to_string().contains("matches none of 5 open markets"),
+        "{ready}"
+    );
+    demo.signal("TERM");
+    assert_eq!(demo.end().code(), Some(0));
 }
 
 #[test]

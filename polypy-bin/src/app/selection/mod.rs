@@ -13,6 +13,7 @@
 //! before anything is done. How long a change then takes is nobody's matter but of who
 //! asked for it: a newer one does not wait for that.
 
+mod empty;
 mod keys;
 mod program;
 mod reload;
@@ -223,10 +224,19 @@ impl SelectionControl {
     }
 
     /// Waits until the venue was listed to its end, and names in the log what the selection
-    /// names and nothing has.
+    /// names and nothing has; and says so where it means nothing at all.
     pub(super) async fn name_unknown_once_listed(&self) {
         self.lifecycle.listed().await;
         self.unknown.tell(&self.in_force().warnings);
+        self.tell_if_empty();
+    }
+
+    /// Says in the log that nothing is followed, though the venue lists markets.
+    fn tell_if_empty(&self) {
+        let verdicts = self.lifecycle.verdicts();
+        if self.lifecycle.has_listed() && verdicts.followed() == 0 && verdicts.open() > 0 {
+            empty::tell(&self.current(), &verdicts);
+        }
     }
 
     /// Puts an overlay in the place of the one that is there. If `seen` is given, only
@@ -285,6 +295,7 @@ impl SelectionControl {
             },
             _ => SelectionError::Stopped,
         })?;
+        self.tell_if_empty();
         let warnings = if self.lifecycle.has_listed() {
             warnings(&chosen, &self.source.view())
         } else {
