@@ -63,6 +63,15 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// Whether it may pass by itself: another process may give the port back, and the address
+    /// may come with its network.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::PortTaken { .. } | Self::NoSuchAddress { .. } | Self::Bind { .. } => true,
+            Self::NotPermitted { .. } | Self::Given { .. } | Self::Nowhere => false,
+        }
+    }
+
     /// Sorts what the system said about `address` by cause.
     pub(crate) fn bind(address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {

@@ -193,6 +193,29 @@ async fn a_taken_port_leaves_the_rest_running() {
 }
 
 #[tokio::test]
+async fn a_port_that_another_one_gives_back_is_had_in_the_end() {
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let sim = exchange().await;
+    let port = taken.local_addr().unwrap().port();
+    let app = app(&sim).enable_http(true).http_port(port).build().unwrap();
+    let given_back = async {
+        until("it runs", || app.is_running()).await;
+        assert_eq!(app.http_addr(), None);
+        let why = app.http_failure().unwrap();
+        assert!(why.contains("taken by another process"), "{why}");
+        drop(taken);
+        until("it listens", || app.http_addr().is_some()).await;
+        assert_eq!(app.http_addr().unwrap().port(), port);
+        assert_eq!(app.http_failure(), None);
+        let asked = std::net::TcpStream::connect(("127.0.0.1", port));
+        assert!(asked.is_ok(), "{asked:?}");
+    };
+    app.run(given_back).await.unwrap();
+    assert_eq!(app.http_addr(), None);
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_during_the_start_is_clean() {
     let sim = exchange().await;
     let app = app(&sim).enable_http(true).build().unwrap();

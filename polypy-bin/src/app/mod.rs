@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A failed start stops what had started and is an error; the HTTP server alone
-//! may fail without stopping the rest. `stop` has one deadline over everything.
+//! may fail without stopping the rest, and is tried again. `stop` has one deadline over everything.
 //! What the parts do is theirs: here is only their order, their common health
 //! and statistics, and the way to their books.
 
@@ -21,6 +21,7 @@ mod error;
 mod fan_out;
 #[cfg(feature = "archive")]
 mod flight;
+mod http;
 mod incidents;
 mod legacy;
 mod overview;
@@ -52,7 +53,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "api")]
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ use parking_lot::Mutex;
 use polypy_api::{Filter, FollowError, NotLive, Streams, Subscription};
 use polypy_core::probe::{Check, Probe, ProbeSource};
 use polypy_core::{BookSource, Clock, Component, Health, HealthSource, MarketSource, StatsSource};
-use polypy_http::{Access, HttpServer, HttpServerBuilder, Listener, Route, Sources, Tls};
+use polypy_http::{Access, HttpServer, Listener, Route, Tls};
 use polypy_net::pool::ConnectionPool;
 use polypy_net::recycler::ConnectionRecycler;
 use polypy_net::registry::AssetRegistry;
@@ -71,7 +72,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::config::{Config, Loaded, conversion};
+use crate::config::{Config, Loaded};
 use admin::Administration;
 pub use builder::PolyPyBuilder;
 pub use error::{BuildError, RunError, StartError};
@@ -118,6 +119,10 @@ pub struct PolyPy {
     clients: Option<Handle>,
     /// There while the HTTP server listens at it.
     socket_file: Mutex<Option<SocketFile>>,
+    /// The HTTP server could not listen, for a reason that may pass.
+    http_awaited: AtomicBool,
+    /// Why it does not listen, for people.
+    http_failure: Mutex<Option<String>>,
     admin: Administration,
     selection: Arc<SelectionControl>,
     /// This process, in its answers.
@@ -159,6 +164,8 @@ impl PolyPy {
             routes: Vec::new(),
             clients: None,
             socket_file: Mutex::default(),
+            http_awaited: AtomicBool::new(false),
+            http_failure: Mutex::default(),
             admin,
             selection,
             instance,
@@ -172,7 +179,8 @@ impl PolyPy {
     ///
     /// # Errors
     /// When a part fails; nothing runs then. The HTTP server's failure is
-    /// an error in the log, and the program runs without it.
+    /// an error in the log, and the program runs without it; [`run`](Self::run) tries
+    /// again to listen where the port was taken.
     pub async fn start(&self) -> Result<(), StartError> {
         let _turn = self.turn.lock().await;
         {
@@ -195,12 +203,7 @@ impl PolyPy {
         *self.looks_at_names.lock() = Some(looks.abort_handle());
         self.refresh_process().await;
         let with_http = self.start_http().await;
-        let (parts, tls) = (self.parts(), self.tls.as_ref());
-        let control = &self.selection;
-        let admin = self
-            .admin
-            .start(&self.config, parts, control, &self.clock, tls);
-        admin.await;
+        self.start_admin().await;
         *self.overview.phase.lock() = Phase::Running {
             since: Instant::now(),
         };
@@ -211,97 +214,6 @@ impl PolyPy {
             tracing::info!(version, "polypy started without http");
         }
         Ok(())
-    }
-
-    /// Starts the HTTP server if one is wanted; false if it failed.
-    async fn start_http(&self) -> bool {
-        if !self.config.http.enabled {
-            tracing::info!(
-                enable = "--enable-http, or http.enabled = true",
-                "http server is off"
-            );
-            return true;
-        }
-        let mut listeners = self.listeners.clone();
-        listeners.extend(self.listen_at_file().await);
-        let server = Arc::new(self.new_http_server(listeners));
-        let component: Arc<dyn Component> = Arc::clone(&server) as Arc<dyn Component>;
-        let runtime = self.clients.clone().unwrap_or_else(Handle::current);
-        match sequence::start_on(&runtime, &component).await {
-            Ok(()) => {
-                *self.overview.http.lock() = Arc::downgrade(&server);
-                *self.http_server.lock() = Some(server);
-                true
-            }
-            Err(error) => {
-                // The error has the remedy, which depends on what is wrong.
-                tracing::error!(%error, "no http: the program runs without it");
-                false
-            }
-        }
-    }
-
-    /// The Unix socket, if there is to be one. Without it the server does with TCP.
-    async fn listen_at_file(&self) -> Option<Listener> {
-        let path = self.config.http.unix_socket.as_ref()?;
-        let mode = self.config.http.unix_socket_mode.0;
-        match SocketFile::open(path, mode).await {
-            Ok((listener, file)) => {
-                *self.socket_file.lock() = Some(file);
-                Some(listener)
-            }
-            Err(error) => {
-                let file = path.display();
-                tracing::error!(%error, %file, "cannot listen at http.unix_socket, going on without");
-                None
-            }
-        }
-    }
-
-    /// A server that serves from here and does not listen yet.
-    fn new_http_server(&self, listeners: Vec<Listener>) -> HttpServer {
-        let registry: Arc<AssetRegistry> = Arc::clone(&self.parts().registry);
-        let sources = Sources::new(
-            Arc::clone(&self.overview) as Arc<dyn HealthSource>,
-            Arc::clone(&self.overview) as Arc<dyn StatsSource>,
-            Arc::clone(&self.clock),
-        )
-        .with_probes(Arc::clone(&self.overview) as Arc<dyn ProbeSource>)
-        .with_markets(registry)
-        .with_books(Arc::clone(&self.books));
-        let mut config = conversion::http(&self.config.http, &self.config.metrics);
-        config.tcp &= self.listeners.is_empty();
-        let parts = self.parts();
-        let catalogue = (&parts.registry, &*parts.lifecycle);
-        let published =
-            parts
-                .published
-                .routes(&config, &self.books, catalogue, &self.clock, self.instance);
-        let server = HttpServer::builder(config, sources)
-            .service("polypy", env!("CARGO_PKG_VERSION"))
-            .detail("revision", env!("BUILD_REVISION"))
-            .detail("rustc", env!("BUILD_RUSTC"))
-            .detail("target", env!("BUILD_TARGET"))
-            .routes(published)
-            .routes([selection::public(&self.selection)])
-            .routes(self.routes.iter().cloned());
-        let server = published::described(server, "PolyPy");
-        let server = listeners
-            .into_iter()
-            .fold(server, HttpServerBuilder::listen_on);
-        let server = match &self.tls {
-            Some(tls) => server.tls(Arc::clone(tls)),
-            None => server,
-        };
-        let server = if self.config.http.page {
-            published::with_page(server)
-        } else {
-            server
-        };
-        match &self.access {
-            Some(access) => server.access(Arc::clone(access)).build(),
-            None => server.build(),
-        }
     }
 
     /// Stops every part in order, all under one deadline. What did not end in
@@ -327,13 +239,12 @@ impl PolyPy {
         if let Some(flight) = &self.parts().flight {
             flight.ending();
         }
+        self.http_awaited.store(false, Ordering::SeqCst);
         let http = self.http_server.lock().take();
         let http = http.map(|server| server as Arc<dyn Component>);
         let parts = self.parts().in_stop_order(self.admin.take(), http);
         let report = sequence::stop_all(&parts, self.config.shutdown.deadline).await;
-        if let Some(file) = self.socket_file.lock().take() {
-            file.remove();
-        }
+        self.remove_socket_file();
         self.admin.remove_file();
         *self.overview.phase.lock() = Phase::Stopped;
         let took_ms = before.elapsed().as_secs_f64() * 1e3;
@@ -371,7 +282,8 @@ impl PolyPy {
     }
 
     /// Starts, runs until `shutdown` resolves, drains, and stops. A shutdown during the
-    /// start stops what has started and is no error.
+    /// start stops what has started and is no error. An HTTP server whose port is taken is
+    /// tried again, from a second to half a minute apart.
     ///
     /// # Errors
     /// When the start fails, or a part dies; what was left is stopped then. When the disk does
@@ -396,6 +308,7 @@ impl PolyPy {
                 tokio::select! {
                     () = ending => {}
                     () = progress::report(self) => {}
+                    () = self.keep_listening() => {}
                     component = sequence::failure(&parts) => {
                         tracing::error!(component, "a part ended without being asked to");
                         result = Err(RunError::Ended { component });
@@ -461,6 +374,12 @@ impl PolyPy {
     /// Where the administration listens on TCP; `None` while it does not.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.address()
+    }
+
+    /// Why the HTTP server does not listen, with what to do; `None` while it does, and where it
+    /// is not meant to.
+    pub fn http_failure(&self) -> Option<String> {
+        self.http_failure.lock().clone()
     }
 
     /// The HTTP server; `None` when it is disabled, not started, or failed to start.

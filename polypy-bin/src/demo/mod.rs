@@ -85,12 +85,10 @@ async fn welcome(app: &PolyPy, sim: &SimHandle, status: Option<StatusLine>) {
         None if app.http_server().is_some() => {
             "the demo's HTTP server does not listen on TCP; the log says where it does\n".to_owned()
         }
-        None if app.config().http.tcp => format!(
-            "the demo runs without its HTTP server: port {} could not be used.\n\
-             Choose another: polypy run --demo --http-port 8090\n",
-            app.config().http.port
-        ),
-        None => "the demo runs without its HTTP server; the log says why\n".to_owned(),
+        None => match app.http_failure() {
+            Some(why) => format!("the demo runs without its HTTP server: {why}\n"),
+            None => "the demo runs without its HTTP server; the log says why\n".to_owned(),
+        },
     };
     let is_seen = std::io::stdout().is_terminal();
     if let Some(status) = status.filter(|_| is_seen) {

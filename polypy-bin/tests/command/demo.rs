@@ -138,6 +138,22 @@ fn a_taken_port_is_told_with_the_way_out() {
 }
 
 #[test]
+fn an_address_that_is_not_this_machines_is_told_and_no_port_is_blamed() {
+    let mut demo = Running::start(&[
+        "run",
+        "--demo",
+        "--sim-markets=5",
+        "--http-port=0",
+        "--http-host=192.0.2.1",
+    ]);
+    let line = demo.stdout_line("runs without its HTTP server");
+    assert!(line.contains("this machine has no such address"), "{line}");
+    assert!(!line.contains("--http-port"), "{line}");
+    demo.signal("INT");
+    assert_eq!(demo.end().code(), Some(0));
+}
+
+#[test]
 fn the_server_is_off_unless_asked_for() {
     let mut sim = Running::start(&["sim", "--markets=5"]);
     let mut arguments = vec!["run".to_owned()];

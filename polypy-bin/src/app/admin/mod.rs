@@ -9,6 +9,7 @@ mod selection;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,6 +26,7 @@ use polypy_net::resync::{Asked, ResyncQueue};
 use serde_json::json;
 
 use super::error::BuildError;
+use super::http;
 use super::parts::Parts;
 use super::published;
 use super::selection::SelectionControl;
@@ -77,6 +79,8 @@ pub(super) struct Administration {
     log_level: Option<LogLevel>,
     server: Mutex<Option<Arc<HttpServer>>>,
     file: Mutex<Option<SocketFile>>,
+    /// It could not listen, for a reason that may pass.
+    is_awaited: AtomicBool,
 }
 
 impl Administration {
@@ -100,11 +104,12 @@ impl Administration {
             log_level,
             server: Mutex::default(),
             file: Mutex::default(),
+            is_awaited: AtomicBool::new(false),
         })
     }
 
     /// Listens, if it is to. A place that cannot be had is an error in the log, and the
-    /// program runs without.
+    /// program runs without; where that may pass it is to be called again.
     pub(super) async fn start(
         &self,
         config: &Config,
@@ -137,25 +142,36 @@ impl Administration {
             .access
             .iter()
             .fold(server, |server, access| server.access(Arc::clone(access)));
-        let started = match self.with_routes(server, config, parts, control) {
+        let (error, may_pass) = match self.with_routes(server, config, parts, control) {
             Ok(server) => {
                 let server = Arc::new(server.build());
                 let component = Arc::clone(&server) as Arc<dyn Component>;
-                let started = sequence::start(&component).await;
-                started.map(|()| server).map_err(|error| error.to_string())
+                match sequence::start(&component).await {
+                    Ok(()) => {
+                        self.is_awaited.store(false, Ordering::SeqCst);
+                        *self.server.lock() = Some(server);
+                        return;
+                    }
+                    Err(error) => (error.to_string(), http::may_pass(&error)),
+                }
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => (error.to_string(), false),
         };
-        match started {
-            Ok(server) => *self.server.lock() = Some(server),
-            Err(error) => {
-                tracing::error!(
-                    error,
-                    "no administration: the program runs without it; choose another admin.listen"
-                );
-                self.remove_file();
-            }
+        if self.is_awaited.swap(may_pass, Ordering::SeqCst) {
+            tracing::debug!(error, "no administration yet");
+        } else {
+            tracing::error!(
+                error,
+                retries = may_pass,
+                "no administration: the program runs without it; choose another admin.listen"
+            );
         }
+        self.remove_file();
+    }
+
+    /// Whether it could not listen, and may at another time.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::SeqCst)
     }
 
     async fn listen_at_file(&self, path: &Path) -> Option<Listener> {
@@ -166,7 +182,11 @@ impl Administration {
             }
             Err(error) => {
                 let file = path.display();
-                tracing::error!(%error, %file, "cannot listen at admin.unix_socket, going on without");
+                if self.is_awaited() {
+                    tracing::debug!(%error, %file, "no admin.unix_socket yet");
+                } else {
+                    tracing::error!(%error, %file, "cannot listen at admin.unix_socket, going on without");
+                }
                 None
             }
         }
@@ -242,6 +262,7 @@ impl Administration {
 
     /// What is to be stopped, if it runs.
     pub(super) fn take(&self) -> Option<Arc<dyn Component>> {
+        self.is_awaited.store(false, Ordering::SeqCst);
         let server = self.server.lock().take();
         server.map(|server| server as Arc<dyn Component>)
     }
