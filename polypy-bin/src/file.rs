@@ -38,17 +38,18 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let opened = rustix::fs::open(path, flags, Mode::empty());
-    let file = opened.map_err(|error| with_remedy(error.into(), "read"))?;
+    let file = opened.map_err(|error| with_remedy(error.into(), "read it"))?;
     Ok(File::from(file))
 }
 
-/// The same error with what an operator does about it, where that is always the same.
+/// The same error with what an operator does about it, where that is always the same. `what`
+/// is what this user may not do, such as `read it`.
 #[cfg(unix)]
-fn with_remedy(error: io::Error, what: &str) -> io::Error {
+pub(crate) fn with_remedy(error: io::Error, what: &str) -> io::Error {
     let remedy = match error.kind() {
         ErrorKind::PermissionDenied => format!(
-            "user {} may not {what} it: chown or chmod it, or run as one who may",
-            rustix::process::geteuid().as_raw()
+            "user {} may not {what}: chown or chmod it, or run as one who may",
+            user()
         ),
         ErrorKind::ReadOnlyFilesystem => {
             "a systemd unit lets a service write there by ReadWritePaths=".to_owned()
@@ -56,6 +57,32 @@ fn with_remedy(error: io::Error, what: &str) -> io::Error {
         _ => return error,
     };
     io::Error::new(error.kind(), format!("{error}; {remedy}"))
+}
+
+/// Longest list of users that is read.
+#[cfg(unix)]
+const USERS: u64 = 1 << 20;
+
+/// What the user is called that this process runs as; the number, where no list has a name.
+#[cfg(unix)]
+fn user() -> String {
+    let number = rustix::process::geteuid().as_raw();
+    let users = File::open("/etc/passwd").map(|file| file.take(USERS));
+    let mut text = String::new();
+    let read = users.and_then(|mut users| users.read_to_string(&mut text));
+    let name = read.ok().and_then(|_length| name_of(number, &text));
+    name.map_or_else(|| number.to_string(), str::to_owned)
+}
+
+/// Its name in a list of users as the system keeps it.
+#[cfg(unix)]
+fn name_of(number: u32, users: &str) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let is_it = fields.nth(1)?.parse() == Ok(number);
+        is_it.then_some(name)
+    })
 }
 
 #[cfg(not(unix))]
@@ -76,7 +103,7 @@ pub(crate) fn may_be_written(folder: &Path) -> io::Result<()> {
     {
         use rustix::fs::Access;
         rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|error| with_remedy(error.into(), "write to"))?;
+            .map_err(|error| with_remedy(error.into(), "write to it"))?;
     }
     Ok(())
 }
@@ -169,12 +196,26 @@ mod tests {
 
     #[test]
     fn of_what_this_user_may_not_the_remedy_is_said() {
-        let error = |kind| with_remedy(io::Error::from(kind), "read").to_string();
+        let error = |kind| with_remedy(io::Error::from(kind), "read it").to_string();
         let denied = error(ErrorKind::PermissionDenied);
         assert!(denied.contains("may not read it: chown"), "{denied}");
         let fixed = error(ErrorKind::ReadOnlyFilesystem);
         assert!(fixed.contains("ReadWritePaths="), "{fixed}");
         assert!(!error(ErrorKind::NotFound).contains(';'));
+    }
+
+    #[test]
+    fn a_user_is_named_where_the_system_has_a_name() {
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\n# none\n:x:7::\npolypy:x:998:997::/:/bin/false\n";
+        assert_eq!(name_of(998, users), Some("polypy"));
+        assert_eq!(name_of(0, users), Some("root"));
+        assert_eq!(name_of(7, users), None);
+        assert_eq!(name_of(65_532, users), None);
+        let named = user();
+        let is_number = named.bytes().all(|byte| byte.is_ascii_digit());
+        let listed = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        assert!(is_number || listed.contains(&named), "{named}");
     }
 
     #[test]

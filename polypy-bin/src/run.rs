@@ -49,11 +49,14 @@ fn announce(loaded: &Loaded) {
     for renamed in &loaded.renamed {
         tracing::warn!("{renamed}");
     }
+    for passed_over in &loaded.passed_over {
+        tracing::warn!("{passed_over}");
+    }
 }
 
 async fn serve(loaded: Loaded, shares: Shares, wishes: Wishes, sources: &Sources) -> Exit {
     match PolyPy::builder()
-        .loaded(loaded)
+        .loaded(loaded.clone())
         .shares(shares)
         .listeners(systemd::sockets())
         .log_level(wishes.log_level.clone())
@@ -62,7 +65,8 @@ async fn serve(loaded: Loaded, shares: Shares, wishes: Wishes, sources: &Sources
     {
         Ok(app) => drive(&app, wishes, sources).await,
         Err(error) => {
-            tracing::error!(%error, "polypy cannot be built");
+            let error = error.located(&loaded);
+            tracing::error!(error, "polypy cannot be built");
             Exit::Config
         }
     }

@@ -48,13 +48,27 @@ pub fn token(path: &Path) -> Result<String, SecretError> {
         path: path.to_owned(),
         source,
     };
-    let mut file = file::open(path).map_err(unreadable)?;
+    let mut file = file::open(path).map_err(|error| {
+        let remedy = format!(
+            "create it, as by (umask 077; openssl rand -hex 32 > {}), or name another file",
+            path.display()
+        );
+        unreadable(not_there(error, &remedy))
+    })?;
     let about = file.metadata().map_err(unreadable)?;
     warn_if_writable(path, &about);
     let bytes = file::read_within(&mut file, MOST_BYTES).map_err(unreadable)?;
     let text = str::from_utf8(&bytes)
         .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     Ok(text.trim().to_owned())
+}
+
+/// The same error with what to do about a file that is not there.
+fn not_there(error: io::Error, remedy: &str) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), format!("{error}; {remedy}")),
+        _ => error,
+    }
 }
 
 /// Who may write the file decides who may ask.
@@ -158,9 +172,11 @@ impl CertificateFiles {
     fn read(&self) -> Result<(Vec<u8>, Vec<u8>), CertificateError> {
         let path = self.certificate.clone();
         let certificates = file::read(&path, file::CERTIFICATES)
+            .map_err(|error| not_there(error, "name the file that has the certificate"))
             .map_err(|source| CertificateError::Certificate { path, source })?;
         let path = self.key.clone();
         let key = file::read(&path, file::CERTIFICATES)
+            .map_err(|error| not_there(error, "name the file that has its private key"))
             .map_err(|source| CertificateError::Key { path, source })?;
         Ok((certificates, key))
     }

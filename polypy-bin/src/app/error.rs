@@ -2,6 +2,8 @@
 
 use polypy_core::ComponentError;
 
+use crate::config::{Loaded, Source, key};
+
 /// A configuration that no program can be built from.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,6 +19,21 @@ pub enum BuildError {
     /// TLS cannot be set up on this machine.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl BuildError {
+    /// The error for people, with the place where the value was written, if somebody wrote it:
+    /// as mistakes of the configuration have it.
+    pub fn located(&self, loaded: &Loaded) -> String {
+        let place = match self {
+            Self::Value { key: name, .. } => key(name).map(|key| loaded.origin(key)),
+            Self::Tls(_) => None,
+        };
+        match place.filter(|source| **source != Source::Default) {
+            Some(source) => format!("{self} ({source})"),
+            None => self.to_string(),
+        }
+    }
 }
 
 /// The program could not start, and nothing of it runs.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use polypy_http::Listener;
 
+use crate::file;
+
 /// A file that this process has made, and no other has replaced since.
 #[derive(Debug)]
 pub(super) struct SocketFile {
@@ -21,6 +23,10 @@ impl SocketFile {
     /// Listens at `path`. A file that nobody listens at is replaced; anything else that is
     /// there stays, and is an error.
     pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(Listener, Self)> {
+        Self::make(path, mode).map_err(with_remedy)
+    }
+
+    fn make(path: &Path, mode: u32) -> io::Result<(Listener, Self)> {
         clear(path)?;
         // Under another name until it has its mode: nobody gets in before.
         let mut name = path.as_os_str().to_owned();
@@ -63,6 +69,23 @@ impl SocketFile {
             tracing::warn!(%error, file = %self.path.display(), "socket's file not removed");
         }
     }
+}
+
+/// The same error with what an operator does about it.
+fn with_remedy(error: io::Error) -> io::Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "its folder is not there: create it (a systemd unit has RuntimeDirectory= for that), \
+             or name another path"
+        }
+        io::ErrorKind::NotADirectory => "what is to be its folder is a file: name another path",
+        // Longer than a socket's address has room for.
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {
+            "name a path of 100 bytes at most"
+        }
+        _ => return file::with_remedy(error, "make a file in its folder"),
+    };
+    io::Error::new(error.kind(), format!("{error}; {remedy}"))
 }
 
 /// An error unless there is nothing at `path`, or a socket at which nobody listens.
@@ -120,6 +143,23 @@ mod tests {
         assert!(!path.exists());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_had_is_an_error_with_a_remedy() {
+        let folder = folder("remedy");
+        let refused = |path: &Path| SocketFile::listen(path, 0o600).unwrap_err().to_string();
+        let missing = refused(&folder.join("missing/polypy.sock"));
+        assert!(
+            missing.contains("its folder is not there: create it"),
+            "{missing}"
+        );
+        let long = refused(&folder.join("x".repeat(120)));
+        assert!(long.contains("100 bytes at most"), "{long}");
+        fs::write(folder.join("file"), "mine").unwrap();
+        let below = refused(&folder.join("file/polypy.sock"));
+        assert!(below.contains("name another path"), "{below}");
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -355,7 +355,8 @@ Examples:
   polypy tail --channels trade         every trade that a running server sees
   polypy check-config --print          every value in force, and where it was written
 
-`polypy run --help` lists every key. Documentation: docs/configuration.md, docs/http-api.md";
+`polypy run --help` lists every key. Documentation: docs/configuration.md, docs/http-api.md, of
+which the package has all in /usr/share/doc/polypy, and a release in polypy-VERSION-doc.tar.gz";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

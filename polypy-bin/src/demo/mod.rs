@@ -39,7 +39,7 @@ pub(crate) async fn serve(
         Err(exit) => return exit,
     };
     let app = PolyPy::builder()
-        .loaded(loaded)
+        .loaded(loaded.clone())
         .shares(shares)
         .listeners(systemd::sockets())
         .log_level(wishes.log_level.clone())
@@ -57,7 +57,8 @@ pub(crate) async fn serve(
             }
         }
         Err(error) => {
-            tracing::error!(%error, "polypy cannot be built");
+            let error = error.located(&loaded);
+            tracing::error!(error, "polypy cannot be built");
             Exit::Config
         }
     };

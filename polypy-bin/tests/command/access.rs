@@ -206,6 +206,36 @@ fn a_configuration_with_files_that_are_not_there_is_not_valid() {
         assert_eq!(code, 78, "{said}");
         let told = format!("{key}.token_file: /nowhere/token: No such file");
         assert!(said.contains(&told), "{said}");
+        assert!(said.contains("create it, as by (umask 077;"), "{said}");
+        assert!(
+            said.ends_with(&format!("(flag --{key}-token-file)\n")),
+            "{said}"
+        );
+    }
+    // Mistakes of files and folders are found later than others, and told with the same place.
+    for (text, line, told) in [
+        (
+            "[http]\ntoken_file = '/nowhere/token'\n",
+            2,
+            "http.token_file: /nowhere/token: ",
+        ),
+        (
+            "\n[record]\n\ndir = '/dev/null/a'\n",
+            4,
+            "record.dir: /dev/null/a cannot be written",
+        ),
+        (
+            "[http]\ntls_key = '/nowhere/k'\ntls_cert = '/nowhere/c'\n",
+            3,
+            "http.tls_cert: ",
+        ),
+    ] {
+        let path = file("of-a-line.toml", text);
+        let path = path.to_str().unwrap();
+        let (code, _, said) = output(&mut polypy(&["check-config", "--config", path]));
+        assert_eq!(code, 78, "{said}");
+        assert!(said.starts_with(told), "{said}");
+        assert!(said.ends_with(&format!("({path} line {line})\n")), "{said}");
     }
 }
 
