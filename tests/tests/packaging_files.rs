@@ -2,6 +2,7 @@
 //! is tried by `make packages-test`.
 
 use polypy::config::Sources;
+use polypy::limits::{Shares, System};
 use polypy_tests::tree;
 
 const KUBERNETES: &str = "packaging/kubernetes/polypy.yaml";
@@ -84,8 +85,38 @@ fn every_configuration_that_is_shipped_is_valid_and_serves() {
     std::fs::remove_dir_all(folder).expect("the folder is there");
 }
 
+/// `512Mi` and `1Gi` in bytes.
+fn bytes(text: &str) -> u64 {
+    let (number, shift) = match (text.strip_suffix("Mi"), text.strip_suffix("Gi")) {
+        (Some(number), _) => (number, 20),
+        (_, Some(number)) => (number, 30),
+        _ => (text, 0),
+    };
+    number.parse::<u64>().expect("a number") << shift
+}
+
+#[test]
+fn the_memory_of_a_pod_is_what_its_configuration_needs_and_a_fifth_more() {
+    let map = std::env::temp_dir().join(format!("polypy-memory-{}.toml", std::process::id()));
+    std::fs::write(&map, config_map()).expect("a file");
+    let sources = Sources {
+        named_file: Some(map.clone()),
+        ..Sources::default()
+    };
+    let loaded = sources.load().expect("no mistake");
+    std::fs::remove_file(map).expect("it is there");
+    let needed = Shares::of(&loaded.config, System::default(), false).memory_needed;
+    let text = tree::read(KUBERNETES);
+    let (_, limits) = text.split_once("limits:").expect("there are limits");
+    let limit = bytes(value(limits, "memory:"));
+    assert!(limit >= needed + needed / 5, "{limit} for {needed}");
+}
+
 #[test]
 fn a_mistake_in_the_configuration_is_not_started_again() {
     let code = polypy::exit::Exit::Config.code().to_string();
     assert_eq!(value(&tree::read(UNIT), "RestartPreventExitStatus="), code);
+    let policy = tree::read(COMPOSE);
+    let tries = value(&policy, "restart: on-failure:").parse::<u32>();
+    assert!(tries.is_ok_and(|tries| tries < 10), "{policy}");
 }
