@@ -84,7 +84,7 @@ fn a_number_below_zero_hides_no_other_mistake() {
     ]));
     assert_eq!(code, 78);
     for line in [
-        "sim.seed: must be a whole number from 0 to 18446744073709551615, not \"-1\" (flag --sim-seed)",
+        "sim.seed: must be a whole number from 0 on, not \"-1\" (flag --sim-seed)",
         "http.port: must be a whole number from 0 to 65535, not \"99999\" (flag --http-port)",
         "2 mistakes in the configuration",
     ] {

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use polypy_core::{BookLookup, BookState, MarketNumber, MarketStatus, StaleReason};
+use polypy_core::{BookLookup, BookState, MarketNumber, MarketStatus, StaleReason, Tag};
 use polypy_http::{Memory, Query};
 use serde_json::{Value, json};
 
 use super::world::World;
 use crate::read::books::NoRoom;
 use crate::read::query::{FILTER, Wanted};
-use crate::read::testing::NOW;
+use crate::read::testing::{NOW, row};
 use crate::read::tops::SharedTops;
 
 fn tops(world: &std::sync::Arc<World>) -> Value {
@@ -78,6 +78,10 @@ fn rows_stand_by_market_under_columns_that_are_named_once() {
         ])
     );
     assert_eq!(shown["unknown_tags"], json!([]));
+    let mut tagged = row(2);
+    let (slug, label) = ("crypto".into(), "Crypto".into());
+    tagged.tags = Some(vec![Tag { slug, label }]);
+    world.listed.take([tagged]);
     let query = Query::parse("exclude_tags=wether", &FILTER).unwrap();
     let wanted = Wanted::read(&query).unwrap();
     let written = world.reads().write_tops(&wanted, &Memory::new(1 << 20));
