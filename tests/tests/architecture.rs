@@ -506,7 +506,11 @@ fn the_clock_is_handed_in() {
         },
         &["SystemClock", "Timestamp::now", "Zoned::now"],
     );
-    assert_eq!(named, Vec::<String>::new(), "is to have its clock handed in");
+    assert_eq!(
+        named,
+        Vec::<String>::new(),
+        "is to have its clock handed in"
+    );
     // Time in asynchronous code is tokio's, which tests can stop.
     let elapsed = product_lines_with(
         |path| path.starts_with("polypy-net/") || path.starts_with("polypy-http/"),
