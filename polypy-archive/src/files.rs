@@ -319,8 +319,12 @@ impl Files {
     /// # Errors
     /// Those of the disk, and that the folder is gone or was never taken.
     pub(crate) fn note_gap(&self, gap: Gap, wall: u64) -> io::Result<()> {
-        if self.is_gone || !self.folder.is_taken() {
+        if self.is_gone {
             return Err(io::ErrorKind::NotFound.into());
+        }
+        if !self.folder.is_taken() {
+            // There was no room for that.
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.folder.note_gap(gap, self.behind.clone(), wall)
     }
