@@ -48,14 +48,19 @@ let isAsleep = false;
 /** @type {ReturnType<typeof setTimeout> | null} */
 let sleeps = null;
 let saidAt = -SAY_MS;
-let lastSaid = "";
+/** What is to be said, the newest of each matter, and what was said last of it. @type {Map<string, string>} */
+const unsaid = new Map();
+/** @type {Map<string, string>} */
+const lastSaid = new Map();
 let keys = readKeys();
 /** The connections are being read. */
 let isLooking = false;
 /** The link was lost since it was last open: another server may have come. */
 let wasLost = false;
-/** From silence or loss until something is heard again. */
+/** From silence or loss until it is known again how the server is. */
 let isDown = false;
+/** The link was lost, and of the server that is back no health was heard yet. */
+let isUnheard = false;
 /** What the link was when it was last shown. */
 let linkWas = "";
 
@@ -93,6 +98,7 @@ const app = {
     document.title = `${format.plain(title, 100)} · PolyPy`;
   },
   note,
+  say,
 };
 
 const stream = new Stream({ url: streamAddress, now, onLink, onMessage, onDoubt });
@@ -105,19 +111,30 @@ function streamAddress() {
   return url.href;
 }
 
-/** @param {string} text @param {string} tone */
-function note(text, tone) {
+/** @param {string} text @param {string} tone @param {string | null} [matter] of which it is news; `null`: it is not said */
+function note(text, tone, matter = "note") {
   app.seen.push({ at: clock.at(now()) ?? Date.now(), text: format.plain(text), tone });
   if (app.seen.length > 200) app.seen.shift();
-  say(text);
+  if (matter !== null) say(text, matter);
 }
 
-/** For those who do not see it: changes of state alone, and not all of many. @param {string} text */
-function say(text) {
-  if (now() - saidAt < SAY_MS || text === lastSaid) return;
+/**
+ * For those who do not see it: changes of state alone. What comes too soon after the last words waits, and
+ * only the newest of each matter is said: good news are heard as bad ones are.
+ * @param {string} text @param {string} matter
+ */
+function say(text, matter) {
+  if (lastSaid.get(matter) === text) unsaid.delete(matter);
+  else unsaid.set(matter, text);
+  speak();
+}
+
+function speak() {
+  if (unsaid.size === 0 || now() - saidAt < SAY_MS) return;
   saidAt = now();
-  lastSaid = text;
-  put(byId("said"), text);
+  put(byId("said"), [...unsaid.values()].join("; "));
+  for (const [matter, text] of unsaid) lastSaid.set(matter, text);
+  unsaid.clear();
 }
 
 /** @param {import("./link/link.js").Link} link */
@@ -127,18 +144,21 @@ function onLink(link) {
   linkWas = link.is;
   setBadge(byId("link"), ofLink(link.is));
   const heard = link.heard === null ? null : clock.at(link.heard);
-  if (link.is !== "connecting") isDown = link.is === "silent" || link.is === "lost";
+  if (link.is === "lost") isUnheard = connections.isOld = true;
+  // Another process may have answered: what the last one said of itself is not true of it.
+  if (link.is === "open" && isUnheard) [samples.newest, samples.health] = [{}, null];
+  if (link.is !== "connecting") isDown = link.is === "silent" || link.is === "lost" || isUnheard;
   root.classList.toggle("grey", isDown);
   if (link.is === "open") {
     if (!notice.hidden) {
-      note("the link is back", "live");
+      note("the link is back", "live", "link");
       if (wasLost) void renew();
     }
     wasLost = false;
     notice.hidden = true;
   } else if (link.is === "silent" || link.is === "lost") {
     wasLost ||= link.is === "lost";
-    if (notice.hidden) note(link.is === "silent" ? "nothing is heard of the server" : "the link to the server is lost", "bad");
+    if (notice.hidden) note(link.is === "silent" ? "nothing is heard of the server" : "the link to the server is lost", "bad", "link");
     notice.hidden = false;
     mark(notice, "data-tone", link.is === "lost" ? "bad" : "stale");
     put(notice, heard === null ? "The server does not answer. Trying again…" : `Nothing heard since ${format.clock(heard)}. What is shown is old. ${link.is === "lost" ? "Trying again…" : ""}`);
@@ -193,6 +213,12 @@ function onMessage(message, at) {
   if (message.type !== "health") return;
   const before = samples.newest;
   samples.take(message.sample);
+  if (isUnheard) {
+    isUnheard = isDown = false;
+    root.classList.remove("grey");
+    samples.health = message.health;
+    view?.link?.();
+  }
   judged(message.health);
   // Elsewhere they are of interest when some were lost, or are back.
   const isOther = before.connections_open !== samples.newest.connections_open;
@@ -212,7 +238,9 @@ async function lookAtConnections() {
 
 /** @param {any} answer */
 function connected(answer) {
-  for (const { text, tone } of connections.take(answer)) note(text, tone);
+  const notes = connections.take(answer);
+  for (const { text, tone } of notes) note(text, tone, null);
+  if (notes.length) say(notes.map(({ text }) => text).join(", "), "connections");
   view?.connected?.();
 }
 
@@ -237,7 +265,7 @@ function judged(health) {
   showVerdict();
   const { tone } = ofHealth(health);
   const codes = health.reasons.map((/** @type {any} */ one) => one.code).join();
-  if (codes !== reasonsBefore) note(health.reasons[0]?.text ?? "every book is live again", tone);
+  if (codes !== reasonsBefore) note(health.reasons[0] ? format.figures(health.reasons[0].text) : "every book is live again", tone, "health");
   reasonsBefore = codes;
   view?.sampled();
 }
@@ -246,7 +274,7 @@ function showVerdict() {
   const { health } = samples;
   if (!health) return;
   const look = ofHealth(health);
-  const why = health.reasons.map((/** @type {any} */ { text }) => text).join("; ");
+  const why = health.reasons.map((/** @type {any} */ { text }) => format.figures(text)).join("; ");
   // Why it is not all well is the first thing that is asked.
   const short = health.reasons.length && !isDown ? `: ${health.reasons[0].code.replaceAll("_", " ")}` : "";
   const word = `${format.count(health.books.live)} of ${format.count(health.books.wanted)} live`;
@@ -273,8 +301,12 @@ function show() {
     dialogs.runbook(named, async () => (await fetch(`${page}runbook.txt`)).text(), () => history.length > 1 && location.hash.startsWith("#/runbook") && history.back());
     return;
   }
+  if (name === "market" && rest === "") {
+    location.replace("#/markets");
+    return;
+  }
   const kind = name === "" ? "overview" : name;
-  const make = Object.hasOwn(VIEWS, kind) ? VIEWS[kind] : overview;
+  const make = Object.hasOwn(VIEWS, kind) ? VIEWS[kind] : dialogs.nowhere;
   const query = new URLSearchParams(text);
   if (path === route && view?.update) {
     view.update(named, query);
@@ -447,7 +479,10 @@ addEventListener("offline", () => stream.tell({ type: "offline", now: now(), cha
 addEventListener("pagehide", () => stream.tell({ type: "offline", now: now(), chance: Math.random() }));
 addEventListener("pageshow", (event) => event.persisted && stream.tell({ type: "online", now: now() }));
 document.addEventListener("visibilitychange", visibility);
-setInterval(() => stream.look(), LOOK_MS);
+setInterval(() => {
+  stream.look();
+  speak();
+}, LOOK_MS);
 requestAnimationFrame(frame);
 reads.learn().then(show, show);
 void begin();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from steps import LINKED, STALE, ask, open_market, tell
+from steps import LINKED, STALE, ask, faults, open_market, tell
 
 from browser import Browser
 from demo import Demo
@@ -34,9 +34,16 @@ FAULTS = "return fetch('demo/faults').then(answer => answer.json())"
 
 def counted(browser: Browser) -> tuple[int, int]:
     """Wrong ones, and looks."""
+    return all_counted(browser)[::2]
+
+
+def all_counted(browser: Browser) -> tuple[int, int, int]:
+    """Wrong ones, older ones, and looks."""
     text = browser.wait(COUNT, lambda text: " in " in text)
-    wrong, looks = re.findall(r"[\d,]+", text)
-    return int(wrong.replace(",", "")), int(looks.replace(",", ""))
+    found = re.fullmatch(r"shown live and wrong: ([\d,]+), older: ([\d,]+), in ([\d,]+) looks", text)
+    assert found, text
+    wrong, older, looks = (int(number.replace(",", "")) for number in found.groups())
+    return wrong, older, looks
 
 
 def open_panel(browser: Browser) -> None:
@@ -91,6 +98,42 @@ def test_under_each_fault_of_books_nothing_wrong_is_shown_as_live(browser: Brows
     wrong, looks = counted(browser)
     assert (wrong, looks >= 20) == (0, True)
     browser.wait(STATE, lambda text: text == "shown is true")
+
+
+def test_a_book_behind_the_exchange_is_amber_and_counted(browser: Browser, demo: Demo) -> None:
+    """Of an exchange that does not say that its book has changed the server cannot know it: the panel does, and says so."""
+    tokens = [token["token_id"] for token in open_market(browser, demo)["tokens"]]
+    open_panel(browser)
+    _, before, _ = all_counted(browser)
+    # Until it has been seen, however seldom this book changes.
+    with faults(demo, {"name": "stall_asset", "assets": tokens}):
+        browser.wait(STATE, lambda text: text.startswith("the exchange has been ahead for"))
+        proof = "const state = document.querySelector('.proof .state'); return [state.textContent, state.dataset.tone]"
+        browser.wait(proof, lambda shown: shown == ["older than the exchange's", "stale"])
+        assert "has not said so" in browser.run("return document.querySelector('.proof .says').textContent")
+        browser.wait(COUNT, lambda _: all_counted(browser)[1] > before)
+    browser.wait(STATE, lambda text: text == "shown is true")
+    browser.wait(proof, lambda shown: shown[1] == "live")
+
+
+def test_a_connection_that_falls_silent_is_seen_so_and_its_end_too(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    open_panel(browser)
+    states = "return [...document.querySelectorAll('.block .state')].map(state => state.textContent)"
+    tones = "return [...document.querySelectorAll('.block')].map(block => block.dataset.tone ?? 'live')"
+    browser.wait(states, lambda words: bool(words) and "LOST" not in words)
+    # What is usual is known after some seconds.
+    browser.run("return new Promise(done => setTimeout(done, 8000))")
+    assert browser.run(SWITCH, "connections fall silent")
+    browser.wait(states, lambda words: bool(words) and all(word == "quiet" for word in words))
+    assert set(browser.run(tones)) == {"stale"}
+    title = browser.run("return document.querySelector('.block').title")
+    assert "frames a second before" in title, title
+    # The switch is on until the server has found it out by itself.
+    browser.wait(states, lambda words: bool({"LOST", "no data yet"} & set(words)) or words[0].startswith("0 of "))
+    all_off(demo)
+    browser.wait(states, lambda words: bool(words) and all(word == "live" or word.endswith("books") for word in words))
 
 
 def test_a_switch_that_is_pressed_again_is_off(browser: Browser, demo: Demo) -> None:

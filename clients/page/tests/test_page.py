@@ -237,7 +237,7 @@ def test_a_book_that_may_not_be_trusted_is_marked_and_comes_back(browser: Browse
     browser.wait(STALE, lambda text: text is False)
     with lost_connections(demo):
         text = browser.wait(STALE)
-        assert text.startswith("▲ STALE: CONNECTION LOST"), text
+        assert text.startswith("▲ STALE: connection lost"), text
         # Outcomes are drawn with the next frame.
         browser.wait(OLD, lambda count: count > 0)
         browser.wait("return document.querySelector('.proof a')?.getAttribute('href')", lambda href: href == "#/runbook/PolypyConnectionsLost")

@@ -12,11 +12,16 @@
  * @typedef {{ side: "bid" | "ask", price: string, shown: string | null, real: string | null, differs: boolean }} Row
  */
 
+/** A truth that has not come by then, in ms, is not just on its way. */
+export const AHEAD_MS = 1500;
+
 export class Judge {
   constructor() {
     this.looks = 0;
     /** Moments at which levels were shown as live and were not the exchange's. */
     this.wrong = 0;
+    /** Looks in which an older book was shown as live, though its truth had been another one for a while. */
+    this.older = 0;
     /** What the last look was unsure of. @type {string | null} */
     this.doubt = null;
     /** @type {string | null} */
@@ -36,6 +41,7 @@ export class Judge {
     const isBehind = this.ahead !== null && this.ahead.book === book && at < this.ahead.ms;
     if (verdict !== "newer") this.ahead = null;
     else if (!isBehind) this.ahead = { book, ms: real.ts_event_ms, at: now };
+    if (this.aheadFor(now) >= AHEAD_MS) this.older += 1;
     return verdict;
   }
 

@@ -23,6 +23,8 @@ export class Connections {
     this.open = 0;
     /** When the last look was, by the server's clock. @type {number | null} */
     this.at = null;
+    /** The link was lost since the last look: what that saw may be of a process that is gone. */
+    this.isOld = false;
     /** When the newest bar was made. */
     this.barAt = -Infinity;
     /** Those that were seen without a socket. @type {Set<string>} */
@@ -50,6 +52,7 @@ export class Connections {
     }
     const notes = this.at === null ? [] : this.compare(answer);
     if (this.at === null) for (const row of answer.connections) if (row.state === "lost") this.lost.add(row.connection);
+    this.isOld = false;
     [this.shown, this.matched, this.open, this.at] = [shown, answer.matched, answer.open, answer.moment_ms];
     return notes;
   }
@@ -82,6 +85,34 @@ export class Connections {
 function said(all, one, many, tone) {
   if (all.length > NAMED) return [{ text: many(format.count(all.length)), tone }];
   return all.map((it) => ({ text: one(it), tone }));
+}
+
+/** Seconds of which the rate has to be known, and frames that have to be missing at that rate. */
+const [USUAL_S, MISSING] = [5, 20];
+/** Nothing shorter is a silence. */
+const QUIET_MS = 3000;
+
+/**
+ * The frames a second that a connection brought before it fell silent, where its silence is clearly longer than
+ * usual: a good many frames are missing by now, and no pause that was seen was half as long. `null`: it is as ever.
+ * @param {any} row @param {(number | null)[]} history frames a second, oldest first
+ * @returns {number | null}
+ */
+export function quietFor(row, history) {
+  // One that has books and waits for a few more is well but for that.
+  const isUp = row.state === "live" || (row.state === "loading" && row.awaited_books * 2 < row.tokens);
+  if (!isUp || row.silent_ms === null || row.silent_ms < QUIET_MS) return null;
+  // The second in which it began is half of both.
+  const before = history.slice(0, Math.max(history.length - Math.floor(row.silent_ms / 1000) - 1, 0));
+  const known = before.filter((many) => many !== null);
+  if (known.length < USUAL_S) return null;
+  let [pause, longest] = [0, 0];
+  for (const many of before) {
+    pause = many === 0 ? pause + 1 : 0;
+    longest = Math.max(longest, pause);
+  }
+  const rate = known.reduce((total, many) => total + many, 0) / known.length;
+  return row.silent_ms * rate >= MISSING * 1000 && row.silent_ms >= 2000 * (longest + 1) ? rate : null;
 }
 
 /** How its last socket ended, as the runbook names it. @param {any} row */

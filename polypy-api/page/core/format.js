@@ -44,6 +44,17 @@ export function plain(text, most = 300) {
   return cut.replace(UNSEEN, "\ufffd");
 }
 
+/** Nothing that can be seen. */
+const BLANK = new RegExp(`^(?:\\s|${UNSEEN.source})*$`, "u");
+
+/**
+ * What a market is called: by its question, or where that is blank by its slug.
+ * @param {{ question?: string | null, slug?: string | null, condition_id?: string }} market
+ */
+export function called({ question, slug, condition_id: condition }) {
+  return [question, slug].find((one) => one && !BLANK.test(one)) ?? condition ?? "a market without a name";
+}
+
 /**
  * A price with as many places as its grid: `0.465`, or `.465` where space is dear.
  * @param {string | number | null | undefined} price
@@ -78,6 +89,14 @@ export function size(size) {
   const [whole, fraction = ""] = number.toFixed(digits).split(".");
   const rest = fraction.replace(/0+$/, "");
   return grouped(whole) + (rest ? `.${rest}` : "");
+}
+
+/**
+ * A sentence of the server, its great numbers as they are written everywhere here.
+ * @param {string} text
+ */
+export function figures(text) {
+  return text.replace(/(?<![\w.,:-])\d{4,}(?![\w.,:-]*\w)/g, grouped);
 }
 
 /**

@@ -124,17 +124,24 @@ export function ofLink(is) {
 /** Of everything, while nothing is heard of the server. @type {Look} */
 export const UNKNOWN = { shape: "dotted", word: "not known", tone: "pending" };
 
+/** Of the wanted books fewer are live: nobody would call that well. The runbook's alert for few live books has the same bound. */
+const FEW = 0.5;
+
 /** How the verdict of the server is shown. @param {any} health @returns {Look} */
 export function ofHealth(health) {
   if (!health.healthy) return { shape: "cross", word: "Not healthy", tone: "bad" };
+  if (health.books && health.books.live < health.books.wanted * FEW) return { shape: "triangle", word: "Few books are live", tone: "stale" };
   if (health.reasons.length) return { shape: "triangle", word: "Healthy, not all well", tone: "stale" };
   return { shape: "disc", word: "Healthy: every book is live", tone: "live" };
 }
 
+/** A connection that has been silent for clearly longer than it is used to; the server takes more time to be sure. @type {Look} */
+export const QUIET = { shape: "half", word: "quiet", tone: "stale" };
+
 /** @type {Record<string, Look>} */
 const CONNECTION = {
   lost: { shape: "cross", word: "LOST", tone: "bad" },
-  mute: { shape: "half", word: "quiet since opened", tone: "stale" },
+  mute: { shape: "half", word: "no data yet", tone: "stale" },
   silent: { shape: "half", word: "silent", tone: "stale" },
   lagging: { shape: "half", word: "lagging", tone: "stale" },
   connecting: { shape: "dotted", word: "connecting", tone: "pending" },

@@ -1,5 +1,6 @@
 // @ts-check
-// Light or dark: as the system has it, until somebody chooses.
+// Light or dark: as the system has it, until somebody chooses the other one. Who chooses what the
+// system has follows it again.
 
 import { forgetColours } from "../draw/canvas.js";
 
@@ -17,8 +18,10 @@ export function start(onChange) {
   return {
     toggle() {
       const theme = isDark() ? "light" : "dark";
-      document.documentElement.dataset.theme = theme;
-      write(theme);
+      const isSystems = matchMedia("(prefers-color-scheme: dark)").matches === (theme === "dark");
+      if (isSystems) delete document.documentElement.dataset.theme;
+      else document.documentElement.dataset.theme = theme;
+      write(isSystems ? null : theme);
       changed();
       return theme;
     },
@@ -43,10 +46,11 @@ function read() {
   }
 }
 
-/** @param {string} theme */
+/** @param {string | null} theme */
 function write(theme) {
   try {
-    localStorage.setItem(KEY, theme);
+    if (theme === null) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, theme);
   } catch {
     // It is chosen for this page alone.
   }

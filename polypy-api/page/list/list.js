@@ -67,19 +67,21 @@ export class List {
       if (index >= from && index <= to) continue;
       this.rows.delete(index);
       this.parts.hide?.(row);
-      row.hidden = true;
+      row.remove();
       this.spare.push(row);
     }
-    for (let index = from; index <= to; index += 1) {
+    // Elements are in the order of their rows, which is the order in which they are read out.
+    let below = null;
+    for (let index = to; index >= from; index -= 1) {
       let row = this.rows.get(index);
       if (!row) {
         row = this.spare.pop() ?? this.parts.make();
-        if (!row.parentNode) this.room.append(row);
-        row.hidden = false;
         row.index = index;
         mark(row, "aria-rowindex", String(index + 2));
         this.rows.set(index, row);
       }
+      if (row.parentNode !== this.room || row.nextSibling !== below) this.room.insertBefore(row, below);
+      below = row;
       row.style.transform = `translateY(${index * height}px)`;
       mark(row, "aria-selected", String(index === this.selected));
       mark(row, "id", `row-${index}`);
@@ -116,6 +118,11 @@ export class List {
       event.preventDefault();
       this.parts.open(this.selected);
     }
+  }
+
+  /** Where one is in it. */
+  place() {
+    return { top: this.view.scrollTop, selected: this.selected, count: this.count };
   }
 
   /** As it was when it was left. @param {{ top: number, selected: number, count: number }} place */

@@ -62,6 +62,8 @@ test("for how long the exchange is ahead is counted from the first truth that ha
   judge.look(shown, newer(101), true, 2000);
   judge.look(shown, newer(150), true, 4000);
   assert.equal(judge.aheadFor(6000), 4000);
+  // At 4,000 an older book stood there as live, and not just for a moment.
+  assert.deepEqual([judge.older, judge.wrong], [1, 0]);
   // It comes on, and is behind a newer one: that is counted from now.
   shown.eventMs = 120;
   judge.look(shown, newer(200), true, 6500);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as format from "../core/format.js";
+import { quietFor } from "../core/connections.js";
 import { ofBook, ofConnection, ofHealth, reasonWords, RUNBOOK, topAfter, wayOfConnection, worse } from "../core/state.js";
 import { Problem, Reads } from "../link/reads.js";
 import { linked, sectionOf } from "../views/dialogs.js";
@@ -97,6 +98,42 @@ test("a connection looks as its state says, and only one that is well looks live
 test("the verdict has a shape for well, not all well, and not healthy", () => {
   const look = (/** @type {boolean} */ healthy, /** @type {any[]} */ reasons) => ofHealth({ healthy, reasons }).shape;
   assert.deepEqual([look(true, []), look(true, [{}]), look(false, [{}])], ["disc", "triangle", "cross"]);
+});
+
+test("where few books are live the verdict does not say that all is healthy", () => {
+  const word = (/** @type {number} */ live, /** @type {number} */ wanted) => ofHealth({ healthy: true, reasons: [{}], books: { live, wanted } }).word;
+  assert.equal(word(4, 1214), "Few books are live");
+  assert.equal(word(606, 1214), "Few books are live");
+  assert.equal(word(607, 1214), "Healthy, not all well");
+  assert.equal(word(0, 0), "Healthy, not all well");
+});
+
+test("a connection is quiet once its silence is clearly longer than usual", () => {
+  const row = (/** @type {number | null} */ silentMs, state = "live") => ({ state, silent_ms: silentMs });
+  const busy = Array.from({ length: 20 }, () => 100);
+  assert.equal(quietFor(row(100), busy), null);
+  assert.equal(quietFor(row(2900), [...busy, 40, 0, 0]), null, "no silence yet");
+  assert.equal(quietFor(row(3400), [...busy, 40, 0, 0, 0]), 100);
+  assert.equal(quietFor(row(3400, "silent"), [...busy, 40, 0, 0, 0]), null, "the server says it itself");
+  assert.equal(quietFor(row(null), busy), null);
+  const loading = (/** @type {number} */ awaited) => quietFor({ ...row(3400, "loading"), tokens: 100, awaited_books: awaited }, [...busy, 40, 0, 0, 0]);
+  assert.deepEqual([loading(2), loading(90)], [100, null], "books of a new market are awaited, or almost all");
+  // One of few tokens: at a frame in two seconds some seconds without one say nothing.
+  const few = Array.from({ length: 40 }, (_, at) => (at % 2 ? 1 : 0));
+  assert.equal(quietFor(row(9000), [...few, 0, 0, 0, 0, 0, 0, 0, 0, 0]), null);
+  assert.ok(quietFor(row(41_000), [...few.slice(0, 18), ...Array.from({ length: 42 }, () => 0)]));
+  // It comes in bursts: a pause that was seen before is no silence.
+  const bursts = Array.from({ length: 40 }, (_, at) => (at % 5 === 0 ? 200 : 0));
+  assert.equal(quietFor(row(6000), [...bursts, 0, 0, 0, 0, 0, 0]), null);
+  assert.ok(quietFor(row(12_000), [...bursts, ...Array.from({ length: 12 }, () => 0)]));
+  // What was before is not known yet.
+  assert.equal(quietFor(row(5000), [null, null, 100, 100, 0, 0, 0, 0, 0]), null);
+});
+
+test("a market with a blank question is called by its slug", () => {
+  assert.equal(format.called({ question: "Will it?", slug: "a" }), "Will it?");
+  for (const question of ["", "  ", "\u200b \u2060", null, undefined]) assert.equal(format.called({ question, slug: "a-b" }), "a-b");
+  assert.equal(format.called({ question: "", slug: null, condition_id: "0x1" }), "0x1");
 });
 
 test("a connection in trouble has a way on, and one that is well has none", () => {

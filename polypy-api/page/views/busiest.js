@@ -31,7 +31,7 @@ export class Busiest {
       const answer = await app.reads.json("v1/markets", { query, signal: this.abort.signal });
       this.show(answer.markets.filter((/** @type {any} */ one) => one.tokens.length));
     } catch {
-      // The overview is whole without it.
+      // The overview is whole without it, and it is asked for again when the link is back.
     }
   }
 
@@ -43,8 +43,9 @@ export class Busiest {
     this.list.replaceChildren(...markets.map((market) => {
       const [token] = market.tokens;
       const row = { state: badge(), bid: el("span", { class: "mono bid" }), ask: el("span", { class: "mono ask" }), tick: market.tick_size, link: null };
-      const question = token.outcome === "Yes" ? format.plain(market.question) : `${format.plain(market.question)} · ${format.plain(token.outcome)}`;
-      row.link = el("a", { href: `#/market/${encodeURIComponent(market.slug ?? market.condition_id)}`, title: format.plain(market.question, 1000) }, el("span", { text: question }), row.state, row.bid, row.ask, el("span", { class: "muted", text: format.dollars(market.volume_day), title: "traded in 24 h" }));
+      const called = format.plain(format.called(market));
+      const question = token.outcome === "Yes" ? called : `${called} · ${format.plain(token.outcome)}`;
+      row.link = el("a", { href: `#/market/${encodeURIComponent(market.slug ?? market.condition_id)}`, title: format.plain(format.called(market), 1000) }, el("span", { text: question }), row.state, row.bid, row.ask, el("span", { class: "muted", text: format.dollars(market.volume_day), title: "traded in 24 h" }));
       this.rows.set(token.token_id, /** @type {any} */ (row));
       this.set(token.token_id, token.top ?? { state: "pending" });
       return el("li", {}, row.link);

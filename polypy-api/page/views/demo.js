@@ -6,12 +6,12 @@ import { el, fill, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { UNKNOWN } from "../core/state.js";
 import { badge, box, setBadge } from "../core/widgets.js";
-import { Judge, rows } from "../book/truth.js";
+import { AHEAD_MS, Judge, rows } from "../book/truth.js";
 
 const LOOK_MS = 500;
+/** How long a fault lasts; those longer of which the end would not be seen: a silent connection is given up after some 20 seconds. */
 const LASTS_S = 10;
-/** A truth that has not come by then is not just on its way. */
-const AHEAD_MS = 1500;
+const LONGER = /** @type {Record<string, number>} */ ({ stall_all: 30, stall_socket: 30, handshake_429: 20 });
 /** Levels of a side. */
 const LEVELS = 5;
 const RATES = /** @type {const} */ ([["500", "500"], ["2000", "2,000"], ["10000", "10,000"]]);
@@ -46,7 +46,7 @@ export class Demo {
       el("caption", { text: "the best levels" }),
       el("thead", {}, el("tr", {}, ...["price", "shown", "true"].map((text) => el("th", { scope: "col", text })))), this.table);
     this.body = el("div", { class: "body", id: "demo-body", hidden: true },
-      el("div", { class: "switches" }, el("p", { class: "muted", text: `Each lasts ${LASTS_S} seconds. ${hasBook ? "Those of books are for this market; those of connections for all." : "For all books and connections."}` }), this.faults, el("div", { class: "flow" }, this.pause, this.rate), this.wrong),
+      el("div", { class: "switches" }, el("p", { class: "muted", text: `Each lasts ${LASTS_S} seconds, silence ${LONGER.stall_all}: so long it takes until it is found out. That no connection is let in is seen once connections are cut, too. ${hasBook ? "Those of books are for this market; those of connections for all." : "For all books and connections."}` }), this.faults, el("div", { class: "flow" }, this.pause, this.rate), this.wrong),
       truth || null);
     const made = box("demo", "The demo's exchange", this.body);
     this.box = made.box;
@@ -57,6 +57,8 @@ export class Demo {
     this.isLooking = false;
     /** @type {any} */
     this.token = null;
+    /** For how long the exchange has been ahead of the shown book, in ms; 0 while that is just on its way. */
+    this.ahead = 0;
     /** @type {string[]} */
     this.tokens = [];
     /** @type {Map<string, any>} */
@@ -75,6 +77,7 @@ export class Demo {
 
   /** @param {number} now @param {any} token the shown one @param {string[]} tokens of its market */
   frame(now, token = null, tokens = []) {
+    if (token !== this.token) this.ahead = 0;
     this.token = token;
     this.tokens = tokens;
     // What was last compared says nothing of now.
@@ -105,6 +108,7 @@ export class Demo {
     const now = this.app.now();
     const verdict = judge.look(token.book, real, token.book.isLive && this.app.isLinked(), now);
     const ahead = judge.aheadFor(now);
+    this.ahead = ahead < AHEAD_MS ? 0 : ahead;
     setBadge(this.state, ahead < AHEAD_MS ? LOOKS[verdict] : { shape: "half", word: `the exchange has been ahead for ${format.age(ahead)}`, tone: "stale" });
     this.showCount();
     if (!kept.isOpen) return;
@@ -116,8 +120,9 @@ export class Demo {
   /** Before the first look, too: a line that comes later moves what is below it. */
   showCount() {
     const { judge } = kept;
-    put(this.count, `shown live and wrong: ${format.count(judge.wrong)} in ${format.count(judge.looks)} looks`);
-    mark(this.count, "data-tone", judge.wrong ? "bad" : null);
+    put(this.count, `shown live and wrong: ${format.count(judge.wrong)}, older: ${format.count(judge.older)}, in ${format.count(judge.looks)} looks`);
+    mark(this.count, "title", "older: the exchange had another book for more than a second and a half, and had not said so");
+    mark(this.count, "data-tone", judge.wrong ? "bad" : judge.older ? "stale" : null);
   }
 
   async showFaults() {
@@ -153,7 +158,7 @@ export class Demo {
     await this.tell(async () => {
       if (!on) {
         const tokens = ofTokens && this.tokens.length ? this.tokens : undefined;
-        this.take(await this.app.reads.send("POST", "demo/faults", { name, token_ids: tokens, for_s: LASTS_S }));
+        this.take(await this.app.reads.send("POST", "demo/faults", { name, token_ids: tokens, for_s: LONGER[name] ?? LASTS_S }));
       }
       // One whose time is over meanwhile is off as well.
       else for (const id of button.ids) this.take((await this.app.reads.send("POST", "demo/faults/off", { id }, [404])) ?? { active: [], offered: [] });

@@ -132,6 +132,14 @@ function plainly(text) {
     .trim();
 }
 
+/** An address that names no view. @param {any} app @returns {import("../main.js").View} */
+export function nowhere(app) {
+  const heading = el("h1", { tabindex: "-1", text: "There is no such page" });
+  const way = el("p", { class: "nothing" }, "The address names none: ", el("a", { href: "#/", text: "overview" }), " or ", el("a", { href: "#/markets", text: "all markets" }), ".");
+  app.root.append(el("div", { class: "title" }, heading), way);
+  return { title: "No such page", heading, sampled() {}, theme() {}, end() {} };
+}
+
 /** @param {any} app @param {() => void} onDone @returns {import("../main.js").View} */
 export function login(app, onDone) {
   const input = el("input", { type: "password", name: "token", autocomplete: "current-password", required: true, "aria-label": "Token", placeholder: "Token" });

@@ -201,11 +201,11 @@ export class Ladder {
     return y > height * 0.15 && y < height * 0.85 ? this.top : centred(bidRow, askRow, height, this.lastRow);
   }
 
-  /** A label for those who do not see it. @param {Book} book @param {boolean} isOld @param {number} digits */
-  label(book, isOld, digits) {
+  /** A label for those who do not see it. @param {string} outcome @param {Book} book @param {boolean} isOld @param {number} digits */
+  label(outcome, book, isOld, digits) {
     const [bid, ask] = [book.best("bid"), book.best("ask")];
     const look = ofBook(book.state, book.reason, book.verified);
-    const text = `${format.plain(book.outcome ?? "Book", 100)}: bid ${bid ? format.price(bid.price, digits) : "none"}, ask ${ask ? format.price(ask.price, digits) : "none"}, ${bid ? format.size(bid.text) : 0} against ${ask ? format.size(ask.text) : 0} shares, ${isOld && book.state === "live" ? "old" : look.word}`;
+    const text = `${format.plain(outcome, 100)}: bid ${bid ? format.price(bid.price, digits) : "none"}, ask ${ask ? format.price(ask.price, digits) : "none"}, ${bid ? format.size(bid.text) : 0} against ${ask ? format.size(ask.text) : 0} shares, ${isOld && book.state === "live" ? "old" : look.word}`;
     mark(this.canvas, "aria-label", text);
   }
 

@@ -21,13 +21,19 @@ const CHARTS_MS = 250;
 const PROOF_MS = 1000;
 /** What has not come by then is not waited for. */
 const SETTLED_MS = 3000;
-const TABS = /** @type {const} */ ([["ladder", "Ladder"], ["heat", "Heatmap"], ["depth", "Depth"], ["mid", "Mid"], ["trades", "Trades"], ["proof", "Proof"], ["event", "Event"]]);
+/** What could not be read is asked for again so long after that. */
+const AGAIN_MS = 3000;
+/** What a server says of a name while its listing is not whole yet. */
+const EARLY = "ask again later";
+/** For those who do not see the ladder its words are renewed. */
+const LABEL_MS = 5000;
+const TABS = /** @type {const} */ ([["ladder", "Ladder"], ["heat", "Heat"], ["depth", "Depth"], ["mid", "Mid"], ["trades", "Trades"], ["proof", "Proof"], ["event", "Event"]]);
 /** Points of mid and spread: an hour of seconds. */
 const POINTS = 3600;
 
 /**
  * @typedef {{ id: string, outcome: string, book: Book, depth: heatmap.Depth, times: number[], mids: (number | null)[], spreads: (number | null)[],
- *   button: any, bid: any, ask: any, state: any }} Token
+ *   hasPast: boolean, button: any, bid: any, ask: any, state: any }} Token
  */
 
 /** @param {any} app @param {string} name slug or condition id @param {URLSearchParams} query @returns {import("../main.js").View} */
@@ -76,8 +82,9 @@ export function market(app, name, query) {
   });
   const midPlot = new Chart(midPlace, {
     series: [
-      { label: "mid", colour: "text", width: 1.8 },
-      { label: "spread", colour: "muted", dash: [4, 3], scale: "second", width: 1.2 },
+      // Between two quotes there was none of what lies between them.
+      { label: "mid", colour: "text", width: 1.8, stepped: true },
+      { label: "spread", colour: "muted", dash: [4, 3], scale: "second", width: 1.2, stepped: true },
     ],
     y: (value, step) => format.step(value, step, digits()),
     air: () => (Number(shown?.book.tick ?? "0.01") || 0.01) * 2,
@@ -95,10 +102,20 @@ export function market(app, name, query) {
 
   /** Of the event's other markets, once they are known. @type {any} */
   let followed = null;
+  let hasTrades = false;
+  let hasEvent = false;
   let wasOld = false;
   let chartsAt = 0;
   let proofAt = 0;
-  let labelAt = 0;
+  let labelAt = -Infinity;
+  /** What the label says of the state, and what was said of it. */
+  let labelled = "";
+  /** When what could not be read is read again, on the page's clock. @type {number | null} */
+  let againAt = null;
+  let isLearning = false;
+  /** The stream knew nothing of it. */
+  let isRefused = false;
+  let wasDown = !app.isLinked();
   const begun = app.now();
   let updates = 0;
   /** @type {number[]} */
@@ -116,24 +133,54 @@ export function market(app, name, query) {
 
   /** What the catalogue says of it. */
   async function learn() {
+    if (isLearning) return;
+    isLearning = true;
+    againAt = null;
     try {
-      know(await app.reads.json(`v1/markets/${encodeURIComponent(name)}`, { signal: abort.signal }));
+      if (!info) know(await app.reads.json(`v1/markets/${encodeURIComponent(name)}`, { signal: abort.signal }));
+      if (isRefused) {
+        isRefused = false;
+        app.stream.want("market", wanted);
+      }
       await more();
     } catch (error) {
-      if (!ended) fail(/** @type {Error} */ (error).message);
-      // What the stream knows is shown, whatever the catalogue says.
-      if (!ended && /** @type {any} */ (error).status === 404 && tokens.size === 0) missing();
+      if (!ended) unread(/** @type {any} */ (error));
     }
+    isLearning = false;
     if (!ended) app.root.classList.remove("settling");
+  }
+
+  /** What is not known because nobody answered, or not yet, is asked for again. @param {Error & { status?: number }} error */
+  function unread({ status, message }) {
+    const isEarly = status === 404 && message.includes(EARLY);
+    if (status === undefined || status >= 500 || isEarly) againAt = app.now() + AGAIN_MS;
+    // What the stream knows is shown, whatever the catalogue says.
+    if (info) return;
+    if (status === undefined) fail(`The server does not answer. The market's words come ${app.isLinked() ? "with the next try" : "when the link is back"}.`);
+    else fail(message);
+    if (status === 404 && !isEarly && tokens.size === 0) missing();
+  }
+
+  /** The link was lost and is back: another process may have other trades, prices and words. */
+  function relearn() {
+    info = null;
+    hasTrades = hasEvent = false;
+    app.root.classList.remove("missing");
+    problem.hidden = true;
+    trades.forget();
+    for (const one of tokens.values()) if (!one.hasPast) void before(one);
+    void learn();
   }
 
   /** @param {any} market */
   function know(market) {
     if (ended || info) return;
     info = market;
-    put(heading, format.plain(market.question || name));
-    mark(heading, "title", format.plain(market.question, 1000));
-    app.title(market.question || name);
+    if (market.followed !== false) problem.hidden = true;
+    const called = format.called(market);
+    put(heading, format.plain(called));
+    mark(heading, "title", format.plain(called, 1000));
+    app.title(called);
     const end = market.end_ms ?? null;
     const words = [
       market.event?.title && market.event.title !== market.question ? market.event.title : market.event_slug && market.event_slug !== market.slug ? market.event_slug : null,
@@ -152,14 +199,19 @@ export function market(app, name, query) {
   async function more() {
     const condition = info?.condition_id;
     const { reads } = app;
-    const answer = await reads.json("v1/trades", { query: { market: condition, limit: 200 }, signal: abort.signal, allow: [404] });
-    trades.digits = digits();
-    trades.begin(answer?.trades ?? []);
-    trades.show(shown?.id ?? null);
+    if (!hasTrades) {
+      const answer = await reads.json("v1/trades", { query: { market: condition, limit: 200 }, signal: abort.signal, allow: [404] });
+      if (ended) return;
+      hasTrades = true;
+      trades.digits = digits();
+      trades.begin(answer?.trades ?? []);
+      trades.show(shown?.id ?? null);
+    }
     const slug = info?.event?.slug;
-    if (slug) {
+    if (slug && !hasEvent) {
       const event = await reads.json(`v1/events/${encodeURIComponent(slug)}`, { query: { tops: true }, signal: abort.signal });
       if (ended) return;
+      hasEvent = true;
       const first = siblings.begin(event, condition);
       if (first.length) followed = { fields: { tokens: first, channels: ["top"], mode: "conflated", interval_ms: 500 }, take: (/** @type {any} */ message) => message.type === "top" && siblings.set(message.token_id, message) };
       app.stream.want("siblings", followed);
@@ -175,8 +227,9 @@ export function market(app, name, query) {
       one.times.unshift(...old.map((/** @type {any} */ point) => point.ts_event_ms / 1000));
       one.mids.unshift(...old.map((/** @type {any} */ point) => Number(point.mid_price)));
       one.spreads.unshift(...old.map((/** @type {any} */ point) => Number(point.spread)));
+      one.hasPast = true;
     } catch {
-      // The chart begins now, then.
+      // The chart begins now, then; what could not be asked is asked when the link is back.
     }
   }
 
@@ -188,7 +241,7 @@ export function market(app, name, query) {
     const button = el("button", { type: "button", class: "outcome", role: "tab", "aria-selected": "false", on: { click: () => choose(id) } },
       el("span", { class: "what", text: format.plain(outcome, 100), title: format.plain(outcome, 1000) }), el("span", { class: "prices" }, bid, el("span", { class: "slash", text: " / " }), ask), state);
     /** @type {Token} */
-    const made = { id, outcome, book: new Book(), depth: new heatmap.Depth(), times: [], mids: [], spreads: [], button, bid, ask, state };
+    const made = { id, outcome, book: new Book(), depth: new heatmap.Depth(), times: [], mids: [], spreads: [], hasPast: false, button, bid, ask, state };
     tokens.set(id, made);
     choices.append(button);
     if (shown === null || outcome === wantedOutcome) choose(id, false);
@@ -204,6 +257,7 @@ export function market(app, name, query) {
     trades.show(id);
     proof.read = null;
     chartsAt = proofAt = 0;
+    labelAt = -Infinity;
     if (byHand && shown) {
       wantedOutcome = shown.outcome;
       app.replace(`#/market/${encodeURIComponent(name)}?outcome=${encodeURIComponent(shown.outcome)}`);
@@ -259,6 +313,12 @@ export function market(app, name, query) {
   /** @param {any} message */
   function refused(message) {
     if (app.root.classList.contains("missing")) return;
+    // A server that has just started may not know it yet: it is asked for again with the words, or after them.
+    if (message.code === "unknown_token" && (info || againAt !== null)) {
+      isRefused = true;
+      againAt ??= app.now() + AGAIN_MS;
+      return;
+    }
     if (message.code === "unknown_token" || message.code === "not_followed") fail(message.message);
   }
 
@@ -323,13 +383,17 @@ export function market(app, name, query) {
     }
     mark(ladder.box, "class", isOld && book.state !== "settled" ? "box ladder stale" : "box ladder");
     const age = app.clock.age(book.receivedUs === null ? null : book.receivedUs / 1000, now);
-    put(ladder.more, isOld ? `▲ ${isLinked ? (book.isFollowed ? ofBook(book.state, book.reason).word : "being fetched").toUpperCase() : "LINK DOWN"} · ${format.age(age)}` : `${format.plain(shown.outcome, 40)} · changed ${format.age(age)} ago`);
+    put(ladder.more, isOld ? `▲ ${isLinked ? (book.isFollowed ? ofBook(book.state, book.reason).word : "being fetched").replace(/^[^:]*/, (word) => word.toUpperCase()) : "LINK DOWN"} · ${format.age(age)}` : `${format.plain(shown.outcome, 40)} · changed ${format.age(age)} ago`);
     ladder.frame(book, { isOld, now, digits: digits(), title: `${format.plain(shown.outcome, 100)}, sequence ${book.sequence}` });
     put(numbers["Last change"], age === null ? "–" : `${format.age(age)} ago`);
-    if (now - labelAt > 5000) {
-      labelAt = now;
-      ladder.label(book, isOld, digits());
+    // What is heard is never of another outcome or state than what is seen.
+    const said = `${shown.id} ${isOld} ${book.isFollowed} ${book.state} ${book.reason}`;
+    if (now - labelAt > LABEL_MS || said !== labelled) {
+      [labelAt, labelled] = [now, said];
+      ladder.label(shown.outcome, book, isOld, digits());
+      announce(shown, isOld);
     }
+    if (againAt !== null && now >= againAt && isLinked) void learn();
     if (now - chartsAt >= CHARTS_MS) {
       chartsAt = now;
       for (const one of tokens.values()) remember(one, now);
@@ -343,6 +407,18 @@ export function market(app, name, query) {
     }
   }
 
+  /** Whether each book was seen to be old. @type {Map<string, boolean>} */
+  const wasSaid = new Map();
+
+  /** A book that goes stale is heard, and so is one that comes back; that the link is lost is said of all. @param {Token} one @param {boolean} isOld */
+  function announce(one, isOld) {
+    if (!app.isLinked() || !one.book.isFollowed) return;
+    const was = wasSaid.get(one.id);
+    wasSaid.set(one.id, isOld);
+    if (was === isOld || (was === undefined && !isOld)) return;
+    app.say(`${format.plain(one.outcome, 40)}: ${isOld ? ofBook(one.book.state, one.book.reason).word : "the book is live again"}`, `book ${one.id}`);
+  }
+
   /** @param {Token} one @param {boolean} isLinked */
   function outcome(one, isLinked) {
     const { book } = one;
@@ -350,7 +426,7 @@ export function market(app, name, query) {
     const digits = format.placesOf(book.tick, bid?.price, ask?.price);
     put(one.bid, format.price(bid?.price, digits, true));
     put(one.ask, format.price(ask?.price, digits, true));
-    setBadge(one.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "old: the link is down", tone: "stale" });
+    setBadge(one.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "old: link down", tone: "stale" });
     mark(one.button, "data-old", isLinked && book.isLive ? null : "");
   }
 
@@ -370,8 +446,21 @@ export function market(app, name, query) {
     put(depth.more, `${format.short(bids)} / ${format.short(asks)}`);
     mark(depth.more, "title", "shares bid and offered");
     mark(depth.box, "data-old", isOld ? "" : null);
+    begin(shown, now);
     if (midPlace.clientHeight > 0) midPlot.set([shown.times, shown.mids, shown.spreads]);
-    proof.show(book, app.isLinked(), app.clock, now);
+    proof.show(book, app.isLinked(), app.clock, now, isOld ? 0 : demo?.ahead ?? 0);
+  }
+
+  /** The venue may have had a book for hours before this server was started: the curves begin with the server. @param {Token} one @param {number} now */
+  function begin(one, now) {
+    const [at, up] = [app.clock.at(now), app.samples.newest.uptime_seconds];
+    if (at === null || typeof up !== "number") return;
+    const first = at / 1000 - up;
+    const early = one.times.findIndex((time) => time >= first);
+    const gone = early < 0 ? one.times.length - 1 : early - 1;
+    if (gone < 0) return;
+    for (const column of [one.times, one.mids, one.spreads]) column.splice(0, gone);
+    one.times[0] = first;
   }
 
   /** @param {Token} one */
@@ -410,6 +499,11 @@ export function market(app, name, query) {
       // A silent link has lost nothing: what comes next continues the books. A lost one may have.
       const { is } = app.stream.link;
       if (is !== "open" && is !== "silent") for (const one of tokens.values()) one.book.interrupt();
+      if (is === "lost") wasDown = true;
+      if (is === "open" && wasDown) {
+        wasDown = false;
+        relearn();
+      }
       ladder.isDirty = true;
     },
     sampled() {},

@@ -28,6 +28,8 @@ const VOLUMES = /** @type {const} */ ([["", "any volume"], ["1000", "≥ $ 1,000
 const FOLLOWED = /** @type {const} */ ([["", "followed"], ["any", "all listed"], ["false", "not followed"]]);
 /** The list asks for other prices at most so often: operations are counted. */
 const MOVE_MS = 400;
+/** What could not be read, or is not whole yet, is read again so long after the last time. */
+const AGAIN_MS = 3000;
 /** The place in the list is kept so long after it was left: browsers count these, too. */
 const KEEP_MS = 500;
 
@@ -38,6 +40,11 @@ export function markets(app, _, query) {
   const live = new Map();
   /** @type {Pages} */
   let pages;
+  /** What takes its place with its first answer. @type {Pages | null} */
+  let next = null;
+  /** When the list is read again, on the page's clock; `null`: it is whole. @type {number | null} */
+  let againAt = null;
+  let wasDown = !app.isLinked();
   let subscribed = "";
   let moveAt = 0;
   let moves = false;
@@ -106,6 +113,8 @@ export function markets(app, _, query) {
   function begin() {
     const before = pages;
     before?.end();
+    next?.end();
+    next = againAt = null;
     for (const [name, { select }] of /** @type {const} */ ([["sort", sort], ["ends_before", ends], ["min_volume_day", volume], ["followed", followed]])) select.value = filter.get(name) ?? "";
     clear.hidden = filter.size === 0;
     const words = Boolean(filter.get("q"));
@@ -116,18 +125,7 @@ export function markets(app, _, query) {
     opens = null;
     begunAt = location.hash;
     const place = app.place();
-    const mine = new Pages(
-      ({ cursor, limit, isWay }) => ask(cursor, limit, isWay),
-      () => {
-        if (pages !== mine) return;
-        showFound();
-        list.size(mine.matched ?? 0);
-        list.repaint();
-        moves = true;
-        if (opens !== null && mine.row(opens)) open(opens);
-      },
-      (error) => pages === mine && fail(error.message),
-    );
+    const mine = reader();
     pages = mine;
     nothing.hidden = true;
     rows.hidden = false;
@@ -135,6 +133,43 @@ export function markets(app, _, query) {
     // What was never scrolled need not be laid out for it.
     if (place) list.at(place);
     else if (before) list.top();
+    mine.wanted.add(0);
+    void mine.go();
+  }
+
+  /** The rows of the filter, from now on. */
+  function reader() {
+    const mine = new Pages(
+      ({ cursor, limit, isWay }) => ask(cursor, limit, isWay),
+      () => {
+        if (next === mine) {
+          pages.end();
+          [pages, next] = [mine, null];
+          newer.hidden = true;
+        }
+        if (pages !== mine) return;
+        // A server that has just started does not know all of it yet.
+        againAt = mine.answer.complete === false && isUntouched() ? app.now() + AGAIN_MS : null;
+        showFound();
+        list.size(mine.matched ?? 0);
+        list.repaint();
+        moves = true;
+        if (opens !== null && mine.row(opens)) open(opens);
+      },
+      (error) => (pages === mine || next === mine) && fail(/** @type {any} */ (error)),
+    );
+    return mine;
+  }
+
+  /** Nobody has moved in it: another order is under nobody's hands. */
+  const isUntouched = () => rows.scrollTop === 0 && list.selected === 0;
+
+  /** Reads it again; what is here stays until it comes. */
+  function again() {
+    againAt = null;
+    next?.end();
+    const mine = reader();
+    next = mine;
     mine.wanted.add(0);
     void mine.go();
   }
@@ -169,11 +204,14 @@ export function markets(app, _, query) {
   }
   let renewal = 0;
 
-  /** @param {string} text */
-  function fail(text) {
+  /** @param {Error & { status?: number }} error */
+  function fail({ status, message }) {
+    // A question that the server refuses would be refused again.
+    if (status === undefined || status >= 500) againAt = app.now() + AGAIN_MS;
+    const text = status === undefined ? `The server does not answer. ${app.isLinked() ? "The list is asked for again." : "The list comes when the link is back."}` : message;
     // Of a list that is here the rest is missing.
     if (pages.matched !== null) {
-      app.note(`further rows could not be read: ${text}`, "stale");
+      if (!next) app.note(`further rows could not be read: ${text}`, "stale", null);
       return;
     }
     nothing.hidden = false;
@@ -213,12 +251,13 @@ export function markets(app, _, query) {
     showAge(row, top);
     put(row.cells[8], market.end_ms === null || market.end_ms === undefined ? "–" : ends_in(market.end_ms));
     // Once a second all rows are looked at, and few have become others.
-    const is = [market, top, other, app.isLinked()];
+    const isOld = app.isDown() || !app.isLinked();
+    const is = [market, top, other, isOld];
     if (row.is?.every((/** @type {any} */ one, /** @type {number} */ at) => one === is[at])) return;
     row.is = is;
     mark(row.link, "href", address(market));
     row.tokens = [first?.token_id, second?.token_id];
-    market.label ??= first && first.outcome !== "Yes" ? `${format.plain(market.question)} · ${format.plain(first.outcome)}` : format.plain(market.question);
+    market.label ??= first && first.outcome !== "Yes" ? `${format.plain(format.called(market))} · ${format.plain(first.outcome)}` : format.plain(format.called(market));
     put(row.link, market.label);
     mark(row.cells[1], "title", market.label);
     const digits = format.placesOf(market.tick_size, top?.best_bid, top?.best_ask);
@@ -228,10 +267,10 @@ export function markets(app, _, query) {
     } else {
       const worst = worse(top?.state ?? "pending", other?.state ?? top?.state ?? "pending");
       const reason = worst === top?.state ? top?.reason : other?.reason;
-      setBadge(row.state, !app.isLinked() ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(worst ?? "pending", reason ?? null, top?.verified && (!other || other.verified)));
-      mark(row.state, "title", null);
+      setBadge(row.state, isOld ? { shape: "triangle", word: "old", tone: "stale" } : ofBook(worst ?? "pending", reason ?? null, top?.verified && (!other || other.verified)));
+      mark(row.state, "title", row.state.textContent);
     }
-    mark(row, "data-old", app.isLinked() && top?.state === "live" ? null : "");
+    mark(row, "data-old", !isOld && top?.state === "live" ? null : "");
     const bid = format.price(top?.best_bid, digits);
     const ask = format.price(top?.best_ask, digits);
     const changed = row.of === market.condition_id && row.cells[3].textContent !== "";
@@ -278,7 +317,7 @@ export function markets(app, _, query) {
     keepAt = 0;
     // The address is that of another entry already.
     if (location.hash !== begunAt) return;
-    app.keep({ top: rows.scrollTop, selected: list.selected, count: list.count });
+    app.keep(list.place());
   }
 
   function renew() {
@@ -323,6 +362,7 @@ export function markets(app, _, query) {
         moveAt = now;
         move();
       }
+      if (againAt !== null && now >= againAt && app.isLinked()) again();
       if (keepAt && now > keepAt && pages.matched !== null) keep();
       if (now - agesAt > 1000) {
         agesAt = now;
@@ -340,7 +380,16 @@ export function markets(app, _, query) {
       // What is kept of rows that were let go is let go, too.
       if (live.size > 20_000) live.clear();
     },
-    link: () => list.repaint(),
+    link() {
+      list.repaint();
+      // What came back may be another process, with another order and other markets.
+      const { is } = app.stream.link;
+      if (is === "lost") wasDown = true;
+      if (is !== "open" || !wasDown) return;
+      wasDown = false;
+      live.clear();
+      again();
+    },
     enter: () => rows.focus({ preventScroll: true }),
     move(event) {
       rows.focus({ preventScroll: true });
@@ -362,6 +411,7 @@ export function markets(app, _, query) {
     resize: () => list.size(list.count),
     end() {
       pages.end();
+      next?.end();
       list.end();
       app.stream.want("list", null);
     },

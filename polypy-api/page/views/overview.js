@@ -1,11 +1,11 @@
 // @ts-check
 // The overview: is it well, which connections and books are, and what flows.
 
-import { ended, KEPT } from "../core/connections.js";
+import { ended, KEPT, quietFor } from "../core/connections.js";
 import { el, fill, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { asked, AWAITED, booksOf, valueOf } from "../core/sample.js";
-import { ofConnection, ofHealth, reasonWords, RUNBOOK, UNKNOWN, wayOfConnection } from "../core/state.js";
+import { ofConnection, ofHealth, QUIET, reasonWords, RUNBOOK, UNKNOWN, wayOfConnection } from "../core/state.js";
 import { badge, box, facts, key, setBadge } from "../core/widgets.js";
 import { Chart } from "../draw/chart.js";
 import { Busiest } from "./busiest.js";
@@ -177,7 +177,7 @@ export function overview(app) {
     const isDown = app.isDown();
     if (!health && !isDown) return;
     const heard = health && ofHealth(health);
-    const { shape, tone, word } = isDown ? { ...UNKNOWN, word: "Not known: the link to the server is down" } : heard;
+    const { shape, tone, word } = isDown ? { ...UNKNOWN, word: app.isLinked() ? "Not known yet: the server was just reached again" : "Not known: the link to the server is down" } : heard;
     mark(banner, "data-tone", tone);
     mark(heading, "data-tone", tone);
     mark(heading.firstChild, "data-shape", shape);
@@ -187,7 +187,7 @@ export function overview(app) {
       put(since, heard ? `last heard: ${heard.word}` : "nothing was heard yet");
       return;
     }
-    fill(reasons, health.reasons.map((/** @type {any} */ { code, text }) => el("li", {}, `${text} `, wayOn(code))));
+    fill(reasons, health.reasons.map((/** @type {any} */ { code, text }) => el("li", {}, `${format.figures(text)} `, wayOn(code))));
     put(since, `up ${format.age(now.uptime_seconds === null || now.uptime_seconds === undefined ? null : now.uptime_seconds * 1000)} · polypy ${app.reads.version}`);
   }
 
@@ -247,26 +247,32 @@ export function overview(app) {
       element,
       /** @param {import("../core/connections.js").Connection} one */
       show({ row, history }) {
-        const look = ofConnection(row);
+        const isOld = app.isDown() || app.connections.isOld;
+        const quiet = quietFor(row, history);
+        const look = isOld ? UNKNOWN : quiet === null ? ofConnection(row) : QUIET;
         setBadge(state, look);
         mark(element, "data-tone", look.tone === "live" ? null : look.tone);
-        put(age, row.silent_ms === null ? "" : format.age(row.silent_ms));
-        const isLost = row.state === "lost";
+        put(age, isOld || row.silent_ms === null ? "" : format.age(row.silent_ms));
+        const isLost = row.state === "lost" && !isOld;
         const awaited = isLost ? row.tokens : row.awaited_books;
         const share = row.tokens ? ((row.tokens - awaited) / row.tokens) * 100 : 0;
         bar.firstChild.style.width = `${share}%`;
         bar.lastChild.style.width = `${100 - share}%`;
         put(tokens, `${format.count(row.tokens)} tokens`);
-        mark(element, "title", row.reconnects ? `connected again ${format.count(row.reconnects)} times; last: ${ended(row)}` : null);
-        put(rate, `${format.rate(row.messages_per_second)} frames/s`);
+        const again = row.reconnects ? `connected again ${format.count(row.reconnects)} times; last: ${ended(row)}` : null;
+        mark(element, "title", quiet === null || isOld ? again : `silent for ${format.age(row.silent_ms)}; it brought ${format.rate(quiet)} frames a second before`);
+        put(rate, isOld ? "" : `${format.rate(row.messages_per_second)} frames/s`);
         // What is red has a way on, in the place of a rate that says nothing.
-        const section = wayOfConnection(row);
+        const section = isOld ? null : wayOfConnection(row);
         rate.hidden = section !== null;
         way.hidden = section === null;
         if (section !== null) mark(way, "href", `#/runbook/${section}`);
         canvas.hidden = isLost;
         why.hidden = !isLost;
-        if (isLost) put(why, whyLost(row, app.connections.at));
+        if (isLost) {
+          put(why, whyLost(row, app.connections.at));
+          mark(element, "title", why.textContent);
+        }
         else spark(canvas, history, look.tone);
       },
     };
@@ -308,7 +314,7 @@ export function overview(app) {
   function showFailures(answer) {
     put(failures.more, answer.asked ? `${format.count(answer.asked)} since the start` : "");
     fill(again, answer.failures.map((/** @type {any} */ one) => {
-      const market = el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, text: `${format.plain(one.question, 80)} · ${format.plain(one.outcome, 40)}` });
+      const market = el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, text: `${format.plain(format.called(one), 80)} · ${format.plain(one.outcome, 40)}` });
       const words = `${reasonWords(one.reason)}, now ${one.now.state}: `;
       return el("li", {}, el("time", { text: format.clock(one.last_ms), title: format.utc(one.last_ms) }), el("span", { "data-tone": one.now.state === "stale" ? "stale" : null }, words, market));
     }));
@@ -327,10 +333,15 @@ export function overview(app) {
     connected: showConnections,
     link() {
       const { is } = app.stream.link;
-      if (is === "open" && wasLost) void readPast();
+      if (is === "open" && wasLost) {
+        void readPast();
+        void busiest.learn();
+        askedAt = -FAILURES_MS;
+      }
       wasLost = is === "lost" || (wasLost && is !== "open");
       busiest.repaint();
       show();
+      showConnections();
     },
     frame(now) {
       if (now - begun > SETTLED_MS) app.root.classList.remove("settling");
@@ -366,7 +377,8 @@ function bound(ms) {
 /** Why it has no socket, and when it tries again. @param {any} row @param {number | null} at */
 function whyLost(row, at) {
   const wait = row.next_attempt_ms === null || at === null ? null : row.next_attempt_ms - at;
-  return `${ended(row)}; ${wait === null || wait < 50 ? "being opened again" : `tried again in ${format.age(wait)}`}`;
+  // First what is short and changes: of a long end the rest is in the title.
+  return `${wait === null || wait < 50 ? "being opened again" : `tried again in ${format.age(wait)}`}: ${ended(row)}`;
 }
 
 /** The frames of the last minute. @param {HTMLCanvasElement} canvas @param {(number | null)[]} history @param {string} tone */

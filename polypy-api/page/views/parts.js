@@ -31,17 +31,22 @@ export class Proof {
     this.connection = answer.connections.find((/** @type {any} */ one) => one.feed === feed)?.connection ?? "";
   }
 
-  /** @param {import("../book/book.js").Book} book @param {boolean} isLinked @param {any} clock @param {number} now */
-  show(book, isLinked, clock, now) {
+  /**
+   * @param {import("../book/book.js").Book} book @param {boolean} isLinked @param {any} clock @param {number} now
+   * @param {number} [ahead] for how long the exchange of the demo, which is asked there, has had another book, in ms
+   */
+  show(book, isLinked, clock, now, ahead = 0) {
     const { read } = this;
-    setBadge(this.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "not known: the link is down", tone: "stale" });
+    if (isLinked && ahead > 0) setBadge(this.state, { shape: "half", word: `older than the exchange's`, tone: "stale" });
+    else setBadge(this.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "not known: the link is down", tone: "stale" });
     const section = book.state === "stale" && book.reason ? RUNBOOK[book.reason] : undefined;
     fill(this.way, section ? [el("a", { href: `#/runbook/${section}`, text: "what to do →" })] : []);
     const { of } = this.facts;
     const since = read?.since_ms ?? book.since;
     put(of["exchange's hash"], format.hash(book.hash ?? read?.hash));
     const verifiedAt = book.verified && read ? read.verified_at_ms : null;
-    put(this.says, isLinked ? words(book, verifiedAt, clock.age(verifiedAt, now)) : "What is shown is what was last heard.");
+    if (isLinked && ahead > 0) put(this.says, `The exchange has had another book for ${format.age(ahead)}, and has not said so: only who asks it can know, as this demo does. ${verifiedAt === null ? "" : `The hash came out ${format.age(clock.age(verifiedAt, now))} ago.`}`);
+    else put(this.says, isLinked ? words(book, verifiedAt, clock.age(verifiedAt, now)) : "What is shown is what was last heard.");
     put(of["last reproduced"], verifiedAt === null ? "–" : `${format.age(clock.age(verifiedAt, now))} ago`);
     mark(of["last reproduced"], "title", format.utc(verifiedAt));
     const feed = read?.feed ?? null;
@@ -90,6 +95,13 @@ export class Trades {
     this.empty = el("li", { class: "none", text: "no trade yet" });
     this.list.append(this.empty);
     this.digits = 2;
+  }
+
+  /** What is here may be of a process that is gone, whose numbers say nothing of the next one's. */
+  forget() {
+    this.last.clear();
+    this.list.replaceChildren(this.empty);
+    put(this.more, "");
   }
 
   /** The trades there were, newest first. @param {any[]} trades */
@@ -150,9 +162,10 @@ export class Siblings {
       const token = one.tokens[0];
       const price = el("span", { class: "mono" });
       price.tick = one.tick_size;
+      price.state = el("span", { class: "mark" }, el("i", { "aria-hidden": "true" }), el("span", { class: "unseen" }));
       this.prices.set(token.token_id, price);
       if (token.top) this.set(token.token_id, token.top);
-      return el("li", {}, el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, title: format.plain(one.question, 1000) }, el("span", { text: format.plain(one.group_title ?? one.question) }), price));
+      return el("li", {}, el("a", { href: `#/market/${encodeURIComponent(one.slug ?? one.condition_id)}`, title: format.plain(format.called(one), 1000) }, el("span", { text: format.plain(one.group_title || format.called(one)) }), price, price.state));
     }));
     return others.slice(0, 60).filter((/** @type {any} */ one) => one.followed).map((/** @type {any} */ one) => one.tokens[0].token_id);
   }
@@ -163,7 +176,13 @@ export class Siblings {
     if (!price) return;
     const isLive = top.state === "live";
     const digits = format.placesOf(price.tick ?? null, top.best_bid, top.best_ask);
-    put(price, `${format.price(top.best_bid, digits, true)} / ${format.price(top.best_ask, digits, true)}${isLive ? "" : ` ${top.state}`}`);
+    put(price, `${format.price(top.best_bid, digits, true)} / ${format.price(top.best_ask, digits, true)}`);
     price.classList.toggle("old", !isLive);
+    // In a place of its own: the price does not move.
+    const look = ofBook(top.state, top.reason);
+    mark(price.state, "data-tone", isLive ? null : look.tone);
+    mark(price.state.firstChild, "data-shape", isLive ? null : look.shape);
+    put(price.state.lastChild, isLive ? "" : look.word);
+    mark(price.state, "title", isLive ? null : look.word);
   }
 }
