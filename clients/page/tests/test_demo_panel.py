@@ -105,13 +105,22 @@ def test_a_book_behind_the_exchange_is_amber_and_counted(browser: Browser, demo:
     tokens = [token["token_id"] for token in open_market(browser, demo)["tokens"]]
     open_panel(browser)
     _, before, _ = all_counted(browser)
-    # Until it has been seen, however seldom this book changes.
-    with faults(demo, {"name": "stall_asset", "assets": tokens}):
-        browser.wait(STATE, lambda text: text.startswith("the exchange has been ahead for"))
-        proof = "const state = document.querySelector('.proof .state'); return [state.textContent, state.dataset.tone]"
-        browser.wait(proof, lambda shown: shown == ["older than the exchange's", "stale"])
-        assert "has not said so" in browser.run("return document.querySelector('.proof .says').textContent")
-        browser.wait(COUNT, lambda _: all_counted(browser)[1] > before)
+    proof = "const [state, says] = ['.state', '.says'].map(name => document.querySelector(`.proof ${name}`)); return [state.textContent, state.dataset.tone, says.textContent]"
+
+    def is_known(shown: list[str]) -> bool:
+        """That it is behind, or that it is not live: the server finds it out by a check after some seconds."""
+        return shown[0].startswith(("older", "stale"))
+
+    # On a machine that is busy the check may come first.
+    for _ in range(3):
+        browser.wait(STATE, lambda text: text == "shown is true")
+        with faults(demo, {"name": "stall_asset", "assets": tokens}):
+            shown = browser.wait(proof, is_known)
+        if shown[0].startswith("older"):
+            break
+    assert shown[:2] == ["older than the exchange's", "stale"]
+    assert "has not said so" in shown[2]
+    browser.wait(COUNT, lambda _: all_counted(browser)[1] > before)
     browser.wait(STATE, lambda text: text == "shown is true")
     browser.wait(proof, lambda shown: shown[1] == "live")
 

@@ -178,7 +178,9 @@ def test_prices_of_siblings_are_live_and_say_when_they_are_not(browser: Browser,
     before = browser.wait(prices, lambda text: " / " in text)
     browser.wait(prices, is_other(before))
     with lost_connections(demo):
-        browser.wait(prices, lambda text: text.count("stale") == text.count(" / "))
+        # Beside the price, which stays where it is: a mark to see, and words to hear.
+        marks = "return [...document.querySelectorAll('.siblings .mark')].map(one => one.textContent)"
+        browser.wait(marks, lambda words: bool(words) and all(word.startswith("stale") or word == "settled" for word in words))
         browser.wait("return [...document.querySelectorAll('.siblings .mono')].every(one => one.classList.contains('old'))")
 
 

@@ -115,7 +115,9 @@ export function market(app, name, query) {
   let isLearning = false;
   /** The stream knew nothing of it. */
   let isRefused = false;
-  let wasDown = !app.isLinked();
+  let wasDown = app.isDown();
+  /** What is being read now may be of the process before. */
+  let isOutdated = false;
   const begun = app.now();
   let updates = 0;
   /** @type {number[]} */
@@ -147,7 +149,9 @@ export function market(app, name, query) {
       if (!ended) unread(/** @type {any} */ (error));
     }
     isLearning = false;
-    if (!ended) app.root.classList.remove("settling");
+    if (ended) return;
+    app.root.classList.remove("settling");
+    if (isOutdated) relearn();
   }
 
   /** What is not known because nobody answered, or not yet, is asked for again. @param {Error & { status?: number }} error */
@@ -163,6 +167,8 @@ export function market(app, name, query) {
 
   /** The link was lost and is back: another process may have other trades, prices and words. */
   function relearn() {
+    isOutdated = isLearning;
+    if (isOutdated) return;
     info = null;
     hasTrades = hasEvent = false;
     app.root.classList.remove("missing");

@@ -44,7 +44,7 @@ export function markets(app, _, query) {
   let next = null;
   /** When the list is read again, on the page's clock; `null`: it is whole. @type {number | null} */
   let againAt = null;
-  let wasDown = !app.isLinked();
+  let wasDown = app.isDown();
   let subscribed = "";
   let moveAt = 0;
   let moves = false;
