@@ -346,7 +346,8 @@ async fn a_published_client_comes_back_where_the_recording_lacks_something() {
     drop(record_until(&place, 1_000).await);
     record_until(&place, 1_000).await.stop();
     let info = run(&["info", "--json", path_of(&place)]).json();
-    assert_eq!(info["gaps"][0]["reason"], "killed", "{info:#}");
+    let gaps = info["gaps"].as_array().expect("gaps");
+    assert!(gaps.iter().any(|gap| gap["reason"] == "killed"), "{info:#}");
     let told = Following::start(&client, &place, &["--speed", "5x"])
         .until_the_end()
         .await;
