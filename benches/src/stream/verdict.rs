@@ -62,8 +62,8 @@ pub struct Run {
     pub cores: usize,
     /// In the order in which they were.
     pub stretches: Vec<Stretch>,
-    /// The bare loop, and what its clients got.
-    pub bare: (Played, Got),
+    /// The bare loop behind each stretch with a thousand clients, and what its clients got.
+    pub bare: Vec<(Played, Got)>,
     /// Straight from the exchange, and by way of the relay.
     pub straight: Got,
     /// See `straight`.
@@ -113,26 +113,26 @@ impl Run {
         ratio(sum(|one| one.feed_nanos), sum(|one| one.counts.changes))
     }
 
-    /// What a message of ours costs with a thousand clients, in processor nanoseconds.
-    fn api(&self) -> f64 {
-        let sum = |of: fn(&Stretch) -> u64| self.named(THOUSAND).map(of).sum();
-        ratio(sum(|one| one.api_nanos), sum(|one| one.got.messages))
-    }
-
     /// The feed's cost a change with a thousand clients, each time to that of nobody before
     /// and after, from the least to the most.
     fn feeds(&self) -> Vec<f64> {
         let alone: Vec<_> = self.named(NOBODY).map(Stretch::feed).collect();
         let pairs = alone.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
         let listened = self.named(THOUSAND).map(Stretch::feed);
-        let mut all: Vec<_> = listened.zip(pairs).map(|(with, to)| with / to).collect();
-        all.sort_by(f64::total_cmp);
-        all
+        sorted(listened.zip(pairs).map(|(with, to)| with / to))
     }
 
-    /// What a message costs the bare loop, in processor nanoseconds.
-    fn bare(&self) -> f64 {
-        ratio(self.bare.0.cpu_nanos, self.bare.1.messages)
+    /// What a message costs the bare loop, each time to ours before it, from the least to
+    /// the most.
+    fn fan_outs(&self) -> Vec<f64> {
+        let ours = self.named(THOUSAND).map(Stretch::api);
+        sorted(
+            self.bare
+                .iter()
+                .map(bare)
+                .zip(ours)
+                .map(|(bare, ours)| bare / ours),
+        )
     }
 
     /// The bars.
@@ -142,9 +142,8 @@ impl Run {
         let of_thousand = |of: fn(&Stretch) -> u64| thousand.iter().copied().map(of).sum::<u64>();
         let changes = self.stretches.iter().map(Stretch::change_rate);
         let changes = changes.fold(f64::INFINITY, f64::min);
-        let feeds = self.feeds();
-        let feed = feeds.get(feeds.len() / 2).copied().unwrap_or(f64::NAN);
-        let fan_out = self.bare() / self.api();
+        let (feeds, fan_outs) = (self.feeds(), self.fan_outs());
+        let (feed, fan_out) = (middle(&feeds), middle(&fan_outs));
         let memory = self.stretches.iter().map(|one| one.memory_bytes).max();
         let memory = memory.unwrap_or(u64::MAX);
         let missing = |got: &Got| got.gaps + got.faults + got.ended + got.not_live;
@@ -196,7 +195,7 @@ impl Run {
             ),
             bar(
                 "a message of the bare loop, to one of ours, in processor time",
-                format!("{fan_out:.2}"),
+                format!("{fan_out:.3}, the middle one of {fan_outs:.3?}"),
                 format!("at least {FAN_OUT}"),
                 fan_out >= FAN_OUT,
             ),
@@ -220,18 +219,20 @@ impl Run {
         for one in &self.stretches {
             lines.push(one.row());
         }
-        let (played, got) = &self.bare;
-        lines.extend([
-            String::new(),
-            format!(
+        lines.push(String::new());
+        for one in &self.bare {
+            let (played, got) = one;
+            lines.push(format!(
                 "bare loop, same messages, same clients: {:.0} ns/message, {:.0} messages/s, {:.2} \
                  messages/read, {:.2} messages/write, {} not taken by stuck sockets",
-                self.bare(),
+                bare(one),
                 1e9 * ratio(got.messages, played.nanos),
                 ratio(got.messages, got.reads),
                 ratio(played.sent, played.writes),
                 played.skipped
-            ),
+            ));
+        }
+        lines.extend([
             format!(
                 "the feed's cost to nobody beside the bare loop: {:.3}",
                 self.feed(THOUSAND) / self.feed(ALONGSIDE)
@@ -345,6 +346,21 @@ fn bar(name: &'static str, is: String, wanted: String, holds: bool) -> Bar {
         wanted,
         holds,
     }
+}
+
+/// What a message costs the bare loop, in processor nanoseconds.
+fn bare((played, got): &(Played, Got)) -> f64 {
+    ratio(played.cpu_nanos, got.messages)
+}
+
+fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<_> = figures.collect();
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+fn middle(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn ages(got: &Got) -> String {

@@ -18,7 +18,7 @@ use polypy_core::{
 use polypy_http::{HttpConfig, HttpServer, Sources};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -310,6 +310,17 @@ pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// Bytes that a system holds of what goes one way, where it is to hold little.
+pub(crate) const NARROW: usize = 4 * 1024;
+
+/// A connection of a client whose system holds little of what it does not read.
+pub(crate) async fn narrow(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    let bytes = u32::try_from(NARROW).unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
 /// A WebSocket's client.
 pub(crate) struct Client(pub(crate) WebSocketStream<TcpStream>);
 
@@ -318,8 +329,9 @@ impl Client {
         Self::with_origin(address, path, None).await.unwrap()
     }
 
-    /// One over a connection that is there already.
-    pub(crate) async fn over(stream: TcpStream, address: SocketAddr, path: &str) -> Self {
+    /// One over a [`narrow`] connection.
+    pub(crate) async fn narrow(address: SocketAddr, path: &str) -> Self {
+        let stream = narrow(address).await;
         let (socket, _) = client_async(format!("ws://{address}{path}"), stream)
             .await
             .unwrap();

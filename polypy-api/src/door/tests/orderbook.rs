@@ -8,7 +8,6 @@ use polypy_core::{BookLookup, BookState, Component as _, StaleReason, StatsSourc
 use polypy_http::HttpConfig;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::common::*;
@@ -175,15 +174,12 @@ async fn a_stop_says_so_and_cuts_nobody_off() {
 async fn one_that_does_not_read_is_reset() {
     let impatient = HttpConfig {
         write_timeout: Duration::from_millis(200),
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     };
     let server = Server::start(impatient).await;
     server.books.set("11", found("11", BookState::Live, "0.55"));
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let mut client = Client::over(stream, server.address, PATH).await;
+    let mut client = Client::narrow(server.address, PATH).await;
     client.say(r#"{"subscribe":"11","interval_ms":50}"#).await;
     client.hear().await;
     // From here on the client does not read: its system's buffer fills, then the server's.

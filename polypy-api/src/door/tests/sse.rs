@@ -7,7 +7,7 @@ use polypy_core::{Component as _, Selector, StatsSource as _};
 use polypy_http::HttpConfig;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::common::*;
@@ -320,13 +320,11 @@ async fn a_hub_that_does_not_answer_holds_up_no_stop() {
 async fn one_that_does_not_read_is_reset() {
     let impatient = HttpConfig {
         write_timeout: Duration::from_millis(200),
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     };
     let server = Server::start(impatient).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let mut stream = socket.connect(server.address).await.unwrap();
+    let mut stream = narrow(server.address).await;
     let request = b"GET /v1/stream HTTP/1.1\r\nHost: polypy\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut source = Source::over(stream).await;
@@ -344,13 +342,11 @@ async fn one_that_does_not_read_holds_up_no_stop() {
     let patient = HttpConfig {
         drain_deadline: Duration::from_secs(300),
         write_timeout: Duration::from_secs(300),
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     };
     let server = Server::start(patient).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let mut stream = socket.connect(server.address).await.unwrap();
+    let mut stream = narrow(server.address).await;
     let request = b"GET /v1/stream HTTP/1.1\r\nHost: polypy\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut source = Source::over(stream).await;

@@ -8,7 +8,6 @@ use polypy_core::{Component as _, Selector, StatsSource as _};
 use polypy_http::HttpConfig;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -185,14 +184,11 @@ async fn one_that_does_not_read_holds_up_no_stop() {
     let patient = HttpConfig {
         drain_deadline: Duration::from_secs(300),
         write_timeout: Duration::from_secs(300),
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     };
     let server = Server::start(patient).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let mut client = Client::over(stream, server.address, PATH).await;
+    let mut client = Client::narrow(server.address, PATH).await;
     client.hear().await;
     server.hub.opened().await;
     server.hub.publish(1, long(1_000_000));
@@ -243,14 +239,11 @@ async fn a_hub_that_ends_ends_its_clients_and_takes_no_new_ones() {
 #[tokio::test]
 async fn of_what_waits_nothing_is_taken_before_the_socket_is_done_with_the_last() {
     let narrow = HttpConfig {
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     };
     let server = Server::start(narrow).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let mut client = Client::over(stream, server.address, PATH).await;
+    let mut client = Client::narrow(server.address, PATH).await;
     client.hear().await;
     server.hub.opened().await;
     let outbox = server.hub.outboxes().remove(0);
@@ -280,14 +273,11 @@ async fn of_what_waits_nothing_is_taken_before_the_socket_is_done_with_the_last(
 async fn what_two_threads_write_comes_frame_by_frame() {
     const MESSAGES: u64 = 1_000;
     let narrow = HttpConfig {
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     };
     let server = Server::start(narrow).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let mut client = Client::over(stream, server.address, PATH).await;
+    let mut client = Client::narrow(server.address, PATH).await;
     client.hear().await;
     server.hub.opened().await;
     let (mut beats, mut asked, mut answers, mut last) = (0, 0, 0, 0);
@@ -341,14 +331,11 @@ async fn what_two_threads_write_comes_frame_by_frame() {
 #[tokio::test]
 async fn answers_that_nobody_reads_end_the_client() {
     let server = Server::start(HttpConfig {
-        send_buffer: 4 * 1024,
+        send_buffer: NARROW,
         ..config()
     })
     .await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4 * 1024).unwrap();
-    let stream = socket.connect(server.address).await.unwrap();
-    let mut client = Client::over(stream, server.address, PATH).await;
+    let mut client = Client::narrow(server.address, PATH).await;
     client.hear().await;
     server.hub.opened().await;
     let outbox = server.hub.outboxes().remove(0);
