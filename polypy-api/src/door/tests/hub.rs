@@ -87,13 +87,23 @@ impl Hub {
 
     /// Gives every client this message, at this place, as a round does that is for few.
     pub(crate) fn publish(&self, position: u64, event: Event) {
-        let message = Arc::new(Published::new(Some(position), event));
-        let cursor = Cursor {
-            instance: INSTANCE,
-            position,
-        };
-        for outbox in self.asked.lock().clients.values() {
-            outbox.push(&message, Some(cursor));
+        self.publish_all([(position, event)]);
+    }
+
+    /// The same of more than one, in one round.
+    pub(crate) fn publish_all(&self, events: impl IntoIterator<Item = (u64, Event)>) {
+        let asked = self.asked.lock();
+        for (position, event) in events {
+            let message = Arc::new(Published::new(Some(position), event));
+            let cursor = Cursor {
+                instance: INSTANCE,
+                position,
+            };
+            for outbox in asked.clients.values() {
+                outbox.push(&message, Some(cursor));
+            }
+        }
+        for outbox in asked.clients.values() {
             outbox.send(&mut Vec::new());
         }
     }

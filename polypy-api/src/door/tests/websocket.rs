@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::common::*;
 use super::hub::{NOBODY, SILENCE, beat, long};
+use crate::door::ws::SocketLimits;
 
 const PATH: &str = "/v1/ws";
 
@@ -326,6 +327,49 @@ async fn what_two_threads_write_comes_frame_by_frame() {
     });
     assert_eq!(answers, 20);
     server.http.stop().await;
+}
+
+/// The hub sends what it has for a client whose task waits, or wakes the task: nothing else
+/// does, before the first ping.
+#[tokio::test]
+async fn what_comes_now_and_then_is_sent_each_time_and_whole() {
+    let narrow = HttpConfig {
+        send_buffer: NARROW,
+        ..config()
+    };
+    let server = Server::start(narrow).await;
+    let mut client = Client::narrow(server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    for place in 1..=3 {
+        server.hub.publish(place, beat(place));
+        assert_eq!(soon(client.hear()).await["ts_us"], place);
+    }
+    // More than the system takes at once.
+    server.hub.publish(4, long(1_000_000));
+    assert_eq!(soon(client.hear()).await["code"], "slow");
+    server.http.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_more_than_the_hub_sends_at_once_follows() {
+    let server = Server::start(config()).await;
+    let mut client = Client::connect(server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    server
+        .hub
+        .publish_all((1..=4).map(|place| (place, long(10_000))));
+    for _ in 1..=4 {
+        assert_eq!(soon(client.hear()).await["code"], "slow");
+    }
+    server.http.stop().await;
+}
+
+/// Before a client is pinged, at which its task would look at everything.
+async fn soon<T>(heard: impl Future<Output = T>) -> T {
+    let most = SocketLimits::default().ping * 3 / 4;
+    timeout(most, heard).await.expect("nothing came")
 }
 
 #[tokio::test]
