@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 
 /// Bytes of script and style that a browser fetches at most, compressed.
-const MOST_PACKED: usize = 100 * 1024;
+const MOST_PACKED: usize = 110 * 1024;
 /// Files that the page may fetch before it shows anything.
 const MOST_FILES: usize = 45;
 
@@ -128,7 +128,7 @@ fn no_script_makes_markup_of_text_or_asks_elsewhere() {
         let makes = text.contains("createElement");
         assert_eq!(makes, *name == "core/dom.js", "{name} makes elements");
         let lines = text.lines().count();
-        assert!(lines <= 500, "{name} has {lines} lines");
+        assert!(lines <= 600, "{name} has {lines} lines");
     }
     for refused in [
         "<style", " style=", " onclick", "href=\"/", "src=\"/", "http",
