@@ -175,8 +175,8 @@ fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
     receiver
 }
 
-// On one thread: whoever reads the socket has to let the one run who takes what was read, as
-// the queue between them holds 1,024 messages, and forgets what is beyond that.
+// On one thread: the queue of the SDK holds 1,024 messages and forgets what is beyond that. A task
+// that reads the socket on a thread of its own could outrun the one that takes messages.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let args: Vec<_> = std::env::args().skip(1).collect();
