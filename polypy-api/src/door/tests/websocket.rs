@@ -26,6 +26,19 @@ async fn named(client: &mut Client, name: &str) -> Value {
     }
 }
 
+/// A server and its client, between which the systems hold little.
+async fn narrow_ones() -> (Server, Client) {
+    let server = Server::start(HttpConfig {
+        send_buffer: NARROW,
+        ..config()
+    })
+    .await;
+    let mut client = Client::narrow(server.address, PATH).await;
+    client.hear().await;
+    server.hub.opened().await;
+    (server, client)
+}
+
 #[tokio::test]
 async fn subscriptions_come_and_go_and_messages_are_the_hubs_own_text() {
     let server = Server::start(config()).await;
@@ -239,14 +252,7 @@ async fn a_hub_that_ends_ends_its_clients_and_takes_no_new_ones() {
 /// It waits in its queue, whose bounds are the hub's, and not in the socket.
 #[tokio::test]
 async fn of_what_waits_nothing_is_taken_before_the_socket_is_done_with_the_last() {
-    let narrow = HttpConfig {
-        send_buffer: NARROW,
-        ..config()
-    };
-    let server = Server::start(narrow).await;
-    let mut client = Client::narrow(server.address, PATH).await;
-    client.hear().await;
-    server.hub.opened().await;
+    let (server, mut client) = narrow_ones().await;
     let outbox = server.hub.outboxes().remove(0);
     server.hub.publish(1, long(1_000_000));
     eventually("what waits is taken", || outbox.queued_bytes() == 0).await;
@@ -273,14 +279,7 @@ async fn of_what_waits_nothing_is_taken_before_the_socket_is_done_with_the_last(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_threads_write_comes_frame_by_frame() {
     const MESSAGES: u64 = 1_000;
-    let narrow = HttpConfig {
-        send_buffer: NARROW,
-        ..config()
-    };
-    let server = Server::start(narrow).await;
-    let mut client = Client::narrow(server.address, PATH).await;
-    client.hear().await;
-    server.hub.opened().await;
+    let (server, mut client) = narrow_ones().await;
     let (mut beats, mut asked, mut answers, mut last) = (0, 0, 0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -333,14 +332,7 @@ async fn what_two_threads_write_comes_frame_by_frame() {
 /// does, before the first ping.
 #[tokio::test]
 async fn what_comes_now_and_then_is_sent_each_time_and_whole() {
-    let narrow = HttpConfig {
-        send_buffer: NARROW,
-        ..config()
-    };
-    let server = Server::start(narrow).await;
-    let mut client = Client::narrow(server.address, PATH).await;
-    client.hear().await;
-    server.hub.opened().await;
+    let (server, mut client) = narrow_ones().await;
     for place in 1..=3 {
         server.hub.publish(place, beat(place));
         assert_eq!(soon(client.hear()).await["ts_us"], place);
@@ -374,14 +366,7 @@ async fn soon<T>(heard: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn answers_that_nobody_reads_end_the_client() {
-    let server = Server::start(HttpConfig {
-        send_buffer: NARROW,
-        ..config()
-    })
-    .await;
-    let mut client = Client::narrow(server.address, PATH).await;
-    client.hear().await;
-    server.hub.opened().await;
+    let (server, mut client) = narrow_ones().await;
     let outbox = server.hub.outboxes().remove(0);
     // The socket has enough to do for the rest of the test.
     server.hub.publish(1, long(1_000_000));
