@@ -220,10 +220,7 @@ impl Manifest {
 
     /// What it says of each finished file, the last word if there are several.
     pub fn files(&self) -> impl Iterator<Item = &FileLine> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::File { file, .. } => Some(file),
-            _ => None,
-        })
+        files_of(&self.lines)
     }
 
     /// The SHA-256 that a file had before it was compacted last.
@@ -287,62 +284,68 @@ impl Manifest {
 
     /// What is missing, and the file behind which it is, if that is known.
     fn losses(&self) -> Vec<(Option<&str>, Gap)> {
-        let mut losses: Vec<(Option<&str>, Gap)> = Vec::new();
-        for line in &self.lines {
+        let mut losses: Vec<(usize, Option<&str>, Gap)> = Vec::new();
+        for (place, line) in self.lines.iter().enumerate() {
             match line {
                 Line::Gap { gap, file, .. } => {
                     // It is said when it begins, and again with what has become of it.
                     let is_it = |of: &Gap| (of.scope, of.from_ts) == (gap.scope, gap.from_ts);
-                    losses.retain(|(_, known)| known.to_ts.is_some() || !is_it(known));
-                    losses.push((file.as_deref(), gap.clone()));
+                    losses.retain(|(_, _, known)| known.to_ts.is_some() || !is_it(known));
+                    losses.push((place, file.as_deref(), gap.clone()));
                 }
                 Line::Session { at, .. } => {
-                    let open = losses.iter_mut().filter(|(_, gap)| gap.to_ts.is_none());
-                    open.for_each(|(_, gap)| end(gap, *at, "restart"));
+                    let open = losses.iter_mut().filter(|(_, _, gap)| gap.to_ts.is_none());
+                    open.for_each(|(_, _, gap)| end(gap, *at, "restart"));
                 }
                 _ => {}
             }
         }
-        for (file, gap) in &mut losses {
-            let next = match file.map(number_of) {
-                Some(Some(number)) => {
-                    let behind = self
-                        .files()
-                        .filter(|file| number_of(&file.file) > Some(number));
-                    let next = behind.filter_map(|file| file.from_ts).min();
-                    next.filter(|next| gap.from_ts.is_none_or(|from| from <= *next))
-                }
-                Some(None) => None,
-                // The run had no file yet: the first that began since ends it.
-                None => {
-                    let since = self.files().filter_map(|file| file.from_ts);
-                    since.filter(|next| gap.from_ts < Some(*next)).min()
-                }
-            };
-            if let Some(next) = next
+        let ended = losses.into_iter().map(|(place, file, mut gap)| {
+            if let Some(next) = self.next_began(place, file, gap.from_ts)
                 && gap.to_ts.is_none_or(|to| next < to)
             {
-                end(gap, next, "next_file");
+                end(&mut gap, next, "next_file");
             }
-        }
-        losses
+            (file, gap)
+        });
+        ended.collect()
+    }
+
+    /// When the file began that comes next behind what the line at this place says is missing
+    /// from a moment on. `None`: there is none yet, or the clock was set back before it began,
+    /// and nobody knows how long that was.
+    fn next_began(&self, place: usize, behind: Option<&str>, from: Option<u64>) -> Option<u64> {
+        let is_since = |began: &u64| from.is_none_or(|from| from <= *began);
+        let Some(behind) = behind else {
+            // The run had no file yet. The next one is new since, and no older one that a
+            // repair has finished meanwhile.
+            let (before, since) = self.lines.split_at(place);
+            let is_new = |line: &&FileLine| !files_of(before).any(|old| old.file == line.file);
+            let files = files_of(since).filter(is_new);
+            let began = files.filter_map(|line| Some((number_of(&line.file)?, line.from_ts?)));
+            let next = began.filter(|(_, began)| is_since(began)).min();
+            return next.map(|(_, began)| began);
+        };
+        let number = number_of(behind)?;
+        let began = self
+            .files()
+            .filter_map(|line| Some((number_of(&line.file)?, line.from_ts?)));
+        let (_, next) = began.filter(|(of, _)| *of > number).min()?;
+        Some(next).filter(is_since)
     }
 
     /// What the last run but one has said that it lacks, if that is behind the newest file,
     /// which has this number; the last one has just begun.
     pub(crate) fn gap_of_run_before(&self, newest: u32) -> Option<&Gap> {
         // One that has ended is of the run before that one.
-        let gap = self.run_before().find_map(|line| match line {
-            Line::Gap { gap, file, .. } if gap.to_ts.is_none() => {
-                Some((gap, file.as_deref().and_then(number_of)))
-            }
+        let (place, gap, file) = self.run_before().find_map(|(place, line)| match line {
+            Line::Gap { gap, file, .. } if gap.to_ts.is_none() => Some((place, gap, file)),
             _ => None,
-        });
-        let (gap, number) = gap?;
-        let is_last = match number {
+        })?;
+        let is_last = match file.as_deref().and_then(number_of) {
             Some(number) => number == newest,
             // The run had none yet.
-            None => !self.files().any(|file| file.from_ts > gap.from_ts),
+            None => self.next_began(place, None, gap.from_ts).is_none(),
         };
         is_last.then_some(gap)
     }
@@ -392,15 +395,16 @@ impl Manifest {
     /// Whether the last run but one ended by itself.
     pub(crate) fn was_run_before_stopped(&self) -> bool {
         self.run_before()
-            .any(|line| matches!(line, Line::Stopped { .. }))
+            .any(|(_, line)| matches!(line, Line::Stopped { .. }))
     }
 
-    /// The lines of the last run but one, the last one first.
-    fn run_before(&self) -> impl Iterator<Item = &Line> {
-        let is_session = |line: &&Line| matches!(line, Line::Session { .. });
+    /// The lines of the last run but one with their places, the last one first.
+    fn run_before(&self) -> impl Iterator<Item = (usize, &Line)> {
+        let is_session = |(_, line): &(usize, &Line)| matches!(line, Line::Session { .. });
         let mut before = self
             .lines
             .iter()
+            .enumerate()
             .rev()
             .skip_while(move |line| !is_session(line));
         let _this_run = before.next();
@@ -433,6 +437,13 @@ impl Manifest {
 /// entry that is known.
 pub(crate) fn killed(from: u64, now: u64) -> Gap {
     Gap::of_recording("killed", Owner::Us, (Some(from), None), now)
+}
+
+fn files_of(lines: &[Line]) -> impl Iterator<Item = &FileLine> {
+    lines.iter().filter_map(|line| match line {
+        Line::File { file, .. } => Some(file),
+        _ => None,
+    })
 }
 
 fn end(gap: &mut Gap, at: u64, by: &str) {
@@ -488,83 +499,5 @@ fn path_in(folder: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use polypy_core::Owner;
-
-    use super::*;
-
-    fn session(at: u64) -> Line {
-        Line::Session {
-            at,
-            session: at.to_string(),
-            version: "1".into(),
-        }
-    }
-
-    fn file(number: u32) -> String {
-        format!("{number:08}-20261201T000000Z.mcap")
-    }
-
-    fn finished(number: u32, times: (u64, u64)) -> Line {
-        let file = FileLine {
-            file: file(number),
-            bytes: 1,
-            sha256: String::new(),
-            from_ts: Some(times.0),
-            to_ts: Some(times.1),
-            entries: 1,
-            frames: 1,
-            chunks: 1,
-        };
-        Line::File { at: times.1, file }
-    }
-
-    fn gap(from: u64, behind: u32) -> Line {
-        let gap = Gap::of_recording("disk_full", Owner::Us, (Some(from), None), from);
-        let file = Some(file(behind));
-        Line::Gap {
-            at: from,
-            gap,
-            file,
-        }
-    }
-
-    fn manifest(lines: impl IntoIterator<Item = Line>) -> Manifest {
-        Manifest {
-            lines: lines.into_iter().collect(),
-            ..Manifest::default()
-        }
-    }
-
-    #[test]
-    fn a_loss_ends_with_the_next_file_that_did_not_begin_before_it() {
-        let first = [session(1), finished(1, (2, 10)), gap(10, 1)];
-        let ends = |next| {
-            let lines = first.clone().into_iter().chain([finished(2, next)]);
-            manifest(lines).gaps()[0].to_ts
-        };
-        assert_eq!(ends((15, 20)), Some(15));
-        // The clock was set back: nobody knows when that was.
-        assert_eq!(ends((8, 20)), None);
-    }
-
-    #[test]
-    fn the_run_before_has_said_what_is_missing_only_if_that_is_behind_the_newest_file() {
-        let lines = [session(1), gap(10, 1), finished(2, (15, 20)), session(30)];
-        let known = manifest(lines);
-        assert_eq!(known.gap_of_run_before(2), None);
-        assert_eq!(
-            known.gap_of_run_before(1).and_then(|gap| gap.from_ts),
-            Some(10)
-        );
-    }
-
-    #[test]
-    fn that_an_earlier_run_was_stopped_says_nothing_of_the_one_behind_it() {
-        let stopped = Line::Stopped { at: 5 };
-        let runs = [session(1), stopped.clone(), session(6), session(9)];
-        assert!(!manifest(runs).was_run_before_stopped());
-        let runs = [session(1), session(6), stopped, session(9)];
-        assert!(manifest(runs).was_run_before_stopped());
-    }
-}
+#[path = "manifest_tests.rs"]
+mod tests;

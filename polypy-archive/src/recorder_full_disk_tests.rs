@@ -102,12 +102,13 @@ fn a_disk_without_room_at_the_start_costs_a_gap_and_recording_begins_when_there_
     }
 }
 
-/// There is a gap for the full disk, from this moment on, and it has ended.
+/// There is a gap for the full disk, from this moment on, and it has ended: at once, where the
+/// writer was not run for a while and has read the wall's clock again, which stands still.
 fn assert_full_from(disk: &FaultyDisk, from: u64) {
     let losses = losses(disk);
     let of_disk = losses.iter().filter(|loss| loss.0 == "disk_full");
     let is_it =
-        |loss: &&(String, Option<u64>, Option<u64>)| loss.1 == Some(from) && loss.2 > loss.1;
+        |loss: &&(String, Option<u64>, Option<u64>)| loss.1 == Some(from) && loss.2 >= loss.1;
     assert!(of_disk.clone().count() > 0, "{losses:?}");
     assert!(of_disk.clone().all(|loss| is_it(&loss)), "{losses:?}");
 }
