@@ -27,7 +27,7 @@ fn a_token_that_no_socket_carries_is_missing_till_its_next_book() {
     let mut second = bench.open(2);
     say(&mut second, "[0]");
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     let mut gaps = gaps_of_tokens(&bench.entries(&bench.names()[0]));
     gaps.retain(|(_, reason, _)| reason == "disconnected");
     let [one, two] = [0, 1].map(|number| bench.books.token(number));
@@ -65,7 +65,7 @@ fn a_market_that_ended_and_a_program_that_ends_miss_nothing() {
     bench.recorder.ending();
     socket.closed("asked", Owner::Us, Instant::now());
     bench.incident_of("hash", vec![on.asset_id.clone()]);
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     let entries = bench.entries(&bench.names()[0]);
     let mut gaps = gaps_of_tokens(&entries);
     gaps.retain(|(_, reason, _)| reason != "starting");
@@ -92,7 +92,7 @@ fn that_the_process_did_not_run_is_in_the_file() {
         .lock()
         .suspended(Instant::now());
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     let told = kinds(&bench.entries(&bench.names()[0]));
     let marks: Vec<_> = told
         .iter()

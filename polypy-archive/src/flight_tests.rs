@@ -11,12 +11,11 @@ use polypy_core::{
 use super::*;
 use crate::Recording;
 use crate::reader::{Found, Reader};
-use crate::testing::{Faults, FaultyDisk};
+use crate::testing::{Faults, FaultyDisk, until};
 use crate::testing_books::Books;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const BEGIN: u64 = 1_795_000_000_000_000_000;
-const SOON: Duration = Duration::from_secs(30);
 
 /// A millisecond later each time.
 #[derive(Default)]
@@ -90,10 +89,12 @@ impl Bench {
         let before = self.recorder.shared.numbers.bytes.get();
         self.books.change(0);
         self.books.change(1);
-        wait(|| self.recorder.shared.numbers.bytes.get() > before || before > 0);
+        until("a book is copied", || {
+            self.recorder.shared.numbers.bytes.get() > before || before > 0
+        });
         // A walk that began after the change.
         let walks = self.books.copies();
-        wait(|| self.books.copies() > walks + 4);
+        until("books are copied again", || self.books.copies() > walks + 4);
     }
 
     fn incident(&self, kind: &str) {
@@ -163,14 +164,6 @@ fn market(token: &AssetId) -> Option<Arc<Market>> {
     Some(Arc::new(Market::new(id, vec![token])))
 }
 
-fn wait(mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "it never came");
-        std::thread::yield_now();
-    }
-}
-
 fn say(socket: &mut Box<dyn SocketSink>, frame: &str) {
     socket.received(frame.as_bytes(), &[frame.len()], true, Instant::now());
 }
@@ -209,7 +202,7 @@ fn an_incident_leaves_what_all_sockets_said_before_it_with_the_books_to_begin_fr
     say(&mut first, "[1]");
     first.closed("dropped", Owner::Network, Instant::now());
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     let names = bench.names();
     assert_eq!(names.len(), 1);
     assert!(
@@ -253,7 +246,7 @@ fn what_was_forgotten_is_a_gap_behind_the_copies_that_lack_it() {
         say(&mut socket, &format!("[{frame}]"));
     }
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     let entries = bench.entries(&bench.names()[0]);
     // The copies are of before what was forgotten: nobody knows the books till the next ones.
     let unknown = entries.iter().filter_map(|recorded| match &recorded.entry {
@@ -287,7 +280,7 @@ fn files_are_few_an_hour_and_the_oldest_go() {
     for round in 1..=3u64 {
         say(&mut socket, "[1]");
         bench.incident("worker_died");
-        wait(|| bench.files() == round);
+        until("the file is written", || bench.files() == round);
     }
     let names = bench.names();
     bench.incident("hash");
@@ -313,12 +306,14 @@ fn a_disk_that_fails_costs_a_line_and_the_next_incident_is_written() {
         ..Faults::default()
     });
     bench.incident("hash");
-    wait(|| bench.recorder.shared.numbers.errors.get() == 1);
+    until("the error is counted", || {
+        bench.recorder.shared.numbers.errors.get() == 1
+    });
     bench.disk.set(Faults::default());
     say(&mut socket, "[1]");
     assert!(bench.names().is_empty(), "nothing is left of it");
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     let told = kinds(&bench.entries(&bench.names()[0]));
     for frame in ["frame 1 0", "frame 1 1"] {
         assert!(told.contains(&frame.to_owned()), "{told:?}");
@@ -333,11 +328,13 @@ fn no_file_is_put_where_a_replay_plays() {
     say(&mut socket, "[0]");
     bench.disk.hold(true);
     bench.incident("hash");
-    wait(|| bench.recorder.shared.numbers.errors.get() == 1);
+    until("the error is counted", || {
+        bench.recorder.shared.numbers.errors.get() == 1
+    });
     assert!(bench.names().is_empty());
     bench.disk.hold(false);
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
 }
 
 #[test]
@@ -353,7 +350,9 @@ fn a_disk_that_fails_is_left_alone_for_a_while() {
     });
     for round in 1..=3 {
         bench.incident("hash");
-        wait(|| bench.recorder.shared.numbers.failed.get() == round);
+        until("the incident is counted", || {
+            bench.recorder.shared.numbers.failed.get() == round
+        });
     }
     assert_eq!(bench.recorder.shared.numbers.errors.get(), 1);
     assert_eq!(bench.files(), 0);
@@ -371,15 +370,17 @@ fn incidents_of_one_cause_leave_half_of_the_hours_files_to_others() {
     // Two of four at once.
     for files in 1..=2 {
         bench.incident("hash");
-        wait(|| bench.files() == files);
+        until("the file is written", || bench.files() == files);
     }
     for round in 1..=5 {
         bench.incident("hash");
-        wait(|| bench.recorder.shared.numbers.limited.get() == round);
+        until("the incident is counted", || {
+            bench.recorder.shared.numbers.limited.get() == round
+        });
     }
     assert_eq!(bench.files(), 2);
     bench.incident("worker_died");
-    wait(|| bench.files() == 3);
+    until("the file is written", || bench.files() == 3);
     let pauses = [0, 1, 2, 3, 4].map(|files| bench.recorder.config.pause(files));
     let [none, _, first, second, third] = pauses;
     assert_eq!((none, first), (Duration::ZERO, HOUR));
@@ -396,9 +397,9 @@ fn the_answer_that_contradicted_a_book_is_in_the_file_and_no_other() {
     bench.audited(&format!("[\"{token}\"]"));
     bench.audited("[\"99\"]");
     bench.incident_of("hash", vec![token.clone()]);
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     bench.incident_of("audit", vec![token.clone()]);
-    wait(|| bench.files() == 2);
+    until("the file is written", || bench.files() == 2);
     let answers = |name: &str| -> Vec<String> {
         let told = kinds(&bench.entries(name)).into_iter();
         told.filter(|kind| kind.starts_with("answer")).collect()
@@ -429,7 +430,7 @@ fn what_comes_afterwards_does_not_push_out_what_came_before() {
     }
     bench.incident_of("hash", vec![bench.books.token(0)]);
     let mut said = 0;
-    wait(|| {
+    until("the file is written", || {
         // One that carries none of its tokens does not count.
         for _ in 0..100 {
             say(&mut other, &long);
@@ -469,9 +470,9 @@ fn a_panic_of_its_own_is_counted_and_the_next_incident_is_written() {
         }
     });
     let panics = &bench.recorder.shared.numbers.panics;
-    wait(|| panics.get() == 2);
+    until("the panics are counted", || panics.get() == 2);
     bench.incident("hash");
-    wait(|| bench.files() == 1);
+    until("the file is written", || bench.files() == 1);
     assert_eq!(panics.get(), 2);
 }
 
@@ -481,7 +482,7 @@ fn it_leaves_the_others_alone_once_it_has_panicked_too_often() {
     let mut socket = bench.open(1);
     bench.books.before_copies(|| panic!("of the test"));
     let panics = &bench.recorder.shared.numbers.panics;
-    wait(|| panics.get() == 5);
+    until("the panics are counted", || panics.get() == 5);
     say(&mut socket, "[0]");
     bench.incident("hash");
     bench.running.take().unwrap().stop();

@@ -26,7 +26,7 @@
 //! | [`header`] | what a file says of itself |
 //! | [`numbers`] | what a recorder has done so far |
 //! | [`disk`] | the disk, so that tests can have one that fails |
-//! | [`testing`] | that one |
+//! | [`testing`] | that one, and waiting for threads |
 //!
 //! Written, and read again:
 //!

@@ -5,6 +5,7 @@ use fastrand::Rng;
 use polypy_core::{ConditionId, Interner, Purpose, StaleReason};
 
 use super::*;
+use crate::testing::until;
 
 fn opened(socket: u64, at: Instant) -> Opened<'static> {
     Opened {
@@ -258,9 +259,9 @@ fn frames_are_copied_while_another_one_has_the_lock() {
     let mut socket = inlet.opened(&opened(1, now));
     let held = inlet.shared.pending.lock();
     let speaker = thread::spawn(move || socket.received(&[b'x'; 9_000], &[9_000], true, now));
-    while inlet.shared.blocks.load(Ordering::Acquire) == 0 {
-        thread::yield_now();
-    }
+    until("they are copied", || {
+        inlet.shared.blocks.load(Ordering::Acquire) > 0
+    });
     drop(held);
     speaker.join().unwrap();
     let mut seen = Seen::default();
@@ -280,9 +281,7 @@ fn a_writer_that_waits_is_woken_by_what_comes() {
         outlet.wait(Instant::now() + Duration::from_hours(1));
         all(&mut outlet).len()
     });
-    while !inlet.shared.pending.lock().is_parked {
-        thread::yield_now();
-    }
+    until("it waits", || inlet.shared.pending.lock().is_parked);
     socket.received(b"{}", &[2], true, now);
     assert_eq!(writer.join().unwrap(), 1);
 }

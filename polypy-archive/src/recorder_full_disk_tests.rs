@@ -45,15 +45,10 @@ fn record(recorder: &Recorder) {
         is_replacement: false,
         at: Instant::now(),
     });
-    let began = Instant::now();
-    while state(recorder).0 != RecorderState::Recording || recorder.numbers().synced() == 0 {
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "it never records"
-        );
+    until("it records", || {
         socket.received(b"[0]", &[3], true, Instant::now());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        state(recorder).0 == RecorderState::Recording && recorder.numbers().synced() > 0
+    });
 }
 
 /// What is missing of all by the files, and by the manifest, each once: why, from when, and

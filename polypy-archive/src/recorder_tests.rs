@@ -10,7 +10,7 @@ use super::*;
 use crate::listing::Recording;
 use crate::numbers::RecorderState;
 use crate::scan::{Piece, Scanner};
-use crate::testing::{Faults, FaultyDisk};
+use crate::testing::{Faults, FaultyDisk, until};
 
 #[path = "recorder_full_disk_tests.rs"]
 mod full_disk;
@@ -64,15 +64,6 @@ fn open(recorder: &Recorder) -> Box<dyn SocketSink> {
         is_replacement: false,
         at: Instant::now(),
     })
-}
-
-/// Waits until this holds.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 #[test]
@@ -382,13 +373,11 @@ fn a_writer_that_panics_gives_its_file_up_and_goes_on_in_another() {
         is_replacement: false,
         at: Instant::now(),
     });
-    let deadline = Instant::now() + Duration::from_secs(30);
     // It waits a second for its next file: whatever comes till then is lost, and said to be.
-    while recorder.numbers().frames().0 == 0 {
-        assert!(Instant::now() < deadline, "it goes on");
+    until("it goes on", || {
         socket.received(b"[0]", &[3], true, Instant::now());
-        std::thread::yield_now();
-    }
+        recorder.numbers().frames().0 > 0
+    });
     drop(socket);
     assert!(!running.has_ended());
     running.stop();

@@ -1,14 +1,21 @@
-//! A disk in memory that fails where a test says. For tests, of other crates as well.
+//! A disk in memory that fails where a test says, and waiting for threads. For tests, of other
+//! crates as well.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, DiskFile};
 use crate::segment::PART;
+
+/// How long [`until`] waits: longer than anything takes on a busy machine.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Between two looks of it.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What goes wrong, and when.
 #[derive(Debug, Clone, Copy, Default)]
@@ -346,5 +353,17 @@ impl DiskFile for MemoryFile {
 
     fn lock(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Waits until this holds, which another thread brings about.
+///
+/// # Panics
+/// When that takes longer than a minute.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < LONGEST, "not within {LONGEST:?}: {what}");
+        std::thread::sleep(LOOK);
     }
 }
