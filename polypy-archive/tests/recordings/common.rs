@@ -196,16 +196,28 @@ pub(crate) fn exists(disk: &FaultyDisk, path: &Path) -> bool {
     disk.content(path).is_some()
 }
 
-/// Messages that the indexes behind the chunks of a file have.
+/// Messages that a reader of another language finds: from the row of a chunk, which stands at
+/// the end of a file, to the index of each channel that it names, and from there to the message.
 pub(crate) fn indexed(bytes: &[u8]) -> u64 {
+    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    let small = |number: u64| usize::try_from(number).expect("small");
+    // The footer says where what stands behind the chunks begins.
+    let mut at = small(number(bytes.len() - 28));
     let mut indexed = 0;
-    for chunk in read(bytes).chunks {
-        let mut at = usize::try_from(chunk + length_at(bytes, chunk)).expect("small");
-        while bytes[at] == 7 {
-            let places = u32::from_le_bytes(bytes[at + 11..at + 15].try_into().expect("four"));
-            indexed += u64::from(places) / 16;
-            at += usize::try_from(length_at(bytes, at as u64)).expect("small");
+    while bytes[at] != 2 {
+        if bytes[at] == 8 {
+            let length = u32::from_le_bytes(bytes[at + 41..at + 45].try_into().expect("four"));
+            let channels = &bytes[at + 45..][..small(length.into())];
+            for named in channels.chunks(10) {
+                let (channel, place) = named.split_at(2);
+                let place = small(u64::from_le_bytes(place.try_into().expect("eight bytes")));
+                assert_eq!((bytes[place], &bytes[place + 9..place + 11]), (7, channel));
+                let places = &bytes[place + 11..place + 15];
+                let places = u32::from_le_bytes(places.try_into().expect("four"));
+                indexed += u64::from(places) / 16;
+            }
         }
+        at += small(length_at(bytes, at as u64));
     }
     indexed
 }

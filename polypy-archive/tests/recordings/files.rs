@@ -57,9 +57,10 @@ fn a_file_cut_anywhere_has_all_whole_chunks() {
     assert!(cuts > 1_500, "{cuts}");
 }
 
-/// A reader of another language looks for a message where the index says it is.
+/// A reader of another language goes from the row of a chunk to the index of each channel, and
+/// finds messages there.
 #[test]
-fn the_index_behind_each_chunk_has_every_message() {
+fn the_rows_of_chunks_and_the_indexes_behind_them_lead_to_every_message() {
     let entries = entries(500);
     let bytes = finished(&entries, PER_CHUNK);
     assert_eq!(indexed(&bytes), entries.len() as u64);
