@@ -94,6 +94,21 @@ fn what_is_asked_for_again_is_missing_till_its_book_with_every_cause() {
 }
 
 #[test]
+fn a_token_that_moves_to_another_socket_is_missing_in_between_and_nothing_was_wrong_with_it() {
+    let (mut coverage, one, mut out) = (Coverage::default(), tokens(1..2), Vec::new());
+    coverage.followed(&one[0], 1, &mut out);
+    with_books(&mut coverage, 1, &one, 1);
+    out.clear();
+    coverage.received(1, 7, 30_000);
+    coverage.asked(1, Asked::Unsubscribe, &one, 50_000, &mut out);
+    assert_eq!(told(&out), [(OfToken, "resubscribing", None)]);
+    assert_eq!((out[0].from_ts, out[0].owner), (Some(30), Owner::Us));
+    let out = with_books(&mut coverage, 2, &one, 60_000);
+    assert_eq!(told(&out), [(OfToken, "resubscribing", Some("snapshot"))]);
+    assert_eq!(out[0].to_ts, Some(60));
+}
+
+#[test]
 fn what_is_wanted_no_longer_is_no_gap_and_ends_one() {
     let (mut coverage, two, mut out) = (Coverage::default(), tokens(1..3), Vec::new());
     for token in &two {

@@ -171,12 +171,17 @@ struct Stage {
 
 impl Stage {
     fn new(texts: Vec<String>, tokens: &[AssetId]) -> Self {
+        Self::playing(texts, tokens, false)
+    }
+
+    /// Begins again at the end, if it `loops`.
+    fn playing(texts: Vec<String>, tokens: &[AssetId], loops: bool) -> Self {
         let total = texts.len();
         let recording = Recording::of(Box::new(Came(texts))).unwrap().unwrap();
         let mut exchange = exchange(0, true);
         exchange.list(&recording);
         let reading = Reading::new(recording, 0..u64::MAX);
-        exchange.load(Feed::start(reading, false).unwrap(), total);
+        exchange.load(Feed::start(reading, loops).unwrap(), total);
         let all = subscribe(&mut exchange, tokens);
         Self {
             exchange,
@@ -379,4 +384,22 @@ async fn who_waits_for_a_book_and_goes_is_told_nothing() {
     let book = opening(&stays).await.expect("it is whole");
     assert!(is_true(&book, &truth[0].1), "{book:#}");
     assert!(!said(&stage.all).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_played_again_takes_its_time_each_time() {
+    let (texts, truth) = venue(1, 40).await;
+    let tokens: Vec<_> = truth.into_iter().map(|(token, _)| token).collect();
+    let mut stage = Stage::playing(texts, &tokens, true);
+    for _ in 0..3 {
+        for count in 1..=5 {
+            stage.play(count).await;
+        }
+        while stage.played() > 0 {
+            tokio::time::advance(APART).await;
+            stage.exchange.play(Instant::now());
+            std::thread::yield_now();
+        }
+        subscribe(&mut stage.exchange, &tokens);
+    }
 }

@@ -327,6 +327,27 @@ mod tests {
         assert_eq!(code(Facts { left_out, ..GOOD }), ["books_not_live"]);
     }
 
+    #[test]
+    fn a_recorder_that_lags_or_fails_is_a_reason_of_its_own_and_harms_no_book() {
+        for (recorder, expected) in [
+            (RecorderState::Off, None),
+            (RecorderState::Recording, None),
+            (RecorderState::Behind, Some("recorder_behind")),
+            (RecorderState::Failed, Some("recorder_failed")),
+        ] {
+            let live_books = 400;
+            let health = Facts {
+                live_books,
+                recorder,
+                ..GOOD
+            }
+            .judge();
+            assert!(health.healthy, "{recorder:?}");
+            let codes = health.reasons.iter().map(|reason| reason.code);
+            assert!(codes.eq(expected), "{recorder:?}: {:?}", health.reasons);
+        }
+    }
+
     /// All combinations of what the verdict depends on.
     fn all() -> impl Iterator<Item = Facts> {
         (0..1_u32 << 7).flat_map(|bits| {

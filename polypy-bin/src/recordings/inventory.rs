@@ -465,4 +465,51 @@ mod tests {
         inventory.gaps.push(gap("lost"));
         assert!(!inventory.is_whole());
     }
+
+    #[test]
+    fn the_page_names_what_is_missing_of_what_and_by_whose_doing() {
+        let begun = 1_795_000_000_000_000;
+        let gap = |reason, owner, to| Gap::of_recording(reason, owner, (Some(begun), to), begun);
+        let full = gap("disk_full", Owner::Us, Some(begun + 2_000_000));
+        let hash = Gap {
+            scope: GapScope::Token,
+            token_id: Some("12".parse().expect("an id")),
+            ..gap("hash", Owner::Venue, None)
+        };
+        let behind = Gap {
+            scope: GapScope::Socket,
+            socket: Some(7),
+            from_ts: None,
+            ..gap("recorder_behind", Owner::Us, Some(begun))
+        };
+        let told = |gaps: &[Gap]| -> Vec<String> {
+            let inventory = Inventory {
+                gaps: gaps.to_vec(),
+                ..Inventory::default()
+            };
+            assert_eq!(inventory.to_json()["gaps"], json!(gaps));
+            let page = inventory.page(false);
+            let is_told = |line: &&str| line.starts_with("missing") || line.starts_with("not rec");
+            page.lines().filter(is_told).map(str::to_owned).collect()
+        };
+        assert_eq!(told(&[]), ["missing      nothing that it tells of"]);
+        let stopped = gap("stopped", Owner::Us, None);
+        let found = told(&[full.clone(), stopped, hash, behind]);
+        let (from, to) = (shown(begun * 1_000), shown((begun + 2_000_000) * 1_000));
+        assert_eq!(
+            found,
+            [
+                "not recorded 1 times, and nothing lost: stopped".to_owned(),
+                format!("missing      everything, {from} to {to}: disk_full (us)"),
+                format!("missing      token 12, {from} to unknown: hash (venue)"),
+                format!("missing      socket 7, unknown to {from}: recorder_behind (us)"),
+            ]
+        );
+        let many = told(&vec![full; MOST_ROWS + 2]);
+        assert_eq!(many.len(), MOST_ROWS + 1);
+        assert_eq!(
+            many[MOST_ROWS],
+            "missing      and 2 gaps more: --json has them"
+        );
+    }
 }

@@ -117,6 +117,13 @@ async fn gamma_and_clob_answer_from_the_recording() {
     assert_eq!(row["orderPriceMinTickSize"], 0.01);
     assert_eq!(row["orderMinSize"], 5);
     assert_eq!(row["negRisk"], false);
+    // The list of old has it, too: clients go on from one row to the next by its offset.
+    for (query, rows) in [("", 1), ("?limit=1", 1), ("?limit=1&offset=1", 0)] {
+        let (_, page) = get(&sim, &format!("/markets{query}")).await;
+        let conditions = page.as_array().unwrap().iter();
+        let conditions: Vec<_> = conditions.map(|row| &row["conditionId"]).collect();
+        assert_eq!(conditions, vec![MARKET; rows], "{query}");
+    }
     let path = format!("/book?token_id={}", no());
     assert_eq!(get(&sim, &path).await.0, 404, "not played yet");
     let mut client = Client::connect(&sim).await;
