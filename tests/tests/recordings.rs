@@ -2,19 +2,22 @@
 //! played to the program, each by the built binary or through the library beneath it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use polypy::PolyPy;
 use polypy::archive::{Entries, Recording, SystemDisk};
 use polypy::clock::SystemClock;
 use polypy::recordings::import;
 use polypy_core::recording::RecordingSource;
 use polypy_sim::{Sim, SimConfig, SimHandle};
-use polypy_tests::program::binary;
+use polypy_tests::program::{Program, binary};
 use polypy_tests::recorded;
 use polypy_tests::recording::{self, path_of, run};
 use polypy_tests::replay::replay;
@@ -505,4 +508,83 @@ async fn a_recording_that_is_played_is_verified_by_the_program_state_by_state() 
         assert_eq!(shown["hash_verified"], true, "{asset}");
     }
     world.stop().await;
+}
+
+/// When the first frame of recordings with times came, in milliseconds since the epoch.
+const CAME: u64 = 1_795_000_000_000;
+
+/// Adds our own frames to a recording, each so many milliseconds behind the one before it, as a
+/// run and a file of their own. How many there are.
+fn import_timed(recording: &Path, began: u64, apart: usize) -> usize {
+    let (lines, _) = recorded::recording();
+    let times = (began..).step_by(apart);
+    let timed = lines.lines().zip(times);
+    let timed = timed.map(|(line, at)| format!("{{\"t_ms\":{at},\"frame\":{line}}}"));
+    let timed: Vec<_> = timed.collect();
+    let file = recording.with_extension("jsonl");
+    std::fs::write(&file, timed.join("\n")).expect("a file");
+    let said = run(&["import", path_of(&file), path_of(recording)]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    timed.len()
+}
+
+/// `polypy replay`, and a program that takes it for the venue until all is played: what the
+/// exchange has counted by then, and how long both took.
+async fn followed(recording: &Path, options: &[&str]) -> (Value, Duration) {
+    let began = Instant::now();
+    let mut args = vec!["replay", path_of(recording)];
+    args.extend(options);
+    let args: Vec<_> = args.into_iter().map(str::to_owned).collect();
+    let venue = Program::start(&args);
+    let [gamma, clob, ws] = ["gamma_url", "clob_url", "ws_url"].map(|name| {
+        let line = venue.says(name);
+        line.split('"').nth(1).expect("an address").to_owned()
+    });
+    let program = PolyPy::builder().venue(&gamma, &clob, &ws);
+    let program = program.build().expect("it can be built");
+    program.start().await.expect("it starts");
+    let address = gamma.trim_start_matches("http://");
+    let address: SocketAddr = address.parse().expect("an address");
+    let mut stats = Value::Null;
+    wait::until("all is played", SOON, async || {
+        let answer = http::get(address, "/sim/stats").await;
+        stats = answer.expect("an answer").json();
+        stats["playback"]["done"] == true
+    })
+    .await;
+    let took = began.elapsed();
+    program.stop().await;
+    venue.stop();
+    (stats, took)
+}
+
+#[tokio::test]
+async fn a_replay_from_the_midst_reads_no_file_in_vain_and_sends_nothing_of_before() {
+    let recording = folder("from").join("recording");
+    let later = CAME + 3_600_000;
+    let frames = import_timed(&recording, CAME, 1);
+    assert_eq!(import_timed(&recording, later, 1), frames);
+    let from = (later + frames as u64 - 3).to_string();
+    let (stats, _) = followed(&recording, &["--speed", "max", "--from", &from]).await;
+    let playback = &stats["playback"];
+    assert_eq!(playback["total"], frames, "of the second file alone");
+    assert_eq!(playback["sent"], frames, "those of before make books");
+    // These, and three frames, on each socket.
+    let totals = &stats["totals"];
+    assert!(totals["opening_books"].as_u64() > Some(0), "{totals:#}");
+    let sent = totals["frames_queued"].as_u64();
+    assert!(
+        sent > Some(0) && sent < Some(frames as u64 / 2),
+        "{totals:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_replay_takes_as_long_as_what_was_recorded() {
+    let recording = folder("as-long").join("recording");
+    let frames = import_timed(&recording, CAME, 250);
+    let recorded = Duration::from_millis(250 * (frames as u64 - 1));
+    assert!(recorded > Duration::from_secs(4), "{recorded:?}");
+    let (_, took) = followed(&recording, &[]).await;
+    assert!(took >= recorded, "{took:?} of {recorded:?}");
 }
