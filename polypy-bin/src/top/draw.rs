@@ -161,7 +161,10 @@ impl Page<'_> {
         let (model, place) = (self.model, self.model.place());
         let room = self.lines.saturating_sub(FRAME);
         let mut lines = vec![match model.kind {
-            Kind::Markets => self.row_head(&MARKET_COLUMNS, "QUESTION"),
+            Kind::Markets => {
+                // The line below the table has no room for it beside a question that is cut here.
+                self.row_head(&MARKET_COLUMNS, &format!("QUESTION, by {}", model.sort()))
+            }
             Kind::Connections => self.row_head(&CONNECTION_COLUMNS, "LAST END"),
         }];
         for row in place.first..(place.first + room).min(model.rows()) {
@@ -234,8 +237,7 @@ impl Page<'_> {
         tone: Tone,
         last: &str,
     ) -> Line<'static> {
-        let used: usize = columns.iter().map(|column| column.width + 1).sum();
-        let room = self.columns.saturating_sub(used);
+        let room = self.room_of_last(columns);
         let cells = cells.iter().zip(columns).enumerate();
         let mut spans: Vec<_> = cells
             .map(|(at, (text, column))| {
@@ -245,6 +247,12 @@ impl Page<'_> {
             .collect();
         spans.push(self.data(padded(&cut(last, room), room), Tone::Plain));
         Line::from(spans)
+    }
+
+    /// What the columns of a table leave to its last one.
+    fn room_of_last(&self, columns: &[Column]) -> usize {
+        let used: usize = columns.iter().map(|column| column.width + 1).sum();
+        self.columns.saturating_sub(used)
     }
 
     // ---- below ----------------------------------------------------------------
@@ -274,30 +282,52 @@ impl Page<'_> {
                     |end| format!("last end: {end}  {}", self.count()),
                 )
             }
-            (None, Kind::Markets) => {
-                let row = model.markets.get(model.place().row);
-                let state = row.map(state_of).filter(|(name, text)| name != text);
-                state.map_or_else(
-                    || self.count(),
-                    |(_, text)| format!("{text}  {}", self.count()),
-                )
-            }
+            (None, Kind::Markets) => self.market(),
         };
         self.line(&text, Tone::Quiet)
     }
 
+    /// What the table cuts of the chosen row: why its books are not live, and its question.
+    fn market(&self) -> String {
+        let model = self.model;
+        let Some(market) = model.markets.get(model.place().row) else {
+            return self.count();
+        };
+        let (_, state) = state_of(market);
+        let question = plain(&market.question);
+        let is_cut = width(&question) > self.room_of_last(&MARKET_COLUMNS);
+        let place = if is_cut {
+            format!("{}{}  {question}", self.position(), self.search())
+        } else {
+            self.count()
+        };
+        if width(&state) > MARKET_COLUMNS[0].width {
+            format!("{state}  {place}")
+        } else {
+            place
+        }
+    }
+
     /// How many rows there are, and in which order.
     fn count(&self) -> String {
+        let (name, sort) = (self.model.kind.name(), self.model.sort());
+        let (position, search) = (self.position(), self.search());
+        format!("{position} {name}, sorted by {sort}{search}")
+    }
+
+    /// Which row of how many.
+    fn position(&self) -> String {
         let model = self.model;
         let row = (model.place().row + 1).min(model.rows());
-        let mut text = format!(
-            "{row} of {} {}, sorted by {}",
-            model.matched,
-            model.kind.name(),
-            model.sort()
-        );
+        format!("{row} of {}", model.matched)
+    }
+
+    /// The words that the rows have, and dots while others are awaited.
+    fn search(&self) -> String {
+        let model = self.model;
+        let mut text = String::new();
         if model.kind == Kind::Markets && !model.words.is_empty() {
-            text.push_str(&format!(", with: {}", plain(&model.words)));
+            text = format!(", with: {}", plain(&model.words));
         }
         if model.is_asking() {
             text.push_str("...");

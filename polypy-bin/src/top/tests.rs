@@ -400,6 +400,36 @@ fn prices_of_a_book_that_is_not_live_are_left_out_and_its_state_says_why() {
 }
 
 #[test]
+fn a_question_that_its_column_cuts_is_whole_below_the_table() {
+    let (mut model, now) = known();
+    let long = "Will the highest temperature in Lisbon be above 31 degrees?";
+    // Thirteen letters, each of two columns.
+    for question in [long, "東京の天気は晴れですか雨か"] {
+        let mut rows = vec![market(1, "stale", Some("hash")), market(2, "live", None)];
+        question.clone_into(&mut rows[0].question);
+        let asked = model.question().unwrap();
+        model.on(Input::Read(asked, Rows::Markets(rows, 300)), now);
+        let shown = text(&model, now);
+        let below = format!("\"1 of 300  {question}");
+        assert!(shown.contains(&below), "{shown}");
+        assert!(shown.contains("QUESTION, by volume_day"), "{shown}");
+        // One that is whole in the table is not said again, and neither is it where there is room.
+        let count = "of 300 markets, sorted by volume_day";
+        assert!(!shown.contains(count), "{shown}");
+        press(&mut model, KeyCode::Down);
+        assert!(text(&model, now).contains(&format!("2 {count}")));
+        press(&mut model, KeyCode::Up);
+        model.on(Input::Resized(140, 24), now);
+        assert!(text(&model, now).contains(&format!("1 {count}")));
+        model.on(Input::Resized(80, 24), now);
+    }
+    model.markets[0].question = "long ".repeat(40);
+    let shown = text(&model, now);
+    let below = shown.lines().find(|line| line.contains("1 of 300  long"));
+    assert!(below.is_some_and(|line| line.contains('…')), "{shown}");
+}
+
+#[test]
 fn connections_say_how_they_ended_and_when_the_next_socket_comes() {
     let (mut model, now) = known();
     press(&mut model, KeyCode::Tab);
