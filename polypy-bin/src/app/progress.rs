@@ -2,10 +2,12 @@
 //! looks in later that all is well.
 //!
 //! A line when something changed, at most one a second, until every book is
-//! live; a line every [`STEADY`] afterwards. Reads a few counters; touches no book.
+//! live; a line every [`STEADY`] afterwards. Those that only say how far it has come
+//! are named [`START_PROGRESS`]. Reads a few counters; touches no book.
 
 use std::time::Duration;
 
+use polypy_net::lifecycle::START_PROGRESS;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::PolyPy;
@@ -37,7 +39,7 @@ impl Progress {
         self.assets > 0 && self.live_books >= self.assets
     }
 
-    fn log(self, elapsed: Duration) {
+    fn log(self, elapsed: Duration, line: Line) {
         let Self {
             markets,
             assets,
@@ -55,15 +57,27 @@ impl Progress {
         } else {
             "every book is live"
         };
-        tracing::info!(
-            markets,
-            assets,
-            subscribed,
-            connections,
-            live_books,
-            seconds,
-            "{message}"
-        );
+        match line {
+            Line::Step => tracing::info!(
+                name: START_PROGRESS,
+                markets,
+                assets,
+                subscribed,
+                connections,
+                live_books,
+                seconds,
+                "{message}"
+            ),
+            Line::News => tracing::info!(
+                markets,
+                assets,
+                subscribed,
+                connections,
+                live_books,
+                seconds,
+                "{message}"
+            ),
+        }
     }
 }
 
@@ -77,13 +91,22 @@ pub(super) async fn report(app: &PolyPy) {
         ticks.tick().await;
         app.refresh_process().await;
         let progress = app.progress();
-        if teller.wants(progress, began.elapsed()) {
-            progress.log(began.elapsed());
+        if let Some(line) = teller.line(progress, began.elapsed()) {
+            progress.log(began.elapsed(), line);
             if let (true, Some(recorder)) = (teller.settled, &app.parts().recorder) {
                 recorder.log();
             }
         }
     }
+}
+
+/// What a line is to a person who sees all the time how far the start has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// The same again.
+    Step,
+    /// Every book is live, and was not before.
+    News,
 }
 
 /// Decides which moments are worth a line.
@@ -99,11 +122,16 @@ struct Teller {
 }
 
 impl Teller {
-    fn wants(&mut self, progress: Progress, elapsed: Duration) -> bool {
+    fn line(&mut self, progress: Progress, elapsed: Duration) -> Option<Line> {
         let silence = self.told_at.map(|at| elapsed.saturating_sub(at));
         let wanted = match silence {
             None => true,
             Some(silence) => silence >= STEADY || (!self.settled && progress != self.told),
+        };
+        let line = if progress.is_complete() && !self.told.is_complete() {
+            Line::News
+        } else {
+            Line::Step
         };
         if wanted {
             self.told = progress;
@@ -113,7 +141,7 @@ impl Teller {
         // its end, whereas the first page alone may be live for a moment.
         self.settled |= progress.is_complete() && self.last.assets == progress.assets;
         self.last = progress;
-        wanted
+        wanted.then_some(line)
     }
 }
 
@@ -140,19 +168,21 @@ mod tests {
         let mut teller = Teller::default();
         let second = Duration::from_secs;
         let moments = [
-            (Progress::default(), 0, true),
-            (Progress::default(), 1, false),
-            (of(2, 2), 1, true),
-            (live(1), 2, true),
-            (live(1), 3, false),
-            (live(4), 4, true),
-            (live(3), 5, false),
-            (live(3), 63, false),
-            (live(3), 64, true),
-            (live(3), 65, false),
+            (Progress::default(), 0, Some(Line::Step)),
+            (Progress::default(), 1, None),
+            (of(2, 2), 1, Some(Line::News)),
+            (live(1), 2, Some(Line::Step)),
+            (live(1), 3, None),
+            (live(4), 4, Some(Line::News)),
+            (live(3), 5, None),
+            (live(3), 63, None),
+            (live(3), 64, Some(Line::Step)),
+            (live(3), 65, None),
+            (live(4), 124, Some(Line::News)),
+            (live(4), 184, Some(Line::Step)),
         ];
         for (progress, at, expected) in moments {
-            assert_eq!(teller.wants(progress, second(at)), expected, "at {at} s");
+            assert_eq!(teller.line(progress, second(at)), expected, "at {at} s");
         }
     }
 

@@ -1,7 +1,8 @@
 //! A thread that writes finished lines, behind a queue that never blocks.
 //!
 //! On a terminal there may be a status below the last line. The thread alone writes there:
-//! it takes the status away before a line, and puts it back behind it.
+//! it takes the status away before a line, and puts it back behind it. While it stands there,
+//! lines that only say how far a start has come are left out: it says so.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use polypy_net::lifecycle::START_PROGRESS;
+use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::OptionalWriter;
 
 /// Lines that wait for the writer. At some 200 bytes a line this is well under
 /// a mebibyte, and a second of the busiest start-up.
@@ -48,6 +52,8 @@ impl StatusLine {
     /// Shows this from now on, cut to the terminal's width; nothing if it is empty. One that
     /// finds the queue full is left out: another one comes.
     pub fn show(&self, status: String) {
+        let stands = !status.is_empty();
+        self.0.shared.has_status.store(stands, Ordering::Relaxed);
         drop(self.0.queue.try_send(Piece::Status(status)));
     }
 
@@ -62,13 +68,23 @@ impl StatusLine {
 struct Shared {
     lost: AtomicU64,
     closing: AtomicBool,
+    /// There is a status, or will be at once.
+    has_status: AtomicBool,
 }
 
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = &'a Lines;
+    type Writer = OptionalWriter<&'a Lines>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        self
+        OptionalWriter::some(self)
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        let has_status = self.shared.has_status.load(Ordering::Relaxed);
+        if has_status && event.name() == START_PROGRESS {
+            return OptionalWriter::none();
+        }
+        self.make_writer()
     }
 }
 
@@ -239,6 +255,7 @@ fn write_pieces<O: Write, C: Fn() -> usize>(
 #[cfg(test)]
 mod tests {
     use parking_lot::{Condvar, Mutex};
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
 
@@ -341,6 +358,32 @@ mod tests {
             pipe.text(),
             format!("one\n{cleared}2 of 9 {cleared}two\n2 of 9 {cleared}9 of 9{cleared}")
         );
+    }
+
+    #[test]
+    fn what_the_status_says_is_no_line_beside_it() {
+        let pipe = Pipe::default();
+        let (_, report) = counter();
+        let (guard, lines) = spawn(pipe.clone(), || 80, report).unwrap();
+        let status = guard.status_line();
+        let log = || {
+            tracing::info!(name: START_PROGRESS, "waiting for books");
+            tracing::info!("a market has ended");
+        };
+        let layer = tracing_subscriber::fmt::layer().with_writer(lines);
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            log();
+            status.show("2 of 9 books".to_owned());
+            log();
+            status.show(String::new());
+            log();
+        });
+        drop(guard);
+        let text = pipe.text();
+        let lines = |words| text.matches(words).count();
+        assert_eq!(lines("a market has ended"), 3, "{text}");
+        assert_eq!(lines("waiting for books"), 2, "{text}");
     }
 
     #[test]

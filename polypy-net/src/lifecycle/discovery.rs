@@ -21,10 +21,10 @@ use std::time::Duration;
 use polypy_core::{ConditionId, Listed};
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
 use super::closing::Ended;
 use super::lookup::Lookup;
 use super::stats::CrawlOutcome;
+use super::{START_PROGRESS, Shared};
 use crate::backoff::Backoff;
 use crate::counter::millis;
 use crate::gamma::{Crawl, CrawlEnd, GammaError, Listing, MAX_LOOKUP, MarketState, SkipReason};
@@ -339,7 +339,7 @@ impl Shared {
         if !self.stats.has_succeeded() && round.told.elapsed() >= PROGRESS {
             round.told = Instant::now();
             let markets = self.registry.live_market_count();
-            tracing::info!(markets, "discovering markets");
+            tracing::info!(name: START_PROGRESS, markets, "discovering markets");
         }
     }
 }

@@ -68,6 +68,10 @@ use stats::LifecycleStats;
 
 const NAME: &str = "lifecycle";
 
+/// The name of events that say how far a start has come. A log that stands beside something that
+/// shows it may leave them out.
+pub const START_PROGRESS: &str = "start progress";
+
 /// When things are asked and forgotten.
 #[derive(Debug, Clone)]
 pub struct LifecycleConfig {
