@@ -5,13 +5,13 @@
 import { el, mark, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { ofBook } from "../core/state.js";
-import { badge, box, key, setBadge } from "../core/widgets.js";
+import { badge, setBadge } from "../core/widgets.js";
 import { Book, Broken } from "../book/book.js";
 import * as grid from "../book/grid.js";
-import { Chart } from "../draw/chart.js";
-import * as heatmap from "../draw/heatmap.js";
+import { History } from "../book/history.js";
+import { Depth } from "../draw/heatmap.js";
+import { Charts } from "./charts.js";
 import { Demo } from "./demo.js";
-import { heatBox } from "./heat.js";
 import { Ladder } from "./ladder.js";
 import { Proof, Siblings, Trades } from "./parts.js";
 
@@ -28,12 +28,9 @@ const EARLY = "ask again later";
 /** For those who do not see the ladder its words are renewed. */
 const LABEL_MS = 5000;
 const TABS = /** @type {const} */ ([["ladder", "Ladder"], ["heat", "Heat"], ["depth", "Depth"], ["mid", "Mid"], ["trades", "Trades"], ["proof", "Proof"], ["event", "Event"]]);
-/** Points of mid and spread: an hour of seconds. */
-const POINTS = 3600;
 
 /**
- * @typedef {{ id: string, outcome: string, book: Book, depth: heatmap.Depth, times: number[], mids: (number | null)[], spreads: (number | null)[],
- *   hasPast: boolean, button: any, bid: any, ask: any, state: any }} Token
+ * @typedef {{ id: string, outcome: string, book: Book, depth: Depth, history: History, button: any, bid: any, ask: any, state: any }} Token
  */
 
 /** @param {any} app @param {string} name slug or condition id @param {URLSearchParams} query @returns {import("../main.js").View} */
@@ -59,40 +56,14 @@ export function market(app, name, query) {
   const problem = el("p", { class: "nothing", hidden: true });
 
   const ladder = new Ladder();
-  const heat = heatBox(() => (chartsAt = 0));
-  const depthPlace = el("div", { class: "chart", role: "img", "aria-label": "Cumulative depth" });
-  const depth = box("depth", "Cumulative depth", depthPlace);
-  const midPlace = el("div", { class: "chart", role: "img", "aria-label": "Mid and spread over time" });
-  const mid = box("mid", "Mid and spread", midPlace);
-  mid.more.append(el("span", { class: "legend" }, key("mid", "text"), key("spread", "muted", true)));
+  const digits = () => format.places(shown?.book.tick ?? info?.tick_size ?? null);
+  const pictures = new Charts(digits, () => tickOf(shown?.book), () => (chartsAt = 0));
   const proof = new Proof();
   const trades = new Trades();
   const siblings = new Siblings();
   const demo = app.reads.has("/demo/faults") ? new Demo(app, true) : null;
-  const digits = () => format.places(shown?.book.tick ?? info?.tick_size ?? null);
-  const depthPlot = new Chart(depthPlace, {
-    series: [
-      { label: "bids", colour: "bid", fill: "bid-fill", stepped: true },
-      { label: "asks", colour: "ask", fill: "ask-fill", stepped: true },
-    ],
-    isTime: false,
-    least: 0,
-    y: format.short,
-    x: (value) => format.price(value, digits()),
-  });
-  const midPlot = new Chart(midPlace, {
-    series: [
-      // Between two quotes there was none of what lies between them.
-      { label: "mid", colour: "text", width: 1.8, stepped: true },
-      { label: "spread", colour: "muted", dash: [4, 3], scale: "second", width: 1.2, stepped: true },
-    ],
-    y: (value, step) => format.step(value, step, digits()),
-    air: () => (Number(shown?.book.tick ?? "0.01") || 0.01) * 2,
-    second: (value, step) => format.step(value, step, digits()),
-    wide: 50,
-  });
   const tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Parts of the market" });
-  const boxes = el("div", { class: "market", "data-tab": "ladder" }, ladder.box, heat.box, el("div", { class: "aside" }, proof.box, trades.box, siblings.box), depth.box, mid.box);
+  const boxes = el("div", { class: "market", "data-tab": "ladder" }, ladder.box, pictures.heat.box, el("div", { class: "aside" }, proof.box, trades.box, siblings.box), pictures.depth.box, pictures.mid.box);
   for (const [id, text] of TABS) tabs.append(el("button", { type: "button", role: "tab", "aria-selected": String(id === "ladder"), text, on: { click: () => tab(id) }, data: { tab: id } }));
   app.root.append(el("div", { class: "title" }, heading, about, copy), outcomes, problem, ...(demo ? [demo.box] : []), tabs, boxes);
   outcomes.append(list);
@@ -174,7 +145,7 @@ export function market(app, name, query) {
     app.root.classList.remove("missing");
     problem.hidden = true;
     trades.forget();
-    for (const one of tokens.values()) if (!one.hasPast) void before(one);
+    for (const one of tokens.values()) if (!one.history.hasPast) void before(one);
     void learn();
   }
 
@@ -227,13 +198,7 @@ export function market(app, name, query) {
   /** Mid and spread of a token before now. @param {Token} one */
   async function before(one) {
     try {
-      const answer = await app.reads.json(`v1/tops/${one.id}`, { signal: abort.signal });
-      const first = one.times[0] ?? Infinity;
-      const old = answer.history.filter((/** @type {any} */ point) => point.ts_event_ms / 1000 < first && point.mid_price !== null);
-      one.times.unshift(...old.map((/** @type {any} */ point) => point.ts_event_ms / 1000));
-      one.mids.unshift(...old.map((/** @type {any} */ point) => Number(point.mid_price)));
-      one.spreads.unshift(...old.map((/** @type {any} */ point) => Number(point.spread)));
-      one.hasPast = true;
+      one.history.before((await app.reads.json(`v1/tops/${one.id}`, { signal: abort.signal })).history);
     } catch {
       // The chart begins now, then; what could not be asked is asked when the link is back.
     }
@@ -247,7 +212,7 @@ export function market(app, name, query) {
     const button = el("button", { type: "button", class: "outcome", role: "tab", "aria-selected": "false", on: { click: () => choose(id) } },
       el("span", { class: "what", text: format.plain(outcome, 100), title: format.plain(outcome, 1000) }), el("span", { class: "prices" }, bid, el("span", { class: "slash", text: " / " }), ask), state);
     /** @type {Token} */
-    const made = { id, outcome, book: new Book(), depth: new heatmap.Depth(), times: [], mids: [], spreads: [], hasPast: false, button, bid, ask, state };
+    const made = { id, outcome, book: new Book(), depth: new Depth(), history: new History(), button, bid, ask, state };
     tokens.set(id, made);
     choices.append(button);
     if (shown === null || outcome === wantedOutcome) choose(id, false);
@@ -352,23 +317,15 @@ export function market(app, name, query) {
     const isLive = one.book.isLive && app.isLinked();
     // Until its first book comes nobody has looked at it.
     if (!isLive && one.book.following === "no" && one.depth.second < 0) return;
-    const tick = Number(one.book.tick ?? "0.01") || 0.01;
+    const tick = tickOf(one.book);
     const [bid, ask] = [one.book.best("bid"), one.book.best("ask")];
     if (isLive) {
       one.depth.take(second, grid.rows(one.book.sides.bid.values(), tick, "bid"), grid.rows(one.book.sides.ask.values(), tick, "ask"), bid && grid.row(bid.at, tick, "bid"), ask && grid.row(ask.at, tick, "ask"));
     } else {
       one.depth.doubt(second);
     }
-    const middle = isLive && bid && ask ? (bid.at + ask.at) / 2 : null;
-    const spread = isLive && bid && ask ? ask.at - bid.at : null;
-    if (one.times[one.times.length - 1] !== second) {
-      one.times.push(second);
-      one.mids.push(null);
-      one.spreads.push(null);
-    }
-    one.mids[one.mids.length - 1] = middle;
-    one.spreads[one.spreads.length - 1] = spread;
-    while (one.times.length > POINTS) for (const column of [one.times, one.mids, one.spreads]) column.shift();
+    const has = isLive && bid && ask;
+    one.history.take(second, has ? (bid.at + ask.at) / 2 : null, has ? ask.at - bid.at : null);
   }
 
   /** @param {number} now */
@@ -440,33 +397,14 @@ export function market(app, name, query) {
   function charts(isOld, now) {
     if (!shown) return;
     const { book } = shown;
-    const tick = Number(book.tick ?? "0.01") || 0.01;
     const [bid, ask] = [book.best("bid"), book.best("ask")];
     put(numbers.Mid, isOld ? "–" : format.price(book.mid, digits() + 1));
     put(numbers.Spread, isOld || !bid || !ask ? "–" : `${format.price(ask.at - bid.at, digits())}`);
-    const look = { lower: Number(heat.lower.value), upper: Number(heat.upper.value), tick, digits: digits(), seconds: shown.depth.span(), nowMs: app.clock.at(now), isOld };
-    if (heat.canvas.clientHeight > 0) heatmap.draw(heat.canvas, shown.depth, look);
-    mark(heat.canvas, "aria-label", `Depth over time of ${format.plain(shown.outcome, 100)}: sizes by price and second, the last ten minutes at most`);
-    if (depthPlace.clientHeight > 0) depthPlot.set(grid.curve(book, tick));
-    const [bids, asks] = [sum(book.levels("bid")), sum(book.levels("ask"))];
-    put(depth.more, `${format.short(bids)} / ${format.short(asks)}`);
-    mark(depth.more, "title", "shares bid and offered");
-    mark(depth.box, "data-old", isOld ? "" : null);
-    begin(shown, now);
-    if (midPlace.clientHeight > 0) midPlot.set([shown.times, shown.mids, shown.spreads]);
+    const [nowMs, up] = [app.clock.at(now), app.samples.newest.uptime_seconds];
+    // The venue may have had a book for hours before this server was started: the curves begin with the server.
+    if (nowMs !== null && typeof up === "number") shown.history.begin(nowMs / 1000 - up);
+    pictures.show(shown, { isOld, digits: digits(), tick: tickOf(book), nowMs });
     proof.show(book, app.isLinked(), app.clock, now, isOld ? 0 : demo?.ahead ?? 0);
-  }
-
-  /** The venue may have had a book for hours before this server was started: the curves begin with the server. @param {Token} one @param {number} now */
-  function begin(one, now) {
-    const [at, up] = [app.clock.at(now), app.samples.newest.uptime_seconds];
-    if (at === null || typeof up !== "number") return;
-    const first = at / 1000 - up;
-    const early = one.times.findIndex((time) => time >= first);
-    const gone = early < 0 ? one.times.length - 1 : early - 1;
-    if (gone < 0) return;
-    for (const column of [one.times, one.mids, one.spreads]) column.splice(0, gone);
-    one.times[0] = first;
   }
 
   /** @param {Token} one */
@@ -515,8 +453,7 @@ export function market(app, name, query) {
     sampled() {},
     theme() {
       ladder.isDirty = true;
-      depthPlot.repaint();
-      midPlot.repaint();
+      pictures.repaint();
       chartsAt = 0;
     },
     resize() {
@@ -548,14 +485,13 @@ export function market(app, name, query) {
       abort.abort();
       app.stream.want("market", null);
       app.stream.want("siblings", null);
-      depthPlot.end();
-      midPlot.end();
+      pictures.end();
       demo?.end();
     },
   };
 }
 
-/** @param {{ size: number }[]} levels */
-function sum(levels) {
-  return levels.reduce((total, { size }) => total + size, 0);
+/** The grid of its prices. @param {Book | undefined} book */
+function tickOf(book) {
+  return Number(book?.tick ?? "0.01") || 0.01;
 }

@@ -128,7 +128,7 @@ fn no_script_makes_markup_of_text_or_asks_elsewhere() {
         let makes = text.contains("createElement");
         assert_eq!(makes, *name == "core/dom.js", "{name} makes elements");
         let lines = text.lines().count();
-        assert!(lines <= 600, "{name} has {lines} lines");
+        assert!(lines <= 500, "{name} has {lines} lines");
     }
     for refused in [
         "<style", " style=", " onclick", "href=\"/", "src=\"/", "http",
