@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,3 +196,24 @@ def test_escape_leads_back_to_the_list(browser: Browser, demo: Demo) -> None:
     browser.wait(LINKED)
     browser.keys(ESCAPE)
     browser.wait(HASH, lambda text: text == "#/markets?sort=listed")
+
+
+# Texts in which a number lacks the digit before its point.
+BARE = r"return [...document.querySelectorAll('main *')].filter(one => one.childElementCount === 0 && /(^|[^\d])\.\d/.test(one.textContent)).map(one => one.textContent)"
+# How many digits prices of a market have behind the point.
+PLACES = """
+const prices = [...document.querySelectorAll('.outcome .bid, .outcome .ask, .trades li[data-token]:not([hidden]) > :nth-child(3), .numbers > :nth-child(2) dd')];
+return [...new Set(prices.map(one => one.textContent).filter(text => text.includes('.')).map(text => text.split('.')[1].length))];
+"""
+
+
+def test_prices_are_written_in_one_way(browser: Browser, demo: Demo) -> None:
+    market = opened(browser, demo)
+    tick = ask(f"{demo.url}/v1/books/{market['tokens'][0]['token_id']}")["tick_size"]
+    browser.wait("return document.querySelector('.trades li[data-token]') !== null")
+    browser.wait(PLACES, lambda found: found == [len(tick.split(".")[1])])
+    assert browser.run(BARE) == []
+    for place, shown in (("#/", "return document.querySelector('.busiest')?.innerText ?? ''"), ("#/markets", "return document.querySelector('.rows')?.innerText ?? ''")):
+        browser.run("location.hash = arguments[0]", place)
+        browser.wait(shown, lambda text: re.search(r"\.\d", text) is not None)
+        assert browser.run(BARE) == [], place

@@ -56,19 +56,17 @@ export function called({ question, slug, condition_id: condition }) {
 }
 
 /**
- * A price with as many places as its grid: `0.465`, or `.465` where space is dear.
+ * A price with as many places as its grid: `0.465`.
  * @param {string | number | null | undefined} price
  * @param {number} digits
- * @param {boolean} [short]
  */
-export function price(price, digits, short = false) {
+export function price(price, digits) {
   if (price === null || price === undefined || price === "") return "–";
   const number = Number(price);
   if (!Number.isFinite(number)) return String(price);
   // What lies between two prices of the grid keeps its own places.
   const own = typeof price === "string" ? Math.max(digits, places(price)) : digits;
-  const text = number.toFixed(own);
-  return short ? text.replace(/^(-?)0\./, "$1.") : text;
+  return number.toFixed(own);
 }
 
 /** @param {string} whole */

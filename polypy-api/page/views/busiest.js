@@ -72,7 +72,7 @@ export class Busiest {
     mark(row.link, "data-old", top.state === "live" && !isDown ? null : "");
     const digits = format.placesOf(row.tick, top.best_bid, top.best_ask);
     for (const [cell, price] of /** @type {const} */ ([[row.bid, top.best_bid], [row.ask, top.best_ask]])) {
-      const text = format.price(price, digits, true);
+      const text = format.price(price, digits);
       if (cell.textContent && cell.textContent !== text) flash(cell);
       put(cell, text);
     }

@@ -56,7 +56,7 @@ export function market(app, name, query) {
   const problem = el("p", { class: "nothing", hidden: true });
 
   const ladder = new Ladder();
-  const digits = () => format.places(shown?.book.tick ?? info?.tick_size ?? null);
+  const digits = () => format.placesOf(shown?.book.tick ?? info?.tick_size ?? null, shown?.book.best("bid")?.price, shown?.book.best("ask")?.price);
   const pictures = new Charts(digits, () => tickOf(shown?.book), () => (chartsAt = 0));
   const proof = new Proof();
   const trades = new Trades();
@@ -387,8 +387,8 @@ export function market(app, name, query) {
     const { book } = one;
     const [bid, ask] = [book.best("bid"), book.best("ask")];
     const digits = format.placesOf(book.tick, bid?.price, ask?.price);
-    put(one.bid, format.price(bid?.price, digits, true));
-    put(one.ask, format.price(ask?.price, digits, true));
+    put(one.bid, format.price(bid?.price, digits));
+    put(one.ask, format.price(ask?.price, digits));
     setBadge(one.state, isLinked ? ofBook(book.state, book.reason, book.verified) : { shape: "triangle", word: "old: link down", tone: "stale" });
     mark(one.button, "data-old", isLinked && book.isLive ? null : "");
   }

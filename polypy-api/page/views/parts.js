@@ -176,7 +176,7 @@ export class Siblings {
     if (!price) return;
     const isLive = top.state === "live";
     const digits = format.placesOf(price.tick ?? null, top.best_bid, top.best_ask);
-    put(price, `${format.price(top.best_bid, digits, true)} / ${format.price(top.best_ask, digits, true)}`);
+    put(price, `${format.price(top.best_bid, digits)} / ${format.price(top.best_ask, digits)}`);
     price.classList.toggle("old", !isLive);
     // In a place of its own: the price does not move.
     const look = ofBook(top.state, top.reason);
