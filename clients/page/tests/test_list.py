@@ -254,3 +254,51 @@ def test_nothing_flashes_for_who_wants_no_motion(browser: Browser, demo: Demo) -
         browser.wait(flashing, lambda name: name == "none")
     finally:
         browser.devtools("Emulation.setEmulatedMedia", features=[])
+
+
+FOUND = "return document.querySelector('.filters .muted').textContent"
+NOTHING = "return document.querySelector('.nothing:not([hidden])')?.textContent ?? ''"
+
+
+def test_a_heading_says_which_rows_it_puts_first_and_that_there_is_no_other_way(browser: Browser, demo: Demo) -> None:
+    open_list(browser, demo)
+    titles = browser.run("return [...document.querySelectorAll('.columns button')].map(button => button.title)")
+    assert [title.split(" first; ")[0] for title in titles] == ["the tightest", "the most traded", "the latest", "the next to end"]
+    assert all("no order the other way round" in title for title in titles), titles
+    press = "document.querySelector('.columns [data-name=spread] button').click(); return [location.hash, history.length]"
+    first, second = browser.run(press), browser.run(press)
+    assert first[0] == "#/markets?sort=spread"
+    assert second == first
+    browser.wait("return document.querySelector('.columns [data-name=spread]').getAttribute('aria-sort')", lambda order: order == "ascending")
+
+
+def test_a_list_whose_answer_is_slow_says_that_it_is_awaited(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    browser.run("const {fetch} = window; window.fetch = (url, ...rest) => String(url).includes('v1/markets?') ? new Promise(done => { window.goes = done; }).then(() => fetch(url, ...rest)) : fetch(url, ...rest)")
+    browser.run("location.hash = '#/markets?sort=listed'")
+    browser.wait(FOUND, lambda text: text == "asking the server…")
+    browser.run("window.goes()")
+    browser.wait(ROWS, lambda rows: len(rows) > 10)
+    # Of another filter the figures before are no answer.
+    before = browser.run(FOUND)
+    assert " listed" in before
+    browser.run("location.hash = '#/markets?sort=end'")
+    browser.wait(FOUND, lambda text: text == "asking the server…")
+    browser.run("window.goes()")
+    browser.wait(FOUND, lambda text: " listed" in text)
+
+
+def test_a_list_of_a_server_that_still_reads_says_so_and_is_read_again(browser: Browser, demo: Demo) -> None:
+    browser.open("about:blank")
+    browser.open(f"{demo.url}/")
+    browser.wait(LINKED)
+    browser.run("const {json} = Response.prototype; window.isEarly = true; Response.prototype.json = function () { return json.call(this).then(body => window.isEarly && body?.markets ? {...body, markets: [], matched: 0, next_cursor: null, complete: false} : body); }")
+    browser.run("location.hash = '#/markets?sort=listed'")
+    browser.wait(NOTHING, lambda text: text.startswith("The server is still reading the venue's listing"))
+    assert browser.run(FOUND).endswith(" listed so far")
+    browser.run("window.isEarly = false")
+    browser.wait(ROWS, lambda rows: len(rows) > 10)
+    browser.wait(FOUND, lambda text: "so far" not in text)
+    assert browser.run(NOTHING) == ""

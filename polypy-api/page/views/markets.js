@@ -10,17 +10,17 @@ import { flash } from "./busiest.js";
 import { Pages } from "../list/pages.js";
 
 const FIELDS = "condition_id,slug,question,event,volume_day,end_ms,tick_size,tokens,status,followed,not_followed";
-/** Name, heading, what the server sorts by. */
+/** Name, heading, what the server sorts by, and which come first then: it knows each order one way round. */
 const COLUMNS = /** @type {const} */ ([
-  ["n", "#", null],
-  ["q", "Market", null],
-  ["state", "Books", null],
-  ["bid", "Bid", null],
-  ["ask", "Ask", null],
-  ["spread", "Spread", "spread"],
-  ["volume", "24 h volume", "volume_day"],
-  ["change", "Changed", "change"],
-  ["ends", "Ends", "end"],
+  ["n", "#", null, ""],
+  ["q", "Market", null, ""],
+  ["state", "Books", null, ""],
+  ["bid", "Bid", null, ""],
+  ["ask", "Ask", null, ""],
+  ["spread", "Spread", "spread", "the tightest"],
+  ["volume", "24 h volume", "volume_day", "the most traded"],
+  ["change", "Changed", "change", "the latest"],
+  ["ends", "Ends", "end", "the next to end"],
 ]);
 const SORTS = /** @type {const} */ ([["", "best match"], ["volume_day", "24 h volume"], ["volume", "volume"], ["liquidity", "liquidity"], ["spread", "tightest spread"], ["change", "latest change"], ["end", "ends first"], ["listed", "oldest"]]);
 const ENDS = /** @type {const} */ ([["", "any time"], ["1d", "within a day"], ["7d", "within a week"], ["30d", "within a month"], ["365d", "within a year"]]);
@@ -28,6 +28,8 @@ const VOLUMES = /** @type {const} */ ([["", "any volume"], ["1000", "≥ $ 1,000
 const FOLLOWED = /** @type {const} */ ([["", "followed"], ["any", "all listed"], ["false", "not followed"]]);
 /** The list asks for other prices at most so often: operations are counted. */
 const MOVE_MS = 400;
+/** An answer that takes so long is said to be awaited. */
+const SLOW_MS = 300;
 /** What could not be read, or is not whole yet, is read again so long after the last time. */
 const AGAIN_MS = 3000;
 /** The place in the list is kept so long after it was left: browsers count these, too. */
@@ -54,8 +56,9 @@ export function markets(app, _, query) {
   let opens = null;
   /** When the place is kept next; 0: it is as it was. */
   let keepAt = 0;
-  /** The address that the list is of. */
+  /** The address that the list is of, and since when. */
   let begunAt = "";
+  let begunMs = 0;
 
   const heading = el("h1", { tabindex: "-1", text: "Markets" });
   const found = el("span", { class: "muted" });
@@ -68,8 +71,8 @@ export function markets(app, _, query) {
   const clear = el("button", { type: "button", class: "button", text: "Clear", on: { click: () => app.go("#/markets") } });
   const filters = el("div", { class: "filters" }, heading, found, others, el("span", { class: "end" }), sort.label, ends.label, volume.label, followed.label, newer, clear);
   const columns = el("div", { class: "columns", role: "row", "aria-rowindex": "1" });
-  for (const [name, text, by] of COLUMNS) {
-    columns.append(by ? el("div", { role: "columnheader", data: { name } }, el("button", { type: "button", text, on: { click: () => set("sort", by) } })) : el("div", { role: "columnheader", text }));
+  for (const [name, text, by, first] of COLUMNS) {
+    columns.append(by ? el("div", { role: "columnheader", data: { name } }, el("button", { type: "button", text, title: `${first} first; the server has no order the other way round`, on: { click: () => set("sort", by) } })) : el("div", { role: "columnheader", text }));
   }
   const rows = el("div", { class: "rows", tabindex: "0", role: "grid", "aria-label": "Markets: arrow keys move, Enter opens", "aria-colcount": String(COLUMNS.length) });
   const nothing = el("p", { class: "nothing", hidden: true });
@@ -124,6 +127,7 @@ export function markets(app, _, query) {
     for (const head of columns.children) mark(head, "aria-sort", COLUMNS.find(([name]) => name === head.dataset.name)?.[2] === by ? (by === "spread" || by === "end" ? "ascending" : "descending") : null);
     opens = null;
     begunAt = location.hash;
+    begunMs = app.now();
     const place = app.place();
     const mine = reader();
     pages = mine;
@@ -148,8 +152,8 @@ export function markets(app, _, query) {
           newer.hidden = true;
         }
         if (pages !== mine) return;
-        // A server that has just started does not know all of it yet.
-        againAt = mine.answer.complete === false && isUntouched() ? app.now() + AGAIN_MS : null;
+        // A server that has just started does not know all of it yet, and what matches nothing now may do so later.
+        againAt = (mine.answer.complete === false || mine.matched === 0) && isUntouched() ? app.now() + AGAIN_MS : null;
         showFound();
         list.size(mine.matched ?? 0);
         list.repaint();
@@ -192,13 +196,15 @@ export function markets(app, _, query) {
 
   function showFound() {
     const { matched, answer } = pages;
+    // Markets are found as the venue's listing is read, after a start.
+    const isEarly = answer.complete === false;
     const text = `${format.count(matched)}${filter.get("q") ? ` for “${filter.get("q")}”` : ""} of ${format.count(answer.listed)} listed`;
-    put(found, answer.moment_ms ? `${text} · as of ${format.clock(answer.moment_ms)}` : text);
+    put(found, isEarly ? `${text} so far` : answer.moment_ms ? `${text} · as of ${format.clock(answer.moment_ms)}` : text);
     others.hidden = !answer.unfollowed;
     put(others, `Show ${format.count(answer.unfollowed)} not followed`);
     nothing.hidden = matched !== 0;
     rows.hidden = matched === 0;
-    put(nothing, filter.size ? "No market matches. Try fewer words, or show all that are listed." : "No market is followed yet.");
+    put(nothing, isEarly ? "The server is still reading the venue's listing: markets come as it goes on." : filter.size ? "No market matches. Try fewer words, or show all that are listed." : "No market is followed yet.");
     if (pages.renewed && !renewal) app.note("the order of the list was gone: rows further down are of the order of now", "pending");
     renewal = pages.renewed;
   }
@@ -362,6 +368,7 @@ export function markets(app, _, query) {
         moveAt = now;
         move();
       }
+      if (pages.matched === null && nothing.hidden && now - begunMs > SLOW_MS) put(found, "asking the server…");
       if (againAt !== null && now >= againAt && app.isLinked()) again();
       if (keepAt && now > keepAt && pages.matched !== null) keep();
       if (now - agesAt > 1000) {
