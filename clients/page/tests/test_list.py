@@ -302,3 +302,28 @@ def test_a_list_of_a_server_that_still_reads_says_so_and_is_read_again(browser: 
     browser.wait(ROWS, lambda rows: len(rows) > 10)
     browser.wait(FOUND, lambda text: "so far" not in text)
     assert browser.run(NOTHING) == ""
+
+
+# Of each row its number, the place at which it stands, and its words.
+STANDS = """
+const top = document.querySelector('.room').getBoundingClientRect().top;
+return [...document.querySelectorAll('.room .row')].map(row => {
+  const box = row.getBoundingClientRect();
+  return [Number(row.querySelector('.n').textContent), (box.top - top) / box.height + 1, row.querySelector('a').textContent.split(' · ')[0]];
+});
+"""
+
+
+def test_a_row_stands_at_the_place_of_its_number(browser: Browser, demo: Demo) -> None:
+    browser.size(1280, 500)
+    open_list(browser, demo, "?sort=listed")
+    questions = [market["question"] for market in ask(f"{demo.url}/v1/markets?sort=listed&limit=1000")["markets"]]
+    for top in (0, 700, 333, 1100):
+        browser.run("document.querySelector('.rows').scrollTop = arguments[0]; return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))", top)
+        rows = browser.run(STANDS)
+        assert len(rows) > 10
+        for number, place, words in rows:
+            assert (round(place, 3), words) == (number, questions[number - 1]), top
+        # What is in sight is there: no hole, and no row that is far away.
+        first = top // 28 + 1
+        assert set(range(first, min(first + 10, len(questions)))) <= {number for number, _, _ in rows}, top

@@ -217,3 +217,37 @@ def test_prices_are_written_in_one_way(browser: Browser, demo: Demo) -> None:
         browser.run("location.hash = arguments[0]", place)
         browser.wait(shown, lambda text: re.search(r"\.\d", text) is not None)
         assert browser.run(BARE) == [], place
+
+
+# A picture of a minute of which twenty seconds were not seen, and one of those was doubted: seconds in which
+# something blue stands, as sizes and the best bid are, and those of one colour from top to bottom.
+GAP = """
+document.documentElement.dataset.theme = 'light';
+return import(document.querySelector('link[href$="draw/heatmap.js"]').href).then(({Depth, draw}) => {
+  const depth = new Depth();
+  const levels = row => new Map([[row, {size: 5000}]]);
+  for (let second = 1000; second < 1060; second += 1) {
+    if (second === 1030) depth.doubt(second);
+    if (second < 1020 || second >= 1040) depth.take(second, levels(45), levels(47), 45, 47);
+  }
+  const canvas = document.createElement('canvas');
+  [canvas.style.width, canvas.style.height] = ['646px', '218px'];
+  document.body.append(canvas);
+  draw(canvas, depth, {lower: 52, upper: 153, tick: 0.01, digits: 2, seconds: 60, nowMs: null, isOld: false});
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+  copy.drawImage(canvas, 0, 0);
+  const pixels = at => [...new Uint32Array(copy.getImageData(46 + at * 10 + 5, 0, 1, 200).data.buffer)];
+  const isBlue = pixel => ((pixel >> 16) & 255) - (pixel & 255) > 60;
+  const seconds = Array.from({length: 60}, (_, at) => at);
+  const found = [seconds.filter(at => pixels(at).some(isBlue)), seconds.filter(at => new Set(pixels(at)).size === 1)];
+  canvas.remove();
+  return found;
+});
+"""
+
+
+def test_seconds_that_were_not_seen_are_hatched_and_nothing_is_drawn_over_them(browser: Browser, demo: Demo) -> None:
+    opened(browser, demo)
+    blue, plain = browser.run(GAP)
+    assert blue == [*range(20), *range(40, 60)]
+    assert plain == []
