@@ -82,6 +82,36 @@ def test_a_list_that_was_loaded_is_read_again_when_another_process_came(browser:
     browser.console()
 
 
+def test_what_was_read_of_a_dead_process_is_read_of_the_next(browser: Browser) -> None:
+    port = free_port()
+    busiest = "return document.querySelectorAll('.busiest li').length"
+    past = "return performance.getEntriesByType('resource').filter(entry => entry.name.includes('v1/history?fields=')).length"
+    trades = "return [...document.querySelectorAll('.trades li[data-token] time')].map(time => time.title)"
+    with proxy(f"http://127.0.0.1:{port}") as base:
+        with run_demo("--sim-markets=5", "--sim-resolve-per-minute=0", port=port) as demo:
+            browser.open("about:blank")
+            browser.open(f"{base}#/")
+            browser.wait(LINKED)
+            browser.wait(busiest, lambda count: count == 5)
+            assert browser.run(past) == 1
+            demo.stop()
+        browser.wait(LOST)
+        with run_demo("--sim-markets=40", "--sim-resolve-per-minute=0", port=port) as demo:
+            browser.wait(LINKED)
+            browser.wait(busiest, lambda count: count == 8)
+            browser.wait(past, lambda count: count == 2)
+            open_market(browser, demo, base)
+            before = browser.wait(trades)
+            demo.stop()
+        browser.wait(LOST)
+        # The same market, whose trades are numbered anew.
+        with run_demo("--sim-markets=40", "--sim-resolve-per-minute=0", port=port):
+            browser.wait(LINKED)
+            browser.wait(trades, lambda titles: bool(titles) and not set(titles) & set(before))
+            browser.open("about:blank")
+    browser.console()
+
+
 # What is in colour between the first word of a link that is back and the server's first report.
 UNHEARD = """
 window.seen = [];

@@ -327,3 +327,7 @@ def test_a_row_stands_at_the_place_of_its_number(browser: Browser, demo: Demo) -
         # What is in sight is there: no hole, and no row that is far away.
         first = top // 28 + 1
         assert set(range(first, min(first + 10, len(questions)))) <= {number for number, _, _ in rows}, top
+    # And what is pressed is what opens.
+    pressed = "const row = document.querySelectorAll('.room .row')[9]; row.querySelector('.volume').click(); return row.querySelector('a').getAttribute('href')"
+    href = browser.run(pressed)
+    browser.wait(HASH, lambda text: text == href)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,47 @@ def test_help_and_theme_are_reached_without_a_keyboard_on_a_narrow_screen(browse
     browser.run("document.querySelector('#help').click()")
     browser.wait("return document.querySelector('dialog h2')?.textContent", lambda text: text == "Help")
     browser.run("document.querySelector('dialog button').click()")
+
+
+# By how much the page is wider than its window, and what stands out. The header says the longest that it can.
+WIDER = """
+const [words, why] = [document.querySelector('#verdict b'), document.querySelector('#verdict .why')];
+[words.textContent, why.textContent] = ['123,456 of 123,456 live', ': hashes not reproduced'];
+const {clientWidth, scrollWidth} = document.documentElement;
+const out = [...document.querySelectorAll('body *')].filter(one => one.checkVisibility() && one.getBoundingClientRect().right > clientWidth);
+return [scrollWidth - clientWidth, scrollWidth > clientWidth ? out.map(one => `${one.tagName} ${one.id} ${one.className} ${one.getBoundingClientRect().right}`) : []];
+"""
+
+
+@contextmanager
+def wide(browser: Browser, width: int) -> Iterator[None]:
+    """A window of exactly this width; one of the system's own is no narrower than 500."""
+    browser.devtools("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    try:
+        yield
+    finally:
+        browser.devtools("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("width", [320, 390, 500, 701, 720, 861, 900, 1280])
+def test_nothing_is_wider_than_its_window(browser: Browser, demo: Demo, width: int) -> None:
+    found = {}
+    with wide(browser, width):
+        for name, place in places(demo).items():
+            open_place(browser, demo.url, place)
+            assert browser.run("return innerWidth") == width
+            found[name] = browser.run(WIDER)
+            for tab in browser.run("return [...document.querySelectorAll('.tabs button')].filter(one => one.checkVisibility()).map(one => one.dataset.tab)"):
+                browser.run("document.querySelector(`.tabs [data-tab=${arguments[0]}]`).click()", tab)
+                found[f"{name} {tab}"] = browser.run(WIDER)
+            if name != "markets":
+                browser.run("document.querySelector('.demo .head button').click()")
+                browser.wait("return document.querySelectorAll('.demo .faults button').length", lambda count: count >= 8)
+                found[f"{name} with the demo's panel"] = browser.run(WIDER)
+            browser.run("document.querySelector('#help').click()")
+            found[f"{name} with help"] = browser.run(WIDER)
+            browser.run("document.querySelector('dialog button').click()")
+    assert {name: wider for name, wider in found.items() if wider[0] > 0} == {}
 
 
 # Words that end before they are read.
