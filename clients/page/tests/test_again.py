@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from steps import LINKED, ROWS, first_market, open_market, proxy
+from steps import LINKED, ROWS, STALE, first_market, open_market, proxy
 from test_link import HEADLINE, IN_COLOUR
 from test_restart import free_port
 
@@ -112,6 +112,24 @@ def test_what_was_read_of_a_dead_process_is_read_of_the_next(browser: Browser) -
     browser.console()
 
 
+def test_a_book_of_before_a_loss_is_not_live_before_it_has_come_again(browser: Browser, demo: Demo) -> None:
+    port = str(free_port())
+    with proxy(demo.url, "--port", port) as base:
+        open_market(browser, demo, base)
+        browser.wait(LINKED)
+        browser.wait(STALE, lambda text: text is False)
+    browser.wait(LOST)
+    browser.run("const {parse} = JSON; window.isHeld = true; JSON.parse = text => { const message = parse(text); return window.isHeld && message?.type === 'snapshot' ? {type: 'nothing'} : message; }")
+    with proxy(demo.url, "--port", port):
+        browser.wait(LINKED)
+        text = browser.wait(STALE, lambda text: text is False or "LINK DOWN" not in text)
+        assert text is not False and text.startswith("▲ BEING FETCHED"), text
+        browser.run("window.isHeld = false")
+        browser.wait(STALE, lambda text: text is False)
+        browser.open("about:blank")
+    browser.console()
+
+
 # What is in colour between the first word of a link that is back and the server's first report.
 UNHEARD = """
 window.seen = [];
@@ -150,6 +168,20 @@ def test_the_figures_of_a_dead_process_are_not_shown_as_those_of_the_next(browse
     browser.console()
 
 
+def test_connections_of_before_a_loss_are_not_known_until_they_are_read_again(browser: Browser, demo: Demo) -> None:
+    states = "return [...document.querySelectorAll('.block .state')].map(one => one.textContent)"
+    with down(browser, demo, "#/") as port:
+        browser.run("const {fetch} = window; window.fetch = (url, ...rest) => String(url).includes('v1/connections') ? new Promise(done => { window.goes = done; }).then(() => fetch(url, ...rest)) : fetch(url, ...rest)")
+        with proxy(demo.url, "--port", port):
+            browser.wait(LINKED)
+            browser.wait(HEADLINE, lambda text: text.startswith("Healthy"))
+            browser.wait("return typeof window.goes === 'function'")
+            assert set(browser.run(states)) == {"not known"}
+            browser.run("window.goes()")
+            browser.wait(states, lambda words: "live" in words)
+            browser.open("about:blank")
+
+
 def test_good_news_are_heard_as_bad_ones_are(browser: Browser, demo: Demo) -> None:
     said = "return document.querySelector('#said').textContent"
     with down(browser, demo, "#/") as port:
@@ -161,7 +193,7 @@ def test_good_news_are_heard_as_bad_ones_are(browser: Browser, demo: Demo) -> No
 
 
 def test_a_book_that_goes_stale_and_comes_back_is_heard(browser: Browser, demo: Demo) -> None:
-    from steps import STALE, lost_connections
+    from steps import lost_connections
 
     said = "return document.querySelector('#said').textContent"
     open_market(browser, demo)

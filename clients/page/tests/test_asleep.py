@@ -12,6 +12,9 @@ from demo import Demo
 HIDE = "const [isHidden] = arguments; Object.defineProperty(document, 'hidden', {get: () => isHidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
 # Ten seconds are soon over: what is hidden falls asleep at once.
 HURRY = "const {setTimeout} = window; window.setTimeout = (call, ms, ...rest) => setTimeout(call, ms === 10000 ? 50 : ms, ...rest)"
+# Messages of books and prices that came.
+COUNT = "const {parse} = JSON; window.heard = 0; JSON.parse = text => { const message = parse(text); if (message?.token_id) window.heard += 1; return message; }"
+HEARD = "return window.heard"
 WAIT = "return new Promise(done => setTimeout(done, arguments[0]))"
 
 
@@ -23,6 +26,7 @@ def test_live_prices_stop_with_a_hidden_page_and_go_on_with_it(browser: Browser,
     browser.open(f"{demo.url}/")
     browser.wait(LINKED)
     browser.run(HURRY)
+    browser.run(COUNT)
     for place, cells in (("#/", ".busiest .mono"), ("#/markets", ".row .bid, .row .ask"), (f"#/market/{market['condition_id']}", ".siblings .mono"), (f"#/market/{market['condition_id']}", ".outcome .prices")):
         browser.run("location.hash = arguments[0]", place)
         prices = f"return [...document.querySelectorAll({cells!r})].map(one => one.textContent).join()"
@@ -31,9 +35,9 @@ def test_live_prices_stop_with_a_hidden_page_and_go_on_with_it(browser: Browser,
         browser.run(HIDE, True)
         # What was on its way when it fell asleep has come by then.
         browser.run(WAIT, 1000)
-        asleep = browser.run(prices)
+        asleep, heard = browser.run(prices), browser.run(HEARD)
         browser.run(WAIT, 1500)
-        assert browser.run(prices) == asleep, (place, cells)
+        assert (browser.run(prices), browser.run(HEARD)) == (asleep, heard), (place, cells)
         browser.run(HIDE, False)
         again = browser.wait(prices, lambda text, asleep=asleep: text != asleep)
         browser.wait(prices, lambda text, again=again: text != again)

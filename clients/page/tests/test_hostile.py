@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import os
 
 import pytest
-from steps import LINKED, ask
+from steps import LINKED, ask, proxy
 
 from browser import Browser
 from demo import PATIENCE, SURROUNDINGS, read, wait_for
@@ -131,7 +131,12 @@ def hostile_server() -> Iterator[str]:
         said = read(server.stderr)
         address = json.loads(wait_for(said, "http server listening"))["address"]
         wait_for(said, "every book is live")
-        yield f"http://{address}"
+        url = f"http://{address}"
+        if os.environ.get("POLYPY_PAGE") == "disk":
+            with proxy(url) as page:
+                yield page.rstrip("/")
+        else:
+            yield url
     finally:
         for process in (server, exchange):
             if process is not None:

@@ -135,6 +135,7 @@ def test_siblings_have_prices_of_their_own_grid(browser: Browser, demo: Demo) ->
     shown = "return [...document.querySelectorAll('.siblings li')].map(item => [item.querySelector('a').title, item.querySelector('.mono').textContent])"
     rows = browser.wait(shown, lambda rows: len(rows) == len(others) and all(" / " in price for _, price in rows))
     assert {title for title, _ in rows} == {market["question"] for market in others}
+    assert browser.run("return document.querySelector('.siblings').checkVisibility()")
     for title, prices in rows:
         bid, ask_ = (price.split(" ")[0] for price in prices.split(" / "))
         if "." in bid and "." in ask_:

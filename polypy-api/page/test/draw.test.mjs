@@ -39,6 +39,17 @@ test("time without the exchange's book is not joined over", () => {
   assert.equal([...depth.seen].filter(Boolean).length, 1);
 });
 
+test("of seconds that were not seen nothing stands there of ten minutes before", () => {
+  const depth = new Depth();
+  for (let second = 1000; second < 1000 + COLUMNS; second += 1) depth.take(second, book({ 45: 10 }), book({}), 45, null);
+  const now = 1000 + COLUMNS + 5;
+  depth.take(now, book({ 45: 10 }), book({}), 45, null);
+  for (let second = now - 5; second < now; second += 1) {
+    const column = second % COLUMNS;
+    assert.deepEqual([depth.seen[column], depth.bids[column], Math.max(...depth.bytes.subarray(column * ROWS, (column + 1) * ROWS))], [0, -1, 0]);
+  }
+});
+
 test("the window of prices moves by copying when the middle comes near its end", () => {
   const depth = new Depth();
   depth.take(1000, book({ 499: 7 }), book({ 501: 9 }), 499, 501);
