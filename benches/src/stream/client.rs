@@ -45,7 +45,13 @@ pub(crate) struct Tally {
     pub(crate) faults: u64,
     pub(crate) not_live: u64,
     pub(crate) ended: u64,
+    /// How often something of this was written to the standard error.
+    told: u32,
 }
+
+/// So much of what went wrong is written to the standard error, for each group of clients.
+const MOST_TOLD: u32 = 3;
+const LONGEST_TOLD: usize = 600;
 
 impl Default for Tally {
     fn default() -> Self {
@@ -62,6 +68,7 @@ impl Default for Tally {
             faults: 0,
             not_live: 0,
             ended: 0,
+            told: 0,
         }
     }
 }
@@ -71,6 +78,16 @@ impl Tally {
     pub(crate) fn restart(&mut self) {
         (self.messages, self.bytes, self.changes, self.reads) = (0, 0, 0, 0);
         self.ages.reset();
+    }
+
+    /// Writes what went wrong, if it is one of the first.
+    #[expect(clippy::print_stderr, reason = "the table has numbers alone")]
+    pub(crate) fn tell(&mut self, what: &str, text: &[u8]) {
+        if self.told < MOST_TOLD {
+            self.told += 1;
+            let text = text.get(..LONGEST_TOLD).unwrap_or(text);
+            eprintln!("stream: {what}: {}", String::from_utf8_lossy(text));
+        }
     }
 
     fn age(&mut self, size: Option<u64>) {
@@ -155,8 +172,14 @@ impl Client {
         }
         let Some(glance) = frame::glance(text) else {
             tally.faults += 1;
+            tally.tell("a client cannot read", text);
             return;
         };
+        if let Glance::Snapshot { live: false, .. } | Glance::State { live: false, .. } | Glance::Gap =
+            glance
+        {
+            tally.tell("a client was told", text);
+        }
         match glance {
             Glance::Snapshot {
                 token,
@@ -184,6 +207,7 @@ impl Client {
                 };
                 if !follows || sequence - previous.min(sequence) != changes {
                     tally.faults += 1;
+                    tally.tell("a client got, out of sequence", text);
                 }
                 if self.door == Door::Stream {
                     tally.age(size);

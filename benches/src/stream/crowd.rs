@@ -245,8 +245,10 @@ impl Crowd {
         let world = Rc::clone(&self.world);
         self.clients.spawn_local(async move {
             // Whatever ends it, it has ended.
-            drop(follow(stream, rest, client, &world).await);
-            world.tally.borrow_mut().ended += 1;
+            let how = follow(stream, rest, client, &world).await;
+            let mut tally = world.tally.borrow_mut();
+            tally.ended += 1;
+            tally.tell("a client ended", format!("{how:?}").as_bytes());
         });
         Ok(())
     }
