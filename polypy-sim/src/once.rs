@@ -3,6 +3,9 @@
 //! The venue sends the same bytes to each socket that asked for a token, and the same
 //! bytes may come twice on one. So a frame is given as often as the socket that brought it
 //! most often has.
+//!
+//! While one socket alone is open nobody else can bring what it brings: another one is told
+//! what happens after it has opened, and by then this is remembered.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hasher;
@@ -57,8 +60,26 @@ impl Seen {
 }
 
 impl Once {
-    /// A socket brought this frame; whether nobody had yet.
-    pub(crate) fn is_news(&mut self, socket: u64, bytes: &[u8], at: u64) -> bool {
+    /// A socket brought this frame; whether nobody had yet. `is_alone`: no other one is open.
+    pub(crate) fn is_news(&mut self, socket: u64, bytes: &[u8], at: u64, is_alone: bool) -> bool {
+        self.forget(at);
+        if is_alone && self.order.is_empty() {
+            return true;
+        }
+        let hash = hash(bytes);
+        if is_alone && !self.seen.contains_key(&hash) {
+            return true;
+        }
+        self.order.push_back((at, hash));
+        let seen = self.seen.entry(hash).or_default();
+        seen.times += 1;
+        let count = seen.brought(socket);
+        let is_news = count > seen.given;
+        seen.given = seen.given.max(count);
+        is_news
+    }
+
+    fn forget(&mut self, at: u64) {
         while let Some((then, hash)) = self.order.front().copied()
             && (then.saturating_add(WINDOW) < at || self.order.len() >= MOST)
         {
@@ -70,14 +91,6 @@ impl Once {
                 }
             }
         }
-        let hash = hash(bytes);
-        self.order.push_back((at, hash));
-        let seen = self.seen.entry(hash).or_default();
-        seen.times += 1;
-        let count = seen.brought(socket);
-        let is_news = count > seen.given;
-        seen.given = seen.given.max(count);
-        is_news
     }
 
     /// Nothing is remembered: time goes back.
@@ -99,7 +112,7 @@ mod tests {
     #[test]
     fn a_frame_is_given_as_often_as_the_socket_that_brought_it_most_often_has() {
         let mut once = Once::default();
-        let mut told = |socket, frame: &str| once.is_news(socket, frame.as_bytes(), 1);
+        let mut told = |socket, frame: &str| once.is_news(socket, frame.as_bytes(), 1, false);
         assert!(told(1, "a change"));
         assert!(!told(2, "a change"));
         assert!(told(2, "a change"), "the venue has said it twice");
@@ -109,13 +122,33 @@ mod tests {
     }
 
     #[test]
+    fn who_is_alone_is_given_all_but_what_another_one_brought_before_it_closed() {
+        let mut once = Once::default();
+        assert!(once.is_news(1, b"alone", 1, true));
+        assert!(
+            once.is_news(1, b"alone", 1, true),
+            "the venue has said it twice"
+        );
+        assert!(once.order.is_empty() && once.seen.is_empty());
+        assert!(once.is_news(2, b"ahead", 2, false));
+        assert!(once.is_news(1, b"another", 3, true));
+        assert!(
+            !once.is_news(1, b"ahead", 3, true),
+            "the one that closed had it"
+        );
+        assert!(once.is_news(1, b"ahead", 4, true), "and not twice");
+        assert!(once.is_news(1, b"ahead", 5 + WINDOW, true));
+        assert!(once.order.is_empty() && once.seen.is_empty());
+    }
+
+    #[test]
     fn what_comes_long_after_is_something_else_and_memory_is_bounded() {
         let mut once = Once::default();
-        assert!(once.is_news(1, b"a", 1));
-        assert!(!once.is_news(2, b"a", WINDOW));
-        assert!(once.is_news(3, b"a", 3 * WINDOW));
+        assert!(once.is_news(1, b"a", 1, false));
+        assert!(!once.is_news(2, b"a", WINDOW, false));
+        assert!(once.is_news(3, b"a", 3 * WINDOW, false));
         for frame in 0..2 * MOST {
-            once.is_news(1, &frame.to_le_bytes(), 3 * WINDOW);
+            once.is_news(1, &frame.to_le_bytes(), 3 * WINDOW, false);
         }
         assert!(once.order.len() <= MOST && once.seen.len() <= MOST);
     }

@@ -262,7 +262,9 @@ impl Reading {
     fn frame(&mut self, frame: Frame, at: u64, lines: &mut Vec<Line>) {
         self.frames += 1;
         let socket = frame.socket;
-        if !self.once.is_news(socket, &frame.bytes, at) {
+        // Of one that the recording has not opened nothing is known, nor how many there are.
+        let is_alone = self.sockets.keys().all(|open| *open == socket) && !self.sockets.is_empty();
+        if !self.once.is_news(socket, &frame.bytes, at, is_alone) {
             return;
         }
         let Ok(text) = Utf8Bytes::try_from(Bytes::from(frame.bytes)) else {
