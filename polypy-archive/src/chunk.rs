@@ -79,7 +79,7 @@ impl ChunkBuilder {
         // Measured: hashes are random digits, which short matches only make longer; ids
         // come again within a chunk, so that the window is as large. The table with more
         // entries than the level has finds them.
-        compressor.set_parameter(CParameter::WindowLog(22))?;
+        compressor.set_parameter(CParameter::WindowLog(23))?;
         if level == LIVE_LEVEL {
             compressor.set_parameter(CParameter::HashLog(18))?;
         }
@@ -93,7 +93,7 @@ impl ChunkBuilder {
     /// When memory for compressing is not there.
     pub(crate) fn compact() -> io::Result<Self> {
         let mut compressor = Compressor::new(COMPACT_LEVEL)?;
-        compressor.set_parameter(CParameter::WindowLog(24))?;
+        compressor.set_parameter(CParameter::WindowLog(25))?;
         // As above.
         compressor.set_parameter(CParameter::MinMatch(7))?;
         // Measured: to look on for longer matches takes twice the time, for 2 %.

@@ -24,7 +24,7 @@ use crate::summary::Summary;
 /// What is behind the name of a copy that is being made.
 const COPY: &str = "compact";
 /// Bytes of a chunk before it is compressed: what the window spans.
-const CHUNK: usize = 16 << 20;
+const CHUNK: usize = 32 << 20;
 
 /// Why a file was not made smaller.
 #[derive(Debug, thiserror::Error)]

@@ -31,7 +31,7 @@ impl Default for WriterConfig {
         Self {
             rotate_size: 512 << 20,
             rotate_after: Duration::from_secs(600),
-            chunk: 4 << 20,
+            chunk: 8 << 20,
             chunk_after: Duration::from_secs(2),
             zstd_level: LIVE_LEVEL,
             sync: Duration::from_secs(1),

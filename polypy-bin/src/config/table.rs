@@ -462,7 +462,7 @@ table! {
         /// Or once it is so old. A file that is lost, or is to be copied, is as much as this.
         rotate_after: Duration = "10m", in "10s" ..= "24h";
         /// Bytes that are compressed together. More makes files smaller; a kill loses what waits.
-        chunk: ByteSize = "4MiB", in "64KiB" ..= "32MiB";
+        chunk: ByteSize = "8MiB", in "64KiB" ..= "32MiB";
         /// Or those of so much time.
         chunk_after: Duration = "2s", in "100ms" ..= "1m";
         /// How hard they are compressed: the level of zstd. The default suits most: each further one
