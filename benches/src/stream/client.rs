@@ -175,8 +175,9 @@ impl Client {
             tally.tell("a client cannot read", text);
             return;
         };
-        if let Glance::Snapshot { live: false, .. } | Glance::State { live: false, .. } | Glance::Gap =
-            glance
+        if let Glance::Snapshot { live: false, .. }
+        | Glance::State { live: false, .. }
+        | Glance::Gap = glance
         {
             tally.tell("a client was told", text);
         }

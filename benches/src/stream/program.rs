@@ -65,6 +65,9 @@ pub struct Counts {
     pub live: u64,
     /// Times that a book went stale.
     pub went_stale: u64,
+    /// Live books that something spoke against, since the program's start. Most of that settles
+    /// itself within milliseconds, and clients are told meanwhile that the book is stale.
+    pub suspected: u64,
     /// Events dropped, lanes emptied, connections closed, changes that did not follow.
     pub lost: u64,
     /// Clients whose queue was emptied, and those that were closed for it.
@@ -174,6 +177,7 @@ impl Program {
             followed: number("/stream/followed_books")?,
             live: number("/workers/books/live")?,
             went_stale: number("/workers/events/went_stale")?,
+            suspected: number("/workers/integrity/suspected")?,
             lost: sum(&[
                 "/router/messages_dropped",
                 "/router/routing_errors",

@@ -146,7 +146,7 @@ impl Run {
         let (feed, fan_out) = (middle(&feeds), middle(&fan_outs));
         let memory = self.stretches.iter().map(|one| one.memory_bytes).max();
         let memory = memory.unwrap_or(u64::MAX);
-        let missing = |got: &Got| got.gaps + got.faults + got.ended + got.not_live;
+        let missing = |got: &Got| got.gaps + got.faults + got.ended;
         let wrong: u64 = self.stretches.iter().map(|one| missing(&one.got)).sum();
         let unready: u64 = self
             .stretches
@@ -154,6 +154,8 @@ impl Run {
             .map(|one| one.got.clients - one.got.ready.min(one.got.clients))
             .sum();
         let stale = of_all(|one| one.counts.went_stale + u64::from(!one.all_live));
+        let doubts = self.stretches.iter().map(|one| one.counts.suspected).max();
+        let told = of_all(|one| one.got.not_live);
         let lost = self.venue_lost + of_all(|one| one.counts.lost);
         let healthy = of_thousand(|one| one.got.clients);
         vec![
@@ -180,6 +182,14 @@ impl Run {
                 stale.to_string(),
                 "0".to_owned(),
                 stale == 0,
+            ),
+            // A change that leads back to a state of the same millisecond is one, and comes with
+            // an exchange that has fallen behind.
+            bar(
+                "times that a client was told of a doubt, and books that were doubted",
+                format!("{told}, {}", doubts.unwrap_or(0)),
+                "none without a doubted book".to_owned(),
+                told == 0 || doubts > Some(0),
             ),
             bar(
                 "clients that read and had a gap, a wrong sequence or an end",
