@@ -391,15 +391,18 @@ async fn what_is_played_again_takes_its_time_each_time() {
     let (texts, truth) = venue(1, 40).await;
     let tokens: Vec<_> = truth.into_iter().map(|(token, _)| token).collect();
     let mut stage = Stage::playing(texts, &tokens, true);
-    for _ in 0..3 {
-        for count in 1..=5 {
-            stage.play(count).await;
+    for round in 0..3 {
+        let all = Arc::clone(&stage.all);
+        while all.outbox.waiting().0 == 0 {
+            stage.exchange.play(Instant::now());
+            std::thread::yield_now();
         }
+        assert_eq!(all.outbox.waiting().0, 1, "round {round}: one at a time");
         while stage.played() > 0 {
             tokio::time::advance(APART).await;
             stage.exchange.play(Instant::now());
             std::thread::yield_now();
         }
-        subscribe(&mut stage.exchange, &tokens);
+        stage.all = subscribe(&mut stage.exchange, &tokens);
     }
 }
