@@ -69,7 +69,7 @@ export function markets(app, _, query) {
   const volume = choice("min_volume_day", "24 h", VOLUMES);
   const followed = choice("followed", "show", FOLLOWED);
   const clear = el("button", { type: "button", class: "button", text: "Clear", on: { click: () => app.go("#/markets") } });
-  const filters = el("div", { class: "filters" }, heading, found, others, el("span", { class: "end" }), sort.label, ends.label, volume.label, followed.label, newer, clear);
+  const filters = el("div", { class: "filters" }, el("div", { class: "line" }, heading, found, others), el("span", { class: "end" }), sort.label, ends.label, volume.label, followed.label, newer, clear);
   const columns = el("div", { class: "columns", role: "row", "aria-rowindex": "1" });
   for (const [name, text, by, first] of COLUMNS) {
     columns.append(by ? el("div", { role: "columnheader", data: { name } }, el("button", { type: "button", text, title: `${first} first; the server has no order the other way round`, on: { click: () => set("sort", by) } })) : el("div", { role: "columnheader", text }));
