@@ -181,12 +181,13 @@ image: $(if $(PROGRAM),setup,static) ## images for containers, from a static pro
 	@CARGO="$(CARGO)" packaging/sbom
 	@packaging/image
 
-# In the demo's build, whose last link is made anew for the static one.
+# In the demo's build, whose last link is made anew for the static one. What cargo keeps is the same
+# file as the one that it puts there: that is replaced and not written over, or the next run takes it for static.
 packages-test: setup ## installs, runs, upgrades and purges the package, runs the image, checks manifests: root, 3 minutes
 	$(CARGO) build --locked -p polypy --features tokio/test-util,fault-injection
 	@mkdir -p target/static && cp target/debug/polypy target/static/dynamic-debug
 	$(CARGO) rustc --locked -p polypy --bin polypy --features tokio/test-util,fault-injection -- -C target-feature=+crt-static
-	@cp target/debug/polypy target/static/static-debug && cp target/static/dynamic-debug target/debug/polypy
+	@cp target/debug/polypy target/static/static-debug && cp --remove-destination target/static/dynamic-debug target/debug/polypy
 	@CARGO="$(CARGO)" POLYPY_PROGRAM="$(CURDIR)/target/static/dynamic-debug" POLYPY_STATIC="$(CURDIR)/target/static/static-debug" .ci/packages
 
 crates: setup ## every crate packed as it would be published, into target/crates; publishes none
